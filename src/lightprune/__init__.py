@@ -1,0 +1,1 @@
+"""Pruning experiments on CIFAR-10: dense training, pruning on a schedule, fine-tuning, test."""

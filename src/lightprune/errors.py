@@ -1,0 +1,51 @@
+"""The error that a user's input raises, and the checks that raise it."""
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the message is one line that says what is allowed."""
+
+
+def nearest(value: object, options: Iterable[str]) -> str:
+    """Returns `"; did you mean X?"` for the option most like `value`, or nothing if none is."""
+    match = difflib.get_close_matches(str(value), list(options), n=1)
+    return f"; did you mean {match[0]}?" if match else ""
+
+
+def check_choice(name: str, value: object, options: Iterable[str]) -> None:
+    """Raises InputError unless `value` is one of `options`."""
+    options = list(options)
+    if value not in options:
+        allowed = ", ".join(options)
+        raise InputError(f"{name}={value}: allowed are {allowed}{nearest(value, options)}")
+
+
+def check_number(
+    name: str,
+    value: object,
+    low: float,
+    high: float = math.inf,
+    *,
+    whole: bool = False,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Raises InputError unless `value` is a number (an integer if `whole`) from `low` to `high`."""
+    kinds = int if whole else (int, float)
+    if (
+        not isinstance(value, kinds)
+        or isinstance(value, bool)
+        or not math.isfinite(value)
+        or not (low < value if open_low else low <= value)
+        or not (value < high if open_high else value <= high)
+    ):
+        interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+        if high == math.inf:
+            interval = f"{'above' if open_low else 'at least'} {low:g}"
+        raise InputError(
+            f"{name}={value}: allowed is {'an integer' if whole else 'a number'} "
+            f"{'' if high == math.inf else 'in '}{interval}"
+        )

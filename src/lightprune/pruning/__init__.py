@@ -1,0 +1,1 @@
+"""The pruning core: pure PyTorch, no knowledge of training loops or configuration."""

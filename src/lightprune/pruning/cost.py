@@ -1,0 +1,126 @@
+"""What a sparse network costs, per layer and in total: nnz, live nnz, MACs, compression."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from torch import Tensor, nn
+
+from lightprune.pruning.reachability import live_taps, observed
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """Counts of one prunable weight, or sums of them.
+
+    A MAC is one multiply-accumulate of a weight with an input position, padding included, as
+    is usual; `macs_live` leaves out the taps that only ever meet padding.
+
+    Attributes:
+        weights: Number of weights.
+        live: Those that some input can reach.
+        nnz: Those that are not zero.
+        live_nnz: Those that are neither zero nor dead.
+        macs: MACs of the dense layer for one input.
+        macs_nnz: MACs of the non-zero weights.
+        macs_live: MACs of the non-zero live weights.
+    """
+
+    weights: int
+    live: int
+    nnz: int
+    live_nnz: int
+    macs: int
+    macs_nnz: int
+    macs_live: int
+
+    @property
+    def sparsity(self) -> float:
+        """Nominal sparsity: the share of zeros among all weights."""
+        return 1 - self.nnz / self.weights
+
+    @property
+    def live_sparsity(self) -> float:
+        """The share of zeros among the weights that some input can reach."""
+        return 1 - self.live_nnz / self.live
+
+    @property
+    def mac_density(self) -> float:
+        """The share of the dense MACs that non-zero live weights need."""
+        return self.macs_live / self.macs if self.macs else 0.0
+
+    def __add__(self, other: "LayerCost") -> "LayerCost":
+        """Sums every count."""
+        return LayerCost(*(a + b for a, b in zip(self.counts(), other.counts(), strict=True)))
+
+    def counts(self) -> tuple[int, ...]:
+        """The seven counts in the order of the fields."""
+        return tuple(vars(self).values())
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """The cost of a network.
+
+    Attributes:
+        layers: Costs by parameter name, in the network's order.
+        parameters: All parameters of the network, prunable or not.
+    """
+
+    layers: dict[str, LayerCost]
+    parameters: int
+
+    @property
+    def total(self) -> LayerCost:
+        """The sum over the prunable weights."""
+        return sum(self.layers.values(), LayerCost(0, 0, 0, 0, 0, 0, 0))
+
+    @property
+    def compression_prunable(self) -> float:
+        """Prunable weights divided by those that are left (infinite if none is)."""
+        return self.total.weights / self.total.nnz if self.total.nnz else float("inf")
+
+    @property
+    def compression_parameters(self) -> float:
+        """All parameters divided by those that are left."""
+        return self.parameters / (self.parameters - self.total.weights + self.total.nnz)
+
+
+def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> CostReport:
+    """Counts weights and MACs of a network as it stands, zeros included.
+
+    Args:
+        network: The network.
+        weights: Its prunable parameters by name.
+        example: A batch of one input, shape (1, C, H, W).
+    """
+    live = live_taps(network, weights, example)
+    with observed(network, example) as calls:
+        positions: dict[int, int] = {}
+        for module, shapes in calls.items():
+            used = sum(_positions(module, out) for _, out in shapes)
+            positions[id(module.weight)] = positions.get(id(module.weight), 0) + used
+    layers = {}
+    for name, weight in weights.items():
+        nonzero = weight.detach() != 0
+        nnz = int(nonzero.count_nonzero())
+        live_nnz = int((nonzero & live[name]).count_nonzero())
+        calls_per_weight = positions.get(id(weight), 0)
+        layers[name] = LayerCost(
+            weights=weight.numel(),
+            live=int(live[name].count_nonzero()),
+            nnz=nnz,
+            live_nnz=live_nnz,
+            macs=weight.numel() * calls_per_weight,
+            macs_nnz=nnz * calls_per_weight,
+            macs_live=live_nnz * calls_per_weight,
+        )
+    return CostReport(layers, sum(p.numel() for p in network.parameters()))
+
+
+def _positions(layer: nn.Module, out: tuple[int, ...]) -> int:
+    """How many times one call applies each weight to one input."""
+    if isinstance(layer, nn.Linear):
+        return prod(out[1:-1])
+    spatial = len(layer.kernel_size)  # type: ignore[arg-type]
+    return prod(out[-spatial:])

@@ -1,0 +1,117 @@
+"""Which weights are kept: bool tensors by parameter name, that count, apply, pack and hash."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Masks(Mapping[str, Tensor]):
+    """Which weights are kept, by parameter name: bool tensors, True = kept.
+
+    Elements are numbered in logical (row-major) order whatever the memory layout, so packing
+    and digests agree across devices and layouts.
+    """
+
+    def __init__(self, kept: Mapping[str, Tensor]) -> None:
+        """Wraps bool tensors; the order of `kept` is the order of the weights."""
+        self._kept = dict(kept)
+
+    @classmethod
+    def dense(cls, weights: Mapping[str, Tensor]) -> "Masks":
+        """Masks that keep every weight, each on its weight's device and in its layout."""
+        return cls({name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()})
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The mask of one parameter."""
+        return self._kept[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The parameter names, in the network's order."""
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        """How many parameters are masked."""
+        return len(self._kept)
+
+    @property
+    def total(self) -> int:
+        """How many weights there are."""
+        return sum(mask.numel() for mask in self._kept.values())
+
+    @property
+    def kept(self) -> int:
+        """How many weights are kept (nnz)."""
+        return sum(int(mask.count_nonzero()) for mask in self._kept.values())
+
+    @property
+    def pruned(self) -> int:
+        """How many weights are pruned."""
+        return self.total - self.kept
+
+    @property
+    def sparsity(self) -> float:
+        """The share of weights that are pruned, 0..1."""
+        return self.pruned / self.total
+
+    def emptied(self) -> tuple[str, ...]:
+        """The parameters of which nothing is kept."""
+        return tuple(name for name, mask in self._kept.items() if not mask.any())
+
+    def like(self, weights: Mapping[str, Tensor]) -> "Masks":
+        """The same masks on the device and in the memory layout of each weight."""
+        return Masks(
+            {
+                name: torch.empty_like(weights[name], dtype=torch.bool).copy_(mask)
+                for name, mask in self._kept.items()
+            }
+        )
+
+    @torch.no_grad()
+    def apply_(self, weights: Mapping[str, Tensor]) -> None:
+        """Sets pruned entries of `weights` to +0.0 in place, even where they are not finite."""
+        for name, mask in self._kept.items():
+            weight = weights[name]
+            torch.where(mask, weight, weight.new_zeros(()), out=weight)
+
+    def violations(self, weights: Mapping[str, Tensor]) -> dict[str, int]:
+        """How many pruned entries of each weight are not zero, for weights that have any."""
+        counts = {
+            name: int((weights[name].detach() != 0).logical_and_(~mask).count_nonzero())
+            for name, mask in self._kept.items()
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def pack(self) -> bytes:
+        """One bit a weight, parameters one after the other, each padded to a whole byte."""
+        return b"".join(
+            np.packbits(mask.detach().cpu().contiguous().numpy().reshape(-1)).tobytes()
+            for mask in self._kept.values()
+        )
+
+    @classmethod
+    def unpack(cls, packed: bytes, weights: Mapping[str, Tensor]) -> "Masks":
+        """Reads `pack`'s bytes back, for weights of the same names and shapes.
+
+        Raises:
+            ValueError: `packed` has another length than these weights need.
+        """
+        sizes = {name: (w.numel() + 7) // 8 for name, w in weights.items()}
+        if len(packed) != sum(sizes.values()):
+            raise ValueError(
+                f"packed masks hold {len(packed)} bytes, these weights need {sum(sizes.values())}"
+            )
+        kept, start = {}, 0
+        for name, weight in weights.items():
+            chunk = np.frombuffer(packed, np.uint8, sizes[name], start)
+            bits = np.unpackbits(chunk, count=weight.numel()).view(np.bool_)
+            kept[name] = torch.from_numpy(bits).reshape(weight.shape)
+            start += sizes[name]
+        return cls(kept).like(weights)
+
+    def digest(self) -> str:
+        """A SHA-256 over names, shapes and bits: equal masks <=> equal digest."""
+        shapes = [(name, tuple(mask.shape)) for name, mask in self._kept.items()]
+        return hashlib.sha256(repr(shapes).encode() + self.pack()).hexdigest()

@@ -1,0 +1,193 @@
+"""From weights and a target sparsity to the next masks: criterion, scope, overrides, floors."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lightprune.errors import InputError, check_choice, check_number
+from lightprune.pruning.criteria import Criterion, Magnitude
+from lightprune.pruning.masks import Masks
+from lightprune.pruning.ranking import lowest
+from lightprune.pruning.targets import check_pattern, matches
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """Prunes the least salient weights, to an exact count; what is pruned stays pruned.
+
+    Attributes:
+        criterion: Scores every weight.
+        scope: `global` ranks all weights together; `local` gives each tensor the same share.
+        sparsities: `(pattern, sparsity)` pairs: a tensor whose name matches gets this share at
+            the last event (and the same fraction of it as the others of theirs at earlier ones)
+            and takes no part in the common ranking. The first matching pattern counts.
+        floor: The share of each tensor that is never pruned; the rest is made up elsewhere.
+        dead_weights: `rank` treats weights that no input reaches like any other (the study);
+            `first` prunes them before any live weight, which changes no output.
+    """
+
+    criterion: Criterion = field(default_factory=Magnitude)
+    scope: str = "global"
+    sparsities: tuple[tuple[str, float], ...] = ()
+    floor: float = 0.0
+    dead_weights: str = "rank"
+
+    def __post_init__(self) -> None:
+        """Checks every setting."""
+        if not isinstance(self.criterion, Criterion):
+            raise InputError(f"pruner.criterion={self.criterion}: allowed is a criterion")
+        check_choice("pruner.scope", self.scope, ("global", "local"))
+        check_choice("pruner.dead_weights", self.dead_weights, ("rank", "first"))
+        check_number("pruner.floor", self.floor, 0, 1, open_high=True)
+        pairs = []
+        for pair in self.sparsities:
+            if isinstance(pair, str) or len(pair) != 2 or not isinstance(pair[0], str):
+                raise InputError(
+                    f"pruner.sparsities={pair}: allowed is a list of [pattern, sparsity] pairs"
+                )
+            check_number(f"pruner.sparsities[{pair[0]}]", pair[1], 0, 1)
+            pairs.append((pair[0], float(pair[1])))
+        object.__setattr__(self, "sparsities", tuple(pairs))
+
+    @torch.no_grad()
+    def prune(
+        self,
+        weights: Mapping[str, Tensor],
+        masks: Masks,
+        sparsity: float,
+        *,
+        final: float | None = None,
+        live: Mapping[str, Tensor] | None = None,
+    ) -> Masks:
+        """Prunes to `sparsity`, the absolute share of zeros among all `weights`.
+
+        Args:
+            weights: Floating-point tensors by name, any layout and device.
+            masks: What is kept now.
+            sparsity: In [0, 1). `round(sparsity * total)` weights are pruned afterwards, unless
+                `sparsities` says otherwise for some tensors, or more are pruned already.
+            final: The sparsity of the plan's last event, to which `sparsities` refer; by
+                default this event is the last.
+            live: bool tensors by name, True = some input reaches the weight; used by
+                `dead_weights="first"` only.
+
+        Returns:
+            The next masks, on the devices and in the layouts of `weights`.
+
+        Raises:
+            InputError: The floors leave fewer weights to prune than asked.
+        """
+        masks = masks.like(weights)
+        quotas = self.quotas(weights, sparsity, final=final, masks=masks)
+        kept = dict(masks)
+        for names, zeros in quotas:
+            scores = {n: self.criterion.saliency(n, weights[n]) for n in names}
+            budgets = {n: self._budget(kept[n]) for n in names}
+            tiers = self._tiers({n: kept[n] for n in names}, live)
+            drop = zeros - sum(kept[n].numel() - int(kept[n].count_nonzero()) for n in names)
+            for tier in tiers:
+                candidates = _within_budget(scores, tier, budgets) if self.floor else tier
+                here = min(drop, sum(int(c.count_nonzero()) for c in candidates.values()))
+                for name, chosen in lowest(scores, candidates, here).items():
+                    budgets[name] -= int(chosen.count_nonzero())
+                    kept[name].logical_and_(chosen.logical_not_())
+                drop -= here
+        return Masks(kept)
+
+    def quotas(
+        self,
+        weights: Mapping[str, Tensor],
+        sparsity: float,
+        *,
+        final: float | None = None,
+        masks: Masks | None = None,
+    ) -> list[tuple[tuple[str, ...], int]]:
+        """How many zeros each group of jointly ranked tensors gets: `[(names, zeros), ...]`.
+
+        Local counts are rounded tensor by tensor and then corrected, those nearest to one half
+        first, so that their sum is the rounded total.
+
+        Raises:
+            InputError: A pattern matches nothing, or a floor is in the way.
+        """
+        for pattern, _ in self.sparsities:
+            check_pattern("pruner.sparsities", pattern, dict(weights))
+        sizes = {name: weight.numel() for name, weight in weights.items()}
+        already = {
+            name: sizes[name] - int(masks[name].count_nonzero()) if masks is not None else 0
+            for name in sizes
+        }
+        progress = sparsity / final if final else 1.0
+        own = {
+            name: share * progress for name in sizes if (share := self._override(name)) is not None
+        }
+        groups: list[tuple[tuple[str, ...], int]] = [
+            ((name,), max(round(share * sizes[name]), already[name])) for name, share in own.items()
+        ]
+        common = {name: size for name, size in sizes.items() if name not in own}
+        if self.scope == "local":
+            counts = _apportion(common, sparsity, {n: already[n] for n in common})
+            groups += [((name,), zeros) for name, zeros in counts.items()]
+        elif common:
+            zeros = round(sparsity * sum(common.values()))
+            groups.append((tuple(common), max(zeros, sum(already[n] for n in common))))
+        for names, zeros in groups:
+            room = sum(sizes[n] - max(self._minimum(sizes[n]), 0) for n in names)
+            if zeros > room:
+                raise InputError(
+                    f"pruner.floor={self.floor}: keeps {sum(sizes[n] for n in names) - room} of "
+                    f"the weights of {names[0]}{' and others' if len(names) > 1 else ''}, of which "
+                    f"{zeros} shall be pruned; allowed is a floor that leaves room for the sparsity"
+                )
+        return groups
+
+    def _override(self, name: str) -> float | None:
+        return next((share for pattern, share in self.sparsities if matches(name, pattern)), None)
+
+    def _minimum(self, size: int) -> int:
+        return math.ceil(self.floor * size)
+
+    def _budget(self, kept: Tensor) -> int:
+        """How many more of a tensor's weights may be pruned."""
+        return max(int(kept.count_nonzero()) - self._minimum(kept.numel()), 0)
+
+    def _tiers(
+        self, kept: dict[str, Tensor], live: Mapping[str, Tensor] | None
+    ) -> list[dict[str, Tensor]]:
+        """The weights that may be pruned, in the order of whole classes of them."""
+        if self.dead_weights == "rank" or live is None:
+            return [kept]
+        here = {name: live[name].to(mask.device) for name, mask in kept.items()}
+        return [
+            {name: mask & ~here[name] for name, mask in kept.items()},
+            {name: mask & here[name] for name, mask in kept.items()},
+        ]
+
+
+def _within_budget(
+    scores: Mapping[str, Tensor], candidates: Mapping[str, Tensor], budgets: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """Leaves each tensor only as many candidates, its lowest, as may be pruned of it."""
+    return {
+        name: lowest(
+            {name: scores[name]}, {name: mask}, min(budgets[name], int(mask.count_nonzero()))
+        )[name]
+        for name, mask in candidates.items()
+    }
+
+
+def _apportion(
+    sizes: Mapping[str, int], sparsity: float, already: Mapping[str, int]
+) -> dict[str, int]:
+    """Zeros for each tensor: its own rounded share, corrected so that the sum is exact."""
+    counts = {name: max(round(sparsity * size), already[name]) for name, size in sizes.items()}
+    target = max(round(sparsity * sum(sizes.values())), sum(already.values()))
+    while gap := target - sum(counts.values()):
+        step = 1 if gap > 0 else -1
+        movable = [n for n in counts if already[n] <= counts[n] + step <= sizes[n]]
+        nearest = min(movable, key=lambda n: (step * (counts[n] - sparsity * sizes[n]), n))
+        counts[nearest] += step
+    return counts

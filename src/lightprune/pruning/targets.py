@@ -1,0 +1,98 @@
+"""Which parameters of a network are prunable, by layer type and name pattern."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from torch import nn
+
+from lightprune.errors import InputError, nearest
+
+
+def matches(parameter: str, pattern: str) -> bool:
+    """Whether a shell-style `pattern` names a parameter, or the layer that holds it.
+
+    `layer4.*`, `fc` and `fc.weight` all match `fc.weight` or its likes.
+    """
+    layer = parameter.rpartition(".")[0]
+    return fnmatchcase(parameter, pattern) or fnmatchcase(layer, pattern)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Chooses the prunable weights of a network.
+
+    Attributes:
+        types: Names of the `torch.nn` layer types whose `weight` may be pruned.
+        include: Patterns (see `matches`) of which a weight must match at least one.
+        exclude: Patterns of which a weight must match none.
+    """
+
+    types: tuple[str, ...] = ("Conv2d",)
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Accepts lists and checks that every type exists."""
+        for field in ("types", "include", "exclude"):
+            value = getattr(self, field)
+            if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+                raise InputError(f"pruner.targets.{field}={value}: allowed is a list of names")
+            object.__setattr__(self, field, tuple(value))
+        for name in self.types:
+            kind = getattr(nn, name, None)
+            if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+                known = [n for n, k in vars(nn).items() if isinstance(k, type)]
+                raise InputError(
+                    f"pruner.targets.types={name}: allowed are layer types of torch.nn"
+                    f"{nearest(name, known)}"
+                )
+
+    def find(self, network: nn.Module) -> dict[str, nn.Parameter]:
+        """Lists the prunable weights in the network's own order, each tensor once.
+
+        Frozen parameters are left out: nothing would retrain around their zeros.
+
+        Returns:
+            `{parameter name: parameter}`; shared tensors appear under their first name.
+
+        Raises:
+            InputError: A pattern matches nothing, or nothing is left to prune.
+        """
+        kinds = tuple(getattr(nn, name) for name in self.types)
+        typed: dict[str, nn.Parameter] = {}
+        seen: set[int] = set()
+        for layer, module in network.named_modules():
+            weight = getattr(module, "weight", None)
+            if not isinstance(module, kinds) or not isinstance(weight, nn.Parameter):
+                continue
+            if id(weight) not in seen and weight.requires_grad:
+                seen.add(id(weight))
+                typed[f"{layer}.weight" if layer else "weight"] = weight
+        for field in ("include", "exclude"):
+            for pattern in getattr(self, field):
+                check_pattern(f"pruner.targets.{field}", pattern, typed)
+        found = {
+            name: weight
+            for name, weight in typed.items()
+            if any(matches(name, p) for p in self.include)
+            and not any(matches(name, p) for p in self.exclude)
+        }
+        if not found:
+            raise InputError(
+                f"pruner.targets.types={list(self.types)}: the network has no prunable weight "
+                "of these types and patterns; allowed are types it contains"
+            )
+        return found
+
+
+def check_pattern(
+    setting: str, pattern: str, weights: dict[str, torch.Tensor] | dict[str, nn.Parameter]
+) -> None:
+    """Raises InputError if `pattern` matches none of `weights` (`*` may match nothing)."""
+    if pattern != "*" and not any(matches(name, pattern) for name in weights):
+        layers = [name.rpartition(".")[0] for name in weights]
+        raise InputError(
+            f"{setting}={pattern}: matches no prunable weight; allowed are layers such as "
+            f"{', '.join(layers[:3])}{nearest(pattern, layers)}"
+        )
