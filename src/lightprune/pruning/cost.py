@@ -6,7 +6,7 @@ from math import prod
 
 from torch import Tensor, nn
 
-from lightprune.pruning.reachability import live_taps, observed
+from lightprune.pruning.reachability import live_taps, observed, owners_of
 
 
 @dataclass(frozen=True)
@@ -96,24 +96,24 @@ def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tens
     """
     live = live_taps(network, weights, example)
     with observed(network, example) as calls:
-        positions: dict[int, int] = {}
+        owners = owners_of(network, weights)
+        positions = dict.fromkeys(weights, 0)
         for module, shapes in calls.items():
-            used = sum(_positions(module, out) for _, out in shapes)
-            positions[id(module.weight)] = positions.get(id(module.weight), 0) + used
+            if name := owners.get(id(module.weight)):
+                positions[name] += sum(_positions(module, out) for _, out in shapes)
     layers = {}
     for name, weight in weights.items():
         nonzero = weight.detach() != 0
         nnz = int(nonzero.count_nonzero())
         live_nnz = int((nonzero & live[name]).count_nonzero())
-        calls_per_weight = positions.get(id(weight), 0)
         layers[name] = LayerCost(
             weights=weight.numel(),
             live=int(live[name].count_nonzero()),
             nnz=nnz,
             live_nnz=live_nnz,
-            macs=weight.numel() * calls_per_weight,
-            macs_nnz=nnz * calls_per_weight,
-            macs_live=live_nnz * calls_per_weight,
+            macs=weight.numel() * positions[name],
+            macs_nnz=nnz * positions[name],
+            macs_live=live_nnz * positions[name],
         )
     return CostReport(layers, sum(p.numel() for p in network.parameters()))
 

@@ -71,10 +71,14 @@ class Masks(Mapping[str, Tensor]):
 
     @torch.no_grad()
     def apply_(self, weights: Mapping[str, Tensor]) -> None:
-        """Sets pruned entries of `weights` to +0.0 in place, even where they are not finite."""
-        for name, mask in self._kept.items():
-            weight = weights[name]
-            torch.where(mask, weight, weight.new_zeros(()), out=weight)
+        """Sets pruned entries to +0.0 in place, even where they are not finite.
+
+        Args:
+            weights: Tensors by name (weights, or gradients or momenta of them): all or some of
+                those that are masked.
+        """
+        for name, weight in weights.items():
+            torch.where(self._kept[name], weight, weight.new_zeros(()), out=weight)
 
     def violations(self, weights: Mapping[str, Tensor]) -> dict[str, int]:
         """How many pruned entries of each weight are not zero, for weights that have any."""

@@ -94,7 +94,7 @@ def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
     """
     with observed(network, example) as calls:
         live = {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()}
-        owners = {id(p): name for name, p in weights.items()}
+        owners = owners_of(network, weights)
         found: dict[str, Tensor] = {}
         for module, shapes in calls.items():
             name = owners.get(id(module.weight))
@@ -105,6 +105,12 @@ def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
                 reached |= _live_in_call(module, seen, out, live[name])
             found[name] = found[name] | reached if name in found else reached
     return Masks(live | found)
+
+
+def owners_of(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[int, str]:
+    """The names in `weights` by the identity of the network's own parameter."""
+    named = network.named_parameters(remove_duplicate=False)
+    return {id(parameter): name for name, parameter in named if name in weights}
 
 
 def _live_in_call(layer: nn.Module, seen: torch.Size, out: torch.Size, like: Tensor) -> Tensor:

@@ -1,0 +1,238 @@
+"""The config: its top level as a schema, its parts as typed objects, the checks that cross them."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from lightprune.errors import InputError, check_number
+from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.schedules import Plan, Schedule
+from lightprune.pruning.targets import Targets
+from lightprune.training.hardware import Hardware
+from lightprune.training.network import Model
+from lightprune.training.recipe import Recipe
+from lightprune.training.sources import Source
+
+# What a run ends with does not depend on these: they are left out of folder names and hashes.
+COSMETIC = (
+    "data.cache_dir",
+    "data.download",
+    "data.root",
+    "dense.cache_dir",
+    "force",
+    "hydra",
+    "logger",
+    "name",
+    "plan_only",
+    "trainer.progress",
+    "trainer.threads",
+)
+
+
+@dataclass
+class DenseOptions:
+    """Where the dense network comes from.
+
+    Attributes:
+        checkpoint: One's own weights instead of a training.
+        cache_dir: Where trained dense networks are kept and found.
+    """
+
+    checkpoint: str | None = None
+    cache_dir: str = "outputs/dense"
+
+
+@dataclass
+class Config:
+    """The top level; the groups are checked by the classes they name.
+
+    Attributes:
+        seed: Of everything random.
+        name: Of the run's (or the sweep's) folder; None takes what was asked.
+        plan_only: Show what would happen and stop.
+        force: Start afresh in a folder that holds another run.
+    """
+
+    model: Any = MISSING
+    data: Any = MISSING
+    recipe: Any = MISSING
+    pruner: Any = MISSING
+    schedule: Any = MISSING
+    trainer: Any = MISSING
+    logger: Any = MISSING
+    dense: DenseOptions = field(default_factory=DenseOptions)
+    seed: int = 0
+    name: str | None = None
+    plan_only: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A checked config as typed parts.
+
+    Attributes:
+        asked: The resolved config without what does not change a result, for hashes and records.
+    """
+
+    model: Model
+    source: Source
+    recipe: Recipe
+    pruner: Pruner | None
+    targets: Targets
+    plan: Plan
+    hardware: Hardware
+    logger: DictConfig
+    dense: DenseOptions
+    seed: int
+    plan_only: bool
+    force: bool
+    asked: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Equal for configs that ask for the same result."""
+        return hashlib.sha256(json.dumps(self.asked, sort_keys=True).encode()).hexdigest()
+
+    def loggers(self, folder: Path) -> Sequence[Logger]:
+        """The loggers of a phase, writing below its folder."""
+        return [build(self.logger, Logger, "logger")(save_dir=folder)] if self.logger else []
+
+
+def register() -> None:
+    """Makes the schema and the resolvers of `configs/` known to Hydra."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver(
+        "unless", lambda given, value: value if given is None else None, replace=True
+    )
+
+
+def run_name(name: str | None, overrides: Sequence[str]) -> str:
+    """A folder name: `name`, or the sorted overrides that change the result.
+
+    Group choices and values keep their letters, everything a path could trip over becomes `_`;
+    a name too long for a file system ends in a hash instead.
+    """
+    if name:
+        return name
+    asked = sorted(o for o in overrides if not _cosmetic(o.lstrip("+~").partition("=")[0]))
+    text = ",".join(asked) or "default"
+    clean = "".join(c if c.isalnum() or c in "=.,-+" else "_" for c in text)
+    if len(clean) <= 200:
+        return clean
+    return f"{clean[:180]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _cosmetic(key: str) -> bool:
+    return any(key == c or key.startswith(f"{c}.") for c in COSMETIC)
+
+
+def settings(cfg: DictConfig) -> Settings:
+    """Builds every part of a composed config and checks what crosses them.
+
+    Raises:
+        InputError: A setting is wrong; one line that names it.
+    """
+    check_number("seed", cfg.seed, 0, 2**31 - 1, whole=True)
+    recipe = build(cfg.recipe, Recipe, "recipe")
+    hardware = build(cfg.trainer, Hardware, "trainer")
+    source = build(cfg.data, Source, "data")
+    finetune = recipe.finetune
+    pruner, plan = None, Plan((), finetune.epochs)
+    if "_target_" in cfg.pruner:
+        chosen = OmegaConf.masked_copy(cfg.pruner, [k for k in cfg.pruner if k != "targets"])
+        pruner = build(chosen, Pruner, "pruner")
+        plan = build(cfg.schedule, Schedule, "schedule").plan(finetune.epochs)
+    for phase in ("dense", "finetune"):
+        batch = getattr(recipe, phase).batch_size
+        if batch % hardware.processes:
+            raise InputError(
+                f"recipe.{phase}.batch_size={batch}: allowed is a multiple of the "
+                f"{hardware.processes} processes, which share each batch"
+            )
+    return Settings(
+        model=build(cfg.model, Model, "model"),
+        source=source,
+        recipe=recipe,
+        pruner=pruner,
+        targets=build(cfg.pruner.targets, Targets, "pruner.targets"),
+        plan=plan,
+        hardware=hardware,
+        logger=cfg.logger,
+        dense=DenseOptions(cfg.dense.checkpoint, cfg.dense.cache_dir),
+        seed=cfg.seed,
+        plan_only=cfg.plan_only,
+        force=cfg.force,
+        asked=_asked(cfg),
+    )
+
+
+def build(node: DictConfig, kind: type[Any], key: str) -> Any:
+    """Calls the class that a config node names.
+
+    Raises:
+        InputError: It does not exist, refuses a setting, or makes something else than a `kind`.
+    """
+    try:
+        built = instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, InputError):
+            raise InputError(_located(str(cause), str(error), key)) from error
+        reason = str(cause or error).replace("\n", " ")
+        raise InputError(
+            f"{key}: cannot be built ({reason}); allowed is what the class takes"
+        ) from error
+    if not isinstance(built, kind) and not callable(built):
+        raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is a class that does")
+    return built
+
+
+def _located(message: str, error: str, key: str) -> str:
+    """Completes the name in a message with the place in the config where it arose."""
+    _, _, place = error.partition("full_key: ")
+    where = ".".join(part for part in (key, place.strip()) if part)
+    return message if message.startswith(f"{key}.") else f"{_parent(where, message)}{message}"
+
+
+def _parent(where: str, message: str) -> str:
+    name = message.partition("=")[0]
+    last = where.rpartition(".")[2]
+    if name.partition(".")[0] == last:
+        where = where.rpartition(".")[0]
+    return f"{where}." if where else ""
+
+
+def _asked(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain types, without what does not change a result."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    kept: dict[str, Any] = {str(k): v for k, v in plain.items()}
+    for key in COSMETIC:
+        *parents, last = key.split(".")
+        node: Any = kept
+        for parent in parents:
+            node = node.get(parent, {})
+        node.pop(last, None)
+    return kept
+
+
+def differences(theirs: Any, mine: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two configs differ: `(key, value there, value here)`, in the order of the keys."""
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        found = []
+        for name in sorted({*theirs, *mine}):
+            inner = f"{key}.{name}" if key else str(name)
+            found += differences(theirs.get(name), mine.get(name), inner)
+        return found
+    return [] if theirs == mine else [(key, theirs, mine)]

@@ -1,0 +1,93 @@
+"""What a run leaves behind: one folder, written atomically, complete or visibly incomplete."""
+
+import csv
+import io
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lightprune.errors import InputError
+from lightprune.files import write_text
+from lightprune.pruning.cost import CostReport
+
+SCHEMA = 1
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved config, written first."""
+        return self.path / "config.yaml"
+
+    @property
+    def record_file(self) -> Path:
+        """The complete record, written last."""
+        return self.path / "run.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Lightning's checkpoints of the fine-tuning."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One row an epoch."""
+        return self.path / "metrics.csv"
+
+    def record(self) -> Json | None:
+        """The record of a complete run; None if the run is not complete."""
+        try:
+            record: Json = json.loads(self.record_file.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise InputError(
+                f"{self.record_file}: is damaged ({error}); allowed is an intact run.json "
+                "(force=true starts afresh)"
+            ) from error
+        if record.get("schema") != SCHEMA:
+            raise InputError(
+                f"{self.record_file}: schema={record.get('schema')}: allowed is {SCHEMA} "
+                "(force=true starts afresh)"
+            )
+        return record
+
+    def clear(self) -> None:
+        """Deletes what an earlier run left, and nothing else."""
+        files = (self.record_file, self.config_file, self.metrics_file, self.model_file)
+        for file in (*files, self.path / "layers.csv"):
+            file.unlink(missing_ok=True)
+        for folder in (self.checkpoints, self.path / "tensorboard"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def write_layers(self, cost: CostReport) -> None:
+        """Writes layers.csv: one row a prunable parameter."""
+        text = io.StringIO()
+        columns = ["name", *asdict(cost.total), "sparsity", "live_sparsity", "mac_density"]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        for name, layer in cost.layers.items():
+            shares = {c: getattr(layer, c) for c in ("sparsity", "live_sparsity", "mac_density")}
+            writer.writerow({"name": name, **asdict(layer), **shares})
+        write_text(self.path / "layers.csv", text.getvalue())
+
+    @property
+    def model_file(self) -> Path:
+        """The final network: plain names, row-major, zeros in place."""
+        return self.path / "model.safetensors"
+
+    def complete(self, record: Json) -> None:
+        """Writes run.json, after everything else."""
+        write_text(self.record_file, json.dumps({"schema": SCHEMA, **record}, indent=1))

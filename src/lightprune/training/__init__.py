@@ -1,0 +1,1 @@
+"""The Lightning side: data, network, training step, and the callback that prunes."""

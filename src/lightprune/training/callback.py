@@ -1,0 +1,238 @@
+"""The Lightning adapter of the pruning core: prunes by plan, keeps pruned weights at zero."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lightprune.errors import InputError
+from lightprune.pruning.masks import Masks
+from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.reachability import live_taps
+from lightprune.pruning.schedules import Plan, PruneEvent
+from lightprune.pruning.targets import Targets
+from lightprune.training.classifier import Classifier
+from lightprune.training.events import EventRecord, distance
+
+
+class PruningError(RuntimeError):
+    """Pruning left a state that must not go on: a dead network, a moved zero, differing ranks."""
+
+
+class PruningCallback(Callback):
+    """Carries out a Plan during `fit`; the network itself stays an ordinary one.
+
+    Masks live here. An event happens before the first step of its epoch, so validation, metric
+    and checkpoint of an epoch belong to the same weights. Gradients of pruned weights are zeroed
+    before every step; with clean optimizer state no optimizer can then move these weights, and
+    the end of every epoch checks it.
+
+    Attributes:
+        plan: The events.
+        records: What the events so far did.
+        masks: Which weights are kept; None before the first fit.
+    """
+
+    def __init__(
+        self,
+        pruner: Pruner | None,
+        plan: Plan,
+        targets: Targets,
+        example: Tensor,
+        *,
+        optimizer_state: str = "mask",
+    ) -> None:
+        """Prepares pruning; nothing happens before `fit`.
+
+        Args:
+            pruner: Decides the masks; None for a plan without events.
+            plan: When and how much.
+            targets: Which parameters.
+            example: Inputs of the size the network is used at, shape (N, C, H, W), N >= 2; the
+                network's outputs for them must differ after every event.
+            optimizer_state: What an event does to it: `mask`, `reset` or `keep`.
+        """
+        self.plan = plan
+        self.records: list[EventRecord] = []
+        self.masks: Masks | None = None
+        self._pruner = pruner
+        self._targets = targets
+        self._example = example
+        self._optimizer_state = optimizer_state
+        self._weights: dict[str, nn.Parameter] = {}
+        self._live: Masks | None = None
+        self._restored: dict[str, Any] | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds the prunable weights."""
+        self._weights = self._targets.find(_network(pl_module))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes masks (restored ones, or such that keep all) to the weights' device."""
+        network = _network(pl_module)
+        self._live = live_taps(network, self._weights, self._example.to(pl_module.device))
+        masks = Masks.dense(self._weights)
+        if self._restored is not None:
+            masks = Masks.unpack(self._restored["masks"].numpy().tobytes(), self._weights)
+            if masks.digest() != self._restored["digest"]:
+                raise PruningError("checkpoint: its masks do not match their digest")
+        self.masks = masks
+        if self._optimizer_state == "keep":
+            for optimizer in trainer.optimizers:
+                optimizer.register_step_post_hook(lambda *_: self._apply())
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prunes, if the plan has an event here."""
+        event = self.plan.event_at(trainer.current_epoch)
+        if event is not None:
+            assert isinstance(pl_module, Classifier)
+            record = self._prune(trainer, pl_module, event)
+            self.records.append(record)
+            seen = {"prune/before": record.before, "prune/after": record.after}
+            for logger in trainer.loggers:
+                logger.log_metrics(seen, step=trainer.global_step)
+
+    def _prune(self, trainer: Trainer, classifier: Classifier, event: PruneEvent) -> EventRecord:
+        assert self._pruner is not None
+        assert self.masks is not None
+        assert self._live is not None
+        _share_buffers(trainer, classifier.network)
+        batches = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
+        before = classifier.evaluate(batches).accuracy
+        decided = self._pruner.prune(
+            self._weights, self.masks, event.sparsity, final=self.plan.final, live=self._live
+        )
+        self.masks = _agreed(trainer, decided, self._weights)
+        moved = distance(self._weights, self.masks, self._live)
+        self._apply()
+        for optimizer in trainer.optimizers:
+            self._clean(optimizer)
+        if not _depends_on_input(classifier, self._example):
+            raise PruningError(
+                f"schedule: at sparsity {event.sparsity:g} (epoch {event.epoch}) the network's "
+                "output no longer depends on its input; allowed is a lower sparsity or a "
+                "pruner.floor above 0"
+            )
+        return EventRecord.of(
+            event,
+            self.masks,
+            self._live,
+            distance=moved,
+            before=before,
+            after=classifier.evaluate(batches).accuracy,
+        )
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Zeroes the gradients of pruned weights."""
+        if self.records:
+            assert self.masks is not None
+            gradients = {n: w.grad for n, w in self._weights.items() if w.grad is not None}
+            self.masks.apply_(gradients)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes how far accuracy has recovered from the last event."""
+        if trainer.state.fn == "fit" and self.records:
+            assert isinstance(pl_module, Classifier)
+            assert pl_module.evaluation is not None
+            self.records[-1] = replace(self.records[-1], recovered=pl_module.evaluation.accuracy)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks that every pruned weight is still exactly zero."""
+        assert self.masks is not None
+        moved = self.masks.violations(self._weights)
+        if moved:
+            name, count = next(iter(moved.items()))
+            raise PruningError(
+                f"epoch {trainer.current_epoch}: {count} pruned weights of {name} are not zero; "
+                "something other than the optimizer changed them"
+            )
+        pl_module.log("sparsity", self.masks.sparsity, sync_dist=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Masks, records, and what they belong to."""
+        if self.masks is None:
+            return {}
+        packed = np.frombuffer(self.masks.pack(), np.uint8).copy()
+        return {
+            "belongs_to": self._identity(),
+            "masks": torch.from_numpy(packed),
+            "digest": self.masks.digest(),
+            "records": [record.dump() for record in self.records],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores what `state_dict` gave.
+
+        Raises:
+            InputError: It belongs to another network, plan or pruner.
+        """
+        if not state_dict:
+            return
+        for name, mine in self._identity().items():
+            theirs = state_dict["belongs_to"].get(name)
+            if theirs != mine:
+                raise InputError(
+                    f"checkpoint: its {name} is {theirs}, this run's is {mine}; allowed is a "
+                    "checkpoint of the same experiment (force=true starts afresh)"
+                )
+        self._restored = state_dict
+        self.records = [EventRecord.load(record) for record in state_dict["records"]]
+
+    def _identity(self) -> dict[str, str]:
+        shapes = {name: tuple(weight.shape) for name, weight in self._weights.items()}
+        return {"pruner": repr(self._pruner), "plan": repr(self.plan), "network": repr(shapes)}
+
+    def _apply(self) -> None:
+        assert self.masks is not None
+        self.masks.apply_({name: weight.detach() for name, weight in self._weights.items()})
+
+    def _clean(self, optimizer: Optimizer) -> None:
+        """Treats the optimizer's state after an event, by policy."""
+        assert self.masks is not None
+        if self._optimizer_state == "reset":
+            optimizer.state.clear()
+        elif self._optimizer_state == "mask":
+            for name, weight in self._weights.items():
+                entries = optimizer.state.get(weight, {}).values()
+                for entry in entries:
+                    if isinstance(entry, Tensor) and entry.shape == weight.shape:
+                        Masks({name: self.masks[name]}).apply_({name: entry})
+
+
+def _network(module: LightningModule) -> nn.Module:
+    assert isinstance(module, Classifier)
+    return module.network
+
+
+def _agreed(trainer: Trainer, masks: Masks, weights: dict[str, nn.Parameter]) -> Masks:
+    """Rank 0's masks on every rank, compared by digest."""
+    if trainer.world_size == 1:
+        return masks
+    masks = Masks.unpack(trainer.strategy.broadcast(masks.pack()), weights)
+    digests: list[str] = [""] * trainer.world_size
+    torch.distributed.all_gather_object(digests, masks.digest())
+    if len(set(digests)) > 1:
+        raise PruningError(f"ranks hold different masks: {', '.join(d[:12] for d in digests)}")
+    return masks
+
+
+def _share_buffers(trainer: Trainer, network: nn.Module) -> None:
+    """Gives every rank rank 0's batch-norm statistics, so that all evaluate one network."""
+    if trainer.world_size > 1:
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, 0)
+
+
+@torch.no_grad()
+def _depends_on_input(classifier: Classifier, example: Tensor) -> bool:
+    training = classifier.network.training
+    classifier.network.eval()
+    logits = classifier(example.to(classifier.device))
+    classifier.network.train(training)
+    return bool((logits != logits[0]).any())

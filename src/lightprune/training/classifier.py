@@ -1,0 +1,211 @@
+"""The LightningModule: a network, its loss, its metrics, its optimizer and learning rate."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from lightprune.training.data import Batch
+from lightprune.training.learning_rate import Cycles
+from lightprune.training.network import Model
+from lightprune.training.recipe import Phase
+
+# Reading a loss waits for the device: cheap on a CPU, not at every step on a GPU.
+_CHECK_EVERY = 50
+
+
+class NonFiniteLossError(RuntimeError):
+    """Training diverged; the message names epoch, step and learning rate."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Precision, recall and F1 of one class, 0..1; a ratio over nothing is 0."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a pass over images shows."""
+
+    correct: int
+    images: int
+    loss: float
+    classes: tuple[ClassScore, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy, 0..1."""
+        return self.correct / self.images
+
+
+class Classifier(LightningModule):
+    """Trains and evaluates one network in one phase.
+
+    Attributes:
+        network: The network, under its own parameter names.
+        evaluation: What the last validation or test saw.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        model: Model,
+        classes: Sequence[str],
+        phase: Phase,
+        cycles: Cycles,
+        *,
+        peak: Callable[[int], float],
+        l1: float = 0.0,
+        l1_weights: Iterable[Tensor] = (),
+    ) -> None:
+        """Wraps a network.
+
+        Args:
+            network: Maps float32 (B, 3, H, W) to logits (B, classes).
+            model: How the network is run.
+            classes: Names of the classes.
+            phase: Optimizer and loss.
+            cycles: The course of the learning rate.
+            peak: The peak learning rate of the cycle that starts at an epoch.
+            l1: Weight of the L1 norm of `l1_weights` in the loss.
+            l1_weights: Parameters of `network`.
+        """
+        super().__init__()
+        self.network = network
+        self.evaluation: Evaluation | None = None
+        self._model = model
+        self._classes = tuple(classes)
+        self._phase = phase
+        self._cycles = cycles
+        self._peak = peak
+        self._l1 = l1
+        self._l1_weights = tuple(l1_weights)
+        self._confusion = MulticlassConfusionMatrix(len(self._classes))
+        self._losses: list[Tensor] = []
+        if model.compile:
+            network.compile()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits, shape (B, classes)."""
+        logits: Tensor = self.network(self._model.arrange(images))
+        return logits
+
+    def configure_optimizers(self) -> Optimizer:
+        """The recipe's optimizer; there is no scheduler, each step sets its learning rate."""
+        return self._phase.build_optimizer(self.network)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Sets the learning rate of the coming step."""
+        rate = self.learning_rate()
+        optimizer = self.optimizers()
+        for group in optimizer.param_groups:  # type: ignore[union-attr]
+            group["lr"] = rate
+
+    def learning_rate(self) -> float:
+        """The learning rate of the coming optimizer step."""
+        trainer = self.trainer
+        steps = math.ceil(int(trainer.num_training_batches) / trainer.accumulate_grad_batches)
+        epoch = min(trainer.global_step // steps, self._cycles.plan.epochs - 1)
+        peak = self._peak(self._cycles.at_epoch(epoch).start)
+        return self._cycles.at(trainer.global_step, steps, peak)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Cross-entropy with label smoothing, and the L1 norm of the weights that are left."""
+        images, labels = batch
+        loss = F.cross_entropy(self(images), labels, label_smoothing=self._phase.label_smoothing)
+        if self._l1:
+            loss = loss + self._l1 * sum(weight.abs().sum() for weight in self._l1_weights)
+        last = batch_idx + 1 == self.trainer.num_training_batches
+        if loss.device.type == "cpu" or last or batch_idx % _CHECK_EVERY == 0:
+            self._check_finite(loss)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        return loss
+
+    def _check_finite(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise NonFiniteLossError(
+                f"loss={loss.item()} at epoch {self.current_epoch}, step "
+                f"{self.trainer.global_step}, learning rate {self.learning_rate():.4g}: allowed "
+                "is a finite loss; lower the peak learning rate"
+            )
+
+    def on_validation_epoch_start(self) -> None:
+        """Starts counting."""
+        self._start_counting()
+
+    def on_test_epoch_start(self) -> None:
+        """Starts counting."""
+        self._start_counting()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Counts a batch."""
+        self._count(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Counts a batch."""
+        self._count(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs accuracy and loss of the validation set."""
+        self.evaluation = self._counted()
+        self._log("val", self.evaluation)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs accuracy and loss of the test set."""
+        self.evaluation = self._counted()
+        self._log("test", self.evaluation)
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[Batch]) -> Evaluation:
+        """Evaluates the network as it stands, outside of the trainer's loops."""
+        training = self.network.training
+        self.network.eval()
+        self._start_counting()
+        for batch in batches:
+            self._count(batch)
+        self.network.train(training)
+        return self._counted()
+
+    def _start_counting(self) -> None:
+        self._confusion.reset()
+        self._losses = []
+
+    def _count(self, batch: Batch) -> None:
+        images, labels = batch
+        logits = self(images).float()
+        self._confusion.update(logits.argmax(1), labels)
+        self._losses.append(F.cross_entropy(logits, labels, reduction="sum").double())
+
+    def _counted(self) -> Evaluation:
+        confusion = self._confusion.compute().double()
+        loss = self.trainer.strategy.reduce(torch.stack(self._losses).sum(), reduce_op="sum")
+        hits, actual, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
+        scores = zip(
+            self._classes,
+            (hits / predicted).nan_to_num().tolist(),
+            (hits / actual).nan_to_num().tolist(),
+            (2 * hits / (actual + predicted)).nan_to_num().tolist(),
+            strict=True,
+        )
+        images = int(confusion.sum())
+        return Evaluation(
+            correct=int(hits.sum()),
+            images=images,
+            loss=float(loss) / images,
+            classes=tuple(ClassScore(*score) for score in scores),
+        )
+
+    def _log(self, stage: str, seen: Evaluation) -> None:
+        self.log(f"{stage}/accuracy", seen.accuracy, prog_bar=True, sync_dist=True)
+        self.log(f"{stage}/loss", seen.loss, sync_dist=True)

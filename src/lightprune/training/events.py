@@ -1,0 +1,90 @@
+"""What a prune event did: the record that run folders and checkpoints keep."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightprune.pruning.masks import Masks
+from lightprune.pruning.schedules import PruneEvent
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """What a prune event did.
+
+    Attributes:
+        epoch: Before whose first step it happened.
+        target: The sparsity that was asked for.
+        sparsity: The sparsity that was reached.
+        pruned: Number of zeros among the prunable weights.
+        live_sparsity: The share of zeros among the weights that some input reaches.
+        distance: ||W - W_pruned|| / ||W|| over the live prunable weights.
+        before: Validation accuracy before it.
+        after: Validation accuracy right after it.
+        recovered: Validation accuracy after the last epoch trained since.
+        emptied: Parameters of which nothing is left.
+        digest: Of the masks.
+    """
+
+    epoch: int
+    target: float
+    sparsity: float
+    pruned: int
+    live_sparsity: float
+    distance: float
+    before: float
+    after: float
+    recovered: float | None
+    emptied: tuple[str, ...]
+    digest: str
+
+    @classmethod
+    def of(
+        cls,
+        event: PruneEvent,
+        masks: Masks,
+        live: Masks,
+        *,
+        distance: float,
+        before: float,
+        after: float,
+    ) -> "EventRecord":
+        """Describes an event by the masks it ended with and the measurements around it."""
+        overlap = sum(int((mask & live[name]).count_nonzero()) for name, mask in masks.items())
+        return cls(
+            epoch=event.epoch,
+            target=event.sparsity,
+            sparsity=masks.sparsity,
+            pruned=masks.pruned,
+            live_sparsity=1 - overlap / live.kept,
+            distance=distance,
+            before=before,
+            after=after,
+            recovered=None,
+            emptied=masks.emptied(),
+            digest=masks.digest(),
+        )
+
+    @classmethod
+    def load(cls, state: Mapping[str, Any]) -> "EventRecord":
+        """Reads `asdict`'s mapping back."""
+        return cls(**{**state, "emptied": tuple(state["emptied"])})
+
+    def dump(self) -> dict[str, Any]:
+        """A mapping of plain types, for checkpoints and JSON."""
+        return {**asdict(self), "emptied": list(self.emptied)}
+
+
+@torch.no_grad()
+def distance(weights: Mapping[str, Tensor], masks: Masks, live: Masks) -> float:
+    """How far pruning moves the live weights: ||W - W_pruned|| / ||W||."""
+    removed = whole = 0.0
+    for name, weight in weights.items():
+        squares = weight.float().square() * live[name]
+        whole += float(squares.sum())
+        removed += float((squares * ~masks[name]).sum())
+    return math.sqrt(removed / whole) if whole else 0.0

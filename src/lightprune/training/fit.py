@@ -1,0 +1,196 @@
+"""One training phase: trainer, callbacks, resume, and the weights it ends with."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning import seed_everything
+from lightning.pytorch.loggers import Logger
+from torch import Tensor, nn
+
+from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.schedules import Plan
+from lightprune.pruning.targets import Targets
+from lightprune.training.callback import PruningCallback
+from lightprune.training.checkpoints import BEST, LAST, checkpoint_callbacks, saved_weights
+from lightprune.training.classifier import Classifier, Evaluation
+from lightprune.training.data import ImageDataModule
+from lightprune.training.events import EventRecord
+from lightprune.training.hardware import Hardware
+from lightprune.training.history import EpochHistory, EpochRow
+from lightprune.training.images import LabelledImages
+from lightprune.training.learning_rate import Cycles, adaptive_peak
+from lightprune.training.network import Model
+from lightprune.training.recipe import FineTuning, Phase
+from lightprune.training.sources import Source
+
+Loggers = Callable[[Path], Sequence[Logger]]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What both phases of an experiment share.
+
+    Attributes:
+        model: How networks are built and run.
+        data: The images.
+        source: How they are split and normalised.
+        targets: Which weights are prunable.
+        hardware: What training runs on.
+        seed: Of everything random.
+        loggers: Makes the loggers of a phase, for its folder.
+    """
+
+    model: Model
+    data: LabelledImages
+    source: Source
+    targets: Targets
+    hardware: Hardware
+    seed: int
+    loggers: Loggers
+
+    @property
+    def example(self) -> Tensor:
+        """Inputs of the networks' size that differ from each other, shape (8, 3, H, W)."""
+        height, width = self.data.test.images.shape[1:3]
+        return torch.randn(8, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+    def new_network(self) -> nn.Module:
+        """A network whose weights depend on the seed alone."""
+        seed_everything(self.seed, verbose=False)
+        return self.model.build(len(self.data.classes))
+
+    def data_module(self, phase: Phase, stream: str) -> ImageDataModule:
+        """The batches of a phase."""
+        return ImageDataModule(
+            self.data,
+            self.source,
+            batch_size=phase.batch_size,
+            augmentation=phase.augmentation,
+            seed=self.seed,
+            stream=stream,
+        )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a phase ends with.
+
+    Attributes:
+        state: The network's state dict, on the CPU.
+        epoch: From which epoch the weights are.
+        validation: Their accuracy on the validation images, 0..1.
+        rows: One row an epoch.
+        records: What the prune events did.
+        seconds: Of all epochs, also those before an interruption.
+    """
+
+    state: dict[str, Tensor]
+    epoch: int
+    validation: float
+    rows: tuple[EpochRow, ...]
+    records: tuple[EventRecord, ...]
+    seconds: float
+
+
+def fit(
+    lab: Lab,
+    network: nn.Module,
+    phase: Phase,
+    folder: Path,
+    *,
+    name: str,
+    plan: Plan,
+    pruner: Pruner | None = None,
+    dense: Phase | None = None,
+) -> Trained:
+    """Trains a network, continuing from `folder/checkpoints` if it was interrupted.
+
+    The result is the best validated epoch at the final sparsity; if validation uses the test
+    set, it is the last epoch, since a choice would make the test set part of training.
+
+    Args:
+        lab: What both phases share.
+        network: Trained in place.
+        phase: How.
+        folder: Where checkpoints, metrics.csv and logs go.
+        name: `dense` or `finetune`.
+        plan: The phase's epochs and prune events.
+        pruner: Decides the masks at the events.
+        dense: The phase before this one, for `peak=auto`.
+    """
+    finetuning = phase if isinstance(phase, FineTuning) else None
+    pruning = PruningCallback(
+        pruner,
+        plan,
+        lab.targets,
+        lab.example,
+        optimizer_state=finetuning.optimizer_state if finetuning else "mask",
+    )
+    cycles = Cycles(phase.learning_rate, plan, finetuning.restart if finetuning else "never")
+    classifier = Classifier(
+        network,
+        lab.model,
+        lab.data.classes,
+        phase,
+        cycles,
+        peak=lambda epoch: _peak(epoch, cycles, pruning.records, dense or phase),
+        l1=finetuning.l1 if finetuning else 0.0,
+        l1_weights=lab.targets.find(network).values(),
+    )
+    history = EpochHistory(name, folder / "metrics.csv", pruning)
+    checkpoints = folder / "checkpoints"
+    trainer = lab.hardware.trainer(
+        epochs=plan.epochs,
+        folder=folder,
+        callbacks=[pruning, history, *checkpoint_callbacks(checkpoints, pruning)],
+        loggers=lab.loggers(folder),
+    )
+    last = checkpoints / LAST
+    seed_everything(lab.seed, verbose=False)
+    trainer.fit(
+        classifier,
+        datamodule=lab.data_module(phase, name),
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )
+    chosen = last if isinstance(lab.source.validation, str) else checkpoints / BEST
+    state = torch.load(chosen, map_location="cpu", weights_only=True)
+    epoch = int(state["epoch"])
+    return Trained(
+        state=saved_weights(chosen),
+        epoch=epoch,
+        validation=history.rows[epoch].val_accuracy,
+        rows=tuple(history.rows),
+        records=tuple(pruning.records),
+        seconds=sum(row.seconds for row in history.rows),
+    )
+
+
+def test(lab: Lab, network: nn.Module, phase: Phase) -> Evaluation:
+    """Evaluates a network on the test images, every image once."""
+    plan = Plan((), max(phase.epochs, 1))
+    cycles = Cycles(phase.learning_rate, plan)
+    classifier = Classifier(
+        network, lab.model, lab.data.classes, phase, cycles, peak=lambda epoch: 0.0
+    )
+    trainer = lab.hardware.trainer(epochs=0, folder=Path())
+    trainer.test(classifier, datamodule=lab.data_module(phase, "test"), verbose=False)
+    assert classifier.evaluation is not None
+    return classifier.evaluation
+
+
+def _peak(epoch: int, cycles: Cycles, records: Sequence[EventRecord], dense: Phase) -> float:
+    """The peak learning rate of the cycle that starts at `epoch`."""
+    peak = cycles.rate.peak
+    if not isinstance(peak, str):
+        return float(peak)
+    highest = dense.learning_rate.peak
+    assert not isinstance(highest, str)
+    before = [record for record in records if record.epoch <= epoch]
+    if not before or not before[-1].sparsity:
+        return highest
+    length = len(cycles.at_epoch(epoch))
+    record = before[-1]
+    return adaptive_peak(highest, record.distance, record.sparsity, length, max(dense.epochs, 1))

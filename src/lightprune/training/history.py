@@ -1,0 +1,127 @@
+"""One row an epoch: kept in checkpoints, written to metrics.csv, told on the console."""
+
+import csv
+import io
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from rich import get_console
+
+from lightprune.files import write_text
+from lightprune.training.callback import PruningCallback
+from lightprune.training.classifier import Classifier
+from lightprune.training.events import EventRecord
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """What an epoch ended with.
+
+    Attributes:
+        phase: `dense` or `finetune`.
+        epoch: From 0.
+        sparsity: Of the prunable weights.
+        learning_rate: Of its last step.
+        train_loss: Mean over the epoch.
+        val_loss: On the validation images, without label smoothing.
+        val_accuracy: 0..1.
+        seconds: Training, prune event and validation.
+    """
+
+    phase: str
+    epoch: int
+    sparsity: float
+    learning_rate: float
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+class EpochHistory(Callback):
+    """Collects an EpochRow at the end of every epoch; stands after the pruning callback.
+
+    A CSV logger of a library starts its file anew when a run resumes; these rows are part of the
+    checkpoint, so the file always tells the whole run.
+    """
+
+    def __init__(self, phase: str, file: Path, pruning: PruningCallback) -> None:
+        """Writes to `file` after every epoch, on rank 0."""
+        self.rows: list[EpochRow] = []
+        self._phase = phase
+        self._file = file
+        self._pruning = pruning
+        self._start = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tells of the prune event that has just happened, if one has."""
+        records = self._pruning.records
+        if trainer.is_global_zero and records and records[-1].epoch == trainer.current_epoch:
+            tell_event(records[-1])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Adds a row."""
+        assert isinstance(pl_module, Classifier)
+        assert self._pruning.masks is not None
+        seen = pl_module.evaluation
+        assert seen is not None
+        row = EpochRow(
+            phase=self._phase,
+            epoch=trainer.current_epoch,
+            sparsity=self._pruning.masks.sparsity,
+            learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
+            train_loss=float(trainer.callback_metrics["train/loss"]),
+            val_loss=seen.loss,
+            val_accuracy=seen.accuracy,
+            seconds=time.perf_counter() - self._start,
+        )
+        self._start = time.perf_counter()
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            write_rows(self._file, self.rows)
+            get_console().print(
+                f"{row.phase} epoch {row.epoch + 1}/{trainer.max_epochs}  "
+                f"loss {row.train_loss:.3f}  validation {row.val_accuracy:.2%}  "
+                f"sparsity {row.sparsity:.2%}  {row.seconds:.0f} s",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": [asdict(row) for row in self.rows]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores the rows."""
+        self.rows = [EpochRow(**row) for row in state_dict["rows"]]
+
+
+def tell_event(record: EventRecord) -> None:
+    """Prints one line about a prune event, and a warning for layers that it emptied."""
+    out = get_console()
+    out.print(
+        f"[bold]pruned[/] before epoch {record.epoch + 1}: sparsity {record.target:.2%} -> "
+        f"{record.sparsity:.2%} ({record.pruned:,} zeros, live {record.live_sparsity:.2%}), "
+        f"validation {record.before:.2%} -> {record.after:.2%}",
+        highlight=False,
+    )
+    if record.emptied:
+        out.print(
+            f"[yellow]warning[/]: nothing is left of {', '.join(record.emptied)}", soft_wrap=True
+        )
+
+
+def write_rows(file: Path, rows: list[EpochRow]) -> None:
+    """Writes rows as CSV, atomically."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(EpochRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_text(file, text.getvalue())

@@ -1,0 +1,102 @@
+"""Labelled images as uint8 tensors in memory: their type, fingerprint, split and cache file."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from lightprune.errors import InputError
+from lightprune.files import write_weights
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and their labels.
+
+    Attributes:
+        images: uint8, shape (N, H, W, 3).
+        labels: int64, shape (N,).
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+    def take(self, indices: Tensor) -> "ImageSet":
+        """The images at `indices`."""
+        return ImageSet(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """A data set: training and test images, and the names of the classes."""
+
+    train: ImageSet
+    test: ImageSet
+    classes: tuple[str, ...]
+
+    def fingerprint(self) -> str:
+        """A SHA-256 over class names, pixels and labels: equal data <=> equal fingerprint."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for part in (self.train, self.test):
+            digest.update(repr(tuple(part.images.shape)).encode())
+            digest.update(part.images.numpy().tobytes())
+            digest.update(part.labels.numpy().tobytes())
+        return digest.hexdigest()
+
+
+def split_off(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
+    """Splits `count` images off, each class in proportion, always the same ones.
+
+    Returns:
+        The remaining images and those split off, both in their original order.
+
+    Raises:
+        InputError: A class would be missing on one side.
+    """
+    try:
+        rest, chosen = train_test_split(
+            range(len(images)), test_size=count, stratify=images.labels.numpy(), random_state=0
+        )
+    except ValueError as error:
+        raise InputError(
+            f"data.validation={count}: of {len(images)} training images; allowed is a count that "
+            "leaves every class on both sides"
+        ) from error
+    return images.take(torch.tensor(sorted(rest))), images.take(torch.tensor(sorted(chosen)))
+
+
+def store(path: Path, data: LabelledImages, fingerprint: str) -> None:
+    """Writes decoded images to a cache file, atomically."""
+    tensors = {
+        "train_images": data.train.images,
+        "train_labels": data.train.labels,
+        "test_images": data.test.images,
+        "test_labels": data.test.labels,
+    }
+    about = {"classes": json.dumps(data.classes), "fingerprint": fingerprint}
+    write_weights(path, tensors, about)
+
+
+def recall(path: Path) -> tuple[LabelledImages, str] | None:
+    """Reads a cache file and its fingerprint back; None if there is none or it is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata()
+            parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        data = LabelledImages(
+            ImageSet(parts["train_images"], parts["train_labels"]),
+            ImageSet(parts["test_images"], parts["test_labels"]),
+            tuple(json.loads(about["classes"])),
+        )
+        return data, about["fingerprint"]
+    except (OSError, SafetensorError, KeyError):
+        return None

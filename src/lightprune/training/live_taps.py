@@ -1,0 +1,75 @@
+"""Convolutions on maps smaller than their kernel, computed without the taps that meet padding."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LiveTapConv2d(nn.Conv2d):
+    """A Conv2d that multiplies no padding where its input is smaller than its kernel.
+
+    On such a map every output sees at most H x W inputs, so the convolution is one matrix
+    product with H*W instead of kh*kw products per output: 1/9 of a 3x3 convolution on a 1x1
+    map, 4/9 on a 2x2 map. Values and gradients equal the plain convolution's up to the order of
+    summation; the gradient of a dead tap is exactly zero. Parameters, names and state dict are
+    those of Conv2d, and larger maps take Conv2d's own path.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolves `x`, shape (N, C, H, W)."""
+        height, width = x.shape[-2:]
+        if height * width >= self.kernel_size[0] * self.kernel_size[1] or x.dim() != 4:
+            return super().forward(x)
+        rows = [self._window(0, height, o) for o in range(self._extent(0, height))]
+        columns = [self._window(1, width, o) for o in range(self._extent(1, width))]
+        # Permuted before it is sliced, a channels_last weight gives its gradient without a copy.
+        taps = self.weight.permute(0, 2, 3, 1)
+        blocks = [
+            _fill(taps[:, top, left], (0, 0, *beside, *above))
+            for top, above in rows
+            for left, beside in columns
+        ]
+        matrix = (torch.cat(blocks) if len(blocks) > 1 else blocks[0]).flatten(1)
+        bias = None if self.bias is None else self.bias.repeat(len(blocks))
+        product = F.linear(x.permute(0, 2, 3, 1).flatten(1), matrix, bias)
+        return product.view(len(x), len(rows), len(columns), -1).permute(0, 3, 1, 2)
+
+    def _extent(self, axis: int, size: int) -> int:
+        """The output's extent along an axis."""
+        padding = self.padding[axis]
+        assert isinstance(padding, int)
+        return (size + 2 * padding - self.kernel_size[axis]) // self.stride[axis] + 1
+
+    def _window(self, axis: int, size: int, out: int) -> tuple[slice, tuple[int, int]]:
+        """The taps that meet the input at output index `out`, and the inputs beside them."""
+        padding = self.padding[axis]
+        assert isinstance(padding, int)
+        start = out * self.stride[axis] - padding
+        low, high = max(-start, 0), min(size - start, self.kernel_size[axis])
+        if low >= high:
+            return slice(0, 0), (0, size)
+        return slice(low, high), (start + low, size - start - high)
+
+
+def _fill(block: Tensor, beside: tuple[int, ...]) -> Tensor:
+    """Adds zero taps for inputs that this output position does not see."""
+    return F.pad(block, beside) if any(beside) else block
+
+
+def use_live_taps(network: nn.Module) -> nn.Module:
+    """Turns, in place, every plain convolution that could profit into a LiveTapConv2d.
+
+    Left alone: 1x1 kernels, groups, dilation, other padding than zeros or given as a word, and
+    subclasses of Conv2d.
+    """
+    for module in network.modules():
+        if (
+            type(module) is nn.Conv2d
+            and module.kernel_size != (1, 1)
+            and module.groups == 1
+            and module.dilation == (1, 1)
+            and module.padding_mode == "zeros"
+            and not isinstance(module.padding, str)
+        ):
+            module.__class__ = LiveTapConv2d
+    return network

@@ -1,0 +1,61 @@
+"""The network of an experiment: a constructor and how its layers are laid out and run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from lightprune.errors import InputError
+from lightprune.training.live_taps import use_live_taps
+
+
+@dataclass(frozen=True)
+class Model:
+    """How to build a network and to run it.
+
+    Attributes:
+        constructor: Called with `num_classes`; anything importable that gives an nn.Module.
+        channels_last: Keep images and weights in NHWC layout: faster, the same function.
+        live_taps: Leave out multiplications with padding on maps smaller than a kernel.
+        compile: Run through torch.compile.
+    """
+
+    constructor: Callable[..., nn.Module]
+    channels_last: bool = True
+    live_taps: bool = True
+    compile: bool = False
+
+    def build(self, num_classes: int) -> nn.Module:
+        """A new network with freshly drawn weights.
+
+        Raises:
+            InputError: The constructor does not take `num_classes`.
+        """
+        try:
+            network = self.constructor(num_classes=num_classes)
+        except TypeError as error:
+            raise InputError(f"model.constructor={self.constructor}: {error}") from error
+        if self.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        return use_live_taps(network) if self.live_taps else network
+
+    def arrange(self, images: Tensor) -> Tensor:
+        """A batch of images in the layout of the network."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return images.contiguous(memory_format=layout)
+
+
+def resnet18_cifar(num_classes: int = 10, **settings: Any) -> nn.Module:
+    """ResNet18 of torchvision with the CIFAR stem: a 3x3 convolution of stride 1, no max-pool.
+
+    The stem of He et al. 2016, section 4.2. No map gets smaller than 4x4 at 32x32 input, so
+    no weight is dead.
+    """
+    network: nn.Module = resnet18(num_classes=num_classes, **settings)
+    network.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    network.maxpool = nn.Identity()
+    return network

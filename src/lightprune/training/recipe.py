@@ -1,0 +1,89 @@
+"""How a network is trained: the dense phase and the fine-tuning around prune events."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from lightprune.errors import InputError, check_choice, check_number
+from lightprune.training.augmentation import Augmentation
+from lightprune.training.learning_rate import LearningRate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One training phase.
+
+    Attributes:
+        epochs: Its length.
+        batch_size: Images a step, over all processes together.
+        optimizer: Takes parameter groups; learning rates are set at every step.
+        learning_rate: The course of the learning rate.
+        label_smoothing: In [0, 1).
+        decay_all: Whether weight decay also acts on biases and normalisation layers.
+        augmentation: Of the training images.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer]
+    learning_rate: LearningRate
+    label_smoothing: float = 0.0
+    decay_all: bool = False
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        """Checks the numbers; messages carry the phase's name once the recipe is built."""
+        check_number("epochs", self.epochs, 0, whole=True)
+        check_number("batch_size", self.batch_size, 1, whole=True)
+        check_number("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
+
+    def build_optimizer(self, network: nn.Module) -> Optimizer:
+        """The optimizer, without weight decay on vectors (biases, norms) unless `decay_all`."""
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in parameters if p.dim() > 1 or self.decay_all]},
+            {"params": [p for p in parameters if p.dim() <= 1 and not self.decay_all]},
+        ]
+        groups[1]["weight_decay"] = 0.0
+        return self.optimizer([group for group in groups if group["params"]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning(Phase):
+    """The phase that prunes.
+
+    Attributes:
+        restart: `event` starts a learning-rate cycle at every prune event; `never` makes the
+            whole phase one cycle.
+        optimizer_state: What a prune event does to momentum: `mask` zeroes that of the pruned
+            weights, `reset` forgets all, `keep` leaves it (and weights are masked at each step).
+        l1: Weight of an added L1 norm of the prunable weights (0: none).
+    """
+
+    restart: str = "event"
+    optimizer_state: str = "mask"
+    l1: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the numbers and choices."""
+        super().__post_init__()
+        check_number("epochs", self.epochs, 1, whole=True)
+        check_choice("restart", self.restart, ("event", "never"))
+        check_choice("optimizer_state", self.optimizer_state, ("mask", "reset", "keep"))
+        check_number("l1", self.l1, 0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Both phases of an experiment."""
+
+    dense: Phase
+    finetune: FineTuning
+
+    def __post_init__(self) -> None:
+        """Checks what crosses the phases."""
+        if self.dense.learning_rate.peak == "auto":
+            raise InputError("recipe.dense.learning_rate.peak=auto: allowed is a number")

@@ -1,0 +1,161 @@
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from lightprune.errors import InputError
+from lightprune.pruning.targets import Targets, matches
+
+
+@pytest.fixture(scope="module")
+def network():
+    return resnet18(num_classes=10)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*", True),
+        ("layer4.*", True),
+        ("layer4.0.conv1", True),
+        ("layer4.0.conv1.weight", True),
+        ("*.conv1", True),
+        ("*.conv?", True),
+        ("layer[34].*", True),
+        ("layer4", False),
+        ("conv1", False),
+        ("Layer4.*", False),
+        ("layer3.*", False),
+    ],
+)
+def test_a_pattern_matches_the_name_of_a_parameter_or_of_its_layer(pattern, expected):
+    assert matches("layer4.0.conv1.weight", pattern) is expected
+
+
+def test_every_convolution_of_resnet18_is_prunable_by_default_in_network_order(network):
+    found = Targets().find(network)
+
+    names = [name for name, p in network.named_parameters() if p.dim() == 4]
+    assert list(found) == names
+    assert sum(weight.numel() for weight in found.values()) == 11_166_912
+    assert all(found[name] is network.get_parameter(name) for name in names)
+
+
+def test_linear_targets_in_resnet18_give_the_classifier_alone(network):
+    assert list(Targets(types=["Linear"]).find(network)) == ["fc.weight"]
+
+
+def test_several_types_are_found_together(network):
+    found = Targets(types=("Conv2d", "Linear")).find(network)
+
+    assert sum(weight.numel() for weight in found.values()) == 11_172_032
+
+
+def test_only_what_an_include_pattern_matches_is_found(network):
+    found = Targets(include=["layer1.0.*", "conv1"]).find(network)
+
+    assert list(found) == ["conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight"]
+
+
+def test_what_an_exclude_pattern_matches_is_left_out(network):
+    found = Targets(exclude=["conv1", "*.downsample.0.weight"]).find(network)
+
+    assert len(found) == 16
+    assert not any("downsample" in name for name in found)
+
+
+def test_a_layer_that_is_the_whole_network_is_found():
+    assert list(Targets().find(nn.Conv2d(1, 1, 1))) == ["weight"]
+
+
+def test_frozen_parameters_are_left_out():
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1))
+    network[0].requires_grad_(False)
+
+    assert list(Targets().find(network)) == ["1.weight"]
+
+
+def test_a_network_of_frozen_parameters_has_nothing_to_prune():
+    network = nn.Sequential(nn.Conv2d(1, 2, 1)).requires_grad_(False)
+
+    with pytest.raises(InputError, match="no prunable weight"):
+        Targets().find(network)
+
+
+def test_a_tensor_shared_by_two_layers_is_found_once_under_its_first_name():
+    network = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))
+    network[1].weight = network[0].weight
+
+    assert list(Targets().find(network)) == ["0.weight"]
+
+
+def test_a_layer_used_under_two_names_is_found_once():
+    layer = nn.Conv2d(2, 2, 1)
+
+    assert list(Targets().find(nn.Sequential(layer, layer))) == ["0.weight"]
+
+
+def test_biases_and_norms_are_never_found(network):
+    found = Targets(types=["Conv2d", "Linear"]).find(network)
+
+    assert all(name.endswith(".weight") and weight.dim() > 1 for name, weight in found.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("Conv2D", "Conv2d"), ("Linaer", "Linear"), ("conv2d", "Conv2d")]
+)
+def test_an_unknown_type_is_refused_with_the_nearest(name, nearest):
+    with pytest.raises(InputError, match=rf"pruner\.targets\.types={name}: .*mean {nearest}\?"):
+        Targets(types=[name])
+
+
+def test_the_nearest_type_is_one_that_is_allowed():
+    with pytest.raises(InputError) as error:
+        Targets(types=["Parametr"])
+
+    assert "mean Parameter?" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["functional", "Parameter", "init"])
+def test_a_name_in_torch_nn_that_is_no_layer_is_refused(name):
+    with pytest.raises(InputError, match=rf"pruner\.targets\.types={name}: allowed are layer"):
+        Targets(types=[name])
+
+
+@pytest.mark.parametrize("field", ["types", "include", "exclude"])
+@pytest.mark.parametrize("value", ["Conv2d", [1], [None], 1, None])
+def test_a_setting_that_is_no_list_of_names_is_refused(field, value):
+    with pytest.raises(InputError, match=rf"pruner\.targets\.{field}=.*allowed is a list of names"):
+        Targets(**{field: value})
+
+
+@pytest.mark.parametrize("field", ["include", "exclude"])
+def test_a_pattern_that_matches_nothing_is_refused_with_the_nearest_layer(network, field):
+    message = rf"pruner\.targets\.{field}=layer4\.0\.convv1: .*did you mean layer4\.0\.conv1\?"
+    with pytest.raises(InputError, match=message):
+        Targets(**{field: ["*", "layer4.0.convv1"]}).find(network)
+
+
+def test_a_type_that_the_network_lacks_is_refused(network):
+    with pytest.raises(InputError, match=r"pruner\.targets\.types=\['Conv3d'\]: .*no prunable"):
+        Targets(types=["Conv3d"]).find(network)
+
+
+@pytest.mark.parametrize("settings", [{"types": []}, {"include": []}, {"exclude": ["*"]}])
+def test_settings_that_leave_nothing_to_prune_are_refused(network, settings):
+    with pytest.raises(InputError, match="no prunable weight"):
+        Targets(**settings).find(network)
+
+
+def test_targets_from_lists_and_tuples_are_equal():
+    assert Targets(types=["Conv2d"], exclude=["fc"]) == Targets(types=("Conv2d",), exclude=("fc",))
+
+
+def test_found_parameters_are_the_ones_an_optimizer_moves():
+    network = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False))
+    weight = Targets().find(network)["0.weight"]
+
+    with torch.no_grad():
+        weight.fill_(3.0)
+
+    assert network[0].weight.item() == 3.0

@@ -1,0 +1,24 @@
+"""Trains, prunes, fine-tunes and tests: `python train.py pruner=global schedule=multi_step`."""
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from lightprune.config import register
+from lightprune.door import door, told
+from lightprune.launch import launch
+
+register()
+
+
+@hydra.main(config_path="configs", config_name="train", version_base="1.3")
+def main(cfg: DictConfig) -> float | None:
+    """Runs one composed config and returns its test accuracy, which a sweep collects."""
+    job = HydraConfig.get()
+    sweep = job.mode == RunMode.MULTIRUN
+    return told(lambda: launch(cfg, job.runtime.output_dir), sweep=sweep)
+
+
+if __name__ == "__main__":
+    door(main)
