@@ -1,0 +1,34 @@
+PYTHON ?= python3
+RECIPE ?= fast
+DATA ?= cifar10
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint demo reproduce
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## Make .venv with everything in it (skipped if nothing changed)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+test: setup  ## Run every test
+	$(BIN)/pytest
+
+lint: setup  ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+demo: setup  ## Run the whole experiment on embedded data, in minutes
+	$(BIN)/python train.py experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98
+
+reproduce: setup  ## Redo the published study (RECIPE=fast|full|study, DATA=cifar10|images|digits)
+	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) name=study-$(RECIPE) \
+	  experiment=study_global,study_local schedule=one_shot,multi_step
