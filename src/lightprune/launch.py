@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightprune import console, experiment
 from lightprune.config import settings
+from lightprune.prepare import prepare
 from lightprune.run_folder import RunFolder
 
 
@@ -44,7 +45,7 @@ def _torchrun(cfg: DictConfig, path: Path) -> float | None:
     folder = RunFolder(path)
     finished = experiment.claim(chosen, folder)
     if finished is None:
-        experiment.prepare(chosen)
+        prepare(chosen)
         config = path / "launch.yaml"
         path.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(cfg, config, resolve=True)

@@ -107,6 +107,16 @@ def test_counting_only_some_weights_still_counts_every_parameter():
     assert report.parameters == 117
 
 
+def test_copies_of_the_weights_are_counted_by_their_own_zeros_at_the_layer_of_their_name():
+    network = two_layers()
+    copies = {"0.weight": torch.zeros(2, 1, 3, 3)}
+    copies["0.weight"][0] = 1.0
+
+    report = cost_report(network, copies, torch.zeros(1, 1, 4, 4))
+
+    assert report.total == LayerCost(18, 18, 9, 9, 288, 144, 144)
+
+
 def test_a_linear_layer_on_a_sequence_counts_every_position():
     network = nn.Linear(4, 5, bias=False)
 

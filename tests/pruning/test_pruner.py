@@ -164,6 +164,17 @@ def test_pruning_leaves_the_weights_and_the_former_masks_alone(weights, data):
     assert masks.digest() == digest
 
 
+@pytest.mark.parametrize("scope", ["global", "local"])
+def test_quotas_never_fall_below_what_is_pruned_already(scope):
+    weights = {"conv.weight": torch.rand(100), "fc.weight": torch.rand(10)}
+    pruner = Pruner(scope=scope, sparsities=[("fc", 0.5)])
+    masks = pruner.prune(weights, dense(weights), 0.8)
+
+    quotas = pruner.quotas(weights, 0.2, final=0.8, masks=masks)
+
+    assert sorted(quotas) == [(("conv.weight",), 80), (("fc.weight",), 5)]
+
+
 @pytest.mark.parametrize("value", [1.0, -2.5, 0.0, -0.0])
 def test_equal_weights_are_pruned_in_the_order_of_names_and_positions(value):
     weights = {"b": torch.full((2, 3), value), "a": torch.full((2, 2, 1, 1), value)}

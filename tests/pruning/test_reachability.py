@@ -189,29 +189,40 @@ def test_vgg11_without_its_last_pooling_has_dead_weights_at_16_by_16():
     assert dead == dict.fromkeys(("22.weight", "25.weight"), 512 * 512 * 8)
 
 
+class RowAndColumn(nn.Module):
+    """Sees the first row and the first column of an image, with one layer or with two."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x):
+        return self.first(x[..., :1, :]).sum() + self.second(x[..., :1]).sum()
+
+
+def padded():
+    return nn.Conv2d(1, 1, 3, padding=1)
+
+
+def cross_of(network):
+    weights = {"first.weight": network.first.weight}
+    return live_taps(network, weights, torch.zeros(1, 1, 3, 3))["first.weight"][0, 0].tolist()
+
+
+CROSS = [[False, True, False], [True, True, True], [False, True, False]]
+
+
 def test_a_layer_called_at_two_sizes_is_live_where_either_call_reaches_it():
-    class Twice(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(1, 1, 3, padding=1)
+    layer = padded()
 
-        def forward(self, x):
-            return self.conv(x[..., :1, :]).sum() + self.conv(x[..., :1]).sum()
-
-    network = Twice()
-    masks = live_taps(network, {"conv.weight": network.conv.weight}, torch.zeros(1, 1, 3, 3))
-
-    cross = [[False, True, False], [True, True, True], [False, True, False]]
-    assert masks["conv.weight"][0, 0].tolist() == cross
+    assert cross_of(RowAndColumn(layer, layer)) == CROSS
 
 
 def test_a_weight_shared_by_two_layers_is_live_where_either_reaches_it():
-    network = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=2))
-    network[1].weight = network[0].weight
+    network = RowAndColumn(padded(), padded())
+    network.second.weight = network.first.weight
 
-    masks = live_taps(network, {"0.weight": network[0].weight}, torch.zeros(1, 1, 1, 1))
-
-    assert masks["0.weight"].all()
+    assert cross_of(network) == CROSS
 
 
 def test_a_layer_that_is_never_called_is_live():
@@ -227,6 +238,12 @@ def test_only_the_weights_asked_for_are_answered(network):
     asked = {"layer4.1.conv2.weight": network.layer4[1].conv2.weight}
 
     assert list(live_taps(network, asked, IMAGE)) == list(asked)
+
+
+def test_copies_of_the_weights_are_answered_as_the_weights_themselves(network, live):
+    copies = {name: p.detach().clone() for name, p in Targets().find(network).items()}
+
+    assert live_taps(network, copies, IMAGE).digest() == live.digest()
 
 
 class Noisy(nn.Module):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import prod
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from lightprune.pruning.reachability import live_taps, observed, owners_of
 
@@ -42,7 +43,7 @@ class LayerCost:
     @property
     def live_sparsity(self) -> float:
         """The share of zeros among the weights that some input can reach."""
-        return 1 - self.live_nnz / self.live
+        return 1 - self.live_nnz / self.live if self.live else 0.0
 
     @property
     def mac_density(self) -> float:
@@ -83,7 +84,8 @@ class CostReport:
     @property
     def compression_parameters(self) -> float:
         """All parameters divided by those that are left."""
-        return self.parameters / (self.parameters - self.total.weights + self.total.nnz)
+        left = self.parameters - self.total.weights + self.total.nnz
+        return self.parameters / left if left else float("inf")
 
 
 def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> CostReport:
@@ -100,7 +102,7 @@ def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tens
         positions = dict.fromkeys(weights, 0)
         for module, shapes in calls.items():
             if name := owners.get(id(module.weight)):
-                positions[name] += sum(_positions(module, out) for _, out in shapes)
+                positions[name] += sum(_positions(module, seen, out) for seen, out in shapes)
     layers = {}
     for name, weight in weights.items():
         nonzero = weight.detach() != 0
@@ -118,9 +120,8 @@ def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tens
     return CostReport(layers, sum(p.numel() for p in network.parameters()))
 
 
-def _positions(layer: nn.Module, out: tuple[int, ...]) -> int:
+def _positions(layer: nn.Module, seen: tuple[int, ...], out: tuple[int, ...]) -> int:
     """How many times one call applies each weight to one input."""
-    if isinstance(layer, nn.Linear):
+    if not isinstance(layer, _ConvNd):
         return prod(out[1:-1])
-    spatial = len(layer.kernel_size)  # type: ignore[arg-type]
-    return prod(out[-spatial:])
+    return prod((seen if layer.transposed else out)[-len(layer.kernel_size) :])

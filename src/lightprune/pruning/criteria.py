@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
-from zlib import crc32
 
 import torch
 from torch import Tensor
 
 from lightprune.errors import check_choice, check_number
+from lightprune.randomness import named_generator
 
 
 @runtime_checkable
@@ -65,6 +65,6 @@ class Random:
 
     def saliency(self, name: str, weight: Tensor) -> Tensor:
         """Uniform draws in [0, 1)."""
-        generator = torch.Generator().manual_seed(self.seed << 32 | crc32(name.encode()))
-        draws = torch.rand(weight.shape, generator=generator)
+        generator = named_generator("saliency", self.seed, name)
+        draws = torch.rand(weight.shape, generator=generator, dtype=torch.float32, device="cpu")
         return torch.empty_like(weight, dtype=torch.float32).copy_(draws)

@@ -37,14 +37,15 @@ class Pruner:
 
     def __post_init__(self) -> None:
         """Checks every setting."""
-        if not isinstance(self.criterion, Criterion):
+        if not isinstance(self.criterion, Criterion) or isinstance(self.criterion, type):
             raise InputError(f"pruner.criterion={self.criterion}: allowed is a criterion")
         check_choice("pruner.scope", self.scope, ("global", "local"))
         check_choice("pruner.dead_weights", self.dead_weights, ("rank", "first"))
         check_number("pruner.floor", self.floor, 0, 1, open_high=True)
         pairs = []
-        for pair in self.sparsities:
-            if isinstance(pair, str) or len(pair) != 2 or not isinstance(pair[0], str):
+        whole = isinstance(self.sparsities, list | tuple)
+        for pair in self.sparsities if whole else [self.sparsities]:
+            if not (isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)):
                 raise InputError(
                     f"pruner.sparsities={pair}: allowed is a list of [pattern, sparsity] pairs"
                 )
@@ -120,35 +121,40 @@ class Pruner:
             name: sizes[name] - int(masks[name].count_nonzero()) if masks is not None else 0
             for name in sizes
         }
+        most = {n: max(size - self._minimum(size), already[n]) for n, size in sizes.items()}
         progress = sparsity / final if final else 1.0
-        own = {
-            name: share * progress for name in sizes if (share := self._override(name)) is not None
-        }
-        groups: list[tuple[tuple[str, ...], int]] = [
-            ((name,), max(round(share * sizes[name]), already[name])) for name, share in own.items()
-        ]
-        common = {name: size for name, size in sizes.items() if name not in own}
-        if self.scope == "local":
-            counts = _apportion(common, sparsity, {n: already[n] for n in common})
-            groups += [((name,), zeros) for name, zeros in counts.items()]
-        elif common:
-            zeros = round(sparsity * sum(common.values()))
-            groups.append((tuple(common), max(zeros, sum(already[n] for n in common))))
-        for names, zeros in groups:
-            room = sum(sizes[n] - max(self._minimum(sizes[n]), 0) for n in names)
-            if zeros > room:
+        groups: list[tuple[tuple[str, ...], int]] = []
+        common = []
+        for name, size in sizes.items():
+            share = self._override(name)
+            if share is None:
+                common.append(name)
+            else:
+                groups.append(((name,), max(round(share * progress * size), already[name])))
+        zeros = round(sparsity * sum(sizes[n] for n in common))
+        groups.append((tuple(common), max(zeros, sum(already[n] for n in common))))
+        for names, asked in groups:
+            room = sum(most[n] for n in names)
+            if asked > room:
                 raise InputError(
                     f"pruner.floor={self.floor}: keeps {sum(sizes[n] for n in names) - room} of "
                     f"the weights of {names[0]}{' and others' if len(names) > 1 else ''}, of which "
-                    f"{zeros} shall be pruned; allowed is a floor that leaves room for the sparsity"
+                    f"{asked} shall be pruned; allowed is a floor that leaves room for the sparsity"
                 )
-        return groups
+        if self.scope == "local":
+            *groups, (names, zeros) = groups
+            shares = {name: sparsity * sizes[name] for name in names}
+            groups += [
+                ((n,), count) for n, count in _apportion(shares, zeros, already, most).items()
+            ]
+        return [(names, zeros) for names, zeros in groups if names]
 
     def _override(self, name: str) -> float | None:
         return next((share for pattern, share in self.sparsities if matches(name, pattern)), None)
 
     def _minimum(self, size: int) -> int:
-        return math.ceil(self.floor * size)
+        # Rounded first: 0.07 * 100 is a hair above 7.
+        return math.ceil(round(self.floor * size, 6))
 
     def _budget(self, kept: Tensor) -> int:
         """How many more of a tensor's weights may be pruned."""
@@ -180,14 +186,13 @@ def _within_budget(
 
 
 def _apportion(
-    sizes: Mapping[str, int], sparsity: float, already: Mapping[str, int]
+    shares: Mapping[str, float], total: int, least: Mapping[str, int], most: Mapping[str, int]
 ) -> dict[str, int]:
-    """Zeros for each tensor: its own rounded share, corrected so that the sum is exact."""
-    counts = {name: max(round(sparsity * size), already[name]) for name, size in sizes.items()}
-    target = max(round(sparsity * sum(sizes.values())), sum(already.values()))
-    while gap := target - sum(counts.values()):
+    """Whole numbers nearest to `shares`, within bounds, that sum up to `total`."""
+    counts = {n: min(max(round(share), least[n]), most[n]) for n, share in shares.items()}
+    while gap := total - sum(counts.values()):
         step = 1 if gap > 0 else -1
-        movable = [n for n in counts if already[n] <= counts[n] + step <= sizes[n]]
-        nearest = min(movable, key=lambda n: (step * (counts[n] - sparsity * sizes[n]), n))
+        movable = [n for n in counts if least[n] <= counts[n] + step <= most[n]]
+        nearest = min(movable, key=lambda n: (step * (counts[n] - shares[n]), n))
         counts[nearest] += step
     return counts

@@ -68,7 +68,8 @@ def observed(
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        with torch.no_grad():
+        devices = [example.device] if example.is_cuda else []
+        with torch.no_grad(), torch.random.fork_rng(devices):
             network(example)
         yield calls
     finally:

@@ -91,7 +91,7 @@ class Schedule(ABC):
             assert self.amount is not None
             final = 1 - (1 - self.amount) ** len(starts)
             check_number("schedule.amount: its sparsity", final, 0, 1, open_high=True)
-        shares = [self.share((i + 1) / len(starts), final) for i in range(len(starts))]
+        shares = [min(self.share((i + 1) / len(starts), final), final) for i in range(len(starts))]
         shares[-1] = final
         return Plan(tuple(map(PruneEvent, starts, shares)), epochs)
 

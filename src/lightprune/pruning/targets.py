@@ -36,13 +36,17 @@ class Targets:
         """Accepts lists and checks that every type exists."""
         for field in ("types", "include", "exclude"):
             value = getattr(self, field)
-            if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+            if not isinstance(value, list | tuple) or not all(isinstance(n, str) for n in value):
                 raise InputError(f"pruner.targets.{field}={value}: allowed is a list of names")
             object.__setattr__(self, field, tuple(value))
         for name in self.types:
             kind = getattr(nn, name, None)
             if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-                known = [n for n, k in vars(nn).items() if isinstance(k, type)]
+                known = [
+                    n
+                    for n, k in vars(nn).items()
+                    if isinstance(k, type) and issubclass(k, nn.Module)
+                ]
                 raise InputError(
                     f"pruner.targets.types={name}: allowed are layer types of torch.nn"
                     f"{nearest(name, known)}"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightprune.errors import check_choice, check_number
+from lightprune.randomness import named_generator
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ class Augmentation:
             Shifts, int64 of shape (count, 2): vertical and horizontal, 0..2*crop; flips, bool of
             shape (count,). Both depend on the arguments alone.
         """
-        generator = torch.Generator().manual_seed(_mix(seed, epoch))
+        generator = named_generator("augmentation", seed, epoch)
         shifts = torch.randint(0, 2 * self.crop + 1, (count, 2), generator=generator)
         if self.flip == "none":
             return shifts, torch.zeros(count, dtype=torch.bool)
         if self.flip == "alternate":
-            generator.manual_seed(_mix(seed, 0))
+            generator = named_generator("flips", seed)
         flips = torch.rand(count, generator=generator) < 0.5
         return shifts, flips ^ bool(self.flip == "alternate" and epoch % 2)
 
@@ -67,11 +68,6 @@ class Augmentation:
             inside = (y == rows)[:, :, None] & (x == columns)[:, None, :]
             cropped = cropped * inside[..., None]
         return cropped
-
-
-def _mix(seed: int, epoch: int) -> int:
-    """One generator seed for each pair of a seed and an epoch."""
-    return (seed << 32) + epoch
 
 
 def _mirror(index: Tensor, size: int) -> Tensor:

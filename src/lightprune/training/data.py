@@ -8,6 +8,7 @@ import torch
 from lightning import LightningDataModule, Trainer
 from torch import Tensor
 
+from lightprune.randomness import named_generator
 from lightprune.training.augmentation import Augmentation
 from lightprune.training.images import ImageSet, LabelledImages
 from lightprune.training.sources import Source
@@ -69,7 +70,7 @@ class TrainingBatches:
         device = self.images.images.device
         # Flips alternate by image, so draws belong to images, not to places in the order.
         shifts, flips = (d.to(device) for d in self.augmentation.draw(count, self.seed, epoch))
-        generator = torch.Generator().manual_seed((self.seed << 32) + epoch + (1 << 31))
+        generator = named_generator("order", self.seed, epoch)
         order = torch.randperm(count, generator=generator)
         for number in range(len(self)):
             batch = order[number * self.batch_size : (number + 1) * self.batch_size]

@@ -1,0 +1,175 @@
+"""What pruning costs: training steps, prune events, memory, growth.
+
+    python benchmarks/pruning_cost.py
+
+Beside torch.nn.utils.prune and Lightning's ModelPruning on the same work. Steps are paired: the
+contenders take turns, each on a network of its own; memory is the growth of a fresh process'
+peak over one prune event.
+"""
+
+import multiprocessing
+import statistics
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from lightning import LightningModule
+from lightning.pytorch.callbacks import ModelPruning
+from torch.nn.utils import prune
+from torchvision.models import resnet18
+
+from lightprune.pruning.masks import Masks
+from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.targets import Targets
+from lightprune.training.network import Model
+
+SPARSITY = 0.98
+STEPS = 50
+
+
+def ours(network):
+    """Prunes with this project's core."""
+    weights = Targets().find(network)
+    masks = Pruner().prune(weights, Masks.dense(weights), SPARSITY)
+    masks.apply_({name: weight.detach() for name, weight in weights.items()})
+    return weights, masks
+
+
+def convolutions(network):
+    return [(m, "weight") for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+
+
+def torch_prune(network):
+    """Prunes with torch.nn.utils.prune."""
+    prune.global_unstructured(
+        convolutions(network), pruning_method=prune.L1Unstructured, amount=SPARSITY
+    )
+
+
+class Wrapped(LightningModule):
+    """A LightningModule around a network, for Lightning's callback."""
+
+    def __init__(self, network):
+        """Keeps the network."""
+        super().__init__()
+        self.network = network
+
+
+def lightning_prune(network):
+    """Prunes with Lightning's ModelPruning."""
+    module = Wrapped(network)
+    callback = ModelPruning("l1_unstructured", convolutions(network), amount=SPARSITY)
+    callback.setup(None, module, "fit")
+    callback.apply_pruning(SPARSITY)
+
+
+class Stepper:
+    """A network in training, timed step by step."""
+
+    def __init__(self, kind, batch):
+        """Builds the network and prunes it by `kind`."""
+        torch.manual_seed(0)
+        plain = kind in ("torch.nn.utils.prune", "no pruning, contiguous")
+        self.network = Model(resnet18, channels_last=not plain, live_taps=not plain).build(10)
+        self.masks = None
+        if kind == "lightprune":
+            self.weights, self.masks = ours(self.network)
+        elif kind == "torch.nn.utils.prune":
+            torch_prune(self.network)
+        layout = torch.contiguous_format if plain else torch.channels_last
+        self.images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=layout)
+        self.labels = torch.randint(0, 10, (batch,))
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True
+        )
+
+    def step(self):
+        """Seconds of one step."""
+        start = time.perf_counter()
+        loss = F.cross_entropy(self.network(self.images), self.labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.masks is not None:
+            self.masks.apply_({name: w.grad for name, w in self.weights.items()})
+        self.optimizer.step()
+        return time.perf_counter() - start
+
+
+def steps(batch):
+    """Medians of paired steps."""
+    kinds = ("no pruning", "lightprune", "no pruning, contiguous", "torch.nn.utils.prune")
+    steppers = {kind: Stepper(kind, batch) for kind in kinds}
+    seconds = {kind: [] for kind in kinds}
+    for _ in range(STEPS + 3):
+        for kind, stepper in steppers.items():
+            seconds[kind].append(stepper.step())
+    print(f"\ntraining step, batch {batch}, median of {STEPS}")
+    bases = {"lightprune": "no pruning", "torch.nn.utils.prune": "no pruning, contiguous"}
+    for kind in kinds:
+        times = seconds[kind][3:]
+        text = f"  {kind:26}{statistics.median(times) * 1e3:9.1f} ms"
+        if kind in bases:
+            pairs = zip(times, seconds[bases[kind]][3:], strict=True)
+            ratio = statistics.median(times) / statistics.median(seconds[bases[kind]][3:])
+            paired = statistics.median(mine / base for mine, base in pairs)
+            text += f"   {ratio:.3f} x {bases[kind]} (median of pairs {paired:.3f})"
+        print(text)
+
+
+def peak():
+    """This process' peak resident memory since the last reset, and what it holds now, in bytes."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    values = {line.split(":")[0]: line.split()[1] for line in status if line.startswith("Vm")}
+    return int(values["VmHWM"]) * 1024, int(values["VmRSS"]) * 1024
+
+
+def event(kind, queue):
+    """Seconds and extra memory of one prune event, in a fresh process."""
+    torch.manual_seed(0)
+    if isinstance(kind, int):
+        weights = {"weight": torch.randn(kind)}
+        total, work = kind, lambda: Pruner().prune(weights, Masks.dense(weights), SPARSITY)
+    else:
+        network = resnet18(num_classes=10)
+        total = sum(m.weight.numel() for m, _ in convolutions(network))
+        contenders = {"lightprune": ours, "torch.nn.utils.prune": torch_prune}
+        work = lambda: contenders.get(kind, lightning_prune)(network)  # noqa: E731
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak()[1]
+    start = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - start
+    queue.put((seconds, (peak()[0] - before) / (4 * total)))
+
+
+def events(kinds, title, rounds=3):
+    """Medians over fresh processes."""
+    spawn = multiprocessing.get_context("spawn")
+    print(f"\n{title}, median of {rounds} fresh processes")
+    for kind in kinds:
+        seen = []
+        for _ in range(rounds):
+            queue = spawn.Queue()
+            process = spawn.Process(target=event, args=(kind, queue))
+            process.start()
+            seen.append(queue.get())
+            process.join()
+        seconds, memory = (statistics.median(column) for column in zip(*seen, strict=True))
+        name = f"{kind:,} weights" if isinstance(kind, int) else kind
+        print(f"  {name:26}{seconds:9.3f} s   {memory:5.2f} x the weights of extra memory")
+
+
+def main():
+    print(f"{torch.get_num_threads()} threads")
+    for batch in (128, 512):
+        steps(batch)
+    events(
+        ("lightprune", "torch.nn.utils.prune", "Lightning ModelPruning"),
+        f"one prune event, ResNet18 to {SPARSITY:.0%} globally",
+    )
+    events((10_000_000, 25_000_000, 50_000_000, 100_000_000), "lightprune, growth", rounds=1)
+
+
+if __name__ == "__main__":
+    main()

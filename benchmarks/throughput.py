@@ -1,0 +1,185 @@
+"""Training throughput, data loading included: the study's loop beside this project's.
+
+    python benchmarks/throughput.py --root data/cifar10-jpeg
+
+Both train torchvision's ResNet18 on the same images, in turn, in one process. The study's loop:
+PIL transforms in a DataLoader with two workers, contiguous NCHW, SGD, batch 128. This project's:
+its Lightning module, data module and callbacks as in a run.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+from lightning import Callback, Trainer
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+from torchvision.models import resnet18
+
+from lightprune.pruning.schedules import Plan
+from lightprune.pruning.targets import Targets
+from lightprune.training.augmentation import Augmentation
+from lightprune.training.callback import PruningCallback
+from lightprune.training.classifier import Classifier
+from lightprune.training.fit import Lab
+from lightprune.training.hardware import Hardware
+from lightprune.training.image_folder import ImageFolder
+from lightprune.training.learning_rate import Cycles, LearningRate
+from lightprune.training.network import Model
+from lightprune.training.recipe import Phase
+
+WARM_UP = 5
+
+
+class PilImages(Dataset):
+    """Images in memory, turned into PIL images one by one, as torchvision's CIFAR10 does."""
+
+    def __init__(self, images, transform):
+        """Keeps uint8 images of shape (N, H, W, 3)."""
+        self.images = images
+        self.pixels = images.images.numpy()
+        self.transform = transform
+
+    def __len__(self):
+        """Number of images."""
+        return len(self.images)
+
+    def __getitem__(self, index):
+        """One transformed image and its label."""
+        return self.transform(Image.fromarray(self.pixels[index])), int(self.images.labels[index])
+
+
+class Study:
+    """The study's training loop."""
+
+    def __init__(self, images, source, batch):
+        """Builds network, optimizer and loader."""
+        transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(source.mean, source.std),
+            ]
+        )
+        self.batch = batch
+        self.loader = DataLoader(
+            PilImages(images, transform), batch, shuffle=True, num_workers=2, drop_last=True
+        )
+        self.network = resnet18(num_classes=10)
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4
+        )
+
+    def rate(self, batches):
+        """Images a second over `batches` batches."""
+        start = 0.0
+        for number, (inputs, labels) in enumerate(self.loader):
+            if number == WARM_UP:
+                start = time.perf_counter()
+            self.optimizer.zero_grad()
+            F.cross_entropy(self.network(inputs), labels).backward()
+            self.optimizer.step()
+            if number + 1 == WARM_UP + batches:
+                break
+        return batches * self.batch / (time.perf_counter() - start)
+
+
+class Clock(Callback):
+    """Times the batches after the warm-up."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        """Starts and stops at the end of a step, so that loading counts too."""
+        if batch_idx == WARM_UP - 1:
+            self.start = time.perf_counter()
+        self.stop = time.perf_counter()
+
+
+class Ours:
+    """This project's loop."""
+
+    def __init__(self, data, source, batch, live_taps=True):
+        """Builds the pieces of a dense run."""
+        optimizer = lambda groups: torch.optim.SGD(  # noqa: E731
+            groups, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
+        )
+        rate = LearningRate(0.1)
+        self.batch = batch
+        self.phase = Phase(
+            epochs=1,
+            batch_size=batch,
+            optimizer=optimizer,
+            learning_rate=rate,
+            label_smoothing=0.1,
+            augmentation=Augmentation(),
+        )
+        self.lab = Lab(
+            model=Model(resnet18, live_taps=live_taps),
+            data=data,
+            source=source,
+            targets=Targets(),
+            hardware=Hardware(accelerator="cpu", progress=False),
+            seed=0,
+            loggers=lambda folder: [],
+        )
+        self.network = self.lab.new_network()
+
+    def rate(self, batches):
+        """Images a second over `batches` batches."""
+        plan = Plan((), 1)
+        clock = Clock()
+        pruning = PruningCallback(None, plan, Targets(), self.lab.example)
+        cycles = Cycles(self.phase.learning_rate, plan)
+        classifier = Classifier(
+            self.network,
+            self.lab.model,
+            self.lab.data.classes,
+            self.phase,
+            cycles,
+            peak=lambda epoch: 0.1,
+        )
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=1,
+            limit_train_batches=WARM_UP + batches,
+            limit_val_batches=0,
+            callbacks=[pruning, clock],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(classifier, datamodule=self.lab.data_module(self.phase, "bench"))
+        return batches * self.batch / (clock.stop - clock.start)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--root", default="data/cifar10-jpeg")
+    parser.add_argument("--images", type=int, default=7680, help="images a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, nargs="+", default=[128, 256, 512])
+    asked = parser.parse_args()
+    source = ImageFolder(root=asked.root)
+    data, _ = source.load()
+    contenders = {"study, batch 128": Study(data.train, source, 128)}
+    contenders["channels_last alone, batch 128"] = Ours(data, source, 128, live_taps=False)
+    for batch in asked.batches:
+        contenders[f"lightprune, batch {batch}"] = Ours(data, source, batch)
+    rates = {name: [] for name in contenders}
+    for _ in range(asked.rounds):
+        for name, contender in contenders.items():
+            rates[name].append(contender.rate(asked.images // contender.batch))
+    base = statistics.median(rates["study, batch 128"])
+    print(f"{torch.get_num_threads()} threads, {asked.rounds} rounds of {asked.images} images")
+    print(f"{'':32}{'images/s':>10}{'min':>8}{'max':>8}{'ratio':>8}")
+    for name, values in rates.items():
+        middle = statistics.median(values)
+        print(f"{name:32}{middle:10.0f}{min(values):8.0f}{max(values):8.0f}{middle / base:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

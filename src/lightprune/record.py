@@ -1,0 +1,104 @@
+"""What run.json says of a finished run: its question, its answer, and where both come from."""
+
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from platform import processor, python_version
+
+import torch
+from torch import nn
+
+from lightprune.dense import DenseRecord
+from lightprune.prepare import Prepared
+from lightprune.pruning.cost import CostReport, cost_report
+from lightprune.run_folder import Json, RunFolder
+from lightprune.training.classifier import Evaluation
+from lightprune.training.fit import Lab, Trained
+
+
+def measure(lab: Lab, network: nn.Module) -> CostReport:
+    """Counts the weights and MACs of a network."""
+    weights = {name: w.detach() for name, w in lab.targets.find(network).items()}
+    return cost_report(network, weights, lab.example[:1])
+
+
+def describe(
+    prepared: Prepared,
+    dense: DenseRecord,
+    trained: Trained,
+    tested: Evaluation,
+    cost: CostReport,
+    folder: RunFolder,
+) -> Json:
+    """Everything a reader may want to know of a finished run."""
+    chosen, lab = prepared.settings, prepared.lab
+    train, validation = chosen.source.splits(lab.data)
+    return {
+        "config": chosen.asked,
+        "config_hash": chosen.digest,
+        "command": sys.argv,
+        "commit": _commit(),
+        "versions": _versions(),
+        "hardware": _hardware(lab),
+        "data": {
+            "source": type(chosen.source).__name__,
+            "fingerprint": prepared.fingerprint,
+            "classes": list(lab.data.classes),
+            "train_images": len(train),
+            "validation_images": len(validation),
+            "validation_is_test": isinstance(chosen.source.validation, str),
+            "test_images": len(lab.data.test),
+        },
+        "dense": {**asdict(dense), "test_accuracy": dense.test_accuracy},
+        "events": [record.dump() for record in trained.records],
+        "chosen_epoch": trained.epoch,
+        "validation_accuracy": trained.validation,
+        "test": {
+            "accuracy": tested.accuracy,
+            "correct": tested.correct,
+            "images": tested.images,
+            "loss": tested.loss,
+            "classes": [asdict(score) for score in tested.classes],
+        },
+        "cost": {
+            **asdict(cost.total),
+            "parameters": cost.parameters,
+            "sparsity": cost.total.sparsity,
+            "live_sparsity": cost.total.live_sparsity,
+            "mac_density": cost.total.mac_density,
+            "compression_prunable": cost.compression_prunable,
+            "compression_parameters": cost.compression_parameters,
+        },
+        "sizes": {"model.safetensors": folder.model_file.stat().st_size},
+        "seconds": {"dense": dense.seconds, "finetune": trained.seconds},
+    }
+
+
+def _commit() -> str:
+    """The checkout's commit, with `-dirty` if it was changed; `unknown` outside of one."""
+    here = Path(__file__).parent
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"
+
+
+def _versions() -> dict[str, str]:
+    names = ("lightprune", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core")
+    return {"python": python_version(), **{name: version(name) for name in names}}
+
+
+def _hardware(lab: Lab) -> Json:
+    gpu = torch.cuda.get_device_name() if lab.hardware.on_gpu else None
+    return {
+        "device": gpu or processor() or "cpu",
+        "processes": lab.hardware.processes,
+        "threads": torch.get_num_threads(),
+        "precision": lab.hardware.precision,
+    }
