@@ -1,5 +1,6 @@
 """The config: its top level as a schema, its parts as typed objects, the checks that cross them."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -105,7 +106,15 @@ class Settings:
 
     def loggers(self, folder: Path) -> Sequence[Logger]:
         """The loggers of a phase, writing below its folder."""
-        return [build(self.logger, Logger, "logger")(save_dir=folder)] if self.logger else []
+        if not self.logger:
+            return []
+        try:
+            return [build(self.logger, Logger, "logger")(save_dir=folder)]
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"logger={self.logger['_target_']}: its package is not installed ({error}); "
+                "allowed are tensorboard, none, and after pip install '.[wandb,mlflow]' the others"
+            ) from error
 
 
 def register() -> None:
@@ -143,6 +152,9 @@ def settings(cfg: DictConfig) -> Settings:
     Raises:
         InputError: A setting is wrong; one line that names it.
     """
+    resolved = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(resolved, dict)
+    cfg = OmegaConf.create(resolved)
     check_number("seed", cfg.seed, 0, 2**31 - 1, whole=True)
     recipe = build(cfg.recipe, Recipe, "recipe")
     hardware = build(cfg.trainer, Hardware, "trainer")
@@ -173,7 +185,7 @@ def settings(cfg: DictConfig) -> Settings:
         seed=cfg.seed,
         plan_only=cfg.plan_only,
         force=cfg.force,
-        asked=_asked(cfg),
+        asked=_asked(resolved),
     )
 
 
@@ -213,11 +225,9 @@ def _parent(where: str, message: str) -> str:
     return f"{where}." if where else ""
 
 
-def _asked(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved config as plain types, without what does not change a result."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    kept: dict[str, Any] = {str(k): v for k, v in plain.items()}
+def _asked(resolved: dict[Any, Any]) -> dict[str, Any]:
+    """A copy of a resolved config without what does not change a result."""
+    kept: dict[str, Any] = copy.deepcopy(resolved)
     for key in COSMETIC:
         *parents, last = key.split(".")
         node: Any = kept

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from lightprune.errors import nearest
 
@@ -58,7 +58,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         return _unknown_option(error)
     cause = error.__cause__ if isinstance(error, HydraException) else error
-    if isinstance(cause, ConfigKeyError):
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return _unknown_key(cause)
     if isinstance(cause, OmegaConfBaseException):
         reason = str(cause).partition("\n")[0]
@@ -72,7 +72,7 @@ def _unknown_option(error: MissingConfigException) -> str:
     return f"{group}={option}: allowed are {', '.join(options)}{nearest(option, options)}"
 
 
-def _unknown_key(error: ConfigKeyError) -> str:
+def _unknown_key(error: OmegaConfBaseException) -> str:
     parent = error.parent_node
     options = [str(key) for key in parent] if parent is not None else []
     where = str(error.full_key or error.key)

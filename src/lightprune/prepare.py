@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from torch import Tensor
 
 from lightprune.config import Settings
-from lightprune.dense import dense_key
+from lightprune.dense import dense_key, own_weights
 from lightprune.errors import InputError
 from lightprune.training.fit import Lab
 
@@ -55,14 +57,26 @@ def prepare(chosen: Settings) -> Prepared:
         loggers=chosen.loggers,
     )
     train, _ = chosen.source.splits(data)
-    for name, phase in (("dense", chosen.recipe.dense), ("finetune", chosen.recipe.finetune)):
+    phases = {"dense": chosen.recipe.dense, "finetune": chosen.recipe.finetune}
+    for name, phase in phases.items():
         if phase.batch_size > len(train):
             raise InputError(
                 f"recipe.{name}.batch_size={phase.batch_size}: allowed are at most the "
                 f"{len(train)} training images"
             )
     network = lab.new_network()
+    for name, phase in phases.items():
+        try:
+            phase.build_optimizer(network)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"recipe.{name}.optimizer: {error}; allowed is what the optimizer takes"
+            ) from error
     weights = {name: w.detach() for name, w in chosen.targets.find(network).items()}
+    if chosen.dense.checkpoint:
+        own_weights(lab, Path(chosen.dense.checkpoint))
+    with TemporaryDirectory() as elsewhere:
+        chosen.loggers(Path(elsewhere))
     zeros = []
     for event in chosen.plan.events:
         assert chosen.pruner is not None

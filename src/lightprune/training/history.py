@@ -111,6 +111,7 @@ def tell_event(record: EventRecord) -> None:
         f"{record.sparsity:.2%} ({record.pruned:,} zeros, live {record.live_sparsity:.2%}), "
         f"validation {record.before:.2%} -> {record.after:.2%}",
         highlight=False,
+        soft_wrap=True,
     )
     if record.emptied:
         out.print(

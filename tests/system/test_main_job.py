@@ -1,0 +1,162 @@
+"""The main job through the real entry point, on the embedded digits."""
+
+import csv
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lightprune.training.sources import Digits
+from tests.system.entry import ROOT, command, environment, record, small, train
+from tests.system.tiny import tiny_resnet
+
+MAIN = small("pruner=global", "schedule=multi_step", "schedule.sparsity=0.9")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("main")
+    done = train(folder, *MAIN)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def bare(folder):
+    network = tiny_resnet()
+    network.load_state_dict(load_file(folder / "run" / "model.safetensors"))
+    return network.eval()
+
+
+def convolutions(network):
+    return [m.weight for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+
+
+def test_the_saved_network_has_exactly_the_asked_zeros(finished):
+    weights = convolutions(bare(finished[0]))
+    zeros = sum(int((w == 0).sum()) for w in weights)
+
+    assert zeros == round(0.9 * sum(w.numel() for w in weights))
+
+
+def test_a_bare_evaluation_of_the_saved_network_counts_the_reported_images(finished):
+    folder, _ = finished
+    run = record(folder / "run")
+    data, fingerprint = Digits(cache_dir=str(folder / "data")).load()
+    pixels = data.test.images.float() / 255
+    inputs = ((pixels - 0.3) / 0.35).permute(0, 3, 1, 2).contiguous()
+    correct = int((bare(folder)(inputs).argmax(1) == data.test.labels).sum())
+
+    assert (correct, len(inputs)) == (run["test"]["correct"], run["test"]["images"])
+    assert fingerprint == run["data"]["fingerprint"]
+
+
+def test_the_console_tells_plan_events_and_result(finished):
+    _, done = finished
+
+    assert done.stdout.count("pruned before epoch") == 4
+    assert "test images right" in done.stdout
+    assert "finetune epoch 4/4" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_run_folder_is_complete(finished):
+    folder = finished[0] / "run"
+    run = record(folder)
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    layers = list(csv.DictReader((folder / "layers.csv").open()))
+
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert sum(int(layer["nnz"]) for layer in layers) == run["cost"]["nnz"]
+    assert len(run["events"]) == 4
+    assert all(event["recovered"] is not None for event in run["events"])
+    assert len(run["test"]["classes"]) == 10
+    assert run["config"]["schedule"]["sparsity"] == 0.9
+    assert run["seconds"]["finetune"] > 0
+    assert run["sizes"]["model.safetensors"] == (folder / "model.safetensors").stat().st_size
+    assert (folder / "checkpoints" / "last.ckpt").exists()
+
+
+def test_the_same_command_again_shows_the_result_and_trains_nothing(finished):
+    folder, first = finished
+    before = (folder / "run" / "run.json").read_bytes()
+    again = train(folder, *MAIN)
+
+    assert again.returncode == 0
+    assert "epoch" not in again.stdout
+    assert again.stdout.splitlines()[-3:] == first.stdout.splitlines()[-3:]
+    assert (folder / "run" / "run.json").read_bytes() == before
+
+
+def test_another_experiment_in_the_same_folder_is_refused(finished):
+    folder, _ = finished
+    before = (folder / "run" / "run.json").read_bytes()
+    done = train(folder, *MAIN, "seed=1")
+
+    assert done.returncode == 1
+    assert "seed=0, this one has 1" in done.stderr
+    assert (folder / "run" / "run.json").read_bytes() == before
+
+
+def test_another_pruner_shares_the_dense_training(finished):
+    folder, _ = finished
+    done = train(folder, *MAIN, "pruner=local", f"hydra.run.dir={folder / 'local'}")
+
+    assert done.returncode == 0, done.stderr
+    assert "dense epoch" not in done.stdout
+    state = load_file(folder / "local" / "model.safetensors")
+    convs = [w for w in state.values() if w.dim() == 4]
+    assert sum(int((w == 0).sum()) for w in convs) == round(0.9 * sum(w.numel() for w in convs))
+
+
+@pytest.mark.parametrize("moment", ["dense epoch 1", "finetune epoch 1", "finetune epoch 3"])
+def test_a_killed_run_continues_and_ends_as_if_it_had_not_been(finished, tmp_path, moment):
+    folder, _ = finished
+    if moment.startswith("finetune"):
+        shutil.copytree(folder / "dense", tmp_path / "dense")
+    arguments = command(tmp_path, *MAIN, f"hydra.run.dir={tmp_path / 'run'}")
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.startswith(moment):
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    time.sleep(0.2)
+    done = train(tmp_path, *MAIN)
+
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/4" not in done.stdout or moment != "finetune epoch 3"
+    expected = load_file(folder / "run" / "model.safetensors")
+    resumed = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+    assert record(tmp_path / "run")["events"] == record(folder / "run")["events"]
+    assert record(tmp_path / "run")["test"] == record(folder / "run")["test"]
+
+
+def test_plan_only_trains_and_writes_nothing(tmp_path):
+    done = train(tmp_path, *small("plan_only=true", "schedule=cubic", "schedule.sparsity=0.5"))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("prune, fine-tune") == 3
+    assert "50.00%" in done.stdout
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "dense").exists()
+
+
+def test_a_relative_amount_reaches_its_compounded_sparsity(tmp_path):
+    done = train(tmp_path, *small("plan_only=true", "schedule.amount=0.3", "schedule.steps=4"))
+
+    assert "75.99%" in done.stdout, done.stderr
+
+
+def test_without_a_pruner_the_network_is_only_trained_on(tmp_path):
+    done = train(tmp_path, *small("pruner=none", "recipe.dense.epochs=0"))
+
+    assert done.returncode == 0, done.stderr
+    assert record(tmp_path / "run")["events"] == []
+    assert record(tmp_path / "run")["cost"]["sparsity"] == 0

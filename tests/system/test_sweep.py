@@ -1,0 +1,74 @@
+"""Sweeps and several processes, through the real entry point."""
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.system.entry import record, small, train
+
+
+def test_a_sweep_shares_one_dense_training_and_skips_what_is_finished(tmp_path):
+    sweep = ("-m", *small("pruner=global,local", f"hydra.sweep.dir={tmp_path / 'sweep'}"))
+    done = train(tmp_path, *sweep)
+    again = train(tmp_path, *sweep)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("dense epoch 1/2") == 1
+    runs = sorted((tmp_path / "sweep").glob("*/run.json"))
+    assert sorted(record(r.parent)["config"]["pruner"]["scope"] for r in runs) == [
+        "global",
+        "local",
+    ]
+    assert again.returncode == 0
+    assert "epoch 1/" not in again.stdout
+
+
+def test_a_failing_job_leaves_the_others_their_results(tmp_path):
+    done = train(
+        tmp_path,
+        "-m",
+        *small("recipe.dense.epochs=0", "schedule.steps=4,9"),
+        f"hydra.sweep.dir={tmp_path / 'sweep'}",
+    )
+
+    assert done.returncode == 1
+    assert "schedule.steps=9: allowed are at most recipe.finetune.epochs=4" in done.stderr
+    assert len(list((tmp_path / "sweep").glob("*/run.json"))) == 1
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ddp")
+    settings = small("trainer=ddp_cpu", "pruner=random")
+    done = train(folder, "-m", *settings, f"hydra.sweep.dir={folder / 'sweep'}", "seed=0,1")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder
+
+
+def test_two_processes_run_every_job_of_a_sweep_once(two_processes):
+    runs = list((two_processes / "sweep").glob("*/run.json"))
+
+    assert len(runs) == 2
+    assert all(record(run.parent)["hardware"]["processes"] == 2 for run in runs)
+
+
+def test_two_processes_reach_the_exact_sparsity_and_test_every_image_once(two_processes):
+    run = record(next((two_processes / "sweep").glob("*seed=0")))
+    state = load_file(next((two_processes / "sweep").glob("*seed=0")) / "model.safetensors")
+    weights = [w for w in state.values() if w.dim() == 4]
+
+    assert run["test"]["images"] == 397
+    assert sum(int((w == 0).sum()) for w in weights) == round(
+        0.98 * sum(w.numel() for w in weights)
+    )
+
+
+def test_a_failing_process_ends_the_run_with_its_cause(tmp_path):
+    done = train(
+        tmp_path,
+        *small("trainer=ddp_cpu", "recipe.dense.learning_rate.peak=1e30"),
+    )
+
+    assert done.returncode == 1
+    assert "NonFiniteLossError" in done.stderr
+    assert "processes ended with status" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "run" / "run.json").exists()

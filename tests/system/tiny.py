@@ -1,0 +1,29 @@
+"""A residual network small enough for tests of the whole program."""
+
+from torch import nn
+from torchvision.models.resnet import BasicBlock, ResNet
+
+
+class TinyResNet(ResNet):
+    def __init__(self, num_classes=10):
+        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes=num_classes)
+        self.inplanes = 8
+        self.conv1 = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.layer1 = self._make_layer(BasicBlock, 8, 1)
+        self.layer2 = self._make_layer(BasicBlock, 16, 1, stride=2)
+        self.layer3 = self._make_layer(BasicBlock, 32, 1, stride=2)
+        self.layer4 = self._make_layer(BasicBlock, 32, 1, stride=2)
+        self.fc = nn.Linear(32, num_classes)
+
+
+def tiny_resnet(num_classes=10):
+    return TinyResNet(num_classes)
+
+
+def broken(num_classes=10):
+    raise RuntimeError("no such network today")
+
+
+def without_convolutions(num_classes=10):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, num_classes))

@@ -1,0 +1,31 @@
+"""Files are written whole or not at all."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lightprune.files import write_text, write_weights
+
+
+def test_a_text_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path):
+    write_text(tmp_path / "new" / "file", "one")
+    write_text(tmp_path / "new" / "file", "two")
+
+    assert [f.name for f in (tmp_path / "new").iterdir()] == ["file"]
+    assert (tmp_path / "new" / "file").read_text() == "two"
+
+
+def test_weights_keep_values_names_and_description(tmp_path):
+    weight = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    write_weights(tmp_path / "w.safetensors", {"a.weight": weight}, {"about": "this"})
+
+    assert torch.equal(load_file(tmp_path / "w.safetensors")["a.weight"], weight)
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    write_weights(tmp_path / "w", {"a": torch.ones(2)})
+    with pytest.raises(AttributeError):
+        write_weights(tmp_path / "w", {"a": None})
+
+    assert torch.equal(load_file(tmp_path / "w")["a"], torch.ones(2))
+    assert len(list(tmp_path.iterdir())) == 1
