@@ -1,13 +1,11 @@
 """Bad input through the real entry point: one line, non-zero exit, nothing written."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests.system.entry import small, train
+from tests.system.entry import Server, small, train
 
 TINY_CONSTRUCTOR = "model.constructor._target_=tests.system.tiny"
 
@@ -104,30 +102,24 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
-    """Every case's process, two at a time."""
-
-    def answer(item):
-        name, (overrides, _) = item
-        folder = tmp_path_factory.mktemp(name.replace(" ", "_"))
-        groups = [o.partition("=")[0] for o in overrides]
-        defaults = [o for o in small() if o.partition("=")[0] not in groups]
-        return name, (train(folder, *defaults, *overrides), folder)
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(pool.map(answer, CASES.items()))
+def server():
+    with Server() as running:
+        yield running
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_bad_input_gets_one_line_and_leaves_nothing(answers, name):
-    done, folder = answers[name]
+def test_bad_input_gets_one_line_and_leaves_nothing(server, tmp_path, name):
+    overrides, says = CASES[name]
+    groups = [override.partition("=")[0] for override in overrides]
+    defaults = [default for default in small() if default.partition("=")[0] not in groups]
+    done = server.train(tmp_path, *defaults, *overrides)
     complaint = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
 
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
-    assert all(part in complaint[0] for part in CASES[name][1]), complaint[0]
-    assert not (folder / "run").exists()
-    assert not (folder / "dense").exists()
+    assert all(part in complaint[0] for part in says), complaint[0]
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "dense").exists()
 
 
 def class_folders(root, a_class=2):
@@ -141,47 +133,47 @@ def class_folders(root, a_class=2):
     return root
 
 
-def refused(tmp_path, *overrides):
-    done = train(tmp_path, *small(), *overrides)
+def refused(server, tmp_path, *overrides):
+    done = server.train(tmp_path, *small(), *overrides)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
     assert not (tmp_path / "run").exists()
     return done.stderr
 
 
-def test_a_damaged_image_is_named(tmp_path):
+def test_a_damaged_image_is_named(server, tmp_path):
     root = class_folders(tmp_path / "images")
     whole = (root / "train" / "dog" / "1.png").read_bytes()
     (root / "train" / "dog" / "1.png").write_bytes(whole[: len(whole) // 2])
 
-    said = refused(tmp_path, "data=images", f"data.root={root}")
+    said = refused(server, tmp_path, "data=images", f"data.root={root}")
     assert "train/dog/1.png is not a readable image" in said
 
 
-def test_class_folders_that_differ_between_splits_are_named(tmp_path):
+def test_class_folders_that_differ_between_splits_are_named(server, tmp_path):
     root = class_folders(tmp_path / "images")
     (root / "train" / "horse").mkdir()
 
-    said = refused(tmp_path, "data=images", f"data.root={root}")
+    said = refused(server, tmp_path, "data=images", f"data.root={root}")
     assert "class folder horse is in only one of train and test" in said
 
 
-def test_a_dense_checkpoint_of_another_network_is_refused_by_name(tmp_path):
+def test_a_dense_checkpoint_of_another_network_is_refused_by_name(server, tmp_path):
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.pt")
 
-    said = refused(tmp_path, f"dense.checkpoint={tmp_path / 'other.pt'}")
+    said = refused(server, tmp_path, f"dense.checkpoint={tmp_path / 'other.pt'}")
     assert "is of another network: conv1.weight is missing there and (8, 3, 7, 7) here" in said
 
 
-def test_a_dense_checkpoint_that_would_run_code_is_refused(tmp_path):
+def test_a_dense_checkpoint_that_would_run_code_is_refused(server, tmp_path):
     torch.save(print, tmp_path / "code.pt")
 
-    said = refused(tmp_path, f"dense.checkpoint={tmp_path / 'code.pt'}")
+    said = refused(server, tmp_path, f"dense.checkpoint={tmp_path / 'code.pt'}")
     assert "cannot be read" in said
 
 
-def test_a_loss_that_is_not_finite_is_named_with_epoch_step_and_learning_rate(tmp_path):
-    done = train(tmp_path, *small("recipe.dense.learning_rate.peak=1e30"))
+def test_a_loss_that_is_not_finite_is_named_with_epoch_step_and_learning_rate(server, tmp_path):
+    done = server.train(tmp_path, *small("recipe.dense.learning_rate.peak=1e30"))
 
     assert done.returncode == 1
     assert "error: loss=" in done.stderr
@@ -189,8 +181,8 @@ def test_a_loss_that_is_not_finite_is_named_with_epoch_step_and_learning_rate(tm
     assert "learning rate" in done.stderr
 
 
-def test_a_sparsity_that_cuts_the_network_off_its_input_is_an_error(tmp_path):
-    done = train(
+def test_a_sparsity_that_cuts_the_network_off_its_input_is_an_error(server, tmp_path):
+    done = server.train(
         tmp_path,
         *small("schedule=one_shot", "schedule.sparsity=0.99999", "recipe.dense.epochs=0"),
     )

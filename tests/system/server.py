@@ -1,0 +1,46 @@
+"""Runs train.py many times without importing torch as often: one process imports, its forks run.
+
+Reads one JSON line a run (`argv`, `out`, `err`), answers with its exit status. Nothing
+parallel happens before a fork, so each fork is an ordinary fresh process.
+"""
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import lightprune.launch
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+
+
+def run(asked):
+    """The fork's whole life."""
+    for stream, name in ((1, "out"), (2, "err")):
+        file = os.open(asked[name], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(file, stream)
+    sys.argv = ["train.py", *asked["argv"]]
+    status = 0
+    try:
+        runpy.run_path(str(TRAIN), run_name="__main__")
+    except SystemExit as end:
+        status = end.code or 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def main():
+    """Answers until its input ends."""
+    assert lightprune.launch
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            run(json.loads(line))
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()
