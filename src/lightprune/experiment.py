@@ -12,7 +12,7 @@ from lightprune.config import Settings, differences, register, settings
 from lightprune.dense import barrier, dense_network, first_process
 from lightprune.errors import InputError
 from lightprune.files import write_text, write_weights
-from lightprune.prepare import prepare
+from lightprune.prepare import Prepared, prepare
 from lightprune.record import describe, measure
 from lightprune.run_folder import Json, RunFolder
 from lightprune.training.fit import fit, test
@@ -32,16 +32,16 @@ def run(chosen: Settings, path: Path) -> float | None:
         InputError: An input is wrong, or the folder holds another run.
     """
     folder = RunFolder(path)
-    finished = claim(chosen, folder)
+    prepared = prepare(chosen)
+    finished = claim(prepared, folder)
     if finished is not None:
         console.show_result(finished, path)
         return float(finished["test"]["accuracy"])
-    prepared = prepare(chosen)
     console.show_plan(chosen, prepared.weights, prepared.zeros, prepared.lab)
     if chosen.plan_only:
         return None
     if first_process():
-        open_folder(chosen, folder)
+        open_folder(prepared, folder)
     lab, checkpoint = prepared.lab, chosen.dense.checkpoint
     dense_state, dense = dense_network(
         lab,
@@ -77,7 +77,7 @@ def run(chosen: Settings, path: Path) -> float | None:
     return tested.accuracy
 
 
-def claim(chosen: Settings, folder: RunFolder) -> Json | None:
+def claim(prepared: Prepared, folder: RunFolder) -> Json | None:
     """Checks that a folder is free for this run: empty, or this very run's.
 
     Returns:
@@ -86,10 +86,10 @@ def claim(chosen: Settings, folder: RunFolder) -> Json | None:
     Raises:
         InputError: The folder holds another run.
     """
-    if chosen.force or not folder.config_file.exists():
+    if prepared.settings.force or not folder.config_file.exists():
         return None
     theirs = OmegaConf.to_container(OmegaConf.load(folder.config_file))
-    for key, there, here in differences(theirs, chosen.asked):
+    for key, there, here in differences(theirs, prepared.identity):
         raise InputError(
             f"{folder.path}: holds a run with {key}={there}, this one has {here}; allowed is the "
             "same run (force=true starts afresh, name= or hydra.run.dir= goes elsewhere)"
@@ -97,11 +97,11 @@ def claim(chosen: Settings, folder: RunFolder) -> Json | None:
     return folder.record()
 
 
-def open_folder(chosen: Settings, folder: RunFolder) -> None:
+def open_folder(prepared: Prepared, folder: RunFolder) -> None:
     """Makes the folder this run's, keeping what it has saved so far."""
-    if chosen.force:
+    if prepared.settings.force:
         folder.clear()
-    write_text(folder.config_file, OmegaConf.to_yaml(OmegaConf.create(chosen.asked)))
+    write_text(folder.config_file, OmegaConf.to_yaml(OmegaConf.create(prepared.identity)))
 
 
 def main(config: Path, folder: Path) -> None:

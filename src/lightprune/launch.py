@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightprune import console, experiment
 from lightprune.config import settings
+from lightprune.errors import InputError
 from lightprune.prepare import prepare
 from lightprune.run_folder import RunFolder
 
@@ -30,6 +31,11 @@ def launch(cfg: DictConfig, folder: str) -> float | None:
     path = Path(folder)
     try:
         chosen = settings(cfg)
+        if chosen.hardware.num_nodes > 1 and not chosen.plan_only:
+            raise InputError(
+                f"trainer.num_nodes={chosen.hardware.num_nodes}: allowed is 1 here; on several "
+                "nodes start python -m lightprune.experiment CONFIG.yaml FOLDER under torchrun"
+            )
         if chosen.hardware.processes == 1 or chosen.plan_only:
             return experiment.run(chosen, path)
         return _torchrun(cfg, path)
@@ -43,9 +49,8 @@ def _torchrun(cfg: DictConfig, path: Path) -> float | None:
     """Starts one process a device on the saved, resolved config."""
     chosen = settings(cfg)
     folder = RunFolder(path)
-    finished = experiment.claim(chosen, folder)
+    finished = experiment.claim(prepare(chosen), folder)
     if finished is None:
-        prepare(chosen)
         config = path / "launch.yaml"
         path.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(cfg, config, resolve=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from torch import Tensor
 
@@ -30,6 +31,11 @@ class Prepared:
     fingerprint: str
     weights: Mapping[str, Tensor]
     zeros: tuple[int, ...]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a run folder belongs to: the config, and the data whatever folder it lies in."""
+        return {**self.settings.asked, "fingerprint": self.fingerprint}
 
     @property
     def dense_key(self) -> str:

@@ -67,7 +67,7 @@ class RunFolder:
     def clear(self) -> None:
         """Deletes what an earlier run left, and nothing else."""
         files = (self.record_file, self.config_file, self.metrics_file, self.model_file)
-        for file in (*files, self.path / "layers.csv"):
+        for file in (*files, self.path / "layers.csv", self.path / "launch.yaml"):
             file.unlink(missing_ok=True)
         for folder in (self.checkpoints, self.path / "tensorboard"):
             shutil.rmtree(folder, ignore_errors=True)

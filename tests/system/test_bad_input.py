@@ -80,6 +80,10 @@ CASES = {
     "validation": (["data.validation=train"], ["data.validation=train", "test"]),
     "validation larger than the data": (["data.validation=1400"], ["data.validation=1400"]),
     "device that is not there": (["trainer=gpu"], ["trainer.accelerator=gpu", "no GPU"]),
+    "several nodes": (
+        ["trainer=ddp_cpu", "trainer.num_nodes=2"],
+        ["trainer.num_nodes=2", "allowed is 1", "torchrun"],
+    ),
     "precision": (["trainer.precision=8"], ["trainer.precision=8", "bf16-mixed"]),
     "images without a root": (
         ["data=images", "data.root=null"],

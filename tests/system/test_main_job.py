@@ -99,6 +99,16 @@ def test_another_experiment_in_the_same_folder_is_refused(finished):
     assert (folder / "run" / "run.json").read_bytes() == before
 
 
+def test_other_data_in_the_same_folder_is_refused(finished):
+    folder, _ = finished
+    done = train(folder, *MAIN, "data.size=24")
+    text = (folder / "run" / "config.yaml").read_text()
+
+    assert done.returncode == 1
+    assert "data.size=32, this one has 24" in done.stderr
+    assert f"fingerprint: {record(folder / 'run')['data']['fingerprint']}" in text
+
+
 def test_another_pruner_shares_the_dense_training(finished):
     folder, _ = finished
     done = train(folder, *MAIN, "pruner=local", f"hydra.run.dir={folder / 'local'}")
