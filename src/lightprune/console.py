@@ -9,10 +9,10 @@ from rich.table import Table
 from torch import Tensor
 
 from lightprune.config import Settings
-from lightprune.dense import first_process
 from lightprune.run_folder import Json
 from lightprune.training.fit import Lab
 from lightprune.training.learning_rate import Cycles
+from lightprune.training.ranks import first_process
 
 
 def show_plan(

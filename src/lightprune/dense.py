@@ -19,6 +19,7 @@ from lightprune.files import write_text, write_weights
 from lightprune.pruning.schedules import Plan
 from lightprune.training.classifier import Evaluation
 from lightprune.training.fit import Lab, fit, test
+from lightprune.training.ranks import barrier, first_process
 from lightprune.training.recipe import Phase
 
 
@@ -141,14 +142,3 @@ def own_weights(lab: Lab, path: Path) -> dict[str, Tensor]:
 
 def _shape(value: Tensor | None) -> str:
     return "missing" if value is None else str(tuple(value.shape))
-
-
-def first_process() -> bool:
-    """Whether this is the only process, or rank 0 of several."""
-    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
-
-
-def barrier() -> None:
-    """Waits for all processes, if there are several."""
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()

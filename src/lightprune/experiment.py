@@ -9,13 +9,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightprune import console
 from lightprune.config import Settings, differences, register, settings
-from lightprune.dense import barrier, dense_network, first_process
+from lightprune.dense import dense_network
 from lightprune.errors import InputError
 from lightprune.files import write_text, write_weights
 from lightprune.prepare import Prepared, prepare
 from lightprune.record import describe, measure
 from lightprune.run_folder import Json, RunFolder
 from lightprune.training.fit import fit, test
+from lightprune.training.ranks import barrier, first_process
 
 
 def run(chosen: Settings, path: Path) -> float | None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file."""
-    _replace(path, lambda partial: partial.write_text(text))
+    replace_file(path, lambda partial: partial.write_text(text))
 
 
 def write_weights(
@@ -18,10 +18,11 @@ def write_weights(
 ) -> None:
     """Writes tensors, row-major, and a description of them as safetensors."""
     plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    _replace(path, lambda partial: save_file(plain, partial, metadata=about))
+    replace_file(path, lambda partial: save_file(plain, partial, metadata=about))
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Has `write` fill a file beside `path`, and then puts it in its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

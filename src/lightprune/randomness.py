@@ -11,5 +11,9 @@ def named_generator(*name: int | str) -> torch.Generator:
     torch's CPU generator uses the low 32 bits of its seed only, so the parts of the name are
     hashed together instead of being shifted beside each other.
     """
-    digest = hashlib.blake2b(repr(name).encode(), digest_size=4).digest()
-    return torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big"))
+    return torch.Generator("cpu").manual_seed(named_seed(*name))
+
+
+def named_seed(*name: int | str) -> int:
+    """A seed of 32 bits that depends on `name` alone."""
+    return int.from_bytes(hashlib.blake2b(repr(name).encode(), digest_size=4).digest(), "big")

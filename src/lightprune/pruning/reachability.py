@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from lightprune.pruning.evaluation_mode import evaluating
 from lightprune.pruning.masks import Masks
 
 
@@ -65,18 +66,14 @@ def observed(
 
     leaves = [m for m in network.modules() if isinstance(m, _ConvNd | nn.Linear)]
     hooks = [leaf.register_forward_hook(record) for leaf in leaves]
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
+    devices = [example.device] if example.is_cuda else []
     try:
-        devices = [example.device] if example.is_cuda else []
-        with torch.no_grad(), torch.random.fork_rng(devices):
+        with evaluating(network), torch.random.fork_rng(devices):
             network(example)
         yield calls
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes.items():
-            module.training = training
 
 
 def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> Masks:

@@ -1,6 +1,6 @@
 """The Lightning adapter of the pruning core: prunes by plan, keeps pruned weights at zero."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightprune.errors import InputError
+from lightprune.pruning.evaluation_mode import evaluating
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_taps
 from lightprune.pruning.schedules import Plan, PruneEvent
 from lightprune.pruning.targets import Targets
 from lightprune.training.classifier import Classifier
-from lightprune.training.events import EventRecord, distance
-
-
-class PruningError(RuntimeError):
-    """Pruning left a state that must not go on: a dead network, a moved zero, differing ranks."""
+from lightprune.training.events import EventRecord, PruningError, distance
+from lightprune.training.ranks import agreed, share_buffers
 
 
 class PruningCallback(Callback):
@@ -75,11 +73,12 @@ class PruningCallback(Callback):
         """Takes masks (restored ones, or such that keep all) to the weights' device."""
         network = _network(pl_module)
         self._live = live_taps(network, self._weights, self._example.to(pl_module.device))
-        masks = Masks.dense(self._weights)
+        masks = self.masks.like(self._weights) if self.masks else Masks.dense(self._weights)
         if self._restored is not None:
             masks = Masks.unpack(self._restored["masks"].numpy().tobytes(), self._weights)
             if masks.digest() != self._restored["digest"]:
                 raise PruningError("checkpoint: its masks do not match their digest")
+            self._restored = None
         self.masks = masks
         if self._optimizer_state == "keep":
             for optimizer in trainer.optimizers:
@@ -100,13 +99,13 @@ class PruningCallback(Callback):
         assert self._pruner is not None
         assert self.masks is not None
         assert self._live is not None
-        _share_buffers(trainer, classifier.network)
+        share_buffers(trainer, classifier.network)
         batches = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
         before = classifier.evaluate(batches).accuracy
         decided = self._pruner.prune(
             self._weights, self.masks, event.sparsity, final=self.plan.final, live=self._live
         )
-        self.masks = _agreed(trainer, decided, self._weights)
+        self.masks = agreed(trainer, decided, self._weights)
         moved = distance(self._weights, self.masks, self._live)
         self._apply()
         for optimizer in trainer.optimizers:
@@ -186,7 +185,11 @@ class PruningCallback(Callback):
 
     def _identity(self) -> dict[str, str]:
         shapes = {name: tuple(weight.shape) for name, weight in self._weights.items()}
-        return {"pruner": repr(self._pruner), "plan": repr(self.plan), "network": repr(shapes)}
+        return {
+            "pruner": _described(self._pruner),
+            "plan": repr(self.plan),
+            "network": repr(shapes),
+        }
 
     def _apply(self) -> None:
         assert self.masks is not None
@@ -205,34 +208,22 @@ class PruningCallback(Callback):
                         Masks({name: self.masks[name]}).apply_({name: entry})
 
 
+def _described(pruner: Pruner | None) -> str:
+    """A pruner's settings, without the addresses that a plain object's repr shows."""
+    if pruner is None:
+        return "none"
+    criterion = pruner.criterion
+    settings = {field.name: getattr(pruner, field.name) for field in fields(pruner)}
+    settings["criterion"] = f"{type(criterion).__qualname__}({vars(criterion)})"
+    return repr(settings)
+
+
 def _network(module: LightningModule) -> nn.Module:
     assert isinstance(module, Classifier)
     return module.network
 
 
-def _agreed(trainer: Trainer, masks: Masks, weights: dict[str, nn.Parameter]) -> Masks:
-    """Rank 0's masks on every rank, compared by digest."""
-    if trainer.world_size == 1:
-        return masks
-    masks = Masks.unpack(trainer.strategy.broadcast(masks.pack()), weights)
-    digests: list[str] = [""] * trainer.world_size
-    torch.distributed.all_gather_object(digests, masks.digest())
-    if len(set(digests)) > 1:
-        raise PruningError(f"ranks hold different masks: {', '.join(d[:12] for d in digests)}")
-    return masks
-
-
-def _share_buffers(trainer: Trainer, network: nn.Module) -> None:
-    """Gives every rank rank 0's batch-norm statistics, so that all evaluate one network."""
-    if trainer.world_size > 1:
-        for buffer in network.buffers():
-            torch.distributed.broadcast(buffer, 0)
-
-
-@torch.no_grad()
 def _depends_on_input(classifier: Classifier, example: Tensor) -> bool:
-    training = classifier.network.training
-    classifier.network.eval()
-    logits = classifier(example.to(classifier.device))
-    classifier.network.train(training)
+    with evaluating(classifier.network):
+        logits = classifier(example.to(classifier.device))
     return bool((logits != logits[0]).any())

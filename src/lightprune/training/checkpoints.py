@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from lightprune.files import replace_file
 from lightprune.training.callback import PruningCallback
 
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -52,3 +54,17 @@ def saved_weights(checkpoint: Path) -> dict[str, Tensor]:
     """The network's own state dict out of a checkpoint."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     return {k.removeprefix(_WEIGHTS): v for k, v in state.items() if k.startswith(_WEIGHTS)}
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Replaces a checkpoint in one step.
+
+    Lightning's own writes to the system's temporary folder first; from another file system that
+    ends in a copy, which a kill can cut short.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Writes beside the target, then renames."""
+        replace_file(Path(path), lambda partial: torch.save(checkpoint, partial))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from lightprune.errors import InputError
+from lightprune.pruning.evaluation_mode import evaluating
+from lightprune.randomness import named_seed
 from lightprune.training.data import Batch
 from lightprune.training.learning_rate import Cycles
 from lightprune.training.network import Model
@@ -66,6 +70,7 @@ class Classifier(LightningModule):
         cycles: Cycles,
         *,
         peak: Callable[[int], float],
+        seed: int = 0,
         l1: float = 0.0,
         l1_weights: Iterable[Tensor] = (),
     ) -> None:
@@ -78,6 +83,7 @@ class Classifier(LightningModule):
             phase: Optimizer and loss.
             cycles: The course of the learning rate.
             peak: The peak learning rate of the cycle that starts at an epoch.
+            seed: Of what layers draw while training.
             l1: Weight of the L1 norm of `l1_weights` in the loss.
             l1_weights: Parameters of `network`.
         """
@@ -89,6 +95,7 @@ class Classifier(LightningModule):
         self._phase = phase
         self._cycles = cycles
         self._peak = peak
+        self._seed = seed
         self._l1 = l1
         self._l1_weights = tuple(l1_weights)
         self._confusion = MulticlassConfusionMatrix(len(self._classes))
@@ -104,6 +111,25 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """The recipe's optimizer; there is no scheduler, each step sets its learning rate."""
         return self._phase.build_optimizer(self.network)
+
+    def on_train_epoch_start(self) -> None:
+        """Makes what layers draw, as dropout does, depend on seed, epoch and rank alone."""
+        torch.manual_seed(named_seed("layers", self._seed, self.current_epoch, self.global_rank))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses the weights of another network before they are loaded.
+
+        Raises:
+            InputError: Names or shapes differ.
+        """
+        mine = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        theirs = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        for name in [*mine, *theirs]:
+            if mine.get(name) != theirs.get(name):
+                raise InputError(
+                    f"checkpoint: its network is another: {name} is {theirs.get(name)}, this "
+                    f"run's is {mine.get(name)}; allowed is a checkpoint of the same experiment"
+                )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Sets the learning rate of the coming step."""
@@ -166,15 +192,12 @@ class Classifier(LightningModule):
         self.evaluation = self._counted()
         self._log("test", self.evaluation)
 
-    @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> Evaluation:
         """Evaluates the network as it stands, outside of the trainer's loops."""
-        training = self.network.training
-        self.network.eval()
         self._start_counting()
-        for batch in batches:
-            self._count(batch)
-        self.network.train(training)
+        with evaluating(self.network), self.trainer.precision_plugin.forward_context():
+            for batch in batches:
+                self._count(batch)
         return self._counted()
 
     def _start_counting(self) -> None:

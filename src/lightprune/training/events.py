@@ -12,6 +12,10 @@ from lightprune.pruning.masks import Masks
 from lightprune.pruning.schedules import PruneEvent
 
 
+class PruningError(RuntimeError):
+    """Pruning left a state that must not go on: a dead network, a moved zero, differing ranks."""
+
+
 @dataclass(frozen=True)
 class EventRecord:
     """What a prune event did.
@@ -60,7 +64,7 @@ class EventRecord:
             target=event.sparsity,
             sparsity=masks.sparsity,
             pruned=masks.pruned,
-            live_sparsity=1 - overlap / live.kept,
+            live_sparsity=1 - overlap / live.kept if live.kept else 0.0,
             distance=distance,
             before=before,
             after=after,

@@ -136,6 +136,7 @@ def fit(
         phase,
         cycles,
         peak=lambda epoch: _peak(epoch, cycles, pruning.records, dense or phase),
+        seed=lab.seed,
         l1=finetuning.l1 if finetuning else 0.0,
         l1_weights=lab.targets.find(network).values(),
     )

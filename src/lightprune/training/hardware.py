@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from rich import get_console
 
 from lightprune.errors import InputError, check_choice, check_number
+from lightprune.training.checkpoints import AtomicCheckpointIO
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -54,6 +55,10 @@ class Hardware:
             check_number("trainer.threads", self.threads, 1, whole=True)
         if self.gradient_clip_val is not None:
             check_number("trainer.gradient_clip_val", self.gradient_clip_val, 0, open_low=True)
+        if self.precision == "16-mixed" and not self.on_gpu:
+            raise InputError(
+                "trainer.precision=16-mixed: needs a GPU; allowed here are 32-true and bf16-mixed"
+            )
         gpus = torch.cuda.device_count()
         if self.accelerator == "gpu" and gpus == 0:
             raise InputError(
@@ -103,6 +108,7 @@ class Hardware:
             devices=self.devices,
             num_nodes=self.num_nodes,
             strategy=DDPStrategy(process_group_backend=backend) if self.processes > 1 else "auto",
+            plugins=[AtomicCheckpointIO()],
             precision=self.precision,  # type: ignore[arg-type]
             deterministic=self.deterministic,
             accumulate_grad_batches=self.accumulate_grad_batches,

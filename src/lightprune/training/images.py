@@ -67,11 +67,18 @@ def split_off(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
             range(len(images)), test_size=count, stratify=images.labels.numpy(), random_state=0
         )
     except ValueError as error:
-        raise InputError(
-            f"data.validation={count}: of {len(images)} training images; allowed is a count that "
-            "leaves every class on both sides"
-        ) from error
-    return images.take(torch.tensor(sorted(rest))), images.take(torch.tensor(sorted(chosen)))
+        raise _unsplittable(images, count) from error
+    parts = images.take(torch.tensor(sorted(rest))), images.take(torch.tensor(sorted(chosen)))
+    if len({len(torch.unique(part.labels)) for part in parts}) > 1:
+        raise _unsplittable(images, count)
+    return parts
+
+
+def _unsplittable(images: ImageSet, count: int) -> InputError:
+    return InputError(
+        f"data.validation={count}: of {len(images)} training images; allowed is a count that "
+        "leaves every class on both sides"
+    )
 
 
 def store(path: Path, data: LabelledImages, fingerprint: str) -> None:
@@ -97,6 +104,7 @@ def recall(path: Path) -> tuple[LabelledImages, str] | None:
             ImageSet(parts["test_images"], parts["test_labels"]),
             tuple(json.loads(about["classes"])),
         )
-        return data, about["fingerprint"]
-    except (OSError, SafetensorError, KeyError):
+        fingerprint = about["fingerprint"]
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None
+    return (data, fingerprint) if data.fingerprint() == fingerprint else None

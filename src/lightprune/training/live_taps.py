@@ -18,10 +18,11 @@ class LiveTapConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolves `x`, shape (N, C, H, W)."""
         height, width = x.shape[-2:]
-        if height * width >= self.kernel_size[0] * self.kernel_size[1] or x.dim() != 4:
-            return super().forward(x)
         rows = [self._window(0, height, o) for o in range(self._extent(0, height))]
         columns = [self._window(1, width, o) for o in range(self._extent(1, width))]
+        small = height * width < self.kernel_size[0] * self.kernel_size[1]
+        if not (small and rows and columns and x.dim() == 4):
+            return super().forward(x)
         # Permuted before it is sliced, a channels_last weight gives its gradient without a copy.
         taps = self.weight.permute(0, 2, 3, 1)
         blocks = [
@@ -32,7 +33,7 @@ class LiveTapConv2d(nn.Conv2d):
         matrix = (torch.cat(blocks) if len(blocks) > 1 else blocks[0]).flatten(1)
         bias = None if self.bias is None else self.bias.repeat(len(blocks))
         product = F.linear(x.permute(0, 2, 3, 1).flatten(1), matrix, bias)
-        return product.view(len(x), len(rows), len(columns), -1).permute(0, 3, 1, 2)
+        return product.view(len(x), len(rows), len(columns), self.out_channels).permute(0, 3, 1, 2)
 
     def _extent(self, axis: int, size: int) -> int:
         """The output's extent along an axis."""

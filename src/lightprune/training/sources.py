@@ -50,7 +50,7 @@ class Source(ABC):
             check_number("data.validation", self.validation, 0, 1, open_low=True, open_high=True)
         for field in ("mean", "std"):
             values = getattr(self, field)
-            if isinstance(values, str) or len(values) != 3:
+            if not isinstance(values, list | tuple) or len(values) != 3:
                 raise InputError(f"data.{field}={values}: allowed are three numbers")
             for value in values:
                 check_number(f"data.{field}", value, 0, open_low=field == "std")
@@ -77,9 +77,15 @@ class Source(ABC):
         """How many of `train` training images are for validation; 0 for `test`."""
         if isinstance(self.validation, str):
             return 0
-        if isinstance(self.validation, float):
-            return round(self.validation * train)
-        return self.validation
+        if isinstance(self.validation, int):
+            return self.validation
+        count = round(self.validation * train)
+        if count == 0:
+            raise InputError(
+                f"data.validation={self.validation}: is no image of {train}; allowed is a share "
+                "that leaves some"
+            )
+        return count
 
     def splits(self, data: LabelledImages) -> tuple[ImageSet, ImageSet]:
         """The training and the validation images."""
@@ -180,6 +186,10 @@ def visible_files(folder: Path) -> list[Path]:
 
 def fit_image(image: Image.Image, size: int) -> np.ndarray:
     """An image as uint8 RGB of shape (size, size, 3)."""
+    if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip to white
+        image = Image.fromarray(
+            (np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8)
+        )
     image = image.convert("RGB")
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
