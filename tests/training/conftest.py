@@ -1,0 +1,21 @@
+"""The same examples and random numbers on every machine, and one thread for small tensors."""
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("lightprune", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("lightprune")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers():
+    torch.manual_seed(0)

@@ -1,0 +1,90 @@
+"""What two real processes do together; each writes what it saw to a file of its own."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.multiprocessing
+from torch import distributed
+
+from lightprune.pruning.masks import Masks
+from lightprune.pruning.pruner import Pruner
+from lightprune.training.events import PruningError
+from lightprune.training.fit import fit
+from lightprune.training.fit import test as evaluate
+from lightprune.training.hardware import Hardware
+from lightprune.training.ranks import agreed
+
+from .small import lab, phase, plan
+
+
+@dataclass(frozen=True)
+class OfThisProcess:
+    """Random scores that differ from process to process and from call to call."""
+
+    def saliency(self, name, weight):
+        return torch.rand(weight.shape)
+
+
+def run(folder):
+    """Starts both processes and returns what rank 0 and rank 1 saw."""
+    torch.multiprocessing.spawn(_process, (folder,), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def _process(rank, folder):
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        GROUP_RANK="0",
+        WORLD_SIZE="2",
+        LOCAL_WORLD_SIZE="2",
+        MASTER_ADDR="localhost",
+        MASTER_PORT="0",
+        TORCHELASTIC_RUN_ID="test",
+    )
+    torch.set_num_threads(1)
+    meeting = f"file://{folder / 'meeting'}"
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    torch.manual_seed(rank)
+    seen = {**_agree(folder), **_train(folder)}
+    torch.save(seen, folder / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def _agree(folder):
+    trainer = Hardware(accelerator="cpu", devices=2).trainer(epochs=1, folder=folder)
+    weights = {"a": torch.zeros(50, 7), "b": torch.zeros(9)}
+    mine = Pruner(OfThisProcess()).prune(weights, Masks.dense(weights), 0.5)
+    together = agreed(trainer, mine, weights)
+    # The first name differs, so equal bits have differing digests.
+    names = {f"{name}{distributed.get_rank()}": weight for name, weight in weights.items()}
+    try:
+        agreed(trainer, Masks.dense(names), names)
+        refusal = ""
+    except PruningError as error:
+        refusal = str(error)
+    return {"mine": mine.digest(), "agreed": together.digest(), "refusal": refusal}
+
+
+def _train(folder):
+    bench = lab(devices=2)
+    trained = fit(
+        bench,
+        bench.new_network(),
+        phase(2),
+        folder / "fit",
+        name="finetune",
+        plan=plan((0, 0.5), (1, 0.8), epochs=2),
+        pruner=Pruner(OfThisProcess()),
+    )
+    network = bench.new_network()
+    network.load_state_dict(trained.state)
+    tested = evaluate(bench, network, phase(2))
+    return {
+        "state": trained.state,
+        "records": [record.dump() for record in trained.records],
+        "validation": trained.validation,
+        "images": tested.images,
+        "correct": tested.correct,
+    }
