@@ -1,6 +1,7 @@
 PYTHON ?= python3
 RECIPE ?= fast
 DATA ?= cifar10
+ROOT ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -29,6 +30,6 @@ lint: setup  ## Check format, style and types
 demo: setup  ## Run the whole experiment on embedded data, in minutes
 	$(BIN)/python train.py experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98
 
-reproduce: setup  ## Redo the published study (RECIPE=fast|full|study, DATA=cifar10|images|digits)
-	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) name=study-$(RECIPE) \
+reproduce: setup  ## Redo the published study (RECIPE=fast|full|study, DATA=images ROOT=DIR)
+	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) name=study-$(RECIPE) \
 	  experiment=study_global,study_local schedule=one_shot,multi_step

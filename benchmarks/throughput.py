@@ -8,6 +8,7 @@ its Lightning module, data module and callbacks as in a run.
 """
 
 import argparse
+import logging
 import statistics
 import time
 
@@ -85,6 +86,7 @@ class Study:
             self.optimizer.step()
             if number + 1 == WARM_UP + batches:
                 break
+        assert number + 1 == WARM_UP + batches
         return batches * self.batch / (time.perf_counter() - start)
 
 
@@ -163,6 +165,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, nargs="+", default=[128, 256, 512])
     asked = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     source = ImageFolder(root=asked.root)
     data, _ = source.load()
     contenders = {"study, batch 128": Study(data.train, source, 128)}

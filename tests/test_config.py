@@ -6,7 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lightprune.config import differences, register, run_name, settings
+from lightprune.config import register, settings
+from lightprune.identity import differences, run_name
 from lightprune.pruning.pruner import Pruner
 
 CONFIGS = Path(__file__).parents[1] / "configs"

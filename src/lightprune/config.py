@@ -1,6 +1,5 @@
 """The config: its top level as a schema, its parts as typed objects, the checks that cross them."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lightprune.errors import InputError, check_number
+from lightprune.identity import run_name, without_cosmetics
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan, Schedule
 from lightprune.pruning.targets import Targets
@@ -22,21 +22,6 @@ from lightprune.training.hardware import Hardware
 from lightprune.training.network import Model
 from lightprune.training.recipe import Recipe
 from lightprune.training.sources import Source
-
-# What a run ends with does not depend on these: they are left out of folder names and hashes.
-COSMETIC = (
-    "data.cache_dir",
-    "data.download",
-    "data.root",
-    "dense.cache_dir",
-    "force",
-    "hydra",
-    "logger",
-    "name",
-    "plan_only",
-    "trainer.progress",
-    "trainer.threads",
-)
 
 
 @dataclass
@@ -126,26 +111,6 @@ def register() -> None:
     )
 
 
-def run_name(name: str | None, overrides: Sequence[str]) -> str:
-    """A folder name: `name`, or the sorted overrides that change the result.
-
-    Group choices and values keep their letters, everything a path could trip over becomes `_`;
-    a name too long for a file system ends in a hash instead.
-    """
-    if name:
-        return name
-    asked = sorted(o for o in overrides if not _cosmetic(o.lstrip("+~").partition("=")[0]))
-    text = ",".join(asked) or "default"
-    clean = "".join(c if c.isalnum() or c in "=.,-+" else "_" for c in text)
-    if len(clean) <= 200:
-        return clean
-    return f"{clean[:180]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-def _cosmetic(key: str) -> bool:
-    return any(key == c or key.startswith(f"{c}.") for c in COSMETIC)
-
-
 def settings(cfg: DictConfig) -> Settings:
     """Builds every part of a composed config and checks what crosses them.
 
@@ -172,6 +137,9 @@ def settings(cfg: DictConfig) -> Settings:
                 f"recipe.{phase}.batch_size={batch}: allowed is a multiple of the "
                 f"{hardware.processes} processes, which share each batch"
             )
+    asked = without_cosmetics(resolved)
+    # What `auto` means depends on the machine, and results depend on what it means.
+    asked["trainer"]["accelerator"] = "gpu" if hardware.on_gpu else "cpu"
     return Settings(
         model=build(cfg.model, Model, "model"),
         source=source,
@@ -185,7 +153,7 @@ def settings(cfg: DictConfig) -> Settings:
         seed=cfg.seed,
         plan_only=cfg.plan_only,
         force=cfg.force,
-        asked=_asked(resolved),
+        asked=asked,
     )
 
 
@@ -205,15 +173,14 @@ def build(node: DictConfig, kind: type[Any], key: str) -> Any:
         raise InputError(
             f"{key}: cannot be built ({reason}); allowed is what the class takes"
         ) from error
-    if not isinstance(built, kind) and not callable(built):
+    if not isinstance(built, kind) and not (kind is Logger and callable(built)):
         raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is a class that does")
     return built
 
 
 def _located(message: str, error: str, key: str) -> str:
     """Completes the name in a message with the place in the config where it arose."""
-    _, _, place = error.partition("full_key: ")
-    where = ".".join(part for part in (key, place.strip()) if part)
+    where = error.partition("full_key: ")[2].strip() or key
     return message if message.startswith(f"{key}.") else f"{_parent(where, message)}{message}"
 
 
@@ -223,26 +190,3 @@ def _parent(where: str, message: str) -> str:
     if name.partition(".")[0] == last:
         where = where.rpartition(".")[0]
     return f"{where}." if where else ""
-
-
-def _asked(resolved: dict[Any, Any]) -> dict[str, Any]:
-    """A copy of a resolved config without what does not change a result."""
-    kept: dict[str, Any] = copy.deepcopy(resolved)
-    for key in COSMETIC:
-        *parents, last = key.split(".")
-        node: Any = kept
-        for parent in parents:
-            node = node.get(parent, {})
-        node.pop(last, None)
-    return kept
-
-
-def differences(theirs: Any, mine: Any, key: str = "") -> list[tuple[str, Any, Any]]:
-    """Where two configs differ: `(key, value there, value here)`, in the order of the keys."""
-    if isinstance(theirs, dict) and isinstance(mine, dict):
-        found = []
-        for name in sorted({*theirs, *mine}):
-            inner = f"{key}.{name}" if key else str(name)
-            found += differences(theirs.get(name), mine.get(name), inner)
-        return found
-    return [] if theirs == mine else [(key, theirs, mine)]

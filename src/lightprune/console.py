@@ -1,60 +1,59 @@
 """What a run tells on the console: its plan at the start, its result at the end."""
 
-from collections.abc import Mapping, Sequence
-from math import ceil
 from pathlib import Path
 
 from rich import get_console
 from rich.table import Table
-from torch import Tensor
 
 from lightprune.config import Settings
+from lightprune.prepare import Prepared
 from lightprune.run_folder import Json
-from lightprune.training.fit import Lab
 from lightprune.training.learning_rate import Cycles
 from lightprune.training.ranks import first_process
 
 
-def show_plan(
-    chosen: Settings, weights: Mapping[str, Tensor], zeros: Sequence[int], lab: Lab
-) -> None:
-    """Prints what will happen: phases, prune events with exact counts, learning-rate cycles."""
+def show_plan(prepared: Prepared) -> None:
+    """Prints what will happen: phases, prune events with exact counts, LR cycles, cost."""
     if not first_process():
         return
-    total = sum(weight.numel() for weight in weights.values())
+    chosen, lab, cost = prepared.settings, prepared.lab, prepared.cost.total
     train, validation = lab.source.splits(lab.data)
     table = Table(title=f"plan: prune by {_pruner(chosen)}", title_justify="left")
-    for column in ("epochs", "event", "zeros", "sparsity", "learning rate"):
+    for column in ("epochs", "event", "zeros", "sparsity", "compression", "learning rate"):
         table.add_column(column, justify="left" if column == "event" else "right")
     dense, finetune = chosen.recipe.dense, chosen.recipe.finetune
-    source = chosen.dense.checkpoint or f"train dense, batch {dense.batch_size}"
-    rate = dense.learning_rate
-    table.add_row(str(dense.epochs), source, "0", "0.00%", f"{rate.shape} to {rate.peak:g}")
-    counts = {event.epoch: n for event, n in zip(chosen.plan.events, zeros, strict=True)}
+    steps = len(train) // finetune.batch_size * finetune.epochs
+    batches = f"{steps:,} batches of {finetune.batch_size}"
+    if chosen.dense.checkpoint:
+        table.add_row("", f"dense weights of {chosen.dense.checkpoint}", "0", "0.00%", "1.0x", "")
+    else:
+        rate = f"{dense.learning_rate.shape} to {dense.learning_rate.peak:g}"
+        table.add_row(str(dense.epochs), "train dense, unless cached", "0", "0.00%", "1.0x", rate)
+        steps = len(train) // dense.batch_size * dense.epochs
+        batches = f"{steps:,} batches of {dense.batch_size}, then {batches}"
+    counts = {event.epoch: n for event, n in zip(chosen.plan.events, prepared.zeros, strict=True)}
     cycles = Cycles(finetune.learning_rate, chosen.plan, finetune.restart)
     epoch = 0
     while epoch < finetune.epochs:
         here = chosen.plan.cycle_at(epoch)
-        restart = cycles.at_epoch(epoch).start == epoch
-        count = counts.get(epoch)
-        table.add_row(
-            f"{here.start + 1}-{here.stop}",
-            "fine-tune" if count is None else "prune, fine-tune",
-            "" if count is None else f"{count:,}",
-            "" if count is None else f"{count / total:.2%}",
-            f"{finetune.learning_rate.shape} to {finetune.learning_rate.peak}" if restart else "",
-        )
+        restarts = cycles.at_epoch(epoch).start == epoch
+        rate = f"{finetune.learning_rate.shape} to {finetune.learning_rate.peak}"
+        zeros = counts.get(epoch)
+        event = ("fine-tune", "", "", "")
+        if zeros is not None:
+            left = f"{cost.weights / (cost.weights - zeros):.1f}x" if zeros < cost.weights else ""
+            event = ("prune, fine-tune", f"{zeros:,}", f"{zeros / cost.weights:.2%}", left)
+        table.add_row(f"{here.start + 1}-{here.stop}", *event, rate if restarts else "")
         epoch = here.stop
     out = get_console()
     out.print(table)
-    steps = [ceil(len(train) // p.batch_size * p.epochs) for p in (dense, finetune)]
-    out.print(
-        f"{total:,} prunable weights; {len(train):,} training, {len(validation):,} validation, "
-        f"{len(lab.data.test):,} test images; {steps[0]:,} + {steps[1]:,} batches of "
-        f"{dense.batch_size} and {finetune.batch_size} over {lab.hardware.processes} process(es)",
-        highlight=False,
-        soft_wrap=True,
-    )
+    for line in (
+        f"{cost.weights:,} prunable weights, {cost.live:,} of them reached by some input; "
+        f"{cost.macs:,} MACs an image",
+        f"{len(train):,} training, {len(validation):,} validation, {len(lab.data.test):,} test "
+        f"images; {batches}, over {lab.hardware.processes} process(es)",
+    ):
+        out.print(line, highlight=False, soft_wrap=True)
 
 
 def _pruner(chosen: Settings) -> str:

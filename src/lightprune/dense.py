@@ -1,12 +1,10 @@
 """The dense network of an experiment: from one's own file, from the cache, or trained now."""
 
-import hashlib
 import json
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from filelock import FileLock
@@ -19,7 +17,7 @@ from lightprune.files import write_text, write_weights
 from lightprune.pruning.schedules import Plan
 from lightprune.training.classifier import Evaluation
 from lightprune.training.fit import Lab, fit, test
-from lightprune.training.ranks import barrier, first_process
+from lightprune.training.ranks import barrier, decided, first_process
 from lightprune.training.recipe import Phase
 
 
@@ -51,12 +49,6 @@ class DenseRecord:
         return self.test_correct / self.test_images
 
 
-def dense_key(settings: dict[str, Any]) -> str:
-    """A name for everything the dense network depends on."""
-    text = json.dumps(settings, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def dense_network(
     lab: Lab, phase: Phase, cache_dir: Path, key: str, checkpoint: Path | None
 ) -> tuple[dict[str, Tensor], DenseRecord]:
@@ -72,9 +64,10 @@ def dense_network(
         return state, record
     folder = cache_dir / key
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock") if lab.hardware.processes == 1 else nullcontext():
-        if not (folder / "dense.json").exists():
+    with FileLock(folder / "lock") if first_process() else nullcontext():
+        if not decided((folder / "dense.json").exists()):
             _train(lab, phase, folder, key)
+        barrier()
     record = DenseRecord(**json.loads((folder / "dense.json").read_text()))
     return load_file(folder / "model.safetensors"), record
 
@@ -94,7 +87,6 @@ def _train(lab: Lab, phase: Phase, folder: Path, key: str) -> None:
     if first_process():
         write_weights(folder / "model.safetensors", state)
         write_text(folder / "dense.json", json.dumps(asdict(record), indent=1))
-    barrier()
 
 
 def _tested(lab: Lab, phase: Phase, state: dict[str, Tensor]) -> Evaluation:

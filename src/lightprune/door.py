@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from lightprune.errors import nearest
+from lightprune.errors import Interrupted, nearest
 
 T = TypeVar("T")
 _FULL = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -26,9 +26,9 @@ def door(main: Callable[[], object]) -> None:
         main()
     except Exception as error:
         _end(error)
-    except KeyboardInterrupt:
-        print("interrupted: the same command continues", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        print(stop if str(stop) else "interrupted", file=sys.stderr)
+        sys.exit(stop.status if isinstance(stop, Interrupted) else 130)
 
 
 def told(job: Callable[[], T], *, sweep: bool) -> T:

@@ -9,6 +9,19 @@ class InputError(ValueError):
     """Something the user gave cannot be used; the message is one line that says what is allowed."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the training; what was saved continues.
+
+    Attributes:
+        status: The exit status that tells of the signal.
+    """
+
+    def __init__(self, status: int) -> None:
+        """Keeps the status."""
+        super().__init__("interrupted: the same command continues")
+        self.status = status
+
+
 def nearest(value: object, options: Iterable[str]) -> str:
     """Returns `"; did you mean X?"` for the option most like `value`, or nothing if none is."""
     match = difflib.get_close_matches(str(value), list(options), n=1)

@@ -1,6 +1,7 @@
 """The story of a run: plan, dense network, prune and fine-tune, test, run folder."""
 
 import sys
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,12 +9,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lightprune import console
-from lightprune.config import Settings, differences, register, settings
+from lightprune.config import Settings, register, settings
 from lightprune.dense import dense_network
 from lightprune.errors import InputError
 from lightprune.files import write_text, write_weights
+from lightprune.identity import differences
 from lightprune.prepare import Prepared, prepare
-from lightprune.record import describe, measure
+from lightprune.record import full_record, measure
 from lightprune.run_folder import Json, RunFolder
 from lightprune.training.fit import fit, test
 from lightprune.training.ranks import barrier, first_process
@@ -34,15 +36,24 @@ def run(chosen: Settings, path: Path) -> float | None:
     """
     folder = RunFolder(path)
     prepared = prepare(chosen)
+    if chosen.plan_only:
+        console.show_plan(prepared)
+        return None
     finished = claim(prepared, folder)
     if finished is not None:
         console.show_result(finished, path)
         return float(finished["test"]["accuracy"])
-    console.show_plan(chosen, prepared.weights, prepared.zeros, prepared.lab)
-    if chosen.plan_only:
-        return None
-    if first_process():
-        open_folder(prepared, folder)
+    console.show_plan(prepared)
+    with folder.writing() if first_process() else nullcontext():
+        if first_process():
+            open_folder(prepared, folder)
+        barrier()
+        return _carry_out(prepared, folder)
+
+
+def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
+    """Dense, prune + fine-tune, test, record."""
+    chosen = prepared.settings
     lab, checkpoint = prepared.lab, chosen.dense.checkpoint
     dense_state, dense = dense_network(
         lab,
@@ -70,10 +81,10 @@ def run(chosen: Settings, path: Path) -> float | None:
         cost = measure(lab, final)
         write_weights(folder.model_file, trained.state)
         folder.write_layers(cost)
-        folder.complete(describe(prepared, dense, trained, tested, cost, folder))
+        folder.complete(full_record(prepared, dense, trained, tested, cost, folder))
         finished = folder.record()
         assert finished is not None
-        console.show_result(finished, path)
+        console.show_result(finished, folder.path)
     barrier()
     return tested.accuracy
 

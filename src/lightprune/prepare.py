@@ -1,16 +1,19 @@
 """Everything that can be checked before training: data, network, plan and recipe together."""
 
-from collections.abc import Mapping
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from torch import Tensor
+from torch import nn
 
 from lightprune.config import Settings
-from lightprune.dense import dense_key, own_weights
+from lightprune.dense import own_weights
 from lightprune.errors import InputError
+from lightprune.pruning.cost import CostReport, cost_report
+from lightprune.pruning.evaluation_mode import evaluating
 from lightprune.training.fit import Lab
 
 
@@ -22,20 +25,23 @@ class Prepared:
         settings: What was asked.
         lab: Data, model and hardware.
         fingerprint: Of the data.
-        weights: The shapes of the prunable weights, by name.
+        dense_weights: SHA-256 of one's own dense weights; None if there are none.
+        cost: Of the dense network.
         zeros: How many of them are zero after each event.
     """
 
     settings: Settings
     lab: Lab
     fingerprint: str
-    weights: Mapping[str, Tensor]
+    dense_weights: str | None
+    cost: CostReport
     zeros: tuple[int, ...]
 
     @property
     def identity(self) -> dict[str, Any]:
         """What a run folder belongs to: the config, and the data whatever folder it lies in."""
-        return {**self.settings.asked, "fingerprint": self.fingerprint}
+        about = {"fingerprint": self.fingerprint, "dense_weights": self.dense_weights}
+        return {**self.settings.asked, **about}
 
     @property
     def dense_key(self) -> str:
@@ -43,7 +49,8 @@ class Prepared:
         asked = self.settings.asked
         parts = {name: asked[name] for name in ("model", "data", "seed", "trainer")}
         recipe = asked["recipe"]["dense"]
-        return dense_key({**parts, "recipe": recipe, "fingerprint": self.fingerprint})
+        known = {**parts, "recipe": recipe, "fingerprint": self.fingerprint}
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def prepare(chosen: Settings) -> Prepared:
@@ -78,9 +85,12 @@ def prepare(chosen: Settings) -> Prepared:
             raise InputError(
                 f"recipe.{name}.optimizer: {error}; allowed is what the optimizer takes"
             ) from error
-    weights = {name: w.detach() for name, w in chosen.targets.find(network).items()}
+    weights = chosen.targets.find(network)
+    _try(network, lab)
+    own = None
     if chosen.dense.checkpoint:
         own_weights(lab, Path(chosen.dense.checkpoint))
+        own = hashlib.sha256(Path(chosen.dense.checkpoint).read_bytes()).hexdigest()
     with TemporaryDirectory() as elsewhere:
         chosen.loggers(Path(elsewhere))
     zeros = []
@@ -88,4 +98,22 @@ def prepare(chosen: Settings) -> Prepared:
         assert chosen.pruner is not None
         quotas = chosen.pruner.quotas(weights, event.sparsity, final=chosen.plan.final)
         zeros.append(sum(count for _, count in quotas))
-    return Prepared(chosen, lab, fingerprint, weights, tuple(zeros))
+    cost = cost_report(network, weights, lab.example[:1])
+    return Prepared(chosen, lab, fingerprint, own, cost, tuple(zeros))
+
+
+def _try(network: nn.Module, lab: Lab) -> None:
+    """Raises InputError unless the network turns images of this size into one logit a class."""
+    size, classes = tuple(lab.example.shape[1:]), len(lab.data.classes)
+    try:
+        with evaluating(network):
+            given = tuple(network(lab.example).shape)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise InputError(
+            f"model: takes no images of {size} ({error}); allowed is a network that does"
+        ) from error
+    if given != (len(lab.example), classes):
+        raise InputError(
+            f"model: gives outputs of shape {given} for {len(lab.example)} images; allowed is "
+            f"one logit for each of the {classes} classes"
+        )

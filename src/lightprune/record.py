@@ -1,9 +1,11 @@
 """What run.json says of a finished run: its question, its answer, and where both come from."""
 
+import os
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import processor, python_version
 
@@ -17,6 +19,9 @@ from lightprune.run_folder import Json, RunFolder
 from lightprune.training.classifier import Evaluation
 from lightprune.training.fit import Lab, Trained
 
+# Processes under torchrun are told by this variable what the user typed.
+COMMAND = "LIGHTPRUNE_COMMAND"
+
 
 def measure(lab: Lab, network: nn.Module) -> CostReport:
     """Counts the weights and MACs of a network."""
@@ -24,7 +29,7 @@ def measure(lab: Lab, network: nn.Module) -> CostReport:
     return cost_report(network, weights, lab.example[:1])
 
 
-def describe(
+def full_record(
     prepared: Prepared,
     dense: DenseRecord,
     trained: Trained,
@@ -38,7 +43,7 @@ def describe(
     return {
         "config": chosen.asked,
         "config_hash": chosen.digest,
-        "command": sys.argv,
+        "command": os.environ.get(COMMAND) or shlex.join(sys.argv),
         "commit": _commit(),
         "versions": _versions(),
         "hardware": _hardware(lab),
@@ -79,19 +84,28 @@ def describe(
 def _commit() -> str:
     """The checkout's commit, with `-dirty` if it was changed; `unknown` outside of one."""
     here = Path(__file__).parent
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return "unknown"
     return described.stdout.strip() or "unknown"
 
 
 def _versions() -> dict[str, str]:
     names = ("lightprune", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core")
-    return {"python": python_version(), **{name: version(name) for name in names}}
+    found = {"python": python_version()}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
 
 
 def _hardware(lab: Lab) -> Json:

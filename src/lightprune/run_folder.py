@@ -4,9 +4,13 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from lightprune.errors import InputError
 from lightprune.files import write_text
@@ -45,6 +49,25 @@ class RunFolder:
     def metrics_file(self) -> Path:
         """One row an epoch."""
         return self.path / "metrics.csv"
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keeps other processes from writing this folder until the block ends.
+
+        Raises:
+            InputError: Another one is writing it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise InputError(
+                f"{self.path}: is being written by another process; allowed is one at a time "
+                "(name= or hydra.run.dir= goes elsewhere)"
+            ) from error
+        with lock:
+            yield
 
     def record(self) -> Json | None:
         """The record of a complete run; None if the run is not complete."""

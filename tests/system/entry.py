@@ -19,7 +19,8 @@ def asked(folder, *overrides):
 
 
 def environment():
-    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    plain = {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "CUDA_VISIBLE_DEVICES": ""}
+    return {**os.environ, **plain}
 
 
 def start(folder, *overrides):
@@ -29,6 +30,7 @@ def start(folder, *overrides):
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
 

@@ -1,5 +1,7 @@
 """Bad input through the real entry point: one line, non-zero exit, nothing written."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ CASES = {
     "unknown group": (["prunr=global"], ["prunr", "mean pruner?"]),
     "seed of a wrong type": (["seed=abc"], ["seed", "'abc'", "Integer"]),
     "seed below zero": (["seed=-1"], ["seed=-1", "an integer in [0, 2.14748e+09]"]),
-    "override that is no override": (["pruner"], ["pruner"]),
+    "override that is no override": (["pruner"], ["Error parsing override 'pruner'"]),
     "scope": (["pruner.scope=layer"], ["pruner.scope=layer", "global, local"]),
     "sparsity of one": (["schedule.sparsity=1"], ["schedule.sparsity=1", "[0, 1)"]),
     "negative sparsity": (["schedule.sparsity=-0.1"], ["schedule.sparsity=-0.1", "[0, 1)"]),
@@ -49,9 +51,9 @@ CASES = {
     ),
     "network that does not exist": (
         [f"{TINY_CONSTRUCTOR}.nothing"],
-        ["model", "tests.system.tiny.nothing"],
+        ["model", "nothing"],
     ),
-    "network that cannot be built": ([f"{TINY_CONSTRUCTOR}.broken"], ["no such network today"]),
+    "network that cannot be built": ([f"{TINY_CONSTRUCTOR}.broken"], ["model.constructor", "no such network today"]),
     "batch larger than the data": (
         ["recipe.finetune.batch_size=5000"],
         ["recipe.finetune.batch_size=5000", "1200 training images"],
@@ -101,8 +103,17 @@ CASES = {
         ["dense.checkpoint=/nowhere.pt"],
         ["dense.checkpoint=/nowhere.pt", "no such file"],
     ),
-    "logger that is not installed": (["logger=mlflow"], ["logger", "mlflow"]),
+    "network for other images": (
+        ["model.constructor._target_=tests.system.tiny.for_one_pixel"],
+        ["model: takes no images of (3, 32, 32)"],
+    ),
+    "network of other classes": (
+        ["model.constructor._target_=tests.system.tiny.of_two_classes"],
+        ["model: gives outputs of shape (8, 2) for 8 images", "each of the 10 classes"],
+    ),
 }
+if find_spec("mlflow") is None:
+    CASES["logger that is not installed"] = (["logger=mlflow"], ["logger", "mlflow"])
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +132,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(server, tmp_path, name):
 
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
+    assert complaint[0].startswith(f"error: {says[0]}"), complaint[0]
     assert all(part in complaint[0] for part in says), complaint[0]
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "dense").exists()

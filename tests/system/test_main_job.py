@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from lightprune.training.sources import Digits
 from tests.system.entry import record, small, start, train
@@ -140,6 +140,79 @@ def test_a_killed_run_continues_and_ends_as_if_it_had_not_been(finished, tmp_pat
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
     assert record(tmp_path / "run")["events"] == record(folder / "run")["events"]
     assert record(tmp_path / "run")["test"] == record(folder / "run")["test"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_told_to_stop_says_so_and_continues(finished, tmp_path, number, status):
+    folder, _ = finished
+    shutil.copytree(folder / "dense", tmp_path / "dense")
+    process = start(tmp_path, *MAIN)
+    for line in process.stdout:
+        if line.startswith("finetune epoch 1"):
+            process.send_signal(number)
+    complaint = process.stderr.read()
+    done = train(tmp_path, *MAIN)
+
+    assert process.wait() == status
+    assert complaint.splitlines()[-1] == "interrupted: the same command continues"
+    assert "Traceback" not in complaint
+    assert "finetune epoch 1/" not in done.stdout
+    assert record(tmp_path / "run")["events"] == record(folder / "run")["events"]
+
+
+def test_a_folder_that_is_being_written_is_refused(finished, tmp_path):
+    folder, _ = finished
+    shutil.copytree(folder / "dense", tmp_path / "dense")
+    process = start(tmp_path, *MAIN)
+    for line in process.stdout:
+        if line.startswith("pruned before epoch 1"):
+            break
+    second = train(tmp_path, *MAIN)
+    process.kill()
+    process.wait()
+
+    assert second.returncode == 1
+    assert "is being written by another process" in second.stderr
+
+
+def test_force_starts_afresh_and_ends_the_same(finished, tmp_path):
+    folder, _ = finished
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "run" / "run.json").write_text("{")
+    refused = train(tmp_path, *MAIN)
+    done = train(tmp_path, *MAIN, "force=true")
+
+    assert refused.returncode == 1
+    assert "run.json: is damaged" in refused.stderr
+    assert done.returncode == 0, done.stderr
+    assert "finetune epoch 1/" in done.stdout
+    assert record(tmp_path / "run")["test"] == record(folder / "run")["test"]
+
+
+def test_ones_own_dense_weights_count_by_content(finished, tmp_path):
+    folder, _ = finished
+    source = next((folder / "dense").glob("*/model.safetensors"))
+    own = shutil.copy(source, tmp_path / "own.safetensors")
+    done = train(tmp_path, *MAIN, f"dense.checkpoint={own}")
+    state = load_file(own)
+    state["fc.bias"] += 1
+    save_file(state, own)
+    other = train(tmp_path, *MAIN, f"dense.checkpoint={own}")
+
+    assert done.returncode == 0, done.stderr
+    assert record(tmp_path / "run")["test"] == record(folder / "run")["test"]
+    assert other.returncode == 1
+    assert "holds a run with dense_weights=" in other.stderr
+
+
+def test_a_machine_without_git_loses_no_result(finished, tmp_path, monkeypatch):
+    folder, _ = finished
+    shutil.copytree(folder / "dense", tmp_path / "dense")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = train(tmp_path, *MAIN)
+
+    assert done.returncode == 0, done.stderr
+    assert record(tmp_path / "run")["commit"] == "unknown"
 
 
 def test_plan_only_trains_and_writes_nothing(tmp_path):

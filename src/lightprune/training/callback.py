@@ -1,6 +1,6 @@
 """The Lightning adapter of the pruning core: prunes by plan, keeps pruned weights at zero."""
 
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,7 @@ class PruningCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Masks, records, and what they belong to."""
-        if self.masks is None:
+        if self.masks is None or self._pruner is None:
             return {}
         packed = np.frombuffer(self.masks.pack(), np.uint8).copy()
         return {
@@ -174,21 +174,23 @@ class PruningCallback(Callback):
         if not state_dict:
             return
         for name, mine in self._identity().items():
-            theirs = state_dict["belongs_to"].get(name)
-            if theirs != mine:
-                raise InputError(
-                    f"checkpoint: its {name} is {theirs}, this run's is {mine}; allowed is a "
-                    "checkpoint of the same experiment (force=true starts afresh)"
-                )
+            theirs = state_dict["belongs_to"][name]
+            for place in [*mine, *theirs]:
+                if theirs.get(place) != mine.get(place):
+                    raise InputError(
+                        f"checkpoint: its {name} is {place}={theirs.get(place)}, this run's is "
+                        f"{place}={mine.get(place)}; allowed is a checkpoint of the same "
+                        "experiment (force=true starts afresh)"
+                    )
         self._restored = state_dict
         self.records = [EventRecord.load(record) for record in state_dict["records"]]
 
-    def _identity(self) -> dict[str, str]:
-        shapes = {name: tuple(weight.shape) for name, weight in self._weights.items()}
+    def _identity(self) -> dict[str, dict[str, str]]:
+        events = {f"event {i}": repr(event) for i, event in enumerate(self.plan.events)}
         return {
             "pruner": _described(self._pruner),
-            "plan": repr(self.plan),
-            "network": repr(shapes),
+            "plan": {"epochs": str(self.plan.epochs), **events},
+            "network": {name: str(tuple(weight.shape)) for name, weight in self._weights.items()},
         }
 
     def _apply(self) -> None:
@@ -208,14 +210,16 @@ class PruningCallback(Callback):
                         Masks({name: self.masks[name]}).apply_({name: entry})
 
 
-def _described(pruner: Pruner | None) -> str:
+def _described(pruner: Pruner | None) -> dict[str, str]:
     """A pruner's settings, without the addresses that a plain object's repr shows."""
     if pruner is None:
-        return "none"
-    criterion = pruner.criterion
-    settings = {field.name: getattr(pruner, field.name) for field in fields(pruner)}
-    settings["criterion"] = f"{type(criterion).__qualname__}({vars(criterion)})"
-    return repr(settings)
+        return {}
+    settings = {field.name: str(getattr(pruner, field.name)) for field in fields(pruner)}
+    kind = type(pruner.criterion)
+    own = getattr(pruner.criterion, "__dict__", {})
+    if is_dataclass(pruner.criterion):
+        own = {f.name: getattr(pruner.criterion, f.name) for f in fields(pruner.criterion)}
+    return {**settings, "criterion": f"{kind.__module__}.{kind.__qualname__}({own})"}
 
 
 def _network(module: LightningModule) -> nn.Module:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from zlib import crc32
 
 import torch
 from lightning import LightningDataModule, Trainer
 from torch import Tensor
 
-from lightprune.randomness import named_generator
+from lightprune.randomness import named_generator, named_seed
 from lightprune.training.augmentation import Augmentation
 from lightprune.training.images import ImageSet, LabelledImages
 from lightprune.training.sources import Source
@@ -129,7 +128,7 @@ class ImageDataModule(LightningDataModule):
         self._batch_size = batch_size
         self._augmentation = augmentation
         self._normalise = Normalise(tuple(source.mean), tuple(source.std))
-        self._seed = crc32(f"{stream} {seed}".encode()) >> 1
+        self._seed = named_seed(stream, seed)
 
     def train_dataloader(self) -> TrainingBatches:
         """Shuffled, augmented batches."""

@@ -7,14 +7,16 @@ from pathlib import Path
 import torch
 from lightning import seed_everything
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
+from lightprune.errors import Interrupted
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
 from lightprune.training.callback import PruningCallback
 from lightprune.training.checkpoints import BEST, LAST, checkpoint_callbacks, saved_weights
-from lightprune.training.classifier import Classifier, Evaluation
+from lightprune.training.classifier import Classifier, Evaluation, NonFiniteLossError
 from lightprune.training.data import ImageDataModule
 from lightprune.training.events import EventRecord
 from lightprune.training.hardware import Hardware
@@ -22,6 +24,7 @@ from lightprune.training.history import EpochHistory, EpochRow
 from lightprune.training.images import LabelledImages
 from lightprune.training.learning_rate import Cycles, adaptive_peak
 from lightprune.training.network import Model
+from lightprune.training.ranks import decided
 from lightprune.training.recipe import FineTuning, Phase
 from lightprune.training.sources import Source
 
@@ -150,12 +153,19 @@ def fit(
     )
     last = checkpoints / LAST
     seed_everything(lab.seed, verbose=False)
-    trainer.fit(
-        classifier,
-        datamodule=lab.data_module(phase, name),
-        ckpt_path=last if last.exists() else None,
-        weights_only=True,
-    )
+    resume = last if decided(last.exists()) else None
+    try:
+        trainer.fit(
+            classifier,
+            datamodule=lab.data_module(phase, name),
+            ckpt_path=resume,
+            weights_only=True,
+        )
+    except SystemExit as end:  # Lightning's way out after SIGTERM and Ctrl-C
+        raise Interrupted(143 if isinstance(end, SIGTERMException) else 130) from end
+    except NonFiniteLossError as error:
+        good = last if last.exists() else "none"
+        raise NonFiniteLossError(f"{error}; last good checkpoint: {good}") from error
     chosen = last if isinstance(lab.source.validation, str) else checkpoints / BEST
     state = torch.load(chosen, map_location="cpu", weights_only=True)
     epoch = int(state["epoch"])

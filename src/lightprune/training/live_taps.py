@@ -1,8 +1,13 @@
 """Convolutions on maps smaller than their kernel, computed without the taps that meet padding."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+# The taps that meet the input at an output index, and how many inputs lie before and after them.
+Window = tuple[slice, tuple[int, int]]
 
 
 class LiveTapConv2d(nn.Conv2d):
@@ -23,15 +28,8 @@ class LiveTapConv2d(nn.Conv2d):
         small = height * width < self.kernel_size[0] * self.kernel_size[1]
         if not (small and rows and columns and x.dim() == 4):
             return super().forward(x)
-        # Permuted before it is sliced, a channels_last weight gives its gradient without a copy.
-        taps = self.weight.permute(0, 2, 3, 1)
-        blocks = [
-            _fill(taps[:, top, left], (0, 0, *beside, *above))
-            for top, above in rows
-            for left, beside in columns
-        ]
-        matrix = (torch.cat(blocks) if len(blocks) > 1 else blocks[0]).flatten(1)
-        bias = None if self.bias is None else self.bias.repeat(len(blocks))
+        matrix = _Matrix.apply(self.weight, rows, columns)
+        bias = None if self.bias is None else self.bias.repeat(len(rows) * len(columns))
         product = F.linear(x.permute(0, 2, 3, 1).flatten(1), matrix, bias)
         return product.view(len(x), len(rows), len(columns), self.out_channels).permute(0, 3, 1, 2)
 
@@ -41,7 +39,7 @@ class LiveTapConv2d(nn.Conv2d):
         assert isinstance(padding, int)
         return (size + 2 * padding - self.kernel_size[axis]) // self.stride[axis] + 1
 
-    def _window(self, axis: int, size: int, out: int) -> tuple[slice, tuple[int, int]]:
+    def _window(self, axis: int, size: int, out: int) -> Window:
         """The taps that meet the input at output index `out`, and the inputs beside them."""
         padding = self.padding[axis]
         assert isinstance(padding, int)
@@ -52,9 +50,46 @@ class LiveTapConv2d(nn.Conv2d):
         return slice(low, high), (start + low, size - start - high)
 
 
-def _fill(block: Tensor, beside: tuple[int, ...]) -> Tensor:
-    """Adds zero taps for inputs that this output position does not see."""
-    return F.pad(block, beside) if any(beside) else block
+class _Matrix(torch.autograd.Function):
+    """The matrix of a convolution on a small map: (outputs x C_out, inputs x C_in).
+
+    A function of its own because the gradient of plain slices is built in several full-size
+    copies of the weight, and this in one, laid out as the weight is.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, rows: list[Window], columns: list[Window]) -> Tensor:
+        """Gathers the taps that meet the input, one block of C_out rows an output position."""
+        ctx.save_for_backward(weight)
+        ctx.windows = rows, columns
+        taps = weight.permute(0, 2, 3, 1)
+        blocks = [
+            F.pad(taps[:, top, left], (0, 0, *beside, *above))
+            for top, above in rows
+            for left, beside in columns
+        ]
+        return torch.cat(blocks).flatten(1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """Scatters the gradient back; taps that meet no input get exactly zero."""
+        (weight,) = ctx.saved_tensors
+        rows, columns = ctx.windows
+        gradient = torch.zeros_like(weight)
+        taps = gradient.permute(0, 2, 3, 1)
+        height, width = (_covered(windows[0]) for windows in (rows, columns))
+        blocks = gradients[0].view(len(rows), len(columns), len(weight), height, width, -1)
+        for row, (top, above) in zip(blocks, rows, strict=True):
+            for block, (left, beside) in zip(row, columns, strict=True):
+                inner = block[:, above[0] : height - above[1], beside[0] : width - beside[1]]
+                taps[:, top, left] += inner
+        return gradient, None, None
+
+
+def _covered(window: Window) -> int:
+    """The extent of the input that a window and what lies beside it make up."""
+    taps, (before, after) = window
+    return int(before + taps.stop - taps.start + after)
 
 
 def use_live_taps(network: nn.Module) -> nn.Module:

@@ -19,6 +19,15 @@ def barrier() -> None:
         torch.distributed.barrier()
 
 
+def decided(mine: bool) -> bool:
+    """Rank 0's answer, on every rank."""
+    if not torch.distributed.is_initialized():
+        return mine
+    answer = [mine]
+    torch.distributed.broadcast_object_list(answer, 0)
+    return answer[0]
+
+
 def agreed(trainer: Trainer, masks: Masks, weights: dict[str, nn.Parameter]) -> Masks:
     """Rank 0's masks on every rank, compared by digest."""
     if trainer.world_size == 1:

@@ -188,7 +188,7 @@ def fit_image(image: Image.Image, size: int) -> np.ndarray:
     """An image as uint8 RGB of shape (size, size, 3)."""
     if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip to white
         image = Image.fromarray(
-            (np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8)
+            (np.asarray(image).astype(np.float32) / 257).round().clip(0, 255).astype(np.uint8)
         )
     image = image.convert("RGB")
     if image.size != (size, size):
