@@ -28,7 +28,10 @@ CASES = {
         ["schedule.sparsity=0.9", "schedule.amount=0.3"],
         ["schedule.sparsity=0.9, schedule.amount=0.3", "exactly one"],
     ),
-    "neither sparsity nor amount": (["schedule.sparsity=null"], ["exactly one of them"]),
+    "neither sparsity nor amount": (
+        ["schedule.sparsity=null"],
+        ["schedule.sparsity=None, schedule.amount=None", "exactly one of them"],
+    ),
     "amount of one": (["schedule.amount=1"], ["schedule.amount=1", "(0, 1)"]),
     "more events than epochs": (["schedule.steps=5"], ["schedule.steps=5", "finetune.epochs=4"]),
     "span": (["schedule=cubic", "schedule.span=2"], ["schedule.span=2", "(0, 1]"]),
@@ -53,7 +56,10 @@ CASES = {
         [f"{TINY_CONSTRUCTOR}.nothing"],
         ["model", "nothing"],
     ),
-    "network that cannot be built": ([f"{TINY_CONSTRUCTOR}.broken"], ["model.constructor", "no such network today"]),
+    "network that cannot be built": (
+        [f"{TINY_CONSTRUCTOR}.broken"],
+        ["model.constructor=broken: no such network today"],
+    ),
     "batch larger than the data": (
         ["recipe.finetune.batch_size=5000"],
         ["recipe.finetune.batch_size=5000", "1200 training images"],

@@ -32,12 +32,16 @@ class Model:
         """A new network with freshly drawn weights.
 
         Raises:
-            InputError: The constructor does not take `num_classes`.
+            InputError: The constructor fails, as one that does not take `num_classes` does.
         """
         try:
             network = self.constructor(num_classes=num_classes)
-        except TypeError as error:
-            raise InputError(f"model.constructor={self.constructor}: {error}") from error
+        except (TypeError, ValueError, RuntimeError) as error:
+            called = getattr(self.constructor, "func", self.constructor)
+            raise InputError(
+                f"model.constructor={getattr(called, '__name__', called)}: {error}; allowed is "
+                "what builds a network for num_classes"
+            ) from error
         if self.channels_last:
             network = network.to(memory_format=torch.channels_last)
         return use_live_taps(network) if self.live_taps else network
