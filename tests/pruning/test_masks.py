@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightprune.pruning.masks import Masks
+from lightprune.pruning.masks import GradientMasks, Masks
 
 from .strategies import ANYTHING, flags_for, masked_weights, weight_dicts
 
@@ -216,3 +216,18 @@ def test_emptied_names_the_tensors_of_which_nothing_is_kept():
     )
 
     assert masks.emptied() == ("a", "c")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradient_masks_zero_what_masks_zero_and_keep_every_other_bit(dtype, layout):
+    weights = {"a": torch.randn(4, 3, 3, 3).to(dtype).contiguous(memory_format=layout)}
+    masks = Masks({"a": torch.rand(4, 3, 3, 3) < 0.5})
+    gradients = {"a": torch.randn_like(weights["a"])}
+    gradients["a"][0, 0, 0] = torch.tensor([torch.nan, torch.inf, -0.0])
+    expected = {"a": gradients["a"].clone()}
+    masks.like(weights).apply_(expected)
+    GradientMasks(masks, weights).apply_(gradients)
+
+    integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[gradients["a"].element_size()]
+    assert torch.equal(gradients["a"].view(integer), expected["a"].view(integer))

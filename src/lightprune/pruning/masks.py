@@ -119,3 +119,28 @@ class Masks(Mapping[str, Tensor]):
         """A SHA-256 over names, shapes and bits: equal masks <=> equal digest."""
         shapes = [(name, tuple(mask.shape)) for name, mask in self._kept.items()]
         return hashlib.sha256(repr(shapes).encode() + self.pack()).hexdigest()
+
+
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+class GradientMasks:
+    """Masks in the form that zeroes gradients fastest: at every step, it counts.
+
+    Integers of the weights' own size, all bits set where a weight is kept: one vectorised AND,
+    in about half the time of a selection by bools, for as much memory as the weights.
+    """
+
+    def __init__(self, masks: Masks, weights: Mapping[str, Tensor]) -> None:
+        """Prepares for gradients of the types and layouts of `weights`."""
+        self._bits = {
+            name: mask.to(_INTEGERS[weights[name].element_size()]).neg_()
+            for name, mask in masks.like(weights).items()
+        }
+
+    @torch.no_grad()
+    def apply_(self, gradients: Mapping[str, Tensor]) -> None:
+        """Sets pruned entries to +0.0 in place, even where they are not finite."""
+        for name, gradient in gradients.items():
+            bits = self._bits[name]
+            gradient.view(bits.dtype).bitwise_and_(bits)

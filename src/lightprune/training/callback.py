@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from lightprune.errors import InputError
 from lightprune.pruning.evaluation_mode import evaluating
-from lightprune.pruning.masks import Masks
+from lightprune.pruning.masks import GradientMasks, Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_taps
 from lightprune.pruning.schedules import Plan, PruneEvent
@@ -62,6 +62,7 @@ class PruningCallback(Callback):
         self._example = example
         self._optimizer_state = optimizer_state
         self._weights: dict[str, nn.Parameter] = {}
+        self._gradient_masks: GradientMasks | None = None
         self._live: Masks | None = None
         self._restored: dict[str, Any] | None = None
 
@@ -80,6 +81,7 @@ class PruningCallback(Callback):
                 raise PruningError("checkpoint: its masks do not match their digest")
             self._restored = None
         self.masks = masks
+        self._gradient_masks = GradientMasks(masks, self._weights)
         if self._optimizer_state == "keep":
             for optimizer in trainer.optimizers:
                 optimizer.register_step_post_hook(lambda *_: self._apply())
@@ -106,6 +108,7 @@ class PruningCallback(Callback):
             self._weights, self.masks, event.sparsity, final=self.plan.final, live=self._live
         )
         self.masks = agreed(trainer, decided, self._weights)
+        self._gradient_masks = GradientMasks(self.masks, self._weights)
         moved = distance(self._weights, self.masks, self._live)
         self._apply()
         for optimizer in trainer.optimizers:
@@ -130,9 +133,9 @@ class PruningCallback(Callback):
     ) -> None:
         """Zeroes the gradients of pruned weights."""
         if self.records:
-            assert self.masks is not None
+            assert self._gradient_masks is not None
             gradients = {n: w.grad for n, w in self._weights.items() if w.grad is not None}
-            self.masks.apply_(gradients)
+            self._gradient_masks.apply_(gradients)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes how far accuracy has recovered from the last event."""
