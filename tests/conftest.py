@@ -6,14 +6,8 @@ from hypothesis import settings
 
 settings.register_profile("lightprune", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("lightprune")
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+# Threads that wait for each other on busy cores make small tensors ten times slower.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
