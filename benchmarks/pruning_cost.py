@@ -41,8 +41,8 @@ def ours(held):
     """Prunes as PruningCallback does, with all it records but the two evaluations."""
     weights, dense, live = held
     masks = Pruner().prune(weights, dense, SPARSITY)
-    gradient_masks = GradientMasks(masks, weights)
     moved = distance(weights, masks, live)
+    gradient_masks = GradientMasks(masks, weights)
     masks.apply_({name: weight.detach() for name, weight in weights.items()})
     EventRecord.of(PruneEvent(0, SPARSITY), masks, live, distance=moved, before=0.0, after=0.0)
     return weights, gradient_masks

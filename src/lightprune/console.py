@@ -19,7 +19,7 @@ def show_plan(prepared: Prepared) -> None:
     chosen, lab, cost = prepared.settings, prepared.lab, prepared.cost.total
     train, validation = lab.source.splits(lab.data)
     table = Table(title=f"plan: prune by {_pruner(chosen)}", title_justify="left")
-    for column in ("epochs", "event", "zeros", "sparsity", "compression", "learning rate"):
+    for column in ("epochs", "event", "zeros", "sparsity", "compression", "LR"):
         table.add_column(column, justify="left" if column == "event" else "right")
     dense, finetune = chosen.recipe.dense, chosen.recipe.finetune
     steps = len(train) // finetune.batch_size * finetune.epochs
@@ -27,8 +27,8 @@ def show_plan(prepared: Prepared) -> None:
     if chosen.dense.checkpoint:
         table.add_row("", f"dense weights of {chosen.dense.checkpoint}", "0", "0.00%", "1.0x", "")
     else:
-        rate = f"{dense.learning_rate.shape} to {dense.learning_rate.peak:g}"
-        table.add_row(str(dense.epochs), "train dense, unless cached", "0", "0.00%", "1.0x", rate)
+        rate = f"{dense.learning_rate.shape} {dense.learning_rate.peak:g}"
+        table.add_row(str(dense.epochs), "dense", "0", "0.00%", "1.0x", rate)
         steps = len(train) // dense.batch_size * dense.epochs
         batches = f"{steps:,} batches of {dense.batch_size}, then {batches}"
     counts = {event.epoch: n for event, n in zip(chosen.plan.events, prepared.zeros, strict=True)}
@@ -37,12 +37,12 @@ def show_plan(prepared: Prepared) -> None:
     while epoch < finetune.epochs:
         here = chosen.plan.cycle_at(epoch)
         restarts = cycles.at_epoch(epoch).start == epoch
-        rate = f"{finetune.learning_rate.shape} to {finetune.learning_rate.peak}"
+        rate = f"{finetune.learning_rate.shape} {finetune.learning_rate.peak}"
         zeros = counts.get(epoch)
         event = ("fine-tune", "", "", "")
         if zeros is not None:
             left = f"{cost.weights / (cost.weights - zeros):.1f}x" if zeros < cost.weights else ""
-            event = ("prune, fine-tune", f"{zeros:,}", f"{zeros / cost.weights:.2%}", left)
+            event = ("prune", f"{zeros:,}", f"{zeros / cost.weights:.2%}", left)
         table.add_row(f"{here.start + 1}-{here.stop}", *event, rate if restarts else "")
         epoch = here.stop
     out = get_console()

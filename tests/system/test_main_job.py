@@ -213,7 +213,7 @@ def test_plan_only_trains_and_writes_nothing(tmp_path):
     done = train(tmp_path, *small("plan_only=true", "schedule=cubic", "schedule.sparsity=0.5"))
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("prune, fine-tune") == 3
+    assert done.stdout.count("│ prune ") == 3
     assert "50.00%" in done.stdout
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "dense").exists()

@@ -134,8 +134,10 @@ class GradientMasks:
     def __init__(self, masks: Masks, weights: Mapping[str, Tensor]) -> None:
         """Prepares for gradients of the types and layouts of `weights`."""
         self._bits = {
-            name: mask.to(_INTEGERS[weights[name].element_size()]).neg_()
-            for name, mask in masks.like(weights).items()
+            name: torch.empty_like(weights[name], dtype=_INTEGERS[weights[name].element_size()])
+            .copy_(mask)
+            .neg_()
+            for name, mask in masks.items()
         }
 
     @torch.no_grad()

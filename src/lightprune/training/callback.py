@@ -108,8 +108,8 @@ class PruningCallback(Callback):
             self._weights, self.masks, event.sparsity, final=self.plan.final, live=self._live
         )
         self.masks = agreed(trainer, decided, self._weights)
-        self._gradient_masks = GradientMasks(self.masks, self._weights)
         moved = distance(self._weights, self.masks, self._live)
+        self._gradient_masks = GradientMasks(self.masks, self._weights)
         self._apply()
         for optimizer in trainer.optimizers:
             self._clean(optimizer)
