@@ -2,11 +2,13 @@ PYTHON ?= python3
 RECIPE ?= fast
 DATA ?= cifar10
 ROOT ?=
+KILLS ?= 60
+SEED ?= 0
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint demo reproduce
+.PHONY: help setup test soak lint demo reproduce
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -21,6 +23,9 @@ $(READY): pyproject.toml constraints.txt
 
 test: setup  ## Run every test
 	$(BIN)/pytest
+
+soak: setup  ## Kill and resume real runs again and again (KILLS=60 SEED=0)
+	$(BIN)/python -m tests.system.kills --kills $(KILLS) --seed $(SEED)
 
 lint: setup  ## Check format, style and types
 	$(BIN)/ruff format --check .

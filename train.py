@@ -2,7 +2,6 @@
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lightprune.config import register
@@ -15,9 +14,7 @@ register()
 @hydra.main(config_path="configs", config_name="train", version_base="1.3")
 def main(cfg: DictConfig) -> float | None:
     """Runs one composed config and returns its test accuracy, which a sweep collects."""
-    job = HydraConfig.get()
-    sweep = job.mode == RunMode.MULTIRUN
-    return told(lambda: launch(cfg, job.runtime.output_dir), sweep=sweep)
+    return told(lambda: launch(cfg, HydraConfig.get().runtime.output_dir))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the bottom up: a module imports its own layer and those below it.
 LAYERS = (
-    ("errors", "files", "randomness", "identity"),
+    ("errors", "files", "randomness", "identity", "stopping", "agent"),
     ("pruning",),
     ("training",),
     ("run_folder", "dense", "config"),
-    ("prepare", "door"),
+    ("prepare", "door", "worker"),
     ("console", "record"),
     ("experiment",),
     ("launch",),

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import MISSING, DictConfig, OmegaConf
+from torch.optim import SGD
 
-from lightprune.errors import InputError, check_number
+from lightprune.errors import InputError, check_folder, check_number, check_path
 from lightprune.identity import run_name, without_cosmetics
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan, Schedule
@@ -94,12 +96,17 @@ class Settings:
         if not self.logger:
             return []
         try:
-            return [build(self.logger, Logger, "logger")(save_dir=folder)]
+            logger = build(self.logger, Logger, "logger")(save_dir=folder)
         except ModuleNotFoundError as error:
             raise InputError(
                 f"logger={self.logger['_target_']}: its package is not installed ({error}); "
                 "allowed are tensorboard, none, and after pip install '.[wandb,mlflow]' the others"
             ) from error
+        if not isinstance(logger, Logger):
+            raise InputError(
+                f"logger={self.logger['_target_']}: makes no logger of Lightning; allowed is one"
+            )
+        return [logger]
 
 
 def register() -> None:
@@ -121,6 +128,10 @@ def settings(cfg: DictConfig) -> Settings:
     assert isinstance(resolved, dict)
     cfg = OmegaConf.create(resolved)
     check_number("seed", cfg.seed, 0, 2**31 - 1, whole=True)
+    if cfg.dense.checkpoint is None:
+        check_folder("dense.cache_dir", cfg.dense.cache_dir)
+    else:
+        check_path("dense.checkpoint", cfg.dense.checkpoint)
     recipe = build(cfg.recipe, Recipe, "recipe")
     hardware = build(cfg.trainer, Hardware, "trainer")
     source = build(cfg.data, Source, "data")
@@ -137,6 +148,7 @@ def settings(cfg: DictConfig) -> Settings:
                 f"recipe.{phase}.batch_size={batch}: allowed is a multiple of the "
                 f"{hardware.processes} processes, which share each batch"
             )
+        _check_fused(phase, getattr(recipe, phase).optimizer, hardware)
     asked = without_cosmetics(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.
     asked["trainer"]["accelerator"] = "gpu" if hardware.on_gpu else "cpu"
@@ -157,6 +169,23 @@ def settings(cfg: DictConfig) -> Settings:
     )
 
 
+def _check_fused(phase: str, optimizer: Any, hardware: Hardware) -> None:
+    """Refuses a fused optimizer where mixed precision would break it in mid fit, or worse."""
+    if not isinstance(optimizer, partial) or not optimizer.keywords.get("fused"):
+        return
+    where = f"recipe.{phase}.optimizer.fused=true: "
+    if hardware.precision == "16-mixed" and optimizer.func is SGD:
+        raise InputError(
+            f"{where}under trainer.precision=16-mixed fused SGD moves its momentum even in steps "
+            "that are skipped; allowed are fused=false, or trainer.precision=bf16-mixed or 32-true"
+        )
+    if hardware.precision != "32-true" and hardware.gradient_clip_val is not None:
+        raise InputError(
+            f"{where}under trainer.precision={hardware.precision} Lightning clips no gradients of "
+            "fused optimizers; allowed are fused=false, or no trainer.gradient_clip_val"
+        )
+
+
 def build(node: DictConfig, kind: type[Any], key: str) -> Any:
     """Calls the class that a config node names.
 
@@ -170,8 +199,9 @@ def build(node: DictConfig, kind: type[Any], key: str) -> Any:
         if isinstance(cause, InputError):
             raise InputError(_located(str(cause), str(error), key)) from error
         reason = str(cause or error).replace("\n", " ")
+        where = str(error).partition("full_key: ")[2].strip() or key
         raise InputError(
-            f"{key}: cannot be built ({reason}); allowed is what the class takes"
+            f"{where}: cannot be built ({reason}); allowed is what the class takes"
         ) from error
     if not isinstance(built, kind) and not (kind is Logger and callable(built)):
         raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is a class that does")

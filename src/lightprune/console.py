@@ -52,8 +52,30 @@ def show_plan(prepared: Prepared) -> None:
         f"{cost.macs:,} MACs an image",
         f"{len(train):,} training, {len(validation):,} validation, {len(lab.data.test):,} test "
         f"images; {batches}, over {lab.hardware.processes} process(es)",
+        *_steps(chosen),
     ):
         out.print(line, highlight=False, soft_wrap=True)
+
+
+def _steps(chosen: Settings) -> list[str]:
+    """What a batch size and a learning rate mean where a step is not one batch of one process."""
+    processes, batches = chosen.hardware.processes, chosen.hardware.accumulate_grad_batches
+    if processes == batches == 1:
+        return []
+    phases = {"dense": chosen.recipe.dense, "fine-tune": chosen.recipe.finetune}
+    if chosen.dense.checkpoint or phases["dense"].batch_size == phases["fine-tune"].batch_size:
+        phases = {"": chosen.recipe.finetune}
+    lines = []
+    for name, phase in phases.items():
+        size, start = phase.batch_size, f"{name}: " if name else ""
+        if processes > 1:
+            start += f"batch {size} = {processes} processes x {size // processes}; "
+        if batches > 1:
+            start += f"step {size * batches} = {batches} batches x {size}; "
+        whole = "step" if batches > 1 else "batch"
+        seen = f"{size // processes} images of its process" if processes > 1 else f"{size} images"
+        lines.append(f"{start}learning rates are for the whole {whole}; batch norm sees the {seen}")
+    return lines
 
 
 def _pruner(chosen: Settings) -> str:

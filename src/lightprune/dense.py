@@ -1,14 +1,19 @@
 """The dense network of an experiment: from one's own file, from the cache, or trained now."""
 
+import hashlib
 import json
-from contextlib import nullcontext
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
-from filelock import FileLock
-from safetensors import SafetensorError
+from filelock import FileLock, Timeout
+from rich import get_console
+from rich.markup import escape
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -33,6 +38,7 @@ class DenseRecord:
         validation: Accuracy on the validation images, 0..1; None for one's own file.
         test_correct: Correctly classified test images.
         test_images: Test images.
+        weights: SHA-256 of the file that holds them.
     """
 
     source: str
@@ -42,6 +48,7 @@ class DenseRecord:
     validation: float | None
     test_correct: int
     test_images: int
+    weights: str
 
     @property
     def test_accuracy(self) -> float:
@@ -50,43 +57,105 @@ class DenseRecord:
 
 
 def dense_network(
-    lab: Lab, phase: Phase, cache_dir: Path, key: str, checkpoint: Path | None
+    lab: Lab, phase: Phase, cache_dir: Path, asked: Mapping[str, Any], checkpoint: Path | None
 ) -> tuple[dict[str, Tensor], DenseRecord]:
     """The dense network's state dict, and what is known of it.
 
     Several jobs that need the same network share one training: the first one holds a lock, the
-    others wait for it. A training that was interrupted continues.
+    others wait for it. A training that was interrupted continues; a trained network whose files
+    are damaged is trained again, and a line says so.
+
+    Args:
+        lab: Data, model and hardware.
+        phase: How it is trained.
+        cache_dir: Where trained networks are kept.
+        asked: What the network depends on; equal mappings share one training.
+        checkpoint: One's own weights instead; None to train.
     """
     if checkpoint is not None:
         state = own_weights(lab, checkpoint)
         seen = _tested(lab, phase, state)
-        record = DenseRecord(str(checkpoint), "", 0, 0.0, None, seen.correct, seen.images)
-        return state, record
+        counts = seen.correct, seen.images
+        own = DenseRecord(str(checkpoint), "", 0, 0.0, None, *counts, _checksum(checkpoint))
+        return state, own
+    key = digest(asked)
     folder = cache_dir / key
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock") if first_process() else nullcontext():
-        if not decided((folder / "dense.json").exists()):
-            _train(lab, phase, folder, key)
+    with _alone(folder) if first_process() else nullcontext():
+        record = decided(lambda: _recall(folder))
+        if record is None:
+            record = _train(lab, phase, folder, asked)
         barrier()
-    record = DenseRecord(**json.loads((folder / "dense.json").read_text()))
     return load_file(folder / "model.safetensors"), record
 
 
-def _train(lab: Lab, phase: Phase, folder: Path, key: str) -> None:
+def _recall(folder: Path) -> DenseRecord | None:
+    """What is known of the network in a cache folder; None if it is not there, or not intact."""
+    about, weights = folder / "dense.json", folder / "model.safetensors"
+    if not about.exists():
+        return None
+    damaged = about
+    try:
+        record = DenseRecord(**json.loads(about.read_text()))
+        damaged = weights
+        if _checksum(weights) == record.weights:
+            return record
+        reason = "its checksum does not match its content"
+    except (FileNotFoundError, TypeError, ValueError) as error:
+        reason = str(error)
+    line = f"[yellow]warning[/]: {escape(str(damaged))}: is damaged ({escape(reason)}); "
+    get_console().print(f"{line}the network is trained again", highlight=False, soft_wrap=True)
+    return None
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds the lock of a dense training; it is free again if its holder ends, in any way."""
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        line = f"waiting for another job, which trains the same dense network: {folder}"
+        get_console().print(line, highlight=False, soft_wrap=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def digest(asked: Mapping[str, Any]) -> str:
+    """The name under which the network that `asked` describes is cached."""
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _train(lab: Lab, phase: Phase, folder: Path, asked: Mapping[str, Any]) -> DenseRecord:
     """Trains, tests and saves; `dense.json` is written last."""
     network = lab.new_network()
     epochs, seconds, validation = 0, 0.0, None
     state = {name: value.detach().clone() for name, value in network.state_dict().items()}
     if phase.epochs:
         plan = Plan((), phase.epochs)
-        trained = fit(lab, network, phase, folder, name="dense", plan=plan)
+        trained = fit(lab, network, phase, folder, name="dense", plan=plan, belongs_to=asked)
         state, epochs, seconds = trained.state, phase.epochs, trained.seconds
         validation = trained.validation
     seen = _tested(lab, phase, state)
-    record = DenseRecord("trained", key, epochs, seconds, validation, seen.correct, seen.images)
+    weights = folder / "model.safetensors"
     if first_process():
-        write_weights(folder / "model.safetensors", state)
+        write_weights(weights, state)
+    barrier()
+    counts = seen.correct, seen.images
+    record = DenseRecord(
+        "trained", folder.name, epochs, seconds, validation, *counts, _checksum(weights)
+    )
+    if first_process():
         write_text(folder / "dense.json", json.dumps(asdict(record), indent=1))
+    return record
 
 
 def _tested(lab: Lab, phase: Phase, state: dict[str, Tensor]) -> Evaluation:
@@ -108,28 +177,57 @@ def own_weights(lab: Lab, path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise InputError(
             f"dense.checkpoint={path}: cannot be read without running code from it; allowed are "
             "safetensors, or a state dict saved by torch.save"
         ) from error
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0]
+    except Exception as error:  # Damaged bytes make the readers fail in every way.
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
             f"dense.checkpoint={path}: cannot be read ({reason}); allowed are safetensors, or a "
             "state dict saved by torch.save"
         ) from error
+    if not isinstance(state, dict) or not all(map(_named_weight, state.items())):
+        raise InputError(
+            f"dense.checkpoint={path}: holds no state dict; allowed is what network.state_dict() "
+            "gives: tensors by name"
+        )
     expected = lab.new_network().state_dict()
     for name in [*expected, *state]:
-        theirs, mine = state.get(name), expected.get(name)
-        if theirs is None or mine is None or theirs.shape != mine.shape:
-            near = nearest(name, [] if name in state else state)
-            raise InputError(
-                f"dense.checkpoint={path}: is of another network: {name} is "
-                f"{_shape(theirs)} there and {_shape(mine)} here{near}"
-            )
+        _check_weight(path, name, state, expected)
     return state
+
+
+def _named_weight(item: tuple[Any, Any]) -> bool:
+    name, value = item
+    plain = isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
+    return plain and isinstance(name, str)
+
+
+def _check_weight(
+    path: Path, name: str, state: dict[str, Tensor], expected: dict[str, Tensor]
+) -> None:
+    """Raises InputError unless a tensor of `state` fits the network, and is finite there."""
+    theirs, mine = state.get(name), expected.get(name)
+    if theirs is None or mine is None or theirs.shape != mine.shape:
+        near = nearest(name, [] if name in state else state)
+        raise InputError(
+            f"dense.checkpoint={path}: is of another network: {name} is "
+            f"{_shape(theirs)} there and {_shape(mine)} here{near}"
+        )
+    if theirs.is_floating_point() != mine.is_floating_point():
+        raise InputError(
+            f"dense.checkpoint={path}: {name} is of {theirs.dtype} there and {mine.dtype} here; "
+            "allowed are weights of the network's own kind"
+        )
+    if not theirs.to(mine.dtype).isfinite().all():
+        raise InputError(
+            f"dense.checkpoint={path}: {name} holds NaN or infinite weights; allowed are finite "
+            "ones"
+        )
 
 
 def _shape(value: Tensor | None) -> str:

@@ -2,7 +2,11 @@
 
 import difflib
 import math
+import os
 from collections.abc import Iterable
+from pathlib import Path
+
+_LARGEST = 2**63 - 1
 
 
 class InputError(ValueError):
@@ -36,6 +40,33 @@ def check_choice(name: str, value: object, options: Iterable[str]) -> None:
         raise InputError(f"{name}={value}: allowed are {allowed}{nearest(value, options)}")
 
 
+def check_flag(name: str, value: object) -> None:
+    """Raises InputError unless `value` is True or False: any word would count as true."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name}={value}: allowed are true, false")
+
+
+def check_path(name: str, value: object) -> None:
+    """Raises InputError unless `value` is text that may be a path."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise InputError(f"{name}={value}: allowed is a path (one of digits in quotes)")
+
+
+def check_folder(name: str, value: object) -> None:
+    """Raises InputError unless `value` is the path of a folder that one can write, or make."""
+    check_path(name, value)
+    place = Path(str(value)).absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    reason = None
+    if not place.is_dir():
+        reason = f"{place} is no folder"
+    elif not os.access(place, os.W_OK | os.X_OK):
+        reason = f"{place} may not be written to"
+    if reason:
+        raise InputError(f"{name}={value}: {reason}; allowed is a folder one may write, or make")
+
+
 def check_number(
     name: str,
     value: object,
@@ -51,6 +82,7 @@ def check_number(
     if (
         not isinstance(value, kinds)
         or isinstance(value, bool)
+        or (isinstance(value, int) and abs(value) > _LARGEST)
         or not math.isfinite(value)
         or not (low < value if open_low else low <= value)
         or not (value < high if open_high else value <= high)
@@ -58,6 +90,8 @@ def check_number(
         interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
         if high == math.inf:
             interval = f"{'above' if open_low else 'at least'} {low:g}"
+            if isinstance(value, int) and value > _LARGEST:
+                interval += f", at most {_LARGEST}"
         raise InputError(
             f"{name}={value}: allowed is {'an integer' if whole else 'a number'} "
             f"{'' if high == math.inf else 'in '}{interval}"

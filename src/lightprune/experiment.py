@@ -1,6 +1,9 @@
 """The story of a run: plan, dense network, prune and fine-tune, test, run folder."""
 
+import os
+import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -12,13 +15,16 @@ from lightprune import console
 from lightprune.config import Settings, register, settings
 from lightprune.dense import dense_network
 from lightprune.errors import InputError
-from lightprune.files import write_text, write_weights
+from lightprune.files import check_room, write_text, write_weights
 from lightprune.identity import differences
 from lightprune.prepare import Prepared, prepare
 from lightprune.record import full_record, measure
 from lightprune.run_folder import Json, RunFolder
+from lightprune.stopping import end_with_starter
 from lightprune.training.fit import fit, test
+from lightprune.training.hardware import Hardware
 from lightprune.training.ranks import barrier, first_process
+from lightprune.worker import worker
 
 
 def run(chosen: Settings, path: Path) -> float | None:
@@ -59,7 +65,7 @@ def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
         lab,
         chosen.recipe.dense,
         Path(chosen.dense.cache_dir),
-        prepared.dense_key,
+        prepared.dense_identity,
         Path(checkpoint) if checkpoint else None,
     )
     network = lab.new_network()
@@ -73,6 +79,7 @@ def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
         plan=chosen.plan,
         pruner=chosen.pruner,
         dense=chosen.recipe.dense,
+        belongs_to=prepared.identity,
     )
     final = lab.new_network()
     final.load_state_dict(trained.state)
@@ -90,23 +97,29 @@ def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
 
 
 def claim(prepared: Prepared, folder: RunFolder) -> Json | None:
-    """Checks that a folder is free for this run: empty, or this very run's.
+    """Checks that a folder is free for this run: empty, or this very run's, and with room.
 
     Returns:
         The record, if the run is complete.
 
     Raises:
-        InputError: The folder holds another run.
+        InputError: The folder holds another run, or the disk is too full for this one.
     """
-    if prepared.settings.force or not folder.config_file.exists():
-        return None
-    theirs = OmegaConf.to_container(OmegaConf.load(folder.config_file))
-    for key, there, here in differences(theirs, prepared.identity):
-        raise InputError(
-            f"{folder.path}: holds a run with {key}={there}, this one has {here}; allowed is the "
-            "same run (force=true starts afresh, name= or hydra.run.dir= goes elsewhere)"
-        )
-    return folder.record()
+    folder.check_free()
+    if not prepared.settings.force and folder.config_file.exists():
+        theirs = OmegaConf.to_container(OmegaConf.load(folder.config_file))
+        for key, there, here in differences(theirs, prepared.identity):
+            raise InputError(
+                f"{folder.path}: holds a run with {key}={there}, this one has {here}; allowed is "
+                "the same run (force=true starts afresh, name= or hydra.run.dir= goes elsewhere)"
+            )
+        if (finished := folder.record()) is not None:
+            return finished
+    for place in (folder.checkpoints, Path(prepared.settings.dense.cache_dir)):
+        # The last one, the one before it, and the one being written; some may be there already.
+        there = sum(file.stat().st_size for file in place.glob("*.ckpt"))
+        check_room(place, 3 * prepared.checkpoint_bytes - there)
+    return None
 
 
 def open_folder(prepared: Prepared, folder: RunFolder) -> None:
@@ -116,19 +129,45 @@ def open_folder(prepared: Prepared, folder: RunFolder) -> None:
     write_text(folder.config_file, OmegaConf.to_yaml(OmegaConf.create(prepared.identity)))
 
 
-def main(config: Path, folder: Path) -> None:
-    """One process of several, started by torchrun on a saved config."""
+def main(arguments: Sequence[str]) -> None:
+    """One process of several, started by torchrun on a saved config.
+
+    Raises:
+        InputError: An input is wrong.
+    """
+    end_with_starter()
     register()
-    loaded = OmegaConf.load(config)
+    if len(arguments) != 2 or not Path(arguments[0]).is_file():
+        raise InputError(
+            f"arguments={shlex.join(arguments)}: allowed are the file that "
+            "python train.py ... --cfg job --resolve wrote, and a run folder"
+        )
+    loaded = OmegaConf.load(arguments[0])
     assert isinstance(loaded, DictConfig)
     chosen = settings(loaded)
-    # Rank 0 may wait for hours for another job's dense training; a dead rank ends all anyway.
-    torch.distributed.init_process_group(
-        "nccl" if chosen.hardware.on_gpu else "gloo", timeout=timedelta(days=1)
-    )
-    run(chosen, folder)
+    _join(chosen.hardware)
+    run(chosen, Path(arguments[1]))
     torch.distributed.destroy_process_group()
 
 
+def _join(hardware: Hardware) -> None:
+    """Meets the other processes of this run.
+
+    Raises:
+        InputError: They are not as many as the config says.
+    """
+    started = int(os.environ.get("WORLD_SIZE", 0))
+    if started != hardware.processes:
+        raise InputError(
+            f"trainer.num_nodes={hardware.num_nodes} trainer.devices={hardware.devices}: torchrun "
+            f"started {started} processes; allowed is torchrun --nnodes={hardware.num_nodes} "
+            f"--nproc-per-node={hardware.devices}"
+        )
+    # Rank 0 may wait for hours for another job's dense training; a dead rank ends all anyway.
+    torch.distributed.init_process_group(
+        "nccl" if hardware.on_gpu else "gloo", timeout=timedelta(days=1)
+    )
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    worker(lambda: main(sys.argv[1:]))

@@ -1,11 +1,19 @@
 """Files written atomically: readers see the old or the new content, never a part."""
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
+
+from lightprune.errors import InputError
+
+
+class SaveError(RuntimeError):
+    """A file could not be written; what it would have replaced is still there."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -21,14 +29,74 @@ def write_weights(
     replace_file(path, lambda partial: save_file(plain, partial, metadata=about))
 
 
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Has `write` fill a file beside `path`, and then puts it in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def replace_file(
+    path: Path, write: Callable[[Path], object], *, previous: Path | None = None
+) -> None:
+    """Has `write` fill a file beside `path`, and then puts it in its place.
+
+    At no moment, a power cut included, is there neither the old nor the new file at `path`.
+
+    Args:
+        path: The file.
+        write: Fills the file whose path it gets.
+        previous: Where the old file stays; None deletes it.
+
+    Raises:
+        SaveError: The disk is full, or nothing may be written there.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            _keep(path, previous)
         partial.replace(path)
+        _settle(path.parent)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        kept = "the old one is kept" if path.exists() else "nothing else is lost"
+        reason = str(error).partition("\n")[0]
+        raise SaveError(
+            f"{path}: cannot be written ({reason}); {kept}; allowed is a disk with room for it "
+            "that may be written to; then the same command continues"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raises InputError unless `needed` bytes can be written below `folder`."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise InputError(
+            f"{folder}: {free / 1e6:.1f} MB are free; allowed are at least {needed / 1e6:.1f} MB, "
+            "the size of its checkpoints"
+        )
+
+
+def discard_partials(folder: Path) -> None:
+    """Deletes what killed processes left half-written; nobody else may write there meanwhile."""
+    for partial in folder.glob(".*.partial"):
+        partial.unlink(missing_ok=True)
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Gives a file a second name, in one step."""
+    second = previous.with_name(f".{previous.name}.{os.getpid()}.partial")
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second)
+    except OSError:  # Some file systems know no second names.
+        shutil.copyfile(path, second)
+    second.replace(previous)
+
+
+def _settle(folder: Path) -> None:
+    """Makes a folder's new names outlast a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -2,20 +2,20 @@
 
 import os
 import shlex
-import signal
-import subprocess
 import sys
-import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig, OmegaConf
 
 from lightprune import console, experiment
 from lightprune.config import Settings, settings
-from lightprune.errors import InputError, Interrupted
+from lightprune.errors import InputError
 from lightprune.prepare import prepare
 from lightprune.record import COMMAND
 from lightprune.run_folder import RunFolder
+from lightprune.stopping import run_processes, stoppable
+from lightprune.worker import CAUSE
 
 
 class LaunchError(RuntimeError):
@@ -30,15 +30,23 @@ def launch(cfg: DictConfig, folder: str) -> float | None:
 
     Raises:
         InputError: An input is wrong.
+        Interrupted: A signal arrived.
         LaunchError: A process failed.
     """
-    path = Path(folder)
+    with stoppable():
+        return _launch(cfg, Path(folder))
+
+
+def _launch(cfg: DictConfig, path: Path) -> float | None:
     try:
         chosen = settings(cfg)
         if chosen.hardware.num_nodes > 1 and not chosen.plan_only:
             raise InputError(
-                f"trainer.num_nodes={chosen.hardware.num_nodes}: allowed is 1 here; on several "
-                "nodes start python -m lightprune.experiment CONFIG.yaml FOLDER under torchrun"
+                f"trainer.num_nodes={chosen.hardware.num_nodes}: allowed is 1 here; for several "
+                "nodes write the config by python train.py ... --cfg job --resolve > run.yaml, "
+                f"then on each node torchrun --nnodes={chosen.hardware.num_nodes} "
+                f"--nproc-per-node={chosen.hardware.devices} --rdzv-backend=c10d "
+                "--rdzv-endpoint=HOST:29500 -m lightprune.experiment run.yaml FOLDER"
             )
         if chosen.hardware.processes == 1 or chosen.plan_only:
             return experiment.run(chosen, path)
@@ -61,43 +69,20 @@ def _torchrun(chosen: Settings, cfg: DictConfig, path: Path) -> float | None:
             chosen.hardware.threads or max(1, (os.cpu_count() or 1) // chosen.hardware.devices)
         )
         command = [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *(sys.executable, "-m", "lightprune.agent", "--standalone"),
             f"--nproc-per-node={chosen.hardware.devices}",
             *("-m", "lightprune.experiment", str(config), str(path)),
         ]
-        told = {"OMP_NUM_THREADS": threads, COMMAND: shlex.join(sys.argv)}
-        status = _wait(subprocess.Popen(command, env={**os.environ, **told}))
+        with TemporaryDirectory() as ours:
+            cause = Path(ours, "cause")
+            told = {"OMP_NUM_THREADS": threads, COMMAND: shlex.join(sys.argv), CAUSE: str(cause)}
+            status = run_processes(command, told)
+            why = cause.read_text() if cause.exists() else "none of them said why"
         finished = folder.record()
         if status or finished is None:
             raise LaunchError(
-                f"{path}: {chosen.hardware.processes} processes ended with status {status}; the "
-                "first failure is shown above"
+                f"{path}: {chosen.hardware.processes} processes ended with status {status}: {why}"
             )
     else:
         console.show_result(finished, path)
     return float(finished["test"]["accuracy"])
-
-
-def _wait(process: "subprocess.Popen[bytes]") -> int:
-    """Waits for torchrun, and lets it stop its processes if this one is told to stop.
-
-    Raises:
-        Interrupted: A signal arrived; no process is left.
-    """
-    received: list[int] = []
-
-    def stop(number: int, _: object) -> None:
-        received.append(number)
-        process.send_signal(number)
-
-    signals = (signal.SIGTERM, signal.SIGINT)
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, stop) for number in signals} if main else {}
-    try:
-        status = process.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if received:
-        raise Interrupted(128 + received[0])
-    return status

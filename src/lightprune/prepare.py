@@ -1,7 +1,6 @@
 """Everything that can be checked before training: data, network, plan and recipe together."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,13 +43,16 @@ class Prepared:
         return {**self.settings.asked, **about}
 
     @property
-    def dense_key(self) -> str:
+    def checkpoint_bytes(self) -> int:
+        """About the size of a checkpoint: float32 weights, their momentum, and the best weights."""
+        return 3 * 4 * self.cost.parameters
+
+    @property
+    def dense_identity(self) -> dict[str, Any]:
         """What the dense network depends on."""
         asked = self.settings.asked
         parts = {name: asked[name] for name in ("model", "data", "seed", "trainer")}
-        recipe = asked["recipe"]["dense"]
-        known = {**parts, "recipe": recipe, "fingerprint": self.fingerprint}
-        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+        return {**parts, "recipe": asked["recipe"]["dense"], "fingerprint": self.fingerprint}
 
 
 def prepare(chosen: Settings) -> Prepared:

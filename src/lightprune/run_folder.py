@@ -12,11 +12,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, check_folder
 from lightprune.files import write_text
 from lightprune.pruning.cost import CostReport
 
 SCHEMA = 1
+# What may lie in the folder of a run that was stopped before it wrote its config.
+_EARLY = ("launch.yaml",)
 Json = dict[str, Any]
 
 
@@ -55,8 +57,9 @@ class RunFolder:
         """Keeps other processes from writing this folder until the block ends.
 
         Raises:
-            InputError: Another one is writing it.
+            InputError: Another one is writing it, or nobody can.
         """
+        check_folder("hydra.run.dir", str(self.path))
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock")
         try:
@@ -69,10 +72,23 @@ class RunFolder:
         with lock:
             yield
 
+    def check_free(self) -> None:
+        """Raises InputError if the folder holds files, but no run."""
+        if self.config_file.exists() or not self.path.is_dir():
+            return
+        for file in sorted(self.path.iterdir()):
+            if file.name not in _EARLY and not file.name.startswith("."):
+                raise InputError(
+                    f"hydra.run.dir={self.path}: holds {file.name}, but no run; allowed is a new "
+                    "folder, an empty one, or one of the same run"
+                )
+
     def record(self) -> Json | None:
         """The record of a complete run; None if the run is not complete."""
         try:
             record: Json = json.loads(self.record_file.read_text())
+            if not isinstance(record, dict):
+                raise ValueError(f"it holds a {type(record).__name__}")
         except FileNotFoundError:
             return None
         except ValueError as error:

@@ -12,10 +12,12 @@ TINY = "model.constructor._target_=tests.system.tiny.tiny_resnet"
 
 
 def asked(folder, *overrides):
-    """Overrides that keep whatever is written in `folder`; the run goes to `folder/run`."""
-    if "-m" not in overrides and not any("hydra.run.dir" in o for o in overrides):
-        overrides = (*overrides, f"hydra.run.dir={folder / 'run'}")
-    return [*overrides, f"dense.cache_dir={folder / 'dense'}", f"data.cache_dir={folder / 'data'}"]
+    """Overrides, and before them what keeps all that is written in `folder`, a run in its `run`."""
+    places = [f"dense.cache_dir={folder / 'dense'}", f"data.cache_dir={folder / 'data'}"]
+    if "-m" not in overrides:
+        places.append(f"hydra.run.dir={folder / 'run'}")
+    options = [o for o in overrides if o.startswith("-")]
+    return [*options, *places, *(o for o in overrides if o not in options)]
 
 
 def environment():

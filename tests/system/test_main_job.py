@@ -79,10 +79,10 @@ def test_the_run_folder_is_complete(finished):
     assert (folder / "checkpoints" / "last.ckpt").exists()
 
 
-def test_the_same_command_again_shows_the_result_and_trains_nothing(finished):
+def test_the_same_command_again_shows_the_result_and_trains_nothing(server, finished):
     folder, first = finished
     before = (folder / "run" / "run.json").read_bytes()
-    again = train(folder, *MAIN)
+    again = server.train(folder, *MAIN)
 
     assert again.returncode == 0
     assert "epoch" not in again.stdout
@@ -90,19 +90,19 @@ def test_the_same_command_again_shows_the_result_and_trains_nothing(finished):
     assert (folder / "run" / "run.json").read_bytes() == before
 
 
-def test_another_experiment_in_the_same_folder_is_refused(finished):
+def test_another_experiment_in_the_same_folder_is_refused(server, finished):
     folder, _ = finished
     before = (folder / "run" / "run.json").read_bytes()
-    done = train(folder, *MAIN, "seed=1")
+    done = server.train(folder, *MAIN, "seed=1")
 
     assert done.returncode == 1
     assert "seed=0, this one has 1" in done.stderr
     assert (folder / "run" / "run.json").read_bytes() == before
 
 
-def test_other_data_in_the_same_folder_is_refused(finished):
+def test_other_data_in_the_same_folder_is_refused(server, finished):
     folder, _ = finished
-    done = train(folder, *MAIN, "data.size=24")
+    done = server.train(folder, *MAIN, "data.size=24")
     text = (folder / "run" / "config.yaml").read_text()
 
     assert done.returncode == 1
@@ -110,9 +110,9 @@ def test_other_data_in_the_same_folder_is_refused(finished):
     assert f"fingerprint: {record(folder / 'run')['data']['fingerprint']}" in text
 
 
-def test_another_pruner_shares_the_dense_training(finished):
+def test_another_pruner_shares_the_dense_training(server, finished):
     folder, _ = finished
-    done = train(folder, *MAIN, "pruner=local", f"hydra.run.dir={folder / 'local'}")
+    done = server.train(folder, *MAIN, "pruner=local", f"hydra.run.dir={folder / 'local'}")
 
     assert done.returncode == 0, done.stderr
     assert "dense epoch" not in done.stdout
@@ -121,30 +121,12 @@ def test_another_pruner_shares_the_dense_training(finished):
     assert sum(int((w == 0).sum()) for w in convs) == round(0.9 * sum(w.numel() for w in convs))
 
 
-@pytest.mark.parametrize("moment", ["dense epoch 1", "finetune epoch 1", "finetune epoch 3"])
-def test_a_killed_run_continues_and_ends_as_if_it_had_not_been(finished, tmp_path, moment):
-    folder, _ = finished
-    if moment.startswith("finetune"):
-        shutil.copytree(folder / "dense", tmp_path / "dense")
-    process = start(tmp_path, *MAIN)
-    for line in process.stdout:
-        if line.startswith(moment):
-            process.send_signal(signal.SIGKILL)
-            break
-    process.wait()
-    done = train(tmp_path, *MAIN)
-
-    assert done.returncode == 0, done.stderr
-    assert "finetune epoch 1/" not in done.stdout or moment != "finetune epoch 3"
-    expected = load_file(folder / "run" / "model.safetensors")
-    resumed = load_file(tmp_path / "run" / "model.safetensors")
-    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
-    assert record(tmp_path / "run")["events"] == record(folder / "run")["events"]
-    assert record(tmp_path / "run")["test"] == record(folder / "run")["test"]
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_run_that_is_told_to_stop_says_so_and_continues(finished, tmp_path, number, status):
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)]
+)
+def test_a_run_that_is_told_to_stop_says_so_and_continues(
+    server, finished, tmp_path, number, status
+):
     folder, _ = finished
     shutil.copytree(folder / "dense", tmp_path / "dense")
     process = start(tmp_path, *MAIN)
@@ -152,7 +134,7 @@ def test_a_run_that_is_told_to_stop_says_so_and_continues(finished, tmp_path, nu
         if line.startswith("finetune epoch 2"):
             process.send_signal(number)
     complaint = process.stderr.read()
-    done = train(tmp_path, *MAIN)
+    done = server.train(tmp_path, *MAIN)
 
     assert process.wait() == status
     assert complaint.splitlines()[-1] == "interrupted: the same command continues"
@@ -161,20 +143,20 @@ def test_a_run_that_is_told_to_stop_says_so_and_continues(finished, tmp_path, nu
     assert record(tmp_path / "run")["events"] == record(folder / "run")["events"]
 
 
-def test_a_folder_that_another_process_is_writing_is_refused(tmp_path):
+def test_a_folder_that_another_process_is_writing_is_refused(server, tmp_path):
     with RunFolder(tmp_path / "run").writing():
-        done = train(tmp_path, *MAIN)
+        done = server.train(tmp_path, *MAIN)
 
     assert done.returncode == 1
     assert "is being written by another process" in done.stderr
 
 
-def test_force_starts_afresh_and_ends_the_same(finished, tmp_path):
+def test_force_starts_afresh_and_ends_the_same(server, finished, tmp_path):
     folder, _ = finished
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "run" / "run.json").write_text("{")
-    refused = train(tmp_path, *MAIN)
-    done = train(tmp_path, *MAIN, "force=true")
+    refused = server.train(tmp_path, *MAIN)
+    done = server.train(tmp_path, *MAIN, "force=true")
 
     assert refused.returncode == 1
     assert "run.json: is damaged" in refused.stderr
@@ -183,15 +165,15 @@ def test_force_starts_afresh_and_ends_the_same(finished, tmp_path):
     assert record(tmp_path / "run")["test"] == record(folder / "run")["test"]
 
 
-def test_ones_own_dense_weights_count_by_content(finished, tmp_path):
+def test_ones_own_dense_weights_count_by_content(server, finished, tmp_path):
     folder, _ = finished
     source = next((folder / "dense").glob("*/model.safetensors"))
     own = shutil.copy(source, tmp_path / "own.safetensors")
-    done = train(tmp_path, *MAIN, f"dense.checkpoint={own}")
+    done = server.train(tmp_path, *MAIN, f"dense.checkpoint={own}")
     state = load_file(own)
     state["fc.bias"] += 1
     save_file(state, own)
-    other = train(tmp_path, *MAIN, f"dense.checkpoint={own}")
+    other = server.train(tmp_path, *MAIN, f"dense.checkpoint={own}")
 
     assert done.returncode == 0, done.stderr
     assert record(tmp_path / "run")["test"] == record(folder / "run")["test"]
@@ -209,8 +191,10 @@ def test_a_machine_without_git_loses_no_result(finished, tmp_path, monkeypatch):
     assert record(tmp_path / "run")["commit"] == "unknown"
 
 
-def test_plan_only_trains_and_writes_nothing(tmp_path):
-    done = train(tmp_path, *small("plan_only=true", "schedule=cubic", "schedule.sparsity=0.5"))
+def test_plan_only_trains_and_writes_nothing(server, tmp_path):
+    done = server.train(
+        tmp_path, *small("plan_only=true", "schedule=cubic", "schedule.sparsity=0.5")
+    )
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("│ prune ") == 3
@@ -219,14 +203,16 @@ def test_plan_only_trains_and_writes_nothing(tmp_path):
     assert not (tmp_path / "dense").exists()
 
 
-def test_a_relative_amount_reaches_its_compounded_sparsity(tmp_path):
-    done = train(tmp_path, *small("plan_only=true", "schedule.amount=0.3", "schedule.steps=4"))
+def test_a_relative_amount_reaches_its_compounded_sparsity(server, tmp_path):
+    done = server.train(
+        tmp_path, *small("plan_only=true", "schedule.amount=0.3", "schedule.steps=4")
+    )
 
     assert "75.99%" in done.stdout, done.stderr
 
 
-def test_without_a_pruner_the_network_is_only_trained_on(tmp_path):
-    done = train(tmp_path, *small("pruner=none", "recipe.dense.epochs=0"))
+def test_without_a_pruner_the_network_is_only_trained_on(server, tmp_path):
+    done = server.train(tmp_path, *small("pruner=none", "recipe.dense.epochs=0"))
 
     assert done.returncode == 0, done.stderr
     assert record(tmp_path / "run")["events"] == []

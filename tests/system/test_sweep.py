@@ -3,13 +3,13 @@
 import pytest
 from safetensors.torch import load_file
 
-from tests.system.entry import record, small, train
+from tests.system.entry import record, small
 
 
-def test_a_sweep_shares_one_dense_training_and_skips_what_is_finished(tmp_path):
+def test_a_sweep_shares_one_dense_training_and_skips_what_is_finished(server, tmp_path):
     sweep = ("-m", *small("pruner=global,local", f"hydra.sweep.dir={tmp_path / 'sweep'}"))
-    done = train(tmp_path, *sweep)
-    again = train(tmp_path, *sweep)
+    done = server.train(tmp_path, *sweep)
+    again = server.train(tmp_path, *sweep)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("dense epoch 1/2") == 1
@@ -22,8 +22,8 @@ def test_a_sweep_shares_one_dense_training_and_skips_what_is_finished(tmp_path):
     assert "epoch 1/" not in again.stdout
 
 
-def test_a_failing_job_leaves_the_others_their_results(tmp_path):
-    done = train(
+def test_a_failing_job_leaves_the_others_their_results(server, tmp_path):
+    done = server.train(
         tmp_path,
         "-m",
         *small("recipe.dense.epochs=0", "schedule.steps=4,9"),
@@ -31,15 +31,20 @@ def test_a_failing_job_leaves_the_others_their_results(tmp_path):
     )
 
     assert done.returncode == 1
-    assert "schedule.steps=9: allowed are at most recipe.finetune.epochs=4" in done.stderr
+    cause = "schedule.steps=9: allowed are at most recipe.finetune.epochs=4"
+    assert done.stderr.splitlines() == [
+        f"error: {cause}",
+        "failed jobs of this sweep: 1",
+        f"  schedule.steps=9: {cause}",
+    ]
     assert len(list((tmp_path / "sweep").glob("*/run.json"))) == 1
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
+def two_processes(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ddp")
     settings = small("trainer=ddp_cpu", "pruner=random")
-    done = train(folder, "-m", *settings, f"hydra.sweep.dir={folder / 'sweep'}", "seed=0,1")
+    done = server.train(folder, "-m", *settings, f"hydra.sweep.dir={folder / 'sweep'}", "seed=0,1")
     assert done.returncode == 0, done.stderr + done.stdout
     return folder
 
@@ -62,13 +67,13 @@ def test_two_processes_reach_the_exact_sparsity_and_test_every_image_once(two_pr
     )
 
 
-def test_a_failing_process_ends_the_run_with_its_cause(tmp_path):
-    done = train(
+def test_a_failing_process_ends_the_run_with_its_cause(server, tmp_path):
+    done = server.train(
         tmp_path,
         *small("trainer=ddp_cpu", "recipe.dense.learning_rate.peak=1e30"),
     )
 
     assert done.returncode == 1
     assert "NonFiniteLossError" in done.stderr
-    assert "processes ended with status" in done.stderr.splitlines()[-1]
+    assert "2 processes ended with status 1: loss=nan" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "run" / "run.json").exists()

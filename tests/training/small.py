@@ -14,7 +14,7 @@ from lightprune.pruning.schedules import Plan, PruneEvent
 from lightprune.pruning.targets import Targets
 from lightprune.training.augmentation import Augmentation
 from lightprune.training.callback import PruningCallback
-from lightprune.training.checkpoints import checkpoint_callbacks
+from lightprune.training.checkpoints import BestEpoch, SealedCheckpointIO, every_epoch
 from lightprune.training.classifier import Classifier
 from lightprune.training.data import ImageDataModule
 from lightprune.training.fit import Lab
@@ -140,6 +140,7 @@ class Session:
     classifier: Classifier
     pruning: PruningCallback
     data: ImageDataModule
+    best: BestEpoch
 
     def fit(self, checkpoint=None):
         self.trainer.fit(
@@ -176,10 +177,10 @@ def session(
     data: LabelledImages | None = None,
     channels_last: bool = True,
     validation: int | str = 40,
-    monitor: str | None = None,
+    saves: bool = False,
     **trainer,
 ) -> Session:
-    """A training whose every setting a test may choose; `monitor` adds both checkpoints."""
+    """A training whose every setting a test may choose; `saves` adds the checkpoints."""
     data = labelled() if data is None else data
     how = phase(course.epochs) if how is None else how
     model = Model(network, channels_last=channels_last)
@@ -211,7 +212,8 @@ def session(
         "logger": list(loggers) or False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
-        "enable_checkpointing": monitor is not None,
+        "enable_checkpointing": saves,
+        "plugins": [SealedCheckpointIO()],
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
         "log_every_n_steps": 1,
@@ -224,12 +226,11 @@ def session(
         seed=0,
         stream="finetune",
     )
-    saving = checkpoint_callbacks(folder, pruning) if monitor else []
-    for best in saving[:1]:
-        best.monitor = monitor
+    best = BestEpoch(pruning)
+    saving = [best, every_epoch(folder)] if saves else []
     callbacks = [pruning, *watchers, *saving]
     return Session(
-        Trainer(callbacks=callbacks, **{**settings, **trainer}), classifier, pruning, module
+        Trainer(callbacks=callbacks, **{**settings, **trainer}), classifier, pruning, module, best
     )
 
 

@@ -1,5 +1,7 @@
 import io
 import os
+import struct
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -101,10 +103,63 @@ def test_a_32_bit_image_is_nowhere_darker_where_its_values_are_larger(root):
     assert (found.diff() >= 0).all()
 
 
-def test_a_cmyk_jpeg_becomes_rgb(root):
-    picture("CMYK").save(root / "train" / "cat" / "0.jpg")
+@pytest.mark.parametrize(("kind", "loss"), [("TIFF", 0), ("JPEG", 40)])
+def test_a_cmyk_image_becomes_the_rgb_it_stands_for(root, kind, loss):
+    colours = Image.new("RGB", (SIZE, SIZE), (200, 30, 90))
+    content = encoded(colours.convert("CMYK"), kind)
+    (root / "train" / "cat" / "0.png").write_bytes(content)
 
-    assert source(root).decode().train.images.shape == (5, SIZE, SIZE, 3)
+    found = source(root).decode().train.images[0].numpy()
+
+    assert np.abs(found - np.asarray(colours).astype(int)).max() <= loss
+
+
+def test_the_key_of_a_cmyk_image_darkens_all_colours(root):
+    Image.new("CMYK", (SIZE, SIZE), (0, 255, 0, 128)).save(root / "train" / "cat" / "0.tiff")
+    (root / "train" / "cat" / "0.png").unlink()
+
+    found = source(root).decode().train.images[0].numpy()
+
+    assert np.array_equal(np.unique(found.reshape(-1, 3), axis=0), [[127, 0, 127]])
+
+
+def test_a_16_bit_rgb_image_keeps_its_upper_bits(root):
+    # Pillow writes none: one row of 16 bits a channel, as the PNG specification lays it out.
+    rows = b"".join(b"\0" + bytes([200, 7, 30, 99, 90, 1]) * SIZE for _ in range(SIZE))
+    (root / "train" / "cat" / "0.png").write_bytes(png(rows, depth=16, colour_type=2))
+
+    found = source(root).decode().train.images[0].numpy()
+
+    assert np.array_equal(np.unique(found.reshape(-1, 3), axis=0), [[200, 30, 90]])
+
+
+def png(rows, depth, colour_type):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", SIZE, SIZE, depth, colour_type, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_an_image_of_several_frames_is_refused_with_their_number(root, kind):
+    file = root / "train" / "cat" / "0.png"
+    frames = [picture(seed=seed) for seed in range(3)]
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+
+    assert f"{file} has 3 frames; allowed are still images" in refusal(source(root))
+
+
+def test_a_photograph_with_a_preview_behind_it_is_one_image(root):
+    photograph = Image.new("RGB", (SIZE, SIZE), (200, 30, 90))
+    preview = Image.new("RGB", (SIZE, SIZE))
+    file = root / "train" / "cat" / "0.png"
+    photograph.save(file, "MPO", save_all=True, append_images=[preview])
+
+    found = source(root).decode().train.images[0].numpy().astype(int)
+
+    assert np.abs(found - np.asarray(photograph).astype(int)).max() <= 5
 
 
 @pytest.mark.parametrize("size", [(16, 16), (5, 11), (1, 1)])
@@ -259,7 +314,7 @@ def test_another_size_has_a_cache_of_its_own(root):
     assert data.train.images.shape == (4, 4, 4, 3)
 
 
-@pytest.mark.parametrize("size", [0, -3, 2.5, "32"])
+@pytest.mark.parametrize("size", [0, -3, 2.5, "32", 1025])
 def test_a_bad_size_is_refused(root, size):
-    with pytest.raises(InputError, match=f"data.size={size}: allowed is an integer at least 1"):
+    with pytest.raises(InputError, match=rf"data.size={size}: allowed is an integer in \[1, 1024"):
         source(root, size=size)

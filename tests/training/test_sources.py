@@ -90,9 +90,9 @@ def test_a_bad_setting_is_refused_with_what_is_allowed(settings, message):
         Counting(**settings)
 
 
-@pytest.mark.parametrize("size", [7, 0, 32.0])
+@pytest.mark.parametrize("size", [7, 0, 32.0, 1025])
 def test_digits_of_a_bad_size_are_refused(size):
-    with pytest.raises(InputError, match=f"data.size={size}: allowed is an integer at least 8"):
+    with pytest.raises(InputError, match=rf"data.size={size}: allowed is an integer in \[8, 1024"):
         Digits(size=size)
 
 

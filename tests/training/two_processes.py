@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.multiprocessing
-from torch import distributed
+from torch import distributed, nn
 
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
@@ -47,7 +47,7 @@ def _process(rank, folder):
     meeting = f"file://{folder / 'meeting'}"
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     torch.manual_seed(rank)
-    seen = {**_agree(folder), **_train(folder)}
+    seen = {**_agree(folder), **_train(folder), "alike": alike(folder, 2)}
     torch.save(seen, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
@@ -88,3 +88,34 @@ def _train(folder):
         "images": tested.images,
         "correct": tested.correct,
     }
+
+
+def alike(folder, processes):
+    """A training whose steps are the same for any number of processes: no batch norm."""
+    bench = lab(devices=processes, network=without_batch_norm)
+    trained = fit(
+        bench,
+        bench.new_network(),
+        phase(3),
+        folder / f"alike-{processes}",
+        name="finetune",
+        plan=plan((0, 0.5), (1, 0.8), epochs=3),
+        pruner=Pruner(),
+    )
+    return {
+        "digest": trained.records[0].digest,
+        "zeros": [record.pruned for record in trained.records],
+        "state": trained.state,
+        "validation": trained.validation,
+    }
+
+
+def without_batch_norm(num_classes=4):
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(128, num_classes),
+    )

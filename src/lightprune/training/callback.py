@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightprune.errors import InputError
-from lightprune.pruning.evaluation_mode import evaluating
 from lightprune.pruning.masks import GradientMasks, Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_taps
@@ -19,6 +18,8 @@ from lightprune.pruning.targets import Targets
 from lightprune.training.classifier import Classifier
 from lightprune.training.events import EventRecord, PruningError, distance
 from lightprune.training.ranks import agreed, share_buffers
+from lightprune.training.remembered import mask_averages, mask_optimizer
+from lightprune.training.soundness import check_alive, check_zeros, depends_on_input
 
 
 class PruningCallback(Callback):
@@ -27,7 +28,7 @@ class PruningCallback(Callback):
     Masks live here. An event happens before the first step of its epoch, so validation, metric
     and checkpoint of an epoch belong to the same weights. Gradients of pruned weights are zeroed
     before every step; with clean optimizer state no optimizer can then move these weights, and
-    the end of every epoch checks it.
+    the end of every epoch checks it. Averages of the weights are pruned with the weights.
 
     Attributes:
         plan: The events.
@@ -82,6 +83,7 @@ class PruningCallback(Callback):
             self._restored = None
         self.masks = masks
         self._gradient_masks = GradientMasks(masks, self._weights)
+        mask_averages(trainer, pl_module, masks)
         if self._optimizer_state == "keep":
             for optimizer in trainer.optimizers:
                 optimizer.register_step_post_hook(lambda *_: self._apply())
@@ -111,9 +113,13 @@ class PruningCallback(Callback):
         moved = distance(self._weights, self.masks, self._live)
         self._gradient_masks = GradientMasks(self.masks, self._weights)
         self._apply()
+        mask_averages(trainer, classifier, self.masks)
         for optimizer in trainer.optimizers:
-            self._clean(optimizer)
-        if not _depends_on_input(classifier, self._example):
+            if self._optimizer_state == "reset":
+                optimizer.state.clear()
+            elif self._optimizer_state == "mask":
+                mask_optimizer(optimizer, self._weights, self.masks)
+        if not depends_on_input(classifier, self._example.to(classifier.device)):
             raise PruningError(
                 f"schedule: at sparsity {event.sparsity:g} (epoch {event.epoch}) the network's "
                 "output no longer depends on its input; allowed is a lower sparsity or a "
@@ -137,6 +143,19 @@ class PruningCallback(Callback):
             gradients = {n: w.grad for n, w in self._weights.items() if w.grad is not None}
             self._gradient_masks.apply_(gradients)
 
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Checks the zeros of what is validated: other callbacks may have swapped weights in."""
+        if trainer.state.fn == "fit" and batch_idx == 0:
+            assert self.masks is not None
+            check_zeros(self.masks, self._weights, trainer.current_epoch)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes how far accuracy has recovered from the last event."""
         if trainer.state.fn == "fit" and self.records:
@@ -145,16 +164,18 @@ class PruningCallback(Callback):
             self.records[-1] = replace(self.records[-1], recovered=pl_module.evaluation.accuracy)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks that every pruned weight is still exactly zero."""
+        """Checks that pruned weights are zero and that the network sees its input."""
+        assert isinstance(pl_module, Classifier)
         assert self.masks is not None
-        moved = self.masks.violations(self._weights)
-        if moved:
-            name, count = next(iter(moved.items()))
-            raise PruningError(
-                f"epoch {trainer.current_epoch}: {count} pruned weights of {name} are not zero; "
-                "something other than the optimizer changed them"
-            )
+        check_zeros(self.masks, self._weights, trainer.current_epoch)
+        example = self._example.to(pl_module.device)
+        check_alive(pl_module, example, trainer.current_epoch, self.masks.sparsity)
         pl_module.log("sparsity", self.masks.sparsity, sync_dist=True)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks the zeros of what training ends with: averages have come in by now."""
+        assert self.masks is not None
+        check_zeros(self.masks, self._weights, trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Masks, records, and what they belong to."""
@@ -200,18 +221,6 @@ class PruningCallback(Callback):
         assert self.masks is not None
         self.masks.apply_({name: weight.detach() for name, weight in self._weights.items()})
 
-    def _clean(self, optimizer: Optimizer) -> None:
-        """Treats the optimizer's state after an event, by policy."""
-        assert self.masks is not None
-        if self._optimizer_state == "reset":
-            optimizer.state.clear()
-        elif self._optimizer_state == "mask":
-            for name, weight in self._weights.items():
-                entries = optimizer.state.get(weight, {}).values()
-                for entry in entries:
-                    if isinstance(entry, Tensor) and entry.shape == weight.shape:
-                        Masks({name: self.masks[name]}).apply_({name: entry})
-
 
 def _described(pruner: Pruner | None) -> dict[str, str]:
     """A pruner's settings, without the addresses that a plain object's repr shows."""
@@ -228,9 +237,3 @@ def _described(pruner: Pruner | None) -> dict[str, str]:
 def _network(module: LightningModule) -> nn.Module:
     assert isinstance(module, Classifier)
     return module.network
-
-
-def _depends_on_input(classifier: Classifier, example: Tensor) -> bool:
-    with evaluating(classifier.network):
-        logits = classifier(example.to(classifier.device))
-    return bool((logits != logits[0]).any())

@@ -1,63 +1,77 @@
-"""What a training run saves: the last epoch for resuming, and the best one at final sparsity."""
+"""What a training run saves: every epoch, sealed, with the one before it and the best so far."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from lightprune.files import replace_file
 from lightprune.training.callback import PruningCallback
+from lightprune.training.classifier import Classifier
 
-LAST, BEST = "last.ckpt", "best.ckpt"
-_WEIGHTS = "network."
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+_SEAL = b"lightprune sha256 "
+_SEALED = len(_SEAL) + hashlib.sha256().digest_size
 
 
-class FinalSparsityCheckpoint(ModelCheckpoint):
-    """Ranks only epochs at the final sparsity: an earlier, denser one is no result."""
+class BestEpoch(Callback):
+    """Keeps the weights of the best validated epoch; stands after the pruning callback.
 
-    def __init__(self, pruning: PruningCallback, **settings: Any) -> None:
-        """Takes ModelCheckpoint's own settings and the callback whose plan it follows."""
-        super().__init__(**settings)
+    They are part of every checkpoint, so that one file, intact or not, decides what a resumed
+    run ends with. Only epochs at the final sparsity count: an earlier, denser one is no result.
+
+    Attributes:
+        epoch: The best so far; None before the last prune event.
+        weights: The network's state dict after it, on the CPU.
+    """
+
+    def __init__(self, pruning: PruningCallback, *, newest: bool = False) -> None:
+        """Follows the plan of `pruning`; with `newest` every epoch counts as the best yet."""
+        self.epoch: int | None = None
+        self.weights: dict[str, Tensor] = {}
+        self._accuracy = -1.0
         self._pruning = pruning
+        self._newest = newest
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves if the last event has passed."""
-        if self._pruning.plan.final_at(trainer.current_epoch):
-            super().on_train_epoch_end(trainer, pl_module)
+        """Compares; of equal epochs the first stays."""
+        assert isinstance(pl_module, Classifier)
+        assert pl_module.evaluation is not None
+        accuracy = pl_module.evaluation.accuracy
+        final = self._pruning.plan.final_at(trainer.current_epoch)
+        if final and (self._newest or accuracy > self._accuracy):
+            self.epoch, self._accuracy = trainer.current_epoch, accuracy
+            state = pl_module.network.state_dict()
+            self.weights = {name: value.detach().cpu().clone() for name, value in state.items()}
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves if the last event has passed."""
-        if self._pruning.plan.final_at(trainer.current_epoch):
-            super().on_validation_end(trainer, pl_module)
+    def state_dict(self) -> dict[str, Any]:
+        """The best epoch so far."""
+        return {"epoch": self.epoch, "accuracy": self._accuracy, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores it."""
+        self.epoch, self._accuracy = state_dict["epoch"], state_dict["accuracy"]
+        self.weights = state_dict["weights"]
 
 
-def checkpoint_callbacks(folder: Path, pruning: PruningCallback) -> list[ModelCheckpoint]:
-    """Both checkpoints, in `folder`: every epoch as `last`, the best validated one as `best`."""
-    shared: dict[str, Any] = {
-        "dirpath": folder,
-        "save_top_k": 1,
-        "save_on_train_epoch_end": True,
-        "auto_insert_metric_name": False,
-        "enable_version_counter": False,
-    }
-    best = FinalSparsityCheckpoint(
-        pruning, filename=Path(BEST).stem, monitor="val/accuracy", mode="max", **shared
+def every_epoch(folder: Path) -> ModelCheckpoint:
+    """Saves `folder/last.ckpt` at the end of every epoch, after all other callbacks."""
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename=Path(LAST).stem,
+        save_top_k=1,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
     )
-    return [best, ModelCheckpoint(filename=Path(LAST).stem, **shared)]
 
 
-def saved_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """The network's own state dict out of a checkpoint."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    return {k.removeprefix(_WEIGHTS): v for k, v in state.items() if k.startswith(_WEIGHTS)}
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Replaces a checkpoint in one step.
+class SealedCheckpointIO(TorchCheckpointIO):
+    """Replaces a checkpoint in one step, keeps the one before it, and seals both.
 
     Lightning's own writes to the system's temporary folder first; from another file system that
     ends in a copy, which a kill can cut short.
@@ -66,5 +80,52 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Writes beside the target, then renames."""
-        replace_file(Path(path), lambda partial: torch.save(checkpoint, partial))
+        """Writes beside the target, seals, then renames."""
+        path = Path(path)
+
+        def write(partial: Path) -> None:
+            torch.save(checkpoint, partial)
+            digest = _digest(partial, partial.stat().st_size)
+            with partial.open("ab") as file:
+                file.write(_SEAL + digest)
+
+        replace_file(path, write, previous=path.with_name(PREVIOUS))
+
+
+def intact(checkpoint: Path) -> bool:
+    """Whether a checkpoint bears the SHA-256 of its own content, as it does when it is written.
+
+    The seal follows the archive that torch.load reads, which looks for its end on its own.
+    """
+    size = checkpoint.stat().st_size - _SEALED
+    if size < 0:
+        return False
+    with checkpoint.open("rb") as file:
+        file.seek(size)
+        seal = file.read()
+    return seal == _SEAL + _digest(checkpoint, size)
+
+
+def _digest(file: Path, size: int) -> bytes:
+    """The SHA-256 of a file's first `size` bytes."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while size and (block := stream.read(min(size, 1 << 20))):
+            digest.update(block)
+            size -= len(block)
+    return digest.digest()
+
+
+def newest(folder: Path) -> tuple[Path | None, tuple[Path, ...]]:
+    """The newest intact checkpoint of a folder, and the damaged ones that were passed over.
+
+    Damaged ones are renamed, so that the next epoch does not keep one as its predecessor.
+    """
+    damaged: list[Path] = []
+    for checkpoint in (folder / LAST, folder / PREVIOUS):
+        if not checkpoint.exists():
+            continue
+        if intact(checkpoint):
+            return checkpoint, tuple(damaged)
+        damaged.append(checkpoint.rename(checkpoint.with_suffix(".damaged")))
+    return None, tuple(damaged)

@@ -19,8 +19,9 @@ from lightprune.training.data import Batch
 from lightprune.training.learning_rate import Cycles
 from lightprune.training.network import Model
 from lightprune.training.recipe import Phase
+from lightprune.training.soundness import gradient_norm
 
-# Reading a loss waits for the device: cheap on a CPU, not at every step on a GPU.
+# Reading a loss waits for the device, a gradient norm reads every weight: not at every step.
 _CHECK_EVERY = 50
 
 
@@ -154,16 +155,26 @@ class Classifier(LightningModule):
             loss = loss + self._l1 * sum(weight.abs().sum() for weight in self._l1_weights)
         last = batch_idx + 1 == self.trainer.num_training_batches
         if loss.device.type == "cpu" or last or batch_idx % _CHECK_EVERY == 0:
-            self._check_finite(loss)
+            self._check_finite("loss", loss.detach())
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
-    def _check_finite(self, loss: Tensor) -> None:
-        if not torch.isfinite(loss):
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Refuses, once in a while, a gradient that is not finite though the loss is.
+
+        Not under 16-mixed, whose scaler finds such steps and skips them.
+        """
+        due = self.trainer.is_last_batch or self.trainer.global_step % _CHECK_EVERY == 0
+        if due and self.trainer.precision != "16-mixed":
+            self._check_finite("gradient norm", *gradient_norm(self.network))
+
+    def _check_finite(self, name: str, value: Tensor | float, where: str = "") -> None:
+        if not math.isfinite(value):
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             raise NonFiniteLossError(
-                f"loss={loss.item()} at epoch {self.current_epoch}, step "
-                f"{self.trainer.global_step}, learning rate {self.learning_rate():.4g}: allowed "
-                "is a finite loss; lower the peak learning rate"
+                f"{name}={float(value)}{where} at epoch {self.current_epoch}, step "
+                f"{self.trainer.global_step}, learning rate {rate:.4g}: allowed is a finite "
+                f"{name}; lower the peak learning rate"
             )
 
     def on_validation_epoch_start(self) -> None:
@@ -183,8 +194,10 @@ class Classifier(LightningModule):
         self._count(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs accuracy and loss of the validation set."""
+        """Logs accuracy and loss of the validation set; in a fit, the loss must be finite."""
         self.evaluation = self._counted()
+        if self.trainer.state.fn == "fit":
+            self._check_finite("val/loss", self.evaluation.loss)
         self._log("val", self.evaluation)
 
     def on_test_epoch_end(self) -> None:

@@ -1,30 +1,33 @@
 """One training phase: trainer, callbacks, resume, and the weights it ends with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import seed_everything
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from lightprune.errors import Interrupted
+from lightprune.files import discard_partials
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
 from lightprune.training.callback import PruningCallback
-from lightprune.training.checkpoints import BEST, LAST, checkpoint_callbacks, saved_weights
+from lightprune.training.checkpoints import BestEpoch, every_epoch, newest
 from lightprune.training.classifier import Classifier, Evaluation, NonFiniteLossError
 from lightprune.training.data import ImageDataModule
 from lightprune.training.events import EventRecord
 from lightprune.training.hardware import Hardware
-from lightprune.training.history import EpochHistory, EpochRow
+from lightprune.training.history import EpochHistory, EpochRow, tell_damaged
 from lightprune.training.images import LabelledImages
 from lightprune.training.learning_rate import Cycles, adaptive_peak
+from lightprune.training.lineage import Lineage
 from lightprune.training.network import Model
-from lightprune.training.ranks import decided
+from lightprune.training.ranks import decided, first_process
 from lightprune.training.recipe import FineTuning, Phase
 from lightprune.training.sources import Source
 
@@ -107,8 +110,11 @@ def fit(
     plan: Plan,
     pruner: Pruner | None = None,
     dense: Phase | None = None,
+    belongs_to: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Trains a network, continuing from `folder/checkpoints` if it was interrupted.
+
+    The newest checkpoint that is intact continues; of one that is not a line is printed.
 
     The result is the best validated epoch at the final sparsity; if validation uses the test
     set, it is the last epoch, since a choice would make the test set part of training.
@@ -122,6 +128,12 @@ def fit(
         plan: The phase's epochs and prune events.
         pruner: Decides the masks at the events.
         dense: The phase before this one, for `peak=auto`.
+        belongs_to: What was asked, by which checkpoints of another run are refused.
+
+    Raises:
+        InputError: The checkpoint belongs to another run.
+        Interrupted: A signal arrived.
+        NonFiniteLossError: Training diverged.
     """
     finetuning = phase if isinstance(phase, FineTuning) else None
     pruning = PruningCallback(
@@ -144,39 +156,51 @@ def fit(
         l1_weights=lab.targets.find(network).values(),
     )
     history = EpochHistory(name, folder / "metrics.csv", pruning)
+    best = BestEpoch(pruning, newest=isinstance(lab.source.validation, str))
     checkpoints = folder / "checkpoints"
     trainer = lab.hardware.trainer(
         epochs=plan.epochs,
         folder=folder,
-        callbacks=[pruning, history, *checkpoint_callbacks(checkpoints, pruning)],
+        callbacks=[Lineage(belongs_to or {}), pruning, history, best, every_epoch(checkpoints)],
         loggers=lab.loggers(folder),
     )
-    last = checkpoints / LAST
     seed_everything(lab.seed, verbose=False)
-    resume = last if decided(last.exists()) else None
+    if first_process():
+        discard_partials(folder)
+        discard_partials(checkpoints)
+    last, damaged = decided(lambda: newest(checkpoints))
+    if first_process():
+        tell_damaged(damaged, last)
     try:
-        trainer.fit(
-            classifier,
-            datamodule=lab.data_module(phase, name),
-            ckpt_path=resume,
-            weights_only=True,
-        )
-    except SystemExit as end:  # Lightning's way out after SIGTERM and Ctrl-C
-        raise Interrupted(143 if isinstance(end, SIGTERMException) else 130) from end
+        with interruptible():
+            trainer.fit(
+                classifier,
+                datamodule=lab.data_module(phase, name),
+                ckpt_path=last,
+                weights_only=True,
+            )
     except NonFiniteLossError as error:
-        good = last if last.exists() else "none"
-        raise NonFiniteLossError(f"{error}; last good checkpoint: {good}") from error
-    chosen = last if isinstance(lab.source.validation, str) else checkpoints / BEST
-    state = torch.load(chosen, map_location="cpu", weights_only=True)
-    epoch = int(state["epoch"])
+        good, _ = newest(checkpoints)
+        raise NonFiniteLossError(f"{error}; last good checkpoint: {good or 'none'}") from error
+    assert best.epoch is not None
     return Trained(
-        state=saved_weights(chosen),
-        epoch=epoch,
-        validation=history.rows[epoch].val_accuracy,
+        state=best.weights,
+        epoch=best.epoch,
+        validation=history.rows[best.epoch].val_accuracy,
         rows=tuple(history.rows),
         records=tuple(pruning.records),
         seconds=sum(row.seconds for row in history.rows),
     )
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Hands a signal on that arrived while a trainer ran, instead of Lightning's SystemExit."""
+    try:
+        yield
+    except SystemExit as end:
+        stop = end.__context__
+        raise stop if isinstance(stop, Interrupted) else Interrupted(130) from None
 
 
 def test(lab: Lab, network: nn.Module, phase: Phase) -> Evaluation:
@@ -187,7 +211,8 @@ def test(lab: Lab, network: nn.Module, phase: Phase) -> Evaluation:
         network, lab.model, lab.data.classes, phase, cycles, peak=lambda epoch: 0.0
     )
     trainer = lab.hardware.trainer(epochs=0, folder=Path())
-    trainer.test(classifier, datamodule=lab.data_module(phase, "test"), verbose=False)
+    with interruptible():
+        trainer.test(classifier, datamodule=lab.data_module(phase, "test"), verbose=False)
     assert classifier.evaluation is not None
     return classifier.evaluation
 

@@ -1,22 +1,48 @@
 """What a training runs on: device, processes, precision; and the Trainer for it."""
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lightning import Callback, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 from rich import get_console
 
-from lightprune.errors import InputError, check_choice, check_number
-from lightprune.training.checkpoints import AtomicCheckpointIO
+from lightprune.errors import InputError, check_choice, check_flag, check_number
+from lightprune.training.checkpoints import SealedCheckpointIO
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+class OwnSignals(Callback):
+    """Puts the program's own SIGTERM handler back in the place of Lightning's.
+
+    Lightning's broadcasts from within the handler, which mixes with whatever collective the
+    processes are in.
+    """
+
+    def __init__(self) -> None:
+        """Remembers the handler as it is before a trainer runs."""
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restores it."""
+        self._restore()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restores it."""
+        self._restore()
+
+    def _restore(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
 
 
 @dataclass(frozen=True)
@@ -51,6 +77,8 @@ class Hardware:
         check_choice("trainer.precision", self.precision, _PRECISIONS)
         for field in ("devices", "num_nodes", "accumulate_grad_batches"):
             check_number(f"trainer.{field}", getattr(self, field), 1, whole=True)
+        for field in ("deterministic", "progress"):
+            check_flag(f"trainer.{field}", getattr(self, field))
         if self.threads is not None:
             check_number("trainer.threads", self.threads, 1, whole=True)
         if self.gradient_clip_val is not None:
@@ -102,20 +130,21 @@ class Hardware:
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        warnings.filterwarnings("ignore", message="The dirpath has changed")
         backend = "nccl" if self.on_gpu else "gloo"
         return Trainer(
             accelerator="gpu" if self.on_gpu else "cpu",
             devices=self.devices,
             num_nodes=self.num_nodes,
             strategy=DDPStrategy(process_group_backend=backend) if self.processes > 1 else "auto",
-            plugins=[AtomicCheckpointIO()],
+            plugins=[SealedCheckpointIO()],
             precision=self.precision,  # type: ignore[arg-type]
             deterministic=self.deterministic,
             accumulate_grad_batches=self.accumulate_grad_batches,
             gradient_clip_val=self.gradient_clip_val,
             max_epochs=epochs,
             default_root_dir=folder,
-            callbacks=[*callbacks, *bars],
+            callbacks=[OwnSignals(), *callbacks, *bars],
             logger=list(loggers) or False,
             enable_progress_bar=shown,
             enable_model_summary=False,

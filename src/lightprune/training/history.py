@@ -3,6 +3,7 @@
 import csv
 import io
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,17 @@ def tell_event(record: EventRecord) -> None:
     if record.emptied:
         out.print(
             f"[yellow]warning[/]: nothing is left of {', '.join(record.emptied)}", soft_wrap=True
+        )
+
+
+def tell_damaged(checkpoints: Sequence[Path], used: Path | None) -> None:
+    """Prints one line for every checkpoint that cannot be used."""
+    for checkpoint in checkpoints:
+        get_console().print(
+            f"[yellow]warning[/]: {checkpoint}: its checksum does not match its content; "
+            + (f"continuing from {used.name}" if used else "starting the phase afresh"),
+            highlight=False,
+            soft_wrap=True,
         )
 
 

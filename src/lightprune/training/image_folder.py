@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from lightprune.errors import InputError, check_number
+from lightprune.errors import InputError, check_number, check_path
 from lightprune.training.images import ImageSet, LabelledImages
-from lightprune.training.sources import Source, fit_image, visible_files
+from lightprune.training.sources import LARGEST_SIZE, Source, fit_image, visible_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,9 @@ class ImageFolder(Source):
     def __post_init__(self) -> None:
         """Checks the size."""
         super().__post_init__()
-        check_number("data.size", self.size, 1, whole=True)
+        check_number("data.size", self.size, 1, LARGEST_SIZE, whole=True)
+        if self.root is not None:
+            check_path("data.root", self.root)
 
     def signature(self) -> str:
         """Every file's name, size and time."""
@@ -90,7 +92,13 @@ class ImageFolder(Source):
 def _decode(file: Path, size: int) -> np.ndarray:
     try:
         with Image.open(file) as image:
+            # A camera's MPO is a JPEG photograph with previews of itself behind it.
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            if frames > 1:
+                raise InputError(f"data.root: {file} has {frames} frames; allowed are still images")
             return fit_image(image, size)
+    except InputError:
+        raise
     except (
         UnidentifiedImageError,
         OSError,

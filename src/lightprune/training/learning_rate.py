@@ -34,6 +34,10 @@ class LearningRate:
             check_number("learning_rate.peak", self.peak, 0, open_low=True)
         check_choice("learning_rate.shape", self.shape, _SHAPES)
         check_number("learning_rate.warmup", self.warmup, 0, 1, open_high=True)
+        if not isinstance(self.milestones, list | tuple):
+            raise InputError(
+                f"learning_rate.milestones={self.milestones}: allowed is a list of shares"
+            )
         for milestone in self.milestones:
             check_number("learning_rate.milestones", milestone, 0, 1)
         object.__setattr__(self, "milestones", tuple(self.milestones))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, check_flag
 from lightprune.training.live_taps import use_live_taps
 
 
@@ -28,6 +28,18 @@ class Model:
     live_taps: bool = True
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        """Checks every setting."""
+        if isinstance(self.constructor, nn.Module) or not callable(self.constructor):
+            built = isinstance(self.constructor, nn.Module)
+            value = type(self.constructor).__name__ if built else self.constructor
+            raise InputError(
+                f"model.constructor={value}: allowed is what builds a network (_target_ and "
+                "_partial_: true)"
+            )
+        for field in ("channels_last", "live_taps", "compile"):
+            check_flag(f"model.{field}", getattr(self, field))
+
     def build(self, num_classes: int) -> nn.Module:
         """A new network with freshly drawn weights.
 
@@ -36,7 +48,9 @@ class Model:
         """
         try:
             network = self.constructor(num_classes=num_classes)
-        except (TypeError, ValueError, RuntimeError) as error:
+            if not isinstance(network, nn.Module):
+                raise TypeError(f"gives a {type(network).__name__}")
+        except Exception as error:  # The user's own code may raise anything.
             called = getattr(self.constructor, "func", self.constructor)
             raise InputError(
                 f"model.constructor={getattr(called, '__name__', called)}: {error}; allowed is "

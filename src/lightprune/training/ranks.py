@@ -1,11 +1,16 @@
 """What the processes of one run have in common: who writes, waiting, masks and buffers."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import torch
 from lightning import Trainer
 from torch import nn
 
 from lightprune.pruning.masks import Masks
 from lightprune.training.events import PruningError
+
+T = TypeVar("T")
 
 
 def first_process() -> bool:
@@ -19,13 +24,13 @@ def barrier() -> None:
         torch.distributed.barrier()
 
 
-def decided(mine: bool) -> bool:
-    """Rank 0's answer, on every rank."""
-    if not torch.distributed.is_initialized():
-        return mine
-    answer = [mine]
-    torch.distributed.broadcast_object_list(answer, 0)
-    return answer[0]
+def decided(decide: Callable[[], T]) -> T:
+    """Rank 0's decision, on every rank; the others do not look for themselves."""
+    answer: list[Any] = [decide() if first_process() else None]
+    if torch.distributed.is_initialized():
+        torch.distributed.broadcast_object_list(answer, 0)
+    decision: T = answer[0]
+    return decision
 
 
 def agreed(trainer: Trainer, masks: Masks, weights: dict[str, nn.Parameter]) -> Masks:

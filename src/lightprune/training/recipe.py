@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from lightprune.errors import InputError, check_choice, check_number
+from lightprune.errors import InputError, check_choice, check_flag, check_number
 from lightprune.training.augmentation import Augmentation
 from lightprune.training.learning_rate import LearningRate
 
@@ -18,7 +18,7 @@ class Phase:
 
     Attributes:
         epochs: Its length.
-        batch_size: Images a step, over all processes together.
+        batch_size: Images a batch, over all processes together.
         optimizer: Takes parameter groups; learning rates are set at every step.
         learning_rate: The course of the learning rate.
         label_smoothing: In [0, 1).
@@ -39,6 +39,18 @@ class Phase:
         check_number("epochs", self.epochs, 0, whole=True)
         check_number("batch_size", self.batch_size, 1, whole=True)
         check_number("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
+        check_flag("decay_all", self.decay_all)
+        if not callable(self.optimizer):
+            raise InputError(
+                f"optimizer={self.optimizer}: allowed is the _target_ of an optimizer, with "
+                "_partial_: true"
+            )
+        # torch's own checks let NaN pass, and trip over words.
+        given = getattr(self.optimizer, "keywords", {})
+        for name in ("lr", "momentum", "weight_decay", "eps"):
+            if name in given:
+                check_number(f"optimizer.{name}", given[name], 0)
+        check_flag("optimizer.nesterov", given.get("nesterov", False))
 
     def build_optimizer(self, network: nn.Module) -> Optimizer:
         """The optimizer, without weight decay on vectors (biases, norms) unless `decay_all`."""
@@ -48,7 +60,10 @@ class Phase:
             {"params": [p for p in parameters if p.dim() <= 1 and not self.decay_all]},
         ]
         groups[1]["weight_decay"] = 0.0
-        return self.optimizer([group for group in groups if group["params"]])
+        built = self.optimizer([group for group in groups if group["params"]])
+        if not isinstance(built, Optimizer):
+            raise InputError(f"makes a {type(built).__name__}")
+        return built
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,13 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 
-from lightprune.errors import InputError, check_number
+from lightprune.errors import InputError, check_flag, check_folder, check_number, check_path
 from lightprune.training.images import ImageSet, LabelledImages, recall, split_off, store
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
+# All images of a data set lie in memory at once.
+LARGEST_SIZE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Source(ABC):
 
     def __post_init__(self) -> None:
         """Checks the settings that every source shares."""
+        check_folder("data.cache_dir", self.cache_dir)
         if isinstance(self.validation, str):
             if self.validation != "test":
                 raise InputError(
@@ -121,6 +124,12 @@ class Cifar10(Source):
     root: str = "data"
     download: bool = True
 
+    def __post_init__(self) -> None:
+        """Checks the settings."""
+        super().__post_init__()
+        check_path("data.root", self.root)
+        check_flag("data.download", self.download)
+
     def signature(self) -> str:
         """The extracted batches' sizes and times."""
         folder = Path(self.root) / CIFAR10.base_folder
@@ -161,7 +170,7 @@ class Digits(Source):
     def __post_init__(self) -> None:
         """Checks the size."""
         super().__post_init__()
-        check_number("data.size", self.size, 8, whole=True)
+        check_number("data.size", self.size, 8, LARGEST_SIZE, whole=True)
 
     def signature(self) -> str:
         """The size: the digits themselves never change."""

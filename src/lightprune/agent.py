@@ -1,0 +1,12 @@
+"""torchrun, whose own end by a signal leaves a status and no traceback."""
+
+import sys
+
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.run import main
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SignalException as stop:
+        sys.exit(128 + stop.sigval)

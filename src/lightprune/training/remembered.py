@@ -1,0 +1,42 @@
+"""What remembers weights besides the network: an event prunes optimizer state and averages too."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lightprune.pruning.masks import Masks
+
+
+def mask_optimizer(optimizer: Optimizer, weights: Mapping[str, Tensor], masks: Masks) -> None:
+    """Zeroes the entries of pruned weights in everything an optimizer keeps of their shape."""
+    for name, weight in weights.items():
+        for entry in optimizer.state.get(weight, {}).values():
+            if isinstance(entry, Tensor) and entry.shape == weight.shape:
+                Masks({name: masks[name]}).apply_({name: entry})
+
+
+def mask_averages(trainer: Trainer, module: LightningModule, masks: Masks) -> None:
+    """Zeroes pruned weights in the averages that Lightning's callbacks keep.
+
+    What an average is fed afterwards is zero too, so this holds until the next event: in
+    validation, in checkpoints, at the end of the fit, and wherever the callbacks stand in order.
+    """
+    prefixes = {name: f"network.{name}" for name in masks}
+    for state in _averages(trainer, module):
+        average = {name: state[saved] for name, saved in prefixes.items()}
+        masks.like(average).apply_(average)
+
+
+def _averages(trainer: Trainer, module: LightningModule) -> Iterator[Mapping[str, Tensor]]:
+    """Every average as a state dict of the module; its tensors are the live ones."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, StochasticWeightAveraging):
+            yield callback.state_dict()["average_model_state"]
+        elif isinstance(callback, WeightAveraging):
+            checkpoint: dict[str, Any] = {"state_dict": {}}
+            callback.on_save_checkpoint(trainer, module, checkpoint)
+            yield checkpoint["state_dict"]

@@ -1,0 +1,50 @@
+"""What must hold of a network in training: finite gradients, zeros that stay, outputs that vary."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lightprune.pruning.evaluation_mode import evaluating
+from lightprune.pruning.masks import Masks
+from lightprune.training.events import PruningError
+
+
+def gradient_norm(network: nn.Module) -> tuple[Tensor, str]:
+    """The norm of all gradients together; of one that is not finite, where it is so first."""
+    named = network.named_parameters()
+    gradients = {name: weight.grad for name, weight in named if weight.grad is not None}
+    norm = nn.utils.get_total_norm(gradients.values())
+    if not torch.isfinite(norm):
+        for name, gradient in gradients.items():
+            if not gradient.isfinite().all():
+                return norm, f" (first in {name})"
+    return norm, ""
+
+
+def check_zeros(masks: Masks, weights: Mapping[str, Tensor], epoch: int) -> None:
+    """Raises PruningError if a pruned weight is not exactly zero."""
+    for name, count in masks.violations(weights).items():
+        raise PruningError(
+            f"epoch {epoch}: {count} pruned weights of {name} are not zero; something other than "
+            "the optimizer changed them"
+        )
+
+
+def depends_on_input(network: nn.Module, example: Tensor) -> bool:
+    """Whether a network's outputs for inputs that differ from each other differ too."""
+    with evaluating(network):
+        logits = network(example)
+    return bool((logits != logits[0]).any())
+
+
+def check_alive(network: nn.Module, example: Tensor, epoch: int, sparsity: float) -> None:
+    """Raises PruningError if training has left nothing that depends on the input."""
+    if not depends_on_input(network, example):
+        where, pruned = (
+            (f" at sparsity {sparsity:.4g}", " or the sparsity") if sparsity else ("", "")
+        )
+        raise PruningError(
+            f"epoch {epoch}{where}: training has collapsed, the network's output no longer depends "
+            f"on its input; lower the peak learning rate{pruned}"
+        )

@@ -1,0 +1,227 @@
+"""What may be wrong on the command line: overrides, and parts of the one line they must get."""
+
+from importlib.util import find_spec
+
+from tests.system.tiny import __name__ as tiny
+
+CONSTRUCTOR = f"model.constructor._target_={tiny}"
+RATE = "recipe.dense.learning_rate"
+OPTIMIZER = "recipe.dense.optimizer"
+TARGETS = "pruner.targets"
+
+VALUES = {
+    # Hydra's own grammar and groups
+    "empty output folder": (["hydra.run.dir="], ["hydra.run.dir=", "holds ", "but no run"]),
+    "override that is no override": (["pruner"], ["Error parsing override 'pruner'"]),
+    "two values": (["seed=1=2"], ["seed=1=2", "mismatched input"]),
+    "unclosed interpolation": (["schedule.sparsity=${"], ["Error parsing", "schedule.sparsity=${"]),
+    "values of a sweep without -m": (
+        ["schedule.sparsity=0.9,0.95"],
+        ["Ambiguous value", "schedule.sparsity=0.9,0.95", "--multirun"],
+    ),
+    "option of the program that does not exist": (["--sed"], ["unrecognized", "--sed", "--help"]),
+    "config that does not exist": (["--config-name=trian"], ["Cannot find", "'trian'"]),
+    "unknown option": (["pruner=globall"], ["pruner=globall", "global, local", "mean global?"]),
+    "unknown logger": (["logger=tensorbord"], ["logger=tensorbord", "mean tensorboard?"]),
+    "empty option": (["recipe="], ["recipe=", "fast, full"]),
+    "number for an option": (["recipe=5"], ["recipe=5", "a string or a list", "name of an option"]),
+    "null for an option": (["logger=null"], ["logger=null", "none is one of logger"]),
+    "unknown key": (["pruner.scop=local"], ["pruner.scop", "no such key", "mean scope?"]),
+    "unknown top-level key": (["sed=1"], ["sed", "no such key", "mean seed?"]),
+    "unknown group": (["prunr=global"], ["prunr", "mean pruner?"]),
+    "added key": (["+data.sise=8"], ["data", "unexpected keyword argument 'sise'"]),
+    "interpolation to nothing": (
+        ["schedule.sparsity=${nowhere}"],
+        ["schedule.sparsity", "'nowhere' not found"],
+    ),
+    "interpolation by nothing": (
+        ["schedule.sparsity=${nowhere:1}"],
+        ["schedule.sparsity", "Unsupported interpolation type nowhere"],
+    ),
+    "interpolation to itself": (
+        ["schedule.sparsity=${schedule.sparsity}"],
+        ["schedule.sparsity", "Recursive interpolation"],
+    ),
+    "variable that is not set": (
+        ["schedule.sparsity=${oc.env:LIGHTPRUNE_NOWHERE}"],
+        ["schedule.sparsity", "LIGHTPRUNE_NOWHERE"],
+    ),
+    # The top level
+    "seed of a wrong type": (["seed=abc"], ["seed", "'abc'", "Integer"]),
+    "empty seed": (["seed="], ["seed", "''", "Integer"]),
+    "list of seeds": (["seed=[0,1]"], ["seed", "'[0, 1]'", "Integer"]),
+    "dict for a seed": (["seed={a:1}"], ["seed", "{'a': 1}", "Integer"]),
+    "seed below zero": (["seed=-1"], ["seed=-1", "an integer in [0, 2.14748e+09]"]),
+    "seed too large": (["seed=99999999999999"], ["seed=99999999999999", "[0, 2.14748e+09]"]),
+    "word for a flag": (["force=perhaps"], ["force", "'perhaps'", "bool"]),
+    "list for a name": (["name=[a]"], ["name", "['a']", "string"]),
+    "number for a group of keys": (["dense=5"], ["dense", "5"]),
+    # Schedule and pruner
+    "scope": (["pruner.scope=layer"], ["pruner.scope=layer", "global, local"]),
+    "sparsity of one": (["schedule.sparsity=1"], ["schedule.sparsity=1", "[0, 1)"]),
+    "negative sparsity": (["schedule.sparsity=-0.1"], ["schedule.sparsity=-0.1", "[0, 1)"]),
+    "sparsity that is a word": (["schedule.sparsity=high"], ["schedule.sparsity=high", "a number"]),
+    "sparsity that is NaN": (["schedule.sparsity=nan"], ["schedule.sparsity=nan", "[0, 1)"]),
+    "empty sparsity": (["schedule.sparsity="], ["schedule.sparsity=", "[0, 1)"]),
+    "list of sparsities": (["schedule.sparsity=[0.5,0.9]"], ["schedule.sparsity=[0.5, 0.9]"]),
+    "dict for a sparsity": (["schedule.sparsity={a:1}"], ["schedule.sparsity={'a': 1}"]),
+    "sparsity that is a flag": (["schedule.sparsity=true"], ["schedule.sparsity=True", "[0, 1)"]),
+    "sparsity and amount": (
+        ["schedule.sparsity=0.9", "schedule.amount=0.3"],
+        ["schedule.sparsity=0.9, schedule.amount=0.3", "exactly one"],
+    ),
+    "neither sparsity nor amount": (
+        ["schedule.sparsity=null"],
+        ["schedule.sparsity=None, schedule.amount=None", "exactly one of them"],
+    ),
+    "amount of one": (["schedule.amount=1"], ["schedule.amount=1", "(0, 1)"]),
+    "more events than epochs": (["schedule.steps=5"], ["schedule.steps=5", "finetune.epochs=4"]),
+    "half an event": (["schedule.steps=2.5"], ["schedule.steps=2.5", "an integer"]),
+    "infinitely many events": (["schedule.steps=1e400"], ["schedule.steps=inf", "an integer"]),
+    "span": (["schedule=cubic", "schedule.span=2"], ["schedule.span=2", "(0, 1]"]),
+    "unreachable floor": (["pruner.floor=0.1"], ["pruner.floor=0.1", "leaves room"]),
+    "dead weights": (["pruner.dead_weights=maybe"], ["pruner.dead_weights=maybe", "rank, first"]),
+    "criterion": (["pruner.criterion=lampp"], ["pruner.criterion=lampp", "a criterion"]),
+    "norm": (["pruner.criterion.norm=l7"], ["pruner.criterion.norm=l7", "l1, l2"]),
+    "pattern that matches nothing": (
+        [f"{TARGETS}.include=[layer9.*]"],
+        [f"{TARGETS}.include=layer9.*", "matches no prunable weight", "layer1.0.conv1"],
+    ),
+    "override pattern that matches nothing": (
+        ["pruner.sparsities=[[fc,0.5]]"],
+        ["pruner.sparsities=fc", "matches no prunable weight"],
+    ),
+    "override that is no pair": (
+        ["pruner.sparsities=[[fc]]"],
+        ["pruner.sparsities=['fc']", "pairs"],
+    ),
+    "override above one": (["pruner.sparsities=[['*',2]]"], ["pruner.sparsities[*]=2", "[0, 1]"]),
+    "layer type that does not exist": (
+        [f"{TARGETS}.types=[Conv2D]"],
+        [f"{TARGETS}.types=Conv2D", "mean Conv2d?"],
+    ),
+    "layer types that are no list": (
+        [f"{TARGETS}.types=Conv2d"],
+        [f"{TARGETS}.types=Conv2d", "list"],
+    ),
+    "nothing but exclusions": ([f"{TARGETS}.exclude=['*']"], [TARGETS, "no prunable weight"]),
+    # The network
+    "no prunable weight": (
+        [f"{CONSTRUCTOR}.without_convolutions"],
+        [f"{TARGETS}.types=['Conv2d']", "no prunable weight"],
+    ),
+    "network that does not exist": ([f"{CONSTRUCTOR}.nothing"], ["model.constructor", "nothing"]),
+    "network that cannot be built": (
+        [f"{CONSTRUCTOR}.broken"],
+        ["model.constructor=broken: no such network today"],
+    ),
+    "constructor that builds no network": (
+        ["model.constructor._target_=builtins.dict"],
+        ["model.constructor=dict: gives a dict"],
+    ),
+    "number for a constructor": (
+        ["model.constructor=5"],
+        ["model.constructor=5", "_partial_: true"],
+    ),
+    "network instead of its constructor": (
+        ["model.constructor._partial_=false"],
+        ["model.constructor=TinyResNet", "_partial_: true"],
+    ),
+    "word for a flag of the model": (["model.compile=perhaps"], ["model.compile=perhaps", "true"]),
+    "network for other images": (
+        [f"{CONSTRUCTOR}.for_one_pixel"],
+        ["model: takes no images of (3, 32, 32)"],
+    ),
+    "network of other classes": (
+        [f"{CONSTRUCTOR}.of_two_classes"],
+        ["model: gives outputs of shape (8, 2) for 8 images", "each of the 10 classes"],
+    ),
+    # The recipe
+    "batch larger than the data": (
+        ["recipe.finetune.batch_size=5000"],
+        ["recipe.finetune.batch_size=5000", "1200 training images"],
+    ),
+    "batch that processes cannot share": (
+        ["trainer=ddp_cpu", "recipe.dense.batch_size=63"],
+        ["recipe.dense.batch_size=63", "a multiple of the 2 processes"],
+    ),
+    "batch that is text": (["recipe.dense.batch_size='64'"], ["recipe.dense.batch_size=64"]),
+    "epochs": (["recipe.finetune.epochs=0"], ["recipe.finetune.epochs=0", "at least 1"]),
+    "list of epochs": (["recipe.dense.epochs=[1,2]"], ["recipe.dense.epochs=[1, 2]", "an integer"]),
+    "epochs beyond counting": (
+        ["recipe.dense.epochs=1000000000000000000000000"],
+        ["recipe.dense.epochs=1000000000000000000000000", "at most"],
+    ),
+    "learning rate": ([f"{RATE}.peak=0"], [f"{RATE}.peak=0", "above 0"]),
+    "infinite learning rate": ([f"{RATE}.peak=inf"], [f"{RATE}.peak=inf", "above 0"]),
+    "learning rate that is a word": ([f"{RATE}.peak=high"], [f"{RATE}.peak=high", "auto"]),
+    "shape of the learning rate": ([f"{RATE}.shape=square"], [f"{RATE}.shape=square", "cosine"]),
+    "milestones that are no list": ([f"{RATE}.milestones=0.5"], [f"{RATE}.milestones=0.5", "list"]),
+    "optimizer": ([f"{OPTIMIZER}=null"], [f"{OPTIMIZER}=None", "_partial_: true"]),
+    "optimizer that does not exist": (
+        [f"{OPTIMIZER}._target_=torch.optim.Nothing"],
+        [OPTIMIZER, "torch.optim.Nothing"],
+    ),
+    "optimizer that is none": ([f"{OPTIMIZER}._target_=builtins.print"], [OPTIMIZER, "print"]),
+    "momentum": ([f"{OPTIMIZER}.momentum=-1"], [f"{OPTIMIZER}.momentum=-1", "at least 0"]),
+    "momentum that the optimizer refuses": ([f"{OPTIMIZER}.momentum=0"], [OPTIMIZER, "Nesterov"]),
+    "weight decay that is NaN": (
+        [f"{OPTIMIZER}.weight_decay=nan"],
+        [f"{OPTIMIZER}.weight_decay=nan", "at least 0"],
+    ),
+    "word for nesterov": ([f"{OPTIMIZER}.nesterov=perhaps"], [f"{OPTIMIZER}.nesterov=perhaps"]),
+    "word for a flag of the recipe": (
+        ["recipe.dense.decay_all=perhaps"],
+        ["recipe.dense.decay_all"],
+    ),
+    "optimizer state": (
+        ["recipe.finetune.optimizer_state=drop"],
+        ["recipe.finetune.optimizer_state=drop", "mask, reset, keep"],
+    ),
+    "augmentation": (
+        ["recipe.dense.augmentation.flip=up"],
+        ["recipe.dense.augmentation.flip=up", "random, alternate, none"],
+    ),
+    # The data
+    "validation": (["data.validation=train"], ["data.validation=train", "test"]),
+    "validation larger than the data": (["data.validation=1400"], ["data.validation=1400"]),
+    "images too large": (["data.size=100000000"], ["data.size=100000000", "[8, 1024]"]),
+    "mean": (["data.mean=[a,b,c]"], ["data.mean=a", "a number"]),
+    "number for a cache": (["data.cache_dir=5"], ["data.cache_dir=5", "a path"]),
+    "images without a root": (
+        ["data=images", "data.root=null"],
+        ["data.root=None", "data=cifar10"],
+    ),
+    "number for a root": (["data=images", "data.root=2024"], ["data.root=2024", "in quotes"]),
+    "folder that is not there": (
+        ["data=images", "data.root=/nowhere"],
+        ["data.root=/nowhere", "train/CLASS/*", "data=digits"],
+    ),
+    "CIFAR-10 that is not there": (
+        ["data=cifar10", "data.download=false", "data.root=/nowhere"],
+        ["data.root=/nowhere", "data.download=true", "cifar-10-python.tar.gz", "data=images"],
+    ),
+    "word for the download": (["data=cifar10", "data.download=no way"], ["data.download=no way"]),
+    # Dense network and machine
+    "empty checkpoint": (["dense.checkpoint="], ["dense.checkpoint=", "a path"]),
+    "checkpoint that is not there": (
+        ["dense.checkpoint=/nowhere.pt"],
+        ["dense.checkpoint=/nowhere.pt", "no such file"],
+    ),
+    "empty cache": (["dense.cache_dir="], ["dense.cache_dir=", "a path"]),
+    "accelerator": (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu", "auto, cpu, gpu"]),
+    "device that is not there": (["trainer=gpu"], ["trainer.accelerator=gpu", "no GPU"]),
+    "list of devices": (["trainer.devices=[0,1]"], ["trainer.devices=[0, 1]", "an integer"]),
+    "several nodes": (
+        ["trainer=ddp_cpu", "trainer.num_nodes=2"],
+        ["trainer.num_nodes=2", "allowed is 1", "torchrun"],
+    ),
+    "precision": (["trainer.precision=8"], ["trainer.precision=8", "bf16-mixed"]),
+    "word for a flag of the trainer": (["trainer.progress=perhaps"], ["trainer.progress=perhaps"]),
+    "logger that is none": (
+        ["logger=tensorboard", "logger._target_=builtins.dict"],
+        ["logger=builtins.dict", "makes no logger"],
+    ),
+}
+if find_spec("mlflow") is None:
+    VALUES["logger that is not installed"] = (["logger=mlflow"], ["logger", "mlflow"])

@@ -1,0 +1,62 @@
+"""Fills a real file system under a run, and tells what happened as one line of JSON.
+
+Started in a mount namespace of its own (`unshare -Urm`), where it may mount a small one.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from lightprune.training.checkpoints import LAST, intact
+from tests.system.kills import Run
+
+
+def main(place, data, *asked):
+    """Trains until an epoch of fine-tuning is saved, takes the room away, gives it back."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", place], check=True)
+    folder = Path(place)
+    shutil.copytree(data, folder / "data")
+    refused = refusal(folder, asked)
+    run = Run(folder, asked)
+    last = folder / "run" / "checkpoints" / LAST
+    while run.running and not last.exists():
+        pass
+    fill(folder / "filler")
+    wrong = run.end(60)
+    seen = {
+        "refused": refused,
+        "wrong": wrong,
+        "status": run.process.returncode,
+        "complaint": run.complaint,
+        "intact": intact(last),
+        "partials": [str(file) for file in folder.rglob("*.partial")],
+    }
+    (folder / "filler").unlink()
+    again = Run(folder, asked)
+    seen["wrong"] += again.end(60)
+    print(json.dumps({**seen, "again": again.lines, "finished": again.process.returncode}))
+
+
+def refusal(folder, asked):
+    """What a run says that finds the disk full."""
+    fill(folder / "filler")
+    run = Run(folder, asked)
+    run.end(60)
+    (folder / "filler").unlink()
+    return run.complaint
+
+
+def fill(file):
+    """Takes all room there is."""
+    with file.open("wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(bytes(1 << 14))
+        except OSError:
+            pass
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,288 @@
+"""Kills real training runs at random moments, continues them, and compares what they end with.
+
+    python -m tests.system.kills --kills 60 --seed 0
+
+Each victim trains a small network from nothing through both phases. It is killed several times,
+while lines come or while a checkpoint is being written, by SIGKILL (of the program, of torchrun or
+of one rank) or by a signal that asks; then it runs to its end. What it leaves must equal, to the
+bit, what a run that nobody touched leaves.
+"""
+
+import argparse
+import csv
+import hashlib
+import itertools
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+
+import torch
+
+from lightprune.training.checkpoints import LAST, PREVIOUS, intact
+from tests.system.entry import record, small, start
+
+SCHEDULES = {
+    "one_shot": ("schedule=one_shot",),
+    "multi_step": ("schedule=multi_step", "schedule.steps=2"),
+    "cubic": ("schedule=cubic", "schedule.span=0.75"),
+}
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+PROGRESS = re.compile(r"(dense epoch|finetune epoch|pruned before epoch) (\d+)")
+# In seconds: how long a run may take to end after a signal, and to end on its own.
+STOPS_WITHIN, ENDS_WITHIN = 10, 240
+# torchrun gives the ranks beside a dead one half a minute.
+TORCHRUN_STOPS_WITHIN = 40
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One kind of run."""
+
+    schedule: str
+    scope: str
+    processes: int
+
+    @property
+    def asked(self):
+        return small(
+            f"pruner={self.scope}",
+            *SCHEDULES[self.schedule],
+            "schedule.sparsity=0.9",
+            *(("trainer=ddp_cpu",) if self.processes == 2 else ("trainer=cpu",)),
+        )
+
+
+CELLS = [Cell(*kind) for kind in itertools.product(SCHEDULES, ("global", "local"), (1, 2))]
+
+
+@dataclass
+class Kill:
+    """Where a kill hit, how, and what was wrong with the way the run ended."""
+
+    how: str
+    where: str
+    wrong: list = field(default_factory=list)
+
+
+class Run:
+    """A running train.py: its lines as they come, and the processes that belong to it."""
+
+    def __init__(self, folder, asked):
+        self.folder, self.lines = folder, []
+        self.process = start(folder, *asked)
+        self.readers = [Thread(target=self._read, daemon=True), Thread(target=self._complain)]
+        self.complaint = ""
+        for reader in self.readers:
+            reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def _complain(self):
+        self.complaint = self.process.stderr.read()
+
+    @property
+    def progress(self):
+        return [line for line in self.lines if PROGRESS.match(line)]
+
+    @property
+    def running(self):
+        return self.process.poll() is None
+
+    def writing(self):
+        """Whether a checkpoint is being written right now."""
+        return any(self.folder.glob("dense/*/checkpoints/.*.partial")) or any(
+            self.folder.glob("run/checkpoints/.*.partial")
+        )
+
+    def children(self):
+        """Process ids of torchrun and of the ranks that this run has started."""
+        mark = f"LIGHTPRUNE_STARTER={self.process.pid}\0".encode()
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    if mark in (entry / "environ").read_bytes():
+                        found[int(entry.name)] = (entry / "cmdline").read_bytes()
+                except OSError:
+                    continue
+        agents = [pid for pid, line in found.items() if b"lightprune.agent" in line]
+        return agents, [pid for pid in found if pid not in agents]
+
+    def end(self, limit):
+        """Waits for the end of all processes; what has not ended in time is named."""
+        wrong, deadline = [], time.monotonic() + limit
+        try:
+            self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            wrong.append(f"not ended after {limit} s")
+            self.process.kill()
+        while any(self.children()):
+            if time.monotonic() > deadline:
+                wrong.append("processes left")
+                for pid in itertools.chain(*self.children()):
+                    os.kill(pid, signal.SIGKILL)
+                break
+            time.sleep(0.1)
+        for reader in self.readers:
+            reader.join(10)
+        return wrong
+
+
+def kill(run, chance):
+    """Waits for a random moment and kills; None if the run ended first."""
+    if not reached(run, chance):
+        run.end(ENDS_WITHIN)
+        return None
+    where = run.progress[-1:] or ["start"]
+    agents, ranks = run.children()
+    victims = {"program": [run.process.pid], "torchrun": agents, "rank": ranks}
+    number = chance.choice((signal.SIGKILL, signal.SIGKILL, *ASKING))
+    kinds = [kind for kind, pids in victims.items() if pids]
+    kind = chance.choice(kinds) if number == signal.SIGKILL else "program"
+    partial = " while a checkpoint is written" if run.writing() else ""
+    try:
+        os.kill(chance.choice(victims[kind]), number)
+    except ProcessLookupError:
+        run.end(ENDS_WITHIN)
+        return None
+    done = Kill(f"{number.name} of the {kind}", re.split(r"  |:", where[0])[0] + partial)
+    done.wrong = run.end(STOPS_WITHIN if number in ASKING else TORCHRUN_STOPS_WITHIN)
+    if number in ASKING and run.process.returncode not in (128 + number, -number):
+        if (run.folder / "run" / "run.json").exists():
+            return None
+        done.wrong.append(f"exit status {run.process.returncode}: {run.complaint[-300:]}")
+    for file in run.folder.rglob("*.ckpt"):
+        if not intact(file):
+            done.wrong.append(f"{file.name} is not intact")
+    return done
+
+
+def reached(run, chance):
+    """Waits for a random line and a moment more, or for a checkpoint; False if the run ended."""
+    wanted, delay = chance.randint(0, 3), chance.uniform(0, 0.6)
+    at_write = chance.random() < 0.3
+    if wanted == 0 and not at_write:
+        delay = chance.uniform(0, 6)
+    while run.running and len(run.progress) < wanted:
+        time.sleep(0.002)
+    if at_write:
+        while run.running and not run.writing():
+            time.sleep(0.0005)
+        return run.running
+    deadline = time.monotonic() + delay
+    while run.running and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return run.running
+
+
+def finish(folder, asked):
+    """Runs to the end."""
+    run = Run(folder, asked)
+    wrong = run.end(ENDS_WITHIN)
+    assert not wrong, wrong
+    assert run.process.returncode == 0, run.complaint[-2000:]
+
+
+def left(folder):
+    """What a finished run leaves, without times, as digests by name."""
+    run = folder / "run"
+    (dense,) = (folder / "dense").glob("*/dense.json")
+    told = record(run)
+    told.pop("seconds"), told["dense"].pop("seconds"), told.pop("command")
+    known = json.loads(dense.read_text())
+    known.pop("seconds")
+    found = {
+        "network": (run / "model.safetensors").read_bytes(),
+        "layers.csv": (run / "layers.csv").read_bytes(),
+        "dense network": (dense.parent / "model.safetensors").read_bytes(),
+        "run.json": told,
+        "dense.json": known,
+    }
+    for name, phase in (("dense", dense.parent), ("finetune", run)):
+        with (phase / "metrics.csv").open() as file:
+            rows = [{**row, "seconds": ""} for row in csv.DictReader(file)]
+        found[f"{name} metrics.csv"] = rows
+        for file in (LAST, PREVIOUS):
+            state = torch.load(phase / "checkpoints" / file, weights_only=True)
+            callbacks = state["callbacks"]
+            for row in callbacks["EpochHistory"]["rows"]:
+                row.pop("seconds")
+            for part in ("PruningCallback", "EpochHistory", "BestEpoch"):
+                found[f"{name} {file} {part}"] = callbacks.get(part)
+            for part in ("state_dict", "optimizer_states", "epoch", "global_step"):
+                found[f"{name} {file} {part}"] = state[part]
+    return {name: digest(value) for name, value in found.items()}
+
+
+def digest(value):
+    """A SHA-256 over nested plain values and tensors."""
+    if isinstance(value, torch.Tensor):
+        value = [str(value.dtype), list(value.shape), value.contiguous().numpy().tobytes()]
+    if isinstance(value, dict):
+        value = [[repr(key), digest(inner)] for key, inner in value.items()]
+    elif isinstance(value, list | tuple):
+        value = [digest(inner) for inner in value]
+    plain = value if isinstance(value, bytes) else repr(value).encode()
+    return hashlib.sha256(plain).hexdigest()
+
+
+def campaign(folder, cell, kills, chance):
+    """Kills one victim up to `kills` times; the kills that hit."""
+    asked, hits = cell.asked, []
+    while len(hits) < kills:
+        hit = kill(Run(folder, asked), chance)
+        if hit is None:
+            break
+        hits.append(hit)
+    finish(folder, asked)
+    return hits
+
+
+def main():
+    """Prints every victim and every mismatch; exit status 1 if there is one."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=60, help="at least as many")
+    parser.add_argument("--each", type=int, default=5, help="kills of a victim")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    chance = random.Random(asked.seed)
+    hits, resumes, wrong, expected = [], 0, [], {}
+    with TemporaryDirectory() as place:
+        for number, cell in enumerate(itertools.cycle(CELLS)):
+            if len(hits) >= asked.kills and number >= len(CELLS):
+                break
+            if cell not in expected:
+                untouched = Path(place, f"untouched-{number}")
+                finish(untouched, cell.asked)
+                expected[cell] = left(untouched)
+            victim = Path(place, f"victim-{number}")
+            mine = campaign(victim, cell, asked.each, chance)
+            found = left(victim)
+            differs = [name for name in found if found[name] != expected[cell][name]]
+            faults = [f"{hit.how}, {hit.where}: {w}" for hit in mine for w in hit.wrong]
+            print(f"{cell}: {len(mine)} kills, {'DIFFERS' if differs else 'identical'}")
+            for line in [f"  {hit.how}, at {hit.where}" for hit in mine] + faults + differs:
+                print(line, flush=True)
+            hits, resumes, wrong = hits + mine, resumes + len(mine), wrong + faults + differs
+    print(f"\n{len(hits)} kills, {resumes} resumes, {len(wrong)} mismatches")
+    for name, count in sorted(Counter(hit.how for hit in hits).items()):
+        print(f"{count:5} {name}")
+    for name, count in sorted(Counter(hit.where for hit in hits).items()):
+        print(f"{count:5} at {name}")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""A damaged file in the caches is noticed: what it held is made again, and is the same."""
+
+import json
+import shutil
+
+import pytest
+
+from lightprune.training.images import recall
+from tests.system.damage import halve, write
+from tests.system.entry import record, small
+
+
+@pytest.fixture(scope="module")
+def finished(server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    assert server.train(folder, *small()).returncode == 0
+    return folder
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def forget(path):
+    about = json.loads(path.read_text())
+    del about["test_images"]
+    path.write_text(json.dumps(about))
+
+
+def remove(path):
+    path.unlink()
+
+
+def again(server, finished, tmp_path, name, damage):
+    """A new run on a copy of the caches, of which one file is damaged."""
+    shutil.copytree(finished / "dense", tmp_path / "dense")
+    shutil.copytree(finished / "data", tmp_path / "data")
+    (file,) = tmp_path.glob(name)
+    damage(file)
+    done = server.train(tmp_path, *small())
+    assert (done.returncode, done.stderr) == (0, "")
+    for part in ("test", "dense", "events"):
+        assert record(tmp_path / "run")[part] == record(finished / "run")[part]
+    return file, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("dense.json", halve),
+        ("dense.json", write(b"")),
+        ("dense.json", write(b"[1]")),
+        ("dense.json", forget),
+        ("model.safetensors", halve),
+        ("model.safetensors", flip_a_bit),
+        ("model.safetensors", remove),
+    ],
+)
+def test_a_damaged_dense_network_is_named_and_trained_again(
+    server, finished, tmp_path, name, damage
+):
+    file, said = again(server, finished, tmp_path, f"dense/*/{name}", damage)
+
+    warnings = [line for line in said.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"warning: {file}: is damaged")
+    assert warnings[0].endswith("the network is trained again")
+    shutil.rmtree(tmp_path / "run")
+    assert "warning" not in server.train(tmp_path, *small()).stdout
+
+
+@pytest.mark.parametrize("damage", [halve, flip_a_bit, remove])
+def test_damaged_decoded_images_are_decoded_again(server, finished, tmp_path, damage):
+    file, _ = again(server, finished, tmp_path, "data/*.safetensors", damage)
+
+    images, fingerprint = recall(file)
+    assert fingerprint == record(finished / "run")["data"]["fingerprint"]
+    assert images.fingerprint() == fingerprint
