@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightprune import console
 from lightprune.config import Settings, register, settings
-from lightprune.dense import dense_network
+from lightprune.dense import dense_network, digest
 from lightprune.errors import InputError
 from lightprune.files import check_room, write_text, write_weights
 from lightprune.identity import differences
@@ -23,7 +23,7 @@ from lightprune.run_folder import Json, RunFolder
 from lightprune.stopping import end_with_starter
 from lightprune.training.fit import fit, test
 from lightprune.training.hardware import Hardware
-from lightprune.training.ranks import barrier, first_process
+from lightprune.training.ranks import barrier, decided, first_process
 from lightprune.worker import worker
 
 
@@ -45,16 +45,19 @@ def run(chosen: Settings, path: Path) -> float | None:
     if chosen.plan_only:
         console.show_plan(prepared)
         return None
-    finished = claim(prepared, folder)
-    if finished is not None:
+    finished = decided(lambda: claim(prepared, folder))
+    if finished is None:
+        with folder.writing() if first_process() else nullcontext():
+            # Another process may have finished it between the two looks.
+            finished = decided(lambda: claim(prepared, folder))
+            if finished is None:
+                console.show_plan(prepared)
+                if first_process():
+                    open_folder(prepared, folder)
+                return _carry_out(prepared, folder)
+    if first_process():
         console.show_result(finished, path)
-        return float(finished["test"]["accuracy"])
-    console.show_plan(prepared)
-    with folder.writing() if first_process() else nullcontext():
-        if first_process():
-            open_folder(prepared, folder)
-        barrier()
-        return _carry_out(prepared, folder)
+    return float(finished["test"]["accuracy"])
 
 
 def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
@@ -115,10 +118,14 @@ def claim(prepared: Prepared, folder: RunFolder) -> Json | None:
             )
         if (finished := folder.record()) is not None:
             return finished
-    for place in (folder.checkpoints, Path(prepared.settings.dense.cache_dir)):
-        # The last one, the one before it, and the one being written; some may be there already.
-        there = sum(file.stat().st_size for file in place.glob("*.ckpt"))
-        check_room(place, 3 * prepared.checkpoint_bytes - there)
+    places = [folder.checkpoints]
+    if not prepared.settings.dense.checkpoint:
+        cached = Path(prepared.settings.dense.cache_dir, digest(prepared.dense_identity))
+        if not (cached / "dense.json").exists():
+            places.append(cached / "checkpoints")
+    # The last one, the one before it, and the one being written; some may be there already.
+    there = {place: sum(f.stat().st_size for f in place.glob("*.ckpt")) for place in places}
+    check_room({place: 3 * prepared.checkpoint_bytes - there[place] for place in places})
     return None
 
 
@@ -163,6 +170,8 @@ def _join(hardware: Hardware) -> None:
             f"started {started} processes; allowed is torchrun --nnodes={hardware.num_nodes} "
             f"--nproc-per-node={hardware.devices}"
         )
+    if hardware.on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     # Rank 0 may wait for hours for another job's dense training; a dead rank ends all anyway.
     torch.distributed.init_process_group(
         "nccl" if hardware.on_gpu else "gloo", timeout=timedelta(days=1)

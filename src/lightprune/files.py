@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from uuid import uuid4
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -44,7 +45,7 @@ def replace_file(
     Raises:
         SaveError: The disk is full, or nothing may be written there.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
@@ -65,15 +66,18 @@ def replace_file(
         partial.unlink(missing_ok=True)
 
 
-def check_room(folder: Path, needed: int) -> None:
-    """Raises InputError unless `needed` bytes can be written below `folder`."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free
-    if free < needed:
-        raise InputError(
-            f"{folder}: {free / 1e6:.1f} MB are free; allowed are at least {needed / 1e6:.1f} MB, "
-            "the size of its checkpoints"
-        )
+def check_room(needs: Mapping[Path, int]) -> None:
+    """Raises InputError unless every folder's bytes fit, together, on the disks they lie on."""
+    disks: dict[int, int] = {}
+    for folder, needed in needs.items():
+        there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        disk, free = there.stat().st_dev, shutil.disk_usage(there).free
+        disks[disk] = disks.get(disk, 0) + max(needed, 0)
+        if free < disks[disk]:
+            raise InputError(
+                f"{folder}: {free / 1e6:.1f} MB are free; allowed are at least "
+                f"{disks[disk] / 1e6:.1f} MB, the size of the checkpoints"
+            )
 
 
 def discard_partials(folder: Path) -> None:
@@ -82,10 +86,14 @@ def discard_partials(folder: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def _beside(path: Path) -> Path:
+    """A name that no other process takes, on whatever machine."""
+    return path.with_name(f".{path.name}.{uuid4().hex}.partial")
+
+
 def _keep(path: Path, previous: Path) -> None:
     """Gives a file a second name, in one step."""
-    second = previous.with_name(f".{previous.name}.{os.getpid()}.partial")
-    second.unlink(missing_ok=True)
+    second = _beside(previous)
     try:
         os.link(path, second)
     except OSError:  # Some file systems know no second names.

@@ -62,19 +62,17 @@ def _torchrun(chosen: Settings, cfg: DictConfig, path: Path) -> float | None:
     folder = RunFolder(path)
     finished = experiment.claim(prepare(chosen), folder)
     if finished is None:
-        config = path / "launch.yaml"
-        path.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(cfg, config, resolve=True)
         threads = str(
             chosen.hardware.threads or max(1, (os.cpu_count() or 1) // chosen.hardware.devices)
         )
-        command = [
-            *(sys.executable, "-m", "lightprune.agent", "--standalone"),
-            f"--nproc-per-node={chosen.hardware.devices}",
-            *("-m", "lightprune.experiment", str(config), str(path)),
-        ]
         with TemporaryDirectory() as ours:
-            cause = Path(ours, "cause")
+            config, cause = Path(ours, "launch.yaml"), Path(ours, "cause")
+            OmegaConf.save(cfg, config, resolve=True)
+            command = [
+                *(sys.executable, "-m", "lightprune.agent", "--standalone"),
+                f"--nproc-per-node={chosen.hardware.devices}",
+                *("-m", "lightprune.experiment", str(config), str(path)),
+            ]
             told = {"OMP_NUM_THREADS": threads, COMMAND: shlex.join(sys.argv), CAUSE: str(cause)}
             status = run_processes(command, told)
             why = cause.read_text() if cause.exists() else "none of them said why"

@@ -17,8 +17,6 @@ from lightprune.files import write_text
 from lightprune.pruning.cost import CostReport
 
 SCHEMA = 1
-# What may lie in the folder of a run that was stopped before it wrote its config.
-_EARLY = ("launch.yaml",)
 Json = dict[str, Any]
 
 
@@ -69,15 +67,17 @@ class RunFolder:
                 f"{self.path}: is being written by another process; allowed is one at a time "
                 "(name= or hydra.run.dir= goes elsewhere)"
             ) from error
-        with lock:
+        try:
             yield
+        finally:
+            lock.release()
 
     def check_free(self) -> None:
         """Raises InputError if the folder holds files, but no run."""
         if self.config_file.exists() or not self.path.is_dir():
             return
         for file in sorted(self.path.iterdir()):
-            if file.name not in _EARLY and not file.name.startswith("."):
+            if not file.name.startswith("."):
                 raise InputError(
                     f"hydra.run.dir={self.path}: holds {file.name}, but no run; allowed is a new "
                     "folder, an empty one, or one of the same run"
@@ -104,9 +104,9 @@ class RunFolder:
         return record
 
     def clear(self) -> None:
-        """Deletes what an earlier run left, and nothing else."""
-        files = (self.record_file, self.config_file, self.metrics_file, self.model_file)
-        for file in (*files, self.path / "layers.csv", self.path / "launch.yaml"):
+        """Deletes what an earlier run left, except for its config: it says whose the rest is."""
+        files = (self.record_file, self.metrics_file, self.model_file)
+        for file in (*files, self.path / "layers.csv"):
             file.unlink(missing_ok=True)
         for folder in (self.checkpoints, self.path / "tensorboard"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,8 @@ from lightprune.errors import Interrupted
 # SIGUSR1 is what SLURM is usually asked to send ahead of a preemption or a time limit.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _STARTER = "LIGHTPRUNE_STARTER"
-_PATIENCE = 8.0
+_PATIENCE = 5.0
+_AT_MOST = 9.0
 _LOOK_EVERY = 0.5
 
 
@@ -30,11 +31,17 @@ def stoppable() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
     told: list[int] = []
+    timers: list[threading.Timer] = []
 
     def stop(number: int, _: FrameType | None) -> None:
         if told:
             os._exit(128 + number)
         told.append(number)
+        # Python swallows what is raised while it collects garbage.
+        last = threading.Timer(_AT_MOST, os._exit, (128 + number,))
+        last.daemon = True
+        last.start()
+        timers.append(last)
         raise Interrupted(128 + number)
 
     for number, handler in before.items():
@@ -43,6 +50,8 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     finally:
+        for timer in timers:
+            timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -64,7 +73,7 @@ def run_processes(command: Sequence[str], told: Mapping[str, str]) -> int:
     with subprocess.Popen(command, env=environment, start_new_session=True) as process:
         try:
             return process.wait()
-        except KeyboardInterrupt:
+        except BaseException:
             process.terminate()
             try:
                 process.wait(_PATIENCE)

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from lightprune.training.checkpoints import LAST, intact
@@ -22,7 +23,7 @@ def main(place, data, *asked):
     run = Run(folder, asked)
     last = folder / "run" / "checkpoints" / LAST
     while run.running and not last.exists():
-        pass
+        time.sleep(0.002)
     fill(folder / "filler")
     wrong = run.end(60)
     seen = {

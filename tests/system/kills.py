@@ -9,10 +9,7 @@ bit, what a run that nobody touched leaves.
 """
 
 import argparse
-import csv
-import hashlib
 import itertools
-import json
 import os
 import random
 import re
@@ -28,15 +25,16 @@ from threading import Thread
 
 import torch
 
-from lightprune.training.checkpoints import LAST, PREVIOUS, intact
-from tests.system.entry import record, small, start
+from lightprune.training.checkpoints import LAST, intact
+from tests.system.entry import small, start
+from tests.system.remains import left
 
 SCHEDULES = {
     "one_shot": ("schedule=one_shot",),
     "multi_step": ("schedule=multi_step", "schedule.steps=2"),
     "cubic": ("schedule=cubic", "schedule.span=0.75"),
 }
-ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 PROGRESS = re.compile(r"(dense epoch|finetune epoch|pruned before epoch) (\d+)")
 # In seconds: how long a run may take to end after a signal, and to end on its own.
 STOPS_WITHIN, ENDS_WITHIN = 10, 240
@@ -148,7 +146,7 @@ def kill(run, chance):
     where = run.progress[-1:] or ["start"]
     agents, ranks = run.children()
     victims = {"program": [run.process.pid], "torchrun": agents, "rank": ranks}
-    number = chance.choice((signal.SIGKILL, signal.SIGKILL, *ASKING))
+    number = chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, *ASKING))
     kinds = [kind for kind, pids in victims.items() if pids]
     kind = chance.choice(kinds) if number == signal.SIGKILL else "program"
     partial = " while a checkpoint is written" if run.writing() else ""
@@ -159,7 +157,13 @@ def kill(run, chance):
         return None
     done = Kill(f"{number.name} of the {kind}", re.split(r"  |:", where[0])[0] + partial)
     done.wrong = run.end(STOPS_WITHIN if number in ASKING else TORCHRUN_STOPS_WITHIN)
-    if number in ASKING and run.process.returncode not in (128 + number, -number):
+    # Python itself ends by the signal while it still imports.
+    clean = {128 + number} | ({-number, 1} if not run.lines else set())
+    if kind != "program":
+        clean = {1}
+    elif number == signal.SIGKILL:
+        clean = {-number}
+    if run.process.returncode not in clean:
         if (run.folder / "run" / "run.json").exists():
             return None
         done.wrong.append(f"exit status {run.process.returncode}: {run.complaint[-300:]}")
@@ -188,70 +192,60 @@ def reached(run, chance):
 
 
 def finish(folder, asked):
-    """Runs to the end."""
+    """Runs to the end; what was wrong with where it continued."""
+    before = saved(folder)
     run = Run(folder, asked)
     wrong = run.end(ENDS_WITHIN)
     assert not wrong, wrong
     assert run.process.returncode == 0, run.complaint[-2000:]
+    return repeated(run, before)
 
 
-def left(folder):
-    """What a finished run leaves, without times, as digests by name."""
-    run = folder / "run"
-    (dense,) = (folder / "dense").glob("*/dense.json")
-    told = record(run)
-    told.pop("seconds"), told["dense"].pop("seconds"), told.pop("command")
-    known = json.loads(dense.read_text())
-    known.pop("seconds")
-    found = {
-        "network": (run / "model.safetensors").read_bytes(),
-        "layers.csv": (run / "layers.csv").read_bytes(),
-        "dense network": (dense.parent / "model.safetensors").read_bytes(),
-        "run.json": told,
-        "dense.json": known,
-    }
-    for name, phase in (("dense", dense.parent), ("finetune", run)):
-        with (phase / "metrics.csv").open() as file:
-            rows = [{**row, "seconds": ""} for row in csv.DictReader(file)]
-        found[f"{name} metrics.csv"] = rows
-        for file in (LAST, PREVIOUS):
-            state = torch.load(phase / "checkpoints" / file, weights_only=True)
-            callbacks = state["callbacks"]
-            for row in callbacks["EpochHistory"]["rows"]:
-                row.pop("seconds")
-            for part in ("PruningCallback", "EpochHistory", "BestEpoch"):
-                found[f"{name} {file} {part}"] = callbacks.get(part)
-            for part in ("state_dict", "optimizer_states", "epoch", "global_step"):
-                found[f"{name} {file} {part}"] = state[part]
-    return {name: digest(value) for name, value in found.items()}
+def saved(folder):
+    """How many epochs of each phase an intact checkpoint holds; infinitely many are done."""
+    phases = {"finetune": folder / "run", "dense": next(folder.glob("dense/*"), folder)}
+    found = {}
+    for phase, place in phases.items():
+        last = place / "checkpoints" / LAST
+        if last.exists() and intact(last):
+            found[phase] = torch.load(last, weights_only=True)["epoch"] + 1
+    if (phases["dense"] / "dense.json").exists():
+        found["dense"] = 1000
+    return found
 
 
-def digest(value):
-    """A SHA-256 over nested plain values and tensors."""
-    if isinstance(value, torch.Tensor):
-        value = [str(value.dtype), list(value.shape), value.contiguous().numpy().tobytes()]
-    if isinstance(value, dict):
-        value = [[repr(key), digest(inner)] for key, inner in value.items()]
-    elif isinstance(value, list | tuple):
-        value = [digest(inner) for inner in value]
-    plain = value if isinstance(value, bytes) else repr(value).encode()
-    return hashlib.sha256(plain).hexdigest()
+def repeated(run, before):
+    """Epochs that a run trained though they were saved before it started."""
+    wrong = []
+    for line in run.progress:
+        what, number = PROGRESS.match(line).groups()
+        phase = what.split()[0]
+        if int(number) <= before.get(phase, 0):
+            wrong.append(f"repeated: {line}")
+    return wrong
 
 
 def campaign(folder, cell, kills, chance):
     """Kills one victim up to `kills` times; the kills that hit."""
     asked, hits = cell.asked, []
     while len(hits) < kills:
-        hit = kill(Run(folder, asked), chance)
+        before = saved(folder)
+        run = Run(folder, asked)
+        hit = kill(run, chance)
         if hit is None:
             break
+        hit.wrong += repeated(run, before)
         hits.append(hit)
-    finish(folder, asked)
+    wrong = finish(folder, asked)
+    if hits:
+        hits[-1].wrong += wrong
     return hits
 
 
 def main():
     """Prints every victim and every mismatch; exit status 1 if there is one."""
+    # Jobs in the background of a shell ignore Ctrl-C, and so would what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=60, help="at least as many")
     parser.add_argument("--each", type=int, default=5, help="kills of a victim")

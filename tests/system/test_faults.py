@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from lightprune.training.checkpoints import LAST, PREVIOUS
+from tests.system.damage import class_folders
 from tests.system.entry import ROOT, environment, small
-from tests.system.kills import left
+from tests.system.remains import left
 
 ASKED = small("schedule.steps=2", "schedule.sparsity=0.9", "trainer=cpu")
 
@@ -80,6 +82,36 @@ def test_a_checkpoint_of_a_run_with_another_seed_is_refused(server, unfinished):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: checkpoint: is of a run with dense_weights=None, this one has")
+
+
+def test_an_image_that_has_changed_since_is_refused_by_both_fingerprints(server, tmp_path):
+    pictures = class_folders(tmp_path / "images", 12)
+    asked = (
+        *ASKED,
+        "data=images",
+        f"data.root={pictures}",
+        "data.validation=4",
+        "recipe.dense.epochs=0",
+        "recipe.dense.batch_size=10",
+        "recipe.finetune.batch_size=10",
+    )
+    done = server.train(tmp_path, *asked)
+    picture = next((pictures / "train").glob("*/*.png"))
+    Image.new("RGB", (32, 32), (1, 2, 3)).save(picture)
+    again = server.train(tmp_path, *asked)
+
+    assert done.returncode == 0, done.stderr
+    assert again.returncode == 1
+    assert "holds a run with fingerprint=" in again.stderr
+    assert ", this one has " in again.stderr
+
+
+def test_a_kill_while_force_clears_the_folder_leaves_it_usable(server, unfinished):
+    (unfinished / "run" / "metrics.csv").unlink()
+    done = server.train(unfinished, *ASKED, "force=true")
+
+    assert done.returncode == 0, done.stderr
+    assert "finetune epoch 1/4" in done.stdout
 
 
 def test_another_number_of_processes_is_refused_by_both_values(server, unfinished):

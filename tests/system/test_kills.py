@@ -2,7 +2,8 @@ import random
 
 import pytest
 
-from tests.system.kills import Cell, campaign, finish, left
+from tests.system.kills import Cell, campaign, finish
+from tests.system.remains import left
 
 
 @pytest.mark.parametrize(

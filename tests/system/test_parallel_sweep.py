@@ -35,7 +35,7 @@ def wait_for(process, text):
 def left(folder):
     """The processes that bear the folder's mark, a moment after the first of them has ended."""
     mark, found = f"MARK={folder}\0".encode(), []
-    for _ in range(20):
+    for _ in range(100):
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
@@ -81,7 +81,7 @@ def test_ctrl_c_ends_a_sweep_and_leaves_no_process(tmp_path, kind):
 
     assert sweep.returncode == 130
     assert left(tmp_path) == []
-    assert complaint.splitlines()[-1] == "interrupted: the same command continues"
+    assert "interrupted: the same command continues" in complaint.splitlines()
 
 
 def test_a_killed_parallel_sweep_leaves_no_process(tmp_path):

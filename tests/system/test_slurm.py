@@ -62,7 +62,7 @@ def training_process(folder, task):
     """The process that trains in a job of the array, once it has told of its second epoch."""
     marks = [f"STAND_IN={folder}\0".encode(), f"SLURM_ARRAY_TASK_ID={task}\0".encode()]
     for _ in range(600):
-        if "finetune epoch 2/" in shown(folder):
+        if "finetune epoch 3/" in shown(folder):
             for entry in Path("/proc").glob("[0-9]*"):
                 try:
                     marked = (entry / "environ").read_bytes()

@@ -17,7 +17,7 @@ from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
 from lightprune.training.callback import PruningCallback
-from lightprune.training.checkpoints import BestEpoch, every_epoch, newest
+from lightprune.training.checkpoints import LAST, BestEpoch, every_epoch, newest
 from lightprune.training.classifier import Classifier, Evaluation, NonFiniteLossError
 from lightprune.training.data import ImageDataModule
 from lightprune.training.events import EventRecord
@@ -180,8 +180,10 @@ def fit(
                 weights_only=True,
             )
     except NonFiniteLossError as error:
-        good, _ = newest(checkpoints)
-        raise NonFiniteLossError(f"{error}; last good checkpoint: {good or 'none'}") from error
+        good = checkpoints / LAST
+        raise NonFiniteLossError(
+            f"{error}; last good checkpoint: {good if good.exists() else 'none'}"
+        ) from error
     assert best.epoch is not None
     return Trained(
         state=best.weights,

@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from rich import get_console
+from rich.markup import escape
 
 from lightprune.files import write_text
 from lightprune.training.callback import PruningCallback
@@ -124,8 +125,8 @@ def tell_damaged(checkpoints: Sequence[Path], used: Path | None) -> None:
     """Prints one line for every checkpoint that cannot be used."""
     for checkpoint in checkpoints:
         get_console().print(
-            f"[yellow]warning[/]: {checkpoint}: its checksum does not match its content; "
-            + (f"continuing from {used.name}" if used else "starting the phase afresh"),
+            f"[yellow]warning[/]: {escape(str(checkpoint))}: its checksum does not match its "
+            f"content; {f'continuing from {used.name}' if used else 'starting the phase afresh'}",
             highlight=False,
             soft_wrap=True,
         )

@@ -33,5 +33,5 @@ class Lineage(Callback):
         for key, there, here in differences(state_dict["asked"], self._asked):
             raise InputError(
                 f"checkpoint: is of a run with {key}={there}, this one has {here}; allowed is a "
-                "checkpoint of the same experiment (force=true starts afresh)"
+                "checkpoint of the same experiment, or none"
             )
