@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from lightprune.errors import InputError
+from lightprune.files import check_room
 from lightprune.training.checkpoints import LAST, intact
 from tests.system.kills import Run
 
@@ -19,13 +21,16 @@ def main(place, data, *asked):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", place], check=True)
     folder = Path(place)
     shutil.copytree(data, folder / "data")
-    refused = refusal(folder, asked)
     run = Run(folder, asked)
     last = folder / "run" / "checkpoints" / LAST
     while run.running and not last.exists():
         time.sleep(0.002)
     fill(folder / "filler")
-    wrong = run.end(60)
+    wrong, refused = run.end(60), ""
+    try:
+        check_room({folder / "run": 1 << 20})
+    except InputError as error:
+        refused = str(error)
     seen = {
         "refused": refused,
         "wrong": wrong,
@@ -38,15 +43,6 @@ def main(place, data, *asked):
     again = Run(folder, asked)
     seen["wrong"] += again.end(60)
     print(json.dumps({**seen, "again": again.lines, "finished": again.process.returncode}))
-
-
-def refusal(folder, asked):
-    """What a run says that finds the disk full."""
-    fill(folder / "filler")
-    run = Run(folder, asked)
-    run.end(60)
-    (folder / "filler").unlink()
-    return run.complaint
 
 
 def fill(file):

@@ -136,7 +136,7 @@ def test_a_disk_that_fills_costs_nothing_that_was_saved(untouched, tmp_path):
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
 
-    assert "checkpoints: 0.0 MB are free; allowed are at least" in seen["refused"]
+    assert "run: 0.0 MB are free; allowed are at least 1.0 MB" in seen["refused"]
     assert seen["status"] == 1
     (line,) = [each for each in seen["complaint"].splitlines() if each.startswith("error: ")]
     assert "cannot be written" in line

@@ -2,17 +2,20 @@ import random
 
 import pytest
 
-from tests.system.kills import Cell, campaign, finish
+from tests.system.kills import Cell, campaign
 from tests.system.remains import left
 
 
 @pytest.mark.parametrize(
     ("cell", "kills"),
-    [(Cell("multi_step", "global", 1), 3), (Cell("cubic", "local", 2), 1)],
+    [(Cell("multi_step", "global", 1), 2), (Cell("cubic", "local", 2), 1)],
     ids=["one process", "two processes"],
 )
-def test_a_run_killed_again_and_again_ends_as_if_nobody_had_touched_it(tmp_path, cell, kills):
-    finish(tmp_path / "untouched", cell.asked)
+def test_a_run_killed_again_and_again_ends_as_if_nobody_had_touched_it(
+    server, tmp_path, cell, kills
+):
+    (tmp_path / "untouched").mkdir()
+    assert server.train(tmp_path / "untouched", *cell.asked).returncode == 0
     hits = campaign(tmp_path / "victim", cell, kills, random.Random(kills))
 
     assert hits

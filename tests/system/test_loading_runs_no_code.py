@@ -11,7 +11,7 @@ import yaml
 
 from lightprune.training.checkpoints import SealedCheckpointIO
 from tests.system.damage import class_folders
-from tests.system.entry import small
+from tests.system.entry import shortest
 
 
 class Armed:
@@ -87,7 +87,7 @@ IN_A_RUN = {
 @pytest.fixture(scope="module")
 def finished(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    assert server.train(folder, *small()).returncode == 0
+    assert server.train(folder, *shortest()).returncode == 0
     return folder
 
 
@@ -115,7 +115,7 @@ def test_no_file_of_a_run_or_a_cache_runs_code(server, finished, tmp_path, place
         for path in tmp_path.glob(name):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    done = runs_no_code(server, tmp_path, *small())
+    done = runs_no_code(server, tmp_path, *shortest())
 
     assert armed
     if not done.returncode:
@@ -127,7 +127,7 @@ def test_no_file_of_a_run_or_a_cache_runs_code(server, finished, tmp_path, place
 def test_no_dense_checkpoint_of_ones_own_runs_code(server, tmp_path, name, arm):
     arm(tmp_path / name, tmp_path / "marker")
 
-    done = runs_no_code(server, tmp_path, *small(f"dense.checkpoint={tmp_path / name}"))
+    done = runs_no_code(server, tmp_path, *shortest(f"dense.checkpoint={tmp_path / name}"))
 
     assert done.returncode == 1
 
@@ -137,7 +137,7 @@ def test_no_cifar10_batch_runs_code(server, tmp_path):
     batches.mkdir()
     for name in ("batches.meta", "test_batch", *(f"data_batch_{n}" for n in range(1, 6))):
         as_pickle(batches / name, tmp_path / "marker")
-    _, *rest = small()
+    _, *rest = shortest()
     archive = ("data=cifar10", "data.download=false", f"data.root={tmp_path}")
 
     done = runs_no_code(server, tmp_path, *archive, *rest)
@@ -149,7 +149,7 @@ def test_no_cifar10_batch_runs_code(server, tmp_path):
 def test_no_image_runs_code(server, tmp_path, arm):
     root = class_folders(tmp_path / "images")
     arm(root / "train" / "dog" / "1.png", tmp_path / "marker")
-    _, *rest = small()
+    _, *rest = shortest()
 
     done = runs_no_code(server, tmp_path, "data=images", f"data.root={root}", *rest)
 
@@ -160,6 +160,6 @@ def test_no_config_runs_code(server, tmp_path):
     (tmp_path / "experiment").mkdir()
     as_yaml(tmp_path / "experiment" / "armed.yaml", tmp_path / "marker")
 
-    done = runs_no_code(server, tmp_path, f"--config-dir={tmp_path}", *small("experiment=armed"))
+    done = runs_no_code(server, tmp_path, f"--config-dir={tmp_path}", *shortest("experiment=armed"))
 
     assert done.returncode == 1
