@@ -10,7 +10,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the bottom up: a module imports its own layer and those below it.
 LAYERS = (
-    ("errors", "files", "randomness", "identity", "stopping", "agent"),
+    ("errors", "files", "randomness", "identity", "stopping", "agent", "provenance", "predictions"),
     ("pruning",),
     ("training",),
     ("run_folder", "dense", "config"),

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from lightprune.errors import InputError, nearest
 from lightprune.files import write_text, write_weights
+from lightprune.predictions import write_predictions
+from lightprune.provenance import commit
 from lightprune.pruning.schedules import Plan
-from lightprune.training.classifier import Evaluation
+from lightprune.training.evaluation import Evaluation
 from lightprune.training.fit import Lab, fit, test
 from lightprune.training.ranks import barrier, decided, first_process
 from lightprune.training.recipe import Phase
@@ -39,6 +41,7 @@ class DenseRecord:
         test_correct: Correctly classified test images.
         test_images: Test images.
         weights: SHA-256 of the file that holds them.
+        commit: Of the code that trained it; empty for one's own file.
     """
 
     source: str
@@ -49,6 +52,7 @@ class DenseRecord:
     test_correct: int
     test_images: int
     weights: str
+    commit: str
 
     @property
     def test_accuracy(self) -> float:
@@ -76,7 +80,7 @@ def dense_network(
         state = own_weights(lab, checkpoint)
         seen = _tested(lab, phase, state)
         counts = seen.correct, seen.images
-        own = DenseRecord(str(checkpoint), "", 0, 0.0, None, *counts, _checksum(checkpoint))
+        own = DenseRecord(str(checkpoint), "", 0, 0.0, None, *counts, _checksum(checkpoint), "")
         return state, own
     key = digest(asked)
     folder = cache_dir / key
@@ -151,9 +155,10 @@ def _train(lab: Lab, phase: Phase, folder: Path, asked: Mapping[str, Any]) -> De
     barrier()
     counts = seen.correct, seen.images
     record = DenseRecord(
-        "trained", folder.name, epochs, seconds, validation, *counts, _checksum(weights)
+        "trained", folder.name, epochs, seconds, validation, *counts, _checksum(weights), commit()
     )
     if first_process():
+        write_predictions(folder / "predictions.csv", lab.data.test.labels.tolist(), seen.predicted)
         write_text(folder / "dense.json", json.dumps(asdict(record), indent=1))
     return record
 

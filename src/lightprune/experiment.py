@@ -17,6 +17,7 @@ from lightprune.dense import dense_network, digest
 from lightprune.errors import InputError
 from lightprune.files import check_room, write_text, write_weights
 from lightprune.identity import differences
+from lightprune.predictions import write_predictions
 from lightprune.prepare import Prepared, prepare
 from lightprune.record import full_record, measure
 from lightprune.run_folder import Json, RunFolder
@@ -91,6 +92,7 @@ def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
         cost = measure(lab, final)
         write_weights(folder.model_file, trained.state)
         folder.write_layers(cost)
+        write_predictions(folder.predictions_file, lab.data.test.labels.tolist(), tested.predicted)
         folder.complete(full_record(prepared, dense, trained, tested, cost, folder))
         finished = folder.record()
         assert finished is not None

@@ -2,21 +2,19 @@
 
 import os
 import shlex
-import subprocess
 import sys
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from platform import processor, python_version
+from platform import processor
 
 import torch
 from torch import nn
 
 from lightprune.dense import DenseRecord
 from lightprune.prepare import Prepared
+from lightprune.provenance import commit, versions
 from lightprune.pruning.cost import CostReport, cost_report
 from lightprune.run_folder import Json, RunFolder
-from lightprune.training.classifier import Evaluation
+from lightprune.training.evaluation import Evaluation
 from lightprune.training.fit import Lab, Trained
 
 # Processes under torchrun are told by this variable what the user typed.
@@ -44,8 +42,8 @@ def full_record(
         "config": chosen.asked,
         "config_hash": chosen.digest,
         "command": os.environ.get(COMMAND) or shlex.join(sys.argv),
-        "commit": _commit(),
-        "versions": _versions(),
+        "commit": commit(),
+        "versions": versions(),
         "hardware": _hardware(lab),
         "data": {
             "source": type(chosen.source).__name__,
@@ -79,33 +77,6 @@ def full_record(
         "sizes": {"model.safetensors": folder.model_file.stat().st_size},
         "seconds": {"dense": dense.seconds, "finetune": trained.seconds},
     }
-
-
-def _commit() -> str:
-    """The checkout's commit, with `-dirty` if it was changed; `unknown` outside of one."""
-    here = Path(__file__).parent
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return "unknown"
-    return described.stdout.strip() or "unknown"
-
-
-def _versions() -> dict[str, str]:
-    names = ("lightprune", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core")
-    found = {"python": python_version()}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
 
 
 def _hardware(lab: Lab) -> Json:

@@ -50,6 +50,11 @@ class RunFolder:
         """One row an epoch."""
         return self.path / "metrics.csv"
 
+    @property
+    def predictions_file(self) -> Path:
+        """The predicted class of every test image."""
+        return self.path / "predictions.csv"
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Keeps other processes from writing this folder until the block ends.
@@ -105,7 +110,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Deletes what an earlier run left, except for its config: it says whose the rest is."""
-        files = (self.record_file, self.metrics_file, self.model_file)
+        files = (self.record_file, self.metrics_file, self.model_file, self.predictions_file)
         for file in (*files, self.path / "layers.csv"):
             file.unlink(missing_ok=True)
         for folder in (self.checkpoints, self.path / "tensorboard"):

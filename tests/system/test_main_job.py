@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lightprune.predictions import read_predictions
 from lightprune.run_folder import RunFolder
 from lightprune.training.sources import Digits
 from tests.system.entry import record, small, start, train
@@ -47,10 +48,14 @@ def test_a_bare_evaluation_of_the_saved_network_counts_the_reported_images(finis
     data, fingerprint = Digits(cache_dir=str(folder / "data")).load()
     pixels = data.test.images.float() / 255
     inputs = ((pixels - 0.3) / 0.35).permute(0, 3, 1, 2).contiguous()
-    correct = int((bare(folder)(inputs).argmax(1) == data.test.labels).sum())
+    predicted = bare(folder)(inputs).argmax(1)
+    correct = int((predicted == data.test.labels).sum())
+    labels, told = read_predictions(folder / "run" / "predictions.csv")
 
     assert (correct, len(inputs)) == (run["test"]["correct"], run["test"]["images"])
     assert fingerprint == run["data"]["fingerprint"]
+    assert labels == tuple(data.test.labels.tolist())
+    assert told == tuple(predicted.tolist())
 
 
 def test_the_console_tells_plan_events_and_result(finished):

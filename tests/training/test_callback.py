@@ -373,6 +373,15 @@ def test_two_processes_test_every_image_once(together):
     assert together[0]["correct"] == together[1]["correct"]
 
 
+def test_predictions_of_two_processes_are_in_the_order_of_the_images(tmp_path, together):
+    made = session(tmp_path, plan(epochs=1))
+    made.network.load_state_dict(together[0]["state"])
+    made.trainer.test(made.classifier, datamodule=made.data, verbose=False)
+
+    for seen in together:
+        assert seen["predicted"] == made.classifier.evaluation.predicted
+
+
 def test_two_processes_train_as_one_does_on_the_same_global_batch(tmp_path, together):
     one, two = two_processes.alike(tmp_path, 1), together[0]["alike"]
 

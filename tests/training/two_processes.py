@@ -87,6 +87,7 @@ def _train(folder):
         "validation": trained.validation,
         "images": tested.images,
         "correct": tested.correct,
+        "predicted": tested.predicted,
     }
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,12 +9,12 @@ import torch.nn.functional as F
 from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightprune.errors import InputError
 from lightprune.pruning.evaluation_mode import evaluating
 from lightprune.randomness import named_seed
 from lightprune.training.data import Batch
+from lightprune.training.evaluation import Evaluation, Tally
 from lightprune.training.learning_rate import Cycles
 from lightprune.training.network import Model
 from lightprune.training.recipe import Phase
@@ -27,31 +26,6 @@ _CHECK_EVERY = 50
 
 class NonFiniteLossError(RuntimeError):
     """Training diverged; the message names epoch, step and learning rate."""
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """Precision, recall and F1 of one class, 0..1; a ratio over nothing is 0."""
-
-    name: str
-    precision: float
-    recall: float
-    f1: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a pass over images shows."""
-
-    correct: int
-    images: int
-    loss: float
-    classes: tuple[ClassScore, ...]
-
-    @property
-    def accuracy(self) -> float:
-        """Top-1 accuracy, 0..1."""
-        return self.correct / self.images
 
 
 class Classifier(LightningModule):
@@ -92,15 +66,13 @@ class Classifier(LightningModule):
         self.network = network
         self.evaluation: Evaluation | None = None
         self._model = model
-        self._classes = tuple(classes)
         self._phase = phase
         self._cycles = cycles
         self._peak = peak
         self._seed = seed
         self._l1 = l1
         self._l1_weights = tuple(l1_weights)
-        self._confusion = MulticlassConfusionMatrix(len(self._classes))
-        self._losses: list[Tensor] = []
+        self._tally = Tally(classes)
         if model.compile:
             network.compile()
 
@@ -179,68 +151,41 @@ class Classifier(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Starts counting."""
-        self._start_counting()
+        self._tally.start()
 
     def on_test_epoch_start(self) -> None:
         """Starts counting."""
-        self._start_counting()
+        self._tally.start()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Counts a batch."""
-        self._count(batch)
+        images, labels = batch
+        self._tally.count(self(images), labels)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Counts a batch."""
-        self._count(batch)
+        images, labels = batch
+        self._tally.count(self(images), labels)
 
     def on_validation_epoch_end(self) -> None:
         """Logs accuracy and loss of the validation set; in a fit, the loss must be finite."""
-        self.evaluation = self._counted()
+        self.evaluation = self._tally.result()
         if self.trainer.state.fn == "fit":
             self._check_finite("val/loss", self.evaluation.loss)
         self._log("val", self.evaluation)
 
     def on_test_epoch_end(self) -> None:
         """Logs accuracy and loss of the test set."""
-        self.evaluation = self._counted()
+        self.evaluation = self._tally.result()
         self._log("test", self.evaluation)
 
     def evaluate(self, batches: Iterable[Batch]) -> Evaluation:
         """Evaluates the network as it stands, outside of the trainer's loops."""
-        self._start_counting()
+        self._tally.start()
         with evaluating(self.network), self.trainer.precision_plugin.forward_context():
-            for batch in batches:
-                self._count(batch)
-        return self._counted()
-
-    def _start_counting(self) -> None:
-        self._confusion.reset()
-        self._losses = []
-
-    def _count(self, batch: Batch) -> None:
-        images, labels = batch
-        logits = self(images).float()
-        self._confusion.update(logits.argmax(1), labels)
-        self._losses.append(F.cross_entropy(logits, labels, reduction="sum").double())
-
-    def _counted(self) -> Evaluation:
-        confusion = self._confusion.compute().double()
-        loss = self.trainer.strategy.reduce(torch.stack(self._losses).sum(), reduce_op="sum")
-        hits, actual, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
-        scores = zip(
-            self._classes,
-            (hits / predicted).nan_to_num().tolist(),
-            (hits / actual).nan_to_num().tolist(),
-            (2 * hits / (actual + predicted)).nan_to_num().tolist(),
-            strict=True,
-        )
-        images = int(confusion.sum())
-        return Evaluation(
-            correct=int(hits.sum()),
-            images=images,
-            loss=float(loss) / images,
-            classes=tuple(ClassScore(*score) for score in scores),
-        )
+            for images, labels in batches:
+                self._tally.count(self(images), labels)
+        return self._tally.result()
 
     def _log(self, stage: str, seen: Evaluation) -> None:
         self.log(f"{stage}/accuracy", seen.accuracy, prog_bar=True, sync_dist=True)

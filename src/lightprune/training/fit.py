@@ -18,8 +18,9 @@ from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
 from lightprune.training.callback import PruningCallback
 from lightprune.training.checkpoints import LAST, BestEpoch, every_epoch, newest
-from lightprune.training.classifier import Classifier, Evaluation, NonFiniteLossError
+from lightprune.training.classifier import Classifier, NonFiniteLossError
 from lightprune.training.data import ImageDataModule
+from lightprune.training.evaluation import Evaluation
 from lightprune.training.events import EventRecord
 from lightprune.training.hardware import Hardware
 from lightprune.training.history import EpochHistory, EpochRow, tell_damaged

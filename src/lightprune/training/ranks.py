@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import torch
 from lightning import Trainer
-from torch import nn
+from torch import Tensor, nn
 
 from lightprune.pruning.masks import Masks
 from lightprune.training.events import PruningError
@@ -50,3 +50,20 @@ def share_buffers(trainer: Trainer, network: nn.Module) -> None:
     if trainer.world_size > 1:
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, 0)
+
+
+def interleaved(batches: list[Tensor]) -> Tensor:
+    """What all processes found for their shares of some batches, in the order of the whole."""
+    mine = [batch.cpu() for batch in batches]
+    shares = [mine]
+    if torch.distributed.is_initialized():
+        shares = [[] for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(shares, mine)
+    return torch.cat([share[number] for number in range(len(mine)) for share in shares])
+
+
+def summed(value: Tensor) -> Tensor:
+    """The sum of all processes' values, on every one."""
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(value)
+    return value

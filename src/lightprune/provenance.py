@@ -1,0 +1,34 @@
+"""Where results come from: the code's commit and the versions of what it ran on."""
+
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+
+_PACKAGES = ("lightprune", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core")
+
+
+def commit() -> str:
+    """The checkout's commit, with `-dirty` if it was changed; `unknown` outside of one."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return "unknown"
+    return described.stdout.strip() or "unknown"
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide what a run ends with."""
+    found = {"python": python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
