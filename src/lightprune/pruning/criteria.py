@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from lightprune.errors import check_choice, check_number
+from lightprune.errors import InputError, check_choice, check_number
 from lightprune.randomness import named_generator
 
 
@@ -68,3 +68,31 @@ class Random:
         generator = named_generator("saliency", self.seed, name)
         draws = torch.rand(weight.shape, generator=generator, dtype=torch.float32, device="cpu")
         return torch.empty_like(weight, dtype=torch.float32).copy_(draws)
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """Scores by another criterion, upside down: what it would keep longest goes first.
+
+    A sanity check: a criterion that is worth something loses to its own reverse (Frankle et al.
+    2021, "Pruning Neural Networks at Initialization: Why Are We Missing the Mark?", section 5).
+
+    Attributes:
+        criterion: The other one.
+    """
+
+    criterion: Criterion
+
+    def __post_init__(self) -> None:
+        """Checks the other criterion."""
+        check_criterion("pruner.criterion.criterion", self.criterion)
+
+    def saliency(self, name: str, weight: Tensor) -> Tensor:
+        """The other's scores, negated."""
+        return -self.criterion.saliency(name, weight)
+
+
+def check_criterion(name: str, value: object) -> None:
+    """Raises InputError unless `value` is a criterion."""
+    if not isinstance(value, Criterion) or isinstance(value, type):
+        raise InputError(f"{name}={value}: allowed is a criterion")

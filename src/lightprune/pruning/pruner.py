@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightprune.errors import InputError, check_choice, check_number
-from lightprune.pruning.criteria import Criterion, Magnitude
+from lightprune.pruning.criteria import Criterion, Magnitude, Random, check_criterion
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.ranking import lowest
 from lightprune.pruning.targets import check_pattern, matches
@@ -27,6 +27,10 @@ class Pruner:
         floor: The share of each tensor that is never pruned; the rest is made up elsewhere.
         dead_weights: `rank` treats weights that no input reaches like any other (the study);
             `first` prunes them before any live weight, which changes no output.
+        weights: What becomes of the others: `keep` them; or, to see what the choice of weights
+            and their values are worth, `shuffle` which of each tensor are pruned, or
+            `reinitialise` them all at the last event (Frankle et al. 2021, section 5).
+        seed: Of the shuffle.
     """
 
     criterion: Criterion = field(default_factory=Magnitude)
@@ -34,13 +38,16 @@ class Pruner:
     sparsities: tuple[tuple[str, float], ...] = ()
     floor: float = 0.0
     dead_weights: str = "rank"
+    weights: str = "keep"
+    seed: int = 0
 
     def __post_init__(self) -> None:
         """Checks every setting."""
-        if not isinstance(self.criterion, Criterion) or isinstance(self.criterion, type):
-            raise InputError(f"pruner.criterion={self.criterion}: allowed is a criterion")
+        check_criterion("pruner.criterion", self.criterion)
         check_choice("pruner.scope", self.scope, ("global", "local"))
         check_choice("pruner.dead_weights", self.dead_weights, ("rank", "first"))
+        check_choice("pruner.weights", self.weights, ("keep", "shuffle", "reinitialise"))
+        check_number("pruner.seed", self.seed, 0, 2**31 - 1, whole=True)
         check_number("pruner.floor", self.floor, 0, 1, open_high=True)
         pairs = []
         whole = isinstance(self.sparsities, list | tuple)
@@ -81,9 +88,8 @@ class Pruner:
         Raises:
             InputError: The floors leave fewer weights to prune than asked.
         """
-        masks = masks.like(weights)
+        kept = dict(masks.like(weights))
         quotas = self.quotas(weights, sparsity, final=final, masks=masks)
-        kept = dict(masks)
         for names, zeros in quotas:
             scores = {n: self.criterion.saliency(n, weights[n]) for n in names}
             budgets = {n: self._budget(kept[n]) for n in names}
@@ -96,7 +102,9 @@ class Pruner:
                     budgets[name] -= int(chosen.count_nonzero())
                     kept[name].logical_and_(chosen.logical_not_())
                 drop -= here
-        return Masks(kept)
+        return (
+            self._shuffled(kept, masks.like(weights)) if self.weights == "shuffle" else Masks(kept)
+        )
 
     def quotas(
         self,
@@ -148,6 +156,15 @@ class Pruner:
                 ((n,), count) for n, count in _apportion(shares, zeros, already, most).items()
             ]
         return [(names, zeros) for names, zeros in groups if names]
+
+    def _shuffled(self, kept: Mapping[str, Tensor], before: Masks) -> Masks:
+        """Prunes as many weights of each tensor as `kept` does, drawn among those kept before."""
+        shuffled = {}
+        for name, mask in kept.items():
+            draws = Random(self.seed).saliency(name, mask.float())
+            drop = int(before[name].count_nonzero()) - int(mask.count_nonzero())
+            shuffled[name] = before[name] & ~lowest({name: draws}, {name: before[name]}, drop)[name]
+        return Masks(shuffled)
 
     def _override(self, name: str) -> float | None:
         return next((share for pattern, share in self.sparsities if matches(name, pattern)), None)

@@ -1,5 +1,6 @@
 """The Lightning adapter of the pruning core: prunes by plan, keeps pruned weights at zero."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -44,6 +45,7 @@ class PruningCallback(Callback):
         example: Tensor,
         *,
         optimizer_state: str = "mask",
+        fresh: Callable[[], Mapping[str, Tensor]] | None = None,
     ) -> None:
         """Prepares pruning; nothing happens before `fit`.
 
@@ -54,6 +56,8 @@ class PruningCallback(Callback):
             example: Inputs of the size the network is used at, shape (N, C, H, W), N >= 2; the
                 network's outputs for them must differ after every event.
             optimizer_state: What an event does to it: `mask`, `reset` or `keep`.
+            fresh: A state dict of the network as it is before any training; needed by pruners
+                that reinitialise.
         """
         self.plan = plan
         self.records: list[EventRecord] = []
@@ -62,6 +66,7 @@ class PruningCallback(Callback):
         self._targets = targets
         self._example = example
         self._optimizer_state = optimizer_state
+        self._fresh = fresh
         self._weights: dict[str, nn.Parameter] = {}
         self._gradient_masks: GradientMasks | None = None
         self._live: Masks | None = None
@@ -112,6 +117,9 @@ class PruningCallback(Callback):
         self.masks = agreed(trainer, decided, self._weights)
         moved = distance(self._weights, self.masks, self._live)
         self._gradient_masks = GradientMasks(self.masks, self._weights)
+        if self._pruner.weights == "reinitialise" and event == self.plan.events[-1]:
+            assert self._fresh is not None
+            classifier.network.load_state_dict(self._fresh())
         self._apply()
         mask_averages(trainer, classifier, self.masks)
         for optimizer in trainer.optimizers:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,7 @@ def fit(
         lab.targets,
         lab.example,
         optimizer_state=finetuning.optimizer_state if finetuning else "mask",
+        fresh=lambda: replace(lab, seed=lab.seed + 1).new_network().state_dict(),
     )
     cycles = Cycles(phase.learning_rate, plan, finetuning.restart if finetuning else "never")
     classifier = Classifier(
