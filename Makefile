@@ -2,6 +2,8 @@ PYTHON ?= python3
 RECIPE ?= fast
 DATA ?= cifar10
 ROOT ?=
+CELLS ?= *
+SEEDS ?= 0
 KILLS ?= 60
 SEED ?= 0
 BIN := .venv/bin
@@ -35,6 +37,6 @@ lint: setup  ## Check format, style and types
 demo: setup  ## Run the whole experiment on embedded data, in minutes
 	$(BIN)/python train.py experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98
 
-reproduce: setup  ## Redo the published study (RECIPE=fast|full|study, DATA=images ROOT=DIR)
+reproduce: setup  ## Redo the published study (RECIPE=fast|full|study SEEDS=0,1,2 CELLS='global_*' DATA=images ROOT=DIR)
 	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) name=study-$(RECIPE) \
-	  experiment=study_global,study_local schedule=one_shot,multi_step
+	  'experiment=glob(study_$(CELLS))' seed=$(SEEDS)
