@@ -17,6 +17,9 @@ LAYERS = (
     ("prepare", "door", "worker"),
     ("console", "record"),
     ("experiment",),
+    ("report",),
+    ("cli",),
+    ("__main__",),
     ("launch",),
 )
 # What only some places may know.
@@ -25,6 +28,8 @@ RESERVED = {
     "hydra": ("config", "door"),
     "omegaconf": ("config", "door", "experiment", "launch"),
     "sklearn": ("training",),
+    "matplotlib": ("report",),
+    "scipy": ("report",),
 }
 
 

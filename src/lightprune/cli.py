@@ -1,0 +1,64 @@
+"""`lightprune report DIR`: what one does with finished runs, from the command line."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from lightprune.errors import InputError
+from lightprune.files import SaveError
+
+
+class _Parser(ArgumentParser):
+    """Refuses a wrong command line in one line, like every other wrong input."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; {self.prog} --help shows what is allowed")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carries out one command; returns the exit status."""
+    try:
+        asked = _parser().parse_args(arguments)
+        command: Callable[..., None] = asked.command
+        command(**{key: value for key, value in vars(asked).items() if key != "command"})
+    except (InputError, SaveError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(prog="lightprune", description="What one does with finished runs.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    report = commands.add_parser("report", help="tables, figures and report.html on finished runs")
+    report.add_argument("folder", type=Path, metavar="DIR", help="where the run folders lie")
+    report.add_argument(
+        "--dense-dir",
+        type=Path,
+        default=Path("outputs/dense"),
+        metavar="DIR",
+        help="the cache of dense networks, dense.cache_dir of the runs (default: outputs/dense)",
+    )
+    report.set_defaults(command=_report)
+    return parser
+
+
+def _report(folder: Path, dense_dir: Path) -> None:
+    # Reading takes seconds to load, and neither --help nor a wrong option needs it.
+    from lightprune.report.gather import gather
+    from lightprune.report.write import report_on, write_report
+
+    study = gather(folder, dense_dir)
+    for gone in study.left_out:
+        print(f"left out: {gone.folder}: {gone.reason}")
+    title = f"{folder.resolve().name}: {len(study.runs)} pruning runs"
+    print(write_report(report_on(study, title), folder / "report"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Runs that differ in nothing but the seed are one cell; every cell gets a name that tells."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lightprune.identity import differences
+from lightprune.report.run import Run
+from lightprune.run_folder import Json
+
+_SCOPES = ("control", "global", "local", "random", "inverted")
+_WEIGHTS = {"shuffle": "masks shuffled", "reinitialise": "fresh weights"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs of one question with several seeds.
+
+    Attributes:
+        name: Told apart from every other cell of a report.
+        runs: In the order of their seeds.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @property
+    def first(self) -> Run:
+        """The run that stands for what all of them share."""
+        return self.runs[0]
+
+    @cached_property
+    def kind(self) -> str:
+        """What was done, whatever the sparsity: cells of one kind make a curve."""
+        return kind(self.first.config)
+
+    @property
+    def seeds(self) -> str:
+        """The seeds in words."""
+        return ", ".join(str(run.seed) for run in self.runs)
+
+    @property
+    def budget(self) -> str:
+        """Epochs of the dense training and of the fine-tuning."""
+        return budget(self.first)
+
+
+def cells_of(runs: tuple[Run, ...]) -> tuple[Cell, ...]:
+    """Groups runs into cells: the control first, then by kind and sparsity."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        asked = {"fingerprint": run.data.fingerprint, "config": without_seeds(run.config)}
+        groups.setdefault(json.dumps(asked, sort_keys=True), []).append(run)
+    found = sorted(groups.values(), key=lambda group: _order(group[0]))
+    names = _distinct([group[0] for group in found])
+    return tuple(
+        Cell(name, tuple(sorted(group, key=lambda run: (run.seed, run.folder))))
+        for name, group in zip(names, found, strict=True)
+    )
+
+
+def kind(config: Json) -> str:
+    """How a config prunes, in words and without the sparsity."""
+    pruner = config["pruner"]
+    if not prunes(config):
+        return "control"
+    words = [_scope(config), _class(config["schedule"])]
+    extra = [_WEIGHTS[pruner["weights"]]] if pruner["weights"] in _WEIGHTS else []
+    if pruner["dead_weights"] == "first":
+        extra.append("dead first")
+    return ", ".join([" ".join(words), *extra])
+
+
+def prunes(config: Json) -> bool:
+    """Whether a config prunes at all; `pruner=none` only says what would be counted."""
+    return "criterion" in (config["pruner"] or {})
+
+
+def label(run: Run) -> str:
+    """What a run did: `global 98 % one_shot`; equal for runs that share this, whatever else."""
+    if not prunes(run.config):
+        return "control (dense continued)"
+    scope, _, rest = kind(run.config).partition(" ")
+    return f"{scope} {percent(asked_sparsity(run))} {rest}"
+
+
+def asked_sparsity(run: Run) -> float:
+    """The sparsity that the last event aimed at; 0 for a control."""
+    return run.events[-1].target if run.events else 0.0
+
+
+def percent(share: float) -> str:
+    """A share as `98 %`, `94.24 %`: as many decimals as it needs, at most two."""
+    return f"{round(100 * share, 2):g} %"
+
+
+def budget(run: Run) -> str:
+    """Epochs of the dense training and of the fine-tuning."""
+    return f"{run.dense.epochs} + {run.config['recipe']['finetune']['epochs']}"
+
+
+def without_seeds(config: Any) -> Any:
+    """A copy of a config without its seeds."""
+    if isinstance(config, dict):
+        return {key: without_seeds(value) for key, value in config.items() if key != "seed"}
+    return config
+
+
+def _scope(config: Json) -> str:
+    criterion = _class(config["pruner"]["criterion"])
+    scope = str(config["pruner"]["scope"])
+    if criterion == "magnitude":
+        return scope
+    return criterion if scope == "global" else f"{criterion}-{scope}"
+
+
+def _class(part: Json) -> str:
+    """`lightprune.pruning.schedules.OneShot` as `one_shot`."""
+    name = str(part["_target_"]).rpartition(".")[2]
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def _order(run: Run) -> tuple[Any, ...]:
+    what = kind(run.config)
+    scope = what.partition(" ")[0]
+    place = _SCOPES.index(scope) if scope in _SCOPES else len(_SCOPES)
+    changed = any(word in what for word in _WEIGHTS.values())
+    epochs = run.dense.epochs + run.config["recipe"]["finetune"]["epochs"]
+    return changed, place, asked_sparsity(run), what, epochs, run.folder
+
+
+def _distinct(firsts: list[Run]) -> list[str]:
+    """Labels, with what else tells cells apart where labels alone do not."""
+    labels = [label(run) for run in firsts]
+    if len({budget(run) for run in firsts}) > 1:
+        labels = [f"{at}, {budget(run)} epochs" for at, run in zip(labels, firsts, strict=True)]
+    names = []
+    for at, run in zip(labels, firsts, strict=True):
+        alike = [r for r, other in zip(firsts, labels, strict=True) if other == at]
+        names.append(f"{at} ({_own(run, alike)})" if len(alike) > 1 else at)
+    if len(set(names)) < len(names):
+        names = [f"{at} [{run.folder}]" for at, run in zip(names, firsts, strict=True)]
+    return names
+
+
+def _own(run: Run, alike: list[Run]) -> str:
+    """The settings in which a run differs from those whose label is the same."""
+    mine = {**without_seeds(run.config), "data.fingerprint": run.data.fingerprint[:8]}
+    own: dict[str, Any] = {}
+    for other in alike:
+        theirs = {**without_seeds(other.config), "data.fingerprint": other.data.fingerprint[:8]}
+        own |= {key: here for key, _, here in differences(theirs, mine)}
+    shown = [f"{key}={value}" for key, value in own.items()][:3]
+    return ", ".join(shown + (["..."] if len(own) > 3 else []))

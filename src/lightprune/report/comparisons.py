@@ -1,0 +1,124 @@
+"""Paired comparisons on the same test images, and what may be concluded from them in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from lightprune.identity import differences
+from lightprune.report.cells import Cell, label, without_seeds
+from lightprune.report.run import Run
+from lightprune.report.statistics import Paired, holm
+
+LEVEL = 0.05
+_SAME = 5e-4
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two networks of one seed.
+
+    Attributes:
+        first: Name of the first one.
+        second: Name of the second one.
+        seed: Of both.
+        paired: The counts; None if they were not tested on the same images.
+        corrected: McNemar's p, corrected for the number of comparisons; None without counts.
+        obstacle: Why no ranking may follow, whatever the counts; empty if nothing is in the way.
+    """
+
+    first: str
+    second: str
+    seed: int
+    paired: Paired | None
+    corrected: float | None
+    obstacle: str
+
+    @property
+    def separated(self) -> bool:
+        """Whether the test tells the two apart."""
+        return self.corrected is not None and self.corrected < LEVEL
+
+    @property
+    def verdict(self) -> str:
+        """What follows, in words."""
+        if self.paired is None:
+            return f"not comparable: {self.obstacle}"
+        if self.obstacle:
+            apart = "the test separates them" if self.separated else "not separated"
+            return f"no ranking: {self.obstacle} ({apart})"
+        if not self.separated:
+            return "no ranking: the test does not separate them"
+        return f"{self.first if self.paired.difference > 0 else self.second} is more accurate"
+
+
+def against_dense(cells: tuple[Cell, ...]) -> tuple[Comparison, ...]:
+    """Each run against the dense network that it started from."""
+    found = []
+    for cell in cells:
+        for run in cell.runs:
+            dense = run.dense.predictions
+            epochs = run.config["recipe"]["finetune"]["epochs"]
+            if dense is None or dense.labels != run.predictions.labels:
+                paired, obstacle = None, "the dense network's predictions are not at hand"
+            else:
+                paired = Paired.of(run.predictions.right, dense.right)
+                obstacle = f"it has trained {epochs} epochs more than its dense network"
+                # More training cannot excuse a loss, so a loss needs no equal budget.
+                if paired.difference < 0 or not epochs:
+                    obstacle = ""
+            found.append(
+                Comparison(cell.name, "its dense network", run.seed, paired, None, obstacle)
+            )
+    return _corrected(found)
+
+
+def between_runs(cells: tuple[Cell, ...]) -> tuple[Comparison, ...]:
+    """Runs of equal seed that answer one question: equal sparsity, or one is a control."""
+    found = []
+    for one, other in combinations(cells, 2):
+        for a, b in _seed_pairs(one, other):
+            obstacle = obstacle_between(a, b)
+            if _one_question(a, b, obstacle):
+                same = a.data.fingerprint == b.data.fingerprint
+                paired = Paired.of(a.predictions.right, b.predictions.right) if same else None
+                found.append(Comparison(one.name, other.name, a.seed, paired, None, obstacle))
+    return _corrected(found)
+
+
+def obstacle_between(a: Run, b: Run) -> str:
+    """Why two runs must not be ranked; empty if nothing is in the way."""
+    if a.data.fingerprint != b.data.fingerprint:
+        prints = f"{a.data.fingerprint[:8]} and {b.data.fingerprint[:8]}"
+        return f"their data differ (fingerprints {prints})"
+    epochs = [(r.dense.epochs, r.config["recipe"]["finetune"]["epochs"]) for r in (a, b)]
+    if epochs[0] != epochs[1]:
+        (dense, tune), (dense_b, tune_b) = epochs
+        return f"their budgets differ ({dense} + {tune} and {dense_b} + {tune_b} epochs)"
+    for part in ("recipe", "model", "data", "trainer"):
+        mine, theirs = without_seeds(a.config[part]), without_seeds(b.config[part])
+        for key, there, here in differences(theirs, mine, part):
+            return f"their settings differ ({key} is {here} and {there})"
+    if a.dense.weights != b.dense.weights:
+        return "they start from different dense networks"
+    return ""
+
+
+def _seed_pairs(one: Cell, other: Cell) -> Iterator[tuple[Run, Run]]:
+    for a in one.runs:
+        for b in other.runs:
+            if a.seed == b.seed:
+                yield a, b
+
+
+def _one_question(a: Run, b: Run, obstacle: str) -> bool:
+    """Whether a comparison of two runs is worth a line."""
+    if obstacle:  # Only to say that the same cell of two budgets must not be ranked.
+        return label(a) == label(b)
+    control = not a.events or not b.events
+    return control or abs(a.cost.sparsity - b.cost.sparsity) < _SAME
+
+
+def _corrected(found: list[Comparison]) -> tuple[Comparison, ...]:
+    """Adds the corrected p-values; comparisons without a test do not count."""
+    p_values = iter(holm([c.paired.p_value for c in found if c.paired]))
+    return tuple(replace(c, corrected=next(p_values)) if c.paired else c for c in found)

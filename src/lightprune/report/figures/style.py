@@ -1,0 +1,114 @@
+"""How every drawing looks and is saved: colours, markers, type, bytes that repeat."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter
+
+from lightprune.report.document import Figure
+
+# Okabe and Ito's colours that stand out from white, darkest first; each has its own marker.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#777777")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
+GREY = "#666666"
+WIDTH = 7.2  # Inches: a page of A4 between its margins.
+_SETTINGS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 5,
+    "svg.fonttype": "none",
+    "figure.constrained_layout.use": True,
+}
+
+
+def drawn(
+    name: str, title: str, caption: str, height: float, draw: Callable[[Canvas], None]
+) -> Figure:
+    """Draws a figure of the page's width, the same bytes for the same content.
+
+    Args:
+        name: Of the files.
+        title: What it shows.
+        caption: How to read it.
+        height: In inches.
+        draw: Draws on an empty canvas.
+    """
+    svg, png = io.StringIO(), io.BytesIO()
+    # A user's own matplotlibrc must not change a report.
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
+        mpl.rcParams["svg.hashsalt"] = name
+        canvas = Canvas(figsize=(WIDTH, height))
+        draw(canvas)
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        canvas.savefig(svg, format="svg", metadata=nothing)
+        canvas.savefig(png, format="png", dpi=200, metadata={"Software": None})
+    text = "\n".join(line.rstrip() for line in svg.getvalue().splitlines()) + "\n"
+    return Figure(name, title, caption, text, png.getvalue())
+
+
+def look(index: int) -> dict[str, Any]:
+    """Colour and marker of the n-th series."""
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def percents(axis: Any, decimals: int = 0) -> None:
+    """Writes shares on an axis as per cents."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.{decimals}f}"))
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """Moves labels along a line until they are at least `gap` apart, each as little as may be."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    groups: list[tuple[float, list[int]]] = []
+    for index in order:
+        groups.append((places[index], [index]))
+        while len(groups) > 1 and _touching(groups[-2], groups[-1], gap):
+            (centre, members), (other, more) = groups[-2:]
+            both = members + more
+            middle = (centre * len(members) + other * len(more)) / len(both)
+            groups[-2:] = [(middle, both)]
+    moved = [0.0] * len(places)
+    for centre, members in groups:
+        for place, index in enumerate(members):
+            moved[index] = centre + (place - (len(members) - 1) / 2) * gap
+    return moved
+
+
+def _touching(low: tuple[float, list[int]], high: tuple[float, list[int]], gap: float) -> bool:
+    return high[0] - low[0] < gap * (len(low[1]) + len(high[1])) / 2
+
+
+@contextmanager
+def panels(canvas: Canvas, count: int, columns: int, **shared: Any) -> Iterator[list[Axes]]:
+    """A grid of axes, of which those without content are taken away."""
+    rows = -(-count // columns)
+    grid = canvas.subplots(rows, columns, squeeze=False, **shared)
+    axes = [axis for row in grid for axis in row]
+    yield axes[:count]
+    for axis in axes[count:]:
+        axis.set_axis_off()
+
+
+def pages(items: Sequence[Any], size: int) -> list[tuple[str, Sequence[Any]]]:
+    """Items in portions for one figure each, with what is added to its name: `-1`, `-2`."""
+    parts = [items[start : start + size] for start in range(0, len(items), size)]
+    return [(f"-{number}" if len(parts) > 1 else "", part) for number, part in enumerate(parts, 1)]

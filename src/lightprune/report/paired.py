@@ -1,0 +1,96 @@
+"""The section on paired comparisons, and their CSV file."""
+
+import csv
+import io
+
+from lightprune.report.comparisons import LEVEL, Comparison
+from lightprune.report.document import Block, Bullets, Section, Table, Text
+
+_COLUMNS = (
+    "first",
+    "second",
+    "seed",
+    "only first right",
+    "only second right",
+    "difference (points)",
+    "95 % interval",
+    "p, corrected",
+    "what follows",
+)
+
+
+def paired_section(dense: tuple[Comparison, ...], runs: tuple[Comparison, ...]) -> Section:
+    """Runs against their dense networks, and against each other."""
+    tests = [sum(c.paired is not None for c in group) for group in (dense, runs)]
+    words = (
+        "McNemar's test, exact and two-sided, on the same test images: it looks at the images "
+        f"that only one of two networks has right. p is corrected after Holm for the {tests[0]} "
+        f"comparisons with dense networks and the {tests[1]} between runs; below {LEVEL:g} the "
+        "test separates two networks. It speaks of these trained networks, not of other seeds. "
+        "Nothing is ranked where it does not separate them, nor where budgets (epochs, recipe) or "
+        "data differ."
+    )
+    blocks: list[Block] = [Text(words)]
+    if tested := [c for c in dense if c.paired]:
+        blocks.append(Text("**Against their dense networks.**"))
+        blocks.append(_table(tested))
+    ranked = [c for c in runs if not c.obstacle]
+    if ranked:
+        blocks.append(
+            Text(
+                "**Between runs** of equal seed, budget and data, where their nominal sparsity is "
+                "the same or one of them is the control."
+            )
+        )
+        blocks.append(_table(ranked))
+    else:
+        blocks.append(Text("No two runs of equal seed, budget and data answer the same question."))
+    if not_ranked := [c for c in runs if c.obstacle]:
+        blocks.append(Text("**Not ranked**, though they prune alike:"))
+        lines = (f"{c.first} – {c.second} (seed {c.seed}): {c.verdict}" for c in not_ranked)
+        blocks.append(Bullets(tuple(lines)))
+    return Section("Paired comparisons", tuple(blocks))
+
+
+def _table(comparisons: list[Comparison]) -> Table:
+    return Table(_COLUMNS, tuple(_row(c) for c in comparisons))
+
+
+def _row(c: Comparison) -> tuple[str, ...]:
+    assert c.paired is not None
+    assert c.corrected is not None
+    low, high = c.paired.interval
+    return (
+        c.first,
+        c.second,
+        str(c.seed),
+        f"{c.paired.only_first:,}",
+        f"{c.paired.only_second:,}",
+        _points(c.paired.difference),
+        f"{_points(low)} to {_points(high)}",
+        "<0.0001" if c.corrected < 1e-4 else f"{c.corrected:.4f}",
+        c.verdict,
+    )
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.2f}".replace("-", "−")
+
+
+def paired_csv(comparisons: tuple[Comparison, ...]) -> str:
+    """One row a comparison, at full precision."""
+    text = io.StringIO()
+    columns = (
+        *("first", "second", "seed", "images", "only_first_right", "only_second_right"),
+        *("difference", "p", "p_corrected", "verdict"),
+    )
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for c in comparisons:
+        p = c.paired
+        counts = (
+            (p.images, p.only_first, p.only_second, p.difference, p.p_value) if p else ("",) * 5
+        )
+        corrected = "" if c.corrected is None else c.corrected
+        writer.writerow((c.first, c.second, c.seed, *counts, corrected, c.verdict))
+    return text.getvalue()

@@ -1,0 +1,245 @@
+"""A finished run as its folder tells it: typed, and checked against itself."""
+
+import csv
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from lightprune.predictions import read_predictions
+from lightprune.pruning.cost import LayerCost
+from lightprune.run_folder import Json, RunFolder
+from lightprune.training.events import EventRecord
+
+
+class DamagedError(ValueError):
+    """A run folder lacks something, or contradicts itself; the message says what."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Labels and predicted classes of the test images, in the data's order."""
+
+    labels: tuple[int, ...]
+    predicted: tuple[int, ...]
+
+    @property
+    def right(self) -> tuple[bool, ...]:
+        """Which images are classified correctly."""
+        return tuple(a == b for a, b in zip(self.labels, self.predicted, strict=True))
+
+    def recalls(self, classes: int) -> list[float]:
+        """The share of each class that is classified correctly; 0 for a class without images."""
+        images, hits = [0] * classes, [0] * classes
+        for label, right in zip(self.labels, self.right, strict=True):
+            images[label] += 1
+            hits[label] += right
+        return [hit / n if n else 0.0 for hit, n in zip(hits, images, strict=True)]
+
+    @classmethod
+    def read(cls, path: Path, correct: int, images: int) -> "Predictions":
+        """Reads predictions.csv and holds it against the counts of its record.
+
+        Raises:
+            DamagedError: It is missing, unreadable or of another network.
+        """
+        try:
+            found = cls(*read_predictions(path))
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise DamagedError(f"{path.name} cannot be read ({_reason(error)})") from error
+        if (sum(found.right), len(found.labels)) != (correct, images):
+            raise DamagedError(
+                f"{path.name} has {sum(found.right)} of {len(found.labels)} images right, the "
+                f"record says {correct} of {images}"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of metrics.csv, as far as reports read it."""
+
+    epoch: int
+    sparsity: float
+    val_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images that a run was trained and tested on."""
+
+    source: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    train_images: int
+    validation_images: int
+    validation_is_test: bool
+    test_images: int
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The dense network that a run started from; predictions are None if not at hand."""
+
+    key: str
+    weights: str
+    epochs: int
+    seconds: float
+    correct: int
+    images: int
+    predictions: Predictions | None
+
+    @property
+    def accuracy(self) -> float:
+        """On the test images, 0..1."""
+        return self.correct / self.images
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: Its place below the folder that is reported on.
+        config: What was asked, resolved.
+        command: What was typed.
+        commit: Of the code.
+        versions: Of the packages that decide a result.
+        hardware: Where it ran, in words.
+        data: What it was trained and tested on.
+        dense: What it started from.
+        events: Its prune events.
+        epochs: Its fine-tuning.
+        layers: Counts by prunable parameter.
+        cost: Their sum.
+        correct: Correctly classified test images.
+        seconds: Of the fine-tuning.
+        predictions: On the test images.
+    """
+
+    folder: str
+    config: Json
+    command: str
+    commit: str
+    versions: dict[str, str]
+    hardware: str
+    data: Data
+    dense: Dense
+    events: tuple[EventRecord, ...]
+    epochs: tuple[Epoch, ...]
+    layers: dict[str, LayerCost]
+    cost: LayerCost
+    correct: int
+    seconds: float
+    predictions: Predictions
+
+    @property
+    def accuracy(self) -> float:
+        """On the test images, 0..1."""
+        return self.correct / self.data.test_images
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        return int(self.config["seed"])
+
+
+def read_run(path: Path, name: str, dense_folders: tuple[Path, ...]) -> Run:
+    """Reads a complete run folder.
+
+    Args:
+        path: The folder.
+        name: What the report calls it.
+        dense_folders: Where the predictions of dense networks may lie, by key.
+
+    Raises:
+        DamagedError: Something is missing, unreadable or contradictory.
+        InputError: run.json is damaged or of another version.
+    """
+    folder = RunFolder(path)
+    record = folder.record()
+    if record is None:
+        raise DamagedError("is not finished")
+    try:
+        test, hardware = record["test"], record["hardware"]
+        data = {**record["data"], "classes": tuple(record["data"]["classes"])}
+        layers = _layers(path / "layers.csv")
+        run = Run(
+            folder=name,
+            config=record["config"],
+            command=record["command"],
+            commit=record["commit"],
+            versions=record["versions"],
+            hardware=(
+                f"{hardware['device']}, {hardware['processes']} process(es), "
+                f"{hardware['threads']} thread(s), {hardware['precision']}"
+            ),
+            data=Data(**data),
+            dense=_dense(record["dense"], dense_folders),
+            events=tuple(EventRecord.load(event) for event in record["events"]),
+            epochs=_epochs(folder.metrics_file),
+            layers=layers,
+            cost=LayerCost(**{field.name: record["cost"][field.name] for field in _COUNTS}),
+            correct=test["correct"],
+            seconds=record["seconds"]["finetune"],
+            predictions=Predictions.read(folder.predictions_file, test["correct"], test["images"]),
+        )
+    except DamagedError:
+        raise
+    except KeyError as error:
+        raise DamagedError(f"lacks {error}") from error
+    except (OSError, TypeError, ValueError) as error:
+        raise DamagedError(_reason(error)) from error
+    if sum(layers.values(), LayerCost(0, 0, 0, 0, 0, 0, 0)) != run.cost:
+        raise DamagedError("layers.csv does not sum up to run.json")
+    return run
+
+
+_COUNTS = fields(LayerCost)
+
+
+def _dense(record: Json, folders: tuple[Path, ...]) -> Dense:
+    """The dense network; predictions that are not of this very network count as not at hand."""
+    predictions = None
+    for folder in folders if record["key"] else ():
+        try:
+            file = folder / record["key"] / "predictions.csv"
+            predictions = Predictions.read(file, record["test_correct"], record["test_images"])
+            break
+        except DamagedError:
+            continue
+    return Dense(
+        key=record["key"],
+        weights=record["weights"],
+        epochs=record["epochs"],
+        seconds=record["seconds"],
+        correct=record["test_correct"],
+        images=record["test_images"],
+        predictions=predictions,
+    )
+
+
+def _layers(path: Path) -> dict[str, LayerCost]:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {row["name"]: LayerCost(**{f.name: int(row[f.name]) for f in _COUNTS}) for row in rows}
+
+
+def _epochs(path: Path) -> tuple[Epoch, ...]:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return tuple(
+        Epoch(
+            int(row["epoch"]),
+            float(row["sparsity"]),
+            float(row["val_accuracy"]),
+            float(row["seconds"]),
+        )
+        for row in rows
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        name = Path(error.filename).name if error.filename else ""
+        return f"{name}: {error.strerror}" if name else str(error)
+    return str(error).partition("\n")[0] or type(error).__name__

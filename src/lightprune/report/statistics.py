@@ -1,0 +1,84 @@
+"""The statistics of a report: paired tests, intervals, mean and spread."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.stats import binomtest
+
+# Two-sided, of a 95 % interval.
+_Z = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean, and the sample's standard deviation if there are at least two values."""
+
+    mean: float
+    spread: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Summary":
+        """Sums up at least one value."""
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.fmean(values), spread, len(values))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two networks on the same images.
+
+    Attributes:
+        images: How many they are.
+        only_first: Images that only the first network has right.
+        only_second: Images that only the second one has right.
+    """
+
+    images: int
+    only_first: int
+    only_second: int
+
+    @classmethod
+    def of(cls, first: Sequence[bool], second: Sequence[bool]) -> "Paired":
+        """Counts the images on which exactly one of two networks is right."""
+        pairs = list(zip(first, second, strict=True))
+        return cls(len(pairs), pairs.count((True, False)), pairs.count((False, True)))
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the first network less that of the second, -1..1."""
+        return (self.only_first - self.only_second) / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the difference: Wald's, for paired proportions."""
+        discordant = self.only_first + self.only_second
+        variance = discordant - (self.only_first - self.only_second) ** 2 / self.images
+        half = _Z * math.sqrt(variance) / self.images
+        return self.difference - half, self.difference + half
+
+    @property
+    def p_value(self) -> float:
+        """McNemar's test, exact and two-sided: are both equally often the only one right?"""
+        discordant = self.only_first + self.only_second
+        return float(binomtest(self.only_first, discordant).pvalue) if discordant else 1.0
+
+
+def wilson(correct: int, images: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share."""
+    share, squared = correct / images, _Z**2 / images
+    centre = (share + squared / 2) / (1 + squared)
+    half = _Z / (1 + squared) * math.sqrt(share * (1 - share) / images + squared / (4 * images))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number, after Holm: each still holds at its face value."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
