@@ -127,7 +127,7 @@ def _order(run: Run) -> tuple[Any, ...]:
     place = _SCOPES.index(scope) if scope in _SCOPES else len(_SCOPES)
     changed = any(word in what for word in _WEIGHTS.values())
     epochs = run.dense.epochs + run.config["recipe"]["finetune"]["epochs"]
-    return changed, place, asked_sparsity(run), what, epochs, run.folder
+    return changed, place, asked_sparsity(run), "one_shot" not in what, what, epochs, run.folder
 
 
 def _distinct(firsts: list[Run]) -> list[str]:

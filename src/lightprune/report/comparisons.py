@@ -62,7 +62,7 @@ def against_dense(cells: tuple[Cell, ...]) -> tuple[Comparison, ...]:
                 paired, obstacle = None, "the dense network's predictions are not at hand"
             else:
                 paired = Paired.of(run.predictions.right, dense.right)
-                obstacle = f"it has trained {epochs} epochs more than its dense network"
+                obstacle = f"it has trained {epochs} epochs more"
                 # More training cannot excuse a loss, so a loss needs no equal budget.
                 if paired.difference < 0 or not epochs:
                     obstacle = ""

@@ -8,6 +8,7 @@ from lightprune.report.comparisons import Comparison
 from lightprune.report.document import Block, Table, Text
 from lightprune.report.run import Run
 from lightprune.report.statistics import Summary
+from lightprune.report.wording import points_text
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def dead_weights(cells: tuple[Cell, ...], comparisons: tuple[Comparison, ...]) -
 
 def _most(cells: list[Cell]) -> Text:
     """The part of a nominal sparsity that was never alive, of the cell nearest to 98 %."""
-    cell = min(cells, key=lambda c: abs(c.first.cost.sparsity - 0.98))
+    cell = min(cells, key=lambda c: round(abs(c.first.cost.sparsity - 0.98), 3))
     zeros, cost = Zeros.of(cell.first), cell.first.cost
     left = cost.live / cost.live_nnz if cost.live_nnz else float("inf")
     return Text(
@@ -169,7 +170,7 @@ def _pair_row(rank: Cell, first: Cell, comparisons: tuple[Comparison, ...]) -> t
         if {c.first, c.second} == {rank.name, first.name}
     ]
     accuracies = [Summary.of([run.accuracy for run in cell.runs]).mean for cell in (rank, first)]
-    mean = f"{100 * Summary.of(differences).mean:+.2f}".replace("-", "−") if differences else ""
+    mean = points_text(Summary.of(differences)) if differences else ""
     return (
         percent(asked_sparsity(first.first)),
         first.seeds,

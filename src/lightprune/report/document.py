@@ -78,5 +78,4 @@ def is_number(cell: str) -> bool:
 
 def numeric(table: Table, column: int) -> bool:
     """Whether a column holds numbers, or nothing."""
-    cells = [row[column] for row in table.rows if row[column]]
-    return bool(cells) and all(map(is_number, cells))
+    return all(is_number(row[column]) for row in table.rows if row[column])

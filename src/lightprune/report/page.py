@@ -8,7 +8,7 @@ from lightprune.report.document import Block, Bullets, Document, Figure, Table, 
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 "DejaVu Sans", Verdana, Arial, sans-serif; color: #111; background: #fff;
-  max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+  max-width: 70rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; }
 h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid #999; }
 nav ol { columns: 2; padding-left: 1.4rem; }
@@ -17,11 +17,12 @@ code { font: .85em "DejaVu Sans Mono", Consolas, monospace; background: #f2f2f2;
   padding: .1em .25em; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .8rem; line-height: 1.35; }
-th, td { padding: .3rem .6rem; text-align: left; vertical-align: top;
+th, td { padding: .3rem .5rem; text-align: left; vertical-align: top;
   border-bottom: 1px solid #ccc; }
 th { border-bottom: 2px solid #111; vertical-align: bottom; }
-.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td:first-child { min-width: 9rem; }
+.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n { white-space: nowrap; }
+td:not(.n) { min-width: 8rem; max-width: 22rem; }
 figure { margin: 1.5rem 0; }
 figure svg { max-width: 100%; height: auto; }
 figcaption { font-size: .85rem; color: #333; max-width: 46rem; }
@@ -97,4 +98,5 @@ def inline(figure: Figure) -> str:
 
 def _marked(words: str) -> str:
     """Escaped text, with `code` set as such."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(words, quote=False))
+    bold = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(words, quote=False))
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", bold)

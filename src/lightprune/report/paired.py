@@ -5,6 +5,7 @@ import io
 
 from lightprune.report.comparisons import LEVEL, Comparison
 from lightprune.report.document import Block, Bullets, Section, Table, Text
+from lightprune.report.wording import points
 
 _COLUMNS = (
     "first",
@@ -33,7 +34,8 @@ def paired_section(dense: tuple[Comparison, ...], runs: tuple[Comparison, ...]) 
     blocks: list[Block] = [Text(words)]
     if tested := [c for c in dense if c.paired]:
         blocks.append(Text("**Against their dense networks.**"))
-        blocks.append(_table(tested))
+        rows = tuple(row[:1] + row[2:] for row in map(_row, tested))
+        blocks.append(Table((_COLUMNS[0], *_COLUMNS[2:]), rows))
     ranked = [c for c in runs if not c.obstacle]
     if ranked:
         blocks.append(
@@ -42,7 +44,7 @@ def paired_section(dense: tuple[Comparison, ...], runs: tuple[Comparison, ...]) 
                 "the same or one of them is the control."
             )
         )
-        blocks.append(_table(ranked))
+        blocks.append(Table(_COLUMNS, tuple(map(_row, ranked))))
     else:
         blocks.append(Text("No two runs of equal seed, budget and data answer the same question."))
     if not_ranked := [c for c in runs if c.obstacle]:
@@ -50,10 +52,6 @@ def paired_section(dense: tuple[Comparison, ...], runs: tuple[Comparison, ...]) 
         lines = (f"{c.first} – {c.second} (seed {c.seed}): {c.verdict}" for c in not_ranked)
         blocks.append(Bullets(tuple(lines)))
     return Section("Paired comparisons", tuple(blocks))
-
-
-def _table(comparisons: list[Comparison]) -> Table:
-    return Table(_COLUMNS, tuple(_row(c) for c in comparisons))
 
 
 def _row(c: Comparison) -> tuple[str, ...]:
@@ -66,15 +64,11 @@ def _row(c: Comparison) -> tuple[str, ...]:
         str(c.seed),
         f"{c.paired.only_first:,}",
         f"{c.paired.only_second:,}",
-        _points(c.paired.difference),
-        f"{_points(low)} to {_points(high)}",
+        points(c.paired.difference),
+        f"{points(low)} to {points(high)}",
         "<0.0001" if c.corrected < 1e-4 else f"{c.corrected:.4f}",
         c.verdict,
     )
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.2f}".replace("-", "−")
 
 
 def paired_csv(comparisons: tuple[Comparison, ...]) -> str:

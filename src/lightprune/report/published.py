@@ -6,9 +6,7 @@ from lightprune.report.run import Data, Run
 
 # The images of this project's own runs have a name; the data's SHA-256 tells that it is they.
 VARIANTS = {
-    "488e9dd64dc65d496614484ad292b4a8f23f2ea6dfe32af44f93295e33ba22c9": (
-        "CIFAR-10 as JPEG, quality 75"
-    ),
+    "488e9dd64dc65d496614484ad292b4a8f23f2ea6dfe32af44f93295e33ba22c9": ("CIFAR-10, JPEG q75"),
 }
 _CIFAR10 = (
     "airplane",

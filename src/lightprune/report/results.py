@@ -9,6 +9,7 @@ from lightprune.report.document import Table
 from lightprune.report.published import FIGURES, Published, comparable, variant
 from lightprune.report.run import Dense, Run
 from lightprune.report.statistics import Summary, wilson
+from lightprune.report.wording import accuracy_text, points_text
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,19 @@ def _dense_row(name: str, runs: list[Run]) -> Row:
         difference=None,
         sparsity=0.0,
         live_sparsity=0.0,
-        mac_density=1.0,
+        mac_density=_dense_macs(first),
         epochs=str(first.dense.epochs),
         seconds=_seconds([run.dense for run in runs]),
         data=variant(first.data),
         images=first.data.test_images,
         published=FIGURES[0] if comparable(first) else None,
     )
+
+
+def _dense_macs(run: Run) -> float:
+    """What the dense network's live weights need: counted like the pruned network's MACs."""
+    live = sum(layer.macs // layer.weights * layer.live for layer in run.layers.values())
+    return live / run.cost.macs
 
 
 def _row(cell: Cell) -> Row:
@@ -144,18 +151,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.seconds,
         row.data,
     )
-
-
-def accuracy_text(accuracy: Summary) -> str:
-    """`86.80 %`, or `86.80 ± 0.22 %` for several seeds."""
-    spread = "" if accuracy.spread is None else f" ± {100 * accuracy.spread:.2f}"
-    return f"{100 * accuracy.mean:.2f}{spread} %"
-
-
-def points_text(difference: Summary) -> str:
-    """`-0.12`, or `-0.12 ± 0.05` for several seeds, in percentage points."""
-    spread = "" if difference.spread is None else f" ± {100 * difference.spread:.2f}"
-    return f"{100 * difference.mean:+.2f}{spread}".replace("-", "−")
 
 
 def results_csv(cells: tuple[Cell, ...]) -> str:

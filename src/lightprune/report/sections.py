@@ -9,9 +9,10 @@ from lightprune.report.figures.events import events
 from lightprune.report.figures.frontier import frontier
 from lightprune.report.figures.layers import layers
 from lightprune.report.published import CAVEATS, FIGURES, NAME, comparable, variant
-from lightprune.report.results import Row, accuracy_text, result_table
+from lightprune.report.results import Row, result_table
 from lightprune.report.run import Run
 from lightprune.report.statistics import Summary
+from lightprune.report.wording import accuracy_text
 
 
 def results(cells: tuple[Cell, ...], rows: list[Row]) -> Section:

@@ -15,6 +15,7 @@ from lightprune.report.page import page
 from lightprune.report.paired import paired_csv, paired_section
 from lightprune.report.results import results_csv, rows_of
 from lightprune.report.sections import by_class, provenance, pruning, results
+from lightprune.report.short import in_short
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,14 @@ def report_on(study: Study, title: str) -> Report:
     dense, between = against_dense(cells), between_runs(cells)
     dead = Section("Dead weights", tuple(dead_weights(cells, between)))
     left_out = tuple(f"`{gone.folder}`: {gone.reason}" for gone in study.left_out)
-    table = results(cells, rows)
+    short = in_short(cells, rows, between)
     if left_out:
         count = f"{len(study.runs)} finished runs; {len(left_out)} run folder(s) left out, which "
         noted = Text(f"{count}are named under Provenance.")
-        table = Section(table.title, (noted, *table.blocks))
+        short = Section(short.title, (noted, *short.blocks))
     sections = (
-        table,
+        short,
+        results(cells, rows),
         dead,
         *pruning(cells, rows),
         by_class(cells),

@@ -6,9 +6,12 @@ from matplotlib.figure import Figure as Canvas
 from lightprune.report.classes import ClassChange
 from lightprune.report.document import Figure
 from lightprune.report.figures.style import drawn, pages
+from lightprune.report.wording import points
 
 # Orange for losses, blue for gains; both light enough for the black numbers on them.
 _GROUND = LinearSegmentedColormap.from_list("change", ["#F5A35C", "#FFFFFF", "#7FB9E0"])
+# Changes from here on are as dark as it gets.
+_FULL = 0.1
 
 
 def classes(changes: list[ClassChange], names: tuple[str, ...]) -> list[Figure]:
@@ -19,19 +22,17 @@ def classes(changes: list[ClassChange], names: tuple[str, ...]) -> list[Figure]:
         "Change of each class's recall on the test images, in percentage points, against the "
         "run's own dense network; mean over seeds. Orange and minus: recognised less often."
     )
-    largest = max(max(abs(p) for p in change.points) for change in changes) or 1.0
     found = []
     for suffix, part in pages(changes, 30):
         chosen: list[ClassChange] = list(part)
 
         def draw(canvas: Canvas, chosen: list[ClassChange] = chosen) -> None:
             axes = canvas.subplots()
-            points = [change.points for change in chosen]
-            axes.imshow(points, cmap=_GROUND, vmin=-largest, vmax=largest, aspect="auto")
-            for row, values in enumerate(points):
+            grid = [change.change for change in chosen]
+            axes.imshow(grid, cmap=_GROUND, vmin=-_FULL, vmax=_FULL, aspect="auto")
+            for row, values in enumerate(grid):
                 for column, value in enumerate(values):
-                    words = f"{value:+.1f}".replace("-", "−")
-                    axes.text(column, row, words, ha="center", va="center", fontsize=8)
+                    axes.text(column, row, points(value, 1), ha="center", va="center", fontsize=8)
             axes.set_xticks(
                 range(len(names)), names, rotation=35, ha="left", rotation_mode="anchor"
             )

@@ -40,7 +40,7 @@ def _panel(axes: Axes, cell: Cell) -> None:
     for index, run in enumerate(cell.runs):
         xs, ys = path(run)
         width = 1.4 if index == 0 else 0.8
-        colour = COLOURS[0] if index == 0 else COLOURS[5]
+        colour = COLOURS[0] if index == 0 else COLOURS[4]
         axes.plot(xs, ys, color=colour, linewidth=width, zorder=3 - index / 10)
     events = cell.first.events
     for number, event in enumerate(events):

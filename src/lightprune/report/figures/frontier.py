@@ -14,6 +14,10 @@ from lightprune.report.results import Row
 from lightprune.report.statistics import wilson
 
 _TICKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
+# What is worse than the best by more stands at the lower edge: a sanity check that fails, as it
+# should, must not press all others together.
+_DEPTH = 0.15
+_LEADER = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.5, "alpha": 0.6}
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def frontier(cells: tuple[Cell, ...], rows: list[Row]) -> list[Figure]:
     caption = (
         "Each mark is a cell, the mean over its seeds; bars are the 95 % interval that the number "
         "of test images allows (Wilson). Marks of one kind are joined. Horizontal lines: nothing "
-        "pruned."
+        "pruned. A mark on the lower edge lies below it."
     )
     if study:
         caption += (
@@ -70,6 +74,8 @@ def _panel(
         return 1 - (row.live_sparsity if live else row.sparsity)
 
     labels = []
+    best = max(row.accuracy.mean for row in [*flat, *(row for _, row in pruned)])
+    floor = best - _DEPTH
     kinds = list(dict.fromkeys(_series(cell) for cell, _ in pruned))
     for index, kind in enumerate(kinds):
         rows = [row for cell, row in pruned if _series(cell) == kind and place(row) > 0]
@@ -79,7 +85,11 @@ def _panel(
         xs, ys = [place(row) for row in rows], [row.accuracy.mean for row in rows]
         style = look(index)
         axes.errorbar(xs, ys, _bars(rows), elinewidth=0.8, capsize=2, **style)
-        labels.append(_Label(xs[-1], ys[-1], kind, style["color"]))
+        words = kind
+        if ys[-1] < floor:
+            axes.plot(xs[-1], floor, clip_on=False, **style)
+            words = f"{kind}: {100 * ys[-1]:.1f}, below"
+        labels.append(_Label(xs[-1], max(ys[-1], floor), words, style["color"]))
     for point in study[1:]:
         axes.plot(place(point), point.accuracy, "*", markersize=10, color="black", zorder=5)
         words = f"study: {point.label}"
@@ -91,6 +101,8 @@ def _panel(
         axes.axhline(study[0].accuracy, color="black", linestyle=":", linewidth=0.8)
         labels.append(_Label(1.0, study[0].accuracy, "study: dense", "black"))
     _scale(axes, [place(row) for _, row in pruned] + [place(point) for point in study[1:]])
+    if axes.get_ylim()[0] < floor:
+        axes.set_ylim(bottom=floor)
     _write(axes, labels)
 
 
@@ -124,7 +136,7 @@ def _scale(axes: Axes, left: list[float]) -> None:
 def _write(axes: Axes, labels: list[_Label]) -> None:
     """Names at the right edge, joined to their points, none over another."""
     low, high = axes.get_ylim()
-    levels = apart([label.y for label in labels], 0.048 * (high - low))
+    levels = apart([label.y for label in labels], 0.052 * (high - low), low, high)
     right = axes.get_xlim()[1]
     to_axes: Callable[[float], float] = lambda y: (y - low) / (high - low)  # noqa: E731
     for label, level in zip(labels, levels, strict=True):
@@ -136,5 +148,11 @@ def _write(axes: Axes, labels: list[_Label]) -> None:
             color=label.colour,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": label.colour, "linewidth": 0.5, "alpha": 0.6},
+            arrowprops={
+                "arrowstyle": "-",
+                "relpos": (0, 0.5),
+                "color": label.colour,
+                "linewidth": 0.5,
+                "alpha": 0.6,
+            },
         )

@@ -37,7 +37,7 @@ def layers(cells: tuple[Cell, ...]) -> list[Figure]:
             canvas.supxlabel("sparsity (%), on a logarithmic scale of what is left", fontsize=8)
             canvas.legend(
                 handles=[
-                    _key("nominal", markerfacecolor="white", markeredgecolor=COLOURS[4]),
+                    _key("nominal", markerfacecolor="white", markeredgecolor="black"),
                     _key("live", markerfacecolor=COLOURS[0], markeredgecolor=COLOURS[0]),
                     _key("emptied", marker="x", markeredgecolor=COLOURS[1]),
                 ],

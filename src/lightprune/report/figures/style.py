@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter
 
 from lightprune.report.document import Figure
 
-# Okabe and Ito's colours that stand out from white, darkest first; each has its own marker.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#777777")
+# Okabe and Ito's colours that stand out from white, without black: that is the study's.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#777777")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
 GREY = "#666666"
 WIDTH = 7.2  # Inches: a page of A4 between its margins.
@@ -75,17 +75,26 @@ def percents(axis: Any, decimals: int = 0) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.{decimals}f}"))
 
 
-def apart(places: Sequence[float], gap: float) -> list[float]:
-    """Moves labels along a line until they are at least `gap` apart, each as little as may be."""
-    order = sorted(range(len(places)), key=lambda i: places[i])
+def apart(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Moves labels along a line until they are `gap` apart, each as little as may be.
+
+    Args:
+        places: Where they belong.
+        gap: Between any two of them.
+        low: None lies below it, if there is room.
+        high: None lies above it, if there is room.
+    """
     groups: list[tuple[float, list[int]]] = []
-    for index in order:
-        groups.append((places[index], [index]))
-        while len(groups) > 1 and _touching(groups[-2], groups[-1], gap):
-            (centre, members), (other, more) = groups[-2:]
-            both = members + more
-            middle = (centre * len(members) + other * len(more)) / len(both)
-            groups[-2:] = [(middle, both)]
+    for index in sorted(range(len(places)), key=lambda i: places[i]):
+        members = [index]
+        while True:
+            half = (len(members) - 1) / 2 * gap
+            centre = sum(places[i] for i in members) / len(members)
+            centre = max(low + half, min(high - half, centre))
+            if not groups or not _touching(groups[-1], (centre, members), gap):
+                break
+            members = groups.pop()[1] + members
+        groups.append((centre, members))
     moved = [0.0] * len(places)
     for centre, members in groups:
         for place, index in enumerate(members):

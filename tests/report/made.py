@@ -1,0 +1,157 @@
+"""Run folders written by hand: the numbers of a report's tests are known beforehand."""
+
+import csv
+import json
+from dataclasses import asdict
+
+from lightprune.predictions import write_predictions
+from lightprune.pruning.cost import LayerCost
+
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+# (weights, live, MACs a weight) by layer.
+LAYERS = {"conv1.weight": (1000, 1000, 16), "layer4.conv2.weight": (9000, 1000, 1)}
+
+
+def predictions(right, classes=10):
+    """Labels and predictions: right where a flag says so."""
+    labels = [i % classes for i in range(len(right))]
+    wrong = [(label + 1) % classes for label in labels]
+    pairs = zip(labels, wrong, right, strict=True)
+    return labels, [label if ok else other for label, other, ok in pairs]
+
+
+def layer_costs(layers, live_nnz, dead_nnz):
+    """Counts with as many weights kept, shared out by size."""
+    live_total = sum(live for _, live, _ in layers.values())
+    dead_total = sum(weights - live for weights, live, _ in layers.values()) or 1
+    costs = {}
+    for name, (weights, live, positions) in layers.items():
+        kept = live_nnz * live // live_total
+        dead = dead_nnz * (weights - live) // dead_total
+        macs = (weights * positions, (kept + dead) * positions, kept * positions)
+        costs[name] = LayerCost(weights, live, kept + dead, kept, *macs)
+    return costs
+
+
+def config(
+    *,
+    scope="global",
+    criterion="Magnitude",
+    weights="keep",
+    dead="rank",
+    schedule="OneShot",
+    sparsity=0.98,
+    seed=0,
+    epochs=(22, 8),
+    peak=0.1,
+):
+    """What run.json keeps of a config, as far as reports read it."""
+    pruner = {
+        "targets": {"types": ["Conv2d"]},
+        "criterion": {"_target_": f"lightprune.pruning.criteria.{criterion}"},
+        "scope": scope,
+        "dead_weights": dead,
+        "weights": weights,
+        "seed": seed,
+    }
+    phases = zip(("dense", "finetune"), epochs, strict=True)
+    return {
+        "model": {"_target_": "lightprune.training.network.Model"},
+        "data": {"validation": 5000},
+        "recipe": {name: {"epochs": n, "peak": peak} for name, n in phases},
+        "pruner": pruner if scope else {"targets": pruner["targets"]},
+        "schedule": {"_target_": f"lightprune.pruning.schedules.{schedule}", "sparsity": sparsity},
+        "trainer": {"precision": "32-true"},
+        "seed": seed,
+    }
+
+
+def make_run(
+    folder,
+    right,
+    *,
+    dense_right,
+    asked,
+    layers=LAYERS,
+    live_nnz=200,
+    dead_nnz=0,
+    fingerprint="f" * 64,
+    classes=CIFAR10,
+    events=None,
+):
+    """Writes a finished run, and its dense network's predictions into `folder.parent/dense`."""
+    seed, epochs = asked["seed"], [asked["recipe"][p]["epochs"] for p in ("dense", "finetune")]
+    key = f"dense{seed}-{epochs[0]}-{fingerprint[:4]}"
+    costs = layer_costs(layers, live_nnz, dead_nnz)
+    total = sum(costs.values(), LayerCost(0, 0, 0, 0, 0, 0, 0))
+    if events is None:
+        events = [event(0, total.sparsity, total.live_sparsity)] if total.sparsity > 0 else []
+    record = {
+        "schema": 1,
+        "config": asked,
+        "command": f"train.py seed={seed}",
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "versions": {"python": "3.11.7", "torch": "2.14.1"},
+        "hardware": {"device": "cpu", "processes": 1, "threads": 2, "precision": "32-true"},
+        "data": {
+            "source": "ImageFolder",
+            "fingerprint": fingerprint,
+            "classes": list(classes),
+            "train_images": 45000,
+            "validation_images": 5000,
+            "validation_is_test": False,
+            "test_images": len(right),
+        },
+        "dense": {
+            "key": key,
+            "weights": key,
+            "epochs": epochs[0],
+            "seconds": 3000.4,
+            "test_correct": sum(dense_right),
+            "test_images": len(dense_right),
+        },
+        "events": events,
+        "test": {"correct": sum(right), "images": len(right)},
+        "cost": asdict(total),
+        "seconds": {"finetune": 1200.6},
+    }
+    folder.mkdir(parents=True)
+    write_predictions(folder / "predictions.csv", *predictions(right, len(classes)))
+    dense = folder.parent / "dense" / key / "predictions.csv"
+    write_predictions(dense, *predictions(dense_right, len(classes)))
+    rows = [{"name": name, **asdict(cost)} for name, cost in costs.items()]
+    write_rows(folder / "layers.csv", rows)
+    write_rows(folder / "metrics.csv", metrics(epochs[1], events))
+    (folder / "run.json").write_text(json.dumps(record))
+    return record
+
+
+def event(epoch, sparsity, live, *, before=0.8, after=0.1, recovered=0.79, digest="d", emptied=()):
+    return {
+        "epoch": epoch,
+        "target": round(sparsity, 4),
+        "sparsity": sparsity,
+        "pruned": 1,
+        "live_sparsity": live,
+        "distance": 0.5,
+        "before": before,
+        "after": after,
+        "recovered": recovered,
+        "emptied": list(emptied),
+        "digest": digest,
+    }
+
+
+def metrics(epochs, events):
+    sparsity = events[-1]["sparsity"] if events else 0.0
+    return [
+        {"epoch": n, "sparsity": sparsity, "val_accuracy": 0.7 + 0.01 * n, "seconds": 150.0}
+        for n in range(epochs)
+    ]
+
+
+def write_rows(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
