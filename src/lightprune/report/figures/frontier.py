@@ -16,7 +16,7 @@ from lightprune.report.statistics import wilson
 _TICKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
 # What is worse than the best by more stands at the lower edge: a sanity check that fails, as it
 # should, must not press all others together.
-_DEPTH = 0.15
+_DEPTH = 0.2
 _LEADER = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.5, "alpha": 0.6}
 
 
@@ -102,7 +102,8 @@ def _panel(
         labels.append(_Label(1.0, study[0].accuracy, "study: dense", "black"))
     _scale(axes, [place(row) for _, row in pruned] + [place(point) for point in study[1:]])
     if axes.get_ylim()[0] < floor:
-        axes.set_ylim(bottom=floor)
+        highest = max([best, *(point.accuracy for point in study)])
+        axes.set_ylim(floor, highest + 0.015)
     _write(axes, labels)
 
 

@@ -70,9 +70,9 @@ def look(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
-def percents(axis: Any, decimals: int = 0) -> None:
+def percents(axis: Any) -> None:
     """Writes shares on an axis as per cents."""
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.{decimals}f}"))
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
 
 
 def apart(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

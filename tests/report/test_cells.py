@@ -1,0 +1,54 @@
+import pytest
+
+from lightprune.report.cells import cells_of, kind
+from lightprune.report.gather import gather
+from tests.report.made import config, make_run
+
+RIGHT = [True, False] * 10
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({"scope": ""}, "control"),
+        ({}, "global one_shot"),
+        ({"scope": "local", "schedule": "MultiStep"}, "local multi_step"),
+        ({"criterion": "Random"}, "random one_shot"),
+        ({"criterion": "Random", "scope": "local"}, "random-local one_shot"),
+        ({"dead": "first"}, "global one_shot, dead first"),
+        ({"weights": "shuffle"}, "global one_shot, masks shuffled"),
+        ({"weights": "reinitialise"}, "global one_shot, fresh weights"),
+    ],
+)
+def test_what_was_done_in_words(about, words):
+    assert kind(config(**about)) == words
+
+
+def cells(folder, *abouts):
+    for number, about in enumerate(abouts):
+        make_run(folder / f"r{number}", RIGHT, dense_right=RIGHT, asked=config(**about))
+    return cells_of(gather(folder, folder).runs)
+
+
+def test_seeds_make_one_cell(tmp_path):
+    (cell,) = cells(tmp_path, {"seed": 2}, {"seed": 0}, {"seed": 1})
+
+    assert (cell.name, cell.seeds) == ("global 98 % one_shot", "0, 1, 2")
+
+
+def test_budgets_are_told_apart(tmp_path):
+    found = cells(tmp_path, {}, {"epochs": (60, 20)})
+
+    assert [cell.name for cell in found] == [
+        "global 98 % one_shot, 22 + 8 epochs",
+        "global 98 % one_shot, 60 + 20 epochs",
+    ]
+
+
+def test_what_a_label_does_not_tell_is_added_to_it(tmp_path):
+    found = cells(tmp_path, {"peak": 0.1}, {"peak": 0.2})
+
+    assert [cell.name for cell in found] == [
+        "global 98 % one_shot (recipe.dense.peak=0.1, recipe.finetune.peak=0.1)",
+        "global 98 % one_shot (recipe.dense.peak=0.2, recipe.finetune.peak=0.2)",
+    ]

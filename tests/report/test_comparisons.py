@@ -1,0 +1,96 @@
+import pytest
+
+from lightprune.report.cells import cells_of
+from lightprune.report.comparisons import against_dense, between_runs
+from lightprune.report.gather import gather
+from lightprune.report.paired import paired_section
+from tests.report.made import config, make_run
+
+GOOD = [True] * 180 + [False] * 20
+POOR = [True] * 120 + [False] * 80
+NEAR = [True] * 179 + [False] * 21
+
+
+def compared(folder, *runs):
+    for number, (right, about) in enumerate(runs):
+        options = {k: about.pop(k) for k in ("fingerprint", "live_nnz") if k in about}
+        make_run(folder / f"run{number}", right, dense_right=GOOD, asked=config(**about), **options)
+    return cells_of(gather(folder, folder / "nowhere").runs)
+
+
+def only(comparisons):
+    (found,) = comparisons
+    return found
+
+
+def test_what_the_test_separates_is_ranked(tmp_path):
+    cells = compared(tmp_path, (POOR, {"scope": "local"}), (GOOD, {}))
+    found = only(between_runs(cells))
+
+    assert (found.paired.only_first, found.paired.only_second) == (60, 0)
+    assert found.verdict == "global 98 % one_shot is more accurate"
+
+
+def test_what_it_does_not_separate_is_not_ranked(tmp_path):
+    cells = compared(tmp_path, (NEAR, {"scope": "local"}), (GOOD, {}))
+
+    assert only(between_runs(cells)).verdict == "no ranking: the test does not separate them"
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"epochs": (22, 20)}, "their budgets differ (22 + 8 and 22 + 20 epochs)"),
+        ({"epochs": (60, 8)}, "their budgets differ (22 + 8 and 60 + 8 epochs)"),
+        ({"peak": 0.3}, "their settings differ (recipe.dense.peak is 0.1 and 0.3)"),
+    ],
+)
+def test_other_budgets_are_not_ranked_however_far_apart(tmp_path, other, reason):
+    cells = compared(tmp_path, (POOR, {}), (GOOD, other))
+    found = only(between_runs(cells))
+
+    assert found.separated
+    assert found.verdict == f"no ranking: {reason} (the test separates them)"
+    assert "more accurate" not in str(paired_section((), (found,)))
+
+
+def test_other_data_are_not_even_compared(tmp_path):
+    cells = compared(tmp_path, (POOR, {}), (GOOD, {"fingerprint": "a" * 64}))
+    found = only(between_runs(cells))
+
+    assert found.paired is None
+    assert found.verdict.startswith("not comparable: their data differ (fingerprints ")
+
+
+def test_other_seeds_are_not_paired(tmp_path):
+    cells = compared(tmp_path, (POOR, {}), (GOOD, {"scope": "local", "seed": 1}))
+
+    assert not between_runs(cells)
+
+
+def test_other_sparsities_are_another_question(tmp_path):
+    about = {"sparsity": 0.96, "live_nnz": 400}
+    cells = compared(tmp_path, (POOR, {}), (GOOD, {**about}))
+
+    assert not between_runs(cells)
+
+
+def test_a_loss_to_the_dense_network_needs_no_equal_budget_but_a_gain_does(tmp_path):
+    cells = compared(tmp_path / "a", (POOR, {}))
+    lost = only(against_dense(cells))
+    make_run(tmp_path / "b" / "run", GOOD, dense_right=POOR, asked=config())
+    gained = only(against_dense(cells_of(gather(tmp_path / "b", tmp_path).runs)))
+
+    assert lost.verdict == "its dense network is more accurate"
+    assert gained.verdict == "no ranking: it has trained 8 epochs more (the test separates them)"
+
+
+def test_many_comparisons_are_corrected_for(tmp_path):
+    slightly = [True] * 173 + [False] * 27  # 7 images: p = 1/64 alone.
+    cells = compared(
+        tmp_path, (GOOD, {}), (slightly, {"scope": "local"}), (GOOD, {"criterion": "Random"})
+    )
+    found = between_runs(cells)
+
+    assert [c.paired.p_value for c in found] == pytest.approx([1 / 64, 1.0, 1 / 64])
+    assert [c.corrected for c in found] == pytest.approx([3 / 64, 1.0, 3 / 64])

@@ -1,0 +1,154 @@
+"""The whole report, on real tiny runs."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from lightprune.cli import main
+from lightprune.report.cells import cells_of
+from lightprune.report.results import result_table, rows_of
+from lightprune.report.write import report_on
+
+
+@pytest.fixture(scope="module")
+def written(real):
+    arguments = ["report", str(real / "sweep"), "--dense-dir", str(real / "dense")]
+    assert main(arguments) == 0
+    return real / "sweep" / "report"
+
+
+def records(real):
+    files = (real / "sweep").glob("*/run.json")
+    return {file.parent.name: json.loads(file.read_text()) for file in files}
+
+
+def test_every_kind_of_output_is_there(written):
+    names = {"report.md", "report.html", "results.csv", "comparisons.csv", "figures"}
+    figures = {file.name for file in (written / "figures").iterdir()}
+
+    assert {file.name for file in written.iterdir()} == names
+    expected = ("frontier", "curves", "layers", "events", "classes")
+    assert figures == {f"{name}.{suffix}" for name in expected for suffix in ("svg", "png")}
+
+
+def test_the_numbers_are_those_of_the_runs(real, written):
+    rows = list(csv.DictReader((written / "results.csv").open()))
+    runs = records(real)
+
+    assert sorted(row["folder"] for row in rows) == sorted(runs)
+    for row in rows:
+        run = runs[row["folder"]]
+        assert float(row["test_accuracy"]) == run["test"]["accuracy"]
+        assert float(row["dense_accuracy"]) == run["dense"]["test_accuracy"]
+        assert float(row["sparsity"]) == run["cost"]["sparsity"]
+        assert float(row["live_sparsity"]) == run["cost"]["live_sparsity"]
+        assert float(row["mac_density"]) == run["cost"]["mac_density"]
+        assert row["commit"] == run["commit"]
+        assert row["fingerprint"] == run["data"]["fingerprint"]
+        assert row["command"] == run["command"]
+
+
+def test_the_table_shows_them_rounded(real, study):
+    table = result_table(rows_of(cells_of(study.runs)))
+    shown = {row[0]: row for row in table.rows}
+    run = next(r for r in records(real).values() if r["config"]["pruner"].get("scope") == "local")
+
+    row = shown["local 94.24 % one_shot"]
+    points = 100 * (run["test"]["accuracy"] - run["dense"]["test_accuracy"])
+    assert row[2] == f"{100 * run['test']['accuracy']:.2f} %"
+    assert row[4] == f"{points:+.2f}".replace("-", "−")
+    assert row[6:9] == (
+        f"{100 * run['cost']['sparsity']:.2f} %",
+        f"{100 * run['cost']['live_sparsity']:.2f} %",
+        f"{100 * run['cost']['mac_density']:.1f} %",
+    )
+    assert row[9] == "2 + 4"
+    assert row[5] == ""  # Digits are not the study's question.
+    assert shown["dense"][2] == f"{100 * run['dense']['test_accuracy']:.2f} %"
+
+
+def test_markdown_and_page_have_the_same_sections_and_tables(written):
+    text, page = (written / "report.md").read_text(), (written / "report.html").read_text()
+    titles = re.findall(r"^## (.*)$", text, re.M)
+
+    assert re.findall(r"<h2>\d+\. (.*?)</h2>", page) == titles
+    assert titles[:3] == ["In short", "Results", "Dead weights"]
+    assert page.count("<tbody>") == len(re.findall(r"^\| ---", text, re.M))
+    for name in ("dense", "control (dense continued)", "global 98 % multi_step"):
+        assert name in text
+        assert name in page
+
+
+def test_what_is_not_finished_is_named(written):
+    text = (written / "report.md").read_text()
+
+    assert "- `stopped`: is not finished" in text
+    assert "4 finished runs; 1 run folder(s) left out" in text
+
+
+def test_provenance_says_where_numbers_come_from(real, written):
+    text = (written / "report.md").read_text().partition("## Provenance")[2]
+    run = next(iter(records(real).values()))
+
+    assert run["command"] in text
+    assert run["commit"][:12] in text
+    assert run["data"]["fingerprint"] in text
+    assert "source Digits, 10 classes, 1,200 training, 200 validation, 397 test images" in text
+
+
+def test_the_same_runs_give_the_same_bytes(study, written):
+    again = report_on(study, "again").document.figures
+
+    assert {f.name for f in again} == {f.stem for f in (written / "figures").iterdir()}
+    for figure in again:
+        assert figure.svg == (written / "figures" / f"{figure.name}.svg").read_text()
+        assert figure.png == (written / "figures" / f"{figure.name}.png").read_bytes()
+
+
+class References(HTMLParser):
+    """Collects what a page would load or leave for, and its ids."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.ids, self.tags = [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name in ("src", "srcset", "href", "xlink:href", "data", "action", "poster"):
+                self.found.append(value)
+            if name == "id":
+                self.ids.append(value)
+            self.found += re.findall(r"url\(([^)]*)\)", value or "")
+
+
+def test_the_page_stands_alone(written):
+    page = (written / "report.html").read_text()
+    seen = References()
+    seen.feed(page)
+
+    outside = [reference for reference in seen.found if not reference.startswith("#")]
+    assert [r for r in outside if not r.startswith("data:image/png;base64,")] == []
+    assert not seen.tags & {"script", "link", "iframe", "object", "embed", "img"}
+    assert "@import" not in page
+    assert len(seen.ids) == len(set(seen.ids))
+    assert {r[1:] for r in seen.found if r.startswith("#")} <= set(seen.ids)
+
+
+def test_type_in_figures_is_at_least_eight_points(written):
+    for file in (written / "figures").glob("*.svg"):
+        # SVG's pixels are points here: 72 an inch.
+        sizes = re.findall(r"font(?:-size)?: ?([\d.]+)px", file.read_text())
+        assert sizes
+        assert min(map(float, sizes)) >= 8
+
+
+def test_an_old_reports_figures_do_not_stay(real, written):
+    old = written / "figures" / "layers-9.svg"
+    old.write_text("old")
+    main(["report", str(real / "sweep"), "--dense-dir", str(real / "dense")])
+
+    assert not old.exists()
