@@ -7,10 +7,11 @@ SEEDS ?= 0
 KILLS ?= 60
 SEED ?= 0
 BIN := .venv/bin
+SWEEP = outputs/sweeps/study-$(RECIPE)
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test soak lint demo reproduce
+.PHONY: help setup test soak lint demo reproduce results
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -39,4 +40,9 @@ demo: setup  ## Run the whole experiment on embedded data, in minutes
 
 reproduce: setup  ## Redo the published study (RECIPE=fast|full|study SEEDS=0,1,2 CELLS='global_*' DATA=images ROOT=DIR)
 	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) name=study-$(RECIPE) \
-	  'experiment=glob(study_$(CELLS))' seed=$(SEEDS)
+	  'experiment=glob(study_$(CELLS))' seed=$(SEEDS) || status=$$?; \
+	  if [ $${status:-0} -lt 128 ]; then $(BIN)/python -m lightprune report $(SWEEP) || status=1; fi; \
+	  exit $${status:-0}
+
+results: setup  ## Keep the finished runs of make reproduce in results/, renew README's table
+	$(BIN)/python -m lightprune results $(wildcard outputs/sweeps/study-fast outputs/sweeps/study-full outputs/sweeps/study-study)

@@ -37,15 +37,25 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser("report", help="tables, figures and report.html on finished runs")
     report.add_argument("folder", type=Path, metavar="DIR", help="where the run folders lie")
-    report.add_argument(
+    _dense_dir(report)
+    report.set_defaults(command=_report)
+    results = commands.add_parser("results", help="README's table from the committed results")
+    results.add_argument("sweeps", type=Path, nargs="*", metavar="SWEEP", help="to keep first")
+    results.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
+    results.add_argument("--readme", type=Path, default=Path("README.md"), metavar="FILE")
+    _dense_dir(results)
+    results.set_defaults(command=_results)
+    return parser
+
+
+def _dense_dir(parser: ArgumentParser) -> None:
+    parser.add_argument(
         "--dense-dir",
         type=Path,
         default=Path("outputs/dense"),
         metavar="DIR",
         help="the cache of dense networks, dense.cache_dir of the runs (default: outputs/dense)",
     )
-    report.set_defaults(command=_report)
-    return parser
 
 
 def _report(folder: Path, dense_dir: Path) -> None:
@@ -58,6 +68,20 @@ def _report(folder: Path, dense_dir: Path) -> None:
         print(f"left out: {gone.folder}: {gone.reason}")
     title = f"{folder.resolve().name}: {len(study.runs)} pruning runs"
     print(write_report(report_on(study, title), folder / "report"))
+
+
+def _results(sweeps: list[Path], results: Path, readme: Path, dense_dir: Path) -> None:
+    from lightprune.files import write_text
+    from lightprune.report.kept import keep
+    from lightprune.report.readme import holds_runs, renewed, results_block
+
+    for sweep in sweeps:
+        for place in keep(sweep, dense_dir, results):
+            print(f"kept: {place}")
+    if holds_runs(results):
+        _report(results, results / "dense")
+    write_text(readme, renewed(readme.read_text(), results_block(results)))
+    print(readme)
 
 
 if __name__ == "__main__":

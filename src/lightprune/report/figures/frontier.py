@@ -17,7 +17,7 @@ _TICKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995
 # What is worse than the best by more stands at the lower edge: a sanity check that fails, as it
 # should, must not press all others together.
 _DEPTH = 0.2
-_LEADER = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.5, "alpha": 0.6}
+_LEADER = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.7}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _write(axes: Axes, labels: list[_Label]) -> None:
             xy=(right if label.x == 1.0 else label.x, label.y),
             xytext=(1.03, to_axes(level)),
             textcoords="axes fraction",
-            color=label.colour,
+            color="#111111",
             va="center",
             annotation_clip=False,
             arrowprops={
