@@ -39,6 +39,7 @@ demo: setup  ## Run the whole experiment on embedded data, in minutes
 	$(BIN)/python train.py experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98
 
 reproduce: setup  ## Redo the published study (RECIPE=fast|full|study SEEDS=0,1,2 CELLS='global_*' DATA=images ROOT=DIR)
+	$(BIN)/python -m lightprune remaining $(SWEEP) --cells '$(CELLS)' --seeds '$(SEEDS)' --data $(DATA)
 	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) name=study-$(RECIPE) \
 	  'experiment=glob(study_$(CELLS))' seed=$(SEEDS) || status=$$?; \
 	  if [ $${status:-0} -lt 128 ]; then $(BIN)/python -m lightprune report $(SWEEP) || status=1; fi; \

@@ -45,6 +45,12 @@ def _parser() -> ArgumentParser:
     results.add_argument("--readme", type=Path, default=Path("README.md"), metavar="FILE")
     _dense_dir(results)
     results.set_defaults(command=_results)
+    remaining = commands.add_parser("remaining", help="what make reproduce still has to do")
+    remaining.add_argument("sweep", type=Path, metavar="SWEEP", help="its folder, there or not")
+    remaining.add_argument("--cells", default="*", metavar="PATTERN", help="of the experiments")
+    remaining.add_argument("--seeds", default="0", metavar="0,1,2")
+    remaining.add_argument("--data", default="cifar10", metavar="OPTION")
+    remaining.set_defaults(command=_remaining)
     return parser
 
 
@@ -82,6 +88,12 @@ def _results(sweeps: list[Path], results: Path, readme: Path, dense_dir: Path) -
         _report(results, results / "dense")
     write_text(readme, renewed(readme.read_text(), results_block(results)))
     print(readme)
+
+
+def _remaining(sweep: Path, cells: str, seeds: str, data: str) -> None:
+    from lightprune.report.remaining import begun_in, jobs_of, outlook
+
+    print(f"{sweep.name}: {outlook(jobs_of(cells, seeds), begun_in(sweep, data))}")
 
 
 if __name__ == "__main__":
