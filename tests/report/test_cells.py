@@ -2,6 +2,7 @@ import pytest
 
 from lightprune.report.cells import cells_of, kind
 from lightprune.report.gather import gather
+from lightprune.report.results import rows_of
 from tests.report.made import config, make_run
 
 RIGHT = [True, False] * 10
@@ -51,4 +52,15 @@ def test_what_a_label_does_not_tell_is_added_to_it(tmp_path):
     assert [cell.name for cell in found] == [
         "global 98 % one_shot (recipe.dense.peak=0.1, recipe.finetune.peak=0.1)",
         "global 98 % one_shot (recipe.dense.peak=0.2, recipe.finetune.peak=0.2)",
+    ]
+
+
+def test_dense_networks_of_other_recipes_have_rows_of_their_own(tmp_path):
+    found = cells(tmp_path, {}, {"seed": 1}, {"peak": 0.2}, {"epochs": (60, 8)})
+    rows = [row for row in rows_of(found) if row.difference is None]
+
+    assert [(row.cell, row.seeds) for row in rows] == [
+        ("dense, 22 epochs (no. 1)", "0, 1"),
+        ("dense, 22 epochs (no. 2)", "0"),
+        ("dense, 60 epochs (no. 3)", "0"),
     ]

@@ -2,9 +2,10 @@
 
 import csv
 import io
+import json
 from dataclasses import dataclass
 
-from lightprune.report.cells import Cell, asked_sparsity, kind
+from lightprune.report.cells import Cell, asked_sparsity, kind, without_seeds
 from lightprune.report.document import Table
 from lightprune.report.published import FIGURES, Published, comparable, variant
 from lightprune.report.run import Dense, Run
@@ -47,16 +48,24 @@ class Row:
 
 def rows_of(cells: tuple[Cell, ...]) -> list[Row]:
     """A row for the dense networks of each budget and data, then one for every cell."""
-    dense: dict[tuple[str, str], dict[tuple[int, str], Run]] = {}
+    dense: dict[str, dict[tuple[int, str], Run]] = {}
     for run in (run for cell in cells for run in cell.runs):
-        key = f"{run.dense.epochs}", run.data.fingerprint
-        dense.setdefault(key, {}).setdefault((run.seed, run.dense.weights), run)
-    several = len(dense) > 1
-    rows = [
-        _dense_row(f"dense, {epochs} epochs" if several else "dense", list(group.values()))
-        for (epochs, _), group in dense.items()
-    ]
+        dense.setdefault(_dense_question(run), {}).setdefault((run.seed, run.dense.weights), run)
+    groups = [list(group.values()) for group in dense.values()]
+    names = [f"dense, {group[0].dense.epochs} epochs" for group in groups]
+    if len(set(names)) < len(names):
+        names = [f"{name} (no. {number})" for number, name in enumerate(names, 1)]
+    if len(names) == 1:
+        names = ["dense"]
+    rows = [_dense_row(name, group) for name, group in zip(names, groups, strict=True)]
     return rows + [_row(cell) for cell in cells]
+
+
+def _dense_question(run: Run) -> str:
+    """What the dense network was asked for, but for the seed."""
+    parts = {name: run.config[name] for name in ("model", "data", "trainer")}
+    asked = {**parts, "recipe": run.config["recipe"]["dense"], "images": run.data.fingerprint}
+    return json.dumps(without_seeds(asked), sort_keys=True)
 
 
 def _dense_row(name: str, runs: list[Run]) -> Row:
