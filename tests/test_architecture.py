@@ -13,7 +13,7 @@ LAYERS = (
     ("errors", "files", "randomness", "identity", "stopping", "agent", "provenance", "predictions"),
     ("pruning",),
     ("training",),
-    ("run_folder", "dense", "config"),
+    ("run_folder", "own_weights", "dense", "config"),
     ("prepare", "door", "worker"),
     ("console", "record"),
     ("experiment",),

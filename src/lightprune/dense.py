@@ -2,25 +2,23 @@
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from rich import get_console
 from rich.markup import escape
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightprune.errors import InputError, nearest
 from lightprune.files import write_text, write_weights
+from lightprune.own_weights import own_weights
 from lightprune.predictions import write_predictions
 from lightprune.provenance import commit
+from lightprune.pruning.reachability import live_taps
 from lightprune.pruning.schedules import Plan
 from lightprune.training.evaluation import Evaluation
 from lightprune.training.fit import Lab, fit, test
@@ -40,6 +38,8 @@ class DenseRecord:
         validation: Accuracy on the validation images, 0..1; None for one's own file.
         test_correct: Correctly classified test images.
         test_images: Test images.
+        dead_weights: Prunable weights that no input reaches.
+        changed_without_dead: Test images that are classified otherwise if those are zero: none.
         weights: SHA-256 of the file that holds them.
         commit: Of the code that trained it; empty for one's own file.
     """
@@ -51,6 +51,8 @@ class DenseRecord:
     validation: float | None
     test_correct: int
     test_images: int
+    dead_weights: int
+    changed_without_dead: int
     weights: str
     commit: str
 
@@ -79,7 +81,7 @@ def dense_network(
     if checkpoint is not None:
         state = own_weights(lab, checkpoint)
         seen = _tested(lab, phase, state)
-        counts = seen.correct, seen.images
+        counts = (seen.correct, seen.images, *_dead(lab, phase, state, seen))
         own = DenseRecord(str(checkpoint), "", 0, 0.0, None, *counts, _checksum(checkpoint), "")
         return state, own
     key = digest(asked)
@@ -153,7 +155,7 @@ def _train(lab: Lab, phase: Phase, folder: Path, asked: Mapping[str, Any]) -> De
     if first_process():
         write_weights(weights, state)
     barrier()
-    counts = seen.correct, seen.images
+    counts = (seen.correct, seen.images, *_dead(lab, phase, state, seen))
     record = DenseRecord(
         "trained", folder.name, epochs, seconds, validation, *counts, _checksum(weights), commit()
     )
@@ -169,71 +171,15 @@ def _tested(lab: Lab, phase: Phase, state: dict[str, Tensor]) -> Evaluation:
     return test(lab, network, phase)
 
 
-def own_weights(lab: Lab, path: Path) -> dict[str, Tensor]:
-    """Reads one's own weights: safetensors, or a state dict saved by torch.
-
-    Raises:
-        InputError: The file is not there, not readable without running code, or of another
-            network.
-    """
-    if not path.is_file():
-        raise InputError(f"dense.checkpoint={path}: no such file; allowed is a saved state dict")
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            with warnings.catch_warnings(action="ignore"):
-                state = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise InputError(
-            f"dense.checkpoint={path}: cannot be read without running code from it; allowed are "
-            "safetensors, or a state dict saved by torch.save"
-        ) from error
-    except Exception as error:  # Damaged bytes make the readers fail in every way.
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(
-            f"dense.checkpoint={path}: cannot be read ({reason}); allowed are safetensors, or a "
-            "state dict saved by torch.save"
-        ) from error
-    if not isinstance(state, dict) or not all(map(_named_weight, state.items())):
-        raise InputError(
-            f"dense.checkpoint={path}: holds no state dict; allowed is what network.state_dict() "
-            "gives: tensors by name"
-        )
-    expected = lab.new_network().state_dict()
-    for name in [*expected, *state]:
-        _check_weight(path, name, state, expected)
-    return state
-
-
-def _named_weight(item: tuple[Any, Any]) -> bool:
-    name, value = item
-    plain = isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
-    return plain and isinstance(name, str)
-
-
-def _check_weight(
-    path: Path, name: str, state: dict[str, Tensor], expected: dict[str, Tensor]
-) -> None:
-    """Raises InputError unless a tensor of `state` fits the network, and is finite there."""
-    theirs, mine = state.get(name), expected.get(name)
-    if theirs is None or mine is None or theirs.shape != mine.shape:
-        near = nearest(name, [] if name in state else state)
-        raise InputError(
-            f"dense.checkpoint={path}: is of another network: {name} is "
-            f"{_shape(theirs)} there and {_shape(mine)} here{near}"
-        )
-    if theirs.is_floating_point() != mine.is_floating_point():
-        raise InputError(
-            f"dense.checkpoint={path}: {name} is of {theirs.dtype} there and {mine.dtype} here; "
-            "allowed are weights of the network's own kind"
-        )
-    if not theirs.to(mine.dtype).isfinite().all():
-        raise InputError(
-            f"dense.checkpoint={path}: {name} holds NaN or infinite weights; allowed are finite "
-            "ones"
-        )
-
-
-def _shape(value: Tensor | None) -> str:
-    return "missing" if value is None else str(tuple(value.shape))
+def _dead(lab: Lab, phase: Phase, state: dict[str, Tensor], seen: Evaluation) -> tuple[int, int]:
+    """How many dead weights there are, and how many test images zeroing them alone changes."""
+    network = lab.new_network()
+    network.load_state_dict(state)
+    weights = {name: weight.detach() for name, weight in lab.targets.find(network).items()}
+    live = live_taps(network, weights, lab.example)
+    if not live.pruned:
+        return 0, 0
+    live.apply_(weights)
+    alone = test(lab, network, phase)
+    changed = sum(a != b for a, b in zip(alone.predicted, seen.predicted, strict=True))
+    return live.pruned, changed

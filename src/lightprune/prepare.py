@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 
 from lightprune.config import Settings
-from lightprune.dense import own_weights
 from lightprune.errors import InputError
+from lightprune.own_weights import own_weights
 from lightprune.pruning.cost import CostReport, cost_report
 from lightprune.pruning.evaluation_mode import evaluating
 from lightprune.training.fit import Lab

@@ -109,6 +109,7 @@ def make_run(
             "seconds": 3000.4,
             "test_correct": sum(dense_right),
             "test_images": len(dense_right),
+            "changed_without_dead": 0,
         },
         "events": events,
         "test": {"correct": sum(right), "images": len(right)},

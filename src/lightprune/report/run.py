@@ -86,6 +86,7 @@ class Dense:
     seconds: float
     correct: int
     images: int
+    changed_without_dead: int
     predictions: Predictions | None
 
     @property
@@ -214,6 +215,7 @@ def _dense(record: Json, folders: tuple[Path, ...]) -> Dense:
         seconds=record["seconds"],
         correct=record["test_correct"],
         images=record["test_images"],
+        changed_without_dead=record["changed_without_dead"],
         predictions=predictions,
     )
 
