@@ -244,8 +244,9 @@ def campaign(folder, cell, kills, chance):
 
 def main():
     """Prints every victim and every mismatch; exit status 1 if there is one."""
-    # Jobs in the background of a shell ignore Ctrl-C, and so would what they start.
+    # Jobs in the background, or under nohup, ignore these, and so would what they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=60, help="at least as many")
     parser.add_argument("--each", type=int, default=5, help="kills of a victim")
