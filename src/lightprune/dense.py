@@ -14,7 +14,7 @@ from rich.markup import escape
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightprune.files import write_text, write_weights
+from lightprune.files import checksum, write_text, write_weights
 from lightprune.own_weights import own_weights
 from lightprune.predictions import write_predictions
 from lightprune.provenance import commit
@@ -82,7 +82,7 @@ def dense_network(
         state = own_weights(lab, checkpoint)
         seen = _tested(lab, phase, state)
         counts = (seen.correct, seen.images, *_dead(lab, phase, state, seen))
-        own = DenseRecord(str(checkpoint), "", 0, 0.0, None, *counts, _checksum(checkpoint), "")
+        own = DenseRecord(str(checkpoint), "", 0, 0.0, None, *counts, checksum(checkpoint), "")
         return state, own
     key = digest(asked)
     folder = cache_dir / key
@@ -104,7 +104,7 @@ def _recall(folder: Path) -> DenseRecord | None:
     try:
         record = DenseRecord(**json.loads(about.read_text()))
         damaged = weights
-        if _checksum(weights) == record.weights:
+        if checksum(weights) == record.weights:
             return record
         reason = "its checksum does not match its content"
     except (FileNotFoundError, TypeError, ValueError) as error:
@@ -112,11 +112,6 @@ def _recall(folder: Path) -> DenseRecord | None:
     line = f"[yellow]warning[/]: {escape(str(damaged))}: is damaged ({escape(reason)}); "
     get_console().print(f"{line}the network is trained again", highlight=False, soft_wrap=True)
     return None
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 @contextmanager
@@ -157,7 +152,7 @@ def _train(lab: Lab, phase: Phase, folder: Path, asked: Mapping[str, Any]) -> De
     barrier()
     counts = (seen.correct, seen.images, *_dead(lab, phase, state, seen))
     record = DenseRecord(
-        "trained", folder.name, epochs, seconds, validation, *counts, _checksum(weights), commit()
+        "trained", folder.name, epochs, seconds, validation, *counts, checksum(weights), commit()
     )
     if first_process():
         write_predictions(folder / "predictions.csv", lab.data.test.labels.tolist(), seen.predicted)

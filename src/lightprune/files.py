@@ -1,5 +1,6 @@
-"""Files written atomically: readers see the old or the new content, never a part."""
+"""Files written atomically, never seen in part, and known by their checksum."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -78,6 +79,12 @@ def check_room(needs: Mapping[Path, int]) -> None:
                 f"{folder}: {free / 1e6:.1f} MB are free; allowed are at least "
                 f"{disks[disk] / 1e6:.1f} MB, the size of the checkpoints"
             )
+
+
+def checksum(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def discard_partials(folder: Path) -> None:

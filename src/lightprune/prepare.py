@@ -1,6 +1,5 @@
 """Everything that can be checked before training: data, network, plan and recipe together."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +9,7 @@ from torch import nn
 
 from lightprune.config import Settings
 from lightprune.errors import InputError
+from lightprune.files import checksum
 from lightprune.own_weights import own_weights
 from lightprune.pruning.cost import CostReport, cost_report
 from lightprune.pruning.evaluation_mode import evaluating
@@ -92,7 +92,7 @@ def prepare(chosen: Settings) -> Prepared:
     own = None
     if chosen.dense.checkpoint:
         own_weights(lab, Path(chosen.dense.checkpoint))
-        own = hashlib.sha256(Path(chosen.dense.checkpoint).read_bytes()).hexdigest()
+        own = checksum(Path(chosen.dense.checkpoint))
     with TemporaryDirectory() as elsewhere:
         chosen.loggers(Path(elsewhere))
     zeros = []
