@@ -43,6 +43,7 @@ def test_the_zeros_that_were_never_alive_are_counted(tmp_path):
     assert zeros["global one_shot"] == Zeros(dead=8000, dead_kept=80, total=9800)
     assert zeros["global one_shot"].never_alive == 7920
     assert blocks[0].words.startswith("8,000 of the 10,000 prunable weights (80.00%)")
+    assert blocks[0].words.endswith("changes the class of 0 of 200 test images.")
     assert "7,920 of them (80.8%) were never alive" in blocks[1].words
 
 
