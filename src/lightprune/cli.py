@@ -37,13 +37,13 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser("report", help="tables, figures and report.html on finished runs")
     report.add_argument("folder", type=Path, metavar="DIR", help="where the run folders lie")
-    _dense_dir(report)
+    _sources(report)
     report.set_defaults(command=_report)
     results = commands.add_parser("results", help="README's table from the committed results")
     results.add_argument("sweeps", type=Path, nargs="*", metavar="SWEEP", help="to keep first")
     results.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
     results.add_argument("--readme", type=Path, default=Path("README.md"), metavar="FILE")
-    _dense_dir(results)
+    _sources(results)
     results.set_defaults(command=_results)
     remaining = commands.add_parser("remaining", help="what make reproduce still has to do")
     remaining.add_argument("sweep", type=Path, metavar="SWEEP", help="its folder, there or not")
@@ -54,7 +54,7 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _dense_dir(parser: ArgumentParser) -> None:
+def _sources(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dense-dir",
         type=Path,
@@ -66,20 +66,21 @@ def _dense_dir(parser: ArgumentParser) -> None:
 
 def _report(folder: Path, dense_dir: Path) -> None:
     # Reading takes seconds to load, and neither --help nor a wrong option needs it.
+    from lightprune.report.findings import Findings
     from lightprune.report.gather import gather
-    from lightprune.report.write import report_on, write_report
+    from lightprune.report.write import write_report
 
     study = gather(folder, dense_dir)
     for gone in study.left_out:
         print(f"left out: {gone.folder}: {gone.reason}")
-    title = f"{folder.resolve().name}: {len(study.runs)} pruning runs"
-    print(write_report(report_on(study, title), folder / "report"))
+    title = f"{folder.resolve().name}: {len(study.runs)} runs"
+    findings = Findings.of(study)
+    print(write_report(findings, title, folder / "report"))
 
 
 def _results(sweeps: list[Path], results: Path, readme: Path, dense_dir: Path) -> None:
     from lightprune.files import write_text
-    from lightprune.report.kept import keep
-    from lightprune.report.readme import holds_runs, renewed, results_block
+    from lightprune.report.committed import holds_runs, keep, renewed, results_block
 
     for sweep in sweeps:
         for place in keep(sweep, dense_dir, results):

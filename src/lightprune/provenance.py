@@ -23,6 +23,11 @@ def commit() -> str:
     return described.stdout.strip() or "unknown"
 
 
+def abbreviated(commit: str) -> str:
+    """A commit as one quotes it, still saying that the checkout was changed."""
+    return commit[:12] + ("-dirty" if commit.endswith("-dirty") else "")
+
+
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide what a run ends with."""
     found = {"python": python_version()}

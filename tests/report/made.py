@@ -6,6 +6,8 @@ from dataclasses import asdict
 
 from lightprune.predictions import write_predictions
 from lightprune.pruning.cost import LayerCost
+from lightprune.report.findings import Findings
+from lightprune.report.gather import gather
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 # (weights, live, MACs a weight) by layer.
@@ -55,15 +57,21 @@ def config(
         "seed": seed,
     }
     phases = zip(("dense", "finetune"), epochs, strict=True)
+    phase = {"peak": peak, "batch_size": 256}
     return {
         "model": {"_target_": "lightprune.training.network.Model"},
         "data": {"validation": 5000},
-        "recipe": {name: {"epochs": n, "peak": peak} for name, n in phases},
+        "recipe": {name: {"epochs": n, **phase} for name, n in phases},
         "pruner": pruner if scope else {"targets": pruner["targets"]},
         "schedule": {"_target_": f"lightprune.pruning.schedules.{schedule}", "sparsity": sparsity},
         "trainer": {"precision": "32-true"},
         "seed": seed,
     }
+
+
+def findings(folder):
+    """What a report would be made from; dense networks lie in `folder/dense`."""
+    return Findings.of(gather(folder, folder / "dense"))
 
 
 def make_run(
@@ -78,8 +86,12 @@ def make_run(
     fingerprint="f" * 64,
     classes=CIFAR10,
     events=None,
+    own=None,
 ):
-    """Writes a finished run, and its dense network's predictions into `folder.parent/dense`."""
+    """Writes a finished run, and its dense network's files into `folder.parent/dense`.
+
+    With `own`, the dense network is the user's, and those are its weights.
+    """
     seed, epochs = asked["seed"], [asked["recipe"][p]["epochs"] for p in ("dense", "finetune")]
     key = f"dense{seed}-{epochs[0]}-{fingerprint[:4]}"
     costs = layer_costs(layers, live_nnz, dead_nnz)
@@ -103,8 +115,8 @@ def make_run(
             "test_images": len(right),
         },
         "dense": {
-            "key": key,
-            "weights": key,
+            "key": "" if own else key,
+            "weights": own or key,
             "epochs": epochs[0],
             "seconds": 3000.4,
             "test_correct": sum(dense_right),
@@ -118,13 +130,22 @@ def make_run(
     }
     folder.mkdir(parents=True)
     write_predictions(folder / "predictions.csv", *predictions(right, len(classes)))
-    dense = folder.parent / "dense" / key / "predictions.csv"
-    write_predictions(dense, *predictions(dense_right, len(classes)))
+    if not own:
+        write_dense(
+            folder.parent / "dense" / key, predictions(dense_right, len(classes)), epochs[0]
+        )
     rows = [{"name": name, **asdict(cost)} for name, cost in costs.items()]
     write_rows(folder / "layers.csv", rows)
     write_rows(folder / "metrics.csv", metrics(epochs[1], events))
     (folder / "run.json").write_text(json.dumps(record))
     return record
+
+
+def write_dense(folder, predicted, epochs):
+    """What the cache keeps of a dense network."""
+    write_predictions(folder / "predictions.csv", *predicted)
+    (folder / "dense.json").write_text(json.dumps({"weights": folder.name}))
+    write_rows(folder / "metrics.csv", metrics(epochs, []))
 
 
 def event(epoch, sparsity, live, *, before=0.8, after=0.1, recovered=0.79, digest="d", emptied=()):

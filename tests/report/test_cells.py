@@ -2,7 +2,7 @@ import pytest
 
 from lightprune.report.cells import cells_of, kind
 from lightprune.report.gather import gather
-from lightprune.report.results import rows_of
+from lightprune.report.rows import rows_of
 from tests.report.made import config, make_run
 
 RIGHT = [True, False] * 10
@@ -55,11 +55,46 @@ def test_what_a_label_does_not_tell_is_added_to_it(tmp_path):
     ]
 
 
+def test_the_same_run_twice_tells_nothing_of_other_seeds(tmp_path):
+    found = cells(tmp_path, {}, {})
+
+    assert [(cell.name, cell.seeds) for cell in found] == [
+        ("global 98 % one_shot [r0]", "0"),
+        ("global 98 % one_shot [r1]", "0"),
+    ]
+
+
+def test_dense_networks_of_ones_own_are_told_apart(tmp_path):
+    for name, own, seed in (("a", "1" * 64, 0), ("b", "2" * 64, 0), ("c", "2" * 64, 1)):
+        asked = config(seed=seed)
+        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, asked=asked, own=own)
+    rows = rows_of(cells_of(gather(tmp_path, tmp_path).runs))
+
+    assert [(row.name, row.seeds, len(row.runs)) for row in rows] == [
+        ("dense, 22 epochs (no. 1)", "", 1),
+        ("dense, 22 epochs (no. 2)", "", 1),
+        ("global 98 % one_shot (dense.weights=11111111)", "0", 1),
+        ("global 98 % one_shot (dense.weights=22222222)", "0, 1", 2),
+    ]
+
+
+def test_cells_of_other_settings_are_no_curve(tmp_path):
+    found = cells(tmp_path, {}, {"sparsity": 0.99}, {"sparsity": 0.99, "peak": 0.2})
+    series = [cell.series for cell in found]
+
+    assert (
+        series[0]
+        == series[1]
+        == ("global one_shot (recipe.dense.peak=0.1, recipe.finetune.peak=0.1)")
+    )
+    assert series[2] == "global one_shot (recipe.dense.peak=0.2, recipe.finetune.peak=0.2)"
+
+
 def test_dense_networks_of_other_recipes_have_rows_of_their_own(tmp_path):
     found = cells(tmp_path, {}, {"seed": 1}, {"peak": 0.2}, {"epochs": (60, 8)})
-    rows = [row for row in rows_of(found) if row.difference is None]
+    rows = [row for row in rows_of(found) if row.cell is None]
 
-    assert [(row.cell, row.seeds) for row in rows] == [
+    assert [(row.name, row.seeds) for row in rows] == [
         ("dense, 22 epochs (no. 1)", "0, 1"),
         ("dense, 22 epochs (no. 2)", "0"),
         ("dense, 60 epochs (no. 3)", "0"),

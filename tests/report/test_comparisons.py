@@ -3,8 +3,8 @@ import pytest
 from lightprune.report.cells import cells_of
 from lightprune.report.comparisons import against_dense, between_runs
 from lightprune.report.gather import gather
-from lightprune.report.paired import paired_section
-from tests.report.made import config, make_run
+from lightprune.report.sections.paired import paired
+from tests.report.made import config, findings, make_run
 
 GOOD = [True] * 180 + [False] * 20
 POOR = [True] * 120 + [False] * 80
@@ -51,7 +51,9 @@ def test_other_budgets_are_not_ranked_however_far_apart(tmp_path, other, reason)
 
     assert found.separated
     assert found.verdict == f"no ranking: {reason} (the test separates them)"
-    assert "more accurate" not in str(paired_section((), (found,)))
+    shown = paired(findings(tmp_path)).blocks[-1]
+    assert f"no ranking: {reason} (the test separates them)" in str(shown)
+    assert "more accurate" not in str(shown)
 
 
 def test_other_data_are_not_even_compared(tmp_path):
@@ -73,6 +75,15 @@ def test_other_sparsities_are_another_question(tmp_path):
     cells = compared(tmp_path, (POOR, {}), (GOOD, {**about}))
 
     assert not between_runs(cells)
+
+
+def test_so_are_sparsities_near_100_percent_that_leave_twice_as_much(tmp_path):
+    runs = (
+        (POOR, {"sparsity": 0.9996, "live_nnz": 4}),
+        (GOOD, {"sparsity": 0.9998, "live_nnz": 2}),
+    )
+
+    assert not between_runs(compared(tmp_path, *runs))
 
 
 def test_a_loss_to_the_dense_network_needs_no_equal_budget_but_a_gain_does(tmp_path):

@@ -43,7 +43,7 @@ def other_predictions(folder):
         (lambda f: cut(f / "run.json"), "run.json: is damaged"),
         (without("events"), "lacks 'events'"),
         (lambda f: (f / "layers.csv").unlink(), "layers.csv: No such file or directory"),
-        (lambda f: (f / "metrics.csv").write_text("epoch\n0\n"), "lacks 'sparsity'"),
+        (lambda f: (f / "metrics.csv").write_text("epoch\n0\n"), "lacks 'val_accuracy'"),
         (lambda f: (f / "predictions.csv").unlink(), "predictions.csv cannot be read"),
         (other_predictions, "predictions.csv has 9 of 19 images right, the record says 10 of 20"),
         (lambda f: cut(f / "layers.csv"), ""),
@@ -60,9 +60,14 @@ def test_a_damaged_or_unfinished_run_is_named_and_left_out(folder, spoil, reason
     assert gone.reason.startswith(reason)
 
 
-def test_the_predictions_of_another_dense_network_do_not_count(folder):
-    for file in (folder / "dense").glob("*/predictions.csv"):
-        cut(file)
+def other_weights(dense):
+    (dense / "dense.json").write_text(json.dumps({"weights": "other"}))
+
+
+@pytest.mark.parametrize("spoil", [lambda dense: cut(dense / "predictions.csv"), other_weights])
+def test_the_predictions_of_another_dense_network_do_not_count(folder, spoil):
+    for dense in (folder / "dense").iterdir():
+        spoil(dense)
     found = gather(folder, folder / "dense")
 
     assert len(found.runs) == 2

@@ -7,8 +7,8 @@ import pytest
 
 from lightprune.cli import main
 from lightprune.errors import InputError
+from lightprune.report.committed import END, START, keep, renewed, results_block
 from lightprune.report.published import VARIANTS
-from lightprune.report.readme import END, START, renewed, results_block
 from tests.report.made import config, make_run
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +45,9 @@ def test_make_results_keeps_runs_and_writes_the_table(tmp_path):
     assert main(["results", *arguments[2:]]) == 0
 
     assert (results / "fast" / "global_98_one_shot-seed0" / "run.json").exists()
+    assert {f.name for f in next((results / "dense").iterdir()).iterdir()} == {
+        *("dense.json", "metrics.csv", "predictions.csv")
+    }
     assert "are not at hand" not in (results / "report" / "report.md").read_text()
     assert readme.read_text() == first
     assert first.startswith("# Title\n\n")
@@ -53,6 +56,15 @@ def test_make_results_keeps_runs_and_writes_the_table(tmp_path):
     row = "| global 98 % one_shot | 0 | 80.00 % | −1.00 | 86.8 % | 94.71 % | 2.0 % | 22 + 8 |"
     assert row in first
     assert "Data: CIFAR-10, JPEG q75 (488e9dd6)" in first
+
+
+def test_two_runs_are_not_kept_as_one(tmp_path):
+    for name, peak in (("a", 0.1), ("b", 0.2)):
+        right = [True, False] * 10
+        make_run(tmp_path / name, right, dense_right=right, asked=config(peak=peak))
+
+    with pytest.raises(InputError, match="a and b would both be kept as global_98_one_shot-seed0"):
+        keep(tmp_path, tmp_path / "dense", tmp_path / "results")
 
 
 def test_a_readme_without_the_comments_is_refused():

@@ -9,8 +9,10 @@ import pytest
 
 from lightprune.cli import main
 from lightprune.report.cells import cells_of
-from lightprune.report.results import result_table, rows_of
-from lightprune.report.write import report_on
+from lightprune.report.findings import Findings
+from lightprune.report.rows import rows_of
+from lightprune.report.sections.results import result_table
+from lightprune.report.write import document
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_provenance_says_where_numbers_come_from(real, written):
 
 
 def test_the_same_runs_give_the_same_bytes(study, written):
-    again = report_on(study, "again").document.figures
+    again = document(Findings.of(study), "again").figures
 
     assert {f.name for f in again} == {f.stem for f in (written / "figures").iterdir()}
     for figure in again:

@@ -33,11 +33,18 @@ def test_pairs_are_counted_on_the_same_images(pairs):
 
 
 def test_the_paired_interval_by_hand():
-    # 1,000 images, 30 to 10: 0.02 +- 1.96 * sqrt(40 - 400 / 1000) / 1000.
+    # 1,000 images, 30 to 10, and one more each: 20/1002 +- 1.96 * sqrt(42 - 400 / 1002) / 1002.
     low, high = Paired(1000, 30, 10).interval
 
-    assert (high + low) / 2 == pytest.approx(0.02)
-    assert (high - low) / 2 == pytest.approx(1.95996 * sqrt(39.6) / 1000, rel=1e-4)
+    assert (high + low) / 2 == pytest.approx(20 / 1002)
+    assert (high - low) / 2 == pytest.approx(1.95996 * sqrt(42 - 400 / 1002) / 1002, rel=1e-4)
+
+
+def test_networks_that_agree_on_all_images_may_differ_on_others():
+    low, high = Paired(10_000, 0, 0).interval
+
+    assert -0.0005 < low < -0.0001
+    assert 0.0001 < high < 0.0005
 
 
 def test_wilson_by_its_textbook_values():
@@ -52,5 +59,5 @@ def test_holm_by_hand():
 
 
 def test_the_spread_is_the_samples():
-    assert Summary.of([1.0, 3.0]) == Summary(2.0, pytest.approx(sqrt(2)), 2)
+    assert Summary.of([1.0, 3.0]) == Summary(2.0, pytest.approx(sqrt(2)))
     assert Summary.of([0.5]).spread is None

@@ -19,10 +19,13 @@ class Cell:
 
     Attributes:
         name: Told apart from every other cell of a report.
-        runs: In the order of their seeds.
+        series: What was done whatever the sparsity, told apart from every other such question:
+            cells of one series make a curve.
+        runs: In the order of their seeds, each seed once.
     """
 
     name: str
+    series: str
     runs: tuple[Run, ...]
 
     @property
@@ -32,7 +35,7 @@ class Cell:
 
     @cached_property
     def kind(self) -> str:
-        """What was done, whatever the sparsity: cells of one kind make a curve."""
+        """What was done, whatever the sparsity and the settings."""
         return kind(self.first.config)
 
     @property
@@ -48,15 +51,24 @@ class Cell:
 
 def cells_of(runs: tuple[Run, ...]) -> tuple[Cell, ...]:
     """Groups runs into cells: the control first, then by kind and sparsity."""
-    groups: dict[str, list[Run]] = {}
+    groups: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
-        asked = {"fingerprint": run.data.fingerprint, "config": without_seeds(run.config)}
-        groups.setdefault(json.dumps(asked, sort_keys=True), []).append(run)
+        question, copy = json.dumps(_question(run), sort_keys=True), 0
+        # The same run twice tells nothing of another seed.
+        while any(run.seed == other.seed for other in groups.get((question, copy), ())):
+            copy += 1
+        groups.setdefault((question, copy), []).append(run)
     found = sorted(groups.values(), key=lambda group: _order(group[0]))
-    names = _distinct([group[0] for group in found])
+    firsts = [group[0] for group in found]
+    own = [_own(run, firsts) for run in firsts]
+    names = [f"{label(run)}{rest}" for run, rest in zip(firsts, own, strict=True)]
     return tuple(
-        Cell(name, tuple(sorted(group, key=lambda run: (run.seed, run.folder))))
-        for name, group in zip(names, found, strict=True)
+        Cell(
+            name if names.count(name) == 1 else f"{name} [{group[0].folder}]",
+            f"{kind(group[0].config)}{rest}",
+            tuple(sorted(group, key=lambda run: run.seed)),
+        )
+        for name, rest, group in zip(names, own, found, strict=True)
     )
 
 
@@ -130,26 +142,24 @@ def _order(run: Run) -> tuple[Any, ...]:
     return changed, place, asked_sparsity(run), "one_shot" not in what, what, epochs, run.folder
 
 
-def _distinct(firsts: list[Run]) -> list[str]:
-    """Labels, with what else tells cells apart where labels alone do not."""
-    labels = [label(run) for run in firsts]
-    if len({budget(run) for run in firsts}) > 1:
-        labels = [f"{at}, {budget(run)} epochs" for at, run in zip(labels, firsts, strict=True)]
-    names = []
-    for at, run in zip(labels, firsts, strict=True):
-        alike = [r for r, other in zip(firsts, labels, strict=True) if other == at]
-        names.append(f"{at} ({_own(run, alike)})" if len(alike) > 1 else at)
-    if len(set(names)) < len(names):
-        names = [f"{at} [{run.folder}]" for at, run in zip(names, firsts, strict=True)]
-    return names
+def _question(run: Run) -> Json:
+    """What a run was asked, but for the seed."""
+    # One's own weights are no part of a config, and trained ones differ with the seed.
+    own = "" if run.dense.key else run.dense.weights[:8]
+    about = {"data.fingerprint": run.data.fingerprint[:8], "dense.weights": own}
+    return {**without_seeds(run.config), **about}
 
 
-def _own(run: Run, alike: list[Run]) -> str:
-    """The settings in which a run differs from those whose label is the same."""
-    mine = {**without_seeds(run.config), "data.fingerprint": run.data.fingerprint[:8]}
-    own: dict[str, Any] = {}
-    for other in alike:
-        theirs = {**without_seeds(other.config), "data.fingerprint": other.data.fingerprint[:8]}
-        own |= {key: here for key, _, here in differences(theirs, mine)}
-    shown = [f"{key}={value}" for key, value in own.items()][:3]
-    return ", ".join(shown + (["..."] if len(own) > 3 else []))
+def _own(run: Run, others: list[Run]) -> str:
+    """What tells a run from others of its kind, whatever the sparsity: budget, then settings."""
+    budgets = {budget(other) for other in others}
+    words = f", {budget(run)} epochs" if len(budgets) > 1 else ""
+    alike = [r for r in others if (kind(r.config), budget(r)) == (kind(run.config), budget(run))]
+    own = {
+        key: here
+        for other in alike
+        for key, _, here in differences(_question(other), _question(run))
+        if key not in ("schedule.sparsity", "schedule.amount")
+    }
+    shown = [f"{key}={value}" for key, value in own.items()]
+    return words + (f" ({', '.join(shown[:3] + ['...'] * (len(shown) > 3))})" if shown else "")

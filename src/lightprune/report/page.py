@@ -8,7 +8,7 @@ from lightprune.report.document import Block, Bullets, Document, Figure, Table, 
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 "DejaVu Sans", Verdana, Arial, sans-serif; color: #111; background: #fff;
-  max-width: 70rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+  max-width: 78rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; }
 h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid #999; }
 nav ol { columns: 2; padding-left: 1.4rem; }
@@ -23,6 +23,7 @@ th { border-bottom: 2px solid #111; vertical-align: bottom; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 td.n { white-space: nowrap; }
 td:not(.n) { min-width: 8rem; max-width: 22rem; }
+td:first-child { min-width: 11rem; }
 figure { margin: 1.5rem 0; }
 figure svg { max-width: 100%; height: auto; }
 figcaption { font-size: .85rem; color: #333; max-width: 46rem; }

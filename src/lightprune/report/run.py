@@ -1,7 +1,8 @@
 """A finished run as its folder tells it: typed, and checked against itself."""
 
 import csv
-from dataclasses import dataclass, fields
+import json
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from lightprune.predictions import read_predictions
@@ -54,16 +55,6 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """A row of metrics.csv, as far as reports read it."""
-
-    epoch: int
-    sparsity: float
-    val_accuracy: float
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Data:
     """The images that a run was trained and tested on."""
 
@@ -78,7 +69,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Dense:
-    """The dense network that a run started from; predictions are None if not at hand."""
+    """The dense network that a run started from.
+
+    Attributes:
+        folder: Of the cache; None if it is not at hand, like the predictions.
+        curve: Validation accuracy after each epoch; empty if not at hand.
+    """
 
     key: str
     weights: str
@@ -87,7 +83,9 @@ class Dense:
     correct: int
     images: int
     changed_without_dead: int
-    predictions: Predictions | None
+    folder: Path | None = None
+    predictions: Predictions | None = None
+    curve: tuple[float, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -109,7 +107,7 @@ class Run:
         data: What it was trained and tested on.
         dense: What it started from.
         events: Its prune events.
-        epochs: Its fine-tuning.
+        curve: Validation accuracy after each epoch of fine-tuning.
         layers: Counts by prunable parameter.
         cost: Their sum.
         correct: Correctly classified test images.
@@ -126,7 +124,7 @@ class Run:
     data: Data
     dense: Dense
     events: tuple[EventRecord, ...]
-    epochs: tuple[Epoch, ...]
+    curve: tuple[float, ...]
     layers: dict[str, LayerCost]
     cost: LayerCost
     correct: int
@@ -177,7 +175,7 @@ def read_run(path: Path, name: str, dense_folders: tuple[Path, ...]) -> Run:
             data=Data(**data),
             dense=_dense(record["dense"], dense_folders),
             events=tuple(EventRecord.load(event) for event in record["events"]),
-            epochs=_epochs(folder.metrics_file),
+            curve=_curve(folder.metrics_file),
             layers=layers,
             cost=LayerCost(**{field.name: record["cost"][field.name] for field in _COUNTS}),
             correct=test["correct"],
@@ -199,16 +197,8 @@ _COUNTS = fields(LayerCost)
 
 
 def _dense(record: Json, folders: tuple[Path, ...]) -> Dense:
-    """The dense network; predictions that are not of this very network count as not at hand."""
-    predictions = None
-    for folder in folders if record["key"] else ():
-        try:
-            file = folder / record["key"] / "predictions.csv"
-            predictions = Predictions.read(file, record["test_correct"], record["test_images"])
-            break
-        except DamagedError:
-            continue
-    return Dense(
+    """The dense network; the files of another one under the same key count as not at hand."""
+    known = Dense(
         key=record["key"],
         weights=record["weights"],
         epochs=record["epochs"],
@@ -216,8 +206,17 @@ def _dense(record: Json, folders: tuple[Path, ...]) -> Dense:
         correct=record["test_correct"],
         images=record["test_images"],
         changed_without_dead=record["changed_without_dead"],
-        predictions=predictions,
     )
+    for folder in (folder / known.key for folder in folders if known.key):
+        try:
+            if json.loads((folder / "dense.json").read_text())["weights"] != known.weights:
+                continue
+            predictions = Predictions.read(folder / "predictions.csv", known.correct, known.images)
+            curve = _curve(folder / "metrics.csv")
+        except (OSError, KeyError, TypeError, ValueError):
+            continue
+        return replace(known, folder=folder, predictions=predictions, curve=curve)
+    return known
 
 
 def _layers(path: Path) -> dict[str, LayerCost]:
@@ -226,18 +225,9 @@ def _layers(path: Path) -> dict[str, LayerCost]:
     return {row["name"]: LayerCost(**{f.name: int(row[f.name]) for f in _COUNTS}) for row in rows}
 
 
-def _epochs(path: Path) -> tuple[Epoch, ...]:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return tuple(
-        Epoch(
-            int(row["epoch"]),
-            float(row["sparsity"]),
-            float(row["val_accuracy"]),
-            float(row["seconds"]),
-        )
-        for row in rows
-    )
+def _curve(metrics: Path) -> tuple[float, ...]:
+    with metrics.open(newline="") as file:
+        return tuple(float(row["val_accuracy"]) for row in csv.DictReader(file))
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The statistics of a report: paired tests, intervals, mean and spread."""
+"""The statistics of a report, and how they read: tests, intervals, mean and spread."""
 
 import math
 import statistics
@@ -17,13 +17,24 @@ class Summary:
 
     mean: float
     spread: float | None
-    count: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Summary":
         """Sums up at least one value."""
         spread = statistics.stdev(values) if len(values) > 1 else None
-        return cls(statistics.fmean(values), spread, len(values))
+        return cls(statistics.fmean(values), spread)
+
+    @property
+    def percent(self) -> str:
+        """`86.80 %`, or `86.80 ± 0.22 %` for several values."""
+        spread = "" if self.spread is None else f" ± {100 * self.spread:.2f}"
+        return f"{100 * self.mean:.2f}{spread} %"
+
+    @property
+    def points(self) -> str:
+        """`−0.12`, or `−0.12 ± 0.05` for several values, in percentage points."""
+        spread = "" if self.spread is None else f" ± {100 * self.spread:.2f}"
+        return f"{points(self.mean)}{spread}"
 
 
 @dataclass(frozen=True)
@@ -53,11 +64,15 @@ class Paired:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the difference: Wald's, for paired proportions."""
-        discordant = self.only_first + self.only_second
-        variance = discordant - (self.only_first - self.only_second) ** 2 / self.images
-        half = _Z * math.sqrt(variance) / self.images
-        return self.difference - half, self.difference + half
+        """The 95 % interval of the difference: Wald's, adjusted after Bonett and Price.
+
+        Without their added images, networks that agree on every image would differ by nothing for
+        certain.
+        """
+        images, gap = self.images + 2, self.only_first - self.only_second
+        discordant = self.only_first + self.only_second + 2
+        half = _Z * math.sqrt(discordant - gap**2 / images) / images
+        return max(-1.0, gap / images - half), min(1.0, gap / images + half)
 
     @property
     def p_value(self) -> float:
@@ -82,3 +97,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = largest
     return corrected
+
+
+def points(share: float, decimals: int = 2) -> str:
+    """A difference of shares in percentage points, with a sign that is a minus; 0 has none."""
+    rounded = round(100 * share, decimals)
+    return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"

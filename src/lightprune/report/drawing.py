@@ -1,9 +1,11 @@
 """How every drawing looks and is saved: colours, markers, type, bytes that repeat."""
 
 import io
+import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -12,9 +14,11 @@ from matplotlib.ticker import FuncFormatter
 
 from lightprune.report.document import Figure
 
+_Item = TypeVar("_Item")
+
 # Okabe and Ito's colours that stand out from white, without black: that is the study's.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#777777")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#666666"
 WIDTH = 7.2  # Inches: a page of A4 between its margins.
 _SETTINGS: dict[str, Any] = {
@@ -66,44 +70,15 @@ def drawn(
 
 
 def look(index: int) -> dict[str, Any]:
-    """Colour and marker of the n-th series."""
-    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+    """Colour and marker of the n-th series; markers, filled and then open, do without colours."""
+    colour, again = COLOURS[index % len(COLOURS)], index // len(MARKERS) % 2
+    fill = {"markerfacecolor": "white"} if again else {}
+    return {"color": colour, "marker": MARKERS[index % len(MARKERS)], **fill}
 
 
 def percents(axis: Any) -> None:
     """Writes shares on an axis as per cents."""
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
-
-
-def apart(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Moves labels along a line until they are `gap` apart, each as little as may be.
-
-    Args:
-        places: Where they belong.
-        gap: Between any two of them.
-        low: None lies below it, if there is room.
-        high: None lies above it, if there is room.
-    """
-    groups: list[tuple[float, list[int]]] = []
-    for index in sorted(range(len(places)), key=lambda i: places[i]):
-        members = [index]
-        while True:
-            half = (len(members) - 1) / 2 * gap
-            centre = sum(places[i] for i in members) / len(members)
-            centre = max(low + half, min(high - half, centre))
-            if not groups or not _touching(groups[-1], (centre, members), gap):
-                break
-            members = groups.pop()[1] + members
-        groups.append((centre, members))
-    moved = [0.0] * len(places)
-    for centre, members in groups:
-        for place, index in enumerate(members):
-            moved[index] = centre + (place - (len(members) - 1) / 2) * gap
-    return moved
-
-
-def _touching(low: tuple[float, list[int]], high: tuple[float, list[int]], gap: float) -> bool:
-    return high[0] - low[0] < gap * (len(low[1]) + len(high[1])) / 2
 
 
 @contextmanager
@@ -117,7 +92,28 @@ def panels(canvas: Canvas, count: int, columns: int, **shared: Any) -> Iterator[
         axis.set_axis_off()
 
 
-def pages(items: Sequence[Any], size: int) -> list[tuple[str, Sequence[Any]]]:
-    """Items in portions for one figure each, with what is added to its name: `-1`, `-2`."""
-    parts = [items[start : start + size] for start in range(0, len(items), size)]
+def pages(
+    items: Sequence[_Item], size: int, alike: Callable[[_Item], object] = lambda item: None
+) -> list[tuple[str, Sequence[_Item]]]:
+    """Items in portions for one figure each, with what is added to its name: `-1`, `-2`.
+
+    Args:
+        items: What is shown.
+        size: Most items of a figure.
+        alike: Only items for which this is equal share a figure.
+    """
+    groups: dict[object, list[_Item]] = {}
+    for item in items:
+        groups.setdefault(alike(item), []).append(item)
+    parts = [
+        group[start : start + size]
+        for group in groups.values()
+        for start in range(0, len(group), size)
+    ]
     return [(f"-{number}" if len(parts) > 1 else "", part) for number, part in enumerate(parts, 1)]
+
+
+def wrapped(name: str, width: int = 31) -> str:
+    """A cell's name in lines that fit over a panel; `22 + 8 epochs` stays in one."""
+    whole = re.sub(r"(\d+) \+ (\d+) epochs", "\\1\u00a0+\u00a0\\2\u00a0epochs", name)
+    return textwrap.fill(whole, width)

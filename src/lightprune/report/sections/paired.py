@@ -1,11 +1,9 @@
-"""The section on paired comparisons, and their CSV file."""
-
-import csv
-import io
+"""Paired comparisons: runs against their dense networks, and against each other."""
 
 from lightprune.report.comparisons import LEVEL, Comparison
 from lightprune.report.document import Block, Bullets, Section, Table, Text
-from lightprune.report.wording import points
+from lightprune.report.findings import Findings
+from lightprune.report.statistics import points
 
 _COLUMNS = (
     "first",
@@ -20,14 +18,17 @@ _COLUMNS = (
 )
 
 
-def paired_section(dense: tuple[Comparison, ...], runs: tuple[Comparison, ...]) -> Section:
-    """Runs against their dense networks, and against each other."""
+def paired(findings: Findings) -> Section:
+    """What was compared, what the test says, and what may be ranked."""
+    dense, runs = findings.against_dense, findings.between
     tests = [sum(c.paired is not None for c in group) for group in (dense, runs)]
     words = (
         "McNemar's test, exact and two-sided, on the same test images: it looks at the images "
         f"that only one of two networks has right. p is corrected after Holm for the {tests[0]} "
         f"comparisons with dense networks and the {tests[1]} between runs; below {LEVEL:g} the "
-        "test separates two networks. It speaks of these trained networks, not of other seeds. "
+        "test separates two networks. Intervals are those of single comparisons (Wald's, adjusted "
+        "after Bonett and Price), not corrected. This speaks of these trained networks, not of "
+        "other seeds. "
         "Nothing is ranked where it does not separate them, nor where budgets (epochs, recipe) or "
         "data differ."
     )
@@ -69,22 +70,3 @@ def _row(c: Comparison) -> tuple[str, ...]:
         "<0.0001" if c.corrected < 1e-4 else f"{c.corrected:.4f}",
         c.verdict,
     )
-
-
-def paired_csv(comparisons: tuple[Comparison, ...]) -> str:
-    """One row a comparison, at full precision."""
-    text = io.StringIO()
-    columns = (
-        *("first", "second", "seed", "images", "only_first_right", "only_second_right"),
-        *("difference", "p", "p_corrected", "verdict"),
-    )
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for c in comparisons:
-        p = c.paired
-        counts = (
-            (p.images, p.only_first, p.only_second, p.difference, p.p_value) if p else ("",) * 5
-        )
-        corrected = "" if c.corrected is None else c.corrected
-        writer.writerow((c.first, c.second, c.seed, *counts, corrected, c.verdict))
-    return text.getvalue()

@@ -1,5 +1,6 @@
 """What each layer keeps: nominal and live sparsity of every prunable parameter."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -8,16 +9,16 @@ from matplotlib.lines import Line2D
 
 from lightprune.pruning.cost import LayerCost
 from lightprune.report.cells import Cell
-from lightprune.report.document import Figure
-from lightprune.report.figures.curves import wrapped
-from lightprune.report.figures.style import COLOURS, GREY, drawn, pages, panels
+from lightprune.report.document import Section
+from lightprune.report.drawing import COLOURS, GREY, drawn, pages, panels, wrapped
+from lightprune.report.findings import Findings
 
 _COLUMNS = 3
 _TICKS = (0.0, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 _FLOOR = 1e-6
 
 
-def layers(cells: tuple[Cell, ...]) -> list[Figure]:
+def layers(findings: Findings) -> Section:
     """A panel for the first seed of each pruned cell, six a figure."""
     caption = (
         "Per layer, from the input at the top: nominal sparsity (open circle) and live sparsity "
@@ -25,12 +26,10 @@ def layers(cells: tuple[Cell, ...]) -> list[Figure]:
         "them is sparsity that costs nothing. A cross: nothing is left of the layer. First seed "
         "of each cell."
     )
-    found = []
-    pruned = [cell for cell in cells if cell.first.events]
-    for suffix, part in pages(pruned, 2 * _COLUMNS):
-        chosen: tuple[Cell, ...] = tuple(part)
+    title, found = "Sparsity of each layer", []
+    for suffix, chosen in pages(findings.pruned, 2 * _COLUMNS, lambda c: tuple(c.first.layers)):
 
-        def draw(canvas: Canvas, chosen: tuple[Cell, ...] = chosen) -> None:
+        def draw(canvas: Canvas, chosen: Sequence[Cell] = chosen) -> None:
             with panels(canvas, len(chosen), _COLUMNS, sharey=True, sharex=True) as axes:
                 for axis, cell in zip(axes, chosen, strict=True):
                     _panel(axis, cell)
@@ -48,8 +47,8 @@ def layers(cells: tuple[Cell, ...]) -> list[Figure]:
 
         count = len(chosen[0].first.layers)
         height = 0.9 + (0.45 + 0.155 * count) * -(-len(chosen) // _COLUMNS)
-        found.append(drawn(f"layers{suffix}", "Sparsity of each layer", caption, height, draw))
-    return found
+        found.append(drawn(f"layers{suffix}", title, caption, height, draw))
+    return Section(title, tuple(found))
 
 
 def _key(label: str, marker: str = "o", **colours: Any) -> Line2D:

@@ -1,0 +1,109 @@
+"""The committed results: keeps the small files of finished runs, and tells README's table."""
+
+import re
+from pathlib import Path
+
+from lightprune.errors import InputError
+from lightprune.files import write_text
+from lightprune.report.cells import cells_of, label
+from lightprune.report.document import Table
+from lightprune.report.gather import gather
+from lightprune.report.markdown import table
+from lightprune.report.rows import Row, rows_of
+from lightprune.report.run import Run
+from lightprune.report.sections.results import result_table
+
+_FILES = ("run.json", "metrics.csv", "layers.csv", "predictions.csv")
+_DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
+START = "<!-- results: made by `make results` -->"
+END = "<!-- end of results -->"
+_NOTHING = "Measured results follow."
+# Of the whole table those columns that answer a reader's first questions.
+_COLUMNS = (
+    "cell",
+    "seeds",
+    "test accuracy",
+    "to its dense (points)",
+    "study",
+    "live sparsity",
+    "MACs left",
+    "epochs",
+)
+
+
+def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
+    """Copies the records of a sweep's finished runs, and of their dense networks.
+
+    Args:
+        sweep: Its folder, `.../study-RECIPE` as `make reproduce` names it.
+        dense_dir: The cache of dense networks.
+        results: Gets the runs in `RECIPE/`, and the dense networks' predictions in `dense/`.
+
+    Returns:
+        The folders written.
+
+    Raises:
+        InputError: There is no finished run in the sweep, or two of one cell and seed.
+    """
+    recipe = sweep.resolve().name.removeprefix("study-")
+    places: dict[Path, Run] = {}
+    for run in gather(sweep, dense_dir).runs:
+        name = re.sub(r"[^a-z0-9.]+", "_", label(run)).strip("_")
+        place = results / recipe / f"{name}-seed{run.seed}"
+        if place in places:
+            raise InputError(
+                f"{sweep}: {places[place].folder} and {run.folder} would both be kept as "
+                f"{place.name}; allowed is one run of a cell and seed"
+            )
+        places[place] = run
+    for place, run in places.items():
+        _copy(sweep / run.folder, place, _FILES)
+        if run.dense.folder:
+            _copy(run.dense.folder, results / "dense" / run.dense.key, _DENSE_FILES)
+    return list(places)
+
+
+def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:
+    for file in files:
+        write_text(place / file, (source / file).read_text())
+
+
+def results_block(results: Path) -> str:
+    """What stands between the two comments."""
+    if not holds_runs(results):
+        return _NOTHING
+    rows = rows_of(cells_of(gather(results, results / "dense").runs))
+    shown = [row for row in rows if _shown(row)] or rows
+    whole = result_table(shown)
+    places = [whole.columns.index(name) for name in _COLUMNS]
+    short = Table(_COLUMNS, tuple(tuple(row[place] for place in places) for row in whole.rows))
+    data = "; ".join(dict.fromkeys(row.data for row in shown))
+    return (
+        f"{table(short)}\n\n"
+        f"Data: {data}; the study's figures are quoted, of lossless images and 400 epochs. "
+        f"All cells, tests and provenance: `{results.name}/report/report.md`."
+    )
+
+
+def holds_runs(results: Path) -> bool:
+    """Whether there is anything to tell."""
+    return any(results.rglob("run.json"))
+
+
+def renewed(readme: str, block: str) -> str:
+    """README with another block between the comments.
+
+    Raises:
+        InputError: The comments are not there, once each and in order.
+    """
+    before, start, rest = readme.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end or START in rest or END in after:
+        raise InputError(f"README: lacks the lines {START} and {END}; allowed is one of each")
+    return f"{before}{START}\n{block}\n{END}{after}"
+
+
+def _shown(row: Row) -> bool:
+    """The study's figures, and the first step beyond them: README stays short."""
+    study = row.published is not None and not row.name.startswith("local 94.24 % multi_step")
+    return study or (row.name.startswith("global 99 % one_shot") and "dead first" not in row.name)

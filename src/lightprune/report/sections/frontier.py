@@ -1,0 +1,128 @@
+"""Accuracy against sparsity, nominal and live, with the study's points."""
+
+from itertools import cycle
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from lightprune.report.document import Section
+from lightprune.report.drawing import GREY, drawn, look, percents
+from lightprune.report.findings import Findings
+from lightprune.report.published import FIGURES, Published, comparable
+from lightprune.report.rows import Row
+from lightprune.report.statistics import wilson
+
+_TICKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
+# What is worse than the best by more stands at the lower edge: a sanity check that fails, as it
+# should, must not press all others together.
+_DEPTH = 0.2
+# Heights in inches: of both panels, of a line of the legend.
+_PANELS, _LINE = 6.5, 0.17
+# Told apart without colours; dotted is the study.
+_DASHES = ("--", "-.", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
+
+
+def frontier(findings: Findings) -> Section:
+    """The figure; none if nothing was pruned."""
+    title = "Accuracy against sparsity"
+    series: dict[str, list[Row]] = {}
+    for row in findings.rows:
+        if row.cell and 0 < row.sparsity < 1:
+            series.setdefault(row.cell.series, []).append(row)
+    if not series:
+        return Section(title, ())
+    flat = [row for row in findings.rows if not row.sparsity]
+    study = FIGURES if any(comparable(cell.first) for cell in findings.cells) else ()
+
+    def draw(canvas: Canvas) -> None:
+        panels = canvas.subplots(2, 1, sharey=True)
+        for axes, name, live in zip(panels, ("nominal", "live"), (False, True), strict=True):
+            _panel(axes, series, flat, study, live=live)
+            axes.set_xlabel(f"{name} sparsity (%), on a logarithmic scale of what is left")
+            axes.set_ylabel("test accuracy (%)")
+        handles, words = panels[0].get_legend_handles_labels()
+        canvas.legend(handles, words, loc="outside lower left", ncols=2, frameon=False)
+
+    caption = (
+        "Each mark is a cell, the mean over its seeds; bars are the 95 % interval that the number "
+        "of test images allows (Wilson). Marks of one kind are joined. Horizontal lines: nothing "
+        "pruned. A mark on the lower edge lies below it."
+    )
+    if study:
+        caption += (
+            " Stars: the study's published figures; their live sparsity is computed, on the "
+            "assumption that L1 took every dead weight first."
+        )
+    return Section(
+        title,
+        (
+            drawn(
+                "frontier",
+                title,
+                caption,
+                _PANELS + _LINE * ((len(series) + len(flat) + 3) // 2),
+                draw,
+            ),
+        ),
+    )
+
+
+def _panel(
+    axes: Axes,
+    series: dict[str, list[Row]],
+    flat: list[Row],
+    study: tuple[Published, ...],
+    *,
+    live: bool,
+) -> None:
+    def place(row: Row | Published) -> float:
+        return 1 - (row.live_sparsity if live else row.sparsity)
+
+    everything = [row for rows in series.values() for row in rows]
+    best = max(row.accuracy.mean for row in [*flat, *everything])
+    floor = best - _DEPTH
+    for index, (name, own) in enumerate(series.items()):
+        rows = sorted((row for row in own if place(row) > 0), key=place, reverse=True)
+        xs, ys = [place(row) for row in rows], [row.accuracy.mean for row in rows]
+        below = [y for y in ys if y < floor]
+        words = f"{name} (below: {', '.join(f'{100 * y:.1f} %' for y in below)})" if below else name
+        style = look(index)
+        axes.errorbar(xs, ys, _bars(rows), elinewidth=0.8, capsize=2, label=words, **style)
+        for x, y in zip(xs, ys, strict=True):
+            if y < floor:
+                axes.plot(x, floor, clip_on=False, **style)
+    for row, dashes in zip(flat, cycle(_DASHES)):
+        axes.axhline(row.accuracy.mean, color=GREY, linestyle=dashes, linewidth=1, label=row.name)
+    if study:
+        dense, *points = study
+        axes.axhline(
+            dense.accuracy, color="black", linestyle=":", linewidth=1.2, label="study: dense"
+        )
+        label = f"study: {', '.join(point.label for point in points)}"
+        stars = [place(point) for point in points], [point.accuracy for point in points]
+        axes.plot(*stars, "*", markersize=13, color="black", zorder=1.5, label=label)
+    _scale(axes, [place(row) for row in everything] + [place(point) for point in study[1:]])
+    if axes.get_ylim()[0] < floor:
+        highest = max([best, *(point.accuracy for point in study)])
+        axes.set_ylim(floor, highest + 0.015)
+
+
+def _bars(rows: list[Row]) -> list[list[float]]:
+    low, high = [], []
+    for row in rows:
+        mean = row.accuracy.mean
+        below, above = wilson(round(mean * row.images), row.images)
+        low.append(max(0.0, mean - below))
+        high.append(max(0.0, above - mean))
+    return [low, high]
+
+
+def _scale(axes: Axes, left: list[float]) -> None:
+    """What is left, on a logarithmic scale, densest first, written as sparsity."""
+    left = [share for share in left if share > 0]
+    axes.set_xscale("log")
+    axes.set_xlim(max(left) * 1.25, min(left) / 1.25)
+    ticks = [t for t in _TICKS if min(left) / 1.25 <= 1 - t <= max(left) * 1.25]
+    axes.set_xticks([1 - tick for tick in ticks], [f"{100 * tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    percents(axes.yaxis)

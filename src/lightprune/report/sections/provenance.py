@@ -1,0 +1,50 @@
+"""Where every number comes from."""
+
+from lightprune.provenance import abbreviated
+from lightprune.report.document import Block, Bullets, Section, Table, Text
+from lightprune.report.findings import Findings
+from lightprune.report.published import variant
+from lightprune.report.run import Run
+
+
+def provenance(findings: Findings) -> Section:
+    """Of every run: its folder, code, machine, data and command; and what was left out."""
+    runs = [(cell, run) for cell in findings.cells for run in cell.runs]
+    commands = list(dict.fromkeys(run.command for _, run in runs))
+    columns = ("run folder", "cell", "seed", "commit", "hardware", "data", "command")
+    rows = [
+        (
+            f"`{run.folder}`",
+            cell.name,
+            str(run.seed),
+            f"`{abbreviated(run.commit)}`",
+            run.hardware,
+            run.data.fingerprint[:8],
+            f"no. {commands.index(run.command) + 1}",
+        )
+        for cell, run in runs
+    ]
+    versions = dict.fromkeys(
+        ", ".join(f"{name} {number}" for name, number in run.versions.items()) for _, run in runs
+    )
+    blocks: list[Block] = [
+        Table(columns, tuple(rows)),
+        Bullets(tuple(f"command no. {n}: `{typed}`" for n, typed in enumerate(commands, 1))),
+        Bullets(tuple(dict.fromkeys(_data(run) for _, run in runs))),
+        Bullets(tuple(f"versions: {line}" for line in versions)),
+    ]
+    if gone := findings.study.left_out:
+        lines = tuple(f"`{left.folder}`: {left.reason}" for left in gone)
+        blocks += [Text("Left out, because they are not finished or damaged:"), Bullets(lines)]
+    return Section("Provenance", tuple(blocks))
+
+
+def _data(run: Run) -> str:
+    data = run.data
+    test = ", which is the test set" if data.validation_is_test else ""
+    return (
+        f"data {data.fingerprint[:8]}: {variant(data)}, source {data.source}, "
+        f"{len(data.classes)} classes, {data.train_images:,} training, "
+        f"{data.validation_images:,} validation{test}, {data.test_images:,} test images; "
+        f"fingerprint `{data.fingerprint}`"
+    )

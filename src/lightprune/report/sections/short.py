@@ -1,0 +1,86 @@
+"""The findings in a few lines, for who has two minutes."""
+
+from collections.abc import Iterator
+
+from lightprune.report.cells import asked_sparsity, percent
+from lightprune.report.document import Block, Bullets, Section, Text
+from lightprune.report.findings import Findings
+from lightprune.report.rows import Row
+from lightprune.report.sections.dead import first_against_rank, never_alive
+from lightprune.report.statistics import points
+
+# How much accuracy a sparsity may cost: the project's targets.
+_MARGINS = (0.003, 0.01)
+
+
+def short(findings: Findings) -> Section:
+    """Dense, the study's cells, how far one may prune, global against local, dead weights."""
+    blocks: list[Block] = []
+    if gone := len(findings.study.left_out):
+        blocks.append(
+            Text(
+                f"{len(findings.study.runs)} finished runs; {gone} run folder(s) left out, which "
+                "are named under Provenance."
+            )
+        )
+    lines = [_against_study(row) for row in findings.rows if not row.cell or row.published]
+    for budget in dict.fromkeys(cell.budget for cell in findings.pruned):
+        lines += [_furthest(findings, budget, margin) for margin in _MARGINS]
+    lines += [*_scopes(findings), *never_alive(findings), *first_against_rank(findings)]
+    return Section("In short", (*blocks, Bullets(tuple(lines))))
+
+
+def _against_study(row: Row) -> str:
+    line = f"**{row.name}**: {row.accuracy.percent}"
+    if row.difference:
+        line += f", {row.difference.points} points to its own dense network"
+    if row.published:
+        line += f" (the study: {100 * row.published.accuracy:.1f} %)"
+    line += f"; seed {row.seeds}" if row.seeds else ""
+    line += "" if "epochs" in row.name else f"; {row.epochs} epochs"
+    return f"{line}; {row.data}."
+
+
+def _furthest(findings: Findings, budget: str, margin: float) -> str:
+    """The highest sparsity whose mean loss is within a margin, and every cell that reaches it."""
+    within = [
+        row
+        for row in findings.rows
+        if row.cell in findings.pruned and row.epochs == budget
+        if row.difference and row.difference.mean >= -margin
+    ]
+    asked = f"within {100 * margin:.1f} points of its own dense network, {budget} epochs"
+    if not within:
+        return f"No sparsity measured is {asked}."
+    most = max(asked_sparsity(row.runs[0]) for row in within)
+    named = [
+        f"**{row.name}** ({row.difference.points} points{_doubt(findings, row, margin)}; live "
+        f"sparsity {percent(row.live_sparsity)}, {percent(row.mac_density)} of the MACs left)"
+        for row in within
+        if row.difference and asked_sparsity(row.runs[0]) == most
+    ]
+    return f"The highest sparsity measured {asked}: {', '.join(named)}."
+
+
+def _doubt(findings: Findings, row: Row, margin: float) -> str:
+    """For one seed, the 95 % interval, and what it leaves open; several have their spread."""
+    tests = [c.paired for c in findings.against_dense if c.first == row.name and c.paired]
+    if len(tests) != 1:
+        return ""
+    low, high = tests[0].interval
+    more = ", so it may be more" if low < -margin else ""
+    return f", 95 % interval {points(low)} to {points(high)}{more}"
+
+
+def _scopes(findings: Findings) -> Iterator[str]:
+    """What the paired tests say of global against local at equal sparsity."""
+    by_name = {cell.name: cell for cell in findings.cells}
+    for c in findings.between:
+        kinds = (by_name[c.first].kind, by_name[c.second].kind)
+        if kinds == ("global one_shot", "local one_shot") and c.paired and not c.obstacle:
+            low, high = c.paired.interval
+            yield (
+                f"Global against local at {percent(asked_sparsity(by_name[c.first].first))}, seed "
+                f"{c.seed}: {points(c.paired.difference)} points (95 % interval {points(low)} to "
+                f"{points(high)}); {c.verdict}."
+            )

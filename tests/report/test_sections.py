@@ -1,0 +1,80 @@
+"""What the sections say and draw of runs whose numbers are known beforehand."""
+
+from lightprune.report.document import Figure
+from lightprune.report.sections.classes import classes
+from lightprune.report.sections.curves import curves
+from lightprune.report.sections.events import events
+from lightprune.report.sections.layers import layers
+from lightprune.report.sections.short import short
+from tests.report.made import LAYERS, config, event, findings, make_run
+
+RIGHT = [True, False] * 10
+
+
+def figures(section):
+    return {block.name: block.svg for block in section.blocks if isinstance(block, Figure)}
+
+
+def run(folder, right=RIGHT, dense_right=RIGHT, about=None, **options):
+    make_run(folder, right, dense_right=dense_right, asked=config(**(about or {})), **options)
+
+
+def said(folder, start):
+    (line,) = (line for line in short(findings(folder)).blocks[0].items if line.startswith(start))
+    return line
+
+
+def test_a_loss_within_the_margin_comes_with_its_interval(tmp_path):
+    dense = [True] * 800 + [False] * 200
+    near = [True] * 798 + [False] * 202
+    run(tmp_path / "a", near, dense, {"sparsity": 0.98})
+    run(tmp_path / "b", near, dense, {"sparsity": 0.98, "schedule": "MultiStep"})
+    run(tmp_path / "c", [True] * 700 + [False] * 300, dense, {"sparsity": 0.99}, live_nnz=100)
+    line = said(tmp_path, "The highest sparsity measured within 0.3 points")
+
+    interval = "95 % interval −0.59 to +0.19, so it may be more"
+    assert f"**global 98 % one_shot** (−0.20 points, {interval}; live sparsity 90 %" in line
+    assert "**global 98 % multi_step**" in line
+    assert "99 %" not in line
+
+
+def test_no_sparsity_within_the_margin_is_said_too(tmp_path):
+    run(tmp_path / "a", [True] * 15 + [False] * 5, [True] * 20)
+
+    assert said(tmp_path, "No sparsity measured is within 0.3") == (
+        "No sparsity measured is within 0.3 points of its own dense network, 22 + 8 epochs."
+    )
+
+
+def test_the_dense_training_is_drawn_before_the_cells(tmp_path):
+    run(tmp_path / "a")
+    (drawing,) = figures(curves(findings(tmp_path))).values()
+
+    assert drawing.index(">dense<") < drawing.index(">global 98 % one_shot<")
+
+
+def test_events_sum_up_every_seed(tmp_path):
+    for seed, live, emptied in ((0, 0.90, ["conv1.weight"]), (1, 0.92, [])):
+        happened = [event(0, 0.98, live, emptied=emptied)]
+        run(tmp_path / f"s{seed}", about={"seed": seed}, events=happened)
+    row = events(findings(tmp_path)).blocks[-1].rows[0]
+
+    assert row[3] == "91.00 %"
+    assert row[-1] == "conv1 (1 of 2 seeds)"
+
+
+def test_networks_of_other_layers_do_not_share_axes(tmp_path):
+    run(tmp_path / "a")
+    run(tmp_path / "b", layers={**LAYERS, "head.weight": (1000, 1000, 1)}, fingerprint="a" * 64)
+    drawn = figures(layers(findings(tmp_path)))
+
+    assert sorted("head" in svg for svg in drawn.values()) == [False, True]
+
+
+def test_data_of_other_classes_have_figures_of_their_own(tmp_path):
+    run(tmp_path / "a")
+    run(tmp_path / "b", classes=["cat", "newt"], fingerprint="a" * 64)
+    drawn = figures(classes(findings(tmp_path)))
+
+    assert sorted("newt" in svg for svg in drawn.values()) == [False, True]
+    assert set(drawn) == {"classes-1", "classes-2"}
