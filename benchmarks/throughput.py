@@ -1,6 +1,8 @@
 """Training throughput, data loading included: the study's loop beside this project's.
 
-    python benchmarks/throughput.py --root data/cifar10-jpeg
+    python benchmarks/throughput.py --root data/cifar10-jpeg --out results/throughput.json
+
+With --out, a report on runs tells their training compute beside the study's.
 
 Both train torchvision's ResNet18 on the same images, in turn, in one process. The study's loop:
 PIL transforms in a DataLoader with two workers, contiguous NCHW, SGD, batch 128. This project's:
@@ -8,9 +10,15 @@ its Lightning module, data module and callbacks as in a run.
 """
 
 import argparse
+import json
 import logging
+import os
+import platform
+import shlex
 import statistics
+import sys
 import time
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +28,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.models import resnet18
 
+from lightprune.files import write_text
+from lightprune.provenance import commit
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
 from lightprune.training.augmentation import Augmentation
@@ -164,24 +174,49 @@ def main():
     parser.add_argument("--images", type=int, default=7680, help="images a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, nargs="+", default=[128, 256, 512])
+    parser.add_argument("--out", type=Path, help="where a report reads the rates (JSON)")
     asked = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     source = ImageFolder(root=asked.root)
     data, _ = source.load()
-    contenders = {"study, batch 128": Study(data.train, source, 128)}
-    contenders["channels_last alone, batch 128"] = Ours(data, source, 128, live_taps=False)
+    contenders = {("study", 128): Study(data.train, source, 128)}
+    contenders["channels_last alone", 128] = Ours(data, source, 128, live_taps=False)
     for batch in asked.batches:
-        contenders[f"lightprune, batch {batch}"] = Ours(data, source, batch)
-    rates = {name: [] for name in contenders}
+        contenders["lightprune", batch] = Ours(data, source, batch)
+    rates = {key: [] for key in contenders}
     for _ in range(asked.rounds):
-        for name, contender in contenders.items():
-            rates[name].append(contender.rate(asked.images // contender.batch))
-    base = statistics.median(rates["study, batch 128"])
-    print(f"{torch.get_num_threads()} threads, {asked.rounds} rounds of {asked.images} images")
+        for key, contender in contenders.items():
+            rates[key].append(contender.rate(asked.images // contender.batch))
+    base = statistics.median(rates["study", 128])
+    print(f"{machine()}, {asked.rounds} rounds of {asked.images} images")
     print(f"{'':32}{'images/s':>10}{'min':>8}{'max':>8}{'ratio':>8}")
-    for name, values in rates.items():
-        middle = statistics.median(values)
-        print(f"{name:32}{middle:10.0f}{min(values):8.0f}{max(values):8.0f}{middle / base:8.2f}")
+    for (name, batch), values in rates.items():
+        middle, label = statistics.median(values), f"{name}, batch {batch}"
+        print(f"{label:32}{middle:10.0f}{min(values):8.0f}{max(values):8.0f}{middle / base:8.2f}")
+    if asked.out:
+        write_text(asked.out, json.dumps(record(rates), indent=1) + "\n")
+
+
+def machine():
+    """The processor, how much of it was used, and by what."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = torch.get_num_threads()
+    return f"{processor}, {cores} cores, {threads} threads, torch {torch.__version__}"
+
+
+def record(rates):
+    """What `lightprune report` reads: images a second of every round, and their provenance."""
+    loops = [
+        {"name": name, "batch_size": batch, "images_per_second": values}
+        for (name, batch), values in rates.items()
+    ]
+    command = shlex.join(["python", *sys.argv])
+    return {"command": command, "commit": commit(), "machine": machine(), "loops": loops}
 
 
 if __name__ == "__main__":

@@ -62,23 +62,33 @@ def _sources(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="the cache of dense networks, dense.cache_dir of the runs (default: outputs/dense)",
     )
+    parser.add_argument(
+        "--throughput",
+        type=Path,
+        default=Path("results/throughput.json"),
+        metavar="FILE",
+        help="what benchmarks/throughput.py measured (default: results/throughput.json)",
+    )
 
 
-def _report(folder: Path, dense_dir: Path) -> None:
+def _report(folder: Path, dense_dir: Path, throughput: Path) -> None:
     # Reading takes seconds to load, and neither --help nor a wrong option needs it.
     from lightprune.report.findings import Findings
     from lightprune.report.gather import gather
+    from lightprune.report.throughput import read_throughput
     from lightprune.report.write import write_report
 
     study = gather(folder, dense_dir)
     for gone in study.left_out:
         print(f"left out: {gone.folder}: {gone.reason}")
     title = f"{folder.resolve().name}: {len(study.runs)} runs"
-    findings = Findings.of(study)
+    findings = Findings.of(study, read_throughput(throughput))
     print(write_report(findings, title, folder / "report"))
 
 
-def _results(sweeps: list[Path], results: Path, readme: Path, dense_dir: Path) -> None:
+def _results(
+    sweeps: list[Path], results: Path, readme: Path, dense_dir: Path, throughput: Path
+) -> None:
     from lightprune.files import write_text
     from lightprune.report.committed import holds_runs, keep, renewed, results_block
 
@@ -86,7 +96,7 @@ def _results(sweeps: list[Path], results: Path, readme: Path, dense_dir: Path) -
         for place in keep(sweep, dense_dir, results):
             print(f"kept: {place}")
     if holds_runs(results):
-        _report(results, results / "dense")
+        _report(results, results / "dense", throughput)
     write_text(readme, renewed(readme.read_text(), results_block(results)))
     print(readme)
 

@@ -69,9 +69,9 @@ def config(
     }
 
 
-def findings(folder):
+def findings(folder, throughput=None):
     """What a report would be made from; dense networks lie in `folder/dense`."""
-    return Findings.of(gather(folder, folder / "dense"))
+    return Findings.of(gather(folder, folder / "dense"), throughput)
 
 
 def make_run(

@@ -77,7 +77,7 @@ def test_markdown_and_page_have_the_same_sections_and_tables(written):
     titles = re.findall(r"^## (.*)$", text, re.M)
 
     assert re.findall(r"<h2>\d+\. (.*?)</h2>", page) == titles
-    assert titles[:3] == ["In short", "Results", "Dead weights"]
+    assert titles[:3] == ["In short", "Results", "Training compute"]
     assert page.count("<tbody>") == len(re.findall(r"^\| ---", text, re.M))
     for name in ("dense", "control (dense continued)", "global 98 % multi_step"):
         assert name in text

@@ -6,6 +6,7 @@ from lightprune.report.cells import Cell, cells_of
 from lightprune.report.comparisons import Comparison, against_dense, between_runs
 from lightprune.report.gather import Study
 from lightprune.report.rows import Row, rows_of
+from lightprune.report.throughput import Throughput
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Findings:
         rows: Of the result table: dense networks, then cells.
         against_dense: Each run against the network that it started from.
         between: Runs against each other.
+        throughput: Of the study's training loop and of this project's; None if not measured.
     """
 
     study: Study
@@ -25,13 +27,14 @@ class Findings:
     rows: tuple[Row, ...]
     against_dense: tuple[Comparison, ...]
     between: tuple[Comparison, ...]
+    throughput: Throughput | None
 
     @classmethod
-    def of(cls, study: Study) -> "Findings":
+    def of(cls, study: Study, throughput: Throughput | None = None) -> "Findings":
         """Computes them."""
         cells = cells_of(study.runs)
         tests = (against_dense(cells), between_runs(cells))
-        return cls(study, cells, rows_of(cells), *tests)
+        return cls(study, cells, rows_of(cells), *tests, throughput)
 
     @property
     def pruned(self) -> tuple[Cell, ...]:

@@ -23,6 +23,9 @@ _CIFAR10 = (
 _WEIGHTS = 11_166_912
 _LIVE = 4_220_096
 
+# Of its dense training and of its fine-tuning.
+EPOCHS = 200 + 200
+
 NAME = "the study (L. Mao, blog post “PyTorch Pruning”)"
 CAVEATS = (
     "The study trained 200 + 200 epochs, on lossless CIFAR-10, one seed, and chose and tested on "

@@ -10,6 +10,7 @@ from lightprune.report.findings import Findings
 from lightprune.report.markdown import markdown
 from lightprune.report.page import page
 from lightprune.report.sections.classes import classes
+from lightprune.report.sections.compute import compute
 from lightprune.report.sections.curves import curves
 from lightprune.report.sections.dead import dead
 from lightprune.report.sections.events import events
@@ -24,6 +25,7 @@ from lightprune.report.sections.short import short
 _SECTIONS = (
     short,
     results,
+    compute,
     dead,
     frontier,
     curves,

@@ -6,6 +6,7 @@ from lightprune.report.cells import asked_sparsity, percent
 from lightprune.report.document import Block, Bullets, Section, Text
 from lightprune.report.findings import Findings
 from lightprune.report.rows import Row
+from lightprune.report.sections.compute import compute_lines
 from lightprune.report.sections.dead import first_against_rank, never_alive
 from lightprune.report.statistics import points
 
@@ -14,7 +15,7 @@ _MARGINS = (0.003, 0.01)
 
 
 def short(findings: Findings) -> Section:
-    """Dense, the study's cells, how far one may prune, global against local, dead weights."""
+    """Dense, the study's cells, how far one may prune, global against local, cost, dead weights."""
     blocks: list[Block] = []
     if gone := len(findings.study.left_out):
         blocks.append(
@@ -27,6 +28,7 @@ def short(findings: Findings) -> Section:
     for budget in dict.fromkeys(cell.budget for cell in findings.pruned):
         lines += [_furthest(findings, budget, margin) for margin in _MARGINS]
     lines += [*_scopes(findings), *never_alive(findings), *first_against_rank(findings)]
+    lines += compute_lines(findings)
     return Section("In short", (*blocks, Bullets(tuple(lines))))
 
 
