@@ -34,7 +34,7 @@ def cells(folder, *abouts):
 def test_seeds_make_one_cell(tmp_path):
     (cell,) = cells(tmp_path, {"seed": 2}, {"seed": 0}, {"seed": 1})
 
-    assert (cell.name, cell.seeds) == ("global 98 % one_shot", "0, 1, 2")
+    assert (cell.name, [run.seed for run in cell.runs]) == ("global 98 % one_shot", [0, 1, 2])
 
 
 def test_budgets_are_told_apart(tmp_path):
@@ -58,9 +58,9 @@ def test_what_a_label_does_not_tell_is_added_to_it(tmp_path):
 def test_the_same_run_twice_tells_nothing_of_other_seeds(tmp_path):
     found = cells(tmp_path, {}, {})
 
-    assert [(cell.name, cell.seeds) for cell in found] == [
-        ("global 98 % one_shot [r0]", "0"),
-        ("global 98 % one_shot [r1]", "0"),
+    assert [(cell.name, len(cell.runs)) for cell in found] == [
+        ("global 98 % one_shot [r0]", 1),
+        ("global 98 % one_shot [r1]", 1),
     ]
 
 

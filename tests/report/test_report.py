@@ -9,9 +9,10 @@ import pytest
 
 from lightprune.cli import main
 from lightprune.report.cells import cells_of
+from lightprune.report.document import Table
 from lightprune.report.findings import Findings
 from lightprune.report.rows import rows_of
-from lightprune.report.sections.results import result_table
+from lightprune.report.sections.results import result_row
 from lightprune.report.write import document
 
 
@@ -54,7 +55,7 @@ def test_the_numbers_are_those_of_the_runs(real, written):
 
 
 def test_the_table_shows_them_rounded(real, study):
-    table = result_table(rows_of(cells_of(study.runs)))
+    table = Table.of(map(result_row, rows_of(cells_of(study.runs))))
     shown = {row[0]: row for row in table.rows}
     run = next(r for r in records(real).values() if r["config"]["pruner"].get("scope") == "local")
 

@@ -4,6 +4,7 @@ from lightprune.report.document import Figure
 from lightprune.report.sections.classes import classes
 from lightprune.report.sections.curves import curves
 from lightprune.report.sections.events import events
+from lightprune.report.sections.frontier import frontier
 from lightprune.report.sections.layers import layers
 from lightprune.report.sections.short import short
 from tests.report.made import LAYERS, config, event, findings, make_run
@@ -78,3 +79,11 @@ def test_data_of_other_classes_have_figures_of_their_own(tmp_path):
 
     assert sorted("newt" in svg for svg in drawn.values()) == [False, True]
     assert set(drawn) == {"classes-1", "classes-2"}
+
+
+def test_a_control_with_a_stray_zero_is_not_pruned(tmp_path):
+    run(tmp_path / "a", about={"scope": ""}, live_nnz=1999, dead_nnz=8000, events=[])
+    found = findings(tmp_path)
+
+    assert not frontier(found).blocks
+    assert not [line for line in short(found).blocks[0].items if "sparsity measured" in line]

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from lightprune.identity import differences
@@ -33,20 +32,10 @@ class Cell:
         """The run that stands for what all of them share."""
         return self.runs[0]
 
-    @cached_property
+    @property
     def kind(self) -> str:
         """What was done, whatever the sparsity and the settings."""
         return kind(self.first.config)
-
-    @property
-    def seeds(self) -> str:
-        """The seeds in words."""
-        return ", ".join(str(run.seed) for run in self.runs)
-
-    @property
-    def budget(self) -> str:
-        """Epochs of the dense training and of the fine-tuning."""
-        return budget(self.first)
 
 
 def cells_of(runs: tuple[Run, ...]) -> tuple[Cell, ...]:

@@ -11,7 +11,7 @@ from lightprune.report.gather import gather
 from lightprune.report.markdown import table
 from lightprune.report.rows import Row, rows_of
 from lightprune.report.run import Run
-from lightprune.report.sections.results import result_table
+from lightprune.report.sections.results import result_row
 
 _FILES = ("run.json", "metrics.csv", "layers.csv", "predictions.csv")
 _DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
@@ -74,9 +74,7 @@ def results_block(results: Path) -> str:
         return _NOTHING
     rows = rows_of(cells_of(gather(results, results / "dense").runs))
     shown = [row for row in rows if _shown(row)] or rows
-    whole = result_table(shown)
-    places = [whole.columns.index(name) for name in _COLUMNS]
-    short = Table(_COLUMNS, tuple(tuple(row[place] for place in places) for row in whole.rows))
+    short = Table.of({name: result_row(row)[name] for name in _COLUMNS} for row in shown)
     data = "; ".join(dict.fromkeys(row.data for row in shown))
     return (
         f"{table(short)}\n\n"

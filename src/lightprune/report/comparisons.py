@@ -1,11 +1,10 @@
 """Paired comparisons on the same test images, and what may be concluded from them in words."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 
 from lightprune.identity import differences
-from lightprune.report.cells import Cell, label, without_seeds
+from lightprune.report.cells import Cell, budget, label, without_seeds
 from lightprune.report.run import Run
 from lightprune.report.statistics import Paired, holm
 
@@ -79,24 +78,22 @@ def between_runs(cells: tuple[Cell, ...]) -> tuple[Comparison, ...]:
     """Runs of equal seed that answer one question: equal sparsity, or one is a control."""
     found = []
     for one, other in combinations(cells, 2):
-        for a, b in _seed_pairs(one, other):
-            obstacle = obstacle_between(a, b)
-            if _one_question(a, b, obstacle):
+        for a, b in product(one.runs, other.runs):
+            obstacle = _obstacle(a, b)
+            if a.seed == b.seed and _one_question(a, b, obstacle):
                 same = a.data.fingerprint == b.data.fingerprint
                 paired = Paired.of(a.predictions.right, b.predictions.right) if same else None
                 found.append(Comparison(one.name, other.name, a.seed, paired, None, obstacle))
     return _corrected(found)
 
 
-def obstacle_between(a: Run, b: Run) -> str:
+def _obstacle(a: Run, b: Run) -> str:
     """Why two runs must not be ranked; empty if nothing is in the way."""
     if a.data.fingerprint != b.data.fingerprint:
         prints = f"{a.data.fingerprint[:8]} and {b.data.fingerprint[:8]}"
         return f"their data differ (fingerprints {prints})"
-    epochs = [(r.dense.epochs, r.config["recipe"]["finetune"]["epochs"]) for r in (a, b)]
-    if epochs[0] != epochs[1]:
-        (dense, tune), (dense_b, tune_b) = epochs
-        return f"their budgets differ ({dense} + {tune} and {dense_b} + {tune_b} epochs)"
+    if budget(a) != budget(b):
+        return f"their budgets differ ({budget(a)} and {budget(b)} epochs)"
     for part in ("recipe", "model", "data", "trainer"):
         mine, theirs = without_seeds(a.config[part]), without_seeds(b.config[part])
         for key, there, here in differences(theirs, mine, part):
@@ -104,13 +101,6 @@ def obstacle_between(a: Run, b: Run) -> str:
     if a.dense.weights != b.dense.weights:
         return "they start from different dense networks"
     return ""
-
-
-def _seed_pairs(one: Cell, other: Cell) -> Iterator[tuple[Run, Run]]:
-    for a in one.runs:
-        for b in other.runs:
-            if a.seed == b.seed:
-                yield a, b
 
 
 def _one_question(a: Run, b: Run, obstacle: str) -> bool:

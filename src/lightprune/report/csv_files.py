@@ -11,13 +11,8 @@ from lightprune.report.statistics import wilson
 
 
 def results_csv(cells: tuple[Cell, ...]) -> str:
-    """One row a run, at full precision, with its provenance."""
-    text = io.StringIO()
-    records = [_record(cell, run) for cell in cells for run in cell.runs]
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+    """One row a run, with its provenance."""
+    return _csv([_record(cell, run) for cell in cells for run in cell.runs])
 
 
 def _record(cell: Cell, run: Run) -> dict[str, object]:
@@ -54,19 +49,28 @@ def _record(cell: Cell, run: Run) -> dict[str, object]:
 
 
 def paired_csv(comparisons: tuple[Comparison, ...]) -> str:
-    """One row a comparison, at full precision."""
+    """One row a comparison; nothing where there is no test."""
+    return _csv([_test(comparison) for comparison in comparisons])
+
+
+def _test(c: Comparison) -> dict[str, object]:
+    return {
+        "first": c.first,
+        "second": c.second,
+        "seed": c.seed,
+        "images": c.paired and c.paired.images,
+        "only_first_right": c.paired and c.paired.only_first,
+        "only_second_right": c.paired and c.paired.only_second,
+        "difference": c.paired and c.paired.difference,
+        "p": c.paired and c.paired.p_value,
+        "p_corrected": c.corrected,
+        "verdict": c.verdict,
+    }
+
+
+def _csv(records: list[dict[str, object]]) -> str:
     text = io.StringIO()
-    columns = (
-        *("first", "second", "seed", "images", "only_first_right", "only_second_right"),
-        *("difference", "p", "p_corrected", "verdict"),
-    )
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for c in comparisons:
-        p = c.paired
-        counts = (
-            (p.images, p.only_first, p.only_second, p.difference, p.p_value) if p else ("",) * 5
-        )
-        corrected = "" if c.corrected is None else c.corrected
-        writer.writerow((c.first, c.second, c.seed, *counts, corrected, c.verdict))
+    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
     return text.getvalue()

@@ -1,5 +1,6 @@
 """What a report consists of, before it is Markdown or HTML."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -23,6 +24,12 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, str]]) -> "Table":
+        """From at least one row, all with the same columns."""
+        rows = list(rows)
+        return cls(tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 import io
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from lightprune.report.document import Figure
@@ -20,6 +20,11 @@ _Item = TypeVar("_Item")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#777777")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#666666"
+# Three marks that do without colours.
+_MARK: dict[str, Any] = {"linestyle": "none"}
+OPEN = {**_MARK, "marker": "o", "markersize": 7, "color": "black", "markerfacecolor": "none"}
+FILLED = {**_MARK, "marker": "o", "color": COLOURS[0]}
+CROSS = {**_MARK, "marker": "x", "color": COLOURS[1], "markeredgewidth": 1.6}
 WIDTH = 7.2  # Inches: a page of A4 between its margins.
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -81,15 +86,19 @@ def percents(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
 
 
-@contextmanager
-def panels(canvas: Canvas, count: int, columns: int, **shared: Any) -> Iterator[list[Axes]]:
+def legend(canvas: Canvas, marks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Says above the drawing what its marks mean."""
+    handles = [Line2D([], [], label=label, **mark) for label, mark in marks.items()]
+    canvas.legend(handles=handles, loc="outside upper right", ncols=len(marks), frameon=False)
+
+
+def panels(canvas: Canvas, count: int, columns: int, **shared: Any) -> list[Axes]:
     """A grid of axes, of which those without content are taken away."""
-    rows = -(-count // columns)
-    grid = canvas.subplots(rows, columns, squeeze=False, **shared)
+    grid = canvas.subplots(-(-count // columns), columns, squeeze=False, **shared)
     axes = [axis for row in grid for axis in row]
-    yield axes[:count]
     for axis in axes[count:]:
         axis.set_axis_off()
+    return axes[:count]
 
 
 def pages(

@@ -6,9 +6,9 @@ from lightprune.report.run import Data, Run
 
 # The images of this project's own runs have a name; the data's SHA-256 tells that it is they.
 VARIANTS = {
-    "488e9dd64dc65d496614484ad292b4a8f23f2ea6dfe32af44f93295e33ba22c9": ("CIFAR-10, JPEG q75"),
+    "488e9dd64dc65d496614484ad292b4a8f23f2ea6dfe32af44f93295e33ba22c9": "CIFAR-10, JPEG q75",
 }
-_CIFAR10 = (
+_CIFAR10 = [
     "airplane",
     "automobile",
     "bird",
@@ -19,7 +19,7 @@ _CIFAR10 = (
     "horse",
     "ship",
     "truck",
-)
+]
 _WEIGHTS = 11_166_912
 _LIVE = 4_220_096
 
@@ -64,7 +64,7 @@ FIGURES = (
 
 def comparable(run: Run) -> bool:
     """Whether a run asks the study's question: its network on (some copy of) its images."""
-    cifar = sorted(run.data.classes) == sorted(_CIFAR10) and run.data.source != "Digits"
+    cifar = sorted(run.data.classes) == _CIFAR10 and run.data.source != "Digits"
     return cifar and (run.cost.weights, run.cost.live) == (_WEIGHTS, _LIVE)
 
 

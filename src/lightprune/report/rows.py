@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightprune.report.cells import Cell, asked_sparsity, kind, without_seeds
+from lightprune.report.cells import Cell, asked_sparsity, budget, kind, without_seeds
 from lightprune.report.published import FIGURES, Published, comparable, variant
 from lightprune.report.run import Run
 from lightprune.report.statistics import Summary
@@ -43,6 +43,11 @@ class Row:
     data: str
     images: int
     published: Published | None
+
+    @property
+    def pruned(self) -> bool:
+        """Whether something was; zeros alone, as training may leave one, are no pruning."""
+        return self.cell is not None and bool(self.cell.first.events)
 
     @property
     def seeds(self) -> str:
@@ -109,7 +114,7 @@ def _row(cell: Cell) -> Row:
         sparsity=Summary.of([run.cost.sparsity for run in runs]).mean,
         live_sparsity=Summary.of([run.cost.live_sparsity for run in runs]).mean,
         mac_density=Summary.of([run.cost.mac_density for run in runs]).mean,
-        epochs=cell.budget,
+        epochs=budget(first),
         seconds=f"{_dense_seconds(runs)} + {tuning:.0f}",
         data=variant(first.data),
         images=first.data.test_images,

@@ -53,7 +53,7 @@ def write_report(findings: Findings, title: str, folder: Path) -> Path:
     names = set()
     for figure in report.figures:
         write_text(figures / f"{figure.name}.svg", figure.svg)
-        replace_file(figures / f"{figure.name}.png", partial(_fill, figure.png))
+        replace_file(figures / f"{figure.name}.png", partial(Path.write_bytes, data=figure.png))
         names |= {f"{figure.name}.svg", f"{figure.name}.png"}
     for old in (*figures.glob("*.svg"), *figures.glob("*.png")):
         if old.name not in names:
@@ -64,7 +64,3 @@ def write_report(findings: Findings, title: str, folder: Path) -> Path:
     write_text(folder / "report.md", markdown(report))
     write_text(folder / "report.html", page(report))
     return folder / "report.html"
-
-
-def _fill(content: bytes, file: Path) -> None:
-    file.write_bytes(content)

@@ -35,7 +35,7 @@ def classes(findings: Findings) -> Section:
         # More would not be legible; the table beside it is.
         if len(part[0].classes) <= 12:
             blocks.append(_figure(suffix, part))
-        blocks.append(_table(part))
+        blocks.append(Table.of(map(_row, part)))
     runs = [run for cell in findings.cells for run in cell.runs]
     if missing := sorted({run.dense.key for run in runs if run.dense.predictions is None}):
         blocks.append(Text(_missing(missing)))
@@ -64,21 +64,17 @@ def _changes(cell: Cell) -> Iterator[ClassChange]:
         yield ClassChange(cell.name, names, tuple(means))
 
 
-def _table(changes: Sequence[ClassChange]) -> Table:
-    """The worst and the best class of each cell, and how many lose."""
-    rows = []
-    for change in changes:
-        ranked = sorted(zip(change.change, change.classes, strict=True))
-        worst, best = ranked[0], ranked[-1]
-        losers = sum(value < 0 for value in change.change)
-        spread = Summary.of(change.change).spread or 0.0
-        rows.append((change.cell, _named(worst), _named(best), f"{losers}", f"{100 * spread:.1f}"))
-    columns = ("cell", "largest loss", "largest gain", "classes that lose", "spread over classes")
-    return Table(columns, tuple(rows))
-
-
-def _named(change: tuple[float, str]) -> str:
-    return f"{change[1]} {points(change[0], 1)}"
+def _row(change: ClassChange) -> dict[str, str]:
+    """The worst and the best class, and how many lose."""
+    ranked = sorted(zip(change.change, change.classes, strict=True))
+    worst, best = (f"{name} {points(value, 1)}" for value, name in (ranked[0], ranked[-1]))
+    return {
+        "cell": change.cell,
+        "largest loss": worst,
+        "largest gain": best,
+        "classes that lose": str(sum(value < 0 for value in change.change)),
+        "spread over classes": f"{100 * (Summary.of(change.change).spread or 0.0):.1f}",
+    }
 
 
 def _figure(suffix: str, changes: Sequence[ClassChange]) -> Figure:

@@ -43,9 +43,9 @@ def curves(findings: Findings) -> Section:
     for suffix, chosen in pages(list(_panels(findings)), 4 * _COLUMNS):
 
         def draw(canvas: Canvas, chosen: Sequence[Panel] = chosen) -> None:
-            with panels(canvas, len(chosen), _COLUMNS, sharey=True) as axes:
-                for axis, panel in zip(axes, chosen, strict=True):
-                    _draw(axis, panel)
+            grid = panels(canvas, len(chosen), _COLUMNS, sharey=True)
+            for axes, panel in zip(grid, chosen, strict=True):
+                _draw(axes, panel)
             canvas.supxlabel("epochs of this phase done", fontsize=8)
             canvas.supylabel("validation accuracy (%)", fontsize=8)
 

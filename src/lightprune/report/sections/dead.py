@@ -70,23 +70,14 @@ def dead(findings: Findings) -> Section:
         *(Text(_found(run)) for run in _networks(cells)),
         *map(Text, never_alive(findings)),
         Text(_zeroed(cells)),
-        _table(cells),
+        Table.of(_row(cell.name, run) for cell in cells for run in cell.runs),
     ]
     pairs = list(_pairs(cells))
     if not pairs:
         words = "No two of these runs differ in `pruner.dead_weights` alone."
         return Section(_TITLE, (*blocks, Text(words)))
-    columns = (
-        "sparsity",
-        "seeds",
-        "rank: dead weights kept",
-        "rank: accuracy",
-        "first: accuracy",
-        "first − rank (points)",
-        "what the paired test says",
-    )
-    rows = tuple(_pair_row(pair, findings.between) for pair in pairs)
-    return Section(_TITLE, (*blocks, Text(_meaning(pairs)), Table(columns, rows)))
+    table = Table.of(_pair_row(pair, findings.between) for pair in pairs)
+    return Section(_TITLE, (*blocks, Text(_meaning(pairs)), table))
 
 
 def never_alive(findings: Findings) -> Iterator[str]:
@@ -152,34 +143,19 @@ def _zeroed(cells: list[Cell]) -> str:
     )
 
 
-def _table(cells: list[Cell]) -> Table:
-    columns = (
-        "cell",
-        "seed",
-        "sparsity",
-        "zeros",
-        "of them never alive",
-        "share never alive",
-        "dead weights kept",
-        "live weights kept",
-        "live sparsity",
-    )
-    runs = [(cell.name, run, Zeros.of(run)) for cell in cells for run in cell.runs]
-    rows = tuple(
-        (
-            name,
-            str(run.seed),
-            f"{100 * run.cost.sparsity:.2f} %",
-            f"{zeros.total:,}",
-            f"{zeros.never_alive:,}",
-            f"{100 * zeros.never_alive / zeros.total:.1f} %",
-            f"{zeros.dead_kept:,}",
-            f"{run.cost.live_nnz:,}",
-            f"{100 * run.cost.live_sparsity:.2f} %",
-        )
-        for name, run, zeros in runs
-    )
-    return Table(columns, rows)
+def _row(name: str, run: Run) -> dict[str, str]:
+    zeros = Zeros.of(run)
+    return {
+        "cell": name,
+        "seed": str(run.seed),
+        "sparsity": f"{100 * run.cost.sparsity:.2f} %",
+        "zeros": f"{zeros.total:,}",
+        "of them never alive": f"{zeros.never_alive:,}",
+        "share never alive": f"{100 * zeros.never_alive / zeros.total:.1f} %",
+        "dead weights kept": f"{zeros.dead_kept:,}",
+        "live weights kept": f"{run.cost.live_nnz:,}",
+        "live sparsity": f"{100 * run.cost.live_sparsity:.2f} %",
+    }
 
 
 def _pairs(cells: list[Cell]) -> Iterator[Pair]:
@@ -211,16 +187,15 @@ def _meaning(pairs: list[Pair]) -> str:
     return words
 
 
-def _pair_row(pair: Pair, comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
-    said = [
-        f"seed {c.seed}: {c.verdict}" for c in comparisons if {c.first, c.second} == {*pair.names}
-    ]
-    return (
-        percent(asked_sparsity(pair.first[0])),
-        ", ".join(str(run.seed) for run in pair.first),
-        f"{Summary.of([float(Zeros.of(run).dead_kept) for run in pair.rank]).mean:,.0f}",
-        Summary.of([run.accuracy for run in pair.rank]).percent,
-        Summary.of([run.accuracy for run in pair.first]).percent,
-        pair.bought.points,
-        "; ".join(said),
-    )
+def _pair_row(pair: Pair, comparisons: tuple[Comparison, ...]) -> dict[str, str]:
+    tests = [c for c in comparisons if {c.first, c.second} == {*pair.names}]
+    kept = Summary.of([float(Zeros.of(run).dead_kept) for run in pair.rank]).mean
+    return {
+        "sparsity": percent(asked_sparsity(pair.first[0])),
+        "seeds": ", ".join(str(run.seed) for run in pair.first),
+        "rank: dead weights kept": f"{kept:,.0f}",
+        "rank: accuracy": Summary.of([run.accuracy for run in pair.rank]).percent,
+        "first: accuracy": Summary.of([run.accuracy for run in pair.first]).percent,
+        "first − rank (points)": pair.bought.points,
+        "what the paired test says": "; ".join(f"seed {c.seed}: {c.verdict}" for c in tests),
+    }

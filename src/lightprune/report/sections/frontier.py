@@ -27,11 +27,11 @@ def frontier(findings: Findings) -> Section:
     title = "Accuracy against sparsity"
     series: dict[str, list[Row]] = {}
     for row in findings.rows:
-        if row.cell and 0 < row.sparsity < 1:
+        if row.cell and row.pruned:
             series.setdefault(row.cell.series, []).append(row)
     if not series:
         return Section(title, ())
-    flat = [row for row in findings.rows if not row.sparsity]
+    flat = [row for row in findings.rows if not row.pruned]
     study = FIGURES if any(comparable(cell.first) for cell in findings.cells) else ()
 
     def draw(canvas: Canvas) -> None:

@@ -5,18 +5,6 @@ from lightprune.report.document import Block, Bullets, Section, Table, Text
 from lightprune.report.findings import Findings
 from lightprune.report.statistics import points
 
-_COLUMNS = (
-    "first",
-    "second",
-    "seed",
-    "only first right",
-    "only second right",
-    "difference (points)",
-    "95 % interval",
-    "p, corrected",
-    "what follows",
-)
-
 
 def paired(findings: Findings) -> Section:
     """What was compared, what the test says, and what may be ranked."""
@@ -28,24 +16,21 @@ def paired(findings: Findings) -> Section:
         f"comparisons with dense networks and the {tests[1]} between runs; below {LEVEL:g} the "
         "test separates two networks. Intervals are those of single comparisons (Wald's, adjusted "
         "after Bonett and Price), not corrected. This speaks of these trained networks, not of "
-        "other seeds. "
-        "Nothing is ranked where it does not separate them, nor where budgets (epochs, recipe) or "
-        "data differ."
+        "other seeds. Nothing is ranked where it does not separate them, nor where budgets "
+        "(epochs, recipe) or data differ."
     )
     blocks: list[Block] = [Text(words)]
     if tested := [c for c in dense if c.paired]:
         blocks.append(Text("**Against their dense networks.**"))
-        rows = tuple(row[:1] + row[2:] for row in map(_row, tested))
-        blocks.append(Table((_COLUMNS[0], *_COLUMNS[2:]), rows))
-    ranked = [c for c in runs if not c.obstacle]
-    if ranked:
+        blocks.append(Table.of(map(_row, tested)))
+    if ranked := [c for c in runs if not c.obstacle]:
         blocks.append(
             Text(
                 "**Between runs** of equal seed, budget and data, where their nominal sparsity is "
                 "the same or one of them is the control."
             )
         )
-        blocks.append(Table(_COLUMNS, tuple(map(_row, ranked))))
+        blocks.append(Table.of(map(_row, ranked)))
     else:
         blocks.append(Text("No two runs of equal seed, budget and data answer the same question."))
     if not_ranked := [c for c in runs if c.obstacle]:
@@ -55,18 +40,18 @@ def paired(findings: Findings) -> Section:
     return Section("Paired comparisons", tuple(blocks))
 
 
-def _row(c: Comparison) -> tuple[str, ...]:
+def _row(c: Comparison) -> dict[str, str]:
     assert c.paired is not None
     assert c.corrected is not None
     low, high = c.paired.interval
-    return (
-        c.first,
-        c.second,
-        str(c.seed),
-        f"{c.paired.only_first:,}",
-        f"{c.paired.only_second:,}",
-        points(c.paired.difference),
-        f"{points(low)} to {points(high)}",
-        "<0.0001" if c.corrected < 1e-4 else f"{c.corrected:.4f}",
-        c.verdict,
-    )
+    return {
+        "first": c.first,
+        "second": c.second,
+        "seed": str(c.seed),
+        "only first right": f"{c.paired.only_first:,}",
+        "only second right": f"{c.paired.only_second:,}",
+        "difference (points)": points(c.paired.difference),
+        "95 % interval": f"{points(low)} to {points(high)}",
+        "p, corrected": "<0.0001" if c.corrected < 1e-4 else f"{c.corrected:.4f}",
+        "what follows": c.verdict,
+    }

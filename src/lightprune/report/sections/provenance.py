@@ -11,24 +11,23 @@ def provenance(findings: Findings) -> Section:
     """Of every run: its folder, code, machine, data and command; and what was left out."""
     runs = [(cell, run) for cell in findings.cells for run in cell.runs]
     commands = list(dict.fromkeys(run.command for _, run in runs))
-    columns = ("run folder", "cell", "seed", "commit", "hardware", "data", "command")
-    rows = [
-        (
-            f"`{run.folder}`",
-            cell.name,
-            str(run.seed),
-            f"`{abbreviated(run.commit)}`",
-            run.hardware,
-            run.data.fingerprint[:8],
-            f"no. {commands.index(run.command) + 1}",
-        )
+    table = Table.of(
+        {
+            "run folder": f"`{run.folder}`",
+            "cell": cell.name,
+            "seed": str(run.seed),
+            "commit": f"`{abbreviated(run.commit)}`",
+            "hardware": run.hardware,
+            "data": run.data.fingerprint[:8],
+            "command": f"no. {commands.index(run.command) + 1}",
+        }
         for cell, run in runs
-    ]
+    )
     versions = dict.fromkeys(
         ", ".join(f"{name} {number}" for name, number in run.versions.items()) for _, run in runs
     )
     blocks: list[Block] = [
-        Table(columns, tuple(rows)),
+        table,
         Bullets(tuple(f"command no. {n}: `{typed}`" for n, typed in enumerate(commands, 1))),
         Bullets(tuple(dict.fromkeys(_data(run) for _, run in runs))),
         Bullets(tuple(f"versions: {line}" for line in versions)),

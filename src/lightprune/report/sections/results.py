@@ -1,7 +1,5 @@
 """The result table, beside the study's published figures."""
 
-from collections.abc import Sequence
-
 from lightprune.report.document import Block, Section, Table, Text
 from lightprune.report.findings import Findings
 from lightprune.report.published import CAVEATS, FIGURES, NAME, comparable
@@ -26,7 +24,7 @@ def results(findings: Findings) -> Section:
         "control has trained as many. Rows stand in the order of what was done, not of accuracy: "
         "the table ranks nothing, the paired comparisons below do where they may."
     )
-    blocks: list[Block] = [Text(words), result_table(findings.rows)]
+    blocks: list[Block] = [Text(words), Table.of(map(result_row, findings.rows))]
     if any(comparable(cell.first) for cell in cells):
         quoted = ", ".join(f"{f.label} {100 * f.accuracy:.1f} %" for f in FIGURES)
         blocks.append(Text(f"Column “study”: {NAME}: {quoted}. {CAVEATS}"))
@@ -42,38 +40,20 @@ def results(findings: Findings) -> Section:
     return Section("Results", tuple(blocks))
 
 
-def result_table(rows: Sequence[Row]) -> Table:
-    """The table for people."""
-    columns = (
-        "cell",
-        "seeds",
-        "test accuracy",
-        "95 % interval",
-        "to its dense (points)",
-        "study",
-        "sparsity",
-        "live sparsity",
-        "MACs left",
-        "epochs",
-        "seconds",
-        "data",
-    )
-    return Table(columns, tuple(_cells(row) for row in rows))
-
-
-def _cells(row: Row) -> tuple[str, ...]:
+def result_row(row: Row) -> dict[str, str]:
+    """A row of the table, by column."""
     low, high = wilson(round(row.accuracy.mean * row.images), row.images)
-    return (
-        row.name,
-        row.seeds,
-        row.accuracy.percent,
-        f"{100 * low:.1f} to {100 * high:.1f}",
-        row.difference.points if row.difference else "",
-        f"{100 * row.published.accuracy:.1f} %" if row.published else "",
-        f"{100 * row.sparsity:.2f} %",
-        f"{100 * row.live_sparsity:.2f} %",
-        f"{100 * row.mac_density:.1f} %",
-        row.epochs,
-        row.seconds,
-        row.data,
-    )
+    return {
+        "cell": row.name,
+        "seeds": row.seeds,
+        "test accuracy": row.accuracy.percent,
+        "95 % interval": f"{100 * low:.1f} to {100 * high:.1f}",
+        "to its dense (points)": row.difference.points if row.difference else "",
+        "study": f"{100 * row.published.accuracy:.1f} %" if row.published else "",
+        "sparsity": f"{100 * row.sparsity:.2f} %",
+        "live sparsity": f"{100 * row.live_sparsity:.2f} %",
+        "MACs left": f"{100 * row.mac_density:.1f} %",
+        "epochs": row.epochs,
+        "seconds": row.seconds,
+        "data": row.data,
+    }

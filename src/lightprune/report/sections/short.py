@@ -25,7 +25,7 @@ def short(findings: Findings) -> Section:
             )
         )
     lines = [_against_study(row) for row in findings.rows if not row.cell or row.published]
-    for budget in dict.fromkeys(cell.budget for cell in findings.pruned):
+    for budget in dict.fromkeys(row.epochs for row in findings.rows if row.pruned):
         lines += [_furthest(findings, budget, margin) for margin in _MARGINS]
     lines += [*_scopes(findings), *never_alive(findings), *first_against_rank(findings)]
     lines += compute_lines(findings)
@@ -48,7 +48,7 @@ def _furthest(findings: Findings, budget: str, margin: float) -> str:
     within = [
         row
         for row in findings.rows
-        if row.cell in findings.pruned and row.epochs == budget
+        if row.pruned and row.epochs == budget
         if row.difference and row.difference.mean >= -margin
     ]
     asked = f"within {100 * margin:.1f} points of its own dense network, {budget} epochs"
