@@ -37,6 +37,8 @@ def test_a_loss_within_the_margin_comes_with_its_interval(tmp_path):
     assert f"**global 98 % one_shot** (−0.20 points, {interval}; live sparsity 90 %" in line
     assert "**global 98 % multi_step**" in line
     assert "99 %" not in line
+    lines = short(findings(tmp_path)).blocks[0].items
+    assert not [other for other in lines if "within 1.0 points" in other]
 
 
 def test_no_sparsity_within_the_margin_is_said_too(tmp_path):
@@ -86,4 +88,6 @@ def test_a_control_with_a_stray_zero_is_not_pruned(tmp_path):
     found = findings(tmp_path)
 
     assert not frontier(found).blocks
-    assert not [line for line in short(found).blocks[0].items if "sparsity measured" in line]
+    lines = short(found).blocks[0].items
+    assert not [line for line in lines if "sparsity measured" in line]
+    assert [line for line in lines if line.startswith("**control (dense continued)**: 50.00 %")]

@@ -15,7 +15,7 @@ _MARGINS = (0.003, 0.01)
 
 
 def short(findings: Findings) -> Section:
-    """Dense, the study's cells, how far one may prune, global against local, cost, dead weights."""
+    """Dense, control, the study's cells, how far one may prune, global against local, cost, dead weights."""
     blocks: list[Block] = []
     if gone := len(findings.study.left_out):
         blocks.append(
@@ -24,15 +24,15 @@ def short(findings: Findings) -> Section:
                 "are named under Provenance."
             )
         )
-    lines = [_against_study(row) for row in findings.rows if not row.cell or row.published]
+    lines = [_outcome(row) for row in findings.rows if row.published or not row.pruned]
     for budget in dict.fromkeys(row.epochs for row in findings.rows if row.pruned):
-        lines += [_furthest(findings, budget, margin) for margin in _MARGINS]
+        lines += _furthest(findings, budget)
     lines += [*_scopes(findings), *never_alive(findings), *first_against_rank(findings)]
     lines += compute_lines(findings)
     return Section("In short", (*blocks, Bullets(tuple(lines))))
 
 
-def _against_study(row: Row) -> str:
+def _outcome(row: Row) -> str:
     line = f"**{row.name}**: {row.accuracy.percent}"
     if row.difference:
         line += f", {row.difference.points} points to its own dense network"
@@ -43,25 +43,29 @@ def _against_study(row: Row) -> str:
     return f"{line}; {row.data}."
 
 
-def _furthest(findings: Findings, budget: str, margin: float) -> str:
+def _furthest(findings: Findings, budget: str) -> Iterator[str]:
     """The highest sparsity whose mean loss is within a margin, and every cell that reaches it."""
-    within = [
-        row
-        for row in findings.rows
-        if row.pruned and row.epochs == budget
-        if row.difference and row.difference.mean >= -margin
-    ]
-    asked = f"within {100 * margin:.1f} points of its own dense network, {budget} epochs"
-    if not within:
-        return f"No sparsity measured is {asked}."
-    most = max(asked_sparsity(row.runs[0]) for row in within)
-    named = [
-        f"**{row.name}** ({row.difference.points} points{_doubt(findings, row, margin)}; live "
-        f"sparsity {percent(row.live_sparsity)}, {percent(row.mac_density)} of the MACs left)"
-        for row in within
-        if row.difference and asked_sparsity(row.runs[0]) == most
-    ]
-    return f"The highest sparsity measured {asked}: {', '.join(named)}."
+    rows = [row for row in findings.rows if row.pruned and row.epochs == budget]
+    shown: list[Row] = []
+    for margin in _MARGINS:
+        within = [row for row in rows if row.difference and row.difference.mean >= -margin]
+        most = max((asked_sparsity(row.runs[0]) for row in within), default=0.0)
+        best = [row for row in within if asked_sparsity(row.runs[0]) == most]
+        asked = f"within {100 * margin:.1f} points of its own dense network, {budget} epochs"
+        if not best:
+            yield f"No sparsity measured is {asked}."
+        elif best != shown:  # What a small margin allows needs no second line.
+            named = (_named(findings, row, margin) for row in best)
+            yield f"The highest sparsity measured {asked}: {', '.join(named)}."
+        shown = best
+
+
+def _named(findings: Findings, row: Row, margin: float) -> str:
+    loss = row.difference.points if row.difference else ""
+    return (
+        f"**{row.name}** ({loss} points{_doubt(findings, row, margin)}; live sparsity "
+        f"{percent(row.live_sparsity)}, {percent(row.mac_density)} of the MACs left)"
+    )
 
 
 def _doubt(findings: Findings, row: Row, margin: float) -> str:
