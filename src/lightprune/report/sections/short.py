@@ -15,7 +15,7 @@ _MARGINS = (0.003, 0.01)
 
 
 def short(findings: Findings) -> Section:
-    """Dense, control, the study's cells, how far one may prune, global against local, cost, dead weights."""
+    """Accuracies beside the study's, how far one may prune, what was never alive, compute."""
     blocks: list[Block] = []
     if gone := len(findings.study.left_out):
         blocks.append(
