@@ -68,14 +68,14 @@ class TrainingBatches:
         epoch, count = self.epoch(), len(self.images)
         device = self.images.images.device
         # Flips alternate by image, so draws belong to images, not to places in the order.
-        shifts, flips = (d.to(device) for d in self.augmentation.draw(count, self.seed, epoch))
+        draws = self.augmentation.draw(count, self.seed, epoch).to(device)
         generator = named_generator("order", self.seed, epoch)
         order = torch.randperm(count, generator=generator)
         for number in range(len(self)):
             batch = order[number * self.batch_size : (number + 1) * self.batch_size]
             mine = self.share.of(batch).to(device)
             part = self.images.take(mine)
-            pixels = self.augmentation.apply(part.images, shifts[mine], flips[mine])
+            pixels = self.augmentation.apply(part.images, draws.of(mine))
             yield self.normalise(pixels), part.labels
 
 
