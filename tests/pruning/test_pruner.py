@@ -318,7 +318,7 @@ def test_dead_weights_go_before_any_live_one(weights, sparsity, floor, scope, da
     assume(zeros <= sum(w.numel() - math.ceil(floor * w.numel()) for w in weights.values()))
     pruner = Pruner(scope=scope, floor=floor, dead_weights="first")
 
-    masks = pruner.prune(weights, dense(weights), sparsity, live=live)
+    masks = pruner.prune(weights, dense(weights), sparsity, macs=live)
 
     assert masks.pruned == zeros
     for names, count in pruner.quotas(weights, sparsity):
@@ -331,7 +331,7 @@ def test_pruning_no_more_than_the_dead_weights_leaves_every_live_one():
     weights = {"a": torch.tensor([1.0, 9.0, 2.0, 8.0]), "b": torch.tensor([7.0, 0.1])}
     live = {"a": torch.tensor([True, False, True, False]), "b": torch.tensor([False, True])}
 
-    masks = Pruner(dead_weights="first").prune(weights, dense(weights), 0.5, live=live)
+    masks = Pruner(dead_weights="first").prune(weights, dense(weights), 0.5, macs=live)
 
     assert all(torch.equal(masks[name], live[name]) for name in weights)
 
@@ -340,7 +340,7 @@ def test_dead_weights_rank_like_any_other_by_default():
     weights = {"a": torch.tensor([1.0, 9.0, 2.0, 8.0])}
     live = {"a": torch.tensor([True, False, True, False])}
 
-    masks = Pruner().prune(weights, dense(weights), 0.5, live=live)
+    masks = Pruner().prune(weights, dense(weights), 0.5, macs=live)
 
     assert masks["a"].tolist() == [False, True, False, True]
 

@@ -39,6 +39,7 @@ def config(
     *,
     scope="global",
     criterion="Magnitude",
+    exponent=None,
     weights="keep",
     dead="rank",
     schedule="OneShot",
@@ -48,9 +49,12 @@ def config(
     peak=0.1,
 ):
     """What run.json keeps of a config, as far as reports read it."""
+    chosen = {"_target_": f"lightprune.pruning.criteria.{criterion}"}
+    if exponent is not None:
+        chosen["exponent"] = exponent
     pruner = {
         "targets": {"types": ["Conv2d"]},
-        "criterion": {"_target_": f"lightprune.pruning.criteria.{criterion}"},
+        "criterion": chosen,
         "scope": scope,
         "dead_weights": dead,
         "weights": weights,

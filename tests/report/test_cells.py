@@ -16,6 +16,10 @@ RIGHT = [True, False] * 10
         ({"scope": "local", "schedule": "MultiStep"}, "local multi_step"),
         ({"criterion": "Random"}, "random one_shot"),
         ({"criterion": "Random", "scope": "local"}, "random-local one_shot"),
+        (
+            {"criterion": "MagnitudePerMac", "exponent": 0.25},
+            "magnitude_per_mac one_shot, exponent 0.25",
+        ),
         ({"dead": "first"}, "global one_shot, dead first"),
         ({"weights": "shuffle"}, "global one_shot, masks shuffled"),
         ({"weights": "reinitialise"}, "global one_shot, fresh weights"),

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
-from lightprune.pruning.reachability import live_taps, observed, owners_of
+from lightprune.pruning.reachability import live_taps, observed, owners_of, positions
 
 
 @dataclass(frozen=True)
@@ -99,10 +97,10 @@ def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tens
     live = live_taps(network, weights, example)
     with observed(network, example) as calls:
         owners = owners_of(network, weights)
-        positions = dict.fromkeys(weights, 0)
+        applied = dict.fromkeys(weights, 0)
         for module, shapes in calls.items():
             if name := owners.get(id(module.weight)):
-                positions[name] += sum(_positions(module, seen, out) for seen, out in shapes)
+                applied[name] += sum(positions(module, seen, out) for seen, out in shapes)
     layers = {}
     for name, weight in weights.items():
         nonzero = weight.detach() != 0
@@ -113,15 +111,8 @@ def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tens
             live=int(live[name].count_nonzero()),
             nnz=nnz,
             live_nnz=live_nnz,
-            macs=weight.numel() * positions[name],
-            macs_nnz=nnz * positions[name],
-            macs_live=live_nnz * positions[name],
+            macs=weight.numel() * applied[name],
+            macs_nnz=nnz * applied[name],
+            macs_live=live_nnz * applied[name],
         )
     return CostReport(layers, sum(p.numel() for p in network.parameters()))
-
-
-def _positions(layer: nn.Module, seen: tuple[int, ...], out: tuple[int, ...]) -> int:
-    """How many times one call applies each weight to one input."""
-    if not isinstance(layer, _ConvNd):
-        return prod(out[1:-1])
-    return prod((seen if layer.transposed else out)[-len(layer.kernel_size) :])

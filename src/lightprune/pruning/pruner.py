@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from lightprune.errors import InputError, check_choice, check_number
-from lightprune.pruning.criteria import Criterion, Magnitude, Random, check_criterion
+from lightprune.pruning.criteria import (
+    CostedCriterion,
+    Criterion,
+    Magnitude,
+    Random,
+    check_criterion,
+)
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.ranking import lowest
 from lightprune.pruning.targets import check_pattern, matches
@@ -33,7 +39,7 @@ class Pruner:
         seed: Of the shuffle.
     """
 
-    criterion: Criterion = field(default_factory=Magnitude)
+    criterion: Criterion | CostedCriterion = field(default_factory=Magnitude)
     scope: str = "global"
     sparsities: tuple[tuple[str, float], ...] = ()
     floor: float = 0.0
@@ -68,7 +74,7 @@ class Pruner:
         sparsity: float,
         *,
         final: float | None = None,
-        live: Mapping[str, Tensor] | None = None,
+        macs: Mapping[str, Tensor] | None = None,
     ) -> Masks:
         """Prunes to `sparsity`, the absolute share of zeros among all `weights`.
 
@@ -79,21 +85,23 @@ class Pruner:
                 `sparsities` says otherwise for some tensors, or more are pruned already.
             final: The sparsity of the plan's last event, to which `sparsities` refer; by
                 default this event is the last.
-            live: bool tensors by name, True = some input reaches the weight; used by
-                `dead_weights="first"` only.
+            macs: How often one image has each weight multiply data, by name and in a shape that
+                broadcasts to the weight's (`reachability.multiplications`); 0 is a dead weight.
+                Used by `dead_weights="first"`, and by criteria that ask what a weight costs.
 
         Returns:
             The next masks, on the devices and in the layouts of `weights`.
 
         Raises:
             InputError: The floors leave fewer weights to prune than asked.
+            TypeError: The criterion asks for costs, and there are no `macs`.
         """
         kept = dict(masks.like(weights))
         quotas = self.quotas(weights, sparsity, final=final, masks=masks)
         for names, zeros in quotas:
-            scores = {n: self.criterion.saliency(n, weights[n]) for n in names}
+            scores = {n: self._scores(n, weights[n], macs) for n in names}
             budgets = {n: self._budget(kept[n]) for n in names}
-            tiers = self._tiers({n: kept[n] for n in names}, live)
+            tiers = self._tiers({n: kept[n] for n in names}, macs)
             drop = zeros - sum(kept[n].numel() - int(kept[n].count_nonzero()) for n in names)
             for tier in tiers:
                 candidates = _within_budget(scores, tier, budgets) if self.floor else tier
@@ -166,6 +174,14 @@ class Pruner:
             shuffled[name] = before[name] & ~lowest({name: draws}, {name: before[name]}, drop)[name]
         return Masks(shuffled)
 
+    def _scores(self, name: str, weight: Tensor, macs: Mapping[str, Tensor] | None) -> Tensor:
+        """The criterion's scores, with what it asks for."""
+        if not isinstance(self.criterion, CostedCriterion):
+            return self.criterion.saliency(name, weight)
+        if macs is None:
+            raise TypeError(f"{self.criterion} asks what weights cost: prune(..., macs=...)")
+        return self.criterion.saliency_at(name, weight, macs[name])
+
     def _override(self, name: str) -> float | None:
         return next((share for pattern, share in self.sparsities if matches(name, pattern)), None)
 
@@ -178,15 +194,15 @@ class Pruner:
         return max(int(kept.count_nonzero()) - self._minimum(kept.numel()), 0)
 
     def _tiers(
-        self, kept: dict[str, Tensor], live: Mapping[str, Tensor] | None
+        self, kept: dict[str, Tensor], macs: Mapping[str, Tensor] | None
     ) -> list[dict[str, Tensor]]:
         """The weights that may be pruned, in the order of whole classes of them."""
-        if self.dead_weights == "rank" or live is None:
+        if self.dead_weights == "rank" or macs is None:
             return [kept]
-        here = {name: live[name].to(mask.device) for name, mask in kept.items()}
+        live = {name: (macs[name] > 0).to(mask.device) for name, mask in kept.items()}
         return [
-            {name: mask & ~here[name] for name, mask in kept.items()},
-            {name: mask & here[name] for name, mask in kept.items()},
+            {name: mask & ~live[name] for name, mask in kept.items()},
+            {name: mask & live[name] for name, mask in kept.items()},
         ]
 
 

@@ -1,7 +1,8 @@
-"""Dead taps: convolution weights that, at a given input size, only ever multiply padding."""
+"""How often each weight multiplies data at a given input size; dead taps only meet padding."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,17 @@ def live_positions(
 ) -> list[int]:
     """The kernel positions along one axis that some output index multiplies with data.
 
-    Tap k is live iff an output index o in [0, out) has 0 <= o*stride - pad + k*dilation < size.
+    Args as of `meetings`.
+    """
+    return [
+        k for k, count in enumerate(meetings(size, kernel, stride, pad, dilation, out)) if count
+    ]
+
+
+def meetings(size: int, kernel: int, stride: int, pad: int, dilation: int, out: int) -> list[int]:
+    """How many output indices multiply each kernel position along one axis with data.
+
+    For tap k these are the o in [0, out) with 0 <= o*stride - pad + k*dilation < size.
 
     Args:
         size: Input extent along the axis.
@@ -26,11 +37,11 @@ def live_positions(
         dilation: Dilation.
         out: Output extent.
     """
-    return [
-        k
-        for k in range(kernel)
-        if any(0 <= o * stride - pad + k * dilation < size for o in range(out))
-    ]
+    counts = []
+    for start in range(-pad, kernel * dilation - pad, dilation):
+        first, last = max(0, -(start // stride)), min(out - 1, (size - 1 - start) // stride)
+        counts.append(max(0, last - first + 1))
+    return counts
 
 
 def front_padding(conv: _ConvNd) -> tuple[int, ...]:
@@ -76,8 +87,12 @@ def observed(
             hook.remove()
 
 
-def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> Masks:
-    """Finds the weights that some input can reach, from the geometry of every convolution.
+def multiplications(
+    network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
+) -> dict[str, Tensor]:
+    """Counts how often each weight multiplies data for one image: what it costs in MACs.
+
+    Products with padding do not count. Every call of a layer does.
 
     Args:
         network: The network that holds `weights`.
@@ -86,23 +101,37 @@ def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
             not matter.
 
     Returns:
-        Masks of the weights' shapes, True = live. Weights of layers other than convolutions
-        with zero padding are live, and so is everything in a layer that the example never
-        reaches.
+        int64 tensors on the CPU by name, in shapes that broadcast to the weights': one number a
+        kernel position. Padding other than zeros, and that of transposed convolutions, is data.
+        Weights of other layers than convolutions and linear ones, and those that the example
+        never reaches, count as used once: nothing is known about them.
     """
     with observed(network, example) as calls:
-        live = {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()}
         owners = owners_of(network, weights)
         found: dict[str, Tensor] = {}
         for module, shapes in calls.items():
-            name = owners.get(id(module.weight))
-            if name is None:
-                continue
-            reached = torch.zeros_like(live[name])
-            for seen, out in shapes:
-                reached |= _live_in_call(module, seen, out, live[name])
-            found[name] = found[name] | reached if name in found else reached
-    return Masks(live | found)
+            if name := owners.get(id(module.weight)):
+                for seen, out in shapes:
+                    count = _in_call(module, seen, out)
+                    found[name] = found[name] + count if name in found else count
+    return {name: found.get(name, torch.tensor(1)) for name in weights}
+
+
+def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> Masks:
+    """Finds the weights that some input can reach, from the geometry of every convolution.
+
+    Args as of `multiplications`.
+
+    Returns:
+        Masks of the weights' shapes, True = live: multiplies data at least once.
+    """
+    used = multiplications(network, weights, example)
+    return Masks(
+        {
+            name: torch.ones_like(w, dtype=torch.bool).logical_and_((used[name] > 0).to(w.device))
+            for name, w in weights.items()
+        }
+    )
 
 
 def owners_of(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[int, str]:
@@ -111,14 +140,21 @@ def owners_of(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[int, st
     return {id(parameter): name for name, parameter in named if name in weights}
 
 
-def _live_in_call(layer: nn.Module, seen: torch.Size, out: torch.Size, like: Tensor) -> Tensor:
-    """The weights that one call of a layer multiplies with data."""
+def positions(layer: nn.Module, seen: torch.Size, out: torch.Size) -> int:
+    """How many times one call applies each weight to one input, padding included."""
+    if not isinstance(layer, _ConvNd):
+        return prod(out[1:-1])
+    return prod((seen if layer.transposed else out)[-len(layer.kernel_size) :])
+
+
+def _in_call(layer: nn.Module, seen: torch.Size, out: torch.Size) -> Tensor:
+    """How many times one call multiplies each weight with data."""
     if not isinstance(layer, _ConvNd) or layer.transposed or layer.padding_mode != "zeros":
-        return torch.ones_like(like)
+        return torch.tensor(positions(layer, seen, out))
     spatial = len(layer.kernel_size)
-    reached = torch.ones(layer.kernel_size, dtype=torch.bool, device=like.device)
+    counts = torch.ones(layer.kernel_size, dtype=torch.int64)
     for axis, pad in enumerate(front_padding(layer)):
-        positions = live_positions(
+        line = meetings(
             seen[axis - spatial],
             layer.kernel_size[axis],
             layer.stride[axis],
@@ -126,7 +162,5 @@ def _live_in_call(layer: nn.Module, seen: torch.Size, out: torch.Size, like: Ten
             layer.dilation[axis],
             out[axis - spatial],
         )
-        line = torch.zeros(layer.kernel_size[axis], dtype=torch.bool, device=like.device)
-        line[positions] = True
-        reached &= line.view([-1 if a == axis else 1 for a in range(spatial)])
-    return reached.expand_as(like)
+        counts *= torch.tensor(line).view([-1 if a == axis else 1 for a in range(spatial)])
+    return counts

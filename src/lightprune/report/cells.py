@@ -67,7 +67,12 @@ def kind(config: Json) -> str:
     if not prunes(config):
         return "control"
     words = [_scope(config), _class(config["schedule"])]
-    extra = [_WEIGHTS[pruner["weights"]]] if pruner["weights"] in _WEIGHTS else []
+    extra = [
+        f"{name} {value:g}"
+        for name, value in pruner["criterion"].items()
+        if name != "seed" and isinstance(value, int | float)
+    ]
+    extra += [_WEIGHTS[pruner["weights"]]] if pruner["weights"] in _WEIGHTS else []
     if pruner["dead_weights"] == "first":
         extra.append("dead first")
     return ", ".join([" ".join(words), *extra])

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from lightprune.errors import InputError
 from lightprune.pruning.masks import GradientMasks, Masks
 from lightprune.pruning.pruner import Pruner
-from lightprune.pruning.reachability import live_taps
+from lightprune.pruning.reachability import live_taps, multiplications
 from lightprune.pruning.schedules import Plan, PruneEvent
 from lightprune.pruning.targets import Targets
 from lightprune.training.classifier import Classifier
@@ -70,6 +70,7 @@ class PruningCallback(Callback):
         self._weights: dict[str, nn.Parameter] = {}
         self._gradient_masks: GradientMasks | None = None
         self._live: Masks | None = None
+        self._macs: dict[str, Tensor] = {}
         self._restored: dict[str, Any] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -79,7 +80,9 @@ class PruningCallback(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes masks (restored ones, or such that keep all) to the weights' device."""
         network = _network(pl_module)
-        self._live = live_taps(network, self._weights, self._example.to(pl_module.device))
+        example = self._example.to(pl_module.device)
+        self._live = live_taps(network, self._weights, example)
+        self._macs = multiplications(network, self._weights, example)
         masks = self.masks.like(self._weights) if self.masks else Masks.dense(self._weights)
         if self._restored is not None:
             masks = Masks.unpack(self._restored["masks"].numpy().tobytes(), self._weights)
@@ -112,7 +115,7 @@ class PruningCallback(Callback):
         batches = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
         before = classifier.evaluate(batches).accuracy
         decided = self._pruner.prune(
-            self._weights, self.masks, event.sparsity, final=self.plan.final, live=self._live
+            self._weights, self.masks, event.sparsity, final=self.plan.final, macs=self._macs
         )
         self.masks = agreed(trainer, decided, self._weights)
         moved = distance(self._weights, self.masks, self._live)
