@@ -17,7 +17,7 @@ LAYERS = (
     ("prepare", "door", "worker"),
     ("console", "record"),
     ("experiment",),
-    ("report",),
+    ("report", "sparse"),
     ("cli",),
     ("__main__",),
     ("launch",),
@@ -29,6 +29,7 @@ RESERVED = {
     "omegaconf": ("config", "door", "experiment", "launch"),
     "sklearn": ("training",),
     "matplotlib": ("report",),
+    "numba": ("sparse",),
     "scipy": ("report",),
 }
 

@@ -1,0 +1,243 @@
+"""The operations of a traced network, one type each, and the shapes they make of shapes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+Shape = tuple[int, int, int]
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+# More is damage, and would ask for more memory than there is.
+_LARGEST_WINDOW = 2**12
+_LARGEST_STRIDE = 2**6
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation, named by the value that it computes.
+
+    Every value is one map per image, (C, H, W); flat vectors of C features are (C, 1, 1).
+
+    Attributes:
+        name: The name of its value, unique in the graph.
+        inputs: The names of the values it reads, in order.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """The shape of its value, given those of its inputs; ValueError says what does not fit."""
+        raise NotImplementedError
+
+    def tensors(self) -> dict[str, str]:
+        """The names in the state dict of the tensors it uses, by their role in this node."""
+        roles = ("weight", "bias", "mean", "variance")
+        return {role: name for role in roles if (name := getattr(self, role, None)) is not None}
+
+
+@dataclass(frozen=True)
+class Conv(Node):
+    """A 2-D convolution with zero padding.
+
+    Attributes:
+        weight: Name of the tensor of shape (channels, C / groups, kh, kw) in the state dict.
+        bias: Name of the tensor of shape (channels,), or None.
+        channels: Number of output channels.
+        kernel: (kh, kw).
+        stride: (rows, columns).
+        padding: ((top, bottom), (left, right)).
+        dilation: (rows, columns).
+        groups: Number of groups.
+    """
+
+    weight: str
+    bias: str | None
+    channels: int
+    kernel: Pair
+    stride: Pair
+    padding: Padding
+    dilation: Pair
+    groups: int
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(channels, H', W')."""
+        ((c, *size),) = shapes
+        if min(self.groups, self.channels) < 1 or c % self.groups or self.channels % self.groups:
+            raise ValueError(f"{c} channels to {self.channels} in {self.groups} groups")
+        return (
+            self.channels,
+            *_windows(size, self.kernel, self.stride, self.padding, self.dilation),
+        )
+
+
+@dataclass(frozen=True)
+class Linear(Node):
+    """A fully connected layer on a flat value.
+
+    Attributes:
+        weight: Name of the tensor of shape (features, C) in the state dict.
+        bias: Name of the tensor of shape (features,), or None.
+        features: Number of outputs.
+    """
+
+    weight: str
+    bias: str | None
+    features: int
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(features, 1, 1)."""
+        ((_, *size),) = shapes
+        if size != [1, 1] or self.features < 1:
+            raise ValueError(f"a map of {size} to {self.features} features")
+        return (self.features, 1, 1)
+
+
+@dataclass(frozen=True)
+class BatchNorm(Node):
+    """Batch norm with running statistics: (x - mean) / sqrt(variance + eps) * weight + bias.
+
+    Attributes:
+        weight: Name of the scale in the state dict, shape (C,), or None for 1.
+        bias: Name of the shift, shape (C,), or None for 0.
+        mean: Name of the running mean, shape (C,).
+        variance: Name of the running variance, shape (C,).
+        eps: Added to the variance.
+    """
+
+    weight: str | None
+    bias: str | None
+    mean: str
+    variance: str
+    eps: float
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """That of its input."""
+        (shape,) = shapes
+        if not 0 <= self.eps < 1e6:
+            raise ValueError(f"eps={self.eps}")
+        return shape
+
+
+@dataclass(frozen=True)
+class Relu(Node):
+    """max(x, 0)."""
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """That of its input."""
+        (shape,) = shapes
+        return shape
+
+
+@dataclass(frozen=True)
+class Add(Node):
+    """The sum of two values of one shape."""
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """That of both inputs."""
+        first, second = shapes
+        if first != second:
+            raise ValueError(f"{first} plus {second}")
+        return first
+
+
+@dataclass(frozen=True)
+class MaxPool(Node):
+    """Max pooling; padding never wins. Attributes are (rows, columns)."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(C, H', W')."""
+        return _pooled(shapes, self.kernel, self.stride, self.padding)
+
+
+@dataclass(frozen=True)
+class AvgPool(Node):
+    """Average pooling; attributes are (rows, columns).
+
+    Attributes:
+        kernel: Extent of the window.
+        stride: Its step.
+        padding: Zeros before and after.
+        count_include_pad: Whether padding counts in the divisor.
+    """
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    count_include_pad: bool
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(C, H', W')."""
+        return _pooled(shapes, self.kernel, self.stride, self.padding)
+
+
+@dataclass(frozen=True)
+class AdaptiveAvgPool(Node):
+    """Average pooling to a size that does not divide the map's: windows of uneven extent.
+
+    Attributes:
+        size: Rows and columns of the result; row i averages rows floor(i * H / rows) up to
+            ceil((i + 1) * H / rows) of the input.
+    """
+
+    size: Pair
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(C, rows, columns)."""
+        ((c, _, _),) = shapes
+        return (c, *self.size)
+
+
+@dataclass(frozen=True)
+class Flatten(Node):
+    """A map as a flat vector, channel by channel."""
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(C * H * W, 1, 1)."""
+        (shape,) = shapes
+        return (prod(shape), 1, 1)
+
+
+@dataclass(frozen=True)
+class Concat(Node):
+    """Values of one height and width, one behind the other along the channels."""
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(sum of C, H, W)."""
+        first, *rest = shapes
+        if any(other[1:] != first[1:] for other in rest):
+            raise ValueError(f"shapes {shapes} beside each other")
+        return (sum(shape[0] for shape in shapes), *first[1:])
+
+
+def _windows(
+    size: Sequence[int], kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
+) -> Pair:
+    """How many windows fit, per axis; ValueError if none does or a number makes no sense."""
+    sizes = (*kernel, *stride, *dilation)
+    pads = (*padding[0], *padding[1])
+    fits = min(sizes) >= 1 and min(pads) >= 0 and max(*sizes, *pads) <= _LARGEST_WINDOW
+    if not fits or max(stride) > _LARGEST_STRIDE:
+        raise ValueError(
+            f"kernel {kernel}, stride {stride}, padding {padding}, dilation {dilation}"
+        )
+    rows, columns = (
+        (n + sum(around) - d * (k - 1) - 1) // s + 1
+        for n, k, s, around, d in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
+    if min(rows, columns) < 1:
+        raise ValueError(f"a map of {tuple(size)} is smaller than the kernel {kernel}")
+    return rows, columns
+
+
+def _pooled(shapes: tuple[Shape, ...], kernel: Pair, stride: Pair, padding: Pair) -> Shape:
+    """The shape after pooling; every window has to meet the map."""
+    ((c, *size),) = shapes
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise ValueError(f"padding {padding} is more than half of the kernel {kernel}")
+    around = tuple((p, p) for p in padding)
+    return (c, *_windows(size, kernel, stride, (around[0], around[1]), (1, 1)))

@@ -1,0 +1,61 @@
+"""Runs a program in plain torch, step by step, in the type of its weights."""
+
+import torch
+import torch.nn.functional as F
+
+from lightprune.sparse.graph import INPUT
+from lightprune.sparse.program import AddStep, ConcatStep, ConvStep, FlattenStep, PoolStep
+
+
+def run(program, images):
+    """The output of a program; checks every shape on the way."""
+    values = {INPUT: images}
+    for step in program.steps:
+        inputs = [values[name] for name in step.inputs]
+        value = RULES[type(step)](step, inputs, program.shapes[step.value], len(images))
+        assert tuple(value.shape[1:]) == program.shapes[step.value], step.value
+        values[step.value] = value
+    assert set(program.shapes) == set(values)
+    return values[program.output].flatten(1) if program.flat else values[program.output]
+
+
+def tensor(array):
+    return torch.from_numpy(array) if array.ndim == 3 else torch.from_numpy(array)[:, None, None]
+
+
+def finish(value, step):
+    return value.relu() if step.relu else value
+
+
+def conv(step, inputs, shape, count):
+    (top, bottom), (left, right) = step.padding
+    sides = (left, right, top, bottom)
+    # What is cropped at one side may lie in the padding of the other.
+    padded = F.pad(inputs[0], tuple(max(side, 0) for side in sides))
+    padded = F.pad(padded, tuple(min(side, 0) for side in sides))
+    weight = torch.from_numpy(step.weight)
+    value = F.conv2d(padded, weight, None, step.stride, 0, step.dilation, step.groups)
+    return finish(sum(inputs[1:], value + tensor(step.bias)), step)
+
+
+def add(step, inputs, shape, count):
+    value = (
+        sum(inputs) if step.bias is None else sum(inputs, tensor(step.bias).expand(count, *shape))
+    )
+    return finish(value, step)
+
+
+def pool(step, inputs, shape, count):
+    if step.kind == "max":
+        return F.max_pool2d(inputs[0], step.kernel, step.stride, step.padding)
+    settings = {"count_include_pad": step.count_include_pad}
+    return F.avg_pool2d(inputs[0], step.kernel, step.stride, step.padding, **settings)
+
+
+RULES = {
+    ConvStep: conv,
+    AddStep: add,
+    PoolStep: pool,
+    ConcatStep: lambda step, inputs, shape, count: torch.cat(inputs, 1),
+    FlattenStep: lambda step, inputs, shape, count: inputs[0].flatten(1)[:, :, None, None],
+}
