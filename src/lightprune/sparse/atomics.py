@@ -1,0 +1,120 @@
+"""Memory shared between threads, for compiled code: addresses, atomic operations, waiting."""
+
+import os
+from typing import Any
+
+from llvmlite import binding, ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+_I64 = ir.IntType(64)
+_ORDER = "seq_cst"
+_IS_X86 = "x86_64" in binding.get_default_triple()
+
+
+def _pointer(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
+    return builder.inttoptr(address, _I64.as_pointer())
+
+
+@intrinsic
+def at_address(_typing, address):
+    """The int64 address as a pointer that `numba.carray` takes."""
+
+    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
+@intrinsic
+def fetch_add(_typing, address, amount):
+    """Adds to the int64 at the address; returns what it was."""
+
+    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", _pointer(builder, arguments[0]), arguments[1], _ORDER)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def fetch(_typing, address):
+    """The int64 at the address, as other threads left it."""
+
+    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        return builder.load_atomic(_pointer(builder, arguments[0]), _ORDER, 8)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def publish(_typing, address, value):
+    """Writes the int64 at the address, after all that was written before."""
+
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), _ORDER, 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def replace_if(_typing, address, expected, value):
+    """Writes the value if the int64 at the address is the expected one; tells whether it was."""
+
+    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        address, expected, value = arguments
+        result = builder.cmpxchg(_pointer(builder, address), expected, value, _ORDER, _ORDER)
+        return builder.extract_value(result, 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def relax(_typing):
+    """Tells the processor that this thread only waits."""
+
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, _arguments: Any) -> Any:
+        if _IS_X86:
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(
+                cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), []
+            )
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def give_way(_typing):
+    """Lets the operating system run another thread here."""
+
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, _arguments: Any) -> Any:
+        if os.name == "posix":
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+def _call(arguments: int) -> Any:
+    """A call of the code at an address with so many int64."""
+
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, given: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [_I64] * arguments)
+        builder.call(builder.inttoptr(given[0], kind.as_pointer()), given[1:])
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * (1 + arguments)), generate
+
+
+@intrinsic
+def call_convolution(_typing, code, row, first, last, arena, own, unit):
+    """Calls the code at `convolution.convolution()`."""
+    return _call(6)
+
+
+@intrinsic
+def call_operation(_typing, code, row, first, last, arena, own, unit, source, target, count):
+    """Calls the code at `kernels.operation()`."""
+    return _call(9)

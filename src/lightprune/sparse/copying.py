@@ -1,0 +1,127 @@
+"""Copying values from one layout to another, compiled by Numba."""
+
+import numpy as np
+
+from lightprune.sparse.blocks import LANES
+from lightprune.sparse.columns import (
+    CHANNELS,
+    COLUMN_SHIFTS,
+    HEIGHT,
+    IN,
+    IN_HEIGHT,
+    IN_PLANE,
+    IN_ROW,
+    IN_WIDTH,
+    INDICES,
+    LANE_BITS,
+    N_COLUMNS,
+    N_ROWS,
+    OUT,
+    OUT_PLANE,
+    OUT_ROW,
+    PLANES,
+    ROW_SHIFTS,
+    STRIDE_H,
+    STRIDE_W,
+    WIDTH,
+)
+from lightprune.sparse.compiled import compiled
+from lightprune.sparse.memory import floats, integers
+from lightprune.sparse.vectors import copy_lanes, copy_vector, fill_vector, gather_vector
+
+
+@compiled
+def sort(op, arena, own):
+    """Copies a value for a convolution, `LANES` images at once; see `sorting.Sorting`."""
+    row_shifts, column_shifts = integers(op[ROW_SHIFTS]), integers(op[COLUMN_SHIFTS])
+    planes = op[N_ROWS] * op[N_COLUMNS]
+    width, columns = op[WIDTH] // LANES, op[IN_WIDTH] // LANES
+    down, across = op[STRIDE_H], op[STRIDE_W]
+    for number in range(planes):
+        above, beside = row_shifts[number // op[N_COLUMNS]], column_shifts[number % op[N_COLUMNS]]
+        # The rows and columns that lie on the value; all others are zero.
+        top = min(op[HEIGHT], max(0, -(above // down)))
+        bottom = max(top, min(op[HEIGHT], (op[IN_HEIGHT] - 1 - above) // down + 1))
+        left = min(width, max(0, -(beside // across)))
+        right = max(left, min(width, (columns - 1 - beside) // across + 1))
+        for channel in range(op[CHANNELS]):
+            out = own + 4 * (op[OUT] + (channel * planes + number) * op[OUT_PLANE])
+            read = op[IN] + channel * op[IN_PLANE] + above * op[IN_ROW] + beside * LANES
+            for i in range(0, 4 * op[OUT_PLANE], 4 * LANES):
+                fill_vector(out + i, np.float32(0.0))
+            for y in range(top, bottom):
+                for x in range(left, right):
+                    copy_vector(
+                        out + 4 * (y * op[OUT_ROW] + x * LANES),
+                        arena + 4 * (read + y * down * op[IN_ROW] + x * across * LANES),
+                    )
+
+
+@compiled
+def copy_planes(op, first, last, arena, to):
+    """Splits or sorts some channels of a single image, whose planes are a few vectors."""
+    bits, vectors = integers(op[LANE_BITS]), op[OUT_PLANE] // LANES
+    step = 4 * op[PLANES] * op[OUT_PLANE]
+    for place in range(op[PLANES] * vectors):
+        out = to + 4 * (op[OUT] + place * LANES) + first * step
+        read = arena + 4 * (op[IN] + first * op[IN_PLANE])
+        if op[INDICES]:
+            for _ in range(first, last):
+                gather_vector(out, read, op[INDICES] + 4 * LANES * place)
+                out += step
+                read += 4 * op[IN_PLANE]
+        else:
+            read += bits[2 * place + 1]
+            for _ in range(first, last):
+                copy_lanes(out, read, bits[2 * place])
+                out += step
+                read += 4 * op[IN_PLANE]
+
+
+@compiled
+def flatten(op, first, last, arena, unit):
+    """Makes every position a channel."""
+    memory = floats(arena)
+    width = op[IN_WIDTH]
+    for channel in range(first, last):
+        for y in range(op[IN_HEIGHT]):
+            for x in range(width):
+                position = (channel * op[IN_HEIGHT] + y) * width + x
+                out = op[OUT] + position * op[OUT_PLANE]
+                read = op[IN] + channel * op[IN_PLANE] + y * op[IN_ROW] + x * unit
+                for i in range(unit):
+                    memory[out + i] = memory[read + i]
+
+
+@compiled
+def pack(op, first, last, arena, unit, source, count):
+    """Copies the images to the arena; what is missing to a whole tile is zero."""
+    memory, images = floats(arena), floats(source)
+    height, width = op[HEIGHT], op[WIDTH] // unit
+    size = op[CHANNELS] * height * width
+    for channel in range(first, last):
+        for y in range(height):
+            out = op[OUT] + channel * op[OUT_PLANE] + y * op[OUT_ROW]
+            read = (channel * height + y) * width
+            for image in range(unit):
+                if image < count:
+                    for x in range(width):
+                        memory[out + x * unit + image] = images[image * size + read + x]
+                else:
+                    for x in range(width):
+                        memory[out + x * unit + image] = 0.0
+
+
+@compiled
+def unpack(op, first, last, arena, unit, target, count):
+    """Copies the outputs from the arena."""
+    memory, outputs = floats(arena), floats(target)
+    height, width = op[HEIGHT], op[WIDTH] // unit
+    size = op[CHANNELS] * height * width
+    for channel in range(first, last):
+        for y in range(height):
+            read = op[IN] + channel * op[IN_PLANE] + y * op[IN_ROW]
+            out = (channel * height + y) * width
+            for image in range(count):
+                for x in range(width):
+                    outputs[image * size + out + x] = memory[read + x * unit + image]

@@ -1,0 +1,62 @@
+"""Tables by position that the kernels read: where copies come from, and biases."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightprune.sparse.blocks import LANES
+from lightprune.sparse.layout import Value
+from lightprune.sparse.nodes import Pair, Shape
+from lightprune.sparse.program import PoolStep
+
+
+def pool_columns(step: PoolStep, shape: Shape, width: int) -> NDArray[np.int32]:
+    """(kernel columns, positions): where a window's columns lie in rows of maxima, or -1."""
+    _, rows, columns = shape
+    size = -(-rows * columns // LANES) * LANES
+    y, x = np.divmod(np.arange(size), columns)
+    found = np.full((step.kernel[1], size), -1, np.int32)
+    for number, indices in enumerate(found):
+        column = x * step.stride[1] + number - step.padding[1]
+        within = (y < rows) & (column >= 0) & (column < width)
+        indices[within] = (y * width + column)[within]
+    # The first column of a window may lie in the padding, where nothing is to be compared with.
+    for number in range(1, len(found)):
+        found[0] = np.where(found[0] < 0, found[number], found[0])
+    return found
+
+
+def in_split(
+    indices: NDArray[np.int32], stride: Pair, read: Shape, split: Value
+) -> NDArray[np.int32]:
+    """The numbers of positions in a value as those in its split planes."""
+    row, column = np.divmod(indices, read[2])
+    plane = row % stride[0] * stride[1] + column % stride[1]
+    place = row // stride[0] * split.shape[2] + column // stride[1]
+    return np.where(indices < 0, -1, plane * split.plane + place).astype(np.int32)
+
+
+def lane_bits(indices: NDArray[np.int32]) -> NDArray[np.int64] | None:
+    """What each vector copies as it lies in memory, or None if some positions are not neighbours.
+
+    Returns:
+        (vectors, 2): the lanes that are copied, as bits, and from where, in bytes.
+    """
+    vectors = indices.reshape(-1, LANES).astype(np.int64)
+    used = vectors >= 0
+    away = vectors - np.arange(LANES)
+    first = np.where(used.any(1), away[np.arange(len(away)), used.argmax(1)], 0)
+    if (used & (away != first[:, None])).any():
+        return None
+    bits = (used << np.arange(LANES)).sum(1)
+    return np.stack([bits, 4 * first], axis=1)
+
+
+def spread(bias: NDArray[np.floating], width: int, unit: int) -> NDArray[np.float32]:
+    """A bias (C,), or one by position as rows of `width` like those it is added to."""
+    if bias.ndim == 1:
+        return np.asarray(bias, np.float32)
+    if unit > 1:
+        return np.repeat(np.asarray(bias, np.float32), unit, axis=-1)
+    rows = np.zeros((len(bias), width), np.float32)
+    rows[:, : bias[0].size] = bias.reshape(len(bias), -1)
+    return rows

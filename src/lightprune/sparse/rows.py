@@ -1,0 +1,247 @@
+"""The rows of the table of operations: what each column of each kind of operation says."""
+
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightprune.sparse import columns as c
+from lightprune.sparse.blocks import LANES
+from lightprune.sparse.convolution import convolution
+from lightprune.sparse.graph import INPUT
+from lightprune.sparse.indices import in_split, lane_bits, pool_columns, spread
+from lightprune.sparse.layout import Layout, Value
+from lightprune.sparse.positions import Positions
+from lightprune.sparse.program import ConvStep, FlattenStep, PoolStep
+from lightprune.sparse.schedule import Task
+from lightprune.sparse.sorting import Sorting, indices_of, remainders
+
+# In cycles: what is shared at all, and what is worth another four chunks. A multiple of four is
+# even for two threads and for four; more chunks cost more than uneven ones lose.
+_WORTH_SHARING = 5_000.0
+_FOUR_CHUNKS = 200_000.0
+_MOST_CHUNKS = 32
+# Cycles a float32 value that an operation other than a convolution writes, about.
+_CYCLES_A_VALUE = 1.0
+
+Columns = dict[int, int]
+"""Some columns of a row: their numbers, and what they say."""
+
+
+def row_of(columns: Columns) -> NDArray[np.int64]:
+    """The row with these columns, the others 0."""
+    row = np.zeros(c.COLUMNS, np.int64)
+    for column, value in columns.items():
+        row[column] = value
+    return row
+
+
+class Rows:
+    """Writes rows for values that are laid out.
+
+    Attributes:
+        arrays: Keeps what the addresses in the rows lead to.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        """Begins a table for values that lie as `layout` says."""
+        self.layout = layout
+        self.arrays: list[NDArray[np.generic]] = []
+        self._sorted: dict[str, int] = {}
+
+    def _address(self, array: NDArray[np.generic]) -> int:
+        kept = np.ascontiguousarray(array)
+        self.arrays.append(kept)
+        return kept.ctypes.data
+
+    def _writes(self, value: Value, channels: int) -> Columns:
+        """The columns that say what is written, and in which shares."""
+        _, height, width = value.shape
+        costs = np.full(channels, _CYCLES_A_VALUE * value.plane * (value.shape[0] // channels))
+        return {
+            c.OUT: value.origin,
+            c.OUT_PLANE: value.plane,
+            c.OUT_ROW: value.row,
+            c.HEIGHT: height,
+            c.WIDTH: width * self.layout.unit,
+            c.BEFORE: value.before,
+            c.MARGINS: int(any(value.margin)),
+            c.CHANNELS: channels,
+            c.ADDED: -1,
+            c.IN: -1,
+            **self._shares(costs),
+        }
+
+    def _reads(self, value: Value) -> Columns:
+        _, height, width = value.shape
+        return {
+            c.IN: value.origin,
+            c.IN_PLANE: value.plane,
+            c.IN_ROW: value.row,
+            c.IN_HEIGHT: height,
+            c.IN_WIDTH: width * self.layout.unit,
+        }
+
+    def _adds(self, value: Value) -> Columns:
+        return {c.ADDED: value.origin, c.ADDED_PLANE: value.plane, c.ADDED_ROW: value.row}
+
+    def _shares(self, costs: NDArray[np.float64]) -> Columns:
+        """Chunks of channels that take about equally long."""
+        total = np.concatenate([[0.0], np.cumsum(costs)])
+        chunks = 1
+        if total[-1] > _WORTH_SHARING:
+            chunks = min(len(costs), _MOST_CHUNKS, 4 * max(1, int(total[-1] / _FOUR_CHUNKS)))
+        bounds = np.searchsorted(total, np.linspace(0, total[-1], chunks + 1)).astype(np.int64)
+        bounds[0], bounds[-1] = 0, len(costs)
+        return {c.CHUNKS: chunks, c.BOUNDS: self._address(bounds)}
+
+    def multiplies(
+        self, step: ConvStep, found: Positions, bias: NDArray[np.float32], start: int
+    ) -> Columns:
+        """A convolution, with its bias (O,), from one of the `FROM_...`."""
+        out, read = self.layout.values[step.value], self.layout.read_by(step)
+        residual = self.layout.values[step.residual] if step.residual else out
+        cut = [
+            (
+                piece.block,
+                *(piece.row * v.row + piece.column * LANES for v in (out, read, residual)),
+            )
+            for piece in found.pieces
+        ]
+        whole = np.zeros(found.groups * found.grouping.channels, np.float32)
+        whole[: len(bias)] = bias
+        return {
+            **self._writes(out, out.shape[0]),
+            **self._reads(read),
+            **self._adds(residual),
+            **self._shares(found.group_cycles),
+            c.KIND: c.CONV,
+            c.RELU: int(step.relu),
+            c.BIAS: self._address(whole),
+            c.SEGMENTS: self._address(found.segments),
+            c.OFFSETS: self._address(found.offsets),
+            c.WEIGHTS: self._address(found.weights),
+            c.GROUPS: found.groups,
+            c.GROUP_CHANNELS: found.grouping.channels,
+            c.PASSES: found.passes,
+            c.PIECES: self._address(np.array(cut, np.int64)),
+            c.N_PIECES: len(cut),
+            c.START: start,
+            c.SORTED: self._sorts(step),
+            c.CODE: convolution(),
+        }
+
+    def _sorts(self, step: ConvStep) -> int:
+        """The address of the row that sorts what the step reads, or 0."""
+        sorting = self.layout.sortings.get(step.value)
+        if sorting is None:
+            return 0
+        if sorting.name not in self._sorted:
+            row = row_of(self._sort(sorting) | {c.STAMP: len(self._sorted)})
+            self._sorted[sorting.name] = self._address(row)
+        return self._sorted[sorting.name]
+
+    def _sort(self, sorting: Sorting) -> Columns:
+        value, read = self.layout.values[sorting.name], self.layout.values[sorting.value]
+        _, height, width = value.shape
+        columns = {
+            **self._writes(value, read.shape[0]),
+            **self._reads(read),
+            c.STRIDE_H: sorting.stride[0],
+            c.STRIDE_W: sorting.stride[1],
+            c.ROW_SHIFTS: self._address(np.array(sorting.rows, np.int64)),
+            c.N_ROWS: len(sorting.rows),
+            c.COLUMN_SHIFTS: self._address(np.array(sorting.columns, np.int64)),
+            c.N_COLUMNS: len(sorting.columns),
+        }
+        if self.layout.unit > 1:
+            return columns
+        indices = sorting.indices(read.shape, height, width, value.plane)
+        if sorting.split in self.layout.splits:
+            split = self.layout.values[sorting.split]
+            columns |= self._reads(split)
+            columns[c.IN_PLANE] *= prod(sorting.stride)
+            indices = in_split(indices, sorting.stride, read.shape, split)
+        return columns | self._copies(indices)
+
+    def splits(self, task: Task) -> Columns:
+        """Splits a value into planes by the remainders of its positions to a stride."""
+        value, read = self.layout.values[task.value], self.layout.values[task.reads[0]]
+        stride = self.layout.splits[task.value].stride
+        _, height, width = value.shape
+        indices = indices_of(remainders(stride), stride, read.shape, height, width, value.plane)
+        return {
+            **self._writes(value, read.shape[0]),
+            **self._reads(read),
+            **self._copies(indices),
+            c.KIND: c.SPLIT,
+        }
+
+    def _copies(self, indices: NDArray[np.int32]) -> Columns:
+        """Which planes are copied from where: vectors of neighbours, or else by index."""
+        bits = lane_bits(indices)
+        return {
+            c.PLANES: len(indices),
+            c.LANE_BITS: self._address(np.zeros(0, np.int64) if bits is None else bits),
+            c.INDICES: self._address(indices) if bits is None else 0,
+        }
+
+    def sums(
+        self,
+        name: str,
+        inputs: tuple[str, ...],
+        bias: NDArray[np.floating] | None = None,
+        relu: bool = False,
+        first: int = 0,
+    ) -> Columns:
+        """Sums up to two values and a bias, from channel `first` of the value on."""
+        value = self.layout.values[name]
+        read = [self.layout.values[n] for n in inputs]
+        columns = self._writes(value, read[0].shape[0] if read else value.shape[0])
+        columns |= {c.KIND: c.SUM, c.RELU: int(relu)}
+        columns[c.OUT] += first * value.plane
+        if read:
+            columns |= self._reads(read[0])
+        if len(read) > 1:
+            columns |= self._adds(read[1])
+        if self.layout.unit == 1:
+            # Planes without margins are one row each.
+            columns |= {c.HEIGHT: 1, c.WIDTH: value.plane}
+        if bias is not None:
+            columns |= {c.BIAS_KIND: bias.ndim and min(bias.ndim, 2)}
+            columns[c.BIAS] = self._address(spread(bias, columns[c.WIDTH], self.layout.unit))
+        return columns
+
+    def pools(self, step: PoolStep) -> Columns:
+        """The largest or the mean of windows."""
+        value, read = self.layout.values[step.value], self.layout.values[step.input]
+        return {
+            **self._writes(value, value.shape[0]),
+            **self._reads(read),
+            c.KIND: c.MAX_POOL if step.kind == "max" else c.AVG_POOL,
+            c.KERNEL_H: step.kernel[0],
+            c.KERNEL_W: step.kernel[1],
+            c.STRIDE_H: step.stride[0],
+            c.STRIDE_W: step.stride[1],
+            c.TOP: step.padding[0],
+            c.LEFT: step.padding[1],
+            c.COUNT_PADDING: int(step.count_include_pad),
+            c.INDICES: self._address(pool_columns(step, value.shape, read.shape[2])),
+        }
+
+    def flattens(self, step: FlattenStep) -> Columns:
+        """Makes every position a channel."""
+        value, read = self.layout.values[step.value], self.layout.values[step.input]
+        columns = {**self._writes(value, read.shape[0]), **self._reads(read)}
+        return {**columns, c.KIND: c.FLATTEN, c.IN_WIDTH: read.shape[2]}
+
+    def packs(self) -> Columns:
+        """Copies the images to where the network reads them."""
+        value = self.layout.values[INPUT]
+        return {**self._writes(value, value.shape[0]), c.KIND: c.PACK}
+
+    def unpacks(self, output: str) -> Columns:
+        """Copies the network's output to where the caller wants it."""
+        value = self.layout.values[output]
+        columns = {**self._writes(value, value.shape[0]), **self._reads(value)}
+        return columns | {c.KIND: c.UNPACK, c.MARGINS: 0}

@@ -1,0 +1,185 @@
+"""`SparseNetwork`: the pruned network as a callable that runs its non-zero weights, on the CPU."""
+
+import threading
+from collections.abc import Mapping
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lightprune.sparse import jobs
+from lightprune.sparse.assembly import Assembled, assemble
+from lightprune.sparse.blocks import LANES
+from lightprune.sparse.graph import INPUT, Graph
+from lightprune.sparse.kernels import operation
+from lightprune.sparse.program import Program
+from lightprune.sparse.simplify import lower
+from lightprune.sparse.threads import woken
+
+_ALIGNMENT = 64
+
+
+class _Workspace:
+    """Memory for one call at a time: a job, and an arena for every thread."""
+
+    def __init__(self, code: Assembled) -> None:
+        self._code = code
+        self._job = _aligned(jobs.FINISHED + len(code.heads), np.int64)
+        self._address = self._job.ctypes.data
+        self._arenas = 0
+        self._memory = _aligned(0, np.float32)
+        self._job[jobs.OPERATIONS] = len(code.heads)
+        self._job[jobs.HEADS] = code.heads.ctypes.data
+        self._job[jobs.ARENA_SIZE] = 4 * code.arena_size
+        self._job[jobs.UNIT] = code.unit
+        self._job[jobs.SOURCE_STEP] = 4 * code.unit * prod(code.input_shape)
+        self._job[jobs.TARGET_STEP] = 4 * code.unit * prod(code.output_shape)
+        self._job[jobs.CODE] = operation()
+        self._job[jobs.STAMPS] = code.layout.stamps // 2
+
+    def run(self, images: int, outputs: int, count: int, tiles: int, threads: int) -> None:
+        """Carries out one job: `tiles` of images apart, or one tile together if 0.
+
+        Args:
+            images: Address of the images.
+            outputs: Address of the outputs.
+            count: Number of images.
+            tiles: Into how many tiles they are cut.
+            threads: How many may work on it.
+        """
+        if self._arenas < threads:
+            self._memory = _aligned(threads * self._code.arena_size, np.float32)
+            self._job[jobs.ARENA] = self._memory.ctypes.data
+            self._arenas = threads
+        job = self._job
+        job[jobs.SOURCE] = images
+        job[jobs.TARGET] = outputs
+        job[jobs.IMAGES] = count
+        job[jobs.TILES] = tiles
+        jobs.carry_out(self._address, woken(threads - 1))
+
+
+def _aligned(size: int, kind: type[np.generic]) -> NDArray[Any]:
+    array: NDArray[Any] = np.zeros(size + _ALIGNMENT, kind)
+    skipped = -array.ctypes.data % _ALIGNMENT // array.itemsize
+    return array[skipped : skipped + size]
+
+
+class SparseNetwork(nn.Module):
+    """A network that multiplies with its non-zero weights only.
+
+    It computes what the network it was made from computes in evaluation mode, up to the rounding
+    of float32; the result for an image does not depend on the batch, nor on the number of threads.
+    NaN and infinity come out where that network has them, but for zero weights times infinity:
+    what is not stored is not NaN, and batches may store other zeros than single images do.
+    Several threads may call it at the same time. It has no parameters and cannot be trained.
+    """
+
+    def __init__(
+        self, graph: Graph, state: Mapping[str, NDArray[np.generic]], threads: int | None = None
+    ) -> None:
+        """Simplifies the network; the rest is prepared at the first call.
+
+        Args:
+            graph: The network's operations.
+            state: Its tensors by name, as in the state dict.
+            threads: At most so many threads a call; None or 0 follows `torch.get_num_threads()`.
+
+        Raises:
+            InputError: The graph and the tensors do not fit.
+        """
+        super().__init__()
+        self.threads = threads
+        self.program: Program = lower(graph, state)
+        self._unprepared()
+        self.eval()
+
+    def _unprepared(self) -> None:
+        self._idle: dict[int, list[_Workspace]] = {1: [], LANES: []}
+        self._preparing = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy needs: all else holds addresses, and is prepared again at its first call."""
+        prepared = ("single", "batched", "_idle", "_preparing")
+        return {name: value for name, value in vars(self).items() if name not in prepared}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what another network gave."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._unprepared()
+
+    @cached_property
+    def single(self) -> Assembled:
+        """What is carried out for one image."""
+        return assemble(self.program, 1)
+
+    @cached_property
+    def batched(self) -> Assembled:
+        """What is carried out for `LANES` images."""
+        return assemble(self.program, LANES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Computes the outputs of a batch.
+
+        Args:
+            images: float32 (N, C, H, W), on the CPU, of the size the network was traced with.
+
+        Returns:
+            float32 (N, classes), or (N, C', H', W') if the network ends in maps.
+
+        Raises:
+            ValueError: The images are of another shape, type or device.
+        """
+        self._check(images)
+        shape = self.program.shapes[self.program.output]
+        count = len(images)
+        size = (count, *(shape[:1] if self.program.flat else shape))
+        outputs = torch.empty(size, dtype=torch.float32, device="cpu")
+        if count:
+            # A copy that outlives the call: its address is all that the kernels know.
+            read = images.detach().resolve_neg().contiguous()
+            self._run(read.data_ptr(), outputs.data_ptr(), count)
+        return outputs
+
+    def _check(self, images: Tensor) -> None:
+        shape = self.program.shapes[INPUT]
+        if not isinstance(images, Tensor):
+            raise ValueError(f"images are a {type(images).__name__}: needs a tensor")
+        if images.shape[1:] != shape or images.ndim != 4:
+            needed = ", ".join(map(str, shape))
+            raise ValueError(f"images of shape {tuple(images.shape)}: needs (N, {needed})")
+        kind = (images.dtype, images.layout, images.device.type)
+        if kind != (torch.float32, torch.strided, "cpu"):
+            named = ", ".join(str(part).removeprefix("torch.") for part in kind)
+            raise ValueError(f"images are {named}: needs float32, strided, cpu")
+
+    def _run(self, images: int, outputs: int, count: int) -> None:
+        threads = max(1, self.threads or torch.get_num_threads())
+        unit = 1 if count < LANES else LANES
+        workspace = self._taken(unit)
+        tiles = -(-count // unit)
+        if tiles >= threads:
+            workspace.run(images, outputs, count, tiles, threads)
+        else:
+            shapes = self.program.shapes
+            sizes = [4 * prod(shapes[name]) for name in (INPUT, self.program.output)]
+            for first in range(0, count, unit):
+                workspace.run(
+                    images + first * sizes[0],
+                    outputs + first * sizes[1],
+                    min(unit, count - first),
+                    0,
+                    threads,
+                )
+        self._idle[unit].append(workspace)
+
+    def _taken(self, unit: int) -> _Workspace:
+        try:
+            return self._idle[unit].pop()
+        except IndexError:
+            with self._preparing:
+                return _Workspace(self.single if unit == 1 else self.batched)

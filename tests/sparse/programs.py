@@ -1,0 +1,247 @@
+"""Programs drawn step by step, without tracing, and networks that execute them as they are."""
+
+from dataclasses import replace
+from math import prod
+from unittest import mock
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from lightprune.sparse import runtime
+from lightprune.sparse.assembly import assemble
+from lightprune.sparse.blocks import LANES
+from lightprune.sparse.graph import INPUT
+from lightprune.sparse.program import (
+    AddStep,
+    ConcatStep,
+    ConvStep,
+    FlattenStep,
+    PoolStep,
+    Program,
+)
+from tests.sparse import reference
+
+BATCHES = (1, 2, LANES - 1, LANES, LANES + 1, 40)
+
+
+def network_of(program, threads=1, grouping=None):
+    """A network that executes this program, every convolution grouped as asked."""
+    with mock.patch.object(runtime, "lower", return_value=program):
+        network = runtime.SparseNetwork(None, {}, threads)
+    if grouping is not None:
+        groupings = {step.value: grouping for step in program.steps}
+        vars(network)["single"] = assemble(program, 1, groupings)
+        vars(network)["batched"] = assemble(program, LANES, groupings)
+    return network
+
+
+def poison(network):
+    """Fills all memory that the network keeps with NaN."""
+    for workspaces in network._idle.values():
+        for workspace in workspaces:
+            workspace._memory.fill(np.nan)
+
+
+def expected(program, images):
+    """What plain torch computes in float64."""
+    return reference.run(Program(**{**vars(program), "steps": _double(program)}), images.double())
+
+
+def _double(program):
+    return tuple(
+        replace(step, **{k: a.astype(float) for k, a in vars(step).items() if _is_array(a)})
+        for step in program.steps
+    )
+
+
+def _is_array(value):
+    return isinstance(value, np.ndarray)
+
+
+def whole_numbers(generator, *shape):
+    """Small whole numbers, whose products and sums are exact in float32."""
+    return generator.integers(-3, 4, shape).astype(np.float32)
+
+
+def images_for(program, count, seed=0):
+    """Images of small whole numbers."""
+    generator = np.random.default_rng(seed)
+    return torch.from_numpy(whole_numbers(generator, count, *program.shapes[INPUT]))
+
+
+def _windows(draw, size, most_padding):
+    """A kernel, stride, padding and dilation for one axis, and the extent of what comes out."""
+    kernel, stride, dilation = (
+        draw(st.integers(1, 7)),
+        draw(st.integers(1, 3)),
+        draw(st.integers(1, 3)),
+    )
+    padding = st.integers(max(-2, 1 - size), most_padding)
+    before, after = draw(padding), draw(padding)
+    span = dilation * (kernel - 1) + 1
+    before = max(before, span - size - after)
+    out = (size + before + after - span) // stride + 1
+    # The windows end exactly at the last padded place, as a program has it.
+    return kernel, stride, (before, (out - 1) * stride + span - size - before), dilation, out
+
+
+@st.composite
+def convolutions(draw, value, read, shapes, residuals=(), channels=40, most_macs=300_000):
+    """A convolution of value `read`, and the shape of what it computes."""
+    inputs, *size = shapes[read]
+    axes = [_windows(draw, n, draw(st.sampled_from([0, 1, 4]))) for n in size]
+    kernel, stride, padding, dilation, out = zip(*axes, strict=True)
+    groups = draw(st.sampled_from([n for n in (1, 1, 1, 2, 3, inputs) if inputs % n == 0]))
+    most = max(1, min(channels, most_macs // (prod(out) * prod(kernel) * inputs)))
+    outputs = groups * draw(st.integers(1, max(1, most // groups)))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    weight = whole_numbers(generator, outputs, inputs // groups, *kernel)
+    weight *= generator.random(weight.shape) < draw(st.sampled_from([0.0, 0.02, 0.2, 0.5, 1.0]))
+    shape = (outputs, *out)
+    by_position = draw(st.sampled_from([False, False, True]))
+    fitting = [name for name in residuals if shapes[name] == shape]
+    residual = draw(st.sampled_from([None, *fitting]))
+    step = ConvStep(
+        value,
+        read,
+        weight,
+        whole_numbers(generator, *(shape if by_position else shape[:1])),
+        stride,
+        padding,
+        dilation,
+        groups,
+        residual,
+        draw(st.booleans()),
+        (value,),
+    )
+    return step, shape
+
+
+def sizes(most):
+    return st.tuples(st.integers(1, most), st.integers(1, most))
+
+
+@st.composite
+def convolution_programs(draw):
+    """One convolution, perhaps with a residual: a value that another convolution computes."""
+    shapes = {INPUT: (draw(st.integers(1, 40)), *draw(sizes(33)))}
+    step, shape = draw(convolutions("out", INPUT, shapes))
+    steps = (step,)
+    if draw(st.booleans()):
+        like = replace(step, value="other", weight=np.roll(step.weight, 1), relu=False)
+        steps = (like, replace(step, residual="other"))
+        shapes["other"] = shape
+    return Program(steps, {**shapes, "out": shape}, "out", flat=False)
+
+
+@st.composite
+def pools(draw, value, read, shapes):
+    """A pool of value `read`, and the shape of what it computes."""
+    channels, *size = shapes[read]
+    kernel = tuple(draw(st.integers(1, min(4, n))) for n in size)
+    stride = draw(sizes(3))
+    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+    step = PoolStep(
+        value,
+        read,
+        draw(st.sampled_from(["max", "avg"])),
+        kernel,
+        stride,
+        padding,
+        draw(st.booleans()),
+    )
+    out = (
+        (n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, padding, kernel, stride, strict=True)
+    )
+    return step, (channels, *out)
+
+
+@st.composite
+def sums(draw, value, read, shapes):
+    """A sum of up to two values of one shape and a bias, and that shape."""
+    shape = shapes[read]
+    fitting = [name for name in shapes if shapes[name] == shape]
+    inputs = [[], [read], [read, draw(st.sampled_from(fitting))]][draw(st.integers(0, 2))]
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    biases = [whole_numbers(generator, *shape), whole_numbers(generator, *shape[:1])]
+    bias = draw(st.sampled_from(biases if not inputs else [*biases, None]))
+    return AddStep(value, tuple(inputs), bias, draw(st.booleans())), shape
+
+
+@st.composite
+def concatenations(draw, value, read, shapes):
+    """Up to three values of one height and width side by side, and their shape."""
+    fitting = [name for name in shapes if shapes[name][1:] == shapes[read][1:]]
+    inputs = (read, *draw(st.lists(st.sampled_from(fitting), max_size=2)))
+    return ConcatStep(value, inputs), (sum(shapes[n][0] for n in inputs), *shapes[read][1:])
+
+
+@st.composite
+def programs(draw, steps=6):
+    """Several steps, each of which reads any of the values before it."""
+    shapes = {INPUT: (draw(st.integers(1, 6)), *draw(sizes(12)))}
+    found = []
+    for number in range(draw(st.integers(1, steps))):
+        # Values that were computed before are read again and again.
+        read = draw(st.sampled_from(list(shapes)[-3:]))
+        name = f"v{number}"
+        kind = draw(st.sampled_from(["conv", "conv", "conv", "pool", "sum", "concat", "flatten"]))
+        if kind == "conv":
+            residuals = list(shapes)
+            drawn = convolutions(name, read, shapes, residuals, channels=9, most_macs=20_000)
+            step, shape = draw(drawn)
+            if max(shape[1:]) > 20:
+                continue
+        elif kind == "flatten":
+            step, shape = FlattenStep(name, read), (prod(shapes[read]), 1, 1)
+            if shape[0] > 200:
+                continue
+        else:
+            made = {"pool": pools, "sum": sums, "concat": concatenations}[kind]
+            step, shape = draw(made(name, read, shapes))
+            if shape[0] > 60:
+                continue
+        found.append(step)
+        shapes[name] = shape
+    if not found:
+        found.append(AddStep("v", (INPUT,), None, True))
+        shapes["v"] = shapes[INPUT]
+    # Steps that come after it are carried out and must leave it as it is.
+    last = draw(st.sampled_from([step.value for step in [*found, found[-1]]]))
+    return Program(tuple(found), shapes, last, flat=shapes[last][1:] == (1, 1))
+
+
+def residual_program(density=0.3):
+    """A stem, a block that halves the map with a shortcut, a pool and a classifier."""
+    generator = np.random.default_rng(1)
+
+    def conv(value, read, outputs, inputs, kernel, stride=1, padding=((1, 1), (1, 1)), add=None):
+        weight = whole_numbers(generator, outputs, inputs, kernel, kernel)
+        weight += weight == 0
+        weight *= generator.random(weight.shape) < density
+        bias = whole_numbers(generator, outputs)
+        strides, relu = (stride, stride), value != "out"
+        return ConvStep(value, read, weight, bias, strides, padding, (1, 1), 1, add, relu, (value,))
+
+    none, half = ((0, 0), (0, 0)), (8, 5, 6)
+    steps = (
+        conv("stem", INPUT, 6, 3, 3),
+        conv("left", "stem", 8, 6, 3, stride=2),
+        conv("short", "stem", 8, 6, 1, stride=2, padding=none),
+        conv("joined", "left", 8, 8, 3, add="short"),
+        PoolStep("pooled", "joined", "max", (2, 2), (2, 2), (0, 0), False),
+        FlattenStep("flat", "pooled"),
+        conv("out", "flat", 5, 48, 1, padding=none),
+    )
+    shapes = {
+        INPUT: (3, 9, 11),
+        "stem": (6, 9, 11),
+        "left": half,
+        "short": half,
+        "joined": half,
+        "pooled": (8, 2, 3),
+        "flat": (48, 1, 1),
+        "out": (5, 1, 1),
+    }
+    return Program(steps, shapes, "out", flat=True)

@@ -1,0 +1,17 @@
+import pytest
+from numba import config
+
+from lightprune.sparse import blocks
+
+
+@pytest.mark.parametrize("block", blocks.BLOCKS, ids=str)
+def test_every_block_fits_the_registers(block):
+    # Besides the outputs, weights and an input are held.
+    assert block.accumulators + block.grouping.channels < (32 if blocks.LANES == 16 else 16) + 1
+
+
+@pytest.mark.parametrize(("features", "wide"), [("+avx2,+fma", False), ("+avx2,+avx512f", True)])
+def test_registers_are_those_that_numba_is_told_to_use(features, wide, monkeypatch):
+    monkeypatch.setattr(config, "CPU_FEATURES", features)
+
+    assert blocks._has_wide_registers() is wide

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightprune.errors import InputError
+from lightprune.sparse.blocks import GROUPINGS, LANES, Grouping
+from lightprune.sparse.graph import INPUT
+from lightprune.sparse.layout import laid_out
+from lightprune.sparse.positions import positions
+from lightprune.sparse.program import ConvStep, Program
+from tests.sparse.programs import convolution_programs, residual_program
+
+UNITS = st.sampled_from([1, LANES])
+
+
+def in_one_group(step):
+    """The weight (O, C, taps) with zeros between the groups."""
+    outputs, inputs, *kernel = step.weight.shape
+    whole = np.zeros((outputs, inputs * step.groups, kernel[0] * kernel[1]), np.float32)
+    for channel in range(outputs):
+        first = channel // (outputs // step.groups) * inputs
+        whole[channel, first : first + inputs] = step.weight[channel].reshape(inputs, -1)
+    return whole
+
+
+def entries(found):
+    """(output channel, offset, weight) of every stored weight, in the order of computation."""
+    size = found.grouping.channels
+    for number in range(found.passes * found.groups):
+        for place in range(found.segments[number], found.segments[number + 1]):
+            for member in range(size):
+                offset = found.offsets[place, 0 if found.grouping.shared else member]
+                weight = found.weights[place, member]
+                yield number % found.groups * size + member, offset, weight
+
+
+@settings(max_examples=40)
+@given(convolution_programs(), st.sampled_from(GROUPINGS), UNITS)
+def test_what_is_stored_is_the_weight_in_its_order(program, grouping, unit):
+    layout = laid_out(program, unit)
+    step = program.steps[-1]
+    found = positions(step, layout, grouping)
+    apart, taps = layout.taps(step)
+    weight = in_one_group(step)
+
+    stored = [entry for entry in entries(found) if entry[2] != 0]
+
+    for output, row in enumerate(weight):
+        channel, tap = np.nonzero(row)
+        mine = [entry[1:] for entry in stored if entry[0] == output]
+        offsets = 4 * (channel * apart + taps[tap])
+        assert mine == list(zip(offsets, row[channel, tap], strict=True))
+    assert len(stored) == np.count_nonzero(weight)
+
+
+@settings(max_examples=40)
+@given(convolution_programs(), st.sampled_from(GROUPINGS), UNITS)
+def test_positions_are_as_many_as_their_grouping_needs(program, grouping, unit):
+    step = program.steps[-1]
+    found = positions(step, laid_out(program, unit), grouping)
+    inputs = step.weight.shape[1] * step.groups
+
+    assert found.segments[0] == 0
+    assert found.segments[-1] == len(found.offsets) == len(found.weights)
+    assert (np.diff(found.segments) >= 0).all()
+    assert found.groups == -(-len(step.weight) // grouping.channels)
+    assert 1 <= found.passes <= inputs
+    if grouping.channels == 1:
+        assert len(found.weights) == np.count_nonzero(step.weight)
+    assert len(found.group_cycles) == found.groups
+    assert (found.group_cycles > 0).all()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_one_list_for_all_is_cheaper_where_the_weight_is_dense(shared):
+    program = residual_program(density=1.0)
+    layout, step = laid_out(program, LANES), program.steps[0]
+
+    together = positions(step, layout, Grouping(4, shared=True)).group_cycles.sum()
+    other = Grouping(2, shared=False) if not shared else Grouping(1, shared=True)
+    assert together < positions(step, layout, other).group_cycles.sum()
+
+
+def test_inputs_beyond_the_reach_of_an_offset_are_refused():
+    weight = np.ones((1, 64, 1, 1), np.float32)
+    step = ConvStep(
+        "out",
+        INPUT,
+        weight,
+        np.zeros(1),
+        (1, 1),
+        ((0, 0), (0, 0)),
+        (1, 1),
+        1,
+        None,
+        False,
+        ("big",),
+    )
+    shapes = {INPUT: (64, 1100, 1100), "out": (1, 1100, 1100)}
+    layout = laid_out(Program((step,), shapes, "out", False), LANES)
+
+    with pytest.raises(InputError, match=r"big: its input of \(64, 1100, 1100\) is too large"):
+        positions(step, layout, GROUPINGS[0])

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightprune.sparse.blocks import LANES
+from lightprune.sparse.indices import in_split, lane_bits
+from lightprune.sparse.layout import Value
+from lightprune.sparse.program import ConvStep
+from lightprune.sparse.sorting import Sorting, indices_of, reached, remainders, sortings_of
+from tests.sparse.programs import convolution_programs, sizes
+
+SHIFTS = st.sets(st.integers(-4, 6), min_size=1, max_size=4).map(lambda found: tuple(sorted(found)))
+
+
+@given(SHIFTS, SHIFTS, sizes(3), sizes(6), sizes(5))
+def test_a_sorted_position_is_the_shifted_one_or_nothing(rows, columns, stride, read, size):
+    sorting = Sorting("sorted", "value", stride, rows, columns)
+    room = size[0] * size[1] + 3
+
+    found = sorting.indices((1, *read), *size, room)
+
+    assert found.shape == (sorting.planes, room)
+    for plane, numbers in enumerate(found):
+        row, column = rows[plane // len(columns)], columns[plane % len(columns)]
+        for place, number in enumerate(numbers):
+            y = place // size[1] * stride[0] + row
+            x = place % size[1] * stride[1] + column
+            inside = place < room - 3 and 0 <= y < read[0] and 0 <= x < read[1]
+            assert number == (y * read[1] + x if inside else -1)
+
+
+@given(SHIFTS, SHIFTS, sizes(3), st.integers(0, 3), st.integers(0, 3), st.data())
+def test_a_tap_reads_its_own_row_and_column(rows, columns, stride, down, across, data):
+    row = data.draw(st.sampled_from(rows)) + down * stride[0]
+    column = data.draw(st.sampled_from(columns)) + across * stride[1]
+    sorting = Sorting("sorted", "value", stride, rows, columns)
+
+    plane, y, x = sorting.tap(row, column)
+
+    assert min(y, x) >= 0
+    assert rows[plane // len(columns)] + y * stride[0] == row
+    assert columns[plane % len(columns)] + x * stride[1] == column
+
+
+@given(convolution_programs(), st.sampled_from([1, LANES]))
+def test_every_tap_of_every_convolution_finds_a_plane(program, unit):
+    steps = list(program.steps)
+
+    for value, sorting in sortings_of(steps, program.shapes, unit).items():
+        step = next(step for step in steps if step.value == value)
+        for row, column in reached(step):
+            plane, _, across = sorting.tap(row, column)
+            assert 0 <= plane < sorting.planes
+            assert unit > 1 or across == 0
+
+
+def conv(value, stride, kernel, padding):
+    weight = np.ones((1, 1, kernel, kernel), np.float32)
+    names = (value,)
+    bias = np.zeros(1, np.float32)
+    return ConvStep(
+        value,
+        "input",
+        weight,
+        bias,
+        (stride,) * 2,
+        (padding, padding),
+        (1, 1),
+        1,
+        None,
+        False,
+        names,
+    )
+
+
+SHAPES = {"input": (1, 8, 8), "three": (1, 4, 4), "one": (1, 4, 4), "same": (1, 8, 8)}
+
+
+@pytest.mark.parametrize("unit", [1, LANES])
+def test_convolutions_of_one_value_with_one_stride_share_a_copy(unit):
+    steps = [conv("three", 2, 3, (1, 0)), conv("one", 2, 1, (0, -1))]
+
+    found = sortings_of(steps, SHAPES, unit)
+
+    assert found["three"] is found["one"]
+
+
+def test_many_images_at_stride_1_are_read_as_they_are():
+    assert sortings_of([conv("same", 1, 3, (1, 1))], SHAPES, LANES) == {}
+    assert set(sortings_of([conv("same", 1, 3, (1, 1))], SHAPES, 1)) == {"same"}
+
+
+@given(sizes(9), sizes(3), SHIFTS, SHIFTS)
+def test_a_split_value_is_read_where_the_value_would_be(read, stride, rows, columns):
+    sorting = Sorting("sorted", "value", stride, rows, columns)
+    height, width = (-(-n // s) for n, s in zip(read, stride, strict=True))
+    split = Value((stride[0] * stride[1], height, width), 1)
+    shape = (1, *read)
+    indices = sorting.indices(shape, 4, 4, LANES)
+    parts = indices_of(remainders(stride), stride, shape, height, width, split.plane)
+
+    through = in_split(indices, stride, shape, split)
+
+    assert ((through < 0) == (indices < 0)).all()
+    used = indices >= 0
+    assert (parts.reshape(-1)[through[used]] == indices[used]).all()
+
+
+@given(st.lists(st.integers(-1, 40), min_size=LANES, max_size=LANES), st.integers(0, 30))
+def test_lanes_of_neighbours_are_copied_as_they_lie(numbers, first):
+    drawn = np.array([numbers], np.int32)
+    neighbours = np.where(drawn < 20, first + np.arange(LANES), -1).astype(np.int32)
+
+    bits, place = lane_bits(neighbours)[0]
+
+    for lane, number in enumerate(neighbours[0]):
+        assert bits >> lane & 1 == (number >= 0)
+        assert number < 0 or place + 4 * lane == 4 * number
+
+
+def test_other_lanes_are_not():
+    assert lane_bits(np.arange(LANES, dtype=np.int32)[None, ::-1]) is None
