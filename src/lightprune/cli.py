@@ -45,6 +45,18 @@ def _parser() -> ArgumentParser:
     results.add_argument("--readme", type=Path, default=Path("README.md"), metavar="FILE")
     _sources(results)
     results.set_defaults(command=_results)
+    export = commands.add_parser("export", help="a run's network as small, portable files")
+    export.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
+    export.add_argument("--to", type=Path, metavar="DIR", help="default: RUN/export")
+    export.add_argument("--values", default="fp32", metavar="fp32|fp16", help="default: fp32")
+    export.add_argument(
+        "--torch-prune", action="store_true", help="also as torch.nn.utils.prune saves it"
+    )
+    export.add_argument(
+        "--constructor", metavar="NAME", help="what builds the network, if it is one's own"
+    )
+    export.set_defaults(command=_export)
+    _bench_options(commands.add_parser("bench", help="a network's speed, size and accuracy here"))
     remaining = commands.add_parser("remaining", help="what make reproduce still has to do")
     remaining.add_argument("sweep", type=Path, metavar="SWEEP", help="its folder, there or not")
     remaining.add_argument("--cells", default="*", metavar="PATTERN", help="of the experiments")
@@ -52,6 +64,23 @@ def _parser() -> ArgumentParser:
     remaining.add_argument("--data", default="cifar10", metavar="OPTION")
     remaining.set_defaults(command=_remaining)
     return parser
+
+
+def _bench_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "path", type=Path, metavar="PATH", help="a finished run, an export, or a model file"
+    )
+    parser.add_argument("--threads", metavar="1,2", help="default: 1 and all cores")
+    parser.add_argument("--batches", default="1,8,64,256", metavar="1,8,64,256")
+    parser.add_argument("--rounds", type=int, default=10, metavar="N", help="default: 10")
+    parser.add_argument("--engines", metavar="NAME,NAME", help="default: all that are installed")
+    parser.add_argument("--layers", action="store_true", help="time every operation, too")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="default: PATH/bench")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the test images lie")
+    parser.add_argument(
+        "--constructor", metavar="NAME", help="what builds the network, if it is one's own"
+    )
+    parser.set_defaults(command=_bench)
 
 
 def _sources(parser: ArgumentParser) -> None:
@@ -99,6 +128,62 @@ def _results(
         _report(results, results / "dense", throughput)
     write_text(readme, renewed(readme.read_text(), results_block(results)))
     print(readme)
+
+
+def _export(
+    run: Path, to: Path | None, values: str, torch_prune: bool, constructor: str | None
+) -> None:
+    from lightprune.sparse.export import export
+    from lightprune.sparse.module import imported
+
+    build = imported(constructor) if constructor else None
+    for line in export(run, to, values=values, torch_prune=torch_prune, constructor=build):
+        print(line)
+
+
+def _bench(
+    path: Path,
+    threads: str | None,
+    batches: str,
+    rounds: int,
+    engines: str | None,
+    layers: bool,
+    to: Path | None,
+    data_root: Path | None,
+    constructor: str | None,
+) -> None:
+    from rich import get_console
+
+    from lightprune.errors import check_folder
+    from lightprune.files import write_text
+    from lightprune.report.speed import speed
+    from lightprune.report.write import write_figure
+    from lightprune.sparse.bench.bench import Asked, bench, numbers
+    from lightprune.sparse.bench.engines import chosen_engines
+    from lightprune.sparse.bench.machine import available_cores
+    from lightprune.sparse.bench.subject import read_subject
+    from lightprune.sparse.bench.tables import tables
+    from lightprune.sparse.bench.timing import Effort
+    from lightprune.sparse.module import imported
+
+    cores = available_cores()
+    asked = Asked(
+        engines=chosen_engines(engines),
+        threads=numbers("--threads", threads) if threads else tuple(sorted({1, cores})),
+        batches=numbers("--batches", batches),
+        effort=Effort(rounds=rounds),
+        layers=layers,
+        data_root=data_root,
+    )
+    folder = to or (path if path.is_dir() else path.parent) / "bench"
+    check_folder("--to", str(folder))
+    subject = read_subject(path, imported(constructor) if constructor else None)
+    result = bench(subject, asked, lambda doing: print(doing, file=sys.stderr, flush=True))
+    for part in tables(result):
+        get_console().print(part, highlight=False, soft_wrap=isinstance(part, str))
+    write_text(folder / "bench.json", result.to_json())
+    write_figure(speed(result), folder)
+    print(folder / "bench.json")
 
 
 def _remaining(sweep: Path, cells: str, seeds: str, data: str) -> None:

@@ -51,6 +51,16 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def layers_file(self) -> Path:
+        """One row a prunable parameter."""
+        return self.path / "layers.csv"
+
+    @property
+    def export(self) -> Path:
+        """Where the network goes in other formats, unless told otherwise."""
+        return self.path / "export"
+
+    @property
     def predictions_file(self) -> Path:
         """The predicted class of every test image."""
         return self.path / "predictions.csv"
@@ -111,9 +121,9 @@ class RunFolder:
     def clear(self) -> None:
         """Deletes what an earlier run left, except for its config: it says whose the rest is."""
         files = (self.record_file, self.metrics_file, self.model_file, self.predictions_file)
-        for file in (*files, self.path / "layers.csv"):
+        for file in (*files, self.layers_file):
             file.unlink(missing_ok=True)
-        for folder in (self.checkpoints, self.path / "tensorboard"):
+        for folder in (self.checkpoints, self.export, self.path / "tensorboard"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def write_layers(self, cost: CostReport) -> None:
@@ -125,7 +135,7 @@ class RunFolder:
         for name, layer in cost.layers.items():
             shares = {c: getattr(layer, c) for c in ("sparsity", "live_sparsity", "mac_density")}
             writer.writerow({"name": name, **asdict(layer), **shares})
-        write_text(self.path / "layers.csv", text.getvalue())
+        write_text(self.layers_file, text.getvalue())
 
     @property
     def model_file(self) -> Path:

@@ -161,7 +161,7 @@ def read_run(path: Path, name: str, dense_folders: tuple[Path, ...]) -> Run:
     try:
         test, hardware = record["test"], record["hardware"]
         data = {**record["data"], "classes": tuple(record["data"]["classes"])}
-        layers = _layers(path / "layers.csv")
+        layers = _layers(folder.layers_file)
         run = Run(
             folder=name,
             config=record["config"],

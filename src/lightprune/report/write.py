@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lightprune.files import replace_file, write_text
 from lightprune.report.csv_files import paired_csv, results_csv
-from lightprune.report.document import Document
+from lightprune.report.document import Document, Figure
 from lightprune.report.findings import Findings
 from lightprune.report.markdown import markdown
 from lightprune.report.page import page
@@ -52,8 +52,7 @@ def write_report(findings: Findings, title: str, folder: Path) -> Path:
     report, figures = document(findings, title), folder / "figures"
     names = set()
     for figure in report.figures:
-        write_text(figures / f"{figure.name}.svg", figure.svg)
-        replace_file(figures / f"{figure.name}.png", partial(Path.write_bytes, data=figure.png))
+        write_figure(figure, figures)
         names |= {f"{figure.name}.svg", f"{figure.name}.png"}
     for old in (*figures.glob("*.svg"), *figures.glob("*.png")):
         if old.name not in names:
@@ -64,3 +63,9 @@ def write_report(findings: Findings, title: str, folder: Path) -> Path:
     write_text(folder / "report.md", markdown(report))
     write_text(folder / "report.html", page(report))
     return folder / "report.html"
+
+
+def write_figure(figure: Figure, folder: Path) -> None:
+    """Writes a figure into a folder, for the screen and for print."""
+    write_text(folder / f"{figure.name}.svg", figure.svg)
+    replace_file(folder / f"{figure.name}.png", partial(Path.write_bytes, data=figure.png))

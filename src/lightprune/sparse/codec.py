@@ -1,0 +1,102 @@
+"""Arrays as few bytes: gap-coded positions and byte planes, compressed, and back without trust."""
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Positions = NDArray[np.int64]
+
+# A byte of 255 skips as many places and is not the end of a gap.
+_ESCAPE = 255
+
+
+def encode_positions(positions: Positions) -> bytes:
+    """Writes increasing positions as the gaps between them, one byte a gap and one every 255.
+
+    Args:
+        positions: int64, shape (n,), strictly increasing, none negative.
+    """
+    gaps = np.diff(positions, prepend=-1) - 1
+    escapes = gaps // _ESCAPE
+    stream = np.full(len(gaps) + int(escapes.sum()), _ESCAPE, np.uint8)
+    stream[np.arange(len(gaps)) + np.cumsum(escapes)] = gaps % _ESCAPE
+    return compress(stream.tobytes())
+
+
+def decode_positions(packed: bytes, count: int, end: int) -> Positions:
+    """Reads what `encode_positions` wrote.
+
+    Args:
+        packed: What it wrote.
+        count: How many positions there must be.
+        end: All of them must be below.
+
+    Returns:
+        int64, shape (count,), strictly increasing.
+
+    Raises:
+        ValueError: The bytes hold anything else.
+    """
+    stream = np.frombuffer(decompress(packed, count + end // _ESCAPE), np.uint8)
+    ends = stream != _ESCAPE
+    if np.count_nonzero(ends) != count or (len(ends) and not ends[-1]):
+        raise ValueError(f"there are not {count} positions")
+    # Every gap takes its length, and one place for the weight behind it.
+    places: Positions = np.cumsum(stream + ends.astype(np.uint16), dtype=np.int64)[ends] - 1
+    if count and places[-1] >= end:
+        raise ValueError(f"position {places[-1]} lies beyond {end} weights")
+    return places
+
+
+def encode_values(values: np.ndarray) -> bytes:
+    """Writes values byte by byte: all first bytes, all second bytes and so on.
+
+    The sign and exponent of weights repeat, their mantissa does not: apart, the former compress.
+
+    Args:
+        values: Shape (n,), any dtype of fixed size.
+    """
+    return compress(values.view(np.uint8).reshape(-1, values.itemsize).T.tobytes())
+
+
+def decode_values(packed: bytes, count: int, dtype: np.dtype) -> np.ndarray:
+    """Reads `count` values, shape (count,), that `encode_values` wrote.
+
+    Raises:
+        ValueError: The bytes hold more or fewer, or a bool that is none.
+    """
+    size = count * dtype.itemsize
+    planes = np.frombuffer(decompress(packed, size), np.uint8)
+    if planes.size != size:
+        raise ValueError(f"there are not {count} values of {dtype}")
+    if dtype.kind == "b" and planes.max(initial=0) > 1:
+        raise ValueError("a bool is neither true nor false")
+    joined = np.ascontiguousarray(planes.reshape(dtype.itemsize, count).T)
+    return joined.reshape(-1).view(dtype)
+
+
+def compress(plain: bytes) -> bytes:
+    """The bytes as zlib: with repetitions looked for, or without, whichever is smaller."""
+    found = []
+    for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY):
+        packer = zlib.compressobj(level=9, memLevel=9, strategy=strategy)
+        found.append(packer.compress(plain) + packer.flush())
+    return min(found, key=len)
+
+
+def decompress(packed: bytes, limit: int) -> bytes:
+    """The bytes that `compress` got, of which there may be `limit`.
+
+    Raises:
+        ValueError: They are more, or damaged.
+    """
+    reader = zlib.decompressobj()
+    try:
+        plain = reader.decompress(packed, limit + 1)
+    except zlib.error as error:
+        raise ValueError(f"zlib: {error}") from error
+    if len(plain) > limit or not reader.eof or reader.unused_data:
+        raise ValueError(f"it unpacks to something else than at most {limit} bytes")
+    return plain

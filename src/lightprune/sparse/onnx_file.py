@@ -1,0 +1,51 @@
+"""The dense network as one ONNX file, for any runtime."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lightprune.errors import InputError
+from lightprune.files import replace_file
+
+NEEDS = ("onnx", "onnxscript")
+
+
+def missing_packages() -> list[str]:
+    """The optional packages that `write_onnx` needs and that are not installed."""
+    return [name for name in NEEDS if find_spec(name) is None]
+
+
+def write_onnx(path: Path, network: nn.Module, example: torch.Tensor) -> None:
+    """Writes a network whose input `images` and output `logits` have any batch size.
+
+    Args:
+        path: The file.
+        network: In evaluation mode.
+        example: Images of the size it is used at, shape (N, C, H, W) with N >= 2.
+
+    Raises:
+        InputError: The network cannot be expressed in ONNX.
+        SaveError: The file cannot be written.
+    """
+    try:
+        program = torch.onnx.export(
+            network,
+            (example,),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    except Exception as error:  # Any code of the network's may fail in any way.
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(
+            f"{path}: {type(network).__name__} is not expressible in ONNX ({reason}); allowed is "
+            "a network that torch.onnx.export takes"
+        ) from error
+    assert program is not None
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # They quote the source, with its place on this machine.
+    replace_file(path, lambda partial: program.save(partial, external_data=False))
