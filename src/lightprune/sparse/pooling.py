@@ -1,6 +1,5 @@
 """Pooling in the sparse runtime, compiled by Numba: each on a range of channels."""
 
-# ruff: noqa: D103
 import numpy as np
 
 from lightprune.sparse.blocks import LANES
@@ -31,6 +30,7 @@ from lightprune.sparse.vectors import copy_vector, gather_vector, max_gathered, 
 
 @compiled
 def max_pool(op, first, last, arena):
+    """The largest of every window, `LANES` images at once."""
     width = op[IN_WIDTH] // LANES
     # The largest of each column.
     columns = np.empty(op[IN_WIDTH], np.float32)
@@ -53,6 +53,7 @@ def max_pool(op, first, last, arena):
 
 @compiled
 def max_pool_single(op, first, last, arena):
+    """The same for a single image, whose positions are the lanes."""
     # Row by row the largest of each column, with room for a last vector that is not full.
     columns = np.empty(op[HEIGHT] * op[IN_WIDTH] + LANES, np.float32)
     found = columns.ctypes.data
@@ -82,6 +83,7 @@ def _max_rows(op, channel, begin, end, arena, found):
 
 @compiled
 def avg_pool(op, first, last, arena, unit):
+    """The mean of every window."""
     memory = floats(arena)
     for channel in range(first, last):
         for y in range(op[HEIGHT]):

@@ -23,10 +23,11 @@ from lightprune.sparse.threads import woken
 _ALIGNMENT = 64
 
 
-class _Workspace:
+class Workspace:
     """Memory for one call at a time: a job, and an arena for every thread."""
 
     def __init__(self, code: Assembled) -> None:
+        """Prepares the job that carries out `code`; the arenas come with the first run."""
         self._code = code
         self._job = _aligned(jobs.FINISHED + len(code.heads), np.int64)
         self._address = self._job.ctypes.data
@@ -99,7 +100,7 @@ class SparseNetwork(nn.Module):
         self.eval()
 
     def _unprepared(self) -> None:
-        self._idle: dict[int, list[_Workspace]] = {1: [], LANES: []}
+        self._idle: dict[int, list[Workspace]] = {1: [], LANES: []}
         self._preparing = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -177,9 +178,9 @@ class SparseNetwork(nn.Module):
                 )
         self._idle[unit].append(workspace)
 
-    def _taken(self, unit: int) -> _Workspace:
+    def _taken(self, unit: int) -> Workspace:
         try:
             return self._idle[unit].pop()
         except IndexError:
             with self._preparing:
-                return _Workspace(self.single if unit == 1 else self.batched)
+                return Workspace(self.single if unit == 1 else self.batched)

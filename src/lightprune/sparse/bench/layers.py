@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lightprune.sparse.assembly import Assembled, Operation
 from lightprune.sparse.program import ConvStep, Program
-from lightprune.sparse.runtime import SparseNetwork, _Workspace
+from lightprune.sparse.runtime import SparseNetwork, Workspace
 
 # One measurement lasts about so many seconds.
 _LONG_ENOUGH = 2e-4
@@ -79,7 +79,7 @@ def _timings(program: Program, code: Assembled) -> UnitTimings:
 
 def _median(code: Assembled, heads: NDArray[np.int64]) -> float:
     """Seconds that one thread takes for the operations at these addresses."""
-    workspace = _Workspace(replace(code, heads=np.ascontiguousarray(heads)))
+    workspace = Workspace(replace(code, heads=np.ascontiguousarray(heads)))
 
     def seconds(times: int) -> float:
         images = torch.zeros(times * code.unit * prod(code.input_shape))
