@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lightprune.sparse.jobs import serve
 
-# About a millisecond: longer than what lies between two calls of a busy caller.
+# Some tenths of a millisecond: longer than what lies between two calls of a busy caller.
 _PATIENCE = 20_000
 _CACHE_LINE = 8
 
