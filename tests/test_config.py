@@ -6,8 +6,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from lightprune.cache import digest
 from lightprune.config import register, settings
+from lightprune.errors import InputError
 from lightprune.identity import differences, run_name
+from lightprune.prepare import Prepared
 from lightprune.pruning.pruner import Pruner
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -90,3 +93,59 @@ def test_differences_name_the_key_and_both_values():
 
     assert differences(theirs, mine) == [("schedule.sparsity", 0.98, 0.5)]
     assert differences(mine, mine) == []
+
+
+def test_keys_that_came_later_change_no_hash_as_long_as_they_ask_for_nothing():
+    # Of the version before them: whoever has such a run, or dense network, keeps it.
+    asked = ("trainer=cpu", "data=digits", "recipe=smoke", "pruner=local", "schedule=cubic")
+    chosen = settings(composed(*asked))
+    dense = Prepared(chosen, None, "print", None, None, ()).dense_identity
+
+    assert chosen.digest.startswith("d61e99179dea7b48")
+    assert digest(dense) == "527cc9adcf43cd12"
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        "dense.rewind_epoch=1",
+        "pruner.cap=0.5",
+        "pruner.pattern=2:4",
+        "recipe.finetune.recalibrate=1",
+        "schedule.start=1",
+    ],
+)
+def test_keys_that_came_later_change_the_hash_once_they_ask_for_something(later):
+    more = ("schedule.sparsity=0.5",)
+
+    assert settings(composed(*more)).digest != settings(composed(*more, later)).digest
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dense.rewind_epoch=21"], "dense.rewind_epoch=21: .* at most recipe.dense.epochs=20"),
+        (["dense.rewind_epoch=-1"], "dense.rewind_epoch=-1: allowed is an integer at least 0"),
+        (["dense.checkpoint=a.pt"], "dense.checkpoint=a.pt: says nothing of the weights that"),
+    ],
+)
+def test_rewinding_needs_weights_to_go_back_to(overrides, message):
+    with pytest.raises(InputError, match=message):
+        settings(composed("pruner.weights=rewind", *overrides))
+
+
+def test_a_rewound_learning_rate_needs_as_many_dense_epochs():
+    rewind = "recipe.finetune.learning_rate.shape=rewind"
+    course = ("schedule=one_shot", "recipe.finetune.epochs=8")
+
+    assert settings(composed(rewind, *course, "recipe.dense.epochs=8")).plan.epochs == 8
+    with pytest.raises(InputError, match=r"shape=rewind: a cycle of 8 epochs is longer"):
+        settings(composed(rewind, *course, "recipe.dense.epochs=7"))
+
+
+def test_movement_needs_steps_before_its_first_event():
+    chosen = settings(composed("pruner/criterion=movement", "schedule.start=1"))
+
+    assert chosen.plan.events[0].epoch == 1
+    with pytest.raises(InputError, match=r"criterion=Movement: .* allowed is schedule.start=1"):
+        settings(composed("pruner/criterion=movement"))

@@ -29,3 +29,13 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
 
     assert torch.equal(load_file(tmp_path / "w")["a"], torch.ones(2))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_weights_that_share_memory_are_each_written_under_every_name(tmp_path):
+    weight = torch.randn(6)
+    state = {"a": weight, "b": weight, "half": weight[:3], "other": torch.ones(2)}
+    write_weights(tmp_path / "w", state)
+
+    read = load_file(tmp_path / "w")
+    assert list(read) == sorted(state)
+    assert all(torch.equal(read[name], state[name]) for name in state)

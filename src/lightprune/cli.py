@@ -57,6 +57,9 @@ def _parser() -> ArgumentParser:
     )
     export.set_defaults(command=_export)
     _bench_options(commands.add_parser("bench", help="a network's speed, size and accuracy here"))
+    _sensitivity_options(
+        commands.add_parser("sensitivity", help="what pruning each layer alone costs")
+    )
     remaining = commands.add_parser("remaining", help="what make reproduce still has to do")
     remaining.add_argument("sweep", type=Path, metavar="SWEEP", help="its folder, there or not")
     remaining.add_argument("--cells", default="*", metavar="PATTERN", help="of the experiments")
@@ -81,6 +84,26 @@ def _bench_options(parser: ArgumentParser) -> None:
         "--constructor", metavar="NAME", help="what builds the network, if it is one's own"
     )
     parser.set_defaults(command=_bench)
+
+
+def _sensitivity_options(parser: ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("--sparsities", metavar="0.5,0.9", help="default: by the total")
+    parser.add_argument("--images", type=int, default=1000, metavar="N", help="default: 1000")
+    parser.add_argument(
+        "--batches", type=int, default=4, metavar="N", help="for batch norm (default: 4)"
+    )
+    parser.add_argument("--target", type=float, metavar="S", help="in all (default: the run's)")
+    parser.add_argument(
+        "--drop", type=float, metavar="POINTS", help="that each layer may cost, and no total"
+    )
+    parser.add_argument("--network", default="dense", metavar="dense|pruned")
+    parser.add_argument("--dense-dir", type=Path, metavar="DIR", help="default: the run's")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the images lie")
+    parser.add_argument(
+        "--constructor", metavar="NAME", help="what builds the network, if it is one's own"
+    )
+    parser.set_defaults(command=_sensitivity)
 
 
 def _sources(parser: ArgumentParser) -> None:
@@ -184,6 +207,36 @@ def _bench(
     write_text(folder / "bench.json", result.to_json())
     write_figure(speed(result), folder)
     print(folder / "bench.json")
+
+
+def _sensitivity(
+    run: Path,
+    sparsities: str | None,
+    images: int,
+    batches: int,
+    target: float | None,
+    drop: float | None,
+    network: str,
+    dense_dir: Path | None,
+    data_root: Path | None,
+    constructor: str | None,
+) -> None:
+    from lightprune.errors import check_folder
+    from lightprune.sensitivity.images import Sample
+    from lightprune.sensitivity.outcome import show, write
+    from lightprune.sensitivity.subject import Which, read_subject
+    from lightprune.sensitivity.survey import Question, numbers, survey
+    from lightprune.sparse.module import imported
+
+    question = Question(numbers(sparsities) if sparsities else None, target, drop)
+    sample = Sample(images, batches, data_root)
+    which = Which(network, dense_dir, imported(constructor) if constructor else None)
+    folder = run / "sensitivity"
+    check_folder("RUN", str(folder))
+    subject = read_subject(run, which, sample)
+    found = survey(subject, question, lambda said: print(said, file=sys.stderr, flush=True))
+    write(found, folder)
+    show(found, subject, folder)
 
 
 def _remaining(sweep: Path, cells: str, seeds: str, data: str) -> None:

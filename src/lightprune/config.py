@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import MISSING, DictConfig, OmegaConf
-from torch.optim import SGD
 
+from lightprune.crossing import check_evidence, check_processes, check_rewinding
 from lightprune.errors import InputError, check_folder, check_number, check_path
 from lightprune.identity import run_name, without_cosmetics
 from lightprune.pruning.pruner import Pruner
@@ -33,10 +32,12 @@ class DenseOptions:
     Attributes:
         checkpoint: One's own weights instead of a training.
         cache_dir: Where trained dense networks are kept and found.
+        rewind_epoch: After how many of its epochs `pruner.weights=rewind` takes the weights.
     """
 
     checkpoint: str | None = None
     cache_dir: str = "outputs/dense"
+    rewind_epoch: int = 0
 
 
 @dataclass
@@ -91,6 +92,12 @@ class Settings:
         """Equal for configs that ask for the same result."""
         return hashlib.sha256(json.dumps(self.asked, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def rewinds_to(self) -> int | None:
+        """After how many dense epochs the weights are that events go back to; None if they stay."""
+        rewinds = self.pruner is not None and self.pruner.weights == "rewind"
+        return self.dense.rewind_epoch if rewinds else None
+
     def loggers(self, folder: Path) -> Sequence[Logger]:
         """The loggers of a phase, writing below its folder."""
         if not self.logger:
@@ -128,6 +135,7 @@ def settings(cfg: DictConfig) -> Settings:
     assert isinstance(resolved, dict)
     cfg = OmegaConf.create(resolved)
     check_number("seed", cfg.seed, 0, 2**31 - 1, whole=True)
+    check_number("dense.rewind_epoch", cfg.dense.rewind_epoch, 0, whole=True)
     if cfg.dense.checkpoint is None:
         check_folder("dense.cache_dir", cfg.dense.cache_dir)
     else:
@@ -141,14 +149,9 @@ def settings(cfg: DictConfig) -> Settings:
         chosen = OmegaConf.masked_copy(cfg.pruner, [k for k in cfg.pruner if k != "targets"])
         pruner = build(chosen, Pruner, "pruner")
         plan = build(cfg.schedule, Schedule, "schedule").plan(finetune.epochs)
-    for phase in ("dense", "finetune"):
-        batch = getattr(recipe, phase).batch_size
-        if batch % hardware.processes:
-            raise InputError(
-                f"recipe.{phase}.batch_size={batch}: allowed is a multiple of the "
-                f"{hardware.processes} processes, which share each batch"
-            )
-        _check_fused(phase, getattr(recipe, phase).optimizer, hardware)
+    check_processes(recipe, hardware)
+    check_rewinding(recipe, pruner, plan, cfg.dense.rewind_epoch, cfg.dense.checkpoint)
+    check_evidence(pruner, plan, hardware)
     asked = without_cosmetics(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.
     asked["trainer"]["accelerator"] = "gpu" if hardware.on_gpu else "cpu"
@@ -161,29 +164,12 @@ def settings(cfg: DictConfig) -> Settings:
         plan=plan,
         hardware=hardware,
         logger=cfg.logger,
-        dense=DenseOptions(cfg.dense.checkpoint, cfg.dense.cache_dir),
+        dense=DenseOptions(**cfg.dense),
         seed=cfg.seed,
         plan_only=cfg.plan_only,
         force=cfg.force,
         asked=asked,
     )
-
-
-def _check_fused(phase: str, optimizer: Any, hardware: Hardware) -> None:
-    """Refuses a fused optimizer where mixed precision would break it in mid fit, or worse."""
-    if not isinstance(optimizer, partial) or not optimizer.keywords.get("fused"):
-        return
-    where = f"recipe.{phase}.optimizer.fused=true: "
-    if hardware.precision == "16-mixed" and optimizer.func is SGD:
-        raise InputError(
-            f"{where}under trainer.precision=16-mixed fused SGD moves its momentum even in steps "
-            "that are skipped; allowed are fused=false, or trainer.precision=bf16-mixed or 32-true"
-        )
-    if hardware.precision != "32-true" and hardware.gradient_clip_val is not None:
-        raise InputError(
-            f"{where}under trainer.precision={hardware.precision} Lightning clips no gradients of "
-            "fused optimizers; allowed are fused=false, or no trainer.gradient_clip_val"
-        )
 
 
 def build(node: DictConfig, kind: type[Any], key: str) -> Any:

@@ -8,7 +8,7 @@ from rich.table import Table
 from lightprune.config import Settings
 from lightprune.prepare import Prepared
 from lightprune.run_folder import Json
-from lightprune.training.learning_rate import Cycles
+from lightprune.training.learning_rate import REWIND, Cycles
 from lightprune.training.ranks import first_process
 
 
@@ -33,11 +33,13 @@ def show_plan(prepared: Prepared) -> None:
         batches = f"{steps:,} batches of {dense.batch_size}, then {batches}"
     counts = {event.epoch: n for event, n in zip(chosen.plan.events, prepared.zeros, strict=True)}
     cycles = Cycles(finetune.learning_rate, chosen.plan, finetune.restart)
+    tuned = finetune.learning_rate
+    peak = dense.learning_rate.peak if tuned.shape == REWIND else tuned.peak
     epoch = 0
     while epoch < finetune.epochs:
         here = chosen.plan.cycle_at(epoch)
         restarts = cycles.at_epoch(epoch).start == epoch
-        rate = f"{finetune.learning_rate.shape} {finetune.learning_rate.peak}"
+        rate = f"{tuned.shape} {peak}"
         zeros = counts.get(epoch)
         event = ("fine-tune", "", "", "")
         if zeros is not None:
@@ -53,6 +55,7 @@ def show_plan(prepared: Prepared) -> None:
         f"{len(train):,} training, {len(validation):,} validation, {len(lab.data.test):,} test "
         f"images; {batches}, over {lab.hardware.processes} process(es)",
         *_steps(chosen),
+        *_after_events(chosen),
     ):
         out.print(line, highlight=False, soft_wrap=True)
 
@@ -75,6 +78,18 @@ def _steps(chosen: Settings) -> list[str]:
         whole = "step" if batches > 1 else "batch"
         seen = f"{size // processes} images of its process" if processes > 1 else f"{size} images"
         lines.append(f"{start}learning rates are for the whole {whole}; batch norm sees the {seen}")
+    return lines
+
+
+def _after_events(chosen: Settings) -> list[str]:
+    """What events do besides pruning."""
+    lines = []
+    if chosen.rewinds_to is not None:
+        lines.append(
+            f"every event takes the weights back to those after {chosen.rewinds_to} dense epochs"
+        )
+    if count := chosen.recipe.finetune.recalibrate:
+        lines.append(f"every event recalibrates batch norms on {count} training batches")
     return lines
 
 

@@ -1,19 +1,16 @@
 """The dense network of an experiment: from one's own file, from the cache, or trained now."""
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from rich import get_console
-from rich.markup import escape
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lightprune.cache import alone, digest, tell_lost, write_early
 from lightprune.files import checksum, write_text, write_weights
 from lightprune.own_weights import own_weights
 from lightprune.predictions import write_predictions
@@ -63,7 +60,12 @@ class DenseRecord:
 
 
 def dense_network(
-    lab: Lab, phase: Phase, cache_dir: Path, asked: Mapping[str, Any], checkpoint: Path | None
+    lab: Lab,
+    phase: Phase,
+    cache_dir: Path,
+    asked: Mapping[str, Any],
+    checkpoint: Path | None,
+    snapshots: Collection[int] = (),
 ) -> tuple[dict[str, Tensor], DenseRecord]:
     """The dense network's state dict, and what is known of it.
 
@@ -77,6 +79,7 @@ def dense_network(
         cache_dir: Where trained networks are kept.
         asked: What the network depends on; equal mappings share one training.
         checkpoint: One's own weights instead; None to train.
+        snapshots: After how many epochs a training keeps the weights, for `early_state`.
     """
     if checkpoint is not None:
         state = own_weights(lab, checkpoint)
@@ -87,10 +90,10 @@ def dense_network(
     key = digest(asked)
     folder = cache_dir / key
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder) if first_process() else nullcontext():
+    with alone(folder) if first_process() else nullcontext():
         record = decided(lambda: _recall(folder))
         if record is None:
-            record = _train(lab, phase, folder, asked)
+            record = _train(lab, phase, folder, asked, snapshots)
         barrier()
     return load_file(folder / "model.safetensors"), record
 
@@ -109,40 +112,32 @@ def _recall(folder: Path) -> DenseRecord | None:
         reason = "its checksum does not match its content"
     except (FileNotFoundError, TypeError, ValueError) as error:
         reason = str(error)
-    line = f"[yellow]warning[/]: {escape(str(damaged))}: is damaged ({escape(reason)}); "
-    get_console().print(f"{line}the network is trained again", highlight=False, soft_wrap=True)
+    tell_lost(damaged, f"is damaged ({reason})", "the network is trained again")
     return None
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Holds the lock of a dense training; it is free again if its holder ends, in any way."""
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        line = f"waiting for another job, which trains the same dense network: {folder}"
-        get_console().print(line, highlight=False, soft_wrap=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def digest(asked: Mapping[str, Any]) -> str:
-    """The name under which the network that `asked` describes is cached."""
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _train(lab: Lab, phase: Phase, folder: Path, asked: Mapping[str, Any]) -> DenseRecord:
+def _train(
+    lab: Lab, phase: Phase, folder: Path, asked: Mapping[str, Any], snapshots: Collection[int]
+) -> DenseRecord:
     """Trains, tests and saves; `dense.json` is written last."""
     network = lab.new_network()
     epochs, seconds, validation = 0, 0.0, None
     state = {name: value.detach().clone() for name, value in network.state_dict().items()}
     if phase.epochs:
         plan = Plan((), phase.epochs)
-        trained = fit(lab, network, phase, folder, name="dense", plan=plan, belongs_to=asked)
+        trained = fit(
+            lab,
+            network,
+            phase,
+            folder,
+            name="dense",
+            plan=plan,
+            snapshots=snapshots,
+            belongs_to=asked,
+        )
+        if first_process():
+            for after, early in trained.snapshots.items():
+                write_early(folder, after, early)
         state, epochs, seconds = trained.state, phase.epochs, trained.seconds
         validation = trained.validation
     seen = _tested(lab, phase, state)

@@ -12,14 +12,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lightprune import console
+from lightprune.cache import digest
 from lightprune.config import Settings, register, settings
-from lightprune.dense import dense_network, digest
+from lightprune.dense import dense_network
 from lightprune.errors import InputError
 from lightprune.files import check_room, write_text, write_weights
 from lightprune.identity import differences
 from lightprune.predictions import write_predictions
 from lightprune.prepare import Prepared, prepare
 from lightprune.record import full_record, measure
+from lightprune.rewinding import early_state
 from lightprune.run_folder import Json, RunFolder
 from lightprune.stopping import end_with_starter
 from lightprune.training.fit import fit, test
@@ -65,12 +67,17 @@ def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
     """Dense, prune + fine-tune, test, record."""
     chosen = prepared.settings
     lab, checkpoint = prepared.lab, chosen.dense.checkpoint
-    dense_state, dense = dense_network(
+    back_to = chosen.rewinds_to
+    training = (
         lab,
         chosen.recipe.dense,
         Path(chosen.dense.cache_dir),
         prepared.dense_identity,
+    )
+    dense_state, dense = dense_network(
+        *training,
         Path(checkpoint) if checkpoint else None,
+        snapshots=[back_to] if back_to else [],
     )
     network = lab.new_network()
     network.load_state_dict(dense_state)
@@ -83,6 +90,7 @@ def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
         plan=chosen.plan,
         pruner=chosen.pruner,
         dense=chosen.recipe.dense,
+        early=None if back_to is None else early_state(*training, back_to),
         belongs_to=prepared.identity,
     )
     final = lab.new_network()

@@ -26,8 +26,18 @@ def write_text(path: Path, text: str) -> None:
 def write_weights(
     path: Path, state: Mapping[str, Tensor], about: dict[str, str] | None = None
 ) -> None:
-    """Writes tensors, row-major, and a description of them as safetensors."""
-    plain = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    """Writes tensors, row-major, and a description of them as safetensors.
+
+    Tensors that share memory, as tied weights do, are each written whole: what reads the file
+    finds every name of the state dict.
+    """
+    plain: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, value in state.items():
+        tensor = value.detach().cpu().contiguous()
+        memory = tensor.untyped_storage().data_ptr()
+        plain[name] = tensor.clone() if memory in taken else tensor
+        taken.add(memory)
     replace_file(path, lambda partial: save_file(plain, partial, metadata=about))
 
 

@@ -22,6 +22,17 @@ COSMETIC = (
     "trainer.threads",
 )
 
+# Keys that came later, with the value at which a config asks what it asked without them: such a
+# config keeps its hash, its folder and its record.
+LATER: dict[str, Any] = {
+    "dense.rewind_epoch": 0,
+    "pruner.cap": 1.0,
+    "pruner.pattern": None,
+    "pruner.regrowth": None,
+    "recipe.finetune.recalibrate": 0,
+    "schedule.start": 0,
+}
+
 
 def run_name(name: str | None, overrides: Sequence[str]) -> str:
     """A folder name: `name`, or the sorted overrides that change the result.
@@ -49,12 +60,13 @@ def _cosmetic(key: str) -> bool:
 def without_cosmetics(resolved: dict[Any, Any]) -> dict[str, Any]:
     """A copy of a resolved config without what does not change a result."""
     kept: dict[str, Any] = copy.deepcopy(resolved)
-    for key in COSMETIC:
+    for key in (*COSMETIC, *LATER):
         *parents, last = key.split(".")
         node: Any = kept
         for parent in parents:
-            node = node.get(parent, {})
-        node.pop(last, None)
+            node = node.get(parent) or {}
+        if key not in LATER or node.get(last) == LATER[key]:
+            node.pop(last, None)
     return kept
 
 

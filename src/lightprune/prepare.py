@@ -12,6 +12,7 @@ from lightprune.errors import InputError
 from lightprune.files import checksum
 from lightprune.own_weights import own_weights
 from lightprune.pruning.cost import CostReport, cost_report
+from lightprune.pruning.criteria import CollectingCriterion
 from lightprune.pruning.evaluation_mode import evaluating
 from lightprune.training.fit import Lab
 
@@ -44,8 +45,10 @@ class Prepared:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """About the size of a checkpoint: float32 weights, their momentum, and the best weights."""
-        return 3 * 4 * self.cost.parameters
+        """About the size of a checkpoint: weights, momentum, best and early ones, evidence."""
+        pruner = self.settings.pruner
+        collects = pruner is not None and isinstance(pruner.criterion, CollectingCriterion)
+        return (3 + bool(self.settings.rewinds_to) + collects) * 4 * self.cost.parameters
 
     @property
     def dense_identity(self) -> dict[str, Any]:
@@ -79,6 +82,12 @@ def prepare(chosen: Settings) -> Prepared:
                 f"recipe.{name}.batch_size={phase.batch_size}: allowed are at most the "
                 f"{len(train)} training images"
             )
+    finetune = chosen.recipe.finetune
+    if finetune.recalibrate > len(train) // finetune.batch_size:
+        raise InputError(
+            f"recipe.finetune.recalibrate={finetune.recalibrate}: allowed are at most the "
+            f"{len(train) // finetune.batch_size} batches of an epoch"
+        )
     network = lab.new_network()
     for name, phase in phases.items():
         try:
@@ -110,9 +119,10 @@ def _try(network: nn.Module, lab: Lab) -> None:
     try:
         with evaluating(network):
             given = tuple(network(lab.example).shape)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except Exception as error:  # The user's own code may raise anything.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"model: takes no images of {size} ({error}); allowed is a network that does"
+            f"model: takes no images of {size} ({reason}); allowed is a network that does"
         ) from error
     if given != (len(lab.example), classes):
         raise InputError(

@@ -1,6 +1,8 @@
 """Random generators that are named by what they draw, and so depend on nothing else."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -17,3 +19,16 @@ def named_generator(*name: int | str) -> torch.Generator:
 def named_seed(*name: int | str) -> int:
     """A seed of 32 bits that depends on `name` alone."""
     return int.from_bytes(hashlib.blake2b(repr(name).encode(), digest_size=4).digest(), "big")
+
+
+@contextmanager
+def drawing(*name: int | str) -> Iterator[None]:
+    """Makes what torch draws until the block ends depend on `name` alone.
+
+    Afterwards its streams, of the CPU and of the GPU in use, go on as if nothing had been drawn.
+    """
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    gpus = [torch.cuda.current_device()] if used else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(named_seed(*name))
+        yield

@@ -207,3 +207,33 @@ def test_counting_leaves_the_network_as_it_was(network):
 
     assert network.training
     assert all(torch.equal(tensor, state[n]) for n, tensor in network.state_dict().items())
+
+
+class Crossing(nn.Module):
+    """Attention of 6 tokens to 7."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, images):
+        rows, columns = images.mean(3).transpose(1, 2), images.mean(2).transpose(1, 2)
+        return self.attention(rows, columns, columns)[0]
+
+
+def test_attention_costs_each_weight_as_often_as_its_projection_is_applied():
+    network = Crossing()
+    weights = Targets(types=("Linear", "MultiheadAttention")).find(network)
+    with torch.no_grad():
+        for weight in weights.values():
+            weight.copy_(torch.arange(weight.numel()).view_as(weight) % 3)
+
+    report = cost_report(network, weights, torch.zeros(1, 4, 6, 7))
+
+    tokens = torch.tensor([6] * 4 + [7] * 8).unsqueeze(1)
+    left = weights["attention.in_proj_weight"] != 0
+    macs = int((left * tokens).sum())
+    assert report.layers == {
+        "attention.in_proj_weight": LayerCost(48, 48, 32, 32, 24 * 4 + 56 * 4, macs, macs),
+        "attention.out_proj.weight": LayerCost(16, 16, 10, 10, 96, 60, 60),
+    }

@@ -181,7 +181,7 @@ def test_an_exponent_out_of_range_is_refused(exponent):
 
 def test_a_criterion_that_asks_for_costs_cannot_be_inverted():
     assert isinstance(MagnitudePerMac(), CostedCriterion)
-    with pytest.raises(InputError, match="a criterion that does not ask what a weight costs"):
+    with pytest.raises(InputError, match="a criterion that asks for nothing but the weights"):
         Inverted(MagnitudePerMac())
 
 

@@ -116,3 +116,109 @@ def test_the_dead_taps_of_resnet18_are_the_weights_that_multiply_nothing():
     assert all(torch.equal(used[n].expand(w.shape) > 0, live[n]) for n, w in weights.items())
     assert used["layer4.1.conv2.weight"].tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
     assert used["conv1.weight"].max() == 16 * 16
+
+
+class Tokens(nn.Module):
+    """The pixels of an image as tokens of a layer, laid out in one of several ways."""
+
+    def __init__(self, layout, layer):
+        super().__init__()
+        self.layout, self.layer = layout, layer
+
+    def forward(self, images):
+        tokens = images.flatten(2).transpose(1, 2)
+        if self.layout == "sequence first":
+            tokens = tokens.transpose(0, 1)
+        if self.layout == "all in one":
+            tokens = tokens.flatten(0, 1)
+        return self.layer(tokens)
+
+
+@pytest.mark.parametrize("layout", ["batch first", "sequence first", "all in one"])
+def test_a_linear_layer_multiplies_once_a_token_however_tokens_are_laid_out(layout):
+    network = Tokens(layout, nn.Linear(3, 4))
+
+    used = multiplications(network, {"layer.weight": network.layer.weight}, torch.zeros(5, 3, 2, 7))
+
+    assert used["layer.weight"].tolist() == 14
+
+
+class Attends(nn.Module):
+    """Attention of an image's rows to its columns, or to themselves."""
+
+    def __init__(self, crossed, **settings):
+        super().__init__()
+        self.crossed = crossed
+        self.attention = nn.MultiheadAttention(4, 2, **settings)
+
+    def forward(self, images):
+        rows, columns = images.mean(3).transpose(1, 2), images.mean(2).transpose(1, 2)
+        if not self.attention.batch_first:
+            rows, columns = rows.transpose(0, 1), columns.transpose(0, 1)
+        if self.crossed:
+            return self.attention(rows, value=columns, key=columns)[0]
+        return self.attention(rows, rows, rows, need_weights=False)[0]
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize(("crossed", "columns"), [(False, 6), (True, 7)])
+def test_attention_projects_every_token_once(batch_first, crossed, columns):
+    network = Attends(crossed, batch_first=batch_first)
+    weights = Targets(types=("Linear", "MultiheadAttention")).find(network)
+
+    used = multiplications(network, weights, torch.zeros(3, 4, 6, 7))
+
+    rows = used["attention.in_proj_weight"].expand(12, 4)
+    assert rows.tolist() == [[6] * 4] * 4 + [[columns] * 4] * 8
+    assert used["attention.out_proj.weight"].tolist() == 6
+
+
+class Crossed(nn.Module):
+    """Attention of an image's rows to its columns, which have other features."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, kdim=3, vdim=3, batch_first=True)
+
+    def forward(self, images):
+        columns = images.mean(2).transpose(1, 2)
+        rows = torch.cat([images, images[:, :1]], 1).mean(3).transpose(1, 2)
+        return self.attention(rows, columns, columns)[0]
+
+
+def test_projections_of_their_own_are_counted_by_what_they_project():
+    network = Crossed()
+    weights = Targets(types=("MultiheadAttention",)).find(network)
+
+    used = multiplications(network, weights, IMAGE[:, :, :6, :7])
+
+    assert {name: int(count) for name, count in used.items()} == {
+        "attention.q_proj_weight": 6,
+        "attention.k_proj_weight": 7,
+        "attention.v_proj_weight": 7,
+    }
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_encoder_layer_is_counted_though_torch_has_a_fast_path_for_it(training):
+    layer = nn.TransformerEncoderLayer(3, 1, 5, batch_first=True).train(training)
+    network = Tokens("batch first", layer)
+    weights = Targets(types=("Linear", "MultiheadAttention")).find(network)
+
+    used = multiplications(network, weights, torch.zeros(2, 3, 2, 2))
+
+    assert [int(used[name].max()) for name in weights] == [4, 4, 4, 4]
+    assert len(weights) == 4
+
+
+def test_a_weight_tied_between_attention_and_another_layer_multiplies_for_both():
+    network = Attends(False)
+    network.output = nn.Linear(4, 4)
+    network.output.weight = network.attention.out_proj.weight
+    both = nn.Sequential(network, network.output)
+
+    used = multiplications(
+        both, {"0.output.weight": network.output.weight}, torch.zeros(1, 4, 6, 7)
+    )
+
+    assert used["0.output.weight"].tolist() == 6 + 6

@@ -1,4 +1,5 @@
 import math
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -17,7 +18,7 @@ from lightprune.pruning.pruner import Pruner
 
 from .strategies import ANYTHING, flags_for, sparsities, tensors, weight_dicts
 
-SCOPES = st.sampled_from(["global", "local"])
+SCOPES = st.sampled_from(["global", "local", "erk"])
 # Sixteenths are exact in binary, so that floor * size is too.
 FLOORS = st.integers(0, 15).map(lambda k: k / 16)
 
@@ -313,7 +314,7 @@ def test_a_tensor_already_below_the_floor_does_not_stop_later_events():
 @given(weight_dicts(), sparsities(), FLOORS, SCOPES, st.data())
 def test_dead_weights_go_before_any_live_one(weights, sparsity, floor, scope, data):
     live = data.draw(flags_for(weights))
-    floor = 0.0 if scope == "local" else floor
+    floor = floor if scope == "global" else 0.0
     zeros = round(sparsity * total_of(weights))
     assume(zeros <= sum(w.numel() - math.ceil(floor * w.numel()) for w in weights.values()))
     pruner = Pruner(scope=scope, floor=floor, dead_weights="first")
@@ -403,14 +404,19 @@ def test_an_override_that_matches_nothing_is_refused_with_the_nearest_layer():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"scope": "globl"}, r"pruner\.scope=globl: allowed are global, local; did you mean glob"),
-        ({"scope": None}, r"pruner\.scope=None: allowed are global, local"),
+        ({"scope": "globl"}, r"pruner\.scope=globl: allowed are global, .*; did you mean global\?"),
+        ({"scope": None}, r"pruner\.scope=None: allowed are global, local, uniform_plus, erk$"),
         ({"dead_weights": "last"}, r"pruner\.dead_weights=last: allowed are rank, first"),
         ({"floor": 1.0}, r"pruner\.floor=1\.0: allowed is a number in \[0, 1\)"),
         ({"floor": -0.1}, r"pruner\.floor=-0\.1: allowed is a number in \[0, 1\)"),
         ({"floor": math.nan}, r"pruner\.floor=nan: allowed is a number in \[0, 1\)"),
         ({"floor": "0.1"}, r"pruner\.floor=0\.1: allowed is a number in \[0, 1\)"),
         ({"floor": True}, r"pruner\.floor=True: allowed is a number in \[0, 1\)"),
+        ({"cap": 0.0}, r"pruner\.cap=0\.0: allowed is a number in \(0, 1\]"),
+        ({"cap": 1.1}, r"pruner\.cap=1\.1: allowed is a number in \(0, 1\]"),
+        ({"cap": 0.2, "floor": 0.3}, r"pruner\.floor=0\.3: above pruner\.cap=0\.2; allowed is"),
+        ({"weights": "lose"}, r"pruner\.weights=lose: allowed are keep, rewind, reinitialise, sh"),
+        ({"regrowth": "gradient"}, r"pruner\.regrowth=gradient: allowed is a Regrowth, or null"),
         ({"criterion": "magnitude"}, r"pruner\.criterion=magnitude: allowed is a criterion"),
         ({"sparsities": "fc"}, r"pruner\.sparsities=fc?: allowed is a list of \[pattern, sparsity"),
         ({"sparsities": ["fc"]}, r"pruner\.sparsities=fc: allowed is a list of \[pattern, spar"),
@@ -430,6 +436,56 @@ def test_a_bad_setting_is_refused_with_its_name_its_value_and_what_is_allowed(se
 def test_pruners_of_equal_settings_are_equal():
     assert Pruner(Magnitude(), sparsities=[["fc", 1]]) == Pruner(sparsities=(("fc", 1.0),))
     assert Pruner(Random(0)) != Pruner(Random(1))
+
+
+@dataclass
+class Crowded:
+    """Scores a weight by its size over how many are left in its tensor; notes what it sees."""
+
+    rounds: int
+    seen: list[int] = field(default_factory=list)
+
+    def saliencies(self, weights, masks, probe):
+        self.seen.append(masks.kept)
+        return {n: w.abs() / max(int(masks[n].sum()), 1) for n, w in weights.items()}
+
+
+def test_the_rounds_of_a_probing_criterion_prune_equal_shares_of_what_is_left():
+    weights = {"a": torch.rand(600), "b": torch.rand(400)}
+    criterion = Crowded(rounds=3)
+
+    masks = Pruner(criterion).prune(weights, dense(weights), 0.999, probe=object())
+
+    assert criterion.seen == [1000, 100, 10]
+    assert masks.kept == 1
+
+
+@given(weight_dicts(), st.integers(1, 5), sparsities(below_one=False), sparsities(), SCOPES)
+def test_rounds_end_at_exactly_the_counts_of_one_round(weights, rounds, sparsity, start, scope):
+    first = Pruner(scope=scope).prune(weights, dense(weights), start)
+
+    one, many = (
+        Pruner(Crowded(n), scope=scope).prune(weights, first, sparsity, probe=object())
+        for n in (1, rounds)
+    )
+
+    assert many.pruned == one.pruned == max(first.pruned, round(sparsity * first.total))
+    assert all(not (many[name] & ~first[name]).any() for name in weights)
+    if scope != "global":
+        assert all(many[n].sum() == one[n].sum() for n in weights)
+
+
+def test_every_round_ranks_by_the_masks_of_the_round_before():
+    generator = torch.Generator().manual_seed(0)
+    weights = {n: torch.rand(size, generator=generator) for n, size in (("a", 200), ("b", 200))}
+    weights["b"] *= 1.2
+    once, twice = (Pruner(Crowded(rounds)) for rounds in (1, 2))
+
+    masks = twice.prune(weights, dense(weights), 0.96, probe=object())
+
+    half = once.prune(weights, dense(weights), 0.8, probe=object())
+    assert masks.digest() == once.prune(weights, half, 0.96, probe=object()).digest()
+    assert masks.digest() != once.prune(weights, dense(weights), 0.96, probe=object()).digest()
 
 
 def tie_free(*sizes):

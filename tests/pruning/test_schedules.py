@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from lightprune.errors import InputError
 from lightprune.pruning.schedules import (
+    Constant,
     Cosine,
     Cubic,
     Geometric,
@@ -93,6 +95,17 @@ def test_a_ramp_over_the_whole_budget_leaves_its_last_epoch_for_recovery(kind):
     plan = kind(sparsity=0.98, span=1.0).plan(epochs=20)
 
     assert plan.events[-1] == PruneEvent(19, 0.98)
+
+
+def test_a_constant_schedule_is_at_its_final_sparsity_from_the_first_event_on():
+    plan = Constant(sparsity=0.9, span=0.5).plan(epochs=8)
+
+    assert plan.events == tuple(PruneEvent(epoch, 0.9) for epoch in range(4))
+
+
+def test_a_constant_schedule_takes_no_amount():
+    with pytest.raises(InputError, match=r"schedule\.amount=0\.3: .*allowed is schedule\.sparsity"):
+        Constant(amount=0.3)
 
 
 @given(schedules())
@@ -235,3 +248,48 @@ def test_a_span_outside_the_budget_is_refused(kind, value):
 def test_an_amount_that_would_leave_nothing_is_refused():
     with pytest.raises(InputError, match=r"schedule\.amount: its sparsity=1\.0"):
         Geometric(amount=0.99).plan(epochs=200)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_later_start_lays_the_same_shape_out_over_what_is_left(kind):
+    late, early = kind(sparsity=0.9, start=3).plan(13), kind(sparsity=0.9).plan(10)
+
+    assert late.epochs == 13
+    assert [(e.epoch - 3, e.sparsity) for e in late.events] == [
+        (e.epoch, e.sparsity) for e in early.events
+    ]
+
+
+@given(schedules(), st.integers(0, 40))
+def test_a_start_leaves_room_or_is_refused(case, start):
+    schedule, epochs = case
+    late = replace(schedule, start=start)
+    try:
+        plan = late.plan(epochs)
+    except InputError:
+        room = max(epochs - start, 0)
+        assert room < (schedule.steps if isinstance(schedule, MultiStep) else 1)
+    else:
+        assert plan.events[0].epoch == start
+        assert plan.final == schedule.sparsity
+        assert [plan.progress_at(event) for event in plan.events] == [
+            i / len(plan.events) for i in range(len(plan.events))
+        ]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (OneShot(0.5, start=4), "schedule.start=4: allowed are epochs below .*epochs=4"),
+        (MultiStep(0.5, steps=4, start=1), "at most recipe.finetune.epochs=4 less schedule.start="),
+    ],
+)
+def test_a_start_without_room_is_refused_by_name(schedule, message):
+    with pytest.raises(InputError, match=message):
+        schedule.plan(4)
+
+
+@pytest.mark.parametrize("start", [-1, 0.5, True])
+def test_a_start_is_a_whole_number_of_epochs(start):
+    with pytest.raises(InputError, match=r"schedule\.start="):
+        OneShot(0.5, start=start)

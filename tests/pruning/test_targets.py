@@ -1,3 +1,6 @@
+from collections import OrderedDict
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -159,3 +162,71 @@ def test_found_parameters_are_the_ones_an_optimizer_moves():
         weight.fill_(3.0)
 
     assert network[0].weight.item() == 3.0
+
+
+class Tied(nn.Module):
+    """Two linear layers and an embedding with one weight, as language models have it."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(5, 3)
+        self.first = nn.Linear(3, 5)
+        self.second = nn.Linear(3, 5)
+        self.first.weight = self.second.weight = self.embedding.weight
+
+
+def test_a_weight_shared_with_another_kind_of_layer_bears_the_name_of_the_right_kind():
+    assert list(Targets(types=["Linear"]).find(Tied())) == ["first.weight"]
+
+
+@pytest.mark.parametrize("pattern", ["first", "second", "second.weight"])
+def test_patterns_may_go_by_any_name_of_a_shared_weight(pattern):
+    network = nn.Sequential(OrderedDict(tied=Tied(), last=nn.Linear(5, 2)))
+    linear = Targets(types=["Linear"])
+
+    kept = replace(linear, include=[f"tied.{pattern}"]).find(network)
+    left = replace(linear, exclude=[f"tied.{pattern}"]).find(network)
+
+    assert list(kept) == ["tied.first.weight"]
+    assert list(left) == ["last.weight"]
+
+
+def test_grouped_dilated_and_strided_convolutions_are_convolutions():
+    network = nn.Sequential(
+        nn.Conv2d(4, 4, 3, groups=4),
+        nn.Conv2d(4, 8, 3, dilation=2, groups=2),
+        nn.Conv2d(8, 2, 1, 2),
+    )
+
+    assert [w.numel() for w in Targets().find(network).values()] == [36, 144, 16]
+
+
+def test_attention_has_its_projections_and_linear_layers_its_output():
+    attention = nn.MultiheadAttention(8, 2)
+
+    projections = Targets(types=["MultiheadAttention"]).find(attention)
+    output = Targets(types=["Linear"]).find(attention)
+
+    assert {n: tuple(w.shape) for n, w in projections.items()} == {"in_proj_weight": (24, 8)}
+    assert {n: tuple(w.shape) for n, w in output.items()} == {"out_proj.weight": (8, 8)}
+
+
+def test_attention_on_features_of_other_sizes_has_three_projections():
+    network = nn.Sequential(nn.MultiheadAttention(8, 2, kdim=3, vdim=5))
+
+    found = Targets(types=["MultiheadAttention", "Linear"]).find(network)
+
+    assert {n: tuple(w.shape) for n, w in found.items()} == {
+        "0.q_proj_weight": (8, 8),
+        "0.k_proj_weight": (8, 3),
+        "0.v_proj_weight": (8, 5),
+        "0.out_proj.weight": (8, 8),
+    }
+
+
+def test_a_pattern_may_name_the_attention_or_its_parameter():
+    layer = nn.TransformerEncoderLayer(8, 2, 16)
+
+    for pattern in ("self_attn", "self_attn.in_proj_weight"):
+        targets = Targets(types=["Linear", "MultiheadAttention"], include=[pattern])
+        assert list(targets.find(layer)) == ["self_attn.in_proj_weight"]

@@ -66,6 +66,20 @@ def test_events_sum_up_every_seed(tmp_path):
     assert row[-1] == "conv1 (1 of 2 seeds)"
 
 
+def test_the_accuracy_after_recalibration_is_shown_where_some_run_has_one(tmp_path):
+    run(tmp_path / "old", events=[event(0, 0.98, 0.9)])
+    before = events(findings(tmp_path))
+    anew = {**event(0, 0.98, 0.9), "recalibrated": 0.625}
+    run(tmp_path / "new", about={"scope": "local"}, events=[anew])
+    after = events(findings(tmp_path))
+
+    assert "recalibrated" not in before.blocks[-1].columns
+    column = after.blocks[-1].columns.index("recalibrated")
+    assert sorted(row[column] for row in after.blocks[-1].rows) == ["", "62.50 %"]
+    assert ">recalibrated<" in figures(after)["events"]
+    assert ">recalibrated<" not in figures(before)["events"]
+
+
 def test_networks_of_other_layers_do_not_share_axes(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b", layers={**LAYERS, "head.weight": (1000, 1000, 1)}, fingerprint="a" * 64)

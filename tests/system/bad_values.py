@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from tests.system.tiny import __name__ as tiny
 
 CONSTRUCTOR = f"model.constructor._target_={tiny}"
+VIT = ["model=vit", "model.constructor._target_=lightprune.training.networks.vit"]
 RATE = "recipe.dense.learning_rate"
 OPTIMIZER = "recipe.dense.optimizer"
 TARGETS = "pruner.targets"
@@ -78,6 +79,19 @@ VALUES = {
     "more events than epochs": (["schedule.steps=5"], ["schedule.steps=5", "finetune.epochs=4"]),
     "half an event": (["schedule.steps=2.5"], ["schedule.steps=2.5", "an integer"]),
     "infinitely many events": (["schedule.steps=1e400"], ["schedule.steps=inf", "an integer"]),
+    "start after the end": (["schedule.start=4"], ["schedule.start=4", "finetune.epochs=4"]),
+    "movement without a step": (
+        ["pruner/criterion=movement"],
+        ["pruner.criterion=Movement", "schedule.start=1"],
+    ),
+    "rewinding beyond the dense training": (
+        ["pruner.weights=rewind", "dense.rewind_epoch=3"],
+        ["dense.rewind_epoch=3", "recipe.dense.epochs=2"],
+    ),
+    "rewinding one's own weights": (
+        ["pruner.weights=rewind", "dense.checkpoint=/nowhere.pt"],
+        ["dense.checkpoint=/nowhere.pt", "pruner.weights=rewind"],
+    ),
     "span": (["schedule=cubic", "schedule.span=2"], ["schedule.span=2", "(0, 1]"]),
     "unreachable floor": (["pruner.floor=0.1"], ["pruner.floor=0.1", "leaves room"]),
     "dead weights": (["pruner.dead_weights=maybe"], ["pruner.dead_weights=maybe", "rank, first"]),
@@ -132,6 +146,14 @@ VALUES = {
         [f"{CONSTRUCTOR}.for_one_pixel"],
         ["model: takes no images of (3, 32, 32)"],
     ),
+    "transformer for other images": (
+        [*VIT, "model.constructor.image_size=28"],
+        ["model: takes no images of (3, 32, 32) (Wrong image height! Expected 28 but got 32!)"],
+    ),
+    "patches that do not cover an image": (
+        [*VIT, "model.constructor.patch_size=5"],
+        ["model.constructor=vit: ", "indivisible by patch size"],
+    ),
     "network of other classes": (
         [f"{CONSTRUCTOR}.of_two_classes"],
         ["model: gives outputs of shape (8, 2) for 8 images", "each of the 10 classes"],
@@ -140,6 +162,10 @@ VALUES = {
     "batch larger than the data": (
         ["recipe.finetune.batch_size=5000"],
         ["recipe.finetune.batch_size=5000", "1200 training images"],
+    ),
+    "more recalibration than batches": (
+        ["recipe.finetune.recalibrate=99"],
+        ["recipe.finetune.recalibrate=99", "at most the 18 batches"],
     ),
     "batch that processes cannot share": (
         ["trainer=ddp_cpu", "recipe.dense.batch_size=63"],

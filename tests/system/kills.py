@@ -34,6 +34,23 @@ SCHEDULES = {
     "multi_step": ("schedule=multi_step", "schedule.steps=2"),
     "cubic": ("schedule=cubic", "schedule.span=0.75"),
 }
+ALSO = {
+    "nothing more": (),
+    "movement, rewound": (
+        "pruner/criterion=movement",
+        "schedule.start=1",
+        "pruner.weights=rewind",
+        "dense.rewind_epoch=1",
+        "recipe.finetune.learning_rate.shape=rewind",
+        "recipe.finetune.recalibrate=2",
+    ),
+    "taylor, regrown": (
+        "pruner/criterion=taylor",
+        "pruner.criterion.batches=2",
+        "pruner.criterion.rounds=2",
+        "pruner/regrowth=gradient",
+    ),
+}
 ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 PROGRESS = re.compile(r"(dense epoch|finetune epoch|pruned before epoch) (\d+)")
 # In seconds: how long a run may take to end after a signal, and to end on its own.
@@ -49,18 +66,23 @@ class Cell:
     schedule: str
     scope: str
     processes: int
+    also: str = "nothing more"
 
     @property
     def asked(self):
         return small(
             f"pruner={self.scope}",
             *SCHEDULES[self.schedule],
+            *ALSO[self.also],
             "schedule.sparsity=0.9",
             *(("trainer=ddp_cpu",) if self.processes == 2 else ("trainer=cpu",)),
         )
 
 
-CELLS = [Cell(*kind) for kind in itertools.product(SCHEDULES, ("global", "local"), (1, 2))]
+CELLS = [
+    *(Cell(*kind) for kind in itertools.product(SCHEDULES, ("global", "local"), (1, 2))),
+    *(Cell(*kind) for kind in itertools.product(("multi_step",), ("global",), (1, 2), ALSO)),
+]
 
 
 @dataclass

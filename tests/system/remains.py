@@ -34,7 +34,7 @@ def left(folder):
             callbacks = state["callbacks"]
             for row in callbacks["EpochHistory"]["rows"]:
                 row.pop("seconds")
-            for part in ("PruningCallback", "EpochHistory", "BestEpoch"):
+            for part in ("PruningCallback", "EpochHistory", "BestEpoch", "Snapshots"):
                 found[f"{name} {file} {part}"] = callbacks.get(part)
             for part in ("state_dict", "optimizer_states", "epoch", "global_step"):
                 found[f"{name} {file} {part}"] = state[part]

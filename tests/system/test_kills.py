@@ -8,7 +8,10 @@ from tests.system.remains import left
 
 @pytest.mark.parametrize(
     ("cell", "kills"),
-    [(Cell("multi_step", "global", 1), 2), (Cell("cubic", "local", 2), 1)],
+    [
+        (Cell("multi_step", "global", 1, "movement, rewound"), 2),
+        (Cell("cubic", "local", 2, "taylor, regrown"), 1),
+    ],
     ids=["one process", "two processes"],
 )
 def test_a_run_killed_again_and_again_ends_as_if_nobody_had_touched_it(

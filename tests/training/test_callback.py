@@ -382,6 +382,17 @@ def test_predictions_of_two_processes_are_in_the_order_of_the_images(tmp_path, t
         assert seen["predicted"] == made.classifier.evaluation.predicted
 
 
+@pytest.mark.parametrize("criterion", two_processes.ASKING)
+def test_criteria_that_ask_the_network_hear_the_same_in_every_process(together, criterion):
+    first, second = (seen[criterion] for seen in together)
+
+    assert len(first["went by"]) == 6
+    assert first["went by"] == second["went by"]
+    assert first["records"] == second["records"]
+    assert all(record["recalibrated"] is not None for record in first["records"])
+    assert equal(first["state"], second["state"])
+
+
 def test_two_processes_train_as_one_does_on_the_same_global_batch(tmp_path, together):
     one, two = two_processes.alike(tmp_path, 1), together[0]["alike"]
 

@@ -62,3 +62,10 @@ def test_a_network_without_live_weights_has_a_live_sparsity():
     found = EventRecord.of(PruneEvent(0, 0.5), KEPT, dead, distance=0, before=0, after=0)
 
     assert found.live_sparsity == 0
+
+
+def test_a_record_of_an_earlier_version_still_loads():
+    old = record().dump()
+    del old["recalibrated"]
+
+    assert EventRecord.load(old) == record()

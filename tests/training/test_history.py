@@ -151,6 +151,13 @@ def test_an_event_is_told_in_one_line(capsys):
     assert "warning" not in text
 
 
+def test_the_accuracy_after_recalibration_is_told_beside_the_one_before_it(capsys):
+    tell_event(record(recalibrated=0.625))
+
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.endswith("validation 87.00% -> 50.00%, 62.50% with batch norms recalibrated")
+
+
 def test_an_event_stays_in_one_line_on_a_narrow_console(capsys, monkeypatch):
     monkeypatch.setattr(get_console(), "_width", 40)
     tell_event(record())

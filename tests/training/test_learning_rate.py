@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
-from lightprune.training.learning_rate import Cycles, LearningRate, adaptive_peak
+from lightprune.training.learning_rate import Cycles, LearningRate, Rewound, adaptive_peak
+from lightprune.training.peaks import course_of, peak_of
 
-from .small import plan
+from .small import phase, plan
 
 SHAPES = ("linear", "cosine", "multistep", "constant")
 
@@ -52,15 +53,15 @@ def courses(draw):
 def test_a_shape_takes_its_known_values(shape, progress, factor):
     rate = LearningRate(0.3, shape, warmup=0.0)
 
-    assert rate.factor(progress) == pytest.approx(factor, abs=1e-12)
+    assert rate.at(progress) == pytest.approx(factor, abs=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_rate_first_rises_linearly_to_the_peak(shape):
     rate = LearningRate(0.3, shape, warmup=0.2)
 
-    assert [rate.factor(p) for p in (0.0, 0.05, 0.1)] == pytest.approx([0, 0.25, 0.5])
-    assert rate.factor(0.2) == 1
+    assert [rate.at(p) for p in (0.0, 0.05, 0.1)] == pytest.approx([0, 0.25, 0.5])
+    assert rate.at(0.2) == 1
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_the_rate_first_rises_linearly_to_the_peak(shape):
 def test_the_shape_takes_what_the_warm_up_leaves(shape, factor):
     rate = LearningRate(0.3, shape, warmup=0.25, milestones=(0.5,))
 
-    assert rate.factor(0.625) == pytest.approx(factor)
+    assert rate.at(0.625) == pytest.approx(factor)
 
 
 def test_the_milestones_are_shares_of_the_cycle_as_in_the_study():
@@ -188,3 +189,34 @@ def test_a_bad_setting_is_refused_with_what_is_allowed(setting, message):
 
 def test_a_list_of_milestones_is_taken_as_a_config_gives_it():
     assert LearningRate(0.1, milestones=[0.3]) == LearningRate(0.1, milestones=(0.3,))
+
+
+def test_rewinding_repeats_the_last_epochs_of_the_dense_course():
+    dense = LearningRate(0.3, "cosine", warmup=0.2)
+    course, steps = plan((0, 0.5), (4, 0.9), epochs=7), 5
+    whole = Cycles(dense, plan(epochs=10))
+    rewound = Cycles(Rewound(dense, 10), course)
+
+    before = [whole.at(step, steps, 0.3) for step in range(10 * steps)]
+    after = [rewound.at(step, steps, 0.3) for step in range(7 * steps)]
+    assert after[: 4 * steps] == pytest.approx(before[-4 * steps :])
+    assert after[4 * steps :] == pytest.approx(before[-3 * steps :])
+
+
+@given(rate=rates(), course=courses(), spare=st.integers(0, 5))
+def test_a_rewound_rate_is_never_negative_and_never_above_the_peak(rate, course, spare):
+    cycles = Cycles(Rewound(rate, course.epochs + spare), course)
+
+    for step in range(course.epochs * 3):
+        assert 0 <= cycles.at(step, 3, 1.0) <= 1
+
+
+def test_fine_tuning_that_rewinds_takes_the_dense_course_and_peak():
+    tuned = phase(4, peak=0.2, shape="rewind")
+    dense = phase(8, peak=0.7, shape="cosine")
+    cycles = Cycles(course_of(tuned, dense), plan((0, 0.5), epochs=4))
+
+    assert course_of(tuned, dense) == Rewound(dense.learning_rate, 8)
+    assert course_of(dense, dense) == dense.learning_rate
+    assert peak_of(0, tuned, cycles, [], dense) == 0.7
+    assert peak_of(0, phase(4, peak=0.2), cycles, [], dense) == 0.2

@@ -89,3 +89,12 @@ def test_the_imagenet_stem_leaves_62_percent_of_the_weights_dead_at_32x32():
     live = live_taps(network, weights, torch.randn(1, 3, 32, 32))
 
     assert (live.total, live.pruned) == (11_166_912, 6_946_816)
+
+
+def test_a_network_of_lazy_layers_is_refused():
+    with pytest.raises(InputError, match=r"model\.constructor=lazy: has lazy layers"):
+        Model(lazy).build(10)
+
+
+def lazy(num_classes):
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(num_classes))

@@ -119,6 +119,8 @@ def test_a_bad_number_is_refused_in_either_phase(kind, setting, message):
         ({"optimizer_state": "masks"}, "optimizer_state=masks: .*did you mean mask"),
         ({"l1": -1e-4}, "l1=-0.0001: allowed is a number at least 0"),
         ({"l1": float("nan")}, "l1=nan"),
+        ({"recalibrate": -1}, "recalibrate=-1: allowed is an integer at least 0"),
+        ({"recalibrate": 0.5}, "recalibrate=0.5"),
     ],
     ids=str,
 )
@@ -137,3 +139,11 @@ def test_only_fine_tuning_may_have_an_automatic_peak():
     Recipe(dense=made(), finetune=made(FineTuning, learning_rate=automatic))
     with pytest.raises(InputError, match=r"recipe\.dense.learning_rate.peak=auto"):
         Recipe(dense=made(learning_rate=automatic), finetune=phase())
+
+
+def test_only_fine_tuning_may_rewind_the_learning_rate():
+    rewound = LearningRate(0.1, "rewind")
+
+    Recipe(dense=made(), finetune=made(FineTuning, learning_rate=rewound))
+    with pytest.raises(InputError, match=r"recipe\.dense.learning_rate.shape=rewind"):
+        Recipe(dense=made(learning_rate=rewound), finetune=phase())

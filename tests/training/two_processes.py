@@ -1,5 +1,6 @@
 """What two real processes do together; each writes what it saw to a file of its own."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 
@@ -7,8 +8,10 @@ import torch
 import torch.multiprocessing
 from torch import distributed, nn
 
+from lightprune.pruning.criteria import Movement, Taylor
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.regrowth import Regrowth
 from lightprune.training.events import PruningError
 from lightprune.training.fit import fit
 from lightprune.training.fit import test as evaluate
@@ -24,6 +27,38 @@ class OfThisProcess:
 
     def saliency(self, name, weight):
         return torch.rand(weight.shape)
+
+
+# What the criteria below went by in this process.
+WENT_BY = []
+
+
+def note(values):
+    WENT_BY.append(hashlib.sha256(values.contiguous().numpy().tobytes()).hexdigest())
+
+
+class NotedTaylor(Taylor):
+    """Taylor, whose scores are noted."""
+
+    def saliencies(self, weights, masks, probe):
+        found = super().saliencies(weights, masks, probe)
+        for values in found.values():
+            note(values)
+        return found
+
+
+class NotedMovement(Movement):
+    """Movement, whose evidence is noted."""
+
+    def saliency_of(self, name, weight, evidence):
+        note(evidence)
+        return super().saliency_of(name, weight, evidence)
+
+
+ASKING = {
+    "taylor": Pruner(NotedTaylor(batches=2), regrowth=Regrowth()),
+    "movement": Pruner(NotedMovement()),
+}
 
 
 def run(folder):
@@ -47,7 +82,7 @@ def _process(rank, folder):
     meeting = f"file://{folder / 'meeting'}"
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     torch.manual_seed(rank)
-    seen = {**_agree(folder), **_train(folder), "alike": alike(folder, 2)}
+    seen = {**_agree(folder), **_train(folder), "alike": alike(folder, 2), **_ask(folder)}
     torch.save(seen, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
@@ -89,6 +124,26 @@ def _train(folder):
         "correct": tested.correct,
         "predicted": tested.predicted,
     }
+
+
+def _ask(folder):
+    """Trainings by criteria that ask the network, which each process asks for itself."""
+    seen = {}
+    for name, pruner in ASKING.items():
+        WENT_BY.clear()
+        bench = lab(devices=2)
+        trained = fit(
+            bench,
+            bench.new_network(),
+            phase(3, recalibrate=1),
+            folder / name,
+            name="finetune",
+            plan=plan((1, 0.5), (2, 0.8), epochs=3),
+            pruner=pruner,
+        )
+        records = [record.dump() for record in trained.records]
+        seen[name] = {"went by": list(WENT_BY), "records": records, "state": trained.state}
+    return seen
 
 
 def alike(folder, processes):

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from lightprune.pruning.reachability import live_taps, observed, owners_of, positions
+from lightprune.pruning.reachability import Uses, uses
 
 
 @dataclass(frozen=True)
@@ -94,25 +95,37 @@ def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tens
         weights: Its prunable parameters by name.
         example: A batch of one input, shape (1, C, H, W).
     """
-    live = live_taps(network, weights, example)
-    with observed(network, example) as calls:
-        owners = owners_of(network, weights)
-        applied = dict.fromkeys(weights, 0)
-        for module, shapes in calls.items():
-            if name := owners.get(id(module.weight)):
-                applied[name] += sum(positions(module, seen, out) for seen, out in shapes)
-    layers = {}
-    for name, weight in weights.items():
-        nonzero = weight.detach() != 0
-        nnz = int(nonzero.count_nonzero())
-        live_nnz = int((nonzero & live[name]).count_nonzero())
-        layers[name] = LayerCost(
-            weights=weight.numel(),
-            live=int(live[name].count_nonzero()),
-            nnz=nnz,
-            live_nnz=live_nnz,
-            macs=weight.numel() * applied[name],
-            macs_nnz=nnz * applied[name],
-            macs_live=live_nnz * applied[name],
-        )
+    used = uses(network, weights, example)
+    layers = {
+        name: _layer_cost(weight.detach(), used.get(name, _UNUSED))
+        for name, weight in weights.items()
+    }
     return CostReport(layers, sum(p.numel() for p in network.parameters()))
+
+
+# A weight that no input reaches costs nothing, and nothing says that it is dead.
+_UNUSED = Uses(applied=torch.tensor(0), data=torch.tensor(1))
+
+
+def _layer_cost(weight: Tensor, used: Uses) -> LayerCost:
+    """The counts of one weight."""
+    nonzero = weight != 0
+    live = (used.data > 0).to(weight.device).expand_as(weight)
+    both = nonzero & live
+    return LayerCost(
+        weights=weight.numel(),
+        live=int(live.count_nonzero()),
+        nnz=int(nonzero.count_nonzero()),
+        live_nnz=int(both.count_nonzero()),
+        macs=weight.numel() // used.applied.numel() * int(used.applied.sum()),
+        macs_nnz=_macs(nonzero, used.applied),
+        macs_live=_macs(both, used.applied),
+    )
+
+
+def _macs(kept: Tensor, applied: Tensor) -> int:
+    """The MACs of the weights that are kept."""
+    if applied.numel() == 1:
+        return int(kept.count_nonzero()) * int(applied)
+    # Summed before they are multiplied: a product for every weight would be eight times its size.
+    return int((kept.sum_to_size(applied.shape).cpu() * applied).sum())

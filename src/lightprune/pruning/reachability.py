@@ -1,12 +1,16 @@
 """How often each weight multiplies data at a given input size; dead taps only meet padding."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lightprune.pruning.evaluation_mode import evaluating
 from lightprune.pruning.masks import Masks
@@ -55,36 +59,107 @@ def front_padding(conv: _ConvNd) -> tuple[int, ...]:
     return tuple(conv.padding)
 
 
+@dataclass(frozen=True)
+class Call:
+    """The shapes that one call of a layer sees for one image.
+
+    Attributes:
+        inputs: Of its tensors, in the order of its signature.
+        output: Of its first result.
+    """
+
+    inputs: tuple[torch.Size, ...]
+    output: torch.Size
+
+
+@dataclass(frozen=True)
+class Uses:
+    """How often one image has each element of a weight multiply.
+
+    int64 tensors on the CPU, of shapes that broadcast to the weight's.
+
+    Attributes:
+        applied: Padding included: the MACs of a dense layer, as they are usually counted.
+        data: Products with padding left out; 0 is a dead weight.
+    """
+
+    applied: Tensor
+    data: Tensor
+
+    def __add__(self, other: "Uses") -> "Uses":
+        """What two calls do together."""
+        return Uses(self.applied + other.applied, self.data + other.data)
+
+
 @contextmanager
 def observed(
     network: nn.Module, example: Tensor
 ) -> Iterator[dict[nn.Module, list[tuple[torch.Size, torch.Size]]]]:
-    """Runs `example` through the network once and yields the shapes each leaf layer saw.
+    """Runs one image through the network and yields the shapes each convolution and linear saw.
 
     The network's mode, buffers and random state stay as they are.
 
     Args:
         network: Any module that takes one tensor.
-        example: A batch, shape (N, ...).
+        example: A batch, shape (N, ...); its first image is taken.
 
     Yields:
         `{layer: [(input shape, output shape), ...]}`, one pair a call.
     """
-    calls: dict[nn.Module, list[tuple[torch.Size, torch.Size]]] = {}
+    with _calls(network, example, (_ConvNd, nn.Linear)) as calls:
+        yield {m: [(call.inputs[0], call.output) for call in seen] for m, seen in calls.items()}
 
-    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        calls.setdefault(module, []).append((inputs[0].shape, output.shape))
 
-    leaves = [m for m in network.modules() if isinstance(m, _ConvNd | nn.Linear)]
-    hooks = [leaf.register_forward_hook(record) for leaf in leaves]
+@contextmanager
+def _calls(
+    network: nn.Module, example: Tensor, kinds: tuple[type[nn.Module], ...]
+) -> Iterator[dict[nn.Module, list[Call]]]:
+    """As `observed`, for layers of any kind and all that their calls see."""
+    calls: dict[nn.Module, list[Call]] = {}
+
+    def record(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        given = signature(module.forward).bind(*args, **kwargs).arguments.values()
+        shapes = tuple(value.shape for value in given if isinstance(value, Tensor))
+        first = output if isinstance(output, Tensor) else output[0]
+        calls.setdefault(module, []).append(Call(shapes, first.shape))
+
+    layers = [module for module in network.modules() if isinstance(module, kinds)]
+    hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in layers]
     devices = [example.device] if example.is_cuda else []
     try:
         with evaluating(network), torch.random.fork_rng(devices):
-            network(example)
+            network(example[:1])
         yield calls
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def uses(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> dict[str, Uses]:
+    """Counts how often one image has each weight multiply, over all calls of all its layers.
+
+    Args:
+        network: The network that holds `weights`.
+        weights: The parameters to ask about, by any of their names.
+        example: A batch of the size the network is used at, shape (N, C, H, W); its values do
+            not matter.
+
+    Returns:
+        By name; weights that the example never reaches, and those of layers other than
+        convolutions, linear ones and attention, are left out. Padding other than zeros, and that
+        of transposed convolutions, is data. The products of attention between tokens use no
+        weight and count nowhere.
+    """
+    found: dict[str, Uses] = {}
+    named = network.named_parameters(remove_duplicate=False)
+    owners = {id(parameter): name for name, parameter in named if name in weights}
+    with _calls(network, example, tuple(_LAYERS)) as calls:
+        for module, seen in calls.items():
+            count = next(rule for kind, rule in _LAYERS.items() if isinstance(module, kind))
+            for weight, used in (pair for call in seen for pair in count(module, call)):
+                if name := owners.get(id(weight)):
+                    found[name] = found[name] + used if name in found else used
+    return found
 
 
 def multiplications(
@@ -92,35 +167,20 @@ def multiplications(
 ) -> dict[str, Tensor]:
     """Counts how often each weight multiplies data for one image: what it costs in MACs.
 
-    Products with padding do not count. Every call of a layer does.
-
-    Args:
-        network: The network that holds `weights`.
-        weights: The parameters to ask about, by name.
-        example: A batch of the size the network is used at, shape (N, C, H, W); its values do
-            not matter.
+    Args as of `uses`.
 
     Returns:
-        int64 tensors on the CPU by name, in shapes that broadcast to the weights': one number a
-        kernel position. Padding other than zeros, and that of transposed convolutions, is data.
-        Weights of other layers than convolutions and linear ones, and those that the example
-        never reaches, count as used once: nothing is known about them.
+        int64 tensors on the CPU by name, in shapes that broadcast to the weights'. Weights that
+        `uses` leaves out count as used once: nothing is known about them.
     """
-    with observed(network, example) as calls:
-        owners = owners_of(network, weights)
-        found: dict[str, Tensor] = {}
-        for module, shapes in calls.items():
-            if name := owners.get(id(module.weight)):
-                for seen, out in shapes:
-                    count = _in_call(module, seen, out)
-                    found[name] = found[name] + count if name in found else count
-    return {name: found.get(name, torch.tensor(1)) for name in weights}
+    found = uses(network, weights, example)
+    return {name: found[name].data if name in found else torch.tensor(1) for name in weights}
 
 
 def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> Masks:
     """Finds the weights that some input can reach, from the geometry of every convolution.
 
-    Args as of `multiplications`.
+    Args as of `uses`.
 
     Returns:
         Masks of the weights' shapes, True = live: multiplies data at least once.
@@ -134,33 +194,56 @@ def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
     )
 
 
-def owners_of(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[int, str]:
-    """The names in `weights` by the identity of the network's own parameter."""
-    named = network.named_parameters(remove_duplicate=False)
-    return {id(parameter): name for name, parameter in named if name in weights}
-
-
-def positions(layer: nn.Module, seen: torch.Size, out: torch.Size) -> int:
-    """How many times one call applies each weight to one input, padding included."""
-    if not isinstance(layer, _ConvNd):
-        return prod(out[1:-1])
-    return prod((seen if layer.transposed else out)[-len(layer.kernel_size) :])
-
-
-def _in_call(layer: nn.Module, seen: torch.Size, out: torch.Size) -> Tensor:
-    """How many times one call multiplies each weight with data."""
-    if not isinstance(layer, _ConvNd) or layer.transposed or layer.padding_mode != "zeros":
-        return torch.tensor(positions(layer, seen, out))
+def _convolution(layer: _ConvNd, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+    """A convolution: every weight once an output position (transposed: an input position)."""
     spatial = len(layer.kernel_size)
-    counts = torch.ones(layer.kernel_size, dtype=torch.int64)
+    seen, out = call.inputs[0][-spatial:], call.output[-spatial:]
+    images = prod(call.output[: -spatial - 1])
+    applied = torch.tensor(images * prod(seen if layer.transposed else out))
+    if layer.transposed or layer.padding_mode != "zeros":
+        yield layer.weight, Uses(applied, applied)
+        return
+    data = torch.full(layer.kernel_size, images)
     for axis, pad in enumerate(front_padding(layer)):
-        line = meetings(
-            seen[axis - spatial],
-            layer.kernel_size[axis],
-            layer.stride[axis],
-            pad,
-            layer.dilation[axis],
-            out[axis - spatial],
-        )
-        counts *= torch.tensor(line).view([-1 if a == axis else 1 for a in range(spatial)])
-    return counts
+        stride, dilation = layer.stride[axis], layer.dilation[axis]
+        line = meetings(seen[axis], layer.kernel_size[axis], stride, pad, dilation, out[axis])
+        data *= torch.tensor(line).view([-1 if a == axis else 1 for a in range(spatial)])
+    yield layer.weight, Uses(applied, data)
+
+
+def _linear(layer: nn.Linear, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+    """A linear layer: every weight once a token."""
+    yield layer.weight, _per_token(call.output)
+
+
+def _attention(layer: nn.MultiheadAttention, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+    """Multi-head attention: the rows of a projection once a token of what they project."""
+    projected = [_per_token(shape) for shape in call.inputs[:3]]
+    if layer.in_proj_weight is None:
+        separate = (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)
+        yield from zip(separate, projected, strict=True)
+    else:
+        rows = torch.stack([used.applied for used in projected])
+        rows = rows.repeat_interleave(layer.embed_dim).unsqueeze(1)
+        yield layer.in_proj_weight, Uses(rows, rows)
+    yield layer.out_proj.weight, projected[0]
+
+
+def _output_projection(layer: nn.Module, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+    """Attention's own: whether it is called or its weight taken, `_attention` counts it."""
+    return iter(())
+
+
+def _per_token(shape: torch.Size) -> Uses:
+    """Once for every vector along the last axis."""
+    count = torch.tensor(prod(shape[:-1]))
+    return Uses(count, count)
+
+
+# By kind of layer, the most special first.
+_LAYERS: dict[type[nn.Module], Callable[[Any, Call], Iterator[tuple[Tensor, Uses]]]] = {
+    NonDynamicallyQuantizableLinear: _output_projection,
+    nn.MultiheadAttention: _attention,
+    _ConvNd: _convolution,
+    nn.Linear: _linear,
+}

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from lightprune.errors import InputError, check_number
@@ -40,6 +40,10 @@ class Plan:
         """The sparsity after the last event; 0 without events."""
         return self.events[-1].sparsity if self.events else 0.0
 
+    def progress_at(self, event: PruneEvent) -> float:
+        """How many of the events come before this one, as a share of all, in [0, 1)."""
+        return self.events.index(event) / len(self.events)
+
     def event_at(self, epoch: int) -> PruneEvent | None:
         """The event before the first step of `epoch`, if there is one."""
         return next((event for event in self.events if event.epoch == epoch), None)
@@ -62,13 +66,16 @@ class Schedule(ABC):
         sparsity: The absolute share of zeros after the last event, in [0, 1).
         amount: Instead of it, the share of the *remaining* weights that each event prunes, in
             (0, 1): k events reach 1-(1-amount)^k.
+        start: The first epoch of the events; the shape is laid out over the epochs from there.
     """
 
     sparsity: float | None = None
     amount: float | None = None
+    start: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Checks that the target is given once."""
+        """Checks the start, and that the target is given once."""
+        check_number("schedule.start", self.start, 0, whole=True)
         if (self.sparsity is None) == (self.amount is None):
             raise InputError(
                 f"schedule.sparsity={self.sparsity}, schedule.amount={self.amount}: allowed is "
@@ -85,7 +92,12 @@ class Schedule(ABC):
         Raises:
             InputError: The events do not fit the budget.
         """
-        starts = self.starts(epochs)
+        if self.start >= epochs:
+            raise InputError(
+                f"schedule.start={self.start}: allowed are epochs below "
+                f"recipe.finetune.epochs={epochs}"
+            )
+        starts = [self.start + epoch for epoch in self.starts(epochs - self.start)]
         final = self.sparsity
         if final is None:
             assert self.amount is not None
@@ -97,7 +109,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def starts(self, epochs: int) -> list[int]:
-        """The epochs of the events, rising, the first of them 0."""
+        """The epochs of the events in a budget, rising, the first of them 0."""
 
     @abstractmethod
     def share(self, progress: float, final: float) -> float:
@@ -106,7 +118,7 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class OneShot(Schedule):
-    """One event at epoch 0."""
+    """One event."""
 
     def starts(self, epochs: int) -> list[int]:
         """Epoch 0."""
@@ -139,8 +151,10 @@ class MultiStep(Schedule):
     def starts(self, epochs: int) -> list[int]:
         """Equal gaps, rounded down to whole epochs."""
         if self.steps > epochs:
+            less = f" less schedule.start={self.start}" if self.start else ""
             raise InputError(
-                f"schedule.steps={self.steps}: allowed are at most recipe.finetune.epochs={epochs}"
+                f"schedule.steps={self.steps}: allowed are at most "
+                f"recipe.finetune.epochs={epochs + self.start}{less}"
             )
         return [step * epochs // self.steps for step in range(self.steps)]
 
@@ -151,7 +165,7 @@ class MultiStep(Schedule):
 
 @dataclass(frozen=True)
 class Ramp(Schedule):
-    """One event an epoch over the first part of the budget, then recovery.
+    """One event an epoch over the first part of the budget from the start, then recovery.
 
     Attributes:
         span: That part, in (0, 1]; the last event leaves at least one epoch of recovery.
@@ -203,3 +217,21 @@ class Cosine(Ramp):
     def share(self, progress: float, final: float) -> float:
         """Fastest half way."""
         return final * (1 - math.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True)
+class Constant(Ramp):
+    """s(p) = sT: the first event prunes, the later ones exchange weights (see `Regrowth`)."""
+
+    def __post_init__(self) -> None:
+        """Refuses an amount: only the first event would prune it."""
+        super().__post_init__()
+        if self.amount is not None:
+            raise InputError(
+                f"schedule.amount={self.amount}: constant prunes at its first event alone; "
+                "allowed is schedule.sparsity"
+            )
+
+    def share(self, progress: float, final: float) -> float:
+        """The final sparsity."""
+        return final

@@ -8,6 +8,9 @@ from torch import nn
 
 from lightprune.errors import InputError, nearest
 
+# All in one, or one each where they read features of different sizes.
+_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+
 
 def matches(parameter: str, pattern: str) -> bool:
     """Whether a shell-style `pattern` names a parameter, or the layer that holds it.
@@ -23,7 +26,7 @@ class Targets:
     """Chooses the prunable weights of a network.
 
     Attributes:
-        types: Names of the `torch.nn` layer types whose `weight` may be pruned.
+        types: Names of the `torch.nn` layer types whose weights may be pruned (`weights_of`).
         include: Patterns (see `matches`) of which a weight must match at least one.
         exclude: Patterns of which a weight must match none.
     """
@@ -55,32 +58,28 @@ class Targets:
     def find(self, network: nn.Module) -> dict[str, nn.Parameter]:
         """Lists the prunable weights in the network's own order, each tensor once.
 
-        Frozen parameters are left out: nothing would retrain around their zeros.
+        Frozen parameters are left out: nothing would retrain around their zeros. A tensor that
+        several layers share appears under its first name; patterns may go by any of its names.
 
         Returns:
-            `{parameter name: parameter}`; shared tensors appear under their first name.
+            `{parameter name: parameter}`.
 
         Raises:
             InputError: A pattern matches nothing, or nothing is left to prune.
         """
-        kinds = tuple(getattr(nn, name) for name in self.types)
-        typed: dict[str, nn.Parameter] = {}
-        seen: set[int] = set()
-        for layer, module in network.named_modules():
-            weight = getattr(module, "weight", None)
-            if not isinstance(module, kinds) or not isinstance(weight, nn.Parameter):
-                continue
-            if id(weight) not in seen and weight.requires_grad:
-                seen.add(id(weight))
-                typed[f"{layer}.weight" if layer else "weight"] = weight
+        named = self._named(network)
         for field in ("include", "exclude"):
             for pattern in getattr(self, field):
-                check_pattern(f"pruner.targets.{field}", pattern, typed)
+                check_pattern(f"pruner.targets.{field}", pattern, named)
+        included, excluded = (
+            {id(w) for n, w in named.items() if any(matches(n, p) for p in patterns)}
+            for patterns in (self.include, self.exclude)
+        )
+        first = {id(weight): name for name, weight in reversed(named.items())}
         found = {
             name: weight
-            for name, weight in typed.items()
-            if any(matches(name, p) for p in self.include)
-            and not any(matches(name, p) for p in self.exclude)
+            for name, weight in named.items()
+            if first[id(weight)] == name and id(weight) in included - excluded
         }
         if not found:
             raise InputError(
@@ -88,6 +87,28 @@ class Targets:
                 "of these types and patterns; allowed are types it contains"
             )
         return found
+
+    def _named(self, network: nn.Module) -> dict[str, nn.Parameter]:
+        """Every weight of the right types that is trained, under each of its names."""
+        kinds = tuple(getattr(nn, name) for name in self.types)
+        return {
+            f"{layer}.{name}" if layer else name: weight
+            for layer, module in network.named_modules(remove_duplicate=False)
+            if isinstance(module, kinds)
+            for name, weight in weights_of(module).items()
+            if weight.requires_grad
+        }
+
+
+def weights_of(layer: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of a layer that multiply its input, by their names in it.
+
+    `weight`; of nn.MultiheadAttention the projections of query, key and value. Its output
+    projection is a linear layer of its own.
+    """
+    names = _PROJECTIONS if isinstance(layer, nn.MultiheadAttention) else ("weight",)
+    found = {name: getattr(layer, name, None) for name in names}
+    return {n: weight for n, weight in found.items() if isinstance(weight, nn.Parameter)}
 
 
 def check_pattern(

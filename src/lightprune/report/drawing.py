@@ -20,11 +20,12 @@ _Item = TypeVar("_Item")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#777777")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#666666"
-# Three marks that do without colours.
+# Four marks that do without colours.
 _MARK: dict[str, Any] = {"linestyle": "none"}
 OPEN = {**_MARK, "marker": "o", "markersize": 7, "color": "black", "markerfacecolor": "none"}
 FILLED = {**_MARK, "marker": "o", "color": COLOURS[0]}
 CROSS = {**_MARK, "marker": "x", "color": COLOURS[1], "markeredgewidth": 1.6}
+ANEW = {**_MARK, "marker": "^", "color": COLOURS[2]}
 WIDTH = 7.2  # Inches: a page of A4 between its margins.
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",

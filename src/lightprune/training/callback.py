@@ -1,7 +1,6 @@
 """The Lightning adapter of the pruning core: prunes by plan, keeps pruned weights at zero."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,17 +9,19 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightprune.errors import InputError
+from lightprune.pruning.criteria import CollectingCriterion
 from lightprune.pruning.masks import GradientMasks, Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_taps, multiplications
-from lightprune.pruning.schedules import Plan, PruneEvent
+from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
+from lightprune.training.belonging import Belonging, belonging, check_same
 from lightprune.training.classifier import Classifier
-from lightprune.training.events import EventRecord, PruningError, distance
-from lightprune.training.ranks import agreed, share_buffers
-from lightprune.training.remembered import mask_averages, mask_optimizer
-from lightprune.training.soundness import check_alive, check_zeros, depends_on_input
+from lightprune.training.events import EventRecord, PruningError
+from lightprune.training.evidence import Evidence
+from lightprune.training.pruning_event import Procedure, Replacement, Site
+from lightprune.training.remembered import mask_averages
+from lightprune.training.soundness import check_alive, check_zeros
 
 
 class PruningCallback(Callback):
@@ -29,7 +30,8 @@ class PruningCallback(Callback):
     Masks live here. An event happens before the first step of its epoch, so validation, metric
     and checkpoint of an epoch belong to the same weights. Gradients of pruned weights are zeroed
     before every step; with clean optimizer state no optimizer can then move these weights, and
-    the end of every epoch checks it. Averages of the weights are pruned with the weights.
+    the end of every epoch checks it. Averages of the weights are pruned with the weights. A
+    criterion that collects evidence sees the gradients of every step before they are zeroed.
 
     Attributes:
         plan: The events.
@@ -45,7 +47,8 @@ class PruningCallback(Callback):
         example: Tensor,
         *,
         optimizer_state: str = "mask",
-        fresh: Callable[[], Mapping[str, Tensor]] | None = None,
+        replacement: Replacement | None = None,
+        recalibrate: int = 0,
     ) -> None:
         """Prepares pruning; nothing happens before `fit`.
 
@@ -56,8 +59,8 @@ class PruningCallback(Callback):
             example: Inputs of the size the network is used at, shape (N, C, H, W), N >= 2; the
                 network's outputs for them must differ after every event.
             optimizer_state: What an event does to it: `mask`, `reset` or `keep`.
-            fresh: A state dict of the network as it is before any training; needed by pruners
-                that reinitialise.
+            replacement: The weights that go on after an event; None for the trained ones.
+            recalibrate: On how many training batches an event estimates batch norms anew.
         """
         self.plan = plan
         self.records: list[EventRecord] = []
@@ -66,7 +69,11 @@ class PruningCallback(Callback):
         self._targets = targets
         self._example = example
         self._optimizer_state = optimizer_state
-        self._fresh = fresh
+        self._procedure = (
+            Procedure(pruner, plan, optimizer_state, replacement, recalibrate) if pruner else None
+        )
+        criterion = pruner.criterion if pruner else None
+        self._evidence = Evidence(criterion) if isinstance(criterion, CollectingCriterion) else None
         self._weights: dict[str, nn.Parameter] = {}
         self._gradient_masks: GradientMasks | None = None
         self._live: Masks | None = None
@@ -90,6 +97,8 @@ class PruningCallback(Callback):
                 raise PruningError("checkpoint: its masks do not match their digest")
             self._restored = None
         self.masks = masks
+        if self._evidence is not None:
+            self._evidence.place(self._weights)
         self._gradient_masks = GradientMasks(masks, self._weights)
         mask_averages(trainer, pl_module, masks)
         if self._optimizer_state == "keep":
@@ -100,55 +109,25 @@ class PruningCallback(Callback):
         """Prunes, if the plan has an event here."""
         event = self.plan.event_at(trainer.current_epoch)
         if event is not None:
-            assert isinstance(pl_module, Classifier)
-            record = self._prune(trainer, pl_module, event)
+            assert self._procedure is not None
+            assert self.masks is not None
+            self.masks, record = self._procedure.carry_out(
+                event, self._site(trainer, pl_module), self.masks
+            )
+            self._gradient_masks = GradientMasks(self.masks, self._weights)
             self.records.append(record)
             seen = {"prune/before": record.before, "prune/after": record.after}
+            if record.recalibrated is not None:
+                seen["prune/recalibrated"] = record.recalibrated
             for logger in trainer.loggers:
                 logger.log_metrics(seen, step=trainer.global_step)
-
-    def _prune(self, trainer: Trainer, classifier: Classifier, event: PruneEvent) -> EventRecord:
-        assert self._pruner is not None
-        assert self.masks is not None
-        assert self._live is not None
-        share_buffers(trainer, classifier.network)
-        batches = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
-        before = classifier.evaluate(batches).accuracy
-        decided = self._pruner.prune(
-            self._weights, self.masks, event.sparsity, final=self.plan.final, macs=self._macs
-        )
-        self.masks = agreed(trainer, decided, self._weights)
-        moved = distance(self._weights, self.masks, self._live)
-        self._gradient_masks = GradientMasks(self.masks, self._weights)
-        if self._pruner.weights == "reinitialise" and event == self.plan.events[-1]:
-            assert self._fresh is not None
-            classifier.network.load_state_dict(self._fresh())
-        self._apply()
-        mask_averages(trainer, classifier, self.masks)
-        for optimizer in trainer.optimizers:
-            if self._optimizer_state == "reset":
-                optimizer.state.clear()
-            elif self._optimizer_state == "mask":
-                mask_optimizer(optimizer, self._weights, self.masks)
-        if not depends_on_input(classifier, self._example.to(classifier.device)):
-            raise PruningError(
-                f"schedule: at sparsity {event.sparsity:g} (epoch {event.epoch}) the network's "
-                "output no longer depends on its input; allowed is a lower sparsity or a "
-                "pruner.floor above 0"
-            )
-        return EventRecord.of(
-            event,
-            self.masks,
-            self._live,
-            distance=moved,
-            before=before,
-            after=classifier.evaluate(batches).accuracy,
-        )
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Zeroes the gradients of pruned weights."""
+        """Collects evidence for events to come, and zeroes the gradients of pruned weights."""
+        if self._evidence is not None and not self.plan.final_at(trainer.current_epoch):
+            self._evidence.collect_(self._weights)
         if self.records:
             assert self._gradient_masks is not None
             gradients = {n: w.grad for n, w in self._weights.items() if w.grad is not None}
@@ -189,15 +168,17 @@ class PruningCallback(Callback):
         check_zeros(self.masks, self._weights, trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Masks, records, and what they belong to."""
+        """Masks, records, evidence, and what they belong to."""
         if self.masks is None or self._pruner is None:
             return {}
         packed = np.frombuffer(self.masks.pack(), np.uint8).copy()
+        evidence = {} if self._evidence is None else {"evidence": self._evidence.values}
         return {
-            "belongs_to": self._identity(),
+            "belongs_to": self._belonging(),
             "masks": torch.from_numpy(packed),
             "digest": self.masks.digest(),
             "records": [record.dump() for record in self.records],
+            **evidence,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -208,41 +189,24 @@ class PruningCallback(Callback):
         """
         if not state_dict:
             return
-        for name, mine in self._identity().items():
-            theirs = state_dict["belongs_to"][name]
-            for place in [*mine, *theirs]:
-                if theirs.get(place) != mine.get(place):
-                    raise InputError(
-                        f"checkpoint: its {name} is {place}={theirs.get(place)}, this run's is "
-                        f"{place}={mine.get(place)}; allowed is a checkpoint of the same "
-                        "experiment (force=true starts afresh)"
-                    )
+        check_same(state_dict["belongs_to"], self._belonging())
         self._restored = state_dict
         self.records = [EventRecord.load(record) for record in state_dict["records"]]
+        if self._evidence is not None:
+            self._evidence.values = state_dict["evidence"]
 
-    def _identity(self) -> dict[str, dict[str, str]]:
-        events = {f"event {i}": repr(event) for i, event in enumerate(self.plan.events)}
-        return {
-            "pruner": _described(self._pruner),
-            "plan": {"epochs": str(self.plan.epochs), **events},
-            "network": {name: str(tuple(weight.shape)) for name, weight in self._weights.items()},
-        }
+    def _belonging(self) -> Belonging:
+        return belonging(self._pruner, self.plan, self._weights)
+
+    def _site(self, trainer: Trainer, module: LightningModule) -> Site:
+        assert isinstance(module, Classifier)
+        assert self._live is not None
+        example = self._example.to(module.device)
+        return Site(trainer, module, self._weights, example, self._live, self._macs, self._evidence)
 
     def _apply(self) -> None:
         assert self.masks is not None
         self.masks.apply_({name: weight.detach() for name, weight in self._weights.items()})
-
-
-def _described(pruner: Pruner | None) -> dict[str, str]:
-    """A pruner's settings, without the addresses that a plain object's repr shows."""
-    if pruner is None:
-        return {}
-    settings = {field.name: str(getattr(pruner, field.name)) for field in fields(pruner)}
-    kind = type(pruner.criterion)
-    own = getattr(pruner.criterion, "__dict__", {})
-    if is_dataclass(pruner.criterion):
-        own = {f.name: getattr(pruner.criterion, f.name) for f in fields(pruner.criterion)}
-    return {**settings, "criterion": f"{kind.__module__}.{kind.__qualname__}({own})"}
 
 
 def _network(module: LightningModule) -> nn.Module:

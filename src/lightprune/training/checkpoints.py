@@ -1,6 +1,7 @@
-"""What a training run saves: every epoch, sealed, with the one before it and the best so far."""
+"""What a training run saves: every epoch, sealed, the one before it, the best and early ones."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightprune.files import replace_file
 from lightprune.training.callback import PruningCallback
@@ -46,8 +47,7 @@ class BestEpoch(Callback):
         final = self._pruning.plan.final_at(trainer.current_epoch)
         if final and (self._newest or accuracy > self._accuracy):
             self.epoch, self._accuracy = trainer.current_epoch, accuracy
-            state = pl_module.network.state_dict()
-            self.weights = {name: value.detach().cpu().clone() for name, value in state.items()}
+            self.weights = _copied(pl_module.network)
 
     def state_dict(self) -> dict[str, Any]:
         """The best epoch so far."""
@@ -57,6 +57,42 @@ class BestEpoch(Callback):
         """Restores it."""
         self.epoch, self._accuracy = state_dict["epoch"], state_dict["accuracy"]
         self.weights = state_dict["weights"]
+
+
+class Snapshots(Callback):
+    """Keeps the network as it is after some of the epochs, for those who rewind to it.
+
+    Like the best epoch, they are part of every checkpoint, and a training that is resumed by a
+    run that asks for others keeps those it has.
+
+    Attributes:
+        states: The network's state dicts, on the CPU, by how many epochs were trained before.
+    """
+
+    def __init__(self, after: Collection[int] = ()) -> None:
+        """Keeps the states after so many epochs each."""
+        self.states: dict[int, dict[str, Tensor]] = {}
+        self._after = after
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Copies the state, if it is asked for."""
+        assert isinstance(pl_module, Classifier)
+        trained = trainer.current_epoch + 1
+        if trained in self._after:
+            self.states[trained] = _copied(pl_module.network)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states so far."""
+        return {"states": self.states} if self.states else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores them."""
+        self.states = dict(state_dict["states"])
+
+
+def _copied(network: nn.Module) -> dict[str, Tensor]:
+    """A network's state dict, on the CPU."""
+    return {name: v.detach().cpu().clone() for name, v in network.state_dict().items()}
 
 
 def every_epoch(folder: Path) -> ModelCheckpoint:

@@ -78,8 +78,22 @@ class Classifier(LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, shape (B, classes)."""
-        logits: Tensor = self.network(self._model.arrange(images))
+        logits: Tensor = self.network(self.arrange(images))
         return logits
+
+    def arrange(self, images: Tensor) -> Tensor:
+        """Images in the layout of the network."""
+        return self._model.arrange(images)
+
+    def cross_entropy(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The mean loss of a batch, with the phase's label smoothing, by this network's like."""
+        images, labels = batch
+        logits = network(self.arrange(images))
+        return F.cross_entropy(logits, labels, label_smoothing=self._phase.label_smoothing)
+
+    def stream(self, name: str) -> tuple[int | str, ...]:
+        """Names the draws of one kind in this epoch and process, whatever was drawn before."""
+        return name, self._seed, self.current_epoch, self.global_rank
 
     def configure_optimizers(self) -> Optimizer:
         """The recipe's optimizer; there is no scheduler, each step sets its learning rate."""
@@ -87,7 +101,7 @@ class Classifier(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Makes what layers draw, as dropout does, depend on seed, epoch and rank alone."""
-        torch.manual_seed(named_seed("layers", self._seed, self.current_epoch, self.global_rank))
+        torch.manual_seed(named_seed(*self.stream("layers")))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses the weights of another network before they are loaded.
@@ -121,8 +135,7 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy with label smoothing, and the L1 norm of the weights that are left."""
-        images, labels = batch
-        loss = F.cross_entropy(self(images), labels, label_smoothing=self._phase.label_smoothing)
+        loss = self.cross_entropy(self.network, batch)
         if self._l1:
             loss = loss + self._l1 * sum(weight.abs().sum() for weight in self._l1_weights)
         last = batch_idx + 1 == self.trainer.num_training_batches

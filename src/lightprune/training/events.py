@@ -32,6 +32,8 @@ class EventRecord:
         recovered: Validation accuracy after the last epoch trained since.
         emptied: Parameters of which nothing is left.
         digest: Of the masks.
+        recalibrated: Validation accuracy once batch norms were estimated anew after it; None
+            where they were left as they were.
     """
 
     epoch: int
@@ -45,6 +47,7 @@ class EventRecord:
     recovered: float | None
     emptied: tuple[str, ...]
     digest: str
+    recalibrated: float | None = None
 
     @classmethod
     def of(
@@ -56,6 +59,7 @@ class EventRecord:
         distance: float,
         before: float,
         after: float,
+        recalibrated: float | None = None,
     ) -> "EventRecord":
         """Describes an event by the masks it ended with and the measurements around it."""
         overlap = sum(int((mask & live[name]).count_nonzero()) for name, mask in masks.items())
@@ -71,11 +75,12 @@ class EventRecord:
             recovered=None,
             emptied=masks.emptied(),
             digest=masks.digest(),
+            recalibrated=recalibrated,
         )
 
     @classmethod
     def load(cls, state: Mapping[str, Any]) -> "EventRecord":
-        """Reads `asdict`'s mapping back."""
+        """Reads `dump`'s mapping back, or that of an earlier version, which told less."""
         return cls(**{**state, "emptied": tuple(state["emptied"])})
 
     def dump(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """One training phase: trainer, callbacks, resume, and the weights it ends with."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
 from lightprune.training.callback import PruningCallback
-from lightprune.training.checkpoints import LAST, BestEpoch, every_epoch, newest
+from lightprune.training.checkpoints import LAST, BestEpoch, Snapshots, every_epoch, newest
 from lightprune.training.classifier import Classifier, NonFiniteLossError
 from lightprune.training.data import ImageDataModule
 from lightprune.training.evaluation import Evaluation
@@ -25,9 +25,11 @@ from lightprune.training.events import EventRecord
 from lightprune.training.hardware import Hardware
 from lightprune.training.history import EpochHistory, EpochRow, tell_damaged
 from lightprune.training.images import LabelledImages
-from lightprune.training.learning_rate import Cycles, adaptive_peak
+from lightprune.training.learning_rate import Cycles
 from lightprune.training.lineage import Lineage
 from lightprune.training.network import Model
+from lightprune.training.peaks import course_of, peak_of
+from lightprune.training.pruning_event import replacement
 from lightprune.training.ranks import decided, first_process
 from lightprune.training.recipe import FineTuning, Phase
 from lightprune.training.sources import Source
@@ -91,6 +93,7 @@ class Trained:
         rows: One row an epoch.
         records: What the prune events did.
         seconds: Of all epochs, also those before an interruption.
+        snapshots: The network's state dicts after so many epochs, of those that were asked for.
     """
 
     state: dict[str, Tensor]
@@ -99,6 +102,7 @@ class Trained:
     rows: tuple[EpochRow, ...]
     records: tuple[EventRecord, ...]
     seconds: float
+    snapshots: Mapping[int, dict[str, Tensor]]
 
 
 def fit(
@@ -111,6 +115,9 @@ def fit(
     plan: Plan,
     pruner: Pruner | None = None,
     dense: Phase | None = None,
+    early: Mapping[str, Tensor] | None = None,
+    snapshots: Collection[int] = (),
+    until: int | None = None,
     belongs_to: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Trains a network, continuing from `folder/checkpoints` if it was interrupted.
@@ -118,7 +125,8 @@ def fit(
     The newest checkpoint that is intact continues; of one that is not a line is printed.
 
     The result is the best validated epoch at the final sparsity; if validation uses the test
-    set, it is the last epoch, since a choice would make the test set part of training.
+    set, it is the last epoch, since a choice would make the test set part of training; so it is
+    of a training that ends early.
 
     Args:
         lab: What both phases share.
@@ -128,7 +136,10 @@ def fit(
         name: `dense` or `finetune`.
         plan: The phase's epochs and prune events.
         pruner: Decides the masks at the events.
-        dense: The phase before this one, for `peak=auto`.
+        dense: The phase before this one, for `peak=auto` and `shape=rewind`.
+        early: The network's state early in that phase; needed by a pruner that rewinds.
+        snapshots: After how many epochs the state is to be kept.
+        until: How many of the plan's epochs to train; None for all.
         belongs_to: What was asked, by which checkpoints of another run are refused.
 
     Raises:
@@ -136,6 +147,10 @@ def fit(
         Interrupted: A signal arrived.
         NonFiniteLossError: Training diverged.
     """
+
+    def fresh() -> Mapping[str, Tensor]:
+        return replace(lab, seed=lab.seed + 1).new_network().state_dict()
+
     finetuning = phase if isinstance(phase, FineTuning) else None
     pruning = PruningCallback(
         pruner,
@@ -143,27 +158,38 @@ def fit(
         lab.targets,
         lab.example,
         optimizer_state=finetuning.optimizer_state if finetuning else "mask",
-        fresh=lambda: replace(lab, seed=lab.seed + 1).new_network().state_dict(),
+        replacement=replacement(pruner.weights, fresh, early) if pruner else None,
+        recalibrate=finetuning.recalibrate if finetuning else 0,
     )
-    cycles = Cycles(phase.learning_rate, plan, finetuning.restart if finetuning else "never")
+    before = dense or phase
+    restart = finetuning.restart if finetuning else "never"
+    cycles = Cycles(course_of(phase, before), plan, restart)
     classifier = Classifier(
         network,
         lab.model,
         lab.data.classes,
         phase,
         cycles,
-        peak=lambda epoch: _peak(epoch, cycles, pruning.records, dense or phase),
+        peak=lambda epoch: peak_of(epoch, phase, cycles, pruning.records, before),
         seed=lab.seed,
         l1=finetuning.l1 if finetuning else 0.0,
         l1_weights=lab.targets.find(network).values(),
     )
     history = EpochHistory(name, folder / "metrics.csv", pruning)
-    best = BestEpoch(pruning, newest=isinstance(lab.source.validation, str))
+    best = BestEpoch(pruning, newest=until is not None or isinstance(lab.source.validation, str))
+    kept = Snapshots(snapshots)
     checkpoints = folder / "checkpoints"
     trainer = lab.hardware.trainer(
-        epochs=plan.epochs,
+        epochs=plan.epochs if until is None else until,
         folder=folder,
-        callbacks=[Lineage(belongs_to or {}), pruning, history, best, every_epoch(checkpoints)],
+        callbacks=[
+            Lineage(belongs_to or {}),
+            pruning,
+            history,
+            best,
+            kept,
+            every_epoch(checkpoints),
+        ],
         loggers=lab.loggers(folder),
     )
     seed_everything(lab.seed, verbose=False)
@@ -194,6 +220,7 @@ def fit(
         rows=tuple(history.rows),
         records=tuple(pruning.records),
         seconds=sum(row.seconds for row in history.rows),
+        snapshots=kept.states,
     )
 
 
@@ -219,18 +246,3 @@ def test(lab: Lab, network: nn.Module, phase: Phase) -> Evaluation:
         trainer.test(classifier, datamodule=lab.data_module(phase, "test"), verbose=False)
     assert classifier.evaluation is not None
     return classifier.evaluation
-
-
-def _peak(epoch: int, cycles: Cycles, records: Sequence[EventRecord], dense: Phase) -> float:
-    """The peak learning rate of the cycle that starts at `epoch`."""
-    peak = cycles.rate.peak
-    if not isinstance(peak, str):
-        return float(peak)
-    highest = dense.learning_rate.peak
-    assert not isinstance(highest, str)
-    before = [record for record in records if record.epoch <= epoch]
-    if not before or not before[-1].sparsity:
-        return highest
-    length = len(cycles.at_epoch(epoch))
-    record = before[-1]
-    return adaptive_peak(highest, record.distance, record.sparsity, length, max(dense.epochs, 1))

@@ -108,10 +108,12 @@ class EpochHistory(Callback):
 def tell_event(record: EventRecord) -> None:
     """Prints one line about a prune event, and a warning for layers that it emptied."""
     out = get_console()
+    told = record.recalibrated
+    anew = "" if told is None else f", {told:.2%} with batch norms recalibrated"
     out.print(
         f"[bold]pruned[/] before epoch {record.epoch + 1}: sparsity {record.target:.2%} -> "
         f"{record.sparsity:.2%} ({record.pruned:,} zeros, live {record.live_sparsity:.2%}), "
-        f"validation {record.before:.2%} -> {record.after:.2%}",
+        f"validation {record.before:.2%} -> {record.after:.2%}{anew}",
         highlight=False,
         soft_wrap=True,
     )

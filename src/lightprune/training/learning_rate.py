@@ -3,20 +3,31 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.pruning.schedules import Plan
 
 
+class Course(Protocol):
+    """The course of the learning rate over one cycle."""
+
+    def at(self, progress: float, epochs: int) -> float:
+        """The share of the peak at `progress` in [0, 1] through a cycle of so many epochs."""
+        ...
+
+
 @dataclass(frozen=True)
 class LearningRate:
-    """The course of the learning rate over one cycle.
+    """The settings of a course: a shape that every cycle goes through as a whole.
 
     Attributes:
         peak: The highest learning rate, or `auto`: the dense peak, scaled in each cycle by how
             much the prune event before it changed the network (see `adaptive_peak`).
         shape: `linear` falls to 0 (LLR), `cosine` too (CLR), `multistep` falls to a tenth at
-            each milestone, `constant` stays.
+            each milestone, `constant` stays; for fine-tuning only, `rewind` repeats the end of
+            the dense training's course at its peak, in place of all other settings (see
+            `Rewound`).
         warmup: The share of the cycle, in [0, 1), in which it first rises linearly to the peak.
         milestones: For `multistep`: shares of the cycle.
     """
@@ -32,7 +43,7 @@ class LearningRate:
             if isinstance(self.peak, str):
                 raise InputError(f"learning_rate.peak={self.peak}: allowed are a number or auto")
             check_number("learning_rate.peak", self.peak, 0, open_low=True)
-        check_choice("learning_rate.shape", self.shape, _SHAPES)
+        check_choice("learning_rate.shape", self.shape, (*_SHAPES, REWIND))
         check_number("learning_rate.warmup", self.warmup, 0, 1, open_high=True)
         if not isinstance(self.milestones, list | tuple):
             raise InputError(
@@ -42,13 +53,34 @@ class LearningRate:
             check_number("learning_rate.milestones", milestone, 0, 1)
         object.__setattr__(self, "milestones", tuple(self.milestones))
 
-    def factor(self, progress: float) -> float:
-        """The share of the peak at `progress` in [0, 1] through the cycle."""
+    def at(self, progress: float, epochs: int = 1) -> float:
+        """The share of the peak, whatever the length of the cycle."""
         if progress < self.warmup:
             return progress / self.warmup
         return _SHAPES[self.shape](self, (progress - self.warmup) / (1 - self.warmup))
 
 
+@dataclass(frozen=True)
+class Rewound:
+    """The last epochs of another training's course again, as many as the cycle has.
+
+    Learning-rate rewinding: Renda et al. 2020, "Comparing Rewinding and Fine-tuning in Neural
+    Network Pruning", section 2.
+
+    Attributes:
+        rate: The other training's settings.
+        epochs: Its length; no cycle may be longer.
+    """
+
+    rate: LearningRate
+    epochs: int
+
+    def at(self, progress: float, epochs: int) -> float:
+        """The other training's share of its peak, as long before its end as this cycle's end."""
+        return self.rate.at(1 - (1 - progress) * epochs / self.epochs)
+
+
+REWIND = "rewind"
 _SHAPES: dict[str, Callable[[LearningRate, float], float]] = {
     "linear": lambda rate, p: 1 - p,
     "cosine": lambda rate, p: (1 + math.cos(math.pi * p)) / 2,
@@ -62,12 +94,12 @@ class Cycles:
     """The learning rate of a whole phase.
 
     Attributes:
-        rate: The course over a cycle.
+        rate: The course over each cycle.
         plan: The phase's epochs and prune events.
         restart: `event` starts a cycle at every prune event; `never` makes the phase one cycle.
     """
 
-    rate: LearningRate
+    rate: Course
     plan: Plan
     restart: str = "event"
 
@@ -85,7 +117,8 @@ class Cycles:
         """
         cycle = self.at_epoch(min(step // steps_per_epoch, self.plan.epochs - 1))
         done = step + 0.5 - cycle.start * steps_per_epoch
-        return peak * self.rate.factor(min(done / (len(cycle) * steps_per_epoch), 1.0))
+        progress = min(done / (len(cycle) * steps_per_epoch), 1.0)
+        return peak * self.rate.at(progress, len(cycle))
 
 
 def adaptive_peak(

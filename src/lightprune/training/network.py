@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torchvision.models import resnet18
 
 from lightprune.errors import InputError, check_flag
 from lightprune.training.live_taps import use_live_taps
+from lightprune.training.networks import cifar_stem
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Model:
             network = self.constructor(num_classes=num_classes)
             if not isinstance(network, nn.Module):
                 raise TypeError(f"gives a {type(network).__name__}")
+            if any(is_lazy(parameter) for parameter in network.parameters()):
+                raise TypeError("has lazy layers, whose weights have no shape yet")
         except Exception as error:  # The user's own code may raise anything.
             called = getattr(self.constructor, "func", self.constructor)
             raise InputError(
@@ -72,8 +76,4 @@ def resnet18_cifar(num_classes: int = 10, **settings: Any) -> nn.Module:
     The stem of He et al. 2016, section 4.2. No map gets smaller than 4x4 at 32x32 input, so
     no weight is dead.
     """
-    network: nn.Module = resnet18(num_classes=num_classes, **settings)
-    network.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
-    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-    network.maxpool = nn.Identity()
-    return network
+    return cifar_stem(resnet18(num_classes=num_classes, **settings))

@@ -52,6 +52,12 @@ def share_buffers(trainer: Trainer, network: nn.Module) -> None:
             torch.distributed.broadcast(buffer, 0)
 
 
+def averaged_(value: Tensor) -> None:
+    """Puts the mean of all processes' values in the place of each."""
+    if torch.distributed.is_initialized():
+        summed(value).div_(torch.distributed.get_world_size())
+
+
 def interleaved(batches: list[Tensor]) -> Tensor:
     """What all processes found for their shares of some batches, in the order of the whole."""
     mine = [batch.cpu() for batch in batches]

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from lightprune.errors import InputError, check_choice, check_flag, check_number
 from lightprune.training.augmentation import Augmentation
-from lightprune.training.learning_rate import LearningRate
+from lightprune.training.learning_rate import REWIND, LearningRate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +75,17 @@ class FineTuning(Phase):
             whole phase one cycle.
         optimizer_state: What a prune event does to momentum: `mask` zeroes that of the pruned
             weights, `reset` forgets all, `keep` leaves it (and weights are masked at each step).
+            Weights that come back start with none, and an event that replaces all weights
+            forgets all, whatever is asked here.
+        recalibrate: On how many training batches, of all processes together, an event estimates
+            the statistics of batch norms anew; 0 leaves them.
         l1: Weight of an added L1 norm of the prunable weights (0: none).
     """
 
     restart: str = "event"
     optimizer_state: str = "mask"
     l1: float = 0.0
+    recalibrate: int = 0
 
     def __post_init__(self) -> None:
         """Checks the numbers and choices."""
@@ -89,6 +94,7 @@ class FineTuning(Phase):
         check_choice("restart", self.restart, ("event", "never"))
         check_choice("optimizer_state", self.optimizer_state, ("mask", "reset", "keep"))
         check_number("l1", self.l1, 0)
+        check_number("recalibrate", self.recalibrate, 0, whole=True)
 
 
 @dataclass(frozen=True)
@@ -102,3 +108,7 @@ class Recipe:
         """Checks what crosses the phases."""
         if self.dense.learning_rate.peak == "auto":
             raise InputError("recipe.dense.learning_rate.peak=auto: allowed is a number")
+        if self.dense.learning_rate.shape == REWIND:
+            raise InputError(
+                "recipe.dense.learning_rate.shape=rewind: allowed is a shape of its own"
+            )

@@ -1,6 +1,6 @@
 """What remembers weights besides the network: an event prunes optimizer state and averages too."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -19,11 +19,25 @@ def mask_optimizer(optimizer: Optimizer, weights: Mapping[str, Tensor], masks: M
                 Masks({name: masks[name]}).apply_({name: entry})
 
 
+# What an event does to an optimizer, by the name of the policy.
+POLICIES: dict[str, Callable[[Optimizer, Mapping[str, Tensor], Masks], None]] = {
+    "mask": mask_optimizer,
+    "reset": lambda optimizer, weights, masks: optimizer.state.clear(),
+    "keep": lambda optimizer, weights, masks: None,
+}
+
+
+def settled(before: Masks, after: Masks) -> Masks:
+    """All weights but those that come back: kept now, and pruned before."""
+    return Masks({name: before[name] | ~mask for name, mask in after.items()})
+
+
 def mask_averages(trainer: Trainer, module: LightningModule, masks: Masks) -> None:
     """Zeroes pruned weights in the averages that Lightning's callbacks keep.
 
     What an average is fed afterwards is zero too, so this holds until the next event: in
     validation, in checkpoints, at the end of the fit, and wherever the callbacks stand in order.
+    The average of a weight that comes back starts from zero, as the weight does.
     """
     prefixes = {name: f"network.{name}" for name in masks}
     for state in _averages(trainer, module):

@@ -96,8 +96,10 @@ def path(run: Run) -> tuple[list[float], list[float]]:
     events = {event.epoch: event for event in run.events}
     for epoch, accuracy in enumerate(run.curve):
         if event := events.get(epoch):
-            xs += [epoch, epoch]
-            ys += [event.before, event.after]
+            falls = [event.before, event.after]
+            falls += [] if event.recalibrated is None else [event.recalibrated]
+            xs += [epoch] * len(falls)
+            ys += falls
         xs.append(epoch + 1)
         ys.append(accuracy)
     return xs, ys

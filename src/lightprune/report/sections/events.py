@@ -7,7 +7,17 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.report.cells import Cell
 from lightprune.report.document import Block, Section, Table
-from lightprune.report.drawing import CROSS, FILLED, GREY, OPEN, drawn, legend, pages, percents
+from lightprune.report.drawing import (
+    ANEW,
+    CROSS,
+    FILLED,
+    GREY,
+    OPEN,
+    drawn,
+    legend,
+    pages,
+    percents,
+)
 from lightprune.report.findings import Findings
 from lightprune.report.statistics import Summary
 from lightprune.training.events import EventRecord
@@ -32,7 +42,8 @@ def events(findings: Findings) -> Section:
 
         blocks.append(drawn(f"events{suffix}", title, caption, 1.1 + _ROW * len(chosen), draw))
     if cells:
-        blocks.append(Table.of(row for cell in cells for row in _table_rows(cell)))
+        anew = any(event.recalibrated is not None for _, event in rows)
+        blocks.append(Table.of(row for cell in cells for row in _table_rows(cell, anew)))
     return Section(title, tuple(blocks))
 
 
@@ -40,9 +51,11 @@ def _draw(canvas: Canvas, rows: Sequence[tuple[str, EventRecord]]) -> None:
     axes, names = canvas.subplots(), [name for name, _ in rows]
     for place, (_, event) in enumerate(rows):
         recovered = [] if event.recovered is None else [event.recovered]
-        known = [event.before, event.after, *recovered]
+        anew = [] if event.recalibrated is None else [event.recalibrated]
+        known = [event.before, event.after, *anew, *recovered]
         axes.plot([min(known), max(known)], [place, place], color=GREY, linewidth=0.8)
         axes.plot(event.after, place, **CROSS)
+        axes.plot(anew, [place] * len(anew), **ANEW)
         axes.plot(recovered, [place] * len(recovered), **FILLED)
         axes.plot(event.before, place, **OPEN)
     labels = [
@@ -53,13 +66,19 @@ def _draw(canvas: Canvas, rows: Sequence[tuple[str, EventRecord]]) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("validation accuracy (%)")
     percents(axes.xaxis)
-    legend(canvas, {"before": OPEN, "right after": CROSS, "recovered": FILLED})
+    shown = {"before": OPEN, "right after": CROSS, "recovered": FILLED}
+    if any(event.recalibrated is not None for _, event in rows):
+        shown["recalibrated"] = ANEW
+    legend(canvas, shown)
 
 
-def _table_rows(cell: Cell) -> Iterator[dict[str, str]]:
+def _table_rows(cell: Cell, anew: bool) -> Iterator[dict[str, str]]:
+    """One row an event; with `anew` also the accuracy once batch norms were recalibrated."""
     for number, event in enumerate(cell.first.events):
         records = [run.events[number] for run in cell.runs]
         recovered = [e.recovered for e in records if e.recovered is not None]
+        recalibrated = [e.recalibrated for e in records if e.recalibrated is not None]
+        known = Summary.of(recalibrated).percent if recalibrated else ""
         yield {
             "cell": cell.name,
             "before epoch": str(event.epoch),
@@ -67,6 +86,7 @@ def _table_rows(cell: Cell) -> Iterator[dict[str, str]]:
             "live sparsity": f"{100 * Summary.of([e.live_sparsity for e in records]).mean:.2f} %",
             "before": Summary.of([e.before for e in records]).percent,
             "right after": Summary.of([e.after for e in records]).percent,
+            **({"recalibrated": known} if anew else {}),
             "recovered": Summary.of(recovered).percent if recovered else "",
             "emptied layers": _emptied(records),
         }

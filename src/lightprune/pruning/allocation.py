@@ -1,0 +1,181 @@
+"""How many weights of each tensor are pruned: scope, sparsities by name, floor, cap, pattern."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from lightprune.errors import InputError, check_choice, check_number
+from lightprune.pruning.masks import Masks
+from lightprune.pruning.pattern import Pattern
+from lightprune.pruning.scopes import SCOPES, Group, Layer, Shape
+from lightprune.pruning.targets import check_pattern, matches
+
+# So fine that one step moves the cap of the largest tensor by less than one weight.
+_STEPS = 1 << 30
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The settings of a pruner that say how many zeros each tensor gets; attributes as there."""
+
+    scope: str = "global"
+    sparsities: tuple[tuple[str, float], ...] = ()
+    floor: float = 0.0
+    cap: float = 1.0
+    pattern: Pattern | None = None
+
+    def __post_init__(self) -> None:
+        """Checks every setting, and makes `sparsities` a tuple of pairs."""
+        check_choice("pruner.scope", self.scope, SCOPES)
+        check_number("pruner.floor", self.floor, 0, 1, open_high=True)
+        check_number("pruner.cap", self.cap, 0, 1, open_low=True)
+        if self.floor > self.cap:
+            raise InputError(
+                f"pruner.floor={self.floor}: above pruner.cap={self.cap}; allowed is at most that"
+            )
+        if self.pattern and not self.floor <= self.pattern.density <= self.cap:
+            name = "floor" if self.floor > self.pattern.density else "cap"
+            raise InputError(
+                f"pruner.{name}={getattr(self, name)}: pruner.pattern={self.pattern} keeps "
+                f"{self.pattern.density:g} of each tensor; allowed is a {name} that permits that"
+            )
+        pairs = []
+        whole = isinstance(self.sparsities, list | tuple)
+        for pair in self.sparsities if whole else [self.sparsities]:
+            if not (isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)):
+                raise InputError(
+                    f"pruner.sparsities={pair}: allowed is a list of [pattern, sparsity] pairs"
+                )
+            check_number(f"pruner.sparsities[{pair[0]}]", pair[1], 0, 1)
+            pairs.append((pair[0], float(pair[1])))
+        object.__setattr__(self, "sparsities", tuple(pairs))
+
+    def groups(
+        self,
+        weights: Mapping[str, Tensor],
+        sparsity: float,
+        *,
+        final: float | None = None,
+        masks: Masks | None = None,
+    ) -> list[Group]:
+        """Shares the zeros out; args and errors as of `Pruner.quotas`.
+
+        Returns:
+            Every tensor in one group: those with a sparsity of their own, those that the pattern
+            leaves dense, the others.
+        """
+        for name, _ in self.sparsities:
+            check_pattern("pruner.sparsities", name, dict(weights))
+        pruned = dict.fromkeys(weights, 0)
+        if masks is not None:
+            pruned = {n: w.numel() - int(masks[n].count_nonzero()) for n, w in weights.items()}
+        shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+        protected = SCOPES[self.scope].protected(shapes)
+        progress = sparsity / final if final else 1.0
+        alone: list[Group] = []
+        common: list[Layer] = []
+        for name, shape in shapes.items():
+            group = self._alone(name, shape, pruned[name], progress)
+            if group is not None:
+                alone.append(group)
+            else:
+                common.append(self._layer(name, shape, pruned[name], protected.get(name, 0.0)))
+        group = Group(tuple(common), 0)
+        group = replace(group, zeros=max(round(sparsity * group.size), group.pruned))
+        self._check([*alone, group], group, sparsity, sparsity if final is None else final)
+        parts = SCOPES[self.scope].split(self._relaxed(group), sparsity)
+        return [part for part in (*alone, *parts) if part.layers]
+
+    def _alone(self, name: str, shape: Shape, pruned: int, progress: float) -> Group | None:
+        """A tensor that takes no part in the common sparsity: its own, or left dense."""
+        size = math.prod(shape)
+        for pattern, share in self.sparsities:
+            if matches(name, pattern):
+                layer = Layer(name, shape, pruned, _up(self.floor * size), size)
+                return Group((layer,), max(round(share * progress * size), pruned))
+        if self.pattern and not self.pattern.covers(shape):
+            return Group((Layer(name, shape, pruned, size, size),), pruned)
+        return None
+
+    def _layer(self, name: str, shape: Shape, pruned: int, protected: float) -> Layer:
+        """A tensor of the common sparsity, with its bounds."""
+        size = math.prod(shape)
+        cap = _down(self.cap * size)
+        whole = size // self.pattern.of * self.pattern.keep if self.pattern else 0
+        minimum = max(_up(self.floor * size), min(_up(protected * size), cap), whole)
+        return Layer(name, shape, pruned, minimum, max(minimum, cap), self.pattern)
+
+    def _relaxed(self, group: Group) -> Group:
+        """The group with the lowest cap, from the asked one on, that its zeros leave room for.
+
+        An early event keeps more than the cap in sum, and what is pruned already stays so.
+        """
+
+        def at(step: int) -> Group:
+            cap = self.cap + (1 - self.cap) * step / _STEPS
+            layers = [
+                replace(layer, maximum=max(layer.maximum, _down(cap * layer.size)))
+                for layer in group.layers
+            ]
+            return replace(group, layers=tuple(layers))
+
+        def spare(step: int) -> int:
+            return group.zeros - sum(layer.least for layer in at(step).layers)
+
+        return at(bisect_left(range(_STEPS), 0, key=spare))
+
+    def _check(self, groups: list[Group], common: Group, sparsity: float, final: float) -> None:
+        """Refuses bounds that the numbers of zeros do not fit."""
+        if self.pattern:
+            self._check_whole(self.pattern, common.size, final)
+        for group in groups:
+            self._check_room(group)
+        most, kept = sum(layer.maximum for layer in common.layers), common.size - common.zeros
+        if sparsity >= final and most < kept:
+            raise InputError(
+                f"pruner.cap={self.cap}: keeps at most {most} of {_named(common)}, of which "
+                f"{kept} shall be kept; allowed is a cap above the kept share"
+            )
+
+    def _check_whole(self, pattern: Pattern, size: int, final: float) -> None:
+        """Refuses a pattern that covers nothing, and one that the last event would not reach."""
+        if not size:
+            raise InputError(
+                f"pruner.pattern={pattern}: no prunable weight has its input channels in whole "
+                f"groups of {pattern.of}; allowed is a pattern that fits some layer"
+            )
+        if round(final * size) != size // pattern.of * (pattern.of - pattern.keep):
+            raise InputError(
+                f"pruner.pattern={pattern}: is not whole at a final sparsity of {final:g}; "
+                f"allowed is schedule.sparsity={1 - pattern.density}"
+            )
+
+    def _check_room(self, group: Group) -> None:
+        """Refuses bounds that the number of zeros does not fit."""
+        most = sum(layer.most for layer in group.layers)
+        if group.zeros > most:
+            sizes = [(layer.size, layer.pruned) for layer in group.layers]
+            room = sum(max(size - _up(self.floor * size), pruned) for size, pruned in sizes)
+            cause = "floor" if group.zeros > room else "scope"
+            raise InputError(
+                f"pruner.{cause}={getattr(self, cause)}: keeps {group.size - most} of "
+                f"{_named(group)}, of which {group.zeros} shall be pruned; allowed is a {cause} "
+                "that leaves room for the sparsity"
+            )
+
+
+def _named(group: Group) -> str:
+    others = " and others" if len(group.layers) > 1 else ""
+    return f"the weights of {', '.join(group.names[:1])}{others}"
+
+
+def _up(count: float) -> int:
+    # Rounded first: 0.07 * 100 is a hair above 7.
+    return math.ceil(round(count, 6))
+
+
+def _down(count: float) -> int:
+    return math.floor(round(count, 6))

@@ -1,0 +1,37 @@
+"""Criterion: how large a weight is beside those of its tensor that outlive it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_LARGEST = torch.finfo(torch.float32).max
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """Scores a weight by its share of the energy that its tensor has left when its turn comes.
+
+    w_u^2 / (sum of w_v^2 over the v of the same tensor that are pruned no earlier than u), where
+    a tensor's weights go by magnitude, and equal ones by position. Within a tensor this ranks as
+    `Magnitude` does; between tensors it decides how sparse each becomes, without a setting. The
+    largest weight of a tensor scores 1, so a global ranking empties none while others have any
+    weight to lose.
+
+    Source: Lee et al. 2021, "Layer-Adaptive Sparsity for the Magnitude-based Pruning".
+    """
+
+    def saliency(self, name: str, weight: Tensor) -> Tensor:
+        """The shares in float32, in [0, 1]; a zero scores 0, and so does what underflows.
+
+        A NaN or an infinity counts as float32's largest number.
+        """
+        sizes = weight.detach().abs().float().nan_to_num_(nan=_LARGEST, posinf=_LARGEST).flatten()
+        # The bits of floats that are not negative sort as they do, and integers sort by radix.
+        ascending, order = sizes.view(torch.int32).sort(stable=True)
+        energies = ascending.view(torch.float32).double().square_()
+        left = energies.flip(0).cumsum(0).flip(0)
+        # Only a tensor's zeros may have nothing left: 0 / 1 instead of 0 / 0.
+        shares = energies.div_(left.masked_fill_(left == 0, 1)).float()
+        scores = torch.empty_like(sizes).scatter_(0, order, shares)
+        return torch.empty_like(weight, dtype=torch.float32).copy_(scores.view(weight.shape))

@@ -1,0 +1,78 @@
+"""Criteria: how much the loss would change without a weight, to first order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightprune.errors import check_number
+from lightprune.pruning.criteria.protocol import Probe
+from lightprune.pruning.masks import Masks
+
+
+@dataclass(frozen=True)
+class Taylor:
+    """Scores a weight of a trained network by |g w|, summed over batches: each counts.
+
+    g w is what a batch's loss loses to first order when w goes. Near a minimum the mean of g
+    over the data is about 0 and says nothing; its size from batch to batch does.
+
+    Source: Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning", eq. 8, for
+    single weights. They average (g w)^2; for one batch that ranks as |g w| does.
+
+    Attributes:
+        batches: How many training batches each process takes.
+        rounds: How often one event ranks anew.
+    """
+
+    batches: int = 10
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks both numbers."""
+        check_number("pruner.criterion.batches", self.batches, 1, whole=True)
+        check_number("pruner.criterion.rounds", self.rounds, 1, whole=True)
+
+    def saliencies(
+        self, weights: Mapping[str, Tensor], masks: Masks, probe: Probe
+    ) -> dict[str, Tensor]:
+        """The sums of |g w| in float32; a NaN counts as infinite."""
+        sums = probe.summed(lambda w, g: (w * g).abs_(), self.batches, masks)
+        return {name: _sized(sums[name]) for name in weights}
+
+
+@dataclass(frozen=True)
+class Snip:
+    """Scores a weight by |g w| with the gradient of all batches together: their signs may cancel.
+
+    The connection sensitivity: how fast the loss changes as the connection fades. It is meant
+    for a network at initialisation, and one batch of it; of a trained network, ask `Taylor`.
+    With many rounds it is iterative SNIP (de Jorge et al. 2021, "Progressive Skeletonization").
+
+    Source: Lee et al. 2019, "SNIP: Single-shot Network Pruning based on Connection Sensitivity",
+    eq. 6, whose normalisation changes no ranking.
+
+    Attributes:
+        batches: How many training batches each process takes; together they act as one.
+        rounds: How often one event ranks anew.
+    """
+
+    batches: int = 1
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks both numbers."""
+        check_number("pruner.criterion.batches", self.batches, 1, whole=True)
+        check_number("pruner.criterion.rounds", self.rounds, 1, whole=True)
+
+    def saliencies(
+        self, weights: Mapping[str, Tensor], masks: Masks, probe: Probe
+    ) -> dict[str, Tensor]:
+        """The sizes of the sums of g w in float32; a NaN counts as infinite."""
+        sums = probe.summed(torch.mul, self.batches, masks)
+        return {name: _sized(sums[name]) for name in weights}
+
+
+def _sized(sums: Tensor) -> Tensor:
+    return sums.abs().nan_to_num_(nan=torch.inf, posinf=torch.inf)

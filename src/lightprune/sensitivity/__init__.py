@@ -1,0 +1,1 @@
+"""Which layers bear pruning: accuracy against sparsity layer by layer, and what follows from it."""

@@ -1,0 +1,162 @@
+"""Prunes one layer at a time, re-estimates batch norm, and measures what that costs."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lightprune.pruning.evaluation_mode import evaluating
+from lightprune.pruning.masks import Masks
+from lightprune.pruning.pruner import Pruner
+from lightprune.sensitivity.curves import Curve
+from lightprune.sensitivity.subject import Subject
+from lightprune.training.recalibration import recalibrate
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement.
+
+    Attributes:
+        sparsity: What was asked of the layer.
+        zeros: How many of its weights were zero.
+        correct: Images that the network then classified right.
+    """
+
+    sparsity: float
+    zeros: int
+    correct: int
+
+
+@dataclass(frozen=True)
+class LayerScan:
+    """What pruning one layer does.
+
+    Attributes:
+        name: Of its parameter.
+        weights: How many it has.
+        start: How many of them are zero before.
+        points: In the order of the sparsities.
+    """
+
+    name: str
+    weights: int
+    start: int
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What pruning each layer alone does.
+
+    Attributes:
+        images: That every accuracy is of.
+        correct: How many of them the network classifies right as it is, recalibrated like all.
+        layers: In the network's order.
+    """
+
+    images: int
+    correct: int
+    layers: tuple[LayerScan, ...]
+
+    def drop(self, correct: int) -> float:
+        """The accuracy lost where only so many images are classified right."""
+        return (self.correct - correct) / self.images
+
+    def curves(self) -> tuple[Curve, ...]:
+        """A monotone curve for each layer."""
+        return tuple(
+            Curve.through(
+                layer.name,
+                layer.weights,
+                layer.start,
+                {p.zeros: self.drop(p.correct) for p in layer.points if p.zeros > layer.start},
+            )
+            for layer in self.layers
+        )
+
+
+def scan(subject: Subject, sparsities: Sequence[float], say: Say) -> Scan:
+    """Measures the network with each layer alone pruned to each sparsity.
+
+    The network is afterwards as it was before.
+
+    Args:
+        subject: The network, its criterion and its images.
+        sparsities: Ascending; where a layer cannot have one, it has the next it can.
+        say: Told of every layer in a line.
+    """
+    layers: list[LayerScan] = []
+    with unchanged(subject.network):
+        correct = _measured(subject)
+        images, began = len(subject.images.validation.images), time.perf_counter()
+        say(f"as it is: {correct / images:.2%} of {images:,} images")
+        for done, name in enumerate(subject.weights, 1):
+            layer = _layer(subject, name, sparsities, correct)
+            layers.append(layer)
+            left = (time.perf_counter() - began) / done * (len(subject.weights) - done)
+            found = " ".join(f"{point.correct / images:.1%}" for point in layer.points)
+            say(f"{done} of {len(subject.weights)}: {name}: {found}; {left:.0f} s left")
+    return Scan(images, correct, tuple(layers))
+
+
+def together(subject: Subject, pruner: Pruner, sparsity: float) -> tuple[int, int]:
+    """How many weights a pruner prunes of all layers, and how many images are right then.
+
+    The network is afterwards as it was before.
+    """
+    with unchanged(subject.network):
+        weights = {name: weight.detach() for name, weight in subject.weights.items()}
+        masks = pruner.prune(weights, _present(weights), sparsity, macs=subject.macs)
+        masks.apply_(weights)
+        return masks.pruned, _measured(subject)
+
+
+@contextmanager
+def unchanged(network: nn.Module) -> Iterator[None]:
+    """Gives a network all its weights and buffers back when the block ends."""
+    state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    try:
+        yield
+    finally:
+        network.load_state_dict(state)
+
+
+def _layer(subject: Subject, name: str, sparsities: Sequence[float], correct: int) -> LayerScan:
+    """Prunes one layer to each sparsity; `correct` images are right before."""
+    weight = subject.weights[name].detach()
+    original = weight.clone()
+    present = _present({name: original})
+    # Small layers have the same number of zeros at several sparsities.
+    known = {present.pruned: correct}
+    points = []
+    for sparsity in sparsities:
+        masks = subject.pruner.prune({name: original}, present, sparsity, macs=subject.macs)
+        if masks.pruned not in known:
+            weight.copy_(original)
+            masks.apply_({name: weight})
+            known[masks.pruned] = _measured(subject)
+        points.append(Point(sparsity, masks.pruned, known[masks.pruned]))
+    weight.copy_(original)
+    return LayerScan(name, weight.numel(), present.pruned, tuple(points))
+
+
+def _present(weights: Mapping[str, Tensor]) -> Masks:
+    """What is not pruned yet."""
+    return Masks({name: weight != 0 for name, weight in weights.items()})
+
+
+def _measured(subject: Subject) -> int:
+    """Images classified right once batch norm fits the weights as they are now."""
+    recalibrate(subject.network, subject.images.calibration)
+    with evaluating(subject.network):
+        hits = [
+            (subject.network(images).argmax(1) == labels).sum()
+            for images, labels in subject.images.validation
+        ]
+    return int(torch.stack(hits).sum())

@@ -1,0 +1,74 @@
+"""The parts of a run's config as objects: of its own accord nothing but this package's classes."""
+
+import importlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+from lightprune.errors import InputError
+from lightprune.run_folder import Json
+
+# A run folder may come from anywhere, and these modules only define things.
+_HOMES = ("lightprune.pruning", "lightprune.training")
+
+
+def stored(node: Mapping[str, Any], kind: type[Any], key: str) -> Any:
+    """The object that a node of a config describes.
+
+    Args:
+        node: The class by its `_target_`, and its settings; nodes may lie in nodes.
+        kind: What it must be.
+        key: The node's name in the config.
+
+    Raises:
+        InputError: It names something else than a data class of the core or of training, or one
+            that refuses the settings.
+    """
+    try:
+        made = _made(dict(node))
+    except InputError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{key}: cannot be built ({reason}); allowed is what a run has") from error
+    if not isinstance(made, kind):
+        raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is what a run has")
+    return made
+
+
+def own_class(target: object) -> type | None:
+    """The data class of that dotted name, if it is one of the core's or of training's."""
+    module, _, name = str(target).rpartition(".")
+    if not module.startswith(tuple(f"{home}." for home in _HOMES)):
+        return None
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError:
+        return None
+    # A module also holds what it has imported.
+    own = isinstance(found, type) and found.__module__.startswith(_HOMES) and is_dataclass(found)
+    return found if own else None
+
+
+def places(record: Json) -> dict[str, str]:
+    """The settings of a run's command: its config leaves out where things lie."""
+    words = [word.lstrip("+").partition("=") for word in shlex.split(record.get("command", ""))]
+    return {key: value for key, _, value in words}
+
+
+def _made(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_made(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    settings = {name: _made(item) for name, item in value.items() if name != "_target_"}
+    if "_target_" not in value:
+        return settings
+    kind = own_class(value["_target_"])
+    if kind is None:
+        raise InputError(
+            f"{value['_target_']}: is not built because a file says so; allowed are the data "
+            "classes of lightprune.pruning and lightprune.training"
+        )
+    return kind(**settings)

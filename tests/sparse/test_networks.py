@@ -1,0 +1,52 @@
+"""Which networks of `model=` the sparse runtime takes, and how it refuses the others."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import mobilenet_v2
+
+from lightprune.errors import InputError
+from lightprune.sparse.trace import trace
+from lightprune.training.networks import CifarResNet, vgg16_bn_cifar, vit
+
+SHAPE = (3, 32, 32)
+
+
+@pytest.mark.parametrize("build", [lambda: CifarResNet(1, 10, "B"), vgg16_bn_cifar])
+def test_a_network_of_convolutions_and_relus_is_traced(build):
+    with torch.device("meta"):
+        network = build()
+
+    traced = trace(network, SHAPE)
+
+    used = {name for node in traced.nodes for name in node.tensors().values()}
+    assert used == {n for n in network.state_dict() if not n.endswith("num_batches_tracked")}
+    assert traced.shapes[traced.output] == (10, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [
+        (lambda: mobilenet_v2().features[:2], "hardtanh in 0.2"),
+        (lambda: vit(num_layers=1), "a reshape to"),
+        (lambda: CifarResNet(1, 10, "A"), "slice in layer2.0.downsample"),
+    ],
+    ids=["mobilenet_v2", "vit", "the paper's shortcut"],
+)
+def test_what_it_does_not_know_is_refused_in_one_line_that_names_it(build, named):
+    with torch.device("meta"):
+        network = build()
+
+    with pytest.raises(InputError, match=named) as refused:
+        trace(network, SHAPE)
+
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_grouped_and_dilated_convolutions_are_taken():
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 3, groups=3), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=2, dilation=2)
+    )
+    first, _, second = trace(network, SHAPE).nodes
+
+    assert (first.groups, second.groups, second.dilation) == (3, 2, (2, 2))
