@@ -18,6 +18,7 @@ LAYERS = (
     ("console", "record"),
     ("experiment",),
     ("report", "sparse", "sensitivity"),
+    ("options",),
     ("cli",),
     ("__main__",),
     ("launch",),

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from lightprune.errors import InputError
 from lightprune.files import SaveError
+from lightprune.options import bench_options, sensitivity_options
 
 
 class _Parser(ArgumentParser):
@@ -56,10 +57,12 @@ def _parser() -> ArgumentParser:
         "--constructor", metavar="NAME", help="what builds the network, if it is one's own"
     )
     export.set_defaults(command=_export)
-    _bench_options(commands.add_parser("bench", help="a network's speed, size and accuracy here"))
-    _sensitivity_options(
-        commands.add_parser("sensitivity", help="what pruning each layer alone costs")
-    )
+    benched = commands.add_parser("bench", help="a network's speed, size and accuracy here")
+    bench_options(benched)
+    benched.set_defaults(command=_bench)
+    scanned = commands.add_parser("sensitivity", help="what pruning each layer alone costs")
+    sensitivity_options(scanned)
+    scanned.set_defaults(command=_sensitivity)
     remaining = commands.add_parser("remaining", help="what make reproduce still has to do")
     remaining.add_argument("sweep", type=Path, metavar="SWEEP", help="its folder, there or not")
     remaining.add_argument("--cells", default="*", metavar="PATTERN", help="of the experiments")
@@ -67,43 +70,6 @@ def _parser() -> ArgumentParser:
     remaining.add_argument("--data", default="cifar10", metavar="OPTION")
     remaining.set_defaults(command=_remaining)
     return parser
-
-
-def _bench_options(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "path", type=Path, metavar="PATH", help="a finished run, an export, or a model file"
-    )
-    parser.add_argument("--threads", metavar="1,2", help="default: 1 and all cores")
-    parser.add_argument("--batches", default="1,8,64,256", metavar="1,8,64,256")
-    parser.add_argument("--rounds", type=int, default=10, metavar="N", help="default: 10")
-    parser.add_argument("--engines", metavar="NAME,NAME", help="default: all that are installed")
-    parser.add_argument("--layers", action="store_true", help="time every operation, too")
-    parser.add_argument("--to", type=Path, metavar="DIR", help="default: PATH/bench")
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the test images lie")
-    parser.add_argument(
-        "--constructor", metavar="NAME", help="what builds the network, if it is one's own"
-    )
-    parser.set_defaults(command=_bench)
-
-
-def _sensitivity_options(parser: ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
-    parser.add_argument("--sparsities", metavar="0.5,0.9", help="default: by the total")
-    parser.add_argument("--images", type=int, default=1000, metavar="N", help="default: 1000")
-    parser.add_argument(
-        "--batches", type=int, default=4, metavar="N", help="for batch norm (default: 4)"
-    )
-    parser.add_argument("--target", type=float, metavar="S", help="in all (default: the run's)")
-    parser.add_argument(
-        "--drop", type=float, metavar="POINTS", help="that each layer may cost, and no total"
-    )
-    parser.add_argument("--network", default="dense", metavar="dense|pruned")
-    parser.add_argument("--dense-dir", type=Path, metavar="DIR", help="default: the run's")
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the images lie")
-    parser.add_argument(
-        "--constructor", metavar="NAME", help="what builds the network, if it is one's own"
-    )
-    parser.set_defaults(command=_sensitivity)
 
 
 def _sources(parser: ArgumentParser) -> None:
@@ -121,25 +87,38 @@ def _sources(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="what benchmarks/throughput.py measured (default: results/throughput.json)",
     )
+    parser.add_argument(
+        "--speedup",
+        type=Path,
+        default=Path("results/speedup.json"),
+        metavar="FILE",
+        help="what benchmarks/speedup.py measured (default: results/speedup.json)",
+    )
 
 
-def _report(folder: Path, dense_dir: Path, throughput: Path) -> None:
+def _report(folder: Path, dense_dir: Path, throughput: Path, speedup: Path) -> None:
     # Reading takes seconds to load, and neither --help nor a wrong option needs it.
     from lightprune.report.findings import Findings
     from lightprune.report.gather import gather
     from lightprune.report.throughput import read_throughput
     from lightprune.report.write import write_report
+    from lightprune.sparse.bench.speedups import read_speedups
 
     study = gather(folder, dense_dir)
     for gone in study.left_out:
         print(f"left out: {gone.folder}: {gone.reason}")
     title = f"{folder.resolve().name}: {len(study.runs)} runs"
-    findings = Findings.of(study, read_throughput(throughput))
+    findings = Findings.of(study, read_throughput(throughput), read_speedups(speedup))
     print(write_report(findings, title, folder / "report"))
 
 
 def _results(
-    sweeps: list[Path], results: Path, readme: Path, dense_dir: Path, throughput: Path
+    sweeps: list[Path],
+    results: Path,
+    readme: Path,
+    dense_dir: Path,
+    throughput: Path,
+    speedup: Path,
 ) -> None:
     from lightprune.files import write_text
     from lightprune.report.committed import holds_runs, keep, renewed, results_block
@@ -148,7 +127,7 @@ def _results(
         for place in keep(sweep, dense_dir, results):
             print(f"kept: {place}")
     if holds_runs(results):
-        _report(results, results / "dense", throughput)
+        _report(results, results / "dense", throughput, speedup)
     write_text(readme, renewed(readme.read_text(), results_block(results)))
     print(readme)
 
@@ -170,6 +149,7 @@ def _bench(
     batches: str,
     rounds: int,
     engines: str | None,
+    startup: bool,
     layers: bool,
     to: Path | None,
     data_root: Path | None,
@@ -195,6 +175,7 @@ def _bench(
         threads=numbers("--threads", threads) if threads else tuple(sorted({1, cores})),
         batches=numbers("--batches", batches),
         effort=Effort(rounds=rounds),
+        startup=startup,
         layers=layers,
         data_root=data_root,
     )

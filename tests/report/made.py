@@ -7,7 +7,14 @@ from dataclasses import asdict
 from lightprune.predictions import write_predictions
 from lightprune.pruning.cost import LayerCost
 from lightprune.report.findings import Findings
-from lightprune.report.gather import gather
+from lightprune.report.gather import BENCH, gather
+from lightprune.sparse.bench.agreement import Agreement
+from lightprune.sparse.bench.engines import chosen_engines
+from lightprune.sparse.bench.machine import Machine
+from lightprune.sparse.bench.result import BenchResult
+from lightprune.sparse.bench.speedups import Level, NetworkSpeed, SpeedUps
+from lightprune.sparse.bench.startup import Start, Startup
+from lightprune.sparse.bench.timing import Timing
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 # (weights, live, MACs a weight) by layer.
@@ -73,9 +80,64 @@ def config(
     }
 
 
-def findings(folder, throughput=None):
+def findings(folder, throughput=None, speedups=None):
     """What a report would be made from; dense networks lie in `folder/dense`."""
-    return Findings.of(gather(folder, folder / "dense"), throughput)
+    return Findings.of(gather(folder, folder / "dense"), throughput, speedups)
+
+
+def timings(ms, cells=((1, 1), (1, 64), (2, 1), (2, 64))):
+    """So many milliseconds an image of each engine, by its name; half of it with two threads."""
+    return tuple(
+        Timing(engine, threads, batch, 9, 1e-3 * each * batch / threads, 2e-3 * each * batch)
+        for threads, batch in cells
+        for engine, each in ms.items()
+    )
+
+
+def make_bench(folder, record, *, ms, processor="CPU", cells=((1, 1), (1, 64), (2, 1), (2, 64))):
+    """Writes what `lightprune bench` leaves in the folder of a run with this record."""
+    start = Start(2.0, 0.1, 0.5)
+    result = BenchResult(
+        path=str(folder),
+        command="lightprune bench",
+        commit="fedcba9876543210",
+        versions={"torch": "2.14.1"},
+        machine=Machine(processor, 2, 16, "Linux"),
+        cost=LayerCost(**record["cost"]),
+        runtime_macs=1,
+        startup=Startup(start, start),
+        sizes={"sparse, fp32": 100},
+        examples="test images",
+        engines=chosen_engines(",".join(ms)),
+        left_out={},
+        timings=timings(ms, cells),
+        agreements=(Agreement("sparse", 20, 10, 1, 1, 2e-6),),
+    )
+    (folder / BENCH).parent.mkdir()
+    (folder / BENCH).write_text(result.to_json())
+    return result
+
+
+def speed_ups(**networks):
+    """As of the benchmark: ms an image in the sparse runtime by sparsity; 1 ms dense."""
+    return SpeedUps(
+        command="python benchmarks/speedup.py",
+        commit="fedcba9876543210",
+        versions={},
+        machine=Machine("CPU", 2, 16, "Linux"),
+        networks=tuple(
+            NetworkSpeed(
+                name,
+                "fresh weights",
+                tuple(
+                    Level(sparsity, sparsity / 2, 1 - sparsity, 1e-6, 3.0, timings({"sparse": ms}))
+                    for sparsity, ms in levels.items()
+                ),
+                timings({"eager": 1.5, "onnx": 1.0, "onnx-stripped": 0.5}),
+            )
+            for name, levels in networks.items()
+        ),
+    )
 
 
 def make_run(

@@ -26,13 +26,14 @@ BATCHES = (1, 2, LANES - 1, LANES, LANES + 1, 40)
 
 
 def network_of(program, threads=1, grouping=None):
-    """A network that executes this program, every convolution grouped as asked."""
+    """A network that executes this program, every convolution grouped as asked where it can be."""
     with mock.patch.object(runtime, "lower", return_value=program):
         network = runtime.SparseNetwork(None, {}, threads)
     if grouping is not None:
         groupings = {step.value: grouping for step in program.steps}
         vars(network)["single"] = assemble(program, 1, groupings)
-        vars(network)["batched"] = assemble(program, LANES, groupings)
+        if not grouping.in_lanes:
+            vars(network)["batched"] = assemble(program, LANES, groupings)
     return network
 
 
@@ -123,10 +124,10 @@ def sizes(most):
 
 
 @st.composite
-def convolution_programs(draw):
+def convolution_programs(draw, most=33, channels=40):
     """One convolution, perhaps with a residual: a value that another convolution computes."""
-    shapes = {INPUT: (draw(st.integers(1, 40)), *draw(sizes(33)))}
-    step, shape = draw(convolutions("out", INPUT, shapes))
+    shapes = {INPUT: (draw(st.integers(1, 40)), *draw(sizes(most)))}
+    step, shape = draw(convolutions("out", INPUT, shapes, channels=channels))
     steps = (step,)
     if draw(st.booleans()):
         like = replace(step, value="other", weight=np.roll(step.weight, 1), relu=False)

@@ -4,14 +4,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
-from lightprune.sparse.blocks import GROUPINGS, LANES, Grouping
+from lightprune.sparse.blocks import GROUPINGS, LANES, SINGLE_GROUPINGS, Grouping
 from lightprune.sparse.graph import INPUT
 from lightprune.sparse.layout import laid_out
-from lightprune.sparse.positions import positions
+from lightprune.sparse.positions import cheapest, positions
 from lightprune.sparse.program import ConvStep, Program
 from tests.sparse.programs import convolution_programs, residual_program
 
-UNITS = st.sampled_from([1, LANES])
+# Images at a time, and a grouping that serves so many.
+GROUPED = st.one_of(
+    st.tuples(st.just(1), st.sampled_from(SINGLE_GROUPINGS)),
+    st.tuples(st.just(LANES), st.sampled_from(GROUPINGS)),
+)
+
+
+def found_for(step, layout, grouping):
+    return positions(step, layout, cheapest(step, layout, [grouping]))
 
 
 def in_one_group(step):
@@ -27,20 +35,21 @@ def in_one_group(step):
 def entries(found):
     """(output channel, offset, weight) of every stored weight, in the order of computation."""
     size = found.grouping.channels
-    for number in range(found.passes * found.groups):
+    for number in range(found.cut.counts.size):
         for place in range(found.segments[number], found.segments[number + 1]):
             for member in range(size):
                 offset = found.offsets[place, 0 if found.grouping.shared else member]
                 weight = found.weights[place, member]
-                yield number % found.groups * size + member, offset, weight
+                yield number % found.cut.groups * size + member, offset, weight
 
 
 @settings(max_examples=40)
-@given(convolution_programs(), st.sampled_from(GROUPINGS), UNITS)
-def test_what_is_stored_is_the_weight_in_its_order(program, grouping, unit):
+@given(convolution_programs(), GROUPED)
+def test_what_is_stored_is_the_weight_in_its_order(program, grouped):
+    unit, grouping = grouped
     layout = laid_out(program, unit)
     step = program.steps[-1]
-    found = positions(step, layout, grouping)
+    found = found_for(step, layout, grouping)
     apart, taps = layout.taps(step)
     weight = in_one_group(step)
 
@@ -55,21 +64,22 @@ def test_what_is_stored_is_the_weight_in_its_order(program, grouping, unit):
 
 
 @settings(max_examples=40)
-@given(convolution_programs(), st.sampled_from(GROUPINGS), UNITS)
-def test_positions_are_as_many_as_their_grouping_needs(program, grouping, unit):
+@given(convolution_programs(), GROUPED)
+def test_positions_are_as_many_as_their_grouping_needs(program, grouped):
+    unit, grouping = grouped
     step = program.steps[-1]
-    found = positions(step, laid_out(program, unit), grouping)
+    found = found_for(step, laid_out(program, unit), grouping)
     inputs = step.weight.shape[1] * step.groups
 
     assert found.segments[0] == 0
     assert found.segments[-1] == len(found.offsets) == len(found.weights)
     assert (np.diff(found.segments) >= 0).all()
-    assert found.groups == -(-len(step.weight) // grouping.channels)
-    assert 1 <= found.passes <= inputs
+    assert found.cut.groups == -(-len(step.weight) // grouping.channels)
+    assert 1 <= len(found.cut.counts) <= inputs
     if grouping.channels == 1:
         assert len(found.weights) == np.count_nonzero(step.weight)
-    assert len(found.group_cycles) == found.groups
-    assert (found.group_cycles > 0).all()
+    assert len(found.cut.group_cycles) == found.cut.groups
+    assert (found.cut.group_cycles > 0).all()
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -77,9 +87,22 @@ def test_one_list_for_all_is_cheaper_where_the_weight_is_dense(shared):
     program = residual_program(density=1.0)
     layout, step = laid_out(program, LANES), program.steps[0]
 
-    together = positions(step, layout, Grouping(4, shared=True)).group_cycles.sum()
+    together = Grouping(4, shared=True)
     other = Grouping(2, shared=False) if not shared else Grouping(1, shared=True)
-    assert together < positions(step, layout, other).group_cycles.sum()
+    assert cheapest(step, layout, [other, together]).grouping == together
+
+
+@pytest.mark.parametrize(("side", "in_lanes"), [(1, True), (2, True), (12, False)])
+def test_channels_are_lanes_where_a_dense_map_is_small(side, in_lanes):
+    weight = np.ones((64, 64, 1, 1), np.float32)
+    none = ((0, 0), (0, 0))
+    step = ConvStep(
+        "out", INPUT, weight, np.zeros(64), (1, 1), none, (1, 1), 1, None, False, ("layer",)
+    )
+    shapes = {INPUT: (64, side, side), "out": (64, side, side)}
+    layout = laid_out(Program((step,), shapes, "out", False), 1)
+
+    assert cheapest(step, layout, SINGLE_GROUPINGS).grouping.in_lanes == in_lanes
 
 
 def test_inputs_beyond_the_reach_of_an_offset_are_refused():
@@ -101,4 +124,4 @@ def test_inputs_beyond_the_reach_of_an_offset_are_refused():
     layout = laid_out(Program((step,), shapes, "out", False), LANES)
 
     with pytest.raises(InputError, match=r"big: its input of \(64, 1100, 1100\) is too large"):
-        positions(step, layout, GROUPINGS[0])
+        found_for(step, layout, GROUPINGS[0])

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.sparse.blocks import LANES
-from lightprune.sparse.indices import in_split, lane_bits
+from lightprune.sparse.indices import in_split, neighbours, planes_read
 from lightprune.sparse.layout import Value
 from lightprune.sparse.program import ConvStep
 from lightprune.sparse.sorting import Sorting, indices_of, reached, remainders, sortings_of
@@ -110,14 +110,27 @@ def test_a_split_value_is_read_where_the_value_would_be(read, stride, rows, colu
 @given(st.lists(st.integers(-1, 40), min_size=LANES, max_size=LANES), st.integers(0, 30))
 def test_lanes_of_neighbours_are_copied_as_they_lie(numbers, first):
     drawn = np.array([numbers], np.int32)
-    neighbours = np.where(drawn < 20, first + np.arange(LANES), -1).astype(np.int32)
+    indices = np.where(drawn < 20, first + np.arange(LANES), -1).astype(np.int32)
 
-    bits, place = lane_bits(neighbours)[0]
+    (place,), (copied,) = neighbours(indices)
 
-    for lane, number in enumerate(neighbours[0]):
-        assert bits >> lane & 1 == (number >= 0)
+    for lane, number in enumerate(indices[0]):
+        assert copied[lane] == (-1 if number >= 0 else 0)
         assert number < 0 or place + 4 * lane == 4 * number
 
 
 def test_other_lanes_are_not():
-    assert lane_bits(np.arange(LANES, dtype=np.int32)[None, ::-1]) is None
+    assert neighbours(np.arange(LANES, dtype=np.int32)[None, ::-1]) is None
+
+
+def test_planes_are_read_where_any_convolution_has_a_weight():
+    steps = [conv("same", 1, 3, (1, 1)), conv("other", 1, 3, (1, 1))]
+    for step, tap in zip(steps, ((0, 0), (2, 1)), strict=True):
+        step.weight[:] = 0
+        step.weight[0, 0][tap] = 1
+    sorting = sortings_of(steps, {**SHAPES, "other": (1, 8, 8)}, 1)["same"]
+
+    read = planes_read(sorting, steps)
+
+    # One plane for every column shift: the left one and the middle one.
+    assert read.tolist() == [[True, True, False]]

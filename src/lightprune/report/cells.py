@@ -83,6 +83,11 @@ def prunes(config: Json) -> bool:
     return "criterion" in (config["pruner"] or {})
 
 
+def criterion(config: Json) -> str:
+    """The criterion by which a config prunes, `magnitude_per_mac`; `none` if it prunes nothing."""
+    return _class(config["pruner"]["criterion"]) if prunes(config) else "none"
+
+
 def label(run: Run) -> str:
     """What a run did: `global 98 % one_shot`; equal for runs that share this, whatever else."""
     if not prunes(run.config):
@@ -114,11 +119,10 @@ def without_seeds(config: Any) -> Any:
 
 
 def _scope(config: Json) -> str:
-    criterion = _class(config["pruner"]["criterion"])
-    scope = str(config["pruner"]["scope"])
-    if criterion == "magnitude":
+    by, scope = criterion(config), str(config["pruner"]["scope"])
+    if by == "magnitude":
         return scope
-    return criterion if scope == "global" else f"{criterion}-{scope}"
+    return by if scope == "global" else f"{by}-{scope}"
 
 
 def _class(part: Json) -> str:

@@ -7,7 +7,7 @@ from lightprune.errors import InputError
 from lightprune.files import write_text
 from lightprune.report.cells import cells_of, label
 from lightprune.report.document import Table
-from lightprune.report.gather import gather
+from lightprune.report.gather import BENCH, gather
 from lightprune.report.markdown import table
 from lightprune.report.rows import Row, rows_of
 from lightprune.report.run import Run
@@ -15,6 +15,8 @@ from lightprune.report.sections.results import result_row
 
 _FILES = ("run.json", "metrics.csv", "layers.csv", "predictions.csv")
 _DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
+# Runs for speed are told by the report, not by README's table.
+_SPEED = "speed-"
 START = "<!-- results: made by `make results` -->"
 END = "<!-- end of results -->"
 _NOTHING = "Measured results follow."
@@ -35,9 +37,10 @@ def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
     """Copies the records of a sweep's finished runs, and of their dense networks.
 
     Args:
-        sweep: Its folder, `.../study-RECIPE` as `make reproduce` names it.
+        sweep: Its folder, `.../study-RECIPE` as `make reproduce` names it, or `.../speed-RECIPE`.
         dense_dir: The cache of dense networks.
-        results: Gets the runs in `RECIPE/`, and the dense networks' predictions in `dense/`.
+        results: Gets the runs in `RECIPE/` or `speed-RECIPE/`, with what `lightprune bench`
+            measured, and the dense networks' predictions in `dense/`.
 
     Returns:
         The folders written.
@@ -57,7 +60,7 @@ def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
             )
         places[place] = run
     for place, run in places.items():
-        _copy(sweep / run.folder, place, _FILES)
+        _copy(sweep / run.folder, place, (*_FILES, BENCH) if run.bench else _FILES)
         if run.dense.folder:
             _copy(run.dense.folder, results / "dense" / run.dense.key, _DENSE_FILES)
     return list(places)
@@ -70,9 +73,11 @@ def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:
 
 def results_block(results: Path) -> str:
     """What stands between the two comments."""
-    if not holds_runs(results):
+    found = gather(results, results / "dense").runs if holds_runs(results) else ()
+    study = tuple(run for run in found if not run.folder.startswith(_SPEED))
+    if not study:
         return _NOTHING
-    rows = rows_of(cells_of(gather(results, results / "dense").runs))
+    rows = rows_of(cells_of(study))
     shown = [row for row in rows if _shown(row)] or rows
     short = Table.of({name: result_row(row)[name] for name in _COLUMNS} for row in shown)
     data = "; ".join(dict.fromkeys(row.data for row in shown))

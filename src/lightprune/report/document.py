@@ -76,6 +76,11 @@ class Document:
         return tuple(block for block in blocks if isinstance(block, Figure))
 
 
+def counted(threads: int) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{threads} thread{'s' if threads > 1 else ''}"
+
+
 def is_number(cell: str) -> bool:
     """Whether a cell is set flush right."""
     return bool(cell) and (

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lightprune.report.document import Figure
 
@@ -85,6 +85,13 @@ def look(index: int) -> dict[str, Any]:
 def percents(axis: Any) -> None:
     """Writes shares on an axis as per cents."""
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
+
+
+def logarithmic(axis: Any) -> None:
+    """Plain numbers on an axis that has a logarithmic scale."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def legend(canvas: Canvas, marks: Mapping[str, Mapping[str, Any]]) -> None:

@@ -7,6 +7,7 @@ from lightprune.report.comparisons import Comparison, against_dense, between_run
 from lightprune.report.gather import Study
 from lightprune.report.rows import Row, rows_of
 from lightprune.report.throughput import Throughput
+from lightprune.sparse.bench.speedups import SpeedUps
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Findings:
         against_dense: Each run against the network that it started from.
         between: Runs against each other.
         throughput: Of the study's training loop and of this project's; None if not measured.
+        speedups: Of the sparse runtime by sparsity; None if not measured.
     """
 
     study: Study
@@ -28,13 +30,16 @@ class Findings:
     against_dense: tuple[Comparison, ...]
     between: tuple[Comparison, ...]
     throughput: Throughput | None
+    speedups: SpeedUps | None
 
     @classmethod
-    def of(cls, study: Study, throughput: Throughput | None = None) -> "Findings":
+    def of(
+        cls, study: Study, throughput: Throughput | None = None, speedups: SpeedUps | None = None
+    ) -> "Findings":
         """Computes them."""
         cells = cells_of(study.runs)
         tests = (against_dense(cells), between_runs(cells))
-        return cls(study, cells, rows_of(cells), *tests, throughput)
+        return cls(study, cells, rows_of(cells), *tests, throughput, speedups)
 
     @property
     def pruned(self) -> tuple[Cell, ...]:

@@ -1,18 +1,20 @@
 """Finds the finished runs below a folder, and names what is not finished or damaged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightprune.errors import InputError
 from lightprune.report.run import DamagedError, Run, read_run
+from lightprune.sparse.bench.result import BenchResult
 
+BENCH = "bench/bench.json"
 # Any of these makes a folder a run's.
 _SIGNS = ("run.json", "config.yaml", "launch.yaml")
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run folder that a report leaves out, and why."""
+    """A run folder, or a file in one, that a report leaves out, and why."""
 
     folder: str
     reason: str
@@ -44,12 +46,18 @@ def gather(folder: Path, dense_dir: Path) -> Study:
     for place in places:
         name = place.relative_to(folder).as_posix()
         try:
-            runs.append(read_run(place, name, (dense_dir, folder / "dense")))
+            run = read_run(place, name, (dense_dir, folder / "dense"))
         except InputError as error:  # Its line begins with the file and ends with a remedy.
             said = str(error).removeprefix(f"{place}/").partition(";")[0]
             left_out.append(LeftOut(name, said))
         except DamagedError as error:
             left_out.append(LeftOut(name, str(error)))
+        else:
+            try:
+                runs.append(_with_bench(run, place / BENCH))
+            except DamagedError as error:
+                runs.append(run)
+                left_out.append(LeftOut(f"{name}/{BENCH}", str(error)))
     if not runs:
         seen = f"; left out: {left_out[0].folder} ({left_out[0].reason})" if left_out else ""
         more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
@@ -58,3 +66,16 @@ def gather(folder: Path, dense_dir: Path) -> Study:
             "complete run.json and its CSV files below it"
         )
     return Study(tuple(runs), tuple(left_out))
+
+
+def _with_bench(run: Run, file: Path) -> Run:
+    """The run and what `lightprune bench` measured of it, if it did."""
+    try:
+        bench = BenchResult.from_json(file.read_text())
+    except FileNotFoundError:
+        return run
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"is damaged ({error})") from error
+    if bench.cost != run.cost:
+        raise DamagedError("is of another network than the run's")
+    return replace(run, bench=bench)

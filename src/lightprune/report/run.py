@@ -8,6 +8,7 @@ from pathlib import Path
 from lightprune.predictions import read_predictions
 from lightprune.pruning.cost import LayerCost
 from lightprune.run_folder import Json, RunFolder
+from lightprune.sparse.bench.result import BenchResult
 from lightprune.training.events import EventRecord
 
 
@@ -113,6 +114,7 @@ class Run:
         correct: Correctly classified test images.
         seconds: Of the fine-tuning.
         predictions: On the test images.
+        bench: How fast its network is; None if not measured.
     """
 
     folder: str
@@ -130,6 +132,7 @@ class Run:
     correct: int
     seconds: float
     predictions: Predictions
+    bench: BenchResult | None = None
 
     @property
     def accuracy(self) -> float:

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter
 
-from lightprune.report.document import Figure
+from lightprune.report.document import Figure, counted
 from lightprune.report.drawing import COLOURS, GREY, drawn, look
 from lightprune.sparse.bench.engines import SPARSE
 from lightprune.sparse.bench.result import BenchResult
@@ -36,7 +36,7 @@ def speed(result: BenchResult) -> Figure:
             _times(grid[0][column], result, count, batches)
             _speedups(grid[1][column], result, count, batches)
             grid[1][column].set_xlabel("images a batch")
-            grid[0][column].set_title(f"{count} thread{'s' if count > 1 else ''}")
+            grid[0][column].set_title(counted(count))
         grid[0][0].set_ylabel("ms an image")
         grid[1][0].set_ylabel("speed-up")
         above, below = (panels[0].get_legend_handles_labels() for panels in grid)

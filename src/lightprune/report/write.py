@@ -20,6 +20,7 @@ from lightprune.report.sections.paired import paired
 from lightprune.report.sections.provenance import provenance
 from lightprune.report.sections.results import results
 from lightprune.report.sections.short import short
+from lightprune.report.sections.speed import speed
 
 # In the order in which one reads them.
 _SECTIONS = (
@@ -28,6 +29,7 @@ _SECTIONS = (
     compute,
     dead,
     frontier,
+    speed,
     curves,
     layers,
     events,

@@ -12,15 +12,17 @@ from lightprune.sparse.blocks import (
     FROM_RESIDUAL,
     GROUPINGS,
     LANES,
+    SINGLE_GROUPINGS,
     Grouping,
 )
-from lightprune.sparse.columns import NEXT
+from lightprune.sparse.columns import NEXT, Columns, row_of
 from lightprune.sparse.graph import INPUT
 from lightprune.sparse.layout import Layout, laid_out
 from lightprune.sparse.nodes import Shape
-from lightprune.sparse.positions import Positions, positions
+from lightprune.sparse.pool import Pool
+from lightprune.sparse.positions import Positions, cheapest, positions
 from lightprune.sparse.program import AddStep, ConcatStep, ConvStep, FlattenStep, PoolStep, Program
-from lightprune.sparse.rows import Columns, Rows, row_of
+from lightprune.sparse.rows import Rows
 from lightprune.sparse.schedule import Task
 
 
@@ -53,7 +55,7 @@ class Assembled:
         operations: In order, those that follow others included.
         rows: The rows of the table, in the same order.
         heads: int64, the addresses of the rows that follow no other.
-        arrays: Keeps what the table's addresses lead to.
+        pool: Keeps what the table's addresses lead to.
     """
 
     unit: int
@@ -63,7 +65,7 @@ class Assembled:
     operations: list[Operation]
     rows: list[NDArray[np.int64]]
     heads: NDArray[np.int64]
-    arrays: list[NDArray[np.generic]] = field(repr=False)
+    pool: Pool = field(repr=False)
 
     @property
     def arena_size(self) -> int:
@@ -114,7 +116,7 @@ class _Assembler:
             operations,
             rows,
             np.array(heads, np.int64),
-            self.rows.arrays,
+            self.rows.pool,
         )
 
     def _operations(self, task: Task) -> Iterator[Operation]:
@@ -150,6 +152,6 @@ class _Assembler:
 
     def _positions(self, step: ConvStep) -> Positions:
         asked = self.groupings.get(step.value)
-        tried = [asked] if asked else GROUPINGS
-        found = [positions(step, self.layout, grouping) for grouping in tried]
-        return min(found, key=lambda positions: positions.group_cycles.sum())
+        every = SINGLE_GROUPINGS if self.layout.unit == 1 else GROUPINGS
+        cut = cheapest(step, self.layout, [asked] if asked else every)
+        return positions(step, self.layout, cut)

@@ -28,18 +28,31 @@ class Grouping:
     run side by side: no multiplication is wasted, and the additions of one hide the latency of
     those of the others, which on small maps are too few.
 
+    The lanes of a vector are positions of a map, or images. Where a map of a single image is too
+    small to fill them, they can be output channels instead, which share positions then.
+
     Attributes:
         channels: Output channels.
         shared: Whether one list serves all of them.
+        in_lanes: Whether vectors hold channels; single images only.
     """
 
     channels: int
     shared: bool
+    in_lanes: bool = False
+
+    @property
+    def stride(self) -> int:
+        """Positions of a single image that lie in one vector."""
+        return 1 if self.in_lanes else LANES
 
 
 @dataclass(frozen=True)
 class Block:
-    """What one pass keeps in registers: rows x columns vectors of outputs for every channel."""
+    """What one pass keeps in registers: rows x columns vectors of outputs for every channel.
+
+    With channels in the lanes: the channels at one row of positions.
+    """
 
     grouping: Grouping
     rows: int
@@ -47,13 +60,14 @@ class Block:
 
     @property
     def vectors(self) -> int:
-        """Vectors of outputs a channel."""
+        """Vectors of outputs a channel, or positions."""
         return self.rows * self.columns
 
     @property
     def accumulators(self) -> int:
         """Registers that hold outputs."""
-        return self.grouping.channels * self.vectors
+        in_a_vector = LANES if self.grouping.in_lanes else 1
+        return self.grouping.channels // in_a_vector * self.vectors
 
 
 _SHAPES = {
@@ -62,9 +76,13 @@ _SHAPES = {
     Grouping(4, shared=True): "1x5 1x4 1x3 2x2 1x2 1x1",
     Grouping(2, shared=False): "1x8 2x4 1x4 1x3 2x2 1x2 1x1",
     Grouping(4, shared=False): "1x4 2x2 1x3 1x2 1x1",
+    Grouping(2 * LANES, shared=True, in_lanes=True): "1x6 1x4 1x2 1x1",
+    Grouping(8 * LANES, shared=True, in_lanes=True): "1x1",
 }
-GROUPINGS = tuple(_SHAPES)
-"""Every grouping that is compiled; plain sparse lists first."""
+GROUPINGS = tuple(grouping for grouping in _SHAPES if not grouping.in_lanes)
+"""The groupings that are compiled and serve any number of images; plain sparse lists first."""
+SINGLE_GROUPINGS = tuple(_SHAPES)
+"""Those that serve a single image."""
 BLOCKS = tuple(
     block
     for grouping, shapes in _SHAPES.items()

@@ -4,6 +4,9 @@ An operation is a row of int64. Addresses are bytes; places and distances within
 counted in float32 values.
 """
 
+import numpy as np
+from numpy.typing import NDArray
+
 CONV, SUM, MAX_POOL, AVG_POOL, SPLIT, FLATTEN, PACK, UNPACK = range(8)
 
 # Every operation: which it is, the address of one that follows at once on the same channels (or
@@ -25,4 +28,29 @@ STAMP, INDICES, ROW_SHIFTS, N_ROWS, COLUMN_SHIFTS, N_COLUMNS, PLANES, LANE_BITS 
 SORTED = 31
 # Convolution: the address of the code, which is compiled once and not into each caller.
 CODE = 39
-COLUMNS = 40
+# Convolution: whether its output channels are lanes.
+IN_LANES = 40
+# Sorting a single image: the planes that are read at all; see `READ_COLUMNS`.
+READ, N_READ = 41, 42
+# Splitting, and sorting a single image: copies of neighbours, if not by INDICES.
+PLACES = 43
+COLUMNS = 44
+
+READ_COLUMNS = 3
+"""What there is to say of a sorted plane: its number among those of a channel; in bytes, where its
+channel begins in what is copied, and where it begins itself."""
+
+PIECE_COLUMNS = 5
+"""What there is to say of a piece: its block; where it begins in the output, the input and the
+residual; how many columns it has."""
+
+Columns = dict[int, int]
+"""Some columns of a row: their numbers, and what they say."""
+
+
+def row_of(columns: Columns) -> NDArray[np.int64]:
+    """The row with these columns, the others 0."""
+    row = np.zeros(COLUMNS, np.int64)
+    for column, value in columns.items():
+        row[column] = value
+    return row

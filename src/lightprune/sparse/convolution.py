@@ -12,10 +12,10 @@ from lightprune.sparse.columns import (
     ADDED_PLANE,
     ADDED_ROW,
     BIAS,
-    CHANNELS,
     GROUP_CHANNELS,
     GROUPS,
     IN,
+    IN_LANES,
     IN_ROW,
     N_PIECES,
     OFFSETS,
@@ -23,6 +23,7 @@ from lightprune.sparse.columns import (
     OUT_PLANE,
     OUT_ROW,
     PASSES,
+    PIECE_COLUMNS,
     PIECES,
     RELU,
     SEGMENTS,
@@ -31,10 +32,11 @@ from lightprune.sparse.columns import (
     START,
     WEIGHTS,
 )
-from lightprune.sparse.compiled import address_of
-from lightprune.sparse.copying import copy_planes, sort
+from lightprune.sparse.compiled import address_of, compiled
+from lightprune.sparse.copying import sort, sort_single
 from lightprune.sparse.memory import integers
 from lightprune.sparse.multiply import multiply_block
+from lightprune.sparse.small_maps import convolve_in_lanes
 
 
 @cache
@@ -49,8 +51,6 @@ def convolution() -> int:
 
 def _convolve(row, first, last, arena, own, unit):
     op = integers(row)
-    segments, pieces = integers(op[SEGMENTS]), integers(op[PIECES])
-    channels, groups, passes = op[GROUP_CHANNELS], op[GROUPS], op[PASSES]
     inputs = arena
     if op[SORTED]:
         inputs = own
@@ -60,15 +60,27 @@ def _convolve(row, first, last, arena, own, unit):
             # Every thread sorts for itself: the copies are larger than what they are copied from,
             # and to get them from another core takes longer.
             if unit == 1:
-                copy_planes(sorting, 0, sorting[CHANNELS], arena, own)
+                sort_single(sorting, arena, own)
             else:
                 sort(sorting, arena, own)
             stamps[sorting[STAMP]] = 1
-    for piece in range(op[N_PIECES]):
-        block = pieces[4 * piece]
-        output = arena + 4 * (op[OUT] + pieces[4 * piece + 1])
-        read = inputs + 4 * (op[IN] + pieces[4 * piece + 2])
-        residual = arena + 4 * (op[ADDED] + pieces[4 * piece + 3])
+    if op[IN_LANES]:
+        convolve_in_lanes(op, first, last, arena, inputs)
+    else:
+        _convolve_positions(op, first, last, arena, inputs)
+
+
+@compiled
+def _convolve_positions(op, first, last, arena, inputs):
+    """Computes groups `first` to `last` with positions or images in the lanes."""
+    segments, pieces = integers(op[SEGMENTS]), integers(op[PIECES])
+    channels, groups, passes = op[GROUP_CHANNELS], op[GROUPS], op[PASSES]
+    for number in range(op[N_PIECES]):
+        piece = PIECE_COLUMNS * number
+        block = pieces[piece]
+        output = arena + 4 * (op[OUT] + pieces[piece + 1])
+        read = inputs + 4 * (op[IN] + pieces[piece + 2])
+        residual = arena + 4 * (op[ADDED] + pieces[piece + 3])
         for step in range(passes):
             start = op[START] if step == 0 else FROM_OUTPUT
             ends = step == passes - 1

@@ -15,11 +15,15 @@ from lightprune.sparse.columns import (
     INDICES,
     LANE_BITS,
     N_COLUMNS,
+    N_READ,
     N_ROWS,
     OUT,
     OUT_PLANE,
     OUT_ROW,
+    PLACES,
     PLANES,
+    READ,
+    READ_COLUMNS,
     ROW_SHIFTS,
     STRIDE_H,
     STRIDE_W,
@@ -58,24 +62,40 @@ def sort(op, arena, own):
 
 
 @compiled
-def copy_planes(op, first, last, arena, to):
-    """Splits or sorts some channels of a single image, whose planes are a few vectors."""
-    bits, vectors = integers(op[LANE_BITS]), op[OUT_PLANE] // LANES
-    step = 4 * op[PLANES] * op[OUT_PLANE]
-    for place in range(op[PLANES] * vectors):
-        out = to + 4 * (op[OUT] + place * LANES) + first * step
-        read = arena + 4 * (op[IN] + first * op[IN_PLANE])
-        if op[INDICES]:
-            for _ in range(first, last):
-                gather_vector(out, read, op[INDICES] + 4 * LANES * place)
-                out += step
-                read += 4 * op[IN_PLANE]
-        else:
-            read += bits[2 * place + 1]
-            for _ in range(first, last):
-                copy_lanes(out, read, bits[2 * place])
-                out += step
-                read += 4 * op[IN_PLANE]
+def split(op, first, last, arena):
+    """Splits some channels of a single image into planes."""
+    planes, size = op[PLANES], 4 * op[OUT_PLANE]
+    indices, lanes, places = op[INDICES], op[LANE_BITS], op[PLACES]
+    out = arena + 4 * op[OUT] + first * planes * size
+    for channel in range(first, last):
+        read = arena + 4 * (op[IN] + channel * op[IN_PLANE])
+        for plane in range(planes):
+            _copy_plane(indices, lanes, places, plane, size, read, out)
+            out += size
+
+
+@compiled
+def sort_single(op, arena, own):
+    """Sorts the planes of a single image that are read."""
+    planes, size = integers(op[READ]), 4 * op[OUT_PLANE]
+    indices, lanes, places = op[INDICES], op[LANE_BITS], op[PLACES]
+    for number in range(0, READ_COLUMNS * op[N_READ], READ_COLUMNS):
+        plane, read, out = planes[number], planes[number + 1], planes[number + 2]
+        _copy_plane(indices, lanes, places, plane, size, arena + read, own + out)
+
+
+@compiled
+def _copy_plane(indices, lanes, places, plane, size, read, out):
+    """Copies a plane of `size` bytes by a table of indices, or from neighbours."""
+    begin = plane * size
+    if indices:
+        for i in range(0, size, 4 * LANES):
+            gather_vector(out + i, read, indices + begin + i)
+    else:
+        starts = integers(places + begin // LANES * 2)
+        for vector in range(size // (4 * LANES)):
+            i = 4 * LANES * vector
+            copy_lanes(out + i, read + starts[vector], lanes + begin + i)
 
 
 @compiled
@@ -98,6 +118,9 @@ def pack(op, first, last, arena, unit, source, count):
     """Copies the images to the arena; what is missing to a whole tile is zero."""
     memory, images = floats(arena), floats(source)
     height, width = op[HEIGHT], op[WIDTH] // unit
+    if unit == 1:
+        _pack_single(op, first, last, arena, source)
+        return
     size = op[CHANNELS] * height * width
     for channel in range(first, last):
         for y in range(height):
@@ -110,6 +133,20 @@ def pack(op, first, last, arena, unit, source, count):
                 else:
                     for x in range(width):
                         memory[out + x * unit + image] = 0.0
+
+
+@compiled
+def _pack_single(op, first, last, arena, source):
+    """Rows follow one another without margins in both."""
+    memory, images = floats(arena), floats(source)
+    size = op[HEIGHT] * op[WIDTH]
+    whole = size // LANES * LANES
+    for channel in range(first, last):
+        out, read = op[OUT] + channel * op[OUT_PLANE], channel * size
+        for i in range(0, whole, LANES):
+            copy_vector(arena + 4 * (out + i), source + 4 * (read + i))
+        for i in range(whole, size):
+            memory[out + i] = images[read + i]
 
 
 @compiled

@@ -1,12 +1,15 @@
 """Tables by position that the kernels read: where copies come from, and biases."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.blocks import LANES
 from lightprune.sparse.layout import Value
 from lightprune.sparse.nodes import Pair, Shape
-from lightprune.sparse.program import PoolStep
+from lightprune.sparse.program import ConvStep, PoolStep
+from lightprune.sparse.sorting import Sorting, reached
 
 
 def pool_columns(step: PoolStep, shape: Shape, width: int) -> NDArray[np.int32]:
@@ -35,11 +38,27 @@ def in_split(
     return np.where(indices < 0, -1, plane * split.plane + place).astype(np.int32)
 
 
-def lane_bits(indices: NDArray[np.int32]) -> NDArray[np.int64] | None:
+def planes_read(sorting: Sorting, steps: Sequence[ConvStep]) -> NDArray[np.bool_]:
+    """(channels, planes): which planes of a sorted value any weight of the steps reads."""
+    inputs = steps[0].weight.shape[1] * steps[0].groups
+    read = np.zeros((inputs, sorting.planes), np.bool_)
+    for step in steps:
+        outputs, width = step.weight.shape[:2]
+        there = (step.weight != 0).reshape(step.groups, outputs // step.groups, width, -1)
+        by_tap = np.logical_or.reduce(there, axis=1).reshape(inputs, -1)
+        for tap, place in enumerate(reached(step)):
+            read[:, sorting.tap(*place)[0]] |= by_tap[:, tap]
+    return read
+
+
+def neighbours(
+    indices: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.int32]] | None:
     """What each vector copies as it lies in memory, or None if some positions are not neighbours.
 
     Returns:
-        (vectors, 2): the lanes that are copied, as bits, and from where, in bytes.
+        (vectors,): from where, in bytes; and (vectors, LANES): all bits of the lanes that are
+        copied, the others 0.
     """
     vectors = indices.reshape(-1, LANES).astype(np.int64)
     used = vectors >= 0
@@ -47,8 +66,7 @@ def lane_bits(indices: NDArray[np.int32]) -> NDArray[np.int64] | None:
     first = np.where(used.any(1), away[np.arange(len(away)), used.argmax(1)], 0)
     if (used & (away != first[:, None])).any():
         return None
-    bits = (used << np.arange(LANES)).sum(1)
-    return np.stack([bits, 4 * first], axis=1)
+    return 4 * first, np.where(used, -1, 0).astype(np.int32)
 
 
 def spread(bias: NDArray[np.floating], width: int, unit: int) -> NDArray[np.float32]:

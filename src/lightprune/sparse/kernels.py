@@ -46,7 +46,7 @@ from lightprune.sparse.columns import (
     WIDTH,
 )
 from lightprune.sparse.compiled import address_of, compiled
-from lightprune.sparse.copying import copy_planes, flatten, pack, unpack
+from lightprune.sparse.copying import flatten, pack, split, unpack
 from lightprune.sparse.memory import floats, integers
 from lightprune.sparse.pooling import avg_pool, max_pool, max_pool_single
 from lightprune.sparse.vectors import add_vector, clamp_vector, copy_vector, fill_vector
@@ -112,7 +112,7 @@ def _by_channel(op, first, last, arena, unit):
     elif op[KIND] == AVG_POOL:
         avg_pool(op, first, last, arena, unit)
     elif op[KIND] == SPLIT:
-        copy_planes(op, first, last, arena, arena)
+        split(op, first, last, arena)
 
 
 @compiled

@@ -100,6 +100,15 @@ class Layout:
         sorting = self.sortings.get(step.value)
         return self.values[sorting.name if sorting else step.input]
 
+    def readers(self, sorting: Sorting) -> list[ConvStep]:
+        """The convolutions that read a sorted value."""
+        steps = (task.step for task in self.tasks)
+        return [
+            step
+            for step in steps
+            if isinstance(step, ConvStep) and self.sortings.get(step.value) is sorting
+        ]
+
     def taps(self, step: ConvStep) -> tuple[int, NDArray[np.int64]]:
         """Where a convolution reads: float32 values from the input's origin.
 

@@ -59,6 +59,8 @@ def multiply_block(
         ended, unknown = builder.append_basic_block("ended"), builder.append_basic_block("unknown")
         switch = builder.switch(chosen, unknown)
         for number, shape in enumerate(BLOCKS):
+            if shape.grouping.in_lanes:
+                continue
             case = builder.append_basic_block(f"block{number}")
             switch.add_case(ir.IntType(64)(number), case)
             builder.position_at_end(case)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from lightprune.sparse.blocks import BLOCKS, Block, Grouping
+from lightprune.sparse.blocks import BLOCKS, LANES, Block, Grouping
 
 # Loads and multiplications that begin in a cycle; cycles from one addition to the next on the
 # same accumulator; cycles that a position costs besides.
@@ -20,7 +20,7 @@ class Piece:
     Attributes:
         block: Place in `BLOCKS`.
         row: Its first row of vectors.
-        column: Its first vector in that row.
+        column: Its first vector in that row, or position if channels are lanes.
     """
 
     block: int
@@ -37,13 +37,14 @@ def cycles(block: Block, load: float) -> float:
     """
     grouping = block.grouping
     lists = 1 if grouping.shared else grouping.channels
-    loads = lists * (block.vectors * load + 1) + grouping.channels
+    weights = grouping.channels // LANES if grouping.in_lanes else grouping.channels
+    loads = lists * (block.vectors * load + 1) + weights
     return max(loads / _AT_ONCE, block.accumulators / _AT_ONCE, _LATENCY) + _EVERY_POSITION
 
 
 @cache
 def pieces(grouping: Grouping, rows: int, columns: int, load: float) -> tuple[Piece, ...]:
-    """Cuts a map of rows x columns vectors into blocks of the grouping, cheaply."""
+    """Cuts a map of rows x columns vectors, or positions, into blocks of the grouping, cheaply."""
     costs = {(b.rows, b.columns): cycles(b, load) for b in BLOCKS if b.grouping == grouping}
     widths = sorted({width for _, width in costs})
     heights = {width: [h for h, w in costs if w == width] for width in widths}

@@ -1,8 +1,9 @@
 """The weights of a convolution as the kernels read them: positions, and values of some channels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,50 @@ from lightprune.sparse.nodes import Shape
 from lightprune.sparse.pieces import Piece, cycles, pieces
 from lightprune.sparse.program import ConvStep
 
-# What the inputs of one pass may take of the first cache, in bytes.
-_FIRST_CACHE = 32 * 1024
-# Cycles to begin and to end one block, besides its positions.
+# What the inputs of one pass may take of the first cache, in bytes: weights pass through it, too.
+_FIRST_CACHE = 24 * 1024
+# Weights on an input from which on it is worth keeping it there.
+_WORTH_PASSES = 12
+# Cycles to begin and to end one block, besides its positions; with channels in the lanes, also
+# for every output, whose way to the planes is one by one.
 _EVERY_BLOCK = 40.0
+_EVERY_OUTPUT = 3.0
+# Bytes a cycle of positions and weights, which come from a cache that all cores share.
+_STREAMED = 12.0
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """How a convolution is computed with a grouping.
+
+    Attributes:
+        grouping: The output channels of a group, and whether they share positions.
+        groups: Groups of output channels.
+        together: Input channels a pass: a part small enough for the first cache.
+        pieces: The blocks that the output map is cut into.
+        load: What loading a vector of inputs costs.
+        counts: int64 (passes, groups), how many positions there are.
+    """
+
+    grouping: Grouping
+    groups: int
+    together: int
+    pieces: tuple[Piece, ...]
+    load: float
+    counts: NDArray[np.int64]
+
+    @cached_property
+    def group_cycles(self) -> NDArray[np.float64]:
+        """About what a group costs, for one image or `LANES` of them; (groups,)."""
+        blocks = [BLOCKS[piece.block] for piece in self.pieces]
+        begun = len(self.counts) * len(blocks) * _EVERY_BLOCK
+        if self.grouping.in_lanes:
+            outputs = self.grouping.channels * sum(block.vectors for block in blocks)
+            begun += len(self.counts) * outputs * _EVERY_OUTPUT
+        lists = 1 if self.grouping.shared else self.grouping.channels
+        streamed = 4 * (lists + self.grouping.channels) / _STREAMED
+        each = sum(max(streamed, cycles(block, self.load)) for block in blocks)
+        return np.asarray(self.counts.sum(0) * each + begun, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,48 +66,53 @@ class Positions:
     """The non-zero weights of a convolution, by pass over the input channels and output group.
 
     Attributes:
-        grouping: The output channels of a group, and whether they share positions.
-        groups: Groups of output channels.
-        passes: Parts of the input channels, each small enough for the first cache.
+        cut: How it is computed.
         segments: int64 (passes * groups + 1), where the positions of each begin.
         offsets: int32 (positions, lists), from the input's origin, in bytes.
         weights: float32 (positions, channels).
-        pieces: The blocks that the output map is cut into.
-        load: What loading a vector of inputs costs.
     """
 
-    grouping: Grouping
-    groups: int
-    passes: int
+    cut: Cut
     segments: NDArray[np.int64]
     offsets: NDArray[np.int32]
     weights: NDArray[np.float32]
-    pieces: tuple[Piece, ...]
-    load: float
 
-    @cached_property
-    def group_cycles(self) -> NDArray[np.float64]:
-        """About what a group costs, for one image or `LANES` of them; (groups,)."""
-        counts = np.diff(self.segments).reshape(self.passes, self.groups).sum(0)
-        every = sum(cycles(BLOCKS[piece.block], self.load) for piece in self.pieces)
-        begun = self.passes * len(self.pieces) * _EVERY_BLOCK
-        return np.asarray(counts * every + begun, np.float64)
+    @property
+    def grouping(self) -> Grouping:
+        """The output channels of a group, and whether they share positions."""
+        return self.cut.grouping
 
 
-def positions(step: ConvStep, layout: Layout, grouping: Grouping) -> Positions:
+def cheapest(step: ConvStep, layout: Layout, groupings: Sequence[Grouping]) -> Cut:
+    """How a convolution is computed with the grouping that is estimated to take least.
+
+    Args:
+        step: The convolution.
+        layout: Where its values lie.
+        groupings: What there is to choose from.
+    """
+    kept = _ungrouped(step) != 0
+    kept = kept.reshape(*kept.shape[:2], -1)
+    return min(
+        (_cut(step, layout, grouping, kept) for grouping in groupings),
+        key=lambda cut: cut.group_cycles.sum(),
+    )
+
+
+def positions(step: ConvStep, layout: Layout, cut: Cut) -> Positions:
     """Lists where the output channels have weights, group by group.
 
     The order of the input channels and taps is that of the weight tensor whatever the grouping and
     the layout are, so every choice adds up the same numbers in the same order.
     """
     weight = _ungrouped(step)
-    outputs, inputs, *kernel = weight.shape
-    groups = ceil(outputs / grouping.channels)
-    blocks = np.zeros((groups, grouping.channels, inputs, kernel[0] * kernel[1]), np.float32)
-    blocks.reshape(-1, *blocks.shape[2:])[:outputs] = weight.reshape(outputs, inputs, -1)
+    outputs, inputs = weight.shape[:2]
+    size = cut.grouping.channels
+    if outputs % size:
+        missing = np.zeros((cut.groups * size - outputs, *weight.shape[1:]), np.float32)
+        weight = np.concatenate([weight, missing])
+    blocks = weight.reshape(cut.groups, size, inputs, -1)
     out = layout.values[step.value]
-    load = _load(out.shape) if out.unit == 1 else 1.0
-    cut = pieces(grouping, *out.grid, load)
     apart, taps = layout.taps(step)
     distances = 4 * (np.arange(inputs)[:, None] * apart + taps)
     if np.abs(distances).max() > np.iinfo(np.int32).max:
@@ -75,33 +121,51 @@ def positions(step: ConvStep, layout: Layout, grouping: Grouping) -> Positions:
             f"the sparse runtime: {out.unit} image(s) at once take more than 2 GiB"
         )
     offsets = distances.astype(np.int32)
-    together = _channels_a_pass(step, apart, out.unit, cut)
-    lists = _shared if grouping.shared else _separate
+    lists = _shared if cut.grouping.shared else _separate
     found = [
-        lists(blocks[:, :, first : first + together], offsets[first : first + together])
-        for first in range(0, inputs, together)
+        lists(blocks[:, :, first : first + cut.together], offsets[first : first + cut.together])
+        for first in range(0, inputs, cut.together)
     ]
-    counts = np.concatenate([count for count, _, _ in found])
     return Positions(
-        grouping,
-        groups,
-        len(found),
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        np.ascontiguousarray(np.concatenate([places for _, places, _ in found])),
-        np.ascontiguousarray(np.concatenate([weights for _, _, weights in found])),
         cut,
-        load,
+        np.concatenate([[0], np.cumsum(cut.counts)]).astype(np.int64),
+        np.ascontiguousarray(np.concatenate([places for places, _ in found])),
+        np.ascontiguousarray(np.concatenate([weights for _, weights in found])),
     )
 
 
-_Lists = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+def _cut(step: ConvStep, layout: Layout, grouping: Grouping, kept: NDArray[np.bool_]) -> Cut:
+    """How a convolution whose `kept` (outputs, inputs, taps) weights are not 0 is computed."""
+    out = layout.values[step.value]
+    load = _load(out.shape) if out.unit == 1 and not grouping.in_lanes else 1.0
+    rows, columns = out.grid
+    if grouping.in_lanes:
+        columns = prod(out.shape[1:])
+    cut = pieces(grouping, rows, columns, load)
+    outputs, inputs, taps = kept.shape
+    together = inputs
+    if np.count_nonzero(kept) > _WORTH_PASSES * inputs * taps:
+        together = _channels_a_pass(step, layout.taps(step)[0], out.unit, cut)
+    size = grouping.channels
+    groups = ceil(outputs / size)
+    starts = np.arange(0, inputs, together)
+    # By group, input channel: positions of all; or by output, input channel: of each.
+    if grouping.shared:
+        joined = np.logical_or.reduceat(kept, np.arange(0, outputs, size), axis=0)
+        counts = np.add.reduceat(joined.sum(2), starts, axis=1)
+    else:
+        each = np.add.reduceat(kept.sum(2), starts, axis=1)
+        counts = np.maximum.reduceat(each, np.arange(0, outputs, size), axis=0)
+    return Cut(grouping, groups, together, cut, load, counts.T.astype(np.int64))
+
+
+_Lists = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 def _shared(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Lists:
-    """Positions where any channel of a group has a weight: how many a group, where, and what."""
+    """Positions where any channel of a group has a weight: where, and what."""
     group, channel, tap = np.nonzero((blocks != 0).any(1))
-    counts = np.bincount(group, minlength=len(blocks))
-    return counts, offsets[channel, tap][:, None], blocks[group, :, channel, tap]
+    return offsets[channel, tap][:, None], blocks[group, :, channel, tap]
 
 
 def _separate(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Lists:
@@ -113,11 +177,13 @@ def _separate(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Lists
     counts = lengths.reshape(groups, channels).max(1)
     begins = np.cumsum(counts) - counts
     rank = np.arange(len(of)) - (np.cumsum(lengths) - lengths)[of]
-    places = np.full((counts.sum(), channels), offsets.flat[0], np.int32)
+    # What fills the shorter lists up reads what some weight reads too: all else may be unset.
+    filling = offsets[channel[0], tap[0]] if len(of) else 0
+    places = np.full((counts.sum(), channels), filling, np.int32)
     weights = np.zeros(places.shape, np.float32)
     places[begins[group] + rank, member] = offsets[channel, tap]
     weights[begins[group] + rank, member] = blocks[group, member, channel, tap]
-    return counts, places, weights
+    return places, weights
 
 
 def _load(shape: Shape) -> float:

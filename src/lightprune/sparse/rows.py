@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse import columns as c
-from lightprune.sparse.blocks import LANES
+from lightprune.sparse.blocks import BLOCKS
+from lightprune.sparse.columns import Columns, row_of
 from lightprune.sparse.convolution import convolution
 from lightprune.sparse.graph import INPUT
-from lightprune.sparse.indices import in_split, lane_bits, pool_columns, spread
+from lightprune.sparse.indices import in_split, neighbours, planes_read, pool_columns, spread
 from lightprune.sparse.layout import Layout, Value
+from lightprune.sparse.pool import Pool
 from lightprune.sparse.positions import Positions
 from lightprune.sparse.program import ConvStep, FlattenStep, PoolStep
 from lightprune.sparse.schedule import Task
@@ -24,40 +26,28 @@ _MOST_CHUNKS = 32
 # Cycles a float32 value that an operation other than a convolution writes, about.
 _CYCLES_A_VALUE = 1.0
 
-Columns = dict[int, int]
-"""Some columns of a row: their numbers, and what they say."""
-
-
-def row_of(columns: Columns) -> NDArray[np.int64]:
-    """The row with these columns, the others 0."""
-    row = np.zeros(c.COLUMNS, np.int64)
-    for column, value in columns.items():
-        row[column] = value
-    return row
-
 
 class Rows:
     """Writes rows for values that are laid out.
 
     Attributes:
-        arrays: Keeps what the addresses in the rows lead to.
+        pool: Keeps what the addresses in the rows lead to.
     """
 
     def __init__(self, layout: Layout) -> None:
         """Begins a table for values that lie as `layout` says."""
         self.layout = layout
-        self.arrays: list[NDArray[np.generic]] = []
+        self.pool = Pool()
         self._sorted: dict[str, int] = {}
-
-    def _address(self, array: NDArray[np.generic]) -> int:
-        kept = np.ascontiguousarray(array)
-        self.arrays.append(kept)
-        return kept.ctypes.data
 
     def _writes(self, value: Value, channels: int) -> Columns:
         """The columns that say what is written, and in which shares."""
-        _, height, width = value.shape
         costs = np.full(channels, _CYCLES_A_VALUE * value.plane * (value.shape[0] // channels))
+        return {**self._computes(value, channels), **self._shares(costs)}
+
+    def _computes(self, value: Value, channels: int) -> Columns:
+        """The columns that say what is written."""
+        _, height, width = value.shape
         return {
             c.OUT: value.origin,
             c.OUT_PLANE: value.plane,
@@ -69,7 +59,6 @@ class Rows:
             c.CHANNELS: channels,
             c.ADDED: -1,
             c.IN: -1,
-            **self._shares(costs),
         }
 
     def _reads(self, value: Value) -> Columns:
@@ -93,42 +82,46 @@ class Rows:
             chunks = min(len(costs), _MOST_CHUNKS, 4 * max(1, int(total[-1] / _FOUR_CHUNKS)))
         bounds = np.searchsorted(total, np.linspace(0, total[-1], chunks + 1)).astype(np.int64)
         bounds[0], bounds[-1] = 0, len(costs)
-        return {c.CHUNKS: chunks, c.BOUNDS: self._address(bounds)}
+        return {c.CHUNKS: chunks, c.BOUNDS: self.pool.address(bounds)}
 
     def multiplies(
         self, step: ConvStep, found: Positions, bias: NDArray[np.float32], start: int
     ) -> Columns:
         """A convolution, with its bias (O,), from one of the `FROM_...`."""
+        cut = found.cut
         out, read = self.layout.values[step.value], self.layout.read_by(step)
         residual = self.layout.values[step.residual] if step.residual else out
-        cut = [
+        stride = cut.grouping.stride
+        blocks = [
             (
                 piece.block,
-                *(piece.row * v.row + piece.column * LANES for v in (out, read, residual)),
+                *(piece.row * v.row + piece.column * stride for v in (out, read, residual)),
+                BLOCKS[piece.block].columns,
             )
-            for piece in found.pieces
+            for piece in cut.pieces
         ]
-        whole = np.zeros(found.groups * found.grouping.channels, np.float32)
+        whole = np.zeros(cut.groups * cut.grouping.channels, np.float32)
         whole[: len(bias)] = bias
         return {
-            **self._writes(out, out.shape[0]),
+            **self._computes(out, out.shape[0]),
             **self._reads(read),
             **self._adds(residual),
-            **self._shares(found.group_cycles),
+            **self._shares(cut.group_cycles),
             c.KIND: c.CONV,
             c.RELU: int(step.relu),
-            c.BIAS: self._address(whole),
-            c.SEGMENTS: self._address(found.segments),
-            c.OFFSETS: self._address(found.offsets),
-            c.WEIGHTS: self._address(found.weights),
-            c.GROUPS: found.groups,
-            c.GROUP_CHANNELS: found.grouping.channels,
-            c.PASSES: found.passes,
-            c.PIECES: self._address(np.array(cut, np.int64)),
-            c.N_PIECES: len(cut),
+            c.BIAS: self.pool.address(whole),
+            c.SEGMENTS: self.pool.address(found.segments),
+            c.OFFSETS: self.pool.address(found.offsets),
+            c.WEIGHTS: self.pool.address(found.weights),
+            c.GROUPS: cut.groups,
+            c.GROUP_CHANNELS: cut.grouping.channels,
+            c.PASSES: len(cut.counts),
+            c.PIECES: self.pool.address(np.array(blocks, np.int64)),
+            c.N_PIECES: len(blocks),
             c.START: start,
             c.SORTED: self._sorts(step),
             c.CODE: convolution(),
+            c.IN_LANES: int(cut.grouping.in_lanes),
         }
 
     def _sorts(self, step: ConvStep) -> int:
@@ -138,20 +131,20 @@ class Rows:
             return 0
         if sorting.name not in self._sorted:
             row = row_of(self._sort(sorting) | {c.STAMP: len(self._sorted)})
-            self._sorted[sorting.name] = self._address(row)
+            self._sorted[sorting.name] = self.pool.address(row)
         return self._sorted[sorting.name]
 
     def _sort(self, sorting: Sorting) -> Columns:
         value, read = self.layout.values[sorting.name], self.layout.values[sorting.value]
         _, height, width = value.shape
         columns = {
-            **self._writes(value, read.shape[0]),
+            **self._computes(value, read.shape[0]),
             **self._reads(read),
             c.STRIDE_H: sorting.stride[0],
             c.STRIDE_W: sorting.stride[1],
-            c.ROW_SHIFTS: self._address(np.array(sorting.rows, np.int64)),
+            c.ROW_SHIFTS: self.pool.address(np.array(sorting.rows, np.int64)),
             c.N_ROWS: len(sorting.rows),
-            c.COLUMN_SHIFTS: self._address(np.array(sorting.columns, np.int64)),
+            c.COLUMN_SHIFTS: self.pool.address(np.array(sorting.columns, np.int64)),
             c.N_COLUMNS: len(sorting.columns),
         }
         if self.layout.unit > 1:
@@ -162,6 +155,14 @@ class Rows:
             columns |= self._reads(split)
             columns[c.IN_PLANE] *= prod(sorting.stride)
             indices = in_split(indices, sorting.stride, read.shape, split)
+        copied = planes_read(sorting, self.layout.readers(sorting))
+        channel, plane = np.nonzero(copied)
+        places = columns[c.IN] + channel * columns[c.IN_PLANE]
+        own = value.origin + (channel * sorting.planes + plane) * value.plane
+        columns |= {
+            c.READ: self.pool.address(np.stack([plane, 4 * places, 4 * own], axis=1)),
+            c.N_READ: len(plane),
+        }
         return columns | self._copies(indices)
 
     def splits(self, task: Task) -> Columns:
@@ -179,12 +180,11 @@ class Rows:
 
     def _copies(self, indices: NDArray[np.int32]) -> Columns:
         """Which planes are copied from where: vectors of neighbours, or else by index."""
-        bits = lane_bits(indices)
-        return {
-            c.PLANES: len(indices),
-            c.LANE_BITS: self._address(np.zeros(0, np.int64) if bits is None else bits),
-            c.INDICES: self._address(indices) if bits is None else 0,
-        }
+        found = neighbours(indices)
+        if found is None:
+            return {c.PLANES: len(indices), c.INDICES: self.pool.address(indices)}
+        places, lanes = (self.pool.address(array) for array in found)
+        return {c.PLANES: len(indices), c.PLACES: places, c.LANE_BITS: lanes}
 
     def sums(
         self,
@@ -209,7 +209,7 @@ class Rows:
             columns |= {c.HEIGHT: 1, c.WIDTH: value.plane}
         if bias is not None:
             columns |= {c.BIAS_KIND: bias.ndim and min(bias.ndim, 2)}
-            columns[c.BIAS] = self._address(spread(bias, columns[c.WIDTH], self.layout.unit))
+            columns[c.BIAS] = self.pool.address(spread(bias, columns[c.WIDTH], self.layout.unit))
         return columns
 
     def pools(self, step: PoolStep) -> Columns:
@@ -226,7 +226,7 @@ class Rows:
             c.TOP: step.padding[0],
             c.LEFT: step.padding[1],
             c.COUNT_PADDING: int(step.count_include_pad),
-            c.INDICES: self._address(pool_columns(step, value.shape, read.shape[2])),
+            c.INDICES: self.pool.address(pool_columns(step, value.shape, read.shape[2])),
         }
 
     def flattens(self, step: FlattenStep) -> Columns:

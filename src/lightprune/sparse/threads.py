@@ -21,6 +21,7 @@ class _Helper:
         self._slot = np.zeros(2 * _CACHE_LINE, np.int64)
         self.slot = self._slot[_CACHE_LINE:].ctypes.data
         self.asleep = False
+        self.announced = False
         self.woken = threading.Event()
         threading.Thread(target=self._run, name=f"sparse-{number}", daemon=True).start()
 
@@ -28,8 +29,10 @@ class _Helper:
         while True:
             serve(self.slot, self._number, _PATIENCE)
             self.asleep = True
-            if self._slot[_CACHE_LINE] <= 0:
+            # Who announces an offer looks after that whether this sleeps: one sees the other.
+            if not self.announced:
                 self.woken.wait()
+            self.announced = False
             self.woken.clear()
             self.asleep = False
 
@@ -60,6 +63,7 @@ def woken(count: int) -> NDArray[np.int64]:
                 _helpers.append(_Helper(len(_helpers) + 1))
             _slots[count] = np.array([helper.slot for helper in _helpers[:count]], np.int64)
     for helper in _helpers[:count]:
+        helper.announced = True
         if helper.asleep:
             helper.woken.set()
     return _slots[count]

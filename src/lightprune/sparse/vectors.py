@@ -144,19 +144,15 @@ def max_gathered(_typing, to, base, indices):
 
 @intrinsic
 def copy_lanes(_typing, to, read, lanes):
-    """Copies the lanes whose bits are set, and zeroes the others; reads nothing else."""
+    """Copies the lanes whose int32 at the address `lanes` is -1; where it is 0 writes 0."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         to, read, lanes = arguments
-        flags = ir.VectorType(ir.IntType(1), LANES)
-        within = builder.bitcast(builder.trunc(lanes, ir.IntType(LANES)), flags)
-        kind = ir.FunctionType(_VECTOR, [_VECTOR.as_pointer(), ir.IntType(32), flags, _VECTOR])
-        load = cgutils.get_or_insert_function(
-            builder.module, kind, f"llvm.masked.load.v{LANES}f32.p0"
-        )
-        zeros = ir.Constant(_VECTOR, [0.0] * LANES)
-        arguments = [_pointer(builder, read), ir.IntType(32)(4), within, zeros]
-        _store(builder, builder.call(load, arguments), to)
+        numbers = ir.VectorType(ir.IntType(32), LANES)
+        within = builder.load(builder.inttoptr(lanes, numbers.as_pointer()))
+        within.align = 4
+        kept = builder.and_(builder.bitcast(_load(builder, read), numbers), within)
+        _store(builder, builder.bitcast(kept, _VECTOR), to)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate

@@ -12,10 +12,11 @@ from PIL import Image
 
 from lightprune.cli import main
 from lightprune.sparse.bench import engines
+from lightprune.sparse.bench.result import BenchResult
 from lightprune.sparse.bench.timing import Effort, take_turns
 from tests.sparse.finished import OWN, change_record, finished_run
 
-QUICK = ("--threads", "1", "--rounds", "1", "--constructor", OWN)
+QUICK = ("--threads", "1", "--rounds", "1", "--no-startup", "--constructor", OWN)
 KEYS = {
     "schema", "path", "command", "commit", "versions", "machine", "cost", "runtime_macs",
     "startup", "sizes", "examples", "engines", "left_out", "timings", "agreements", "layers",
@@ -103,6 +104,9 @@ def test_everything_is_measured_written_and_printed(run, capsys):
     assert sum(o["flops"] for o in single["operations"]) == whole
     assert sum(o["flops"] for o in batched["operations"]) == whole * batched["images"]
     assert found["layers"]["peak"] > 1e8
+
+    read = BenchResult.from_json((folder / "bench.json").read_text())
+    assert json.loads(read.to_json()) == {**found, "layers": None}
 
 
 @pytest.mark.usefixtures("no_onnx")

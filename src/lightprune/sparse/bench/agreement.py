@@ -1,5 +1,6 @@
 """Whether engines say the same: accuracy, predictions and logits beside those of eager torch."""
 
+import time
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from lightprune.sparse.bench.engines import Runner
 from lightprune.sparse.bench.examples import Examples
 
 _BATCH = 250
+# A slow engine on a large test set must not take longer than all timing.
+_SECONDS = 15.0
 CLOSE = 1e-4
 """Top two logits that differ by less may change places for rounding alone."""
 
@@ -42,23 +45,27 @@ class Agreement:
 def logits_of(
     runner: Runner, examples: Examples, layout: torch.memory_format = torch.contiguous_format
 ) -> Tensor:
-    """The logits of all images, (N, classes)."""
+    """The logits of the images, (N, classes): of all of them if the engine is fast enough."""
+    parts, enough = [], time.perf_counter() + _SECONDS
     with torch.inference_mode():
-        parts = [
-            runner(batch.contiguous(memory_format=layout)) for batch in examples.batches(_BATCH)
-        ]
+        for batch in examples.batches(_BATCH):
+            parts.append(runner(batch.contiguous(memory_format=layout)))
+            if time.perf_counter() > enough:
+                break
     return torch.cat(parts)
 
 
 def agreement(engine: str, found: Tensor, eager: Tensor, labels: Tensor | None) -> Agreement:
-    """Compares logits, (N, classes), with those of eager torch."""
+    """Compares logits, (N, classes), with those of eager torch, as many as there are of both."""
+    images = min(len(found), len(eager))
+    found, eager = found[:images], eager[:images]
     predicted = found.argmax(1)
     differs = predicted != eager.argmax(1)
     top = eager.topk(min(2, eager.shape[1])).values
     return Agreement(
         engine=engine,
-        images=len(found),
-        correct=None if labels is None else int((predicted == labels).sum()),
+        images=images,
+        correct=None if labels is None else int((predicted == labels[:images]).sum()),
         differing=int(differs.sum()),
         close=int((differs & (top[:, 0] - top[:, -1] < CLOSE)).sum()),
         largest_difference=float((found - eager).abs().max()),

@@ -2,10 +2,9 @@
 
 import shlex
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +21,7 @@ from lightprune.sparse.bench.layers import unit_timings
 from lightprune.sparse.bench.machine import all_versions, available_cores, this_machine
 from lightprune.sparse.bench.peak import peak_flops
 from lightprune.sparse.bench.result import BenchResult, Layers
+from lightprune.sparse.bench.startup import Startup, startup
 from lightprune.sparse.bench.subject import Subject
 from lightprune.sparse.bench.timing import Effort, Timing, take_turns
 from lightprune.sparse.load import load
@@ -42,6 +42,7 @@ class Asked:
         threads: How many each may use, one number after the other.
         batches: Images a call.
         effort: How long.
+        startup: Whether to start the sparse runtime in processes of its own, too.
         layers: Whether to time every operation of the sparse runtime, too.
         data_root: Where the test images lie; None takes the place that the run names.
     """
@@ -50,6 +51,7 @@ class Asked:
     threads: tuple[int, ...]
     batches: tuple[int, ...]
     effort: Effort
+    startup: bool = True
     layers: bool = False
     data_root: Path | None = None
 
@@ -97,7 +99,7 @@ def bench(subject: Subject, asked: Asked, say: Say) -> BenchResult:
         if random_because:
             ring.left_out["accuracy"] = random_because
         try:
-            startup = ring.startup()
+            started = ring.startup()
             for threads in asked.threads:
                 ring.compare(threads, examples if threads == max(asked.threads) else None)
             layers = ring.layers() if asked.layers else None
@@ -115,7 +117,7 @@ def bench(subject: Subject, asked: Asked, say: Say) -> BenchResult:
             machine=this_machine(),
             cost=subject.cost.total,
             runtime_macs=sum(program.macs(s) for s in program.steps if isinstance(s, ConvStep)),
-            startup=startup,
+            startup=started,
             sizes=ring.forms.sizes(),
             examples=examples.what,
             engines=tuple(e for e in ENGINES if any(t.engine == e.name for t in ring.timings)),
@@ -132,7 +134,6 @@ class _Ring:
     def __init__(self, forms: Forms, asked: Asked, say: Say) -> None:
         self.forms, self.asked, self.say = forms, asked, say
         self.subject = forms.subject
-        self.network: SparseNetwork
         self.left_out: dict[str, str] = {}
         self.timings: list[Timing] = []
         self.agreements: list[Agreement] = []
@@ -141,17 +142,23 @@ class _Ring:
         """Why engines were left out, a line each."""
         return [f"{name}: {reason}" for name, reason in self.left_out.items()]
 
-    def startup(self) -> dict[str, float]:
-        """How long it takes until the sparse runtime has answered for the first time."""
-        self.say("sparse runtime: load, first call")
-        file, image = self.forms.sparse, self.subject.images(1)
-        began = time.perf_counter()
-        network = load(file)
+    @cached_property
+    def network(self) -> SparseNetwork:
+        """The sparse runtime with the network, as its file tells it."""
+        network = load(self.forms.sparse)
         assert isinstance(network, SparseNetwork)
-        loaded = time.perf_counter()
-        network(image)
-        self.network = network
-        return {"load": loaded - began, "first_call": time.perf_counter() - loaded}
+        return network
+
+    def startup(self) -> Startup | None:
+        """How long it takes until the sparse runtime has answered, if that was asked for."""
+        if not self.asked.startup or SPARSE not in [e.name for e in self.asked.engines]:
+            return None
+        self.say("sparse runtime: load, first call")
+        try:
+            return startup(self.forms.sparse)
+        except (OSError, RuntimeError) as error:
+            self.left_out["startup"] = str(error)
+            return None
 
     def compare(self, threads: int, examples: Examples | None) -> None:
         """Times every engine with so many threads; compares their outputs if there are images."""

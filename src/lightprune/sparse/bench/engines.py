@@ -63,11 +63,12 @@ def _channels_last(forms: Forms, threads: int) -> Runner:
 def _compiled(forms: Forms, threads: int) -> Runner:
     # What was compiled for other threads would only be looked through at every call.
     torch._dynamo.reset()
-    # Frozen weights are folded and packed once. One compilation serves all batches but 1, which
-    # torch always compiles by itself.
+    # Frozen weights are folded and packed once. One graph serves all batches of 16 and more, one
+    # those between 1 and 16, one a single image: so torch distinguishes them. Their C++ does not
+    # depend on the number of threads, and is compiled once.
     options: dict[str, str | int | bool | Callable[..., object]] = {
         "freezing": True,
-        "cpp.threads": threads,
+        "cpp.dynamic_threads": True,
     }
     return torch.compile(_in_channels_last(forms), dynamic=True, options=options)
 

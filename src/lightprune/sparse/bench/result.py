@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from lightprune.pruning.cost import LayerCost
 from lightprune.sparse.bench.agreement import Agreement
-from lightprune.sparse.bench.engines import SPARSE, STRIPPED, Engine
-from lightprune.sparse.bench.layers import UnitTimings
+from lightprune.sparse.bench.engines import ENGINES, SPARSE, STRIPPED, Engine
 from lightprune.sparse.bench.machine import Machine
+from lightprune.sparse.bench.startup import Start, Startup
 from lightprune.sparse.bench.timing import Timing
+
+if TYPE_CHECKING:  # The runtime's compiler takes a second to load, and readers do without.
+    from lightprune.sparse.bench.layers import UnitTimings
 
 SCHEMA = 1
 
@@ -21,6 +25,7 @@ class SpeedUp:
     Attributes:
         threads: How many each may use.
         batch: Images a call.
+        sparse: The sparse runtime's median, in seconds; None if it was not timed.
         fastest_dense: The name of the fastest dense engine.
         over_dense: Its median by the sparse runtime's; None without either.
         over_stripped: The same for the dense network without dead taps.
@@ -28,9 +33,22 @@ class SpeedUp:
 
     threads: int
     batch: int
+    sparse: float | None
     fastest_dense: str | None
     over_dense: float | None
     over_stripped: float | None
+
+
+def compared(threads: int, batch: int, medians: Mapping[str, float]) -> SpeedUp:
+    """Compares the medians of engines, by their names, in the same turns."""
+    dense = [engine.name for engine in ENGINES if engine.dense and engine.name in medians]
+    fastest = min(dense, key=medians.__getitem__, default=None)
+    mine = medians.get(SPARSE)
+
+    def ratio(name: str | None) -> float | None:
+        return medians[name] / mine if mine and name and name in medians else None
+
+    return SpeedUp(threads, batch, mine, fastest, ratio(fastest), ratio(STRIPPED))
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,7 @@ class Layers:
     """
 
     peak: float
-    units: tuple[UnitTimings, ...]
+    units: "tuple[UnitTimings, ...]"
 
 
 @dataclass(frozen=True)
@@ -58,7 +76,7 @@ class BenchResult:
         machine: Where it ran.
         cost: Weights and MACs of the prunable weights.
         runtime_macs: MACs an image that the sparse runtime executes.
-        startup: Seconds to load the sparse file, and of the first call.
+        startup: Until the sparse runtime has answered; None if not asked for.
         sizes: Bytes of every file.
         examples: The images on which predictions were compared, in words.
         engines: Those that were measured.
@@ -75,7 +93,7 @@ class BenchResult:
     machine: Machine
     cost: LayerCost
     runtime_macs: int
-    startup: Mapping[str, float]
+    startup: Startup | None
     sizes: Mapping[str, int]
     examples: str
     engines: tuple[Engine, ...]
@@ -88,22 +106,16 @@ class BenchResult:
     def __post_init__(self) -> None:
         """Compares the timings."""
         cells = dict.fromkeys((timing.threads, timing.batch) for timing in self.timings)
-        object.__setattr__(self, "speedups", tuple(self._speedup(*cell) for cell in cells))
+        speedups = tuple(compared(*cell, self.medians(*cell)) for cell in cells)
+        object.__setattr__(self, "speedups", speedups)
 
-    def _speedup(self, threads: int, batch: int) -> SpeedUp:
-        medians = {
+    def medians(self, threads: int, batch: int) -> dict[str, float]:
+        """Seconds of each engine by its name."""
+        return {
             timing.engine: timing.median
             for timing in self.timings
             if (timing.threads, timing.batch) == (threads, batch)
         }
-        dense = [engine.name for engine in self.engines if engine.dense and engine.name in medians]
-        fastest = min(dense, key=medians.__getitem__, default=None)
-        mine = medians.get(SPARSE)
-
-        def ratio(name: str | None) -> float | None:
-            return medians[name] / mine if mine and name in medians else None
-
-        return SpeedUp(threads, batch, fastest, ratio(fastest), ratio(STRIPPED))
 
     def to_json(self) -> str:
         """As JSON: the fields, times in seconds, rates and shares computed."""
@@ -117,6 +129,7 @@ class BenchResult:
             "schema": SCHEMA,
             **vars(self),
             "machine": asdict(self.machine),
+            "startup": self.startup and asdict(self.startup),
             "cost": {**asdict(cost), **shares},
             "engines": {engine.name: engine.label for engine in self.engines},
             "timings": [asdict(timing) for timing in self.timings],
@@ -134,3 +147,31 @@ class BenchResult:
             ]
             whole["layers"] = {"peak": self.layers.peak, "units": units}
         return json.dumps(whole, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "BenchResult":
+        """Reads what `to_json` wrote, but for the times of single operations.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        try:
+            found = json.loads(text)
+            if found.pop("schema") != SCHEMA:
+                raise ValueError(f"its schema is not {SCHEMA}")
+            names, start, cost = found.pop("engines"), found["startup"], found["cost"]
+            for agreement in found["agreements"]:
+                del agreement["accuracy"]
+            del found["speedups"]
+            parts = {
+                "machine": Machine(**found["machine"]),
+                "cost": LayerCost(**{count.name: cost[count.name] for count in fields(LayerCost)}),
+                "startup": start and Startup(**{key: Start(**start[key]) for key in start}),
+                "engines": tuple(engine for engine in ENGINES if engine.name in names),
+                "timings": tuple(Timing(**timing) for timing in found["timings"]),
+                "agreements": tuple(Agreement(**one) for one in found["agreements"]),
+                "layers": None,
+            }
+            return cls(**{**found, **parts})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -24,10 +24,13 @@ def tables(result: BenchResult) -> Iterator[Table | str]:
         f"{cost.macs:,} dense, {cost.macs_live:,} of live non-zero weights "
         f"({cost.mac_density:.1%}), {result.runtime_macs:,} in the sparse runtime"
     )
-    yield (
-        f"sparse runtime: loads in {result.startup['load']:.3f} s, first call "
-        f"{result.startup['first_call']:.2f} s"
-    )
+    if result.startup:
+        cold, warm = result.startup.cold, result.startup.warm
+        yield (
+            f"sparse runtime: loads in {warm.load:.3f} s (after {warm.imports:.1f} s of imports), "
+            f"first call {warm.first_call:.2f} s, or {cold.first_call:.1f} s where nothing is "
+            "compiled yet"
+        )
     for name, reason in result.left_out.items():
         yield f"left out: {name}: {reason}"
 
@@ -71,6 +74,7 @@ def _agreement(result: BenchResult) -> Table:
     rows = [
         (
             labels.get(found.engine, found.engine),
+            f"{found.images:,}",
             "" if found.accuracy is None else f"{found.accuracy:.2%}",
             f"{found.differing:,}",
             f"{found.close:,}",
@@ -78,10 +82,10 @@ def _agreement(result: BenchResult) -> Table:
         )
         for found in result.agreements
     ]
-    columns = ("", "accuracy", "differ", "close", "max |Δ logit|")
+    columns = ("", "images", "accuracy", "differ", "close", "max |Δ logit|")
     title = (
-        f"{result.agreements[0].images:,} {result.examples}: predictions that differ from eager "
-        f"torch's, those of them whose top two logits are within {CLOSE:g}"
+        f"{result.examples}: predictions that differ from eager torch's, those of them whose top "
+        f"two logits are within {CLOSE:g}"
     )
     return _table(title, columns, rows)
 

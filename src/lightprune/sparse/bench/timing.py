@@ -24,9 +24,9 @@ class Effort:
         cell: Seconds for all together; one turn each at least.
     """
 
-    rounds: int = 10
+    rounds: int = 6
     turn: float = 0.05
-    cell: float = 12.0
+    cell: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ def take_turns(calls: Mapping[str, Callable[[], object]], effort: Effort) -> dic
     """
     names, share = list(calls), effort.cell / len(calls)
     with _no_collection():
-        # The first call compiles and allocates; the second shows what a call takes.
-        takes = {name: min(_seconds(call) for _ in range(2)) for name, call in calls.items()}
+        takes = {name: _takes(call, share) for name, call in calls.items()}
         found: dict[str, list[float]] = {name: [] for name in names}
         spent = dict.fromkeys(names, 0.0)
         for number in range(effort.rounds):
@@ -78,6 +77,12 @@ def take_turns(calls: Mapping[str, Callable[[], object]], effort: Effort) -> dic
                 found[name] += _turn(calls[name], takes[name], effort.turn)
                 spent[name] += time.perf_counter() - begin
     return found
+
+
+def _takes(call: Callable[[], object], share: float) -> float:
+    """About how long a call takes; the first one allocates, so that the second tells more."""
+    first = _seconds(call)
+    return first if first > share / 4 else min(first, _seconds(call))
 
 
 def _turn(call: Callable[[], object], takes: float, seconds: float) -> list[float]:

@@ -1,0 +1,183 @@
+"""Accuracy beside speed: the runs whose networks `lightprune bench` has timed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from lightprune.provenance import abbreviated
+from lightprune.report.cells import criterion
+from lightprune.report.document import Block, Figure, Section, Table, Text, counted
+from lightprune.report.drawing import GREY, drawn, logarithmic, look, pages, percents
+from lightprune.report.findings import Findings
+from lightprune.report.run import Run
+from lightprune.report.sections.speedups import BATCHES, speedup_blocks, times
+from lightprune.report.statistics import points
+from lightprune.sparse.bench.engines import SPARSE, STRIPPED
+from lightprune.sparse.bench.result import BenchResult, compared
+
+_STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 11, "color": "black"}
+_CAPTION = (
+    "Each mark is a run in the sparse runtime. Marks than which no other of their criterion is "
+    "both cheaper and more accurate are joined, and bear their nominal sparsity (%). Dashed: the "
+    "dense network. Star: where its fastest engine is; open: without the taps that no input can "
+    "reach."
+)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A run and the speed of its network."""
+
+    name: str
+    run: Run
+    bench: BenchResult
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """One measure of cost: of every run, of the dense network, and of it without dead taps."""
+
+    label: str
+    runs: tuple[float, ...]
+    dense: float | None
+    stripped: float | None
+
+
+def speed(findings: Findings) -> Section:
+    """Tables and a figure for each machine, then what was measured by sparsity alone."""
+    timed = [
+        Timed(f"{cell.name}{f', seed {run.seed}' if len(cell.runs) > 1 else ''}", run, run.bench)
+        for cell in findings.cells
+        for run in cell.runs
+        if run.bench
+    ]
+    blocks: list[Block] = []
+    for suffix, rows in pages(timed, len(timed) or 1, lambda row: row.bench.machine):
+        blocks += [Text(_source(rows)), *_tables(rows), *_figures(rows, suffix)]
+    if findings.speedups:
+        blocks += speedup_blocks(findings.speedups)
+    return Section("Speed", tuple(blocks))
+
+
+def _source(rows: Sequence[Timed]) -> str:
+    machine = rows[0].bench.machine
+    commits = dict.fromkeys(f"`{abbreviated(row.bench.commit)}`" for row in rows)
+    words = (
+        f"Medians of `lightprune bench` on {machine.processor}, {machine.cores} cores, commit "
+        f"{', '.join(commits)}. A run's engines took turns in one process: ratios in a row hold "
+        "better than milliseconds between rows."
+    )
+    if seen := [a for row in rows for a in row.bench.agreements if a.engine == SPARSE]:
+        words += (
+            f" Of {min(a.images for a in seen):,} images or more, the sparse runtime classifies at "
+            f"most {max(a.differing for a in seen):,} otherwise than eager torch; logits differ by "
+            f"at most {max(a.largest_difference for a in seen):.0e}."
+        )
+    return words
+
+
+def _tables(rows: Sequence[Timed]) -> Iterator[Block]:
+    for threads in sorted({timing.threads for row in rows for timing in row.bench.timings}):
+        yield Text(f"**{counted(threads)}:**")
+        yield Table.of(_row(row, threads) for row in rows)
+
+
+def _row(timed: Timed, threads: int) -> dict[str, str]:
+    run, cost = timed.run, timed.run.cost
+    return {
+        "run": timed.name,
+        "criterion": criterion(run.config),
+        "sparsity": f"{100 * cost.sparsity:.2f} %",
+        "live sparsity": f"{100 * cost.live_sparsity:.2f} %",
+        "MACs left": f"{100 * cost.mac_density:.1f} %",
+        "test accuracy": f"{100 * run.accuracy:.2f} %",
+        "to its dense (points)": points(run.accuracy - run.dense.accuracy),
+        **times(compared(threads, n, timed.bench.medians(threads, n)) for n in BATCHES),
+    }
+
+
+def _figures(rows: Sequence[Timed], suffix: str) -> Iterator[Figure]:
+    """One for the most threads that all of them were timed with."""
+    common = set.intersection(*({t.threads for t in row.bench.timings} for row in rows))
+    if not common:
+        return
+    threads = max(common)
+    panels = [*_latencies(rows, threads), _macs(rows)]
+
+    def draw(canvas: Canvas) -> None:
+        grid = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, costs in zip(grid, panels, strict=True):
+            _draw(axes, rows, costs)
+        grid[0].set_ylabel("test accuracy (%)")
+        percents(grid[0].yaxis)
+        marks = [axes.get_legend_handles_labels() for axes in grid]
+        named = {label: mark for found in marks for mark, label in zip(*found, strict=True)}
+        place = "outside upper center"
+        canvas.legend([*named.values()], [*named], loc=place, ncols=3, frameon=False)
+
+    title = f"Accuracy against latency ({counted(threads)}) and MACs"
+    yield drawn(f"speed{suffix}", title, _CAPTION, 3.4, draw)
+
+
+def _latencies(rows: Sequence[Timed], threads: int) -> Iterator[_Costs]:
+    for batch in BATCHES:
+        medians = [row.bench.medians(threads, batch) for row in rows]
+        if all(SPARSE in found for found in medians):
+            best = [compared(threads, batch, found).fastest_dense for found in medians]
+            # The dense network is as fast in every row, but for the noise.
+            dense = [found[name] for found, name in zip(medians, best, strict=True) if name]
+            stripped = [found[STRIPPED] for found in medians if STRIPPED in found]
+            yield _Costs(
+                f"ms, batch {batch}",
+                tuple(1e3 * found[SPARSE] for found in medians),
+                1e3 * median(dense) if dense else None,
+                1e3 * median(stripped) if stripped else None,
+            )
+
+
+def _macs(rows: Sequence[Timed]) -> _Costs:
+    run = rows[0].run
+    live = sum(layer.macs // layer.weights * layer.live for layer in run.layers.values())
+    left = tuple(100 * row.run.cost.mac_density for row in rows)
+    return _Costs("MACs left (%)", left, 100.0, 100 * live / run.cost.macs)
+
+
+def _draw(axes: Axes, rows: Sequence[Timed], costs: _Costs) -> None:
+    names = [criterion(row.run.config) for row in rows]
+    for number, name in enumerate(dict.fromkeys(names)):
+        found = [
+            (cost, row.run.accuracy, f"{100 * row.run.cost.sparsity:.4g}")
+            for cost, row, by in zip(costs.runs, rows, names, strict=True)
+            if by == name
+        ]
+        best = outline(found)
+        xs, ys, _ = zip(*found, strict=True)
+        axes.plot(xs, ys, label=name, **{**look(number), "linestyle": "none"})
+        xs, ys, _ = zip(*best, strict=True)
+        axes.plot(xs, ys, drawstyle="steps-post", color=look(number)["color"], linewidth=0.8)
+        for x, y, words in best:
+            axes.annotate(words, (x, y), (-3, 4), textcoords="offset points", ha="right")
+    dense = fmean({row.run.dense.weights: row.run.dense.accuracy for row in rows}.values())
+    axes.axhline(dense, color=GREY, linestyle="--", linewidth=1, label="dense")
+    if costs.dense:
+        axes.plot(costs.dense, dense, label="fastest dense engine", **_STAR)
+    if costs.stripped:
+        filled = {**_STAR, "markerfacecolor": "white"}
+        axes.plot(costs.stripped, dense, label="dense, dead taps stripped", **filled)
+    axes.set_xscale("log")
+    logarithmic(axes.xaxis)
+    axes.margins(x=0.12, y=0.1)
+    axes.set_xlabel(costs.label)
+
+
+def outline(found: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """Those of (cost, accuracy, words) that no other beats in both, the cheapest first."""
+    kept: list[tuple[float, float, str]] = []
+    for at in sorted(found, key=lambda at: (at[0], -at[1])):
+        if not kept or at[1] > kept[-1][1]:
+            kept.append(at)
+    return kept

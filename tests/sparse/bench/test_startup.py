@@ -1,0 +1,28 @@
+"""How long the sparse runtime takes to start."""
+
+import time
+from dataclasses import asdict
+
+import pytest
+
+from lightprune.sparse.bench.forms import Forms
+from lightprune.sparse.bench.startup import _start, startup
+from lightprune.sparse.bench.subject import read_subject
+from tests.sparse.finished import finished_run, small_network
+
+
+def test_a_start_is_imports_then_load_then_a_first_call(tmp_path):
+    folder, _ = finished_run(tmp_path / "run")
+    file = Forms(read_subject(folder, small_network), tmp_path).sparse
+    began = time.time()
+    seconds = asdict(_start(file, began - 1))
+
+    assert seconds.keys() == {"imports", "load", "first_call"}
+    assert min(seconds.values()) > 0
+    assert seconds["imports"] > 1
+    assert sum(seconds.values()) < 1.1 + time.time() - began
+
+
+def test_a_process_that_fails_says_why(tmp_path):
+    with pytest.raises(RuntimeError, match=r"nothing\.sparse\.safetensors"):
+        startup(tmp_path / "nothing.sparse.safetensors")
