@@ -116,8 +116,9 @@ def _figures(rows: Sequence[Timed], suffix: str) -> Iterator[Figure]:
         percents(grid[0].yaxis)
         marks = [axes.get_legend_handles_labels() for axes in grid]
         named = {label: mark for found in marks for mark, label in zip(*found, strict=True)}
-        place = "outside upper center"
-        canvas.legend([*named.values()], [*named], loc=place, ncols=3, frameon=False)
+        canvas.legend(
+            [*named.values()], [*named], loc="outside upper center", ncols=3, frameon=False
+        )
 
     title = f"Accuracy against latency ({counted(threads)}) and MACs"
     yield drawn(f"speed{suffix}", title, _CAPTION, 3.4, draw)
