@@ -4,19 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.sparse.blocks import BLOCKS, SINGLE_GROUPINGS, Block
-from lightprune.sparse.pieces import cycles, pieces
+from lightprune.sparse.measured import Lines
+from lightprune.sparse.pieces import pieces
 
 
 @given(
     st.sampled_from(SINGLE_GROUPINGS),
     st.integers(1, 40),
     st.integers(1, 40),
-    st.sampled_from([1.0, 1.4, 1.8]),
+    st.sampled_from(Lines),
 )
-def test_pieces_cover_every_vector_once(grouping, rows, columns, load):
+def test_pieces_cover_every_vector_once(grouping, rows, columns, lines):
     covered = np.zeros((rows, columns), int)
 
-    for piece in pieces(grouping, rows, columns, load):
+    for piece in pieces(grouping, rows, columns, lines):
         block = BLOCKS[piece.block]
         assert block.grouping == grouping
         assert piece.row + block.rows <= rows
@@ -29,13 +30,3 @@ def test_pieces_cover_every_vector_once(grouping, rows, columns, load):
 @pytest.mark.parametrize("grouping", SINGLE_GROUPINGS)
 def test_every_grouping_has_a_block_of_one_vector(grouping):
     assert Block(grouping, 1, 1) in BLOCKS
-
-
-@pytest.mark.parametrize("grouping", SINGLE_GROUPINGS)
-def test_larger_blocks_are_cheaper_a_vector(grouping):
-    blocks = [block for block in BLOCKS if block.grouping == grouping]
-    largest = max(blocks, key=lambda block: block.vectors)
-
-    one = cycles(Block(grouping, 1, 1), 1.0)
-    assert len(blocks) == 1 or cycles(largest, 1.0) / largest.vectors < one
-    assert all(cycles(block, 2.0) >= cycles(block, 1.0) for block in blocks)

@@ -79,6 +79,16 @@ def sort_single(op, arena, own):
     """Sorts the planes of a single image that are read."""
     planes, size = integers(op[READ]), 4 * op[OUT_PLANE]
     indices, lanes, places = op[INDICES], op[LANE_BITS], op[PLACES]
+    if places and size == 4 * LANES:
+        starts = integers(places)
+        for number in range(0, READ_COLUMNS * op[N_READ], READ_COLUMNS):
+            plane = planes[number]
+            copy_lanes(
+                own + planes[number + 2],
+                arena + planes[number + 1] + starts[plane],
+                lanes + plane * size,
+            )
+        return
     for number in range(0, READ_COLUMNS * op[N_READ], READ_COLUMNS):
         plane, read, out = planes[number], planes[number + 1], planes[number + 2]
         _copy_plane(indices, lanes, places, plane, size, arena + read, own + out)

@@ -1,16 +1,11 @@
-"""How a map is cut into blocks that fit the registers, and what a block costs."""
+"""How a map is cut into blocks that fit the registers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from lightprune.sparse.blocks import BLOCKS, LANES, Block, Grouping
-
-# Loads and multiplications that begin in a cycle; cycles from one addition to the next on the
-# same accumulator; cycles that a position costs besides.
-_AT_ONCE = 2
-_LATENCY = 4.0
-_EVERY_POSITION = 0.5
+from lightprune.sparse.blocks import BLOCKS, Block, Grouping
+from lightprune.sparse.measured import Lines, block_costs
 
 
 @dataclass(frozen=True)
@@ -28,24 +23,14 @@ class Piece:
     column: int
 
 
-def cycles(block: Block, load: float) -> float:
-    """What one position of weights (of every list) costs, about, in a warm cache.
-
-    Args:
-        block: What is computed.
-        load: What loading a vector of inputs costs: 2 where it lies across two cache lines.
-    """
-    grouping = block.grouping
-    lists = 1 if grouping.shared else grouping.channels
-    weights = grouping.channels // LANES if grouping.in_lanes else grouping.channels
-    loads = lists * (block.vectors * load + 1) + weights
-    return max(loads / _AT_ONCE, block.accumulators / _AT_ONCE, _LATENCY) + _EVERY_POSITION
-
-
 @cache
-def pieces(grouping: Grouping, rows: int, columns: int, load: float) -> tuple[Piece, ...]:
+def pieces(grouping: Grouping, rows: int, columns: int, lines: Lines) -> tuple[Piece, ...]:
     """Cuts a map of rows x columns vectors, or positions, into blocks of the grouping, cheaply."""
-    costs = {(b.rows, b.columns): cycles(b, load) for b in BLOCKS if b.grouping == grouping}
+    costs = {
+        (block.rows, block.columns): cost.position
+        for block, cost in zip(BLOCKS, block_costs(lines), strict=True)
+        if block.grouping == grouping
+    }
     widths = sorted({width for _, width in costs})
     heights = {width: [h for h, w in costs if w == width] for width in widths}
     down = {

@@ -11,20 +11,15 @@ from numpy.typing import NDArray
 from lightprune.errors import InputError
 from lightprune.sparse.blocks import BLOCKS, LANES, Grouping
 from lightprune.sparse.layout import Layout
+from lightprune.sparse.measured import Lines, block_costs, seconds_a_byte
 from lightprune.sparse.nodes import Shape
-from lightprune.sparse.pieces import Piece, cycles, pieces
+from lightprune.sparse.pieces import Piece, pieces
 from lightprune.sparse.program import ConvStep
 
 # What the inputs of one pass may take of the first cache, in bytes: weights pass through it, too.
 _FIRST_CACHE = 24 * 1024
 # Weights on an input from which on it is worth keeping it there.
 _WORTH_PASSES = 12
-# Cycles to begin and to end one block, besides its positions; with channels in the lanes, also
-# for every output, whose way to the planes is one by one.
-_EVERY_BLOCK = 40.0
-_EVERY_OUTPUT = 3.0
-# Bytes a cycle of positions and weights, which come from a cache that all cores share.
-_STREAMED = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +31,7 @@ class Cut:
         groups: Groups of output channels.
         together: Input channels a pass: a part small enough for the first cache.
         pieces: The blocks that the output map is cut into.
-        load: What loading a vector of inputs costs.
+        lines: How the inputs lie on cache lines.
         counts: int64 (passes, groups), how many positions there are.
     """
 
@@ -44,20 +39,17 @@ class Cut:
     groups: int
     together: int
     pieces: tuple[Piece, ...]
-    load: float
+    lines: Lines
     counts: NDArray[np.int64]
 
     @cached_property
-    def group_cycles(self) -> NDArray[np.float64]:
-        """About what a group costs, for one image or `LANES` of them; (groups,)."""
-        blocks = [BLOCKS[piece.block] for piece in self.pieces]
-        begun = len(self.counts) * len(blocks) * _EVERY_BLOCK
-        if self.grouping.in_lanes:
-            outputs = self.grouping.channels * sum(block.vectors for block in blocks)
-            begun += len(self.counts) * outputs * _EVERY_OUTPUT
+    def group_seconds(self) -> NDArray[np.float64]:
+        """About what a group takes, for one image or `LANES` of them; (groups,)."""
+        costs = [block_costs(self.lines)[piece.block] for piece in self.pieces]
+        begun = len(self.counts) * sum(cost.begin for cost in costs)
         lists = 1 if self.grouping.shared else self.grouping.channels
-        streamed = 4 * (lists + self.grouping.channels) / _STREAMED
-        each = sum(max(streamed, cycles(block, self.load)) for block in blocks)
+        streamed = 4 * (lists + self.grouping.channels) * seconds_a_byte()
+        each = sum(max(streamed, cost.position) for cost in costs)
         return np.asarray(self.counts.sum(0) * each + begun, np.float64)
 
 
@@ -84,7 +76,7 @@ class Positions:
 
 
 def cheapest(step: ConvStep, layout: Layout, groupings: Sequence[Grouping]) -> Cut:
-    """How a convolution is computed with the grouping that is estimated to take least.
+    """How a convolution is computed with the grouping that takes least by measured costs.
 
     Args:
         step: The convolution.
@@ -95,7 +87,7 @@ def cheapest(step: ConvStep, layout: Layout, groupings: Sequence[Grouping]) -> C
     kept = kept.reshape(*kept.shape[:2], -1)
     return min(
         (_cut(step, layout, grouping, kept) for grouping in groupings),
-        key=lambda cut: cut.group_cycles.sum(),
+        key=lambda cut: cut.group_seconds.sum(),
     )
 
 
@@ -137,11 +129,11 @@ def positions(step: ConvStep, layout: Layout, cut: Cut) -> Positions:
 def _cut(step: ConvStep, layout: Layout, grouping: Grouping, kept: NDArray[np.bool_]) -> Cut:
     """How a convolution whose `kept` (outputs, inputs, taps) weights are not 0 is computed."""
     out = layout.values[step.value]
-    load = _load(out.shape) if out.unit == 1 and not grouping.in_lanes else 1.0
+    lines = _lines(out.shape) if out.unit == 1 else Lines.WHOLE
     rows, columns = out.grid
     if grouping.in_lanes:
         columns = prod(out.shape[1:])
-    cut = pieces(grouping, rows, columns, load)
+    cut = pieces(grouping, rows, columns, lines)
     outputs, inputs, taps = kept.shape
     together = inputs
     if np.count_nonzero(kept) > _WORTH_PASSES * inputs * taps:
@@ -156,7 +148,7 @@ def _cut(step: ConvStep, layout: Layout, grouping: Grouping, kept: NDArray[np.bo
     else:
         each = np.add.reduceat(kept.sum(2), starts, axis=1)
         counts = np.maximum.reduceat(each, np.arange(0, outputs, size), axis=0)
-    return Cut(grouping, groups, together, cut, load, counts.T.astype(np.int64))
+    return Cut(grouping, groups, together, cut, lines, counts.T.astype(np.int64))
 
 
 _Lists = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -186,12 +178,12 @@ def _separate(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Lists
     return places, weights
 
 
-def _load(shape: Shape) -> float:
-    """What loading a vector of a row-by-row map costs: rows begin within cache lines."""
+def _lines(shape: Shape) -> Lines:
+    """How the taps of a row-by-row map lie; a map of one vector has a copy for each of them."""
     _, height, width = shape
     if width % LANES == 0 or height * width <= LANES:
-        return 1.0
-    return 1.4 if width % (LANES // 2) == 0 else 1.8
+        return Lines.WHOLE
+    return Lines.HALF if width % (LANES // 2) == 0 else Lines.ANY
 
 
 def _ungrouped(step: ConvStep) -> NDArray[np.float32]:

@@ -18,13 +18,13 @@ from lightprune.sparse.program import ConvStep, FlattenStep, PoolStep
 from lightprune.sparse.schedule import Task
 from lightprune.sparse.sorting import Sorting, indices_of, remainders
 
-# In cycles: what is shared at all, and what is worth another four chunks. A multiple of four is
+# In seconds: what is shared at all, and what is worth another four chunks. A multiple of four is
 # even for two threads and for four; more chunks cost more than uneven ones lose.
-_WORTH_SHARING = 5_000.0
-_FOUR_CHUNKS = 200_000.0
+_WORTH_SHARING = 1.5e-6
+_FOUR_CHUNKS = 60e-6
 _MOST_CHUNKS = 32
-# Cycles a float32 value that an operation other than a convolution writes, about.
-_CYCLES_A_VALUE = 1.0
+# Seconds a float32 value that an operation other than a convolution writes, about.
+_EVERY_VALUE = 0.3e-9
 
 
 class Rows:
@@ -42,7 +42,7 @@ class Rows:
 
     def _writes(self, value: Value, channels: int) -> Columns:
         """The columns that say what is written, and in which shares."""
-        costs = np.full(channels, _CYCLES_A_VALUE * value.plane * (value.shape[0] // channels))
+        costs = np.full(channels, _EVERY_VALUE * value.plane * (value.shape[0] // channels))
         return {**self._computes(value, channels), **self._shares(costs)}
 
     def _computes(self, value: Value, channels: int) -> Columns:
@@ -106,7 +106,7 @@ class Rows:
             **self._computes(out, out.shape[0]),
             **self._reads(read),
             **self._adds(residual),
-            **self._shares(cut.group_cycles),
+            **self._shares(cut.group_seconds),
             c.KIND: c.CONV,
             c.RELU: int(step.relu),
             c.BIAS: self.pool.address(whole),

@@ -1,0 +1,142 @@
+"""What the inner loops cost on this machine: measured, once a process."""
+
+import ctypes
+import time
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightprune.sparse import columns as c
+from lightprune.sparse.blocks import BLOCKS, FROM_BIAS, LANES, Block
+from lightprune.sparse.columns import row_of
+from lightprune.sparse.convolution import convolution
+
+# A measurement multiplies so many groups of channels, with few weights each and with more: the
+# difference is what the weights take, the rest what it takes to begin.
+_GROUPS = 32
+_FEW, _MORE = 8, 72
+_TIMES = 5
+# Bytes of inputs, so that they stay in the first cache, and of weights that stay in none.
+_INPUTS = 16 * 1024
+_STREAM = 8 * 2**20
+_LINE = 4 * LANES
+
+_Call = ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 6)
+
+
+class Lines(Enum):
+    """How the vectors of inputs of single images lie on vectors of memory, tap by tap.
+
+    A map's rows follow one another, so that taps of another row begin within a cache line.
+    """
+
+    WHOLE = (0,)
+    HALF = (0, _LINE // 2, _LINE // 2)
+    ANY = (4, _LINE // 4, _LINE // 2, _LINE - 4)
+
+
+@dataclass(frozen=True)
+class BlockCost:
+    """What one block of outputs takes.
+
+    Attributes:
+        position: Seconds for one position of weights, of every list, from a near cache.
+        begin: Seconds to begin and to end it.
+    """
+
+    position: float
+    begin: float
+
+
+@cache
+def block_costs(lines: Lines) -> tuple[BlockCost, ...]:
+    """What each of `BLOCKS` takes, by its place there.
+
+    Args:
+        lines: How the inputs lie. Blocks with channels in their lanes read single numbers, and
+            cost the same whatever it is.
+    """
+    return tuple(_cost(number, lines) for number in range(len(BLOCKS)))
+
+
+@cache
+def seconds_a_byte() -> float:
+    """What it takes to read weights that are in no cache of a core's own."""
+    number = next(n for n, b in enumerate(BLOCKS) if b.accumulators == 8 and b.grouping.in_lanes)
+    positions = _STREAM // (4 * BLOCKS[number].grouping.channels)
+    work = _Work(number, Lines.WHOLE, positions, groups=1)
+    return min(work.seconds(1) for _ in range(2)) / _STREAM
+
+
+def _cost(number: int, lines: Lines) -> BlockCost:
+    work = _Work(number, lines, _MORE, _GROUPS)
+    called, more = work.best(0), work.best(_GROUPS)
+    work.segments[:] = _FEW * np.arange(_GROUPS + 1)
+    few = work.best(_GROUPS)
+    position = max(0.0, more - few) / (_GROUPS * (_MORE - _FEW))
+    return BlockCost(position, max(0.0, (few - called) / _GROUPS - _FEW * position))
+
+
+class _Work:
+    """A convolution of one block, and the memory that it works on.
+
+    All of that is written first: what never was is one page of zeros, wherever it seems to lie.
+    """
+
+    def __init__(self, number: int, lines: Lines, positions: int, groups: int) -> None:
+        block = BLOCKS[number]
+        grouping, stride = block.grouping, block.grouping.stride
+        lists = 1 if grouping.shared else grouping.channels
+        plane = -(-block.vectors * stride // LANES) * LANES
+        inputs, channels = _INPUTS // 4 + plane + LANES, groups * grouping.channels
+        self.segments = np.arange(groups + 1) * positions
+        self._arrays = (
+            np.zeros(channels, np.float32),
+            _offsets(groups * positions * lists, block, lines),
+            np.ones(groups * positions * grouping.channels, np.float32),
+            np.array([number, 0, 0, 0, block.columns]),
+            np.ones(inputs + channels * plane + LANES, np.float32),
+        )
+        bias, offsets, weights, pieces, memory = (array.ctypes.data for array in self._arrays)
+        self._arena = memory + -memory % _LINE
+        self._row = row_of(
+            {
+                c.CHANNELS: channels,
+                c.OUT: inputs,
+                c.OUT_PLANE: plane,
+                c.OUT_ROW: block.columns * stride,
+                c.IN_ROW: block.columns * stride,
+                c.START: FROM_BIAS,
+                c.BIAS: bias,
+                c.SEGMENTS: self.segments.ctypes.data,
+                c.OFFSETS: offsets,
+                c.WEIGHTS: weights,
+                c.GROUPS: groups,
+                c.GROUP_CHANNELS: grouping.channels,
+                c.PASSES: 1,
+                c.PIECES: pieces,
+                c.N_PIECES: 1,
+                c.IN_LANES: int(grouping.in_lanes),
+            }
+        )
+
+    def seconds(self, groups: int) -> float:
+        """What the first groups take."""
+        run, row, arena = _Call(convolution()), self._row.ctypes.data, self._arena
+        begin = time.perf_counter()
+        run(row, 0, groups, arena, arena, 1)
+        return time.perf_counter() - begin
+
+    def best(self, groups: int) -> float:
+        """What the first groups take undisturbed."""
+        return min(self.seconds(groups) for _ in range(_TIMES))
+
+
+def _offsets(count: int, block: Block, lines: Lines) -> NDArray[np.int32]:
+    """Places all over the inputs, in bytes, that lie on cache lines as they are to."""
+    places = np.random.default_rng(0).integers(0, _INPUTS // _LINE, count, np.int32) * _LINE
+    within = (0,) if block.grouping.in_lanes else lines.value
+    return places + np.resize(np.array(within, np.int32), count)
