@@ -12,6 +12,7 @@ from lightprune.report.markdown import table
 from lightprune.report.rows import Row, rows_of
 from lightprune.report.run import Run
 from lightprune.report.sections.results import result_row
+from lightprune.report.sections.speed import speed_lines
 
 _FILES = ("run.json", "metrics.csv", "layers.csv", "predictions.csv")
 _DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
@@ -81,8 +82,10 @@ def results_block(results: Path) -> str:
     shown = [row for row in rows if _shown(row)] or rows
     short = Table.of({name: result_row(row)[name] for name in _COLUMNS} for row in shown)
     data = "; ".join(dict.fromkeys(row.data for row in shown))
+    speeds = "".join(f"{line}\n\n" for line in speed_lines(cells_of(study)))
     return (
         f"{table(short)}\n\n"
+        f"{speeds}"
         f"Data: {data}; the study's figures are quoted, of lossless images and 400 epochs. "
         f"All cells, tests and provenance: `{results.name}/report/report.md`."
     )

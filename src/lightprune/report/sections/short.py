@@ -8,6 +8,7 @@ from lightprune.report.findings import Findings
 from lightprune.report.rows import Row
 from lightprune.report.sections.compute import compute_lines
 from lightprune.report.sections.dead import first_against_rank, never_alive
+from lightprune.report.sections.speed import speed_lines
 from lightprune.report.statistics import points
 
 # How much accuracy a sparsity may cost: the project's targets.
@@ -15,7 +16,7 @@ _MARGINS = (0.003, 0.01)
 
 
 def short(findings: Findings) -> Section:
-    """Accuracies beside the study's, how far one may prune, what was never alive, compute."""
+    """Accuracies beside the study's, how far one may prune, what never lived, compute, speed."""
     blocks: list[Block] = []
     if gone := len(findings.study.left_out):
         blocks.append(
@@ -28,7 +29,7 @@ def short(findings: Findings) -> Section:
     for budget in dict.fromkeys(row.epochs for row in findings.rows if row.pruned):
         lines += _furthest(findings, budget)
     lines += [*_scopes(findings), *never_alive(findings), *first_against_rank(findings)]
-    lines += compute_lines(findings)
+    lines += [*compute_lines(findings), *speed_lines(findings.cells)]
     return Section("In short", (*blocks, Bullets(tuple(lines))))
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from lightprune.provenance import abbreviated
-from lightprune.report.cells import criterion
+from lightprune.report.cells import Cell, criterion
 from lightprune.report.document import Block, Figure, Section, Table, Text, counted
 from lightprune.report.drawing import GREY, drawn, logarithmic, look, pages, percents
 from lightprune.report.findings import Findings
@@ -47,14 +47,38 @@ class _Costs:
     stripped: float | None
 
 
-def speed(findings: Findings) -> Section:
-    """Tables and a figure for each machine, then what was measured by sparsity alone."""
-    timed = [
+def timed_runs(cells: Sequence[Cell]) -> list[Timed]:
+    """The runs that were timed, in order."""
+    return [
         Timed(f"{cell.name}{f', seed {run.seed}' if len(cell.runs) > 1 else ''}", run, run.bench)
-        for cell in findings.cells
+        for cell in cells
         for run in cell.runs
         if run.bench
     ]
+
+
+def speed_lines(cells: Sequence[Cell]) -> Iterator[str]:
+    """How much faster each timed run is than dense engines, in a sentence."""
+    for timed in timed_runs(cells):
+        machine, timings = timed.bench.machine, timed.bench.timings
+        threads = max(timing.threads for timing in timings)
+        found = [compared(threads, n, timed.bench.medians(threads, n)) for n in BATCHES]
+        ratios = [f"{at.over_dense:.1f} (batch {at.batch})" for at in found if at.over_dense]
+        stripped = [f"{at.over_stripped:.1f}" for at in found if at.over_stripped]
+        if ratios:
+            yield (
+                f"Speed: **{timed.name}** ({criterion(timed.run.config)}; "
+                f"{100 * timed.run.cost.mac_density:.1f} % of the MACs left, "
+                f"{points(timed.run.accuracy - timed.run.dense.accuracy)} points to its dense "
+                f"network) is {' and '.join(ratios)} times as fast as the fastest dense engine"
+                + (f", {' and '.join(stripped)} times without its dead taps" if stripped else "")
+                + f" ({counted(threads)} of {machine.processor})."
+            )
+
+
+def speed(findings: Findings) -> Section:
+    """Tables and a figure for each machine, then what was measured by sparsity alone."""
+    timed = timed_runs(findings.cells)
     blocks: list[Block] = []
     for suffix, rows in pages(timed, len(timed) or 1, lambda row: row.bench.machine):
         blocks += [Text(_source(rows)), *_tables(rows), *_figures(rows, suffix)]
