@@ -6,7 +6,7 @@ from hypothesis import settings
 
 from tests.system.entry import Server
 
-settings.register_profile("lightprune", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("lightprune", deadline=None, derandomize=True, max_examples=20)
 settings.load_profile("lightprune")
 # Threads that wait for each other on busy cores make small tensors ten times slower.
 torch.set_num_threads(1)

@@ -13,7 +13,12 @@ from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from lightprune.crossing import check_evidence, check_processes, check_rewinding
+from lightprune.crossing import (
+    check_evidence,
+    check_processes,
+    check_regrowth,
+    check_rewinding,
+)
 from lightprune.errors import InputError, check_folder, check_number, check_path
 from lightprune.identity import run_name, without_cosmetics
 from lightprune.pruning.pruner import Pruner
@@ -151,6 +156,7 @@ def settings(cfg: DictConfig) -> Settings:
         plan = build(cfg.schedule, Schedule, "schedule").plan(finetune.epochs)
     check_processes(recipe, hardware)
     check_rewinding(recipe, pruner, plan, cfg.dense.rewind_epoch, cfg.dense.checkpoint)
+    check_regrowth(pruner, plan)
     check_evidence(pruner, plan, hardware)
     asked = without_cosmetics(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.

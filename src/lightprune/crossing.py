@@ -78,6 +78,15 @@ def check_rewinding(
             )
 
 
+def check_regrowth(pruner: Pruner | None, plan: Plan) -> None:
+    """Raises InputError unless regrowth has an event at which it can exchange weights."""
+    if pruner is not None and pruner.regrowth is not None and len(plan.events) < 2:
+        raise InputError(
+            "pruner.regrowth: exchanges weights at every prune event but the first, and this "
+            "schedule has one; allowed is a schedule of several (cubic, constant, ...)"
+        )
+
+
 def check_evidence(pruner: Pruner | None, plan: Plan, hardware: Hardware) -> None:
     """Raises InputError unless a criterion that collects has something to collect."""
     if pruner is None or not isinstance(pruner.criterion, CollectingCriterion):

@@ -82,12 +82,7 @@ def prepare(chosen: Settings) -> Prepared:
                 f"recipe.{name}.batch_size={phase.batch_size}: allowed are at most the "
                 f"{len(train)} training images"
             )
-    finetune = chosen.recipe.finetune
-    if finetune.recalibrate > len(train) // finetune.batch_size:
-        raise InputError(
-            f"recipe.finetune.recalibrate={finetune.recalibrate}: allowed are at most the "
-            f"{len(train) // finetune.batch_size} batches of an epoch"
-        )
+    _check_batches(chosen, len(train) // chosen.recipe.finetune.batch_size)
     network = lab.new_network()
     for name, phase in phases.items():
         try:
@@ -111,6 +106,21 @@ def prepare(chosen: Settings) -> Prepared:
         zeros.append(sum(count for _, count in quotas))
     cost = cost_report(network, weights, lab.example[:1])
     return Prepared(chosen, lab, fingerprint, own, cost, tuple(zeros))
+
+
+def _check_batches(chosen: Settings, there_are: int) -> None:
+    """Raises InputError if an event asks for more training batches than an epoch has."""
+    pruner = chosen.pruner
+    asked = {
+        "recipe.finetune.recalibrate": chosen.recipe.finetune.recalibrate,
+        "pruner.criterion.batches": getattr(pruner and pruner.criterion, "batches", 0),
+        "pruner.regrowth.batches": getattr(pruner and pruner.regrowth, "batches", 0),
+    }
+    for name, batches in asked.items():
+        if batches > there_are:
+            raise InputError(
+                f"{name}={batches}: allowed are at most the {there_are} batches of an epoch"
+            )
 
 
 def _try(network: nn.Module, lab: Lab) -> None:

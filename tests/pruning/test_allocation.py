@@ -92,6 +92,14 @@ def test_uniform_plus_without_a_convolution_protects_the_last_tensor_alone():
     assert zeros_of(Pruner(scope="uniform_plus"), weights, 0.85) == [90, 80]
 
 
+def test_uniform_plus_protects_no_last_convolution():
+    weights = of_shapes((4, 3, 1, 1), (10, 10, 1, 1), (10, 4, 1, 1))
+
+    # The stem's 12 weights stay: 128 zeros leave 10 of 100 and 2 of 40, not a fifth of these.
+    assert zeros_of(Pruner(scope="uniform_plus"), weights, 0.9)[0] == 0
+    assert zeros_of(Pruner(scope="uniform_plus"), weights, 0.9)[2] > 32
+
+
 def test_uniform_plus_that_leaves_no_room_is_refused_by_name():
     weights = of_shapes((4, 3, 1, 1), (10, 10, 1, 1), (10, 4))
 
@@ -117,7 +125,7 @@ def bounds_of(scope, shapes, floor, cap):
     bounds = []
     for i, shape in enumerate(shapes):
         size, share = math.prod(shape), floor
-        if scope == "uniform_plus" and i == len(shapes) - 1:
+        if scope == "uniform_plus" and i == len(shapes) - 1 and len(shape) == 2:
             share = max(share, min(0.2, cap))
         if scope == "uniform_plus" and convolutions[:1] == [i]:
             share = cap

@@ -1,15 +1,31 @@
 """Which networks of `model=` the sparse runtime takes, and how it refuses the others."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 from torchvision.models import mobilenet_v2
 
 from lightprune.errors import InputError
+from lightprune.sparse.module import known
 from lightprune.sparse.trace import trace
 from lightprune.training.networks import CifarResNet, vgg16_bn_cifar, vit
 
 SHAPE = (3, 32, 32)
+MODELS = Path(__file__).parents[2] / "configs" / "model"
+
+
+@pytest.mark.parametrize("file", sorted(MODELS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_network_of_the_configs_is_built_again_from_its_name(file):
+    named = re.findall(
+        r"_target_: (torchvision\S+|lightprune\.training\.network\S+)", file.read_text()
+    )
+
+    for name in [name for name in named if not name.endswith(".Model")]:
+        with torch.device("meta"):
+            assert known(name)(num_classes=10)
 
 
 @pytest.mark.parametrize("build", [lambda: CifarResNet(1, 10, "B"), vgg16_bn_cifar])

@@ -10,7 +10,7 @@ from tests.system.remains import left
     ("cell", "kills"),
     [
         (Cell("multi_step", "global", 1, "movement, rewound"), 2),
-        (Cell("cubic", "local", 2, "taylor, regrown"), 1),
+        (Cell("multi_step", "local", 2, "taylor, regrown"), 1),
     ],
     ids=["one process", "two processes"],
 )

@@ -27,13 +27,15 @@ from lightprune.pruning.selection import thinned
 
 @dataclass(frozen=True)
 class Pruner:
-    """Prunes the least salient weights, to an exact count; what is pruned stays pruned.
+    """Prunes the least salient weights, to an exact count.
+
+    What is pruned stays pruned, unless `regrowth` exchanges it.
 
     Attributes:
         criterion: Scores every weight.
         scope: `global` ranks all weights together. The others give each tensor a count: `local`
             the same share, `uniform_plus` the same but for a dense first convolution and a last
-            tensor that keeps a fifth, `erk` by the tensor's extents (`scopes.py`).
+            linear layer that keeps a fifth, `erk` by the tensor's extents (`scopes.py`).
         sparsities: `(pattern, sparsity)` pairs: a tensor whose name matches gets this share at
             the last event (and the same fraction of it as the others of theirs at earlier ones)
             and takes no part in the common ranking. The first matching pattern counts.
@@ -83,6 +85,11 @@ class Pruner:
         if sum(exclusive.values()) > 1:
             chosen = " with ".join(name for name, given in exclusive.items() if given)
             raise InputError(f"{chosen}: cannot be combined; allowed is one of them")
+        if self.regrowth is not None and self.weights == "rewind":
+            raise InputError(
+                "pruner.regrowth with pruner.weights=rewind: what regrows starts from zero, and "
+                "not from earlier values; allowed is one of them"
+            )
 
     @torch.no_grad()
     def prune(

@@ -122,7 +122,7 @@ class Local(Scope):
 
 
 class UniformPlus(Local):
-    """As `Local`, but the first convolution stays dense and the last tensor keeps a fifth.
+    """As `Local`, but the first convolution stays dense and a final linear layer keeps a fifth.
 
     Source: Gale et al. 2019, "The State of Sparsity in Deep Neural Networks", on ResNet-50: the
     first convolution is not pruned, the final layer to 80 % at most; the name is that of Lee et
@@ -130,8 +130,8 @@ class UniformPlus(Local):
     """
 
     def protected(self, shapes: Mapping[str, Shape]) -> dict[str, float]:
-        """All of the first tensor with a kernel, 0.2 of the last tensor of any kind."""
-        shares = dict.fromkeys(list(shapes)[-1:], 0.2)
+        """All of the first tensor with a kernel, 0.2 of the last tensor if it has none."""
+        shares = {name: 0.2 for name, shape in [*shapes.items()][-1:] if len(shape) == 2}
         kernels = [name for name, shape in shapes.items() if len(shape) > 2]
         return {**shares, **dict.fromkeys(kernels[:1], 1.0)}
 

@@ -109,6 +109,10 @@ def command(subject: Subject, allocation: Allocation) -> str:
     if "_target_" not in subject.record["config"]["pruner"]:
         left_out.append("pruner")
         more.append("pruner=global")
+    if subject.record["config"]["pruner"].get("pattern"):
+        # With a sparsity of its own, no tensor is left for it.
+        left_out.append("pruner.pattern")
+        more.append("pruner.pattern=null")
     if allocation.total != subject.zeros:
         left_out += _TOTALS
         more.append(f"schedule.sparsity={allocation.sparsity}")

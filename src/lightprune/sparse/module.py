@@ -11,11 +11,28 @@ from torch import Tensor, nn
 from lightprune.errors import InputError, nearest
 from lightprune.sparse.description import Description
 from lightprune.training.network import resnet18_cifar
+from lightprune.training.networks import (
+    resnet20,
+    resnet34_cifar,
+    resnet50_cifar,
+    resnet56,
+    vgg16_bn_cifar,
+    vit,
+)
 
 Constructor = Callable[..., nn.Module]
 
 _OWN: dict[str, Constructor] = {
-    f"{resnet18_cifar.__module__}.{resnet18_cifar.__name__}": resnet18_cifar
+    f"{build.__module__}.{build.__name__}": build
+    for build in (
+        resnet18_cifar,
+        resnet34_cifar,
+        resnet50_cifar,
+        resnet20,
+        resnet56,
+        vgg16_bn_cifar,
+        vit,
+    )
 }
 
 
@@ -38,7 +55,7 @@ def bare_module(
     Raises:
         InputError: The constructor is not known, fails, or builds another network.
     """
-    build = constructor or _known(description.constructor)
+    build = constructor or known(description.constructor)
     name = description.constructor
     # Drawing weights that are replaced at once takes longer than reading the file.
     place = torch.device("cpu" if constructor else "meta")
@@ -81,8 +98,12 @@ def imported(name: str) -> Constructor:
     return found
 
 
-def _known(name: str) -> Constructor:
-    """The constructor of that dotted name; InputError unless it is one of those allowed."""
+def known(name: str) -> Constructor:
+    """The constructor of that dotted name, if files may name it.
+
+    Raises:
+        InputError: It is neither torchvision's nor this package's.
+    """
     if name in _OWN:
         return _OWN[name]
     models = torchvision.models

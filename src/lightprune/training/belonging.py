@@ -26,6 +26,8 @@ def check_same(theirs: Belonging, mine: Belonging) -> None:
     """Raises InputError unless a checkpoint belongs to this run; names the first difference."""
     for name, here in mine.items():
         there = theirs[name]
+        if name == "pruner" and there:
+            there = _as_described_now(there)
         for place in [*here, *there]:
             if there.get(place) != here.get(place):
                 raise InputError(
@@ -33,6 +35,13 @@ def check_same(theirs: Belonging, mine: Belonging) -> None:
                     f"{place}={here.get(place)}; allowed is a checkpoint of the same "
                     "experiment (force=true starts afresh)"
                 )
+
+
+def _as_described_now(pruner: Mapping[str, str]) -> dict[str, str]:
+    """An older description: settings that came later have their defaults, classes no module."""
+    kind, opened, own = pruner["criterion"].partition("(")
+    named = f"{kind.rpartition('.')[2]}{opened}{own}"
+    return {**_described(Pruner()), **pruner, "criterion": named}
 
 
 def _described(pruner: Pruner | None) -> dict[str, str]:
@@ -44,4 +53,4 @@ def _described(pruner: Pruner | None) -> dict[str, str]:
     own = getattr(pruner.criterion, "__dict__", {})
     if is_dataclass(pruner.criterion):
         own = {f.name: getattr(pruner.criterion, f.name) for f in fields(pruner.criterion)}
-    return {**settings, "criterion": f"{kind.__module__}.{kind.__qualname__}({own})"}
+    return {**settings, "criterion": f"{kind.__qualname__}({own})"}

@@ -54,6 +54,8 @@ class Model:
                 raise TypeError(f"gives a {type(network).__name__}")
             if any(is_lazy(parameter) for parameter in network.parameters()):
                 raise TypeError("has lazy layers, whose weights have no shape yet")
+        except InputError as error:  # Of this package's own: it names the argument.
+            raise InputError(f"model.constructor.{error}") from error
         except Exception as error:  # The user's own code may raise anything.
             called = getattr(self.constructor, "func", self.constructor)
             raise InputError(

@@ -22,7 +22,8 @@ class Taylor:
     single weights. They average (g w)^2; for one batch that ranks as |g w| does.
 
     Attributes:
-        batches: How many training batches each process takes.
+        batches: How many training batches each process takes; the share of a batch that a process
+            has counts as a batch, so that masks depend a little on how many there are.
         rounds: How often one event ranks anew.
     """
 
