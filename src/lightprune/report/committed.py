@@ -82,10 +82,11 @@ def results_block(results: Path) -> str:
     shown = [row for row in rows if _shown(row)] or rows
     short = Table.of({name: result_row(row)[name] for name in _COLUMNS} for row in shown)
     data = "; ".join(dict.fromkeys(row.data for row in shown))
-    speeds = "".join(f"{line}\n\n" for line in speed_lines(cells_of(study)))
+    cells = [cell for cell in cells_of(study) if cell.name in {row.name for row in shown}]
+    speeds = " ".join(speed_lines(cells))
     return (
         f"{table(short)}\n\n"
-        f"{speeds}"
+        f"{speeds + ' ' if speeds else ''}"
         f"Data: {data}; the study's figures are quoted, of lossless images and 400 epochs. "
         f"All cells, tests and provenance: `{results.name}/report/report.md`."
     )
