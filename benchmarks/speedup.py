@@ -201,6 +201,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=15.0, help="of timing for each batch")
     parser.add_argument("--out", type=Path, help="where a report reads the result (JSON)")
     asked = parser.parse_args()
+    asked.sparsities = sorted(set(asked.sparsities))
     measured = tuple(networks(asked))
     command = shlex.join(["python", *sys.argv])
     found = SpeedUps(command, commit(), all_versions(), this_machine(), measured)

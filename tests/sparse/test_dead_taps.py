@@ -48,6 +48,16 @@ def test_no_dead_tap_is_left_where_padding_is_symmetrical(padding, size):
     assert live_taps(smaller, {"weight": smaller.weight}, images).pruned == 0
 
 
+@pytest.mark.parametrize(("kernel", "size"), [((3, 4), (1, 8)), ((9, 4), (4, 4)), ((4, 3), (8, 1))])
+def test_an_even_kernel_under_same_padding_keeps_its_function(kernel, size):
+    conv = nn.Conv2d(2, 4, kernel, padding="same").double()
+    images = torch.randn(2, 2, *size, dtype=torch.float64)
+
+    smaller = without_dead_taps(conv, images)
+
+    torch.testing.assert_close(smaller(images), conv(images), rtol=0, atol=1e-12)
+
+
 def test_a_layer_called_at_two_sizes_keeps_what_either_reaches():
     class Twice(nn.Module):
         def __init__(self):

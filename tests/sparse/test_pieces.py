@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,6 +27,17 @@ def test_pieces_cover_every_vector_once(grouping, rows, columns, lines):
         covered[piece.row : piece.row + block.rows, piece.column :][:, : block.columns] += 1
 
     assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("grouping", SINGLE_GROUPINGS)
+def test_the_pieces_of_a_large_map_take_little_memory(grouping):
+    tracemalloc.start()
+    found = pieces(grouping, 1, 64 * 64, Lines.WHOLE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert len(found) <= 64 * 64
+    assert peak < 4 * 2**20
 
 
 @pytest.mark.parametrize("grouping", SINGLE_GROUPINGS)

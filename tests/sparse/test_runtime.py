@@ -23,10 +23,11 @@ from lightning import LightningModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightprune.sparse import rows
+from lightprune.sparse import rows, runtime
 from lightprune.sparse.blocks import GROUPINGS, LANES, SINGLE_GROUPINGS
 from lightprune.sparse.graph import INPUT
 from lightprune.sparse.program import AddStep, ConvStep, FlattenStep, PoolStep, Program
+from lightprune.sparse.threads import woken
 from tests.sparse.programs import (
     BATCHES,
     convolution_programs,
@@ -223,12 +224,15 @@ def test_sleeping_threads_are_woken(many_chunks):
         assert torch.equal(network(images), wanted)
 
 
-@pytest.mark.parametrize("threads", [None, 0, -3])
-def test_without_a_number_of_threads_a_network_follows_torch(threads):
-    program = residual_program()
-    images = images_for(program, 3)
+@pytest.mark.parametrize(("threads", "wanted"), [(None, 3), (0, 3), (1, 1), (2, 2)])
+def test_without_a_number_of_threads_a_network_follows_torch(threads, wanted, monkeypatch):
+    program, asked = residual_program(), []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(runtime, "woken", lambda others: asked.append(others) or woken(others))
 
-    assert torch.equal(network_of(program, threads)(images), network_of(program, 1)(images))
+    network_of(program, threads)(images_for(program, 1))
+
+    assert asked == [wanted - 1]
 
 
 @pytest.mark.parametrize("count", [3, LANES + 1])

@@ -120,3 +120,9 @@ def test_what_the_file_cannot_hold_is_refused(tmp_path, tensor, said, monkeypatc
 
     with pytest.raises(InputError, match=said):
         write_sparse(tmp_path / "file", StoredNetwork(DESCRIPTION, "", {"w": tensor}))
+
+
+@pytest.mark.parametrize("name", ["weights", "num_classes", "_target_"])
+def test_a_description_may_not_name_what_the_package_says_itself(name):
+    with pytest.raises(ValueError, match=f"arguments.{name}"):
+        Description(**{**vars(DESCRIPTION), "arguments": {name: "IMAGENET1K_V1"}})

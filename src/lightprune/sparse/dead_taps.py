@@ -35,7 +35,7 @@ def _crop(conv: nn.Conv2d, sizes: list[tuple[torch.Size, torch.Size]]) -> None:
     rows, columns = (
         _axis(conv, axis, [(seen[axis], out[axis]) for seen, out in sizes]) for axis in (0, 1)
     )
-    if (rows[1], columns[1]) == conv.kernel_size:
+    if rows is None or columns is None or (rows[1], columns[1]) == conv.kernel_size:
         return
     taps = [slice(first, first + extent) for first, extent, _ in (rows, columns)]
     cropped = conv.weight.detach()[:, :, taps[0], taps[1]].contiguous()
@@ -44,8 +44,12 @@ def _crop(conv: nn.Conv2d, sizes: list[tuple[torch.Size, torch.Size]]) -> None:
     conv.padding = (rows[2], columns[2])
 
 
-def _axis(conv: nn.Conv2d, axis: int, sizes: list[tuple[int, int]]) -> _Crop:
-    """The smallest exact crop along one axis for every (input, output) extent it is called with."""
+def _axis(conv: nn.Conv2d, axis: int, sizes: list[tuple[int, int]]) -> _Crop | None:
+    """The smallest exact crop along one axis for every (input, output) extent it is called with.
+
+    None where there is none, and padding alone cannot say what the axis has now: `same` pads an
+    even reach by one more behind than in front.
+    """
     kernel, stride, dilation = conv.kernel_size[axis], conv.stride[axis], conv.dilation[axis]
     pad = front_padding(conv)[axis]
     live = {
@@ -62,4 +66,6 @@ def _axis(conv: nn.Conv2d, axis: int, sizes: list[tuple[int, int]]) -> _Crop:
             for size, out in sizes
         ):
             return first, extent, front
+    if conv.padding == "same" and dilation * (kernel - 1) % 2:
+        return None
     return 0, kernel, pad

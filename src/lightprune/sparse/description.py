@@ -42,7 +42,8 @@ class Description:
         _check("arguments", isinstance(self.arguments, Mapping))
         for name, value in self.arguments.items():
             values = value if isinstance(value, list) else [value]
-            _check(f"arguments.{name}", all(isinstance(v, Plain) for v in values))
+            plain = all(isinstance(v, Plain) for v in values)
+            _check(f"arguments.{name}", plain and name not in _NO_ARGUMENTS)
         sizes = all(type(n) is int and 0 < n <= _LARGEST_SIZE for n in self.input_shape)
         _check("input_shape", sizes and len(self.input_shape) == 3)
         for field in ("mean", "std"):

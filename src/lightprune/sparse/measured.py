@@ -24,7 +24,8 @@ _INPUTS = 16 * 1024
 _STREAM = 8 * 2**20
 _LINE = 4 * LANES
 
-_Call = ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 6)
+# Holds the interpreter's lock: to get it back from another thread may take longer than the call.
+_Call = ctypes.PYFUNCTYPE(None, *(ctypes.c_int64,) * 6)
 
 
 class Lines(Enum):
@@ -76,7 +77,9 @@ def _cost(number: int, lines: Lines) -> BlockCost:
     called, more = work.best(0), work.best(_GROUPS)
     work.segments[:] = _FEW * np.arange(_GROUPS + 1)
     few = work.best(_GROUPS)
-    position = max(0.0, more - few) / (_GROUPS * (_MORE - _FEW))
+    position = (more - few) / (_GROUPS * (_MORE - _FEW))
+    if position <= 0:  # Something else ran meanwhile. A block that costs nothing would always win.
+        position = more / (_GROUPS * _MORE)
     return BlockCost(position, max(0.0, (few - called) / _GROUPS - _FEW * position))
 
 

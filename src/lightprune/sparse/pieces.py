@@ -37,12 +37,13 @@ def pieces(grouping: Grouping, rows: int, columns: int, lines: Lines) -> tuple[P
         width: _cut(rows, heights[width], [costs[height, width] for height in heights[width]])
         for width in widths
     }
+    places = {block: index for index, block in enumerate(BLOCKS)}
     across = _cut(columns, widths, [down[width][0] for width in widths])[1]
     found, column = [], 0
     for width in across:
         row = 0
         for height in down[width][1]:
-            found.append(Piece(BLOCKS.index(Block(grouping, height, width)), row, column))
+            found.append(Piece(places[Block(grouping, height, width)], row, column))
             row += height
         column += width
     return tuple(found)
@@ -50,13 +51,19 @@ def pieces(grouping: Grouping, rows: int, columns: int, lines: Lines) -> tuple[P
 
 def _cut(length: int, sizes: Sequence[int], costs: Sequence[float]) -> tuple[float, list[int]]:
     """The cheapest way to cut a length into the sizes, the larger ones first."""
-    best: list[tuple[float, list[int]]] = [(0.0, [])]
+    # The last size of the cheapest cut of every shorter length: whole cuts would take memory in
+    # proportion to the square of the length, which may be that of all positions of a map.
+    seconds, last = [0.0], [0]
     for end in range(1, length + 1):
-        best.append(
-            min(
-                (best[end - size][0] + cost, [*best[end - size][1], size])
-                for size, cost in zip(sizes, costs, strict=True)
-                if size <= end
-            )
+        cheapest, size = min(
+            (seconds[end - size] + cost, size)
+            for size, cost in zip(sizes, costs, strict=True)
+            if size <= end
         )
-    return best[length][0], sorted(best[length][1], reverse=True)
+        seconds.append(cheapest)
+        last.append(size)
+    cut, rest = [], length
+    while rest:
+        cut.append(last[rest])
+        rest -= last[rest]
+    return seconds[length], sorted(cut, reverse=True)

@@ -110,7 +110,7 @@ def positions(step: ConvStep, layout: Layout, cut: Cut) -> Positions:
     if np.abs(distances).max() > np.iinfo(np.int32).max:
         raise InputError(
             f"{step.layers[0]}: its input of {layout.values[step.input].shape} is too large for "
-            f"the sparse runtime: {out.unit} image(s) at once take more than 2 GiB"
+            f"the sparse runtime: what is read of {out.unit} image(s) takes more than 2 GiB"
         )
     offsets = distances.astype(np.int32)
     lists = _shared if cut.grouping.shared else _separate
