@@ -230,9 +230,11 @@ def test_without_a_number_of_threads_a_network_follows_torch(threads, wanted, mo
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     monkeypatch.setattr(runtime, "woken", lambda others: asked.append(others) or woken(others))
 
-    network_of(program, threads)(images_for(program, 1))
+    images = images_for(program, 1)
+    found = network_of(program, threads)(images)
 
     assert asked == [wanted - 1]
+    assert torch.equal(found, network_of(program, 1)(images))
 
 
 @pytest.mark.parametrize("count", [3, LANES + 1])
