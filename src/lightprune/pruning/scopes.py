@@ -150,7 +150,7 @@ class ErdosRenyiKernel(Local):
         return max(sum(shape), 1)
 
 
-SCOPES: Mapping[str, Scope] = {
+SCOPES: dict[str, Scope] = {
     "global": Global(),
     "local": Local(),
     "uniform_plus": UniformPlus(),
