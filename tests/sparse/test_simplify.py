@@ -13,7 +13,6 @@ from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
 from lightprune.sparse.program import (
-    AddStep,
     ConcatStep,
     ConvStep,
     FlattenStep,
@@ -22,36 +21,8 @@ from lightprune.sparse.program import (
 )
 from lightprune.sparse.simplify import lower, unfused
 from lightprune.sparse.trace import trace
+from tests.sparse.lowering import Residual, arrays, block, check_same, kinds, simplified
 from tests.sparse.nets import densities, networks, pruned, unsettle
-from tests.sparse.reference import run
-
-
-def arrays(network):
-    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-
-
-def check_same(network, graph, images=None):
-    """Lowers a network in float64, compares it with torch, and returns the program."""
-    if images is None:
-        images = torch.randn(3, *graph.input_shape, dtype=torch.float64)
-    program = lower(graph, arrays(network), np.float64)
-    with torch.no_grad():
-        expected = network(images.clone())
-    got = run(program, images)
-
-    assert got.shape == expected.shape
-    assert (got - expected).abs().max() <= 1e-9 * expected.abs().max().clamp(min=1e-3)
-    return program
-
-
-def simplified(network, shape):
-    """The checked program of a network that becomes float64 and has statistics."""
-    network = unsettle(network.double().eval(), torch.Generator().manual_seed(0))
-    return check_same(network, trace(network, shape))
-
-
-def kinds(program):
-    return [type(step) for step in program.steps]
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
@@ -141,30 +112,6 @@ def test_lowering_leaves_the_state_dict_as_it_is(resnet, graph):
     assert all(np.array_equal(before[name], array) for name, array in arrays(resnet).items())
 
 
-class Residual(nn.Module):
-    """An image, a convolution, and a block around which it is carried."""
-
-    def __init__(self, block, after=F.relu):
-        super().__init__()
-        self.stem, self.block, self.after = nn.Conv2d(2, 4, 3, padding=1), block, after
-        self.fc = nn.Linear(4, 3)
-
-    def forward(self, x):
-        x = F.relu(self.stem(x))
-        x = self.after(self.block(x) + x)
-        return self.fc(x.mean((2, 3)))
-
-
-def block():
-    return nn.Sequential(
-        nn.Conv2d(4, 4, 3, padding=1, bias=False),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.Conv2d(4, 4, 3, padding=1, bias=False),
-        nn.BatchNorm2d(4),
-    )
-
-
 def test_a_block_becomes_two_convolutions():
     program = simplified(Residual(block()), (2, 5, 5))
 
@@ -172,40 +119,6 @@ def test_a_block_becomes_two_convolutions():
     assert program.steps[2].residual == program.steps[0].value
     assert program.steps[2].relu
     assert program.steps[2].layers == ("block.3", "block.4")
-
-
-def test_a_silent_branch_becomes_a_constant():
-    network = Residual(block())
-    network.block[0].weight.data.zero_()
-    program = simplified(network, (2, 5, 5))
-    constant = program.steps[1]
-
-    assert kinds(program) == [ConvStep, AddStep, PoolStep, ConvStep]
-    assert constant.inputs == (program.steps[0].value,)
-    # The second convolution saw a constant map, and padding around it.
-    assert constant.bias.shape == (4, 5, 5)
-
-
-def test_a_silent_last_convolution_becomes_a_constant_without_a_map():
-    network = Residual(block())
-    network.block[3].weight.data.zero_()
-
-    assert simplified(network, (2, 5, 5)).steps[1].bias.shape == (4,)
-
-
-def test_a_silent_branch_beside_a_convolution_joins_its_bias():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.long, self.short = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(2, 4, 1)
-
-        def forward(self, x):
-            return F.relu(self.short(x) + self.long(x))
-
-    network = Net()
-    network.long.weight.data.zero_()
-
-    assert kinds(simplified(network, (2, 5, 5))) == [ConvStep]
 
 
 def test_a_pre_activation_block_keeps_its_first_norm_as_a_scale():
@@ -258,17 +171,6 @@ def test_a_densely_connected_network_drops_what_no_layer_reads():
     assert program.shapes[program.steps[2].value] == (5, 4, 4)
 
 
-def test_channels_that_a_relu_silences_are_constant():
-    network = nn.Sequential(
-        nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1)
-    )
-    network[2].weight.data[1].abs_().neg_()
-    network[2].bias.data[1] = -0.5
-    program = simplified(network, (2, 4, 4))
-
-    assert program.shapes[program.steps[1].value] == (3, 4, 4)
-
-
 def test_grouped_convolutions_stay_grouped():
     network = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 6, 3, groups=2), nn.BatchNorm2d(6))
     program = simplified(network, (2, 4, 4))
@@ -303,14 +205,6 @@ def test_uneven_pooling_before_anything_else_is_refused():
 
     with pytest.raises(InputError, match="only where a linear layer reads"):
         lower(trace(network, (2, 4, 4)), arrays(network))
-
-
-def test_a_network_that_no_longer_sees_the_image_is_refused():
-    network = Residual(block()).eval()
-    network.stem.weight.data.zero_()
-
-    with pytest.raises(InputError, match="same for every image"):
-        lower(trace(network, (2, 5, 5)), arrays(network))
 
 
 @pytest.mark.parametrize(

@@ -29,16 +29,24 @@ class _Known:
     """What is known of a value whatever the input is.
 
     Attributes:
-        level: (C, H, W): the constant channels; 0 elsewhere.
+        shape: (C, H, W) of the value.
+        level: The constant channels, 0 elsewhere: (C, H, W), or (C, 1, 1) if each is the same at
+            every position, so that no map is held for what is not constant.
         constant: (C,): which channels are constant.
         low: (C,): which channels are nowhere negative.
         high: (C,): which channels are nowhere positive.
     """
 
+    shape: Shape
     level: Array
     constant: _Flags
     low: _Flags
     high: _Flags
+
+    def maps(self, channels: _Flags | None = None) -> Array:
+        """The levels of some channels, or of all, as (c, H, W)."""
+        chosen = self.level if channels is None else self.level[channels]
+        return np.broadcast_to(chosen, (len(chosen), *self.shape[1:]))
 
 
 def fold_constants(steps: list[Step], shapes: Mapping[str, Shape]) -> list[Step]:
@@ -55,13 +63,15 @@ def fold_constants(steps: list[Step], shapes: Mapping[str, Shape]) -> list[Step]
         Steps that compute the same values. Weights on constant channels are 0, sums have no
         constant summands, and what is constant as a whole is an AddStep of its bias alone.
     """
-    c = shapes[INPUT][0]
-    nothing = np.zeros(c, dtype=np.bool_)
-    known = {INPUT: _Known(np.zeros(shapes[INPUT]), nothing, nothing, nothing)}
+    nothing = np.zeros(shapes[INPUT][0], dtype=np.bool_)
+    known = {INPUT: _Known(shapes[INPUT], _levels(None, len(nothing)), nothing, nothing, nothing)}
     folded: list[Step] = []
-    for step in steps:
-        rule = _RULES[type(step)]
-        step, found = rule(step, [known[name] for name in step.inputs], shapes[step.value])
+    last = {name: i for i, step in enumerate(steps) for name in step.inputs}
+    for i, step in enumerate(steps):
+        rule, read = _RULES[type(step)], step.inputs
+        step, found = rule(step, [known[name] for name in read], shapes[step.value])
+        for name in {name for name in read if last[name] == i}:
+            del known[name]
         if found.constant.all():
             step = AddStep(step.value, (), _collapsed(found.level), relu=False)
         known[step.value] = found
@@ -80,6 +90,13 @@ def _positions(step: ConvStep, axis: int, tap: int, size: int, out: int) -> tupl
     return slice(first, last + 1), slice(start + first * stride, start + last * stride + 1, stride)
 
 
+def _levels(bias: Array | None, channels: int) -> Array:
+    """A bias, None for none, as the levels of a value's channels."""
+    if bias is None:
+        return np.zeros((channels, 1, 1))
+    return bias[:, None, None] if bias.ndim == 1 else bias
+
+
 def _collapsed(bias: Array) -> Array:
     """A bias map (C, H, W) as (C,) where it is the same everywhere, up to float64's rounding."""
     if bias.ndim == 1:
@@ -89,15 +106,15 @@ def _collapsed(bias: Array) -> Array:
     return low if same else bias
 
 
-def _convolved(step: ConvStep, level: Array, out: Shape) -> Array:
-    """The convolution of constant maps, (O, H', W')."""
-    weight = step.weight
+def _convolved(step: ConvStep, source: _Known, out: Shape) -> Array | None:
+    """The convolution of the constant channels, (O, H', W'); None if it is 0."""
+    weight, there = step.weight, np.any(source.level, axis=(1, 2))
+    if not there.any():
+        return None
     if step.groups == 1:
-        there = level.any(axis=(1, 2))
-        weight, level = weight[:, there], level[there]
+        weight = weight[:, there]
+    level = source.maps(there if step.groups == 1 else None)
     result = np.zeros((step.groups, out[0] // step.groups, *out[1:]))
-    if not level.size or not level.any():
-        return result.reshape(out)
     grouped = level.reshape(step.groups, -1, *level.shape[1:])
     taps = weight.reshape(step.groups, -1, *weight.shape[1:])
     for i in range(weight.shape[2]):
@@ -118,18 +135,19 @@ def _conv(step: ConvStep, inputs: list[_Known], out: Shape) -> tuple[Step, _Know
     group = np.arange(out[0]) // (out[0] // step.groups)
     width = step.weight.shape[1]
     read = group[:, None] * width + np.arange(width)
-    bias = summed(step.bias, _convolved(step, source.level, out))
-    assert bias is not None
+    bias = _collapsed(_levels(summed(step.bias, _convolved(step, source, out)), out[0]))
+    level = _levels(bias, out[0])
     weight = step.weight
     if source.constant.any():
         weight = weight * ~source.constant[read][:, :, None, None]
     up, down = in_any_tap(weight > 0), in_any_tap(weight < 0)
     low, high = source.low[read], source.high[read]
     constant: _Flags = np.logical_not((up | down).any(axis=1))
-    never_below = ~((up & ~low) | (down & ~high)).any(axis=1) & (bias >= 0).all(axis=(1, 2))
-    never_above = ~((up & ~high) | (down & ~low)).any(axis=1) & (bias <= 0).all(axis=(1, 2))
-    known = _Known(bias * constant[:, None, None], constant, never_below, never_above)
-    return replace(step, weight=weight, bias=_collapsed(bias)), known
+    never_below = ~((up & ~low) | (down & ~high)).any(axis=1) & (level >= 0).all(axis=(1, 2))
+    never_above = ~((up & ~high) | (down & ~low)).any(axis=1) & (level <= 0).all(axis=(1, 2))
+    level = level * constant[:, None, None]
+    known = _Known(out, level, constant, never_below, never_above)
+    return replace(step, weight=weight, bias=bias), known
 
 
 def _add(step: AddStep, inputs: list[_Known], out: Shape) -> tuple[Step, _Known]:
@@ -137,10 +155,9 @@ def _add(step: AddStep, inputs: list[_Known], out: Shape) -> tuple[Step, _Known]
     bias = step.bias
     for summand in inputs:
         if summand.constant.all():
-            bias = summed(bias, summand.level)
+            bias = summed(bias, _collapsed(summand.level))
     left = [(n, k) for n, k in zip(step.inputs, inputs, strict=True) if not k.constant.all()]
-    shift = np.zeros(out) if bias is None else summed(bias, np.zeros(out))
-    assert shift is not None
+    shift = _levels(bias, out[0])
     known = [k for _, k in left]
     constant = np.logical_and.reduce([np.ones(out[0], np.bool_), *(k.constant for k in known)])
     low = np.logical_and.reduce([(shift >= 0).all(axis=(1, 2)), *(k.low for k in known)])
@@ -153,16 +170,18 @@ def _add(step: AddStep, inputs: list[_Known], out: Shape) -> tuple[Step, _Known]
     level = level * constant[:, None, None]
     bias = None if bias is None or not bias.any() else _collapsed(bias)
     step = replace(step, inputs=tuple(n for n, _ in left), bias=bias)
-    return step, _Known(level, constant, low, high)
+    return step, _Known(out, level, constant, low, high)
 
 
 def _pool(step: PoolStep, inputs: list[_Known], out: Shape) -> tuple[Step, _Known]:
     """Pooling: channels stay what they are; the maps of constant ones are pooled."""
     (source,) = inputs
-    level = np.zeros(out)
-    chosen = source.level.any(axis=(1, 2))
-    level[chosen] = _pooled(step, source.level[chosen], out)
-    return step, replace(source, level=level)
+    chosen = np.any(source.level, axis=(1, 2))
+    level = _levels(None, out[0])
+    if chosen.any():
+        level = np.zeros(out)
+        level[chosen] = _pooled(step, source.maps(chosen), out)
+    return step, replace(source, shape=out, level=level)
 
 
 def _pooled(step: PoolStep, maps: Array, out: Shape) -> Array:
@@ -183,8 +202,11 @@ def _pooled(step: PoolStep, maps: Array, out: Shape) -> Array:
 
 def _concat(step: ConcatStep, inputs: list[_Known], out: Shape) -> tuple[Step, _Known]:
     """Concatenation: what is known lies side by side too."""
-    fields = [[getattr(k, name) for k in inputs] for name in ("level", "constant", "low", "high")]
-    return step, _Known(*(np.concatenate(field) for field in fields))
+    flags = [[getattr(k, name) for k in inputs] for name in ("constant", "low", "high")]
+    levels = [k.level for k in inputs]
+    if any(level.shape[1:] != (1, 1) for level in levels):
+        levels = [k.maps() for k in inputs]
+    return step, _Known(out, np.concatenate(levels), *(np.concatenate(f) for f in flags))
 
 
 def _flatten(step: FlattenStep, inputs: list[_Known], out: Shape) -> tuple[Step, _Known]:
@@ -192,7 +214,8 @@ def _flatten(step: FlattenStep, inputs: list[_Known], out: Shape) -> tuple[Step,
     (source,) = inputs
     times = out[0] // len(source.level)
     flags = (np.repeat(f, times) for f in (source.constant, source.low, source.high))
-    return step, _Known(source.level.reshape(out), *flags)
+    level = source.maps().reshape(out)
+    return step, _Known(out, level, *flags)
 
 
 _RULES: dict[type, Callable[[Any, list[_Known], Shape], tuple[Step, _Known]]] = {

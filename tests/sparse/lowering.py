@@ -1,0 +1,63 @@
+"""Lowers networks, and checks that what comes out computes what they do."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lightprune.sparse.simplify import lower
+from lightprune.sparse.trace import trace
+from tests.sparse.nets import unsettle
+from tests.sparse.reference import run
+
+
+def arrays(network):
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+
+
+def check_same(network, graph, images=None):
+    """Lowers a network in float64, compares it with torch, and returns the program."""
+    if images is None:
+        images = torch.randn(3, *graph.input_shape, dtype=torch.float64)
+    program = lower(graph, arrays(network), np.float64)
+    with torch.no_grad():
+        expected = network(images.clone())
+    got = run(program, images)
+
+    assert got.shape == expected.shape
+    assert (got - expected).abs().max() <= 1e-9 * expected.abs().max().clamp(min=1e-3)
+    return program
+
+
+def simplified(network, shape):
+    """The checked program of a network that becomes float64 and has statistics."""
+    network = unsettle(network.double().eval(), torch.Generator().manual_seed(0))
+    return check_same(network, trace(network, shape))
+
+
+def kinds(program):
+    return [type(step) for step in program.steps]
+
+
+class Residual(nn.Module):
+    """An image, a convolution, and a block around which it is carried."""
+
+    def __init__(self, block, after=F.relu):
+        super().__init__()
+        self.stem, self.block, self.after = nn.Conv2d(2, 4, 3, padding=1), block, after
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        x = self.after(self.block(x) + x)
+        return self.fc(x.mean((2, 3)))
+
+
+def block():
+    return nn.Sequential(
+        nn.Conv2d(4, 4, 3, padding=1, bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3, padding=1, bias=False),
+        nn.BatchNorm2d(4),
+    )
