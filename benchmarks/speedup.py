@@ -75,27 +75,33 @@ def fresh(constructor):
 
 
 def dense_of(run, cache):
-    """The dense network that a finished run started from."""
+    """The dense network that a finished run started from, and its description."""
     record = RunFolder(run).record()
     if record is None:
         raise InputError(f"--run={run}: is not finished; allowed is the folder of a finished run")
     file = cache / record["dense"]["key"] / "model.safetensors"
-    return bare_module(Description.of_run(record), load_file(file))
+    described = Description.of_run(record)
+    return bare_module(described, load_file(file)), described
 
 
-def subject(network, name):
+def drawn(name):
+    """What is told of a network that no run has trained."""
+    return Description(name, {}, SIZE, (0.5,) * 3, (0.5,) * 3, tuple(map(str, range(10))))
+
+
+def subject(network, described):
     """A network as the engines take it."""
-    described = Description(name, {}, SIZE, (0.5,) * 3, (0.5,) * 3, tuple(map(str, range(10))))
-    return Subject(Path(name), network, described, trace(network, SIZE), None)
+    size = described.input_shape
+    return Subject(Path(described.constructor), network, described, trace(network, size), None)
 
 
-def pruned(network, targets, scope, sparsity):
+def pruned(network, targets, scope, sparsity, size):
     """A copy with its smallest weights at zero, and its costs."""
     network = copy.deepcopy(network)
     weights = targets.find(network)
     masks = Pruner(scope=scope).prune(weights, Masks.dense(weights), sparsity)
     masks.apply_({name: weight.detach() for name, weight in weights.items()})
-    return network, cost_report(network, weights, torch.zeros(1, *SIZE)).total
+    return network, cost_report(network, weights, torch.zeros(1, *size)).total
 
 
 class Contest:
@@ -138,15 +144,17 @@ class Contest:
         return sparse, found
 
 
-def measure(name, weights, network, targets, sparsities, asked):
+def measure(described, weights, network, targets, sparsities, asked):
     """One network at every sparsity."""
+    name = described.constructor.rpartition(".")[2]
     print(name, file=sys.stderr, flush=True)
     effort = Effort(rounds=asked.rounds, cell=asked.seconds)
     scope = "global" if weights == TRAINED else "local"
-    copies = [pruned(network, targets, scope, sparsity) for sparsity in sparsities]
+    size = described.input_shape
+    copies = [pruned(network, targets, scope, sparsity, size) for sparsity in sparsities]
     with TemporaryDirectory(prefix="lightprune-speedup-") as folder:
-        dense = Forms(subject(network, name), Path(folder))
-        contest = Contest(dense, [(subject(copied, name), cost) for copied, cost in copies])
+        dense = Forms(subject(network, described), Path(folder))
+        contest = Contest(dense, [(subject(copied, described), cost) for copied, cost in copies])
         found = {}
         for threads in asked.threads:
             sparse, timed = contest.timings(threads, asked.batches, effort)
@@ -163,12 +171,16 @@ def measure(name, weights, network, targets, sparsities, asked):
 
 def networks(asked):
     """Each measured as it is asked for."""
-    weights = TRAINED if asked.run else FRESH
-    dense = dense_of(asked.run, asked.dense_dir) if asked.run else fresh(resnet18)
-    yield measure("resnet18", weights, dense, CONVOLUTIONS, asked.sparsities, asked)
+    weights, dense, described = FRESH, None, drawn("resnet18")
+    if asked.run:
+        weights = TRAINED
+        dense, described = dense_of(asked.run, asked.dense_dir)
+    dense = dense or fresh(resnet18)
+    yield measure(described, weights, dense, CONVOLUTIONS, asked.sparsities, asked)
     for name in asked.others:
         constructor, targets = OTHERS[name]
-        yield measure(name, FRESH, fresh(constructor), targets, [OTHERS_SPARSITY], asked)
+        network = fresh(constructor)
+        yield measure(drawn(name), FRESH, network, targets, [OTHERS_SPARSITY], asked)
 
 
 def show(network):

@@ -184,3 +184,10 @@ def test_importing_the_package_stays_light():
     code = "import sys, lightprune; sys.exit('torch' in sys.modules or 'numba' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_missing_sparse_file_and_a_folder_of_such_a_name_are_refused(tmp_path):
+    (tmp_path / "folder.sparse.safetensors").mkdir()
+    for name, said in (("gone", "no such file"), ("folder", "run")):
+        with pytest.raises(InputError, match=rf"{name}\.sparse\.safetensors: .*{said}"):
+            lightprune.load(tmp_path / f"{name}.sparse.safetensors")

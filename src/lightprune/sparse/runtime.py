@@ -1,5 +1,6 @@
 """`SparseNetwork`: the pruned network as a callable that runs its non-zero weights, on the CPU."""
 
+import os
 import threading
 from collections.abc import Mapping
 from functools import cached_property
@@ -102,10 +103,11 @@ class SparseNetwork(nn.Module):
     def _unprepared(self) -> None:
         self._idle: dict[int, list[Workspace]] = {1: [], LANES: []}
         self._preparing = threading.Lock()
+        self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy needs: all else holds addresses, and is prepared again at its first call."""
-        prepared = ("single", "batched", "_idle", "_preparing")
+        prepared = ("single", "batched", "_idle", "_preparing", "_process")
         return {name: value for name, value in vars(self).items() if name not in prepared}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -182,5 +184,8 @@ class SparseNetwork(nn.Module):
         try:
             return self._idle[unit].pop()
         except IndexError:
+            if self._process != os.getpid():
+                # Forked while another thread prepared: nobody here would ever release its lock.
+                self._preparing, self._process = threading.Lock(), os.getpid()
             with self._preparing:
                 return Workspace(self.single if unit == 1 else self.batched)

@@ -191,7 +191,8 @@ def _digest(about: Mapping[str, str], arrays: Arrays) -> str:
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    reason = str(error).partition("\n")[0] or type(error).__name__
+    missing = f"lacks {error}" if isinstance(error, KeyError) else ""
+    reason = missing or str(error).partition("\n")[0] or type(error).__name__
     return InputError(
         f"{path}: is damaged ({reason}); allowed is an intact file (lightprune export writes one)"
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from lightprune.cli import main
 from lightprune.sparse.bench import engines
@@ -148,6 +149,20 @@ def test_test_images_of_other_data_are_said_to_be(run, tmp_path):
 
     found = measured(folder, "--batches", "1", "--engines", "eager")
     assert found["examples"] == "test images, of other data than the run was tested with"
+
+
+@pytest.mark.usefixtures("no_onnx")
+def test_a_weight_beyond_fp16_leaves_only_that_out(tmp_path):
+    folder, _ = finished_run(tmp_path / "run")
+    weights = load_file(folder / "model.safetensors")
+    weights["4.weight"][0, 0, 0, 0] = 1e6
+    save_file(weights, folder / "model.safetensors")
+    found = measured(folder, "--batches", "1", "--engines", "eager,sparse")
+
+    assert found["left_out"].keys() == {"accuracy", "sparse, fp16"}
+    assert "4.weight: holds 1e+06" in found["left_out"]["sparse, fp16"]
+    assert "sparse, fp16" not in found["sizes"]
+    assert found["engines"].keys() == {"eager", "sparse"}
 
 
 def test_an_engine_that_fails_is_left_out_with_its_reason(run, monkeypatch):

@@ -1,6 +1,7 @@
 """A network in the files of every format: what the other engines read, and how large they are."""
 
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from lightprune.errors import InputError
 from lightprune.files import write_weights
 from lightprune.sparse.bench.subject import Subject
 from lightprune.sparse.dead_taps import without_dead_taps
@@ -43,7 +45,7 @@ class Forms:
 
     @cached_property
     def sparse_fp16(self) -> Path:
-        """Without zeros, the weights in fp16."""
+        """Without zeros, the weights in fp16; InputError if one is too large for it."""
         return self._without_zeros("fp16")
 
     @cached_property
@@ -63,8 +65,9 @@ class Forms:
             "safetensors, dense": self.plain.stat().st_size,
             "safetensors, dense, zlib": len(zlib.compress(self.plain.read_bytes(), 9)),
             "sparse, fp32": self.sparse.stat().st_size,
-            "sparse, fp16": self.sparse_fp16.stat().st_size,
         }
+        with suppress(InputError):  # A weight may be too large for fp16.
+            found["sparse, fp16"] = self.sparse_fp16.stat().st_size
         if not missing_packages():
             found["ONNX, dense"] = self.onnx.stat().st_size
             found["ONNX, dead taps stripped"] = self.stripped_onnx.stat().st_size

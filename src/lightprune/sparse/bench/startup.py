@@ -43,6 +43,7 @@ def startup(file: Path) -> Startup:
 
     Raises:
         RuntimeError: A process failed; the message is the last line that it wrote.
+        ValueError: It wrote something else than its times.
     """
     with TemporaryDirectory(prefix="lightprune-compiled-") as folder:
         return Startup(*(_started(file, folder) for _ in range(2)))

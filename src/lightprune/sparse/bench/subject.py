@@ -82,8 +82,11 @@ def read_subject(path: Path, constructor: Constructor | None = None) -> Subject:
     file = _file(path)
     if file.name.endswith(SPARSE_SUFFIX):
         stored = read_sparse(file)
-        description, graph = stored.description, from_json(stored.graph)
         network = load(file, as_module=True, constructor=constructor)
+        try:
+            description, graph = stored.description, from_json(stored.graph)
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
     else:
         network, description = load_dense(file, constructor)
         graph = trace(network, description.input_shape)

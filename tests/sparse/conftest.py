@@ -1,0 +1,10 @@
+import pytest
+
+from lightprune.sparse import rows
+
+
+@pytest.fixture
+def many_chunks(monkeypatch):
+    """Threads share every operation, however small."""
+    monkeypatch.setattr(rows, "_WORTH_SHARING", 0.0)
+    monkeypatch.setattr(rows, "_FOUR_CHUNKS", 10.0)
