@@ -54,6 +54,8 @@ def config(
     seed=0,
     epochs=(22, 8),
     peak=0.1,
+    restart="event",
+    regrowth=None,
 ):
     """What run.json keeps of a config, as far as reports read it."""
     chosen = {"_target_": f"lightprune.pruning.criteria.{criterion}"}
@@ -65,14 +67,17 @@ def config(
         "scope": scope,
         "dead_weights": dead,
         "weights": weights,
+        "regrowth": regrowth,
         "seed": seed,
     }
     phases = zip(("dense", "finetune"), epochs, strict=True)
     phase = {"peak": peak, "batch_size": 256}
+    recipe = {name: {"epochs": n, **phase} for name, n in phases}
+    recipe["finetune"]["restart"] = restart
     return {
         "model": {"_target_": "lightprune.training.network.Model"},
         "data": {"validation": 5000},
-        "recipe": {name: {"epochs": n, **phase} for name, n in phases},
+        "recipe": recipe,
         "pruner": pruner if scope else {"targets": pruner["targets"]},
         "schedule": {"_target_": f"lightprune.pruning.schedules.{schedule}", "sparsity": sparsity},
         "trainer": {"precision": "32-true"},

@@ -158,16 +158,17 @@ def test_where_it_breaks_even_is_said_as_far_as_it_is_known(tmp_path):
     assert "1 thread, batch 1: at most 50 % (50 % of the MACs);" in fast.caption
 
 
-def test_a_sweep_for_speed_is_kept_beside_the_study(tmp_path):
+@pytest.mark.parametrize("sweep", ["speed-fast", "lab-fast"])
+def test_a_sweep_for_speed_or_of_methods_is_kept_beside_the_study(tmp_path, sweep):
     about = {"criterion": "MagnitudePerMac"}
     for number, exponent in enumerate((0.25, 0.375, 0.5)):
-        run(tmp_path / "speed-fast", str(number), {**about, "exponent": exponent})
+        run(tmp_path / sweep, str(number), {**about, "exponent": exponent})
     results = tmp_path / "results"
-    kept = keep(tmp_path / "speed-fast", tmp_path / "speed-fast" / "dense", results)
+    kept = keep(tmp_path / sweep, tmp_path / sweep / "dense", results)
 
     names = [f"magnitude_per_mac_98_one_shot_exponent_{e}-seed0" for e in (0.25, 0.375, 0.5)]
     assert [place.relative_to(results).as_posix() for place in kept] == [
-        f"speed-fast/{name}" for name in names
+        f"{sweep}/{name}" for name in names
     ]
     assert all((place / BENCH).exists() for place in kept)
     assert results_block(results) == "Measured results follow."
@@ -177,5 +178,5 @@ def test_a_sweep_for_speed_is_kept_beside_the_study(tmp_path):
     block = results_block(results)
     assert "| global 98 % one_shot |" in block
     assert "magnitude_per_mac" not in block
-    shutil.rmtree(results / "speed-fast")
+    shutil.rmtree(results / sweep)
     assert results_block(results) == block

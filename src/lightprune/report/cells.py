@@ -73,6 +73,9 @@ def kind(config: Json) -> str:
         if name != "seed" and isinstance(value, int | float)
     ]
     extra += [_WEIGHTS[pruner["weights"]]] if pruner["weights"] in _WEIGHTS else []
+    # Runs of earlier versions do not name it.
+    if pruner.get("regrowth"):
+        extra.append("regrowth")
     if pruner["dead_weights"] == "first":
         extra.append("dead first")
     return ", ".join([" ".join(words), *extra])

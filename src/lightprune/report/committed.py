@@ -16,8 +16,8 @@ from lightprune.report.sections.speed import speed_lines
 
 _FILES = ("run.json", "metrics.csv", "layers.csv", "predictions.csv")
 _DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
-# Runs for speed are told by the report, not by README's table.
-_SPEED = "speed-"
+# Runs for speed and of other methods are told by the report, not by README's table.
+_APART = ("speed-", "lab-")
 START = "<!-- results: made by `make results` -->"
 END = "<!-- end of results -->"
 _NOTHING = "Measured results follow."
@@ -38,10 +38,11 @@ def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
     """Copies the records of a sweep's finished runs, and of their dense networks.
 
     Args:
-        sweep: Its folder, `.../study-RECIPE` as `make reproduce` names it, or `.../speed-RECIPE`.
+        sweep: Its folder: `.../study-RECIPE` as `make reproduce` names it, `.../speed-RECIPE` or
+            `.../lab-RECIPE`.
         dense_dir: The cache of dense networks.
-        results: Gets the runs in `RECIPE/` or `speed-RECIPE/`, with what `lightprune bench`
-            measured, and the dense networks' predictions in `dense/`.
+        results: Gets the runs in `RECIPE/`, or in a folder named as the sweep, with what
+            `lightprune bench` measured, and the dense networks' predictions in `dense/`.
 
     Returns:
         The folders written.
@@ -75,7 +76,7 @@ def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:
 def results_block(results: Path) -> str:
     """What stands between the two comments."""
     found = gather(results, results / "dense").runs if holds_runs(results) else ()
-    study = tuple(run for run in found if not run.folder.startswith(_SPEED))
+    study = tuple(run for run in found if not run.folder.startswith(_APART))
     if not study:
         return _NOTHING
     rows = rows_of(cells_of(study))

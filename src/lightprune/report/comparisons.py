@@ -11,6 +11,8 @@ from lightprune.report.statistics import Paired, holm
 LEVEL = 0.05
 # Local pruning rounds in every tensor: as far as that, what is left may differ.
 _SAME = 0.01
+# How learning rates follow the events belongs to a schedule: it takes no more training.
+_OF_THE_METHOD = ("recipe.finetune.restart",)
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ def _obstacle(a: Run, b: Run) -> str:
     for part in ("recipe", "model", "data", "trainer"):
         mine, theirs = without_seeds(a.config[part]), without_seeds(b.config[part])
         for key, there, here in differences(theirs, mine, part):
+            if key in _OF_THE_METHOD:
+                continue
             return f"their settings differ ({key} is {here} and {there})"
     if a.dense.weights != b.dense.weights:
         return "they start from different dense networks"
