@@ -206,10 +206,10 @@ def _sensitivity(
     from lightprune.sensitivity.images import Sample
     from lightprune.sensitivity.outcome import show, write
     from lightprune.sensitivity.subject import Which, read_subject
-    from lightprune.sensitivity.survey import Question, numbers, survey
+    from lightprune.sensitivity.survey import Question, read_sparsities, survey
     from lightprune.sparse.module import imported
 
-    question = Question(numbers(sparsities) if sparsities else None, target, drop)
+    question = Question(read_sparsities(sparsities) if sparsities else None, target, drop)
     sample = Sample(images, batches, data_root)
     which = Which(network, dense_dir, imported(constructor) if constructor else None)
     folder = run / "sensitivity"

@@ -9,8 +9,8 @@ from lightprune.sensitivity.curves import Curve
 
 
 @dataclass(frozen=True)
-class Allocation:
-    """How many weights of each layer are pruned.
+class MeasuredAllocation:
+    """How many weights of each layer are pruned, by what pruning it was measured to cost.
 
     Attributes:
         tolerance: The accuracy, 0..1, that pruning any one layer so far may cost.
@@ -38,7 +38,7 @@ class Allocation:
         return shortest(self.total, sum(self.weights.values()))
 
 
-def within(curves: Sequence[Curve], tolerance: float) -> Allocation:
+def within(curves: Sequence[Curve], tolerance: float) -> MeasuredAllocation:
     """Prunes each layer as far as its own curve stays within a tolerance.
 
     A layer's sensitivity as the guide to its share: Li et al. 2017, "Pruning Filters for
@@ -47,10 +47,10 @@ def within(curves: Sequence[Curve], tolerance: float) -> Allocation:
     the place of the eye is neither's.
     """
     zeros = {curve.name: curve.within(tolerance) for curve in curves}
-    return Allocation(tolerance, {curve.name: curve.weights for curve in curves}, zeros)
+    return MeasuredAllocation(tolerance, {curve.name: curve.weights for curve in curves}, zeros)
 
 
-def exactly(curves: Sequence[Curve], zeros: int) -> Allocation:
+def exactly(curves: Sequence[Curve], zeros: int) -> MeasuredAllocation:
     """Prunes so many weights in all, at the lowest tolerance (see `within`) that allows it.
 
     The tolerance is found by bisection. At it, layers whose curves are flat there could be
@@ -72,7 +72,7 @@ def exactly(curves: Sequence[Curve], zeros: int) -> Allocation:
                 low, below = middle, dict(tried.zeros)
             else:
                 high, enough = middle, tried
-    return Allocation(enough.tolerance, enough.weights, _part(below, enough.zeros, zeros))
+    return MeasuredAllocation(enough.tolerance, enough.weights, _part(below, enough.zeros, zeros))
 
 
 def check_total(zeros: int, least: int, most: int, weights: int) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from lightprune.files import write_text
 from lightprune.report.sensitivity import sensitivity
 from lightprune.report.write import write_figure
-from lightprune.sensitivity.allocation import Allocation
+from lightprune.sensitivity.allocation import MeasuredAllocation
 from lightprune.sensitivity.subject import Subject
 from lightprune.sensitivity.survey import Survey
 
@@ -96,13 +96,13 @@ def scan_csv(survey: Survey) -> str:
     return text.getvalue()
 
 
-def allocation_yaml(allocation: Allocation) -> str:
+def allocation_yaml(allocation: MeasuredAllocation) -> str:
     """The pairs that `pruner.sparsities` takes, as YAML."""
     pairs = (f"- [{name}, {sparsity}]\n" for name, sparsity in allocation.sparsities.items())
     return f"# For pruner.sparsities: {allocation.sparsity} in all.\n{''.join(pairs)}"
 
 
-def command(subject: Subject, allocation: Allocation) -> str:
+def command(subject: Subject, allocation: MeasuredAllocation) -> str:
     """The command that prunes as the subject's run did, but by an allocation."""
     program, *words = shlex.split(subject.record["command"])
     left_out, more = [*_LEFT_OUT], []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lightprune.errors import InputError, check_number
-from lightprune.sensitivity.allocation import Allocation, check_total, exactly, within
+from lightprune.sensitivity.allocation import MeasuredAllocation, check_total, exactly, within
 from lightprune.sensitivity.curves import Curve
 from lightprune.sensitivity.scan import Say, Scan, scan, together
 from lightprune.sensitivity.subject import Subject
@@ -70,11 +70,11 @@ class Survey:
     sparsities: tuple[float, ...]
     scan: Scan
     curves: tuple[Curve, ...]
-    allocation: Allocation
+    allocation: MeasuredAllocation
     joint: tuple[Joint, ...]
 
 
-def numbers(text: str) -> tuple[float, ...]:
+def read_sparsities(text: str) -> tuple[float, ...]:
     """The sparsities of a comma-separated list, ascending, each once.
 
     Raises:
@@ -129,7 +129,7 @@ def _most(size: int, floor: float) -> int:
     return size - math.ceil(round(floor * size, 6))
 
 
-def _joint(subject: Subject, allocation: Allocation) -> tuple[Joint, ...]:
+def _joint(subject: Subject, allocation: MeasuredAllocation) -> tuple[Joint, ...]:
     pairs: Sequence[tuple[str, float]] = [(n, float(s)) for n, s in allocation.sparsities.items()]
     pruners = {
         "this allocation": replace(subject.pruner, sparsities=tuple(pairs)),
