@@ -94,7 +94,7 @@ class Allocation:
         size = math.prod(shape)
         for pattern, share in self.sparsities:
             if matches(name, pattern):
-                layer = Layer(name, shape, pruned, _up(self.floor * size), size)
+                layer = Layer(name, shape, pruned, kept_by(self.floor, size), size)
                 return Group((layer,), max(round(share * progress * size), pruned))
         if self.pattern and not self.pattern.covers(shape):
             return Group((Layer(name, shape, pruned, size, size),), pruned)
@@ -105,7 +105,7 @@ class Allocation:
         size = math.prod(shape)
         cap = _down(self.cap * size)
         whole = size // self.pattern.of * self.pattern.keep if self.pattern else 0
-        minimum = max(_up(self.floor * size), min(_up(protected * size), cap), whole)
+        minimum = max(kept_by(self.floor, size), min(_up(protected * size), cap), whole)
         return Layer(name, shape, pruned, minimum, max(minimum, cap), self.pattern)
 
     def _relaxed(self, group: Group) -> Group:
@@ -158,13 +158,18 @@ class Allocation:
         most = sum(layer.most for layer in group.layers)
         if group.zeros > most:
             sizes = [(layer.size, layer.pruned) for layer in group.layers]
-            room = sum(max(size - _up(self.floor * size), pruned) for size, pruned in sizes)
+            room = sum(max(size - kept_by(self.floor, size), pruned) for size, pruned in sizes)
             cause = "floor" if group.zeros > room else "scope"
             raise InputError(
                 f"pruner.{cause}={getattr(self, cause)}: keeps {group.size - most} of "
                 f"{_named(group)}, of which {group.zeros} shall be pruned; allowed is a {cause} "
                 "that leaves room for the sparsity"
             )
+
+
+def kept_by(floor: float, size: int) -> int:
+    """How many of so many weights a floor keeps from being pruned."""
+    return _up(floor * size)
 
 
 def _named(group: Group) -> str:

@@ -1,10 +1,10 @@
 """From a question to its answer: the scan, the allocation that follows, and what it is worth."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lightprune.errors import InputError, check_number
+from lightprune.pruning.allocation import kept_by
 from lightprune.sensitivity.allocation import MeasuredAllocation, check_total, exactly, within
 from lightprune.sensitivity.curves import Curve
 from lightprune.sensitivity.scan import Say, Scan, scan, together
@@ -104,11 +104,16 @@ def survey(subject: Subject, question: Question, say: Say) -> Survey:
     if question.drop is None:
         starts = [int((weight == 0).sum()) for weight in subject.weights.values()]
         sizes = [weight.numel() for weight in subject.weights.values()]
-        ends = [min(round(sparsities[-1] * size), _most(size, subject.floor)) for size in sizes]
+        ends = [
+            min(round(sparsities[-1] * size), size - kept_by(subject.floor, size)) for size in sizes
+        ]
         most = sum(max(pair) for pair in zip(starts, ends, strict=True))
         check_total(zeros, sum(starts), most, total)
     scanned = scan(subject, sparsities, say)
-    curves = tuple(c.up_to(_most(c.weights, subject.floor)) for c in scanned.curves())
+    curves = tuple(
+        curve.up_to(curve.weights - kept_by(subject.floor, curve.weights))
+        for curve in scanned.curves()
+    )
     if question.drop is None:
         allocation = exactly(curves, zeros)
     else:
@@ -122,11 +127,6 @@ def suitable(total: float) -> tuple[float, ...]:
     left = 1 - total
     more = (round(1 - left / 2, 6), round(1 - left / 5, 6))
     return (*_USUAL, *(sparsity for sparsity in more if sparsity > _USUAL[-1]))
-
-
-def _most(size: int, floor: float) -> int:
-    """The most weights of a tensor that a pruner with this floor prunes."""
-    return size - math.ceil(round(floor * size, 6))
 
 
 def _joint(subject: Subject, allocation: MeasuredAllocation) -> tuple[Joint, ...]:
