@@ -44,7 +44,7 @@ from lightprune.sparse.bench.timing import Effort, Timing, take_turns
 from lightprune.sparse.description import Description
 from lightprune.sparse.module import bare_module
 from lightprune.sparse.trace import trace
-from lightprune.training.network import resnet18_cifar
+from lightprune.training.networks import resnet18_cifar
 
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 # Most weights of VGG are in its linear layers.

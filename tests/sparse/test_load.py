@@ -16,7 +16,7 @@ import lightprune
 from lightprune.errors import InputError
 from lightprune.sparse.export import export
 from lightprune.sparse.module import imported
-from lightprune.training.network import resnet18_cifar
+from lightprune.training.networks import resnet18_cifar
 from tests.sparse.finished import (
     change_record,
     finish,
@@ -90,7 +90,7 @@ def test_torchvisions_network_needs_no_constructor_and_loads_quickly(resnet_run)
 
 def test_the_networks_of_this_package_are_known(tmp_path):
     network = resnet18_cifar(num_classes=10)
-    name = "lightprune.training.network.resnet18_cifar"
+    name = "lightprune.training.networks.resnet18_cifar"
     finish(tmp_path, network, [], constructor=name, weights=None, zero_init_residual=True)
 
     assert torch.equal(lightprune.load(tmp_path).conv1.weight, network.conv1.weight)
@@ -101,7 +101,7 @@ def test_the_networks_of_this_package_are_known(tmp_path):
     [
         ("os.system", "os.system: is not imported because a file says so"),
         ("lightprune.files.write_text", "is not imported"),
-        ("lightprune.training.network.resnet18", "is not imported"),
+        ("lightprune.training.networks.resnet18", "is not imported"),
         ("torchvision.models.get_model", "is not imported"),
         ("elsewhere.resnet18", "is not imported"),
         ("torchvision.models.vgg11", "builds another network: features.0.weight is torch.float32"),

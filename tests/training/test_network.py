@@ -7,7 +7,7 @@ from lightprune.errors import InputError
 from lightprune.pruning.reachability import live_taps
 from lightprune.pruning.targets import Targets
 from lightprune.training.live_taps import LiveTapConv2d
-from lightprune.training.network import Model, resnet18_cifar
+from lightprune.training.network import Model
 
 from .small import cnn, equal
 
@@ -69,17 +69,6 @@ def test_the_state_dict_is_the_constructors_own():
     built = Model(resnet18).build(10)
 
     assert equal(plain.state_dict(), built.state_dict())
-
-
-def test_the_cifar_stem_keeps_the_map_and_leaves_no_weight_dead():
-    network = resnet18_cifar(num_classes=10)
-    weights = {name: w.detach() for name, w in Targets().find(network).items()}
-
-    assert network.conv1.weight.shape == (64, 3, 3, 3)
-    assert isinstance(network.maxpool, nn.Identity)
-    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
-    live = live_taps(network, weights, torch.randn(1, 3, 32, 32))
-    assert live.pruned == 0
 
 
 def test_the_imagenet_stem_leaves_62_percent_of_the_weights_dead_at_32x32():

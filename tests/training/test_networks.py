@@ -18,14 +18,14 @@ from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import uses
 from lightprune.pruning.targets import Targets
 from lightprune.training import networks
-from lightprune.training.network import Model, resnet18_cifar
+from lightprune.training.network import Model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL_VIT = {"patch_size": 4, "num_layers": 6, "num_heads": 4, "hidden_dim": 256, "mlp_dim": 512}
 # What anyone may load the saved weights into, and the network's size.
 BARE = {
     "resnet18": (models.resnet18, 11_181_642),
-    "resnet18_cifar": (resnet18_cifar, 11_173_962),
+    "resnet18_cifar": (networks.resnet18_cifar, 11_173_962),
     "resnet34": (models.resnet34, 21_289_802),
     "resnet34_cifar": (networks.resnet34_cifar, 21_282_122),
     "resnet50": (models.resnet50, 23_528_522),
@@ -102,6 +102,14 @@ def test_multiplications_are_those_that_torch_counts_and_dead_weights_the_known_
     assert 2 * sum(sums.values()) == sum(flops.get(f"aten.{kind}", 0) for kind in kinds)
     dead = [int((used[n].data.expand(w.shape) == 0).sum()) for n, w in weights.items()]
     assert sum(dead) == DEAD.get(name, 0)
+
+
+def test_the_cifar_stem_keeps_the_map():
+    network = networks.resnet18_cifar(num_classes=10)
+
+    assert network.conv1.weight.shape == (64, 3, 3, 3)
+    assert isinstance(network.maxpool, nn.Identity)
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 
 def test_the_default_model_is_described_as_ever():

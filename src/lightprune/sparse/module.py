@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from lightprune.errors import InputError, nearest
 from lightprune.sparse.description import Description
-from lightprune.training.network import resnet18_cifar
 from lightprune.training.networks import (
+    resnet18_cifar,
     resnet20,
     resnet34_cifar,
     resnet50_cifar,

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torchvision.models import resnet18
 
 from lightprune.errors import InputError, check_flag
 from lightprune.training.live_taps import use_live_taps
-from lightprune.training.networks import cifar_stem
 
 
 @dataclass(frozen=True)
@@ -70,12 +67,3 @@ class Model:
         """A batch of images in the layout of the network."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return images.contiguous(memory_format=layout)
-
-
-def resnet18_cifar(num_classes: int = 10, **settings: Any) -> nn.Module:
-    """ResNet18 of torchvision with the CIFAR stem: a 3x3 convolution of stride 1, no max-pool.
-
-    The stem of He et al. 2016, section 4.2. No map gets smaller than 4x4 at 32x32 input, so
-    no weight is dead.
-    """
-    return cifar_stem(resnet18(num_classes=num_classes, **settings))

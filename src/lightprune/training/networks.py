@@ -6,7 +6,7 @@ from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import resnet34, resnet50
+from torchvision.models import resnet18, resnet34, resnet50
 from torchvision.models.resnet import BasicBlock
 from torchvision.models.vgg import cfgs, make_layers
 from torchvision.models.vision_transformer import VisionTransformer
@@ -27,6 +27,11 @@ def cifar_stem(network: nn.Module) -> nn.Module:
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     network.maxpool = nn.Identity()
     return network
+
+
+def resnet18_cifar(num_classes: int = 10, **settings: Any) -> nn.Module:
+    """ResNet18 of torchvision with the CIFAR stem; `settings` are torchvision's."""
+    return cifar_stem(resnet18(num_classes=num_classes, **settings))
 
 
 def resnet34_cifar(num_classes: int = 10, **settings: Any) -> nn.Module:
