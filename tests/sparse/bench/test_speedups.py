@@ -70,7 +70,8 @@ def benchmark(monkeypatch):
 def test_the_benchmark_prunes_compares_and_times(benchmark, capsys):
     network = benchmark.fresh(lambda num_classes: Small())
     asked = Namespace(threads=[1], batches=[1, 3], rounds=1, seconds=1.0)
-    found = benchmark.measure("small", "any", network, benchmark.ALL, [0.0, 0.9], asked)
+    drawn = benchmark.drawn("small")
+    found = benchmark.measure(drawn, "any", network, benchmark.ALL, [0.0, 0.9], asked)
     benchmark.show(found)
 
     assert found.cells == ((1, 1), (1, 3))
