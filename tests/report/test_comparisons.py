@@ -57,10 +57,12 @@ def test_other_budgets_are_not_ranked_however_far_apart(tmp_path, other, reason)
 
 
 def test_how_learning_rates_follow_the_events_is_a_part_of_what_is_ranked(tmp_path):
-    exchanged = {"regrowth": {"fraction": 0.3}, "schedule": "Cubic", "restart": "never"}
+    exchanged = {"regrowth": {"grow": "random"}, "schedule": "Cubic", "restart": "never"}
     cells = compared(tmp_path, (POOR, {}), (GOOD, exchanged))
 
-    assert only(between_runs(cells)).verdict == "global 98 % cubic, regrowth is more accurate"
+    assert (
+        only(between_runs(cells)).verdict == "global 98 % cubic, random regrowth is more accurate"
+    )
 
 
 def test_other_data_are_not_even_compared(tmp_path):

@@ -9,7 +9,8 @@ from lightprune.report.run import Run
 from lightprune.run_folder import Json
 
 _SCOPES = ("control", "global", "local", "random", "inverted")
-_WEIGHTS = {"shuffle": "masks shuffled", "reinitialise": "fresh weights"}
+_SANITY = {"shuffle": "masks shuffled", "reinitialise": "fresh weights"}
+_WEIGHTS = {"rewind": "rewound", **_SANITY}
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def kind(config: Json) -> str:
     extra += [_WEIGHTS[pruner["weights"]]] if pruner["weights"] in _WEIGHTS else []
     # Runs of earlier versions do not name it.
     if pruner.get("regrowth"):
-        extra.append("regrowth")
+        extra.append(f"{pruner['regrowth']['grow']} regrowth")
     if pruner["dead_weights"] == "first":
         extra.append("dead first")
     return ", ".join([" ".join(words), *extra])
@@ -138,7 +139,7 @@ def _order(run: Run) -> tuple[Any, ...]:
     what = kind(run.config)
     scope = what.partition(" ")[0]
     place = _SCOPES.index(scope) if scope in _SCOPES else len(_SCOPES)
-    changed = any(word in what for word in _WEIGHTS.values())
+    changed = any(word in what for word in _SANITY.values())
     epochs = run.dense.epochs + run.config["recipe"]["finetune"]["epochs"]
     return changed, place, asked_sparsity(run), "one_shot" not in what, what, epochs, run.folder
 

@@ -58,6 +58,11 @@ class Paired:
         return cls(len(pairs), pairs.count((True, False)), pairs.count((False, True)))
 
     @property
+    def reversed(self) -> "Paired":
+        """The same images with the two networks changed over."""
+        return Paired(self.images, self.only_second, self.only_first)
+
+    @property
     def difference(self) -> float:
         """Accuracy of the first network less that of the second, -1..1."""
         return (self.only_first - self.only_second) / self.images

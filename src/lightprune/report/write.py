@@ -16,6 +16,7 @@ from lightprune.report.sections.dead import dead
 from lightprune.report.sections.events import events
 from lightprune.report.sections.frontier import frontier
 from lightprune.report.sections.layers import layers
+from lightprune.report.sections.methods import methods
 from lightprune.report.sections.paired import paired
 from lightprune.report.sections.provenance import provenance
 from lightprune.report.sections.results import results
@@ -29,6 +30,7 @@ _SECTIONS = (
     compute,
     dead,
     frontier,
+    methods,
     speed,
     curves,
     layers,

@@ -10,6 +10,7 @@ from lightprune.report.drawing import GREY, drawn, look, percents
 from lightprune.report.findings import Findings
 from lightprune.report.published import FIGURES, Published, comparable
 from lightprune.report.rows import Row
+from lightprune.report.sections.methods import contests
 from lightprune.report.statistics import wilson
 
 _TICKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
@@ -25,10 +26,7 @@ _DASHES = ("--", "-.", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
 def frontier(findings: Findings) -> Section:
     """The figure; none if nothing was pruned."""
     title = "Accuracy against sparsity"
-    series: dict[str, list[Row]] = {}
-    for row in findings.rows:
-        if row.cell and row.pruned:
-            series.setdefault(row.cell.series, []).append(row)
+    series, complete = _curves(findings)
     if not series:
         return Section(title, ())
     flat = [row for row in findings.rows if not row.pruned]
@@ -48,6 +46,8 @@ def frontier(findings: Findings) -> Section:
         "of test images allows (Wilson). Marks of one kind are joined. Horizontal lines: nothing "
         "pruned. A mark on the lower edge lies below it."
     )
+    if not complete:
+        caption += " What was measured at one sparsity only, beside others, is in the next section."
     if study:
         caption += (
             " Stars: the study's published figures; their live sparsity is computed, on the "
@@ -65,6 +65,21 @@ def frontier(findings: Findings) -> Section:
             ),
         ),
     )
+
+
+def _curves(findings: Findings) -> tuple[dict[str, list[Row]], bool]:
+    """What is drawn, by its name, and whether that is everything.
+
+    A lone mark among many at its sparsity is left to the figure of that sparsity.
+    """
+    series: dict[str, list[Row]] = {}
+    for row in findings.rows:
+        if row.cell and row.pruned:
+            series.setdefault(row.cell.series, []).append(row)
+    crowd = {row.name for contest in contests(findings) for row in contest.rows}
+    lone = {name for name, rows in series.items() if len(rows) == 1 and rows[0].name in crowd}
+    kept = {name: rows for name, rows in series.items() if name not in lone}
+    return (kept, not lone) if kept else (series, True)
 
 
 def _panel(
@@ -120,8 +135,8 @@ def _bars(rows: list[Row]) -> list[list[float]]:
 def _scale(axes: Axes, left: list[float]) -> None:
     """What is left, on a logarithmic scale, densest first, written as sparsity."""
     left = [share for share in left if share > 0]
-    axes.set_xscale("log")
     axes.set_xlim(max(left) * 1.25, min(left) / 1.25)
+    axes.set_xscale("log")
     ticks = [t for t in _TICKS if min(left) / 1.25 <= 1 - t <= max(left) * 1.25]
     axes.set_xticks([1 - tick for tick in ticks], [f"{100 * tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)

@@ -1,0 +1,174 @@
+"""Methods at one sparsity: what each keeps, what it costs, and how it stands to plain global L1."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from matplotlib.figure import Figure as Canvas
+
+from lightprune.report.cells import Cell, asked_sparsity, percent
+from lightprune.report.comparisons import Comparison
+from lightprune.report.document import Block, Figure, Section, Table, Text
+from lightprune.report.drawing import COLOURS, GREY, drawn, percents
+from lightprune.report.findings import Findings
+from lightprune.report.rows import Row
+from lightprune.report.sections.speedups import BATCHES
+from lightprune.report.statistics import points, wilson
+from lightprune.sparse.bench.engines import SPARSE
+
+# The plainest method is what others are held against, wherever it has run.
+_PLAINEST = "global one_shot"
+# Two methods are a pair, which stands among the paired comparisons.
+_LEAST = 3
+# Heights in inches: of what surrounds the methods, of each one's line.
+_FRAME, _LINE = 1.1, 0.21
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Cells that may be compared: of equal sparsity, budget and data, from one dense network.
+
+    Attributes:
+        title: Their sparsity and budget.
+        reference: What the others are held against.
+        others: In the order of the result table.
+        comparisons: Of each of the others with the reference, which comes second; the first seed
+            that both have.
+    """
+
+    title: str
+    reference: Row
+    others: tuple[Row, ...]
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The reference first."""
+        return (self.reference, *self.others)
+
+
+def contests(findings: Findings) -> list[Contest]:
+    """Every sparsity and budget at which at least three cells may be compared."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in findings.rows:
+        if row.pruned:
+            at = percent(asked_sparsity(row.runs[0]))
+            groups.setdefault((at, row.epochs, row.data), []).append(row)
+    found = []
+    for (at, epochs, _), rows in groups.items():
+        reference = next((row for row in rows if _cell(row).kind == _PLAINEST), rows[0])
+        tests = {row.name: _test(findings, row, reference) for row in rows}
+        pairs = [(row, test) for row in rows if (test := tests[row.name])]
+        if len(pairs) + 1 >= _LEAST:
+            others, comparisons = zip(*pairs, strict=True)
+            found.append(Contest(f"{at}, {epochs} epochs", reference, others, comparisons))
+    return found
+
+
+def methods(findings: Findings) -> Section:
+    """A table and a figure for each of these sparsities."""
+    found = contests(findings)
+    blocks: list[Block] = []
+    if found:
+        words = (
+            "Cells of equal sparsity, budget and data that started from the same dense network. "
+            "The difference to the first line is that of one seed on the same images, with its "
+            "95 % interval; what follows from it rests on the corrected p of the paired "
+            "comparisons below. Latency: the sparse runtime's median, as in the section on speed."
+        )
+        blocks.append(Text(words))
+    for number, contest in enumerate(found, 1):
+        blocks.append(Text(f"**{contest.title}**, held against {_cell(contest.reference).series}:"))
+        blocks.append(Table.of(_table(contest)))
+        blocks.append(_figure(findings, contest, f"-{number}" if len(found) > 1 else ""))
+    return Section("Methods at one sparsity", tuple(blocks))
+
+
+def _cell(row: Row) -> Cell:
+    assert row.cell is not None
+    return row.cell
+
+
+def _test(findings: Findings, row: Row, reference: Row) -> Comparison | None:
+    """Of the first seed that both have, the reference second; None if they must not be ranked."""
+    for test in findings.between:
+        if test.paired is None or test.obstacle:
+            continue
+        if (test.first, test.second) == (row.name, reference.name):
+            return test
+        if (test.first, test.second) == (reference.name, row.name):
+            return replace(test, first=row.name, second=reference.name, paired=test.paired.reversed)
+    return None
+
+
+def _table(contest: Contest) -> Iterator[dict[str, str]]:
+    for row, test in zip(contest.rows, (None, *contest.comparisons), strict=True):
+        low, high = test.paired.interval if test and test.paired else (0.0, 0.0)
+        yield {
+            "method": _cell(row).series,
+            "seeds": row.seeds,
+            "test accuracy": row.accuracy.percent,
+            "live sparsity": f"{100 * row.live_sparsity:.2f} %",
+            "MACs left": f"{100 * row.mac_density:.1f} %",
+            **_latency(row),
+            "difference (points)": points(test.paired.difference) if test and test.paired else "",
+            "95 % interval": f"{points(low)} to {points(high)}" if test else "",
+            "what follows": _follows(test) if test else "",
+        }
+
+
+def _follows(test: Comparison) -> str:
+    if not test.separated or test.paired is None:
+        return f"not separated (seed {test.seed})"
+    return f"{'more' if test.paired.difference > 0 else 'less'} accurate (seed {test.seed})"
+
+
+def _latency(row: Row) -> dict[str, str]:
+    """Milliseconds a batch of the first run that was timed, with as many threads as it was."""
+    bench = next((run.bench for run in row.runs if run.bench), None)
+    threads = max((timing.threads for timing in bench.timings), default=0) if bench else 0
+    medians = {n: bench.medians(threads, n).get(SPARSE) if bench else None for n in BATCHES}
+    return {f"ms, batch {n}": f"{1e3 * s:.3g}" if s else "" for n, s in medians.items()}
+
+
+def _figure(findings: Findings, contest: Contest, suffix: str) -> Figure:
+    rows = contest.rows
+    places = range(len(rows))
+    first = contest.reference.runs[0]
+    starts = [row for row in findings.rows if not row.cell and _shares(row, first.dense.weights)]
+
+    def draw(canvas: Canvas) -> None:
+        left, right = canvas.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": (3, 2)})
+        means = [row.accuracy.mean for row in rows]
+        intervals = [wilson(round(row.accuracy.mean * row.images), row.images) for row in rows]
+        bars = _bars(means, intervals)
+        left.errorbar(
+            means, places, xerr=bars, fmt="o", color=COLOURS[0], elinewidth=0.8, capsize=2
+        )
+        for row in starts:
+            left.axvline(row.accuracy.mean, color=GREY, linestyle="--", linewidth=1)
+        left.set_yticks(places, [_cell(row).series for row in rows])
+        left.set_xlabel("test accuracy (%)")
+        percents(left.xaxis)
+        right.plot([row.mac_density for row in rows], places, "s", color=COLOURS[1])
+        right.set_xlim(left=0)
+        right.set_xlabel("MACs left (%)")
+        percents(right.xaxis)
+        left.set_ylim(len(rows) - 0.5, -0.5)
+
+    title = f"Methods at {contest.title}"
+    caption = (
+        "Mean over the seeds; bars are the 95 % interval that the number of test images allows "
+        "(Wilson). Dashed: the dense networks that they started from."
+    )
+    return drawn(f"methods{suffix}", title, caption, _FRAME + _LINE * len(rows), draw)
+
+
+def _shares(row: Row, weights: str) -> bool:
+    return any(run.dense.weights == weights for run in row.runs)
+
+
+def _bars(
+    means: Sequence[float], intervals: Sequence[tuple[float, float]]
+) -> tuple[list[float], list[float]]:
+    pairs = list(zip(means, intervals, strict=True))
+    return [mean - low for mean, (low, _) in pairs], [high - mean for mean, (_, high) in pairs]

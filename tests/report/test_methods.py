@@ -1,0 +1,116 @@
+"""Methods at one sparsity: who may be compared, and what the table and the figures say."""
+
+import pytest
+
+from lightprune.report.document import Figure, Table
+from lightprune.report.sections.frontier import frontier
+from lightprune.report.sections.methods import contests, methods
+from tests.report.made import config, findings, make_bench, make_run
+
+DENSE = [True] * 900 + [False] * 100
+NEAR = [True] * 890 + [False] * 110
+POOR = [True] * 700 + [False] * 300
+RIGHT = {"Lamp": NEAR, "Magnitude": DENSE, "Random": POOR}
+
+
+def run(folder, right=DENSE, about=None, **options):
+    return make_run(folder, right, dense_right=DENSE, asked=config(**(about or {})), **options)
+
+
+@pytest.fixture
+def three(tmp_path):
+    for criterion, right in RIGHT.items():
+        record = run(tmp_path / criterion, right, {"criterion": criterion})
+        if criterion == "Lamp":
+            make_bench(tmp_path / criterion, record, ms={"eager": 2.0, "sparse": 0.5})
+    return tmp_path
+
+
+def table(folder):
+    (found,) = (b for b in methods(findings(folder)).blocks if isinstance(b, Table))
+    return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+
+
+def test_every_method_is_held_against_plain_global_magnitude(three):
+    first, random, lamp = table(three)
+
+    assert [first["method"], first["difference (points)"], first["what follows"]] == [
+        "global one_shot",
+        "",
+        "",
+    ]
+    assert random["method"] == "random one_shot"
+    assert random["difference (points)"] == "−20.00"
+    assert random["what follows"] == "less accurate (seed 0)"
+    low, high = random["95 % interval"].split(" to ")
+    assert (low, high) == ("−22.45", "−17.47")
+    assert [lamp["method"], lamp["difference (points)"]] == ["lamp one_shot", "−1.00"]
+
+
+def test_latency_stands_beside_a_method_that_was_timed(three):
+    first, _, lamp = table(three)
+
+    assert [lamp["ms, batch 1"], lamp["ms, batch 64"]] == ["0.25", "16"]
+    assert [first["ms, batch 1"], first["ms, batch 64"]] == ["", ""]
+
+
+def test_a_method_better_than_the_first_line_is_told_as_more_accurate(tmp_path):
+    for criterion, right in {"Magnitude": POOR, "Lamp": NEAR, "Taylor": POOR}.items():
+        run(tmp_path / criterion, right, {"criterion": criterion})
+    _, lamp, taylor = table(tmp_path)
+
+    assert [lamp["difference (points)"], lamp["what follows"]] == [
+        "+19.00",
+        "more accurate (seed 0)",
+    ]
+    assert taylor["what follows"] == "not separated (seed 0)"
+
+
+def test_two_methods_or_other_dense_networks_are_no_contest(three, tmp_path):
+    assert [contest.title for contest in contests(findings(three))] == ["98 %, 22 + 8 epochs"]
+
+    run(three / "own", DENSE, {"criterion": "Taylor"}, own="w" * 64)
+    assert "taylor" not in str([row["method"] for row in table(three)])
+
+    two = tmp_path / "two"
+    for criterion in ("Magnitude", "Lamp"):
+        run(two / criterion, NEAR, {"criterion": criterion})
+    assert not methods(findings(two)).blocks
+
+
+def test_budgets_and_sparsities_have_contests_of_their_own(three):
+    for criterion, right in RIGHT.items():
+        run(
+            three / f"{criterion}-99",
+            right,
+            {"criterion": criterion, "sparsity": 0.99},
+            live_nnz=100,
+        )
+        run(three / f"{criterion}-long", right, {"criterion": criterion, "epochs": (22, 16)})
+    found = contests(findings(three))
+
+    assert sorted(contest.title for contest in found) == [
+        "98 %, 22 + 16 epochs",
+        "98 %, 22 + 8 epochs",
+        "99 %, 22 + 8 epochs",
+    ]
+    assert all(len(contest.rows) == len(RIGHT) for contest in found)
+    names = [block.name for block in methods(findings(three)).blocks if isinstance(block, Figure)]
+    assert names == ["methods-1", "methods-2", "methods-3"]
+
+
+def test_lone_marks_of_a_crowded_sparsity_leave_the_curves(three):
+    for sparsity, live in ((0.95, 500), (0.99, 100)):
+        run(three / f"global-{sparsity}", DENSE, {"sparsity": sparsity}, live_nnz=live)
+    (figure,) = (block for block in frontier(findings(three)).blocks)
+
+    assert ">global one_shot<" in figure.svg
+    assert ">lamp one_shot<" not in figure.svg
+    assert "in the next section" in figure.caption
+
+
+def test_where_no_method_makes_a_curve_all_are_drawn(three):
+    (figure,) = (block for block in frontier(findings(three)).blocks)
+
+    assert ">lamp one_shot<" in figure.svg
+    assert "in the next section" not in figure.caption
