@@ -1,5 +1,7 @@
 """What a run tells on the console: its plan at the start, its result at the end."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 from rich import get_console
@@ -7,6 +9,7 @@ from rich.table import Table
 
 from lightprune.config import Settings
 from lightprune.prepare import Prepared
+from lightprune.pruning.pruner import Pruner
 from lightprune.run_folder import Json
 from lightprune.training.learning_rate import REWIND, Cycles
 from lightprune.training.ranks import first_process
@@ -18,7 +21,7 @@ def show_plan(prepared: Prepared) -> None:
         return
     chosen, lab, cost = prepared.settings, prepared.lab, prepared.cost.total
     train, validation = lab.source.splits(lab.data)
-    table = Table(title=f"plan: prune by {_pruner(chosen)}", title_justify="left")
+    table = Table(title=f"plan: prune by {_pruner(chosen.pruner)}", title_justify="left")
     for column in ("epochs", "event", "zeros", "sparsity", "compression", "LR"):
         table.add_column(column, justify="left" if column == "event" else "right")
     dense, finetune = chosen.recipe.dense, chosen.recipe.finetune
@@ -55,6 +58,7 @@ def show_plan(prepared: Prepared) -> None:
         f"{len(train):,} training, {len(validation):,} validation, {len(lab.data.test):,} test "
         f"images; {batches}, over {lab.hardware.processes} process(es)",
         *_steps(chosen),
+        *_settings(chosen.pruner),
         *_after_events(chosen),
     ):
         out.print(line, highlight=False, soft_wrap=True)
@@ -93,9 +97,22 @@ def _after_events(chosen: Settings) -> list[str]:
     return lines
 
 
-def _pruner(chosen: Settings) -> str:
-    pruner = chosen.pruner
-    return f"{pruner.scope} {type(pruner.criterion).__name__.lower()}" if pruner else "nothing"
+def _pruner(pruner: Pruner | None) -> str:
+    """Scope and criterion."""
+    if pruner is None:
+        return "nothing"
+    criterion = re.sub(r"(?<!^)(?=[A-Z])", "_", type(pruner.criterion).__name__).lower()
+    return f"{pruner.scope} {criterion}"
+
+
+def _settings(pruner: Pruner | None) -> list[str]:
+    """A line of what else the pruner was told, if it was told anything."""
+    if pruner is None:
+        return []
+    told = {field.name: getattr(pruner, field.name) for field in fields(pruner)}
+    usual = vars(Pruner(pruner.criterion, pruner.scope, seed=pruner.seed))
+    own = [f"{name}={value}" for name, value in told.items() if value != usual[name]]
+    return [f"pruner: {', '.join(own)}"] if own else []
 
 
 def show_result(record: Json, path: Path) -> None:

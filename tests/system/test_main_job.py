@@ -213,6 +213,14 @@ def test_a_relative_amount_reaches_its_compounded_sparsity(server, tmp_path):
     assert "75.99%" in done.stdout, done.stderr
 
 
+def test_a_plan_names_what_else_the_pruner_was_told(server, tmp_path):
+    own = ("pruner/criterion=magnitude_per_mac", "pruner.cap=0.9", "pruner.weights=shuffle")
+    done = server.train(tmp_path, *small("plan_only=true", *own))
+
+    assert "plan: prune by global magnitude_per_mac" in done.stdout, done.stderr
+    assert "pruner: cap=0.9, weights=shuffle\n" in done.stdout
+
+
 def test_without_a_pruner_the_network_is_only_trained_on(server, tmp_path):
     done = server.train(tmp_path, *small("pruner=none", "recipe.dense.epochs=0"))
 
