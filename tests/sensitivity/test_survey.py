@@ -1,6 +1,7 @@
 """What follows from a scan under each kind of question, and the command it ends in."""
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -105,6 +106,15 @@ def test_a_sweeps_own_command_is_not_repeated(copy):
     found = survey(subject, Question((0.9,)), quiet).allocation
 
     assert "train.py ... 'pruner.sparsities=[[conv1.weight,0." in command(subject, found)
+
+
+def test_a_run_of_several_nodes_is_repeated_by_the_program_that_composes(copy):
+    subject = read(copy)
+    own = {"command": "/some/where/lightprune/experiment.py run.yaml outputs/run"}
+    subject = replace(subject, record={**subject.record, **own})
+    found = survey(subject, Question((0.9,)), quiet).allocation
+
+    assert command(subject, found).startswith("python train.py ... 'pruner.sparsities=[[conv1.")
 
 
 @pytest.mark.parametrize("total", [0.0, 0.5, 0.9, 0.98, 0.998])

@@ -117,8 +117,10 @@ def command(subject: Subject, allocation: MeasuredAllocation) -> str:
         left_out += _TOTALS
         more.append(f"schedule.sparsity={allocation.sparsity}")
     kept = [word for word in words if word.lstrip("+").partition("=")[0] not in left_out]
-    if {"-m", "--multirun"} & set(words):
-        # The run was one of a sweep's, and what sets it apart from the others is not told here.
-        kept = ["..."]
+    composed = Path(program).name == "train.py"
+    if {"-m", "--multirun"} & set(words) or not composed:
+        # One run of a sweep, or of several nodes by a config of theirs: neither command says what
+        # this one was asked.
+        program, kept = program if composed else "train.py", ["..."]
     pairs = ",".join(f"[{name},{share}]" for name, share in allocation.sparsities.items())
     return shlex.join(["python", program, *kept, *more, f"pruner.sparsities=[{pairs}]"])

@@ -16,6 +16,7 @@ class Movement:
 
     Source: Sanh et al. 2020, "Movement Pruning: Adaptive Sparsity by Fine-Tuning", section 4,
     without the learning rate, and with hard masks: a pruned weight's evidence stands still.
+    Rewinding changes weights and keeps the evidence.
     """
 
     def collect_(self, evidence: Tensor, weight: Tensor, gradient: Tensor) -> None:
