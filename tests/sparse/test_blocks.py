@@ -6,10 +6,10 @@ from lightprune.sparse import blocks
 
 @pytest.mark.parametrize("block", blocks.BLOCKS, ids=str)
 def test_every_block_fits_the_registers(block):
-    # Besides the outputs, weights and an input are held.
+    # Besides the outputs, weights are held; an input may be an operand in memory.
     grouping = block.grouping
     weights = grouping.channels // (blocks.LANES if grouping.in_lanes else 1)
-    assert block.accumulators + weights < (32 if blocks.LANES == 16 else 16) + 1
+    assert block.accumulators + weights <= (32 if blocks.LANES == 16 else 16)
 
 
 @pytest.mark.parametrize(("features", "wide"), [("+avx2,+fma", False), ("+avx2,+avx512f", True)])
