@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from lightprune.errors import InputError
 from lightprune.files import SaveError
-from lightprune.options import bench_options, sensitivity_options
+from lightprune.options import bench_options, filters_options, sensitivity_options
 
 
 class _Parser(ArgumentParser):
@@ -63,6 +63,9 @@ def _parser() -> ArgumentParser:
     scanned = commands.add_parser("sensitivity", help="what pruning each layer alone costs")
     sensitivity_options(scanned)
     scanned.set_defaults(command=_sensitivity)
+    thinned = commands.add_parser("filters", help="a smaller dense network, to be fine-tuned")
+    filters_options(thinned)
+    thinned.set_defaults(command=_filters)
     remaining = commands.add_parser("remaining", help="what make reproduce still has to do")
     remaining.add_argument("sweep", type=Path, metavar="SWEEP", help="its folder, there or not")
     remaining.add_argument("--cells", default="*", metavar="PATTERN", help="of the experiments")
@@ -218,6 +221,15 @@ def _sensitivity(
     found = survey(subject, question, lambda said: print(said, file=sys.stderr, flush=True))
     write(found, folder)
     show(found, subject, folder)
+
+
+def _filters(
+    run: Path, sparsity: float, scope: str, norm: str, network: str, dense_dir: Path | None
+) -> None:
+    from lightprune.filters import Removal, write_smaller
+
+    for line in write_smaller(run, Removal(sparsity, scope, norm, network), dense_dir):
+        print(line)
 
 
 def _remaining(sweep: Path, cells: str, seeds: str, data: str) -> None:

@@ -42,3 +42,17 @@ def sensitivity_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--constructor", metavar="NAME", help="what builds the network, if it is one's own"
     )
+
+
+def filters_options(parser: ArgumentParser) -> None:
+    """What `lightprune filters` takes."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
+    parser.add_argument(
+        "--sparsity", type=float, required=True, metavar="S", help="the share of the channels"
+    )
+    parser.add_argument(
+        "--scope", default="local", metavar="local|global", help="default: local, in each layer"
+    )
+    parser.add_argument("--norm", default="l1", metavar="l1|l2", help="default: l1")
+    parser.add_argument("--network", default="dense", metavar="dense|pruned")
+    parser.add_argument("--dense-dir", type=Path, metavar="DIR", help="default: the run's")

@@ -9,8 +9,8 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 
 from lightprune.errors import InputError
-from lightprune.sparse.module import known
 from lightprune.sparse.trace import trace
+from lightprune.training.constructors import known
 from lightprune.training.networks import CifarResNet, vgg16_bn_cifar, vit
 
 SHAPE = (3, 32, 32)

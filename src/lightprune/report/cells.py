@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 from lightprune.identity import differences
@@ -65,8 +66,9 @@ def cells_of(runs: tuple[Run, ...]) -> tuple[Cell, ...]:
 def kind(config: Json) -> str:
     """How a config prunes, in words and without the sparsity."""
     pruner = config["pruner"]
+    smaller = str(config["model"].get("constructor", {}).get("_target_", "")).endswith(".narrowed")
     if not prunes(config):
-        return "control"
+        return "filters removed" if smaller else "control"
     words = [_scope(config), _class(config["schedule"])]
     extra = [
         f"{name} {value:g}"
@@ -79,6 +81,8 @@ def kind(config: Json) -> str:
         extra.append(f"{pruner['regrowth']['grow']} regrowth")
     if pruner["dead_weights"] == "first":
         extra.append("dead first")
+    if smaller:
+        extra.append("filters removed")
     return ", ".join([" ".join(words), *extra])
 
 
@@ -94,9 +98,10 @@ def criterion(config: Json) -> str:
 
 def label(run: Run) -> str:
     """What a run did: `global 98 % one_shot`; equal for runs that share this, whatever else."""
+    what = kind(run.config)
     if not prunes(run.config):
-        return "control (dense continued)"
-    scope, _, rest = kind(run.config).partition(" ")
+        return "control (dense continued)" if what == "control" else what
+    scope, _, rest = what.partition(" ")
     return f"{scope} {percent(asked_sparsity(run))} {rest}"
 
 
@@ -163,5 +168,5 @@ def _own(run: Run, others: list[Run]) -> str:
         for key, _, here in differences(_question(other), _question(run))
         if key not in ("schedule.sparsity", "schedule.amount")
     }
-    shown = [f"{key}={value}" for key, value in own.items()]
+    shown = [f"{key}={shorten(str(value), 40, placeholder=' ...')}" for key, value in own.items()]
     return words + (f" ({', '.join(shown[:3] + ['...'] * (len(shown) > 3))})" if shown else "")

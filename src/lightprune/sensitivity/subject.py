@@ -5,21 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lightprune.beginning import load_beginning
 from lightprune.errors import InputError, check_choice
-from lightprune.files import checksum
 from lightprune.pruning.criteria import CostedCriterion, Criterion, Magnitude
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import multiplications
 from lightprune.pruning.targets import Targets
 from lightprune.run_folder import Json, RunFolder
 from lightprune.sensitivity.images import Images, Sample, read_images
-from lightprune.sensitivity.stored import own_class, places, stored
+from lightprune.sensitivity.stored import own_class, stored
 from lightprune.sparse.description import Description
 from lightprune.sparse.load import load_dense
-from lightprune.sparse.module import Constructor
+from lightprune.training.constructors import Constructor
 from lightprune.training.live_taps import use_live_taps
 
 _MAGNITUDE = "layers are pruned by magnitude"
@@ -86,7 +85,7 @@ def read_subject(run: Path, which: Which, sample: Sample) -> Subject:
     assert record is not None
     try:
         if which.network == "dense":
-            _load_dense_weights(network, record, which.dense_dir)
+            load_beginning(network, record, which.dense_dir)
         return _subject(network, description, record, sample)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -115,25 +114,6 @@ def _subject(network: nn.Module, description: Description, record: Json, sample:
         record=record,
         notes=(*about, *images.notes),
     )
-
-
-def _load_dense_weights(network: nn.Module, record: Json, dense_dir: Path | None) -> None:
-    """Gives a network the weights that its run began with."""
-    dense = record["dense"]
-    cache = dense_dir or Path(places(record).get("dense.cache_dir", "outputs/dense"))
-    file = cache / dense["key"] / "model.safetensors" if dense["key"] else Path(dense["source"])
-    there = file.is_file()
-    if not there or checksum(file) != dense["weights"]:
-        raise InputError(
-            f"{file}: {'does not hold' if there else 'is not there, with'} the weights that the "
-            "run began with; allowed are these (--dense-dir DIR says where dense.cache_dir is), "
-            "or --network pruned"
-        )
-    if file.suffix == ".safetensors":
-        state = load_file(file)
-    else:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    network.load_state_dict(state)
 
 
 def _criterion(node: Json | None) -> tuple[Criterion | CostedCriterion, tuple[str, ...]]:

@@ -13,10 +13,10 @@ from lightprune.run_folder import RunFolder
 from lightprune.sparse.dead_taps import without_dead_taps
 from lightprune.sparse.graph_json import to_json
 from lightprune.sparse.load import SPARSE_SUFFIX, load_dense
-from lightprune.sparse.module import Constructor
 from lightprune.sparse.onnx_file import missing_packages, write_onnx
 from lightprune.sparse.storage import StoredNetwork, write_sparse
 from lightprune.sparse.trace import trace
+from lightprune.training.constructors import Constructor
 
 
 def export(

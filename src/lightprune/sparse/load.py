@@ -11,8 +11,9 @@ from lightprune.errors import InputError
 from lightprune.run_folder import RunFolder
 from lightprune.sparse.description import Description
 from lightprune.sparse.graph_json import from_json
-from lightprune.sparse.module import Constructor, bare_module
+from lightprune.sparse.module import bare_module
 from lightprune.sparse.storage import read_sparse
+from lightprune.training.constructors import Constructor
 
 SPARSE_SUFFIX = ".sparse.safetensors"
 

@@ -1,39 +1,18 @@
 """A stored network as a bare torch module: built by a known constructor, and given its weights."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from inspect import signature
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from lightprune.errors import InputError, nearest
 from lightprune.sparse.description import Description
-from lightprune.training.networks import (
-    resnet18_cifar,
-    resnet20,
-    resnet34_cifar,
-    resnet50_cifar,
-    resnet56,
-    vgg16_bn_cifar,
-    vit,
-)
+from lightprune.training.constructors import Constructor, known
+from lightprune.training.narrowed import narrowed
 
-Constructor = Callable[..., nn.Module]
-
-_OWN: dict[str, Constructor] = {
-    f"{build.__module__}.{build.__name__}": build
-    for build in (
-        resnet18_cifar,
-        resnet34_cifar,
-        resnet50_cifar,
-        resnet20,
-        resnet56,
-        vgg16_bn_cifar,
-        vit,
-    )
-}
+_NARROWED = f"{narrowed.__module__}.{narrowed.__name__}"
 
 
 def bare_module(
@@ -55,7 +34,7 @@ def bare_module(
     Raises:
         InputError: The constructor is not known, fails, or builds another network.
     """
-    build = constructor or known(description.constructor)
+    build = constructor or _named(description.constructor)
     name = description.constructor
     # Drawing weights that are replaced at once takes longer than reading the file.
     place = torch.device("cpu" if constructor else "meta")
@@ -98,24 +77,9 @@ def imported(name: str) -> Constructor:
     return found
 
 
-def known(name: str) -> Constructor:
-    """The constructor of that dotted name, if files may name it.
-
-    Raises:
-        InputError: It is neither torchvision's nor this package's.
-    """
-    if name in _OWN:
-        return _OWN[name]
-    models = torchvision.models
-    last = name.rpartition(".")[2]
-    if last in models.list_models(module=models):
-        builder: Constructor = models.get_model_builder(last)
-        if name in (f"{models.__name__}.{last}", f"{builder.__module__}.{last}"):
-            return builder
-    raise InputError(
-        f"{name}: is not imported because a file says so; allowed are torchvision.models and "
-        f"{', '.join(_OWN)}, or one's own by constructor= (--constructor NAME)"
-    )
+def _named(name: str) -> Constructor:
+    """The constructor that a description names, if it may."""
+    return narrowed if name == _NARROWED else known(name)
 
 
 def _kind(tensor: Tensor | None) -> str:

@@ -18,9 +18,9 @@ from lightprune.sparse.description import Description
 from lightprune.sparse.graph import Graph
 from lightprune.sparse.graph_json import from_json
 from lightprune.sparse.load import SPARSE_SUFFIX, load, load_dense
-from lightprune.sparse.module import Constructor
 from lightprune.sparse.storage import read_sparse
 from lightprune.sparse.trace import trace
+from lightprune.training.constructors import Constructor
 
 _PLAIN = "model.safetensors"
 
