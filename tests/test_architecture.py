@@ -17,7 +17,8 @@ LAYERS = (
     ("prepare", "door", "worker"),
     ("console", "record"),
     ("experiment",),
-    ("report", "sparse", "sensitivity"),
+    ("report", "sparse", "sensitivity", "beginning", "semi_structured"),
+    ("filters",),
     ("options",),
     ("cli",),
     ("__main__",),
@@ -32,6 +33,7 @@ RESERVED = {
     "matplotlib": ("report",),
     "numba": ("sparse",),
     "scipy": ("report",),
+    "torch_pruning": ("filters",),
 }
 
 

@@ -1,17 +1,20 @@
 """Pruning experiments on CIFAR-10: dense training, pruning on a schedule, fine-tuning, test."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightprune.semi_structured import semi_structured_
     from lightprune.sparse.load import load
 
-__all__ = ["load"]
+__all__ = ["load", "semi_structured_"]
+
+
+_HOMES = {"load": "lightprune.sparse.load", "semi_structured_": "lightprune.semi_structured"}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `load` when it is first asked for: the package itself stays light."""
-    if name != "load":
+    """Imports a function when it is first asked for: the package itself stays light."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lightprune.sparse.load import load
-
-    return load
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,6 +1,7 @@
 """Filter pruning: whole channels are removed, which leaves a smaller dense network."""
 
 import copy
+import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from lightprune.beginning import load_beginning
@@ -130,7 +130,8 @@ def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[s
     built = {"_target_": left.constructor, "_partial_": True, **built}
     option = {**record["config"]["model"], "constructor": built}
     write_weights(weights, smaller.state_dict(), {"description": left.to_json()})
-    write_text(folder / "model" / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(option)))
+    lines = (f"{key}: {json.dumps(value)}\n" for key, value in option.items())
+    write_text(folder / "model" / f"{name}.yaml", "".join(lines))
     return [*_costs(network, smaller, example), _command(record, folder, name, weights)]
 
 

@@ -56,6 +56,7 @@ def config(
     peak=0.1,
     restart="event",
     regrowth=None,
+    channels=None,
 ):
     """What run.json keeps of a config, as far as reports read it."""
     chosen = {"_target_": f"lightprune.pruning.criteria.{criterion}"}
@@ -74,8 +75,12 @@ def config(
     phase = {"peak": peak, "batch_size": 256}
     recipe = {name: {"epochs": n, **phase} for name, n in phases}
     recipe["finetune"]["restart"] = restart
+    model = {"_target_": "lightprune.training.network.Model"}
+    if channels:
+        made = {"_target_": "lightprune.training.narrowed.narrowed", "channels": channels}
+        model["constructor"] = made
     return {
-        "model": {"_target_": "lightprune.training.network.Model"},
+        "model": model,
         "data": {"validation": 5000},
         "recipe": recipe,
         "pruner": pruner if scope else {"targets": pruner["targets"]},

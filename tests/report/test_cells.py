@@ -23,6 +23,10 @@ RIGHT = [True, False] * 10
         ({"dead": "first"}, "global one_shot, dead first"),
         ({"weights": "shuffle"}, "global one_shot, masks shuffled"),
         ({"weights": "reinitialise"}, "global one_shot, fresh weights"),
+        ({"weights": "rewind"}, "global one_shot, rewound"),
+        ({"regrowth": {"grow": "gradient"}}, "global one_shot, gradient regrowth"),
+        ({"scope": "", "channels": [4, 3]}, "filters removed"),
+        ({"channels": [4, 3]}, "global one_shot, filters removed"),
     ],
 )
 def test_what_was_done_in_words(about, words):
@@ -103,3 +107,12 @@ def test_dense_networks_of_other_recipes_have_rows_of_their_own(tmp_path):
         ("dense, 22 epochs (no. 2)", "0"),
         ("dense, 60 epochs (no. 3)", "0"),
     ]
+
+
+def test_networks_of_other_channels_are_told_apart_in_few_words(tmp_path):
+    found = cells(tmp_path, *({"scope": "", "channels": [n] * 60} for n in (8, 16)))
+
+    for cell, n in zip(found, (8, 16), strict=True):
+        assert cell.name.startswith(f"filters removed (model.constructor.channels=[{n}, {n}, ")
+        assert cell.name.endswith(", ...)")
+        assert len(cell.name) < 90

@@ -1,0 +1,77 @@
+"""2:4 weights for the GPUs that multiply them faster: linear layers as semi-structured tensors."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.sparse import to_sparse_semi_structured
+
+from lightprune.errors import InputError
+
+# The first GPUs with sparse tensor cores (Ampere).
+_CAPABILITY = (8, 0)
+_KEEP, _OF = 2, 4
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of a network's linear layers.
+
+    Attributes:
+        layers: The names of those that are semi-structured now.
+        left: Why the others are not, by name.
+    """
+
+    layers: tuple[str, ...]
+    left: dict[str, str]
+
+
+def semi_structured_(network: nn.Module) -> Converted:
+    """Turns the weights of linear layers that follow 2:4 into torch's semi-structured tensors.
+
+    The GPU's sparse tensor cores then skip the zeros; half precision is what they are made for.
+    For evaluation: the weights cannot be trained any more. Convolutions stay as they are, since
+    torch has no semi-structured convolution. Source: Mishra et al. 2021, "Accelerating Sparse
+    Deep Neural Networks"; the tensors are `torch.sparse`'s.
+
+    Args:
+        network: On a CUDA GPU, in float16 or bfloat16; changed in place.
+
+    Raises:
+        InputError: It is not on a GPU with sparse tensor cores.
+    """
+    linear = {name: m for name, m in network.named_modules() if isinstance(m, nn.Linear)}
+    for layer in linear.values():
+        _check_device(layer.weight.device)
+    layers, left = [], {}
+    for name, layer in linear.items():
+        if not follows(layer.weight):
+            left[name] = f"its weights are not {_KEEP}:{_OF}"
+            continue
+        try:
+            sparse = to_sparse_semi_structured(layer.weight.detach().contiguous())
+        except RuntimeError as error:  # Of a shape or type that the GPU's kernels do not take.
+            left[name] = str(error).partition("\n")[0]
+            continue
+        layer.weight = nn.Parameter(sparse, requires_grad=False)
+        layers.append(name)
+    return Converted(tuple(layers), left)
+
+
+def follows(weight: Tensor) -> bool:
+    """Whether of each 4 consecutive weights of every row at most 2 are not zero."""
+    rows, columns = weight.shape
+    if columns % _OF:
+        return False
+    groups = weight.detach().reshape(rows, columns // _OF, _OF)
+    return bool((groups.count_nonzero(2) <= _KEEP).all())
+
+
+def _check_device(device: torch.device) -> None:
+    at_hand = device.type == "cuda" and torch.version.cuda is not None
+    if not at_hand or torch.cuda.get_device_capability(device) < _CAPABILITY:
+        raise InputError(
+            f"device={device}: has no sparse tensor cores; allowed is a CUDA GPU of compute "
+            f"capability {_CAPABILITY[0]}.{_CAPABILITY[1]} or above. Elsewhere 2:4 weights are "
+            "dense ones with zeros in them, which the sparse runtime skips on a CPU"
+        )
