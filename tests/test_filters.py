@@ -2,21 +2,25 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from torch import nn
-from torchvision.models import mobilenet_v2, resnet18, resnet50
+from torchvision.models import mobilenet_v2, resnet18, resnet50, squeezenet1_1
 
 import lightprune
 from lightprune.cli import main
+from lightprune.config import register
 from lightprune.errors import InputError
 from lightprune.filters import Removal, remove_filters
 from lightprune.training.narrowed import extents
 from lightprune.training.networks import resnet20, vgg16_bn_cifar, vit
 from tests.sparse.finished import with_statistics
-from tests.system.entry import TINY, record, shortest
+from tests.system.entry import ROOT, TINY, record, shortest
 
 EXAMPLE = torch.zeros(1, 3, 32, 32)
 IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -95,9 +99,29 @@ def test_wrong_settings_are_refused(settings, complaint):
         Removal(**settings)
 
 
-def test_a_network_that_cannot_be_followed_is_refused():
-    with pytest.raises(InputError, match="the network's channels cannot be followed"):
-        remove_filters(chain(), torch.zeros(1, 4, 32, 32), Removal(0.5))
+def test_a_layer_keeps_at_least_one_channel():
+    with pytest.raises(
+        InputError, match=r"=0\.95: would leave conv1 none of its 16 channels; .* 0\.9375"
+    ):
+        remove_filters(resnet20().eval(), EXAMPLE, Removal(0.95))
+    with pytest.raises(InputError, match=r"--sparsity=0\.99: would remove no channel"):
+        remove_filters(chain().eval(), EXAMPLE, Removal(0.99, scope="global"))
+    smallest = remove_filters(resnet20().eval(), EXAMPLE, Removal(0.9375))
+
+    assert smallest.conv1.out_channels == 1
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (chain()[1:], "its channels cannot be followed"),
+        (resnet20(shortcut="A"), "its channels cannot be followed"),
+        (squeezenet1_1(num_classes=10), "its logits would be fewer"),
+    ],
+)
+def test_a_network_that_cannot_be_followed_is_refused(network, reason):
+    with pytest.raises(InputError, match=f"{reason}.*whose shortcuts have weights"):
+        remove_filters(network.eval(), EXAMPLE, Removal(0.5))
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +137,13 @@ def test_the_printed_command_trains_the_smaller_network(run, server, tmp_path, c
     assert main(["filters", str(run), "--sparsity", "0.5"]) == 0
     *costs, command = capsys.readouterr().out.splitlines()
     program, *words = shlex.split(command)[1:]
-    done = server.train(tmp_path, *words, "schedule=one_shot")
+    done = server.train(tmp_path, *words)
 
     assert done.returncode == 0, done.stderr
     assert program == "train.py"
-    assert costs[0].startswith("parameters: ")
+    assert costs[0].endswith("(50.0%)")
     before, after = record(run), record(tmp_path / "run")
     assert after["cost"]["weights"] < 0.3 * before["cost"]["weights"]
-    assert after["dense"]["weights"] != before["dense"]["weights"]
     network = lightprune.load(tmp_path / "run")
     assert network(IMAGES).shape == (3, 10)
     assert network.conv1.out_channels == 8
@@ -130,9 +153,12 @@ def test_the_printed_command_trains_the_smaller_network(run, server, tmp_path, c
 
 def test_the_pruned_network_can_lose_its_channels_too(run, capsys):
     assert main(["filters", str(run), "--sparsity=0.25", "--network=pruned"]) == 0
-    _, _, command = capsys.readouterr().out.splitlines()
+    *_, command = capsys.readouterr().out.splitlines()
 
-    assert "model=filters_pruned_local_25" in shlex.split(command)
+    (other,) = (word for word in shlex.split(command) if word.startswith("model="))
+    assert main(["filters", str(run), "--sparsity=0.25", "--norm=l2"]) == 0
+    assert other.startswith("model=filters_local_l1_25_")
+    assert other not in capsys.readouterr().out
 
 
 def test_a_network_of_other_layers_is_refused_in_a_line(run, tmp_path, capsys):
@@ -147,3 +173,71 @@ def test_a_network_of_other_layers_is_refused_in_a_line(run, tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {place}: lightprune.training.networks.vit: ")
     assert "allowed are Conv2d, Linear, BatchNorm2d" in line
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "train.py experiment=demo seed=3",
+        "train.py -m seed=1,2",
+        "train.py --config-dir=/own data=mine",
+        "/some/where/experiment.py run.yaml outputs/run",
+    ],
+)
+def test_what_words_alone_do_not_tell_is_left_open(run, tmp_path, capsys, said):
+    place = shutil.copytree(run, tmp_path / "it's a, run=1")
+    found = record(place)
+    (place / "run.json").write_text(json.dumps({**found, "command": said}))
+
+    assert main(["filters", str(place), "--sparsity=0.5", "--network=pruned"]) == 0
+    *_, command = capsys.readouterr().out.splitlines()
+    assert shlex.split(command)[:3] == ["python", "train.py", "..."]
+    checkpoint = next(w for w in shlex.split(command) if w.startswith("dense.checkpoint="))
+    config = OmegaConf.to_container(compose_words([checkpoint]))
+    assert Path(config["dense"]["checkpoint"]).parent == place / "filters"
+
+
+def compose_words(words):
+    register()
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        return compose("train", words)
+
+
+def test_the_smaller_network_can_be_made_smaller_and_exported(run, server, tmp_path, capsys):
+    assert main(["filters", str(run), "--sparsity=0.5"]) == 0
+    *_, command = capsys.readouterr().out.splitlines()
+    assert server.train(tmp_path, *shlex.split(command)[2:]).returncode == 0
+    again = tmp_path / "run"
+
+    assert main(["filters", str(again), "--sparsity=0.5", "--network=pruned"]) == 0
+    (weights,) = (again / "filters").glob("*.safetensors")
+    assert lightprune.load(weights).conv1.out_channels == 4
+    assert main(["export", str(again)]) == 0
+    sparse = lightprune.load(again / "export" / "model.sparse.safetensors")
+    torch.testing.assert_close(sparse(IMAGES), lightprune.load(again)(IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (
+            lambda found: found["config"]["model"]["constructor"].update(_target_="my.net"),
+            "is one's own",
+        ),
+        (lambda found: found.pop("dense"), "is damaged (KeyError('dense'))"),
+    ],
+)
+def test_a_run_that_tells_too_little_is_one_line(run, tmp_path, capsys, change, complaint):
+    place = shutil.copytree(run, tmp_path / "run")
+    found = record(place)
+    change(found)
+    (place / "run.json").write_text(json.dumps(found))
+
+    assert main(["filters", str(place), "--sparsity=0.5"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line
+
+
+def test_a_file_is_no_run(run, capsys):
+    assert main(["filters", str(run / "model.safetensors"), "--sparsity=0.5"]) == 1
+    assert "is no finished run; allowed is the folder of one" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lightprune.errors import InputError
-from lightprune.run_folder import RunFolder
+from lightprune.run_folder import RunFolder, places
 
 
 def test_a_folder_without_a_record_is_incomplete(tmp_path):
@@ -35,3 +35,18 @@ def test_clearing_deletes_what_a_run_made_and_leaves_whose_it_was(tmp_path):
     folder.clear()
 
     assert sorted(f.name for f in tmp_path.iterdir()) == ["config.yaml", "notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("+data.root='/a b/c'", "/a b/c"),
+        ("data.root=/a", "/a"),
+        ("\"data.root='/a, b=1/it\\'s'\"", "/a, b=1/it's"),
+        ("'data.root=\"/a b\"'", "/a b"),
+    ],
+)
+def test_places_are_those_of_the_command_without_its_quotes(word, value):
+    record = {"command": f"train.py -m data=images {word} seed=1"}
+
+    assert places(record)["data.root"] == value

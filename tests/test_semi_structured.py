@@ -10,7 +10,9 @@ import lightprune
 from lightprune.errors import InputError
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.targets import Targets
 from lightprune.semi_structured import follows
+from lightprune.training.networks import vit
 
 
 def pruned(rows=64, columns=128):
@@ -60,3 +62,27 @@ def test_on_a_gpu_the_layers_that_can_are_converted():
     assert found.layers == ("0",)
     assert found.left == {"2": "its weights are not 2:4"}
     torch.testing.assert_close(after, before, atol=1e-2, rtol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_attention_stays_dense_on_a_gpu():
+    network = vit()
+    weights = Targets(types=("Linear",)).find(network)
+    masks = Pruner(pattern="2:4").prune(weights, Masks.dense(weights), 0.5)
+    masks.apply_({name: weight.detach() for name, weight in weights.items()})
+    network = network.half().cuda().eval()
+    images = torch.randn(64, 3, 32, 32, device="cuda", dtype=torch.float16)
+    with torch.inference_mode():
+        before = network(images)
+        found = lightprune.semi_structured_(network)
+        after = network(images)
+
+    assert len(found.layers) >= 12
+    assert all("self_attention" not in name for name in found.layers)
+    assert sum("MultiheadAttention" in why for why in found.left.values()) == 6
+    torch.testing.assert_close(after, before, atol=2e-2, rtol=2e-2)
+
+
+def test_a_network_without_linear_layers_is_refused_on_a_cpu_too():
+    with pytest.raises(InputError, match=r"^device=cpu: "):
+        lightprune.semi_structured_(nn.Conv2d(3, 4, 3))

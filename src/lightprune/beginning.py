@@ -8,8 +8,7 @@ from torch import nn
 
 from lightprune.errors import InputError
 from lightprune.files import checksum
-from lightprune.run_folder import Json
-from lightprune.sensitivity.stored import places
+from lightprune.run_folder import Json, places
 
 
 def load_beginning(network: nn.Module, record: Json, dense_dir: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,15 +15,22 @@ from torch import Tensor, nn
 
 from lightprune.beginning import load_beginning
 from lightprune.errors import InputError, check_choice, check_number
-from lightprune.files import write_text, write_weights
+from lightprune.files import checksum, write_text, write_weights
 from lightprune.pruning.cost import cost_report
-from lightprune.run_folder import Json, RunFolder
+from lightprune.run_folder import RunFolder
 from lightprune.sparse.load import load_dense
-from lightprune.training.narrowed import extents, narrowed
+from lightprune.sparse.module import named
+from lightprune.training.narrowed import NARROWED, extents, narrowed
 
 _SCOPES = ("local", "global")
-# What a run of the smaller network shares with the run that it comes from.
+_FOLLOWED = (
+    "allowed are networks of convolutions, batch norms and linear layers, the last of them linear, "
+    "whose shortcuts have weights or nothing to change (shortcut=B)"
+)
+# What a run of the smaller network shares with the run that it comes from, and what it does not;
+# whatever else the command says may decide on either.
 _SHARED = ("data", "logger", "recipe", "seed", "trainer")
+_OWN = ("dense", "force", "hydra", "model", "name", "plan_only", "pruner", "schedule")
 
 
 @dataclass(frozen=True)
@@ -30,10 +38,10 @@ class Removal:
     """Which channels go.
 
     Attributes:
-        sparsity: The share of the channels that goes at least, below 1.
-        scope: `local` removes it from every layer, `global` the least of all layers.
-        norm: Channels are ranked by the L1 or the L2 norm of all weights that go with them: the
-            filter, its batch norm, and what reads it, in every layer that must share its channels.
+        sparsity: The share of the channels that goes, between 0 and 1.
+        scope: `local` removes it from every layer; `global` ranks all layers' channels together,
+            and leaves a layer whole that would lose its last one: fewer may go than asked for.
+        norm: `l1` or `l2`, of the weights of a channel in each layer that has it.
         network: `dense`, which the run began with, or `pruned`, which it ended with.
     """
 
@@ -63,7 +71,8 @@ def remove_filters(network: nn.Module, example: Tensor, removal: Removal) -> nn.
         removal: What goes.
 
     Raises:
-        InputError: torch-pruning is not installed, or cannot follow the network.
+        InputError: torch-pruning is not installed, it cannot follow the network, or a layer would
+            be left without channels.
     """
     if find_spec("torch_pruning") is None:
         raise InputError("torch-pruning: is not installed; pip install -e '.[filters]' adds it")
@@ -81,13 +90,13 @@ def remove_filters(network: nn.Module, example: Tensor, removal: Removal) -> nn.
             ignored_layers=linear[-1:],
         ).step()
         with torch.no_grad():
-            smaller(example)
+            fits = smaller(example).shape == network(example).shape
     except Exception as error:  # A library's, on any network at all.
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(
-            f"the network's channels cannot be followed ({reason}); allowed are networks of "
-            "convolutions, batch norms and linear layers"
-        ) from error
+        raise InputError(f"its channels cannot be followed ({reason}); {_FOLLOWED}") from error
+    if not fits:
+        raise InputError(f"its logits would be fewer; {_FOLLOWED}")
+    _check_left(network, smaller, removal)
     for parameter in smaller.parameters():
         parameter.grad = None
     return smaller
@@ -107,40 +116,86 @@ def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[s
     Raises:
         InputError: There is no such run, or its network's channels cannot be removed.
     """
-    network, described = load_dense(run)
-    record = RunFolder(run).record()
-    assert record is not None
-    if removal.network == "dense":
-        load_beginning(network, record, dense_dir)
+    record = RunFolder(run).record() if run.is_dir() else None
+    if record is None:
+        raise InputError(f"{run}: is no finished run; allowed is the folder of one")
+    try:
+        constructor = record["config"]["model"]["constructor"]["_target_"]
+        _check_named(run, constructor)
+        network, described = load_dense(run)
+        if removal.network == "dense":
+            load_beginning(network, record, dense_dir)
+        source = checksum(RunFolder(run).model_file)
+        if removal.network == "dense":
+            source = record["dense"]["weights"]
+        model, said = record["config"]["model"], record["command"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{RunFolder(run).record_file}: is damaged ({error!r}); allowed is what a finished run "
+            "left behind"
+        ) from error
     example = torch.zeros(1, *described.input_shape)
     try:
         extents(network)
         smaller = remove_filters(network, example, removal)
     except InputError as error:
-        raise InputError(f"{run}: {described.constructor}: {error}") from error
+        raise InputError(f"{run}: {constructor}: {error}") from error
     built: dict[str, Any] = {**described.arguments, "channels": extents(smaller)}
-    built.setdefault("base", described.constructor)
+    built.setdefault("base", constructor)
     _check_same(smaller, narrowed(len(described.classes), **built), example)
-    name = f"filters_{removal.network}_{removal.scope}_{100 * removal.sparsity:g}".replace(".", "_")
+    left = replace(described, constructor=NARROWED, arguments=built)
+    share = f"{100 * removal.sparsity:g}".replace(".", "_")
+    name = f"filters_{removal.scope}_{removal.norm}_{share}_{source[:8]}"
     folder = run / "filters"
     weights = folder / f"{name}.safetensors"
-    left = replace(
-        described, constructor=f"{narrowed.__module__}.{narrowed.__name__}", arguments=built
-    )
-    built = {"_target_": left.constructor, "_partial_": True, **built}
-    option = {**record["config"]["model"], "constructor": built}
     write_weights(weights, smaller.state_dict(), {"description": left.to_json()})
+    option = {**model, "constructor": {"_target_": NARROWED, "_partial_": True, **built}}
     lines = (f"{key}: {json.dumps(value)}\n" for key, value in option.items())
     write_text(folder / "model" / f"{name}.yaml", "".join(lines))
-    return [*_costs(network, smaller, example), _command(record, folder, name, weights)]
+    return [*_costs(network, smaller, example), _command(said, folder, name, weights)]
+
+
+def _check_named(run: Path, constructor: str) -> None:
+    try:
+        named(constructor)
+    except InputError as error:
+        raise InputError(
+            f"{run}: {constructor}: is one's own, and would have to be imported because a file "
+            "says so; allowed are torchvision.models and lightprune.training.networks"
+        ) from error
+
+
+def _check_left(network: nn.Module, smaller: nn.Module, removal: Removal) -> None:
+    """That what was asked for is gone: layers that would be left with nothing stay whole."""
+    pairs = {
+        name: (layer.out_channels, left.out_channels)
+        for (name, layer), left in zip(network.named_modules(), smaller.modules(), strict=True)
+        if isinstance(layer, nn.Conv2d) and isinstance(left, nn.Conv2d)
+    }
+    if removal.scope == "local":
+        for name, (whole, left) in pairs.items():
+            if left > (1 - removal.sparsity) * whole:
+                raise InputError(
+                    f"--sparsity={removal.sparsity:g}: would leave {name} none of its {whole} "
+                    f"channels; allowed are at most {1 - 1 / whole:g}"
+                )
+    elif all(whole == left for whole, left in pairs.values()):
+        raise InputError(
+            f"--sparsity={removal.sparsity:g}: would remove no channel, or all of a layer; allowed "
+            "is what some layers can lose"
+        )
 
 
 def _check_same(smaller: nn.Module, built: nn.Module, example: Tensor) -> None:
     """That the constructor's network is the one that was left."""
-    built.load_state_dict(smaller.state_dict())
     images = torch.randn(4, *example.shape[1:], generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        torch.testing.assert_close(built.eval()(images), smaller(images))
+    try:
+        built.load_state_dict(smaller.state_dict())
+        with torch.no_grad():
+            torch.testing.assert_close(built.eval()(images), smaller(images))
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"numbers of channels do not tell it ({reason}); {_FOLLOWED}") from error
 
 
 def _costs(network: nn.Module, smaller: nn.Module, example: Tensor) -> Iterator[str]:
@@ -148,11 +203,16 @@ def _costs(network: nn.Module, smaller: nn.Module, example: Tensor) -> Iterator[
         cost_report(each, dict(_weights(each)), example) for each in (network, smaller)
     )
     counts = {
+        "channels": (_channels(network), _channels(smaller)),
         "parameters": (before.parameters, after.parameters),
         "MACs an image": (before.total.macs, after.total.macs),
     }
     for what, (was, left) in counts.items():
         yield f"{what}: {was:,} -> {left:,} ({left / was:.1%})"
+
+
+def _channels(network: nn.Module) -> int:
+    return sum(m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d))
 
 
 def _weights(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -161,16 +221,18 @@ def _weights(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield f"{name}.weight", layer.weight
 
 
-def _command(record: Json, folder: Path, name: str, weights: Path) -> str:
+def _command(said: str, folder: Path, name: str, weights: Path) -> str:
     """What fine-tunes the smaller network on the run's data by its recipe."""
-    program, *words = shlex.split(record["command"])
+    program, *words = shlex.split(said)
+    keys = {word: re.split(r"[./@=]", word.lstrip("+"))[0] for word in words}
+    composed = Path(program).name == "train.py" and {*keys.values()} <= {*_SHARED, *_OWN}
+    kept = [word for word, key in keys.items() if key in _SHARED]
     quoted = str(weights).replace("'", r"\'")
-    composed = Path(program).name == "train.py" and not {"-m", "--multirun"} & set(words)
-    kept = [word for word in words if word.lstrip("+").partition("=")[0].split(".")[0] in _SHARED]
     return shlex.join(
         [
             "python",
             "train.py",
+            # By an experiment, or as one of a sweep: which data and recipe, the words do not tell.
             *(kept if composed else ["..."]),
             f"--config-dir={folder}",
             f"model={name}",

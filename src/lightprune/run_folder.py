@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,3 +146,17 @@ class RunFolder:
     def complete(self, record: Json) -> None:
         """Writes run.json, after everything else."""
         write_text(self.record_file, json.dumps({"schema": SCHEMA, **record}, indent=1))
+
+
+def places(record: Json) -> dict[str, str]:
+    """The settings of a run's command: its config leaves out where things lie."""
+    words = [word.lstrip("+").partition("=") for word in shlex.split(record.get("command", ""))]
+    return {key: _unquoted(value) for key, _, value in words}
+
+
+def _unquoted(value: str) -> str:
+    """A value without the quotes that keep its commas and blanks from Hydra's grammar."""
+    mark = value[:1]
+    if len(value) < 2 or mark not in ("'", '"') or value[-1] != mark:
+        return value
+    return value[1:-1].replace(f"\\{mark}", mark)

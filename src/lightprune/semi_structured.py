@@ -8,6 +8,8 @@ from torch.sparse import to_sparse_semi_structured
 
 from lightprune.errors import InputError
 
+# Their kernels for evaluation take weights past the layers, and know dense ones only.
+_FUSED = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 # The first GPUs with sparse tensor cores (Ampere).
 _CAPABILITY = (8, 0)
 _KEEP, _OF = 2, 4
@@ -15,10 +17,10 @@ _KEEP, _OF = 2, 4
 
 @dataclass(frozen=True)
 class Converted:
-    """What became of a network's linear layers.
+    """What became of a network's linear layers, and of attention.
 
     Attributes:
-        layers: The names of those that are semi-structured now.
+        layers: The names of the layers that are semi-structured now.
         left: Why the others are not, by name.
     """
 
@@ -40,11 +42,13 @@ def semi_structured_(network: nn.Module) -> Converted:
     Raises:
         InputError: It is not on a GPU with sparse tensor cores.
     """
-    linear = {name: m for name, m in network.named_modules() if isinstance(m, nn.Linear)}
-    for layer in linear.values():
-        _check_device(layer.weight.device)
-    layers, left = [], {}
-    for name, layer in linear.items():
+    _check_device(next((p.device for p in network.parameters()), torch.device("cpu")))
+    fused = {name: type(m).__name__ for name, m in network.named_modules() if isinstance(m, _FUSED)}
+    left = {name: f"the kernel of {kind} takes dense weights" for name, kind in fused.items()}
+    layers = []
+    for name, layer in network.named_modules():
+        if not isinstance(layer, nn.Linear) or name.startswith(tuple(f"{f}." for f in fused)):
+            continue
         if not follows(layer.weight):
             left[name] = f"its weights are not {_KEEP}:{_OF}"
             continue

@@ -110,9 +110,11 @@ def test_dense_networks_of_other_recipes_have_rows_of_their_own(tmp_path):
 
 
 def test_networks_of_other_channels_are_told_apart_in_few_words(tmp_path):
-    found = cells(tmp_path, *({"scope": "", "channels": [n] * 60} for n in (8, 16)))
+    channels = ([8] * 60, [16] * 60, [8] * 59 + [9])
+    found = cells(tmp_path, *({"scope": "", "channels": each} for each in channels))
 
-    for cell, n in zip(found, (8, 16), strict=True):
-        assert cell.name.startswith(f"filters removed (model.constructor.channels=[{n}, {n}, ")
-        assert cell.name.endswith(", ...)")
-        assert len(cell.name) < 90
+    names = {cell.name for cell in found}
+    assert names == {cell.series for cell in found}
+    assert len(names) == 3
+    assert all(name.startswith("filters removed (model.constructor.channels=[") for name in names)
+    assert all(len(name) < 100 for name in names)

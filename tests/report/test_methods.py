@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightprune.report.document import Figure, Table
+from lightprune.report.document import Figure, Table, Text
 from lightprune.report.sections.frontier import frontier
 from lightprune.report.sections.methods import contests, methods
 from tests.report.made import config, findings, make_bench, make_run
@@ -114,3 +114,43 @@ def test_where_no_method_makes_a_curve_all_are_drawn(three):
 
     assert ">lamp one_shot<" in figure.svg
     assert "in the next section" not in figure.caption
+
+
+def test_networks_that_have_every_image_right_are_drawn(tmp_path):
+    right = [True] * 360
+    for criterion in RIGHT:
+        asked = config(criterion=criterion)
+        make_run(tmp_path / criterion, right, dense_right=right, asked=asked)
+
+    assert len(contests(findings(tmp_path))) == 1
+    assert [type(block) for block in methods(findings(tmp_path)).blocks] == [
+        Text,
+        Text,
+        Table,
+        Figure,
+    ]
+
+
+def test_milliseconds_of_other_machines_and_threads_are_not_mixed(three):
+    for criterion, options in (("Random", {"processor": "other"}), ("Magnitude", {})):
+        record = run(
+            three / f"{criterion}-2", RIGHT[criterion], {"criterion": criterion, "seed": 1}
+        )
+        cells = ((1, 1), (1, 64))
+        make_bench(three / f"{criterion}-2", record, ms={"sparse": 0.4}, cells=cells, **options)
+    first, random, lamp = table(three)
+
+    assert [first["ms, batch 1"], lamp["ms, batch 1"]] == ["0.4", "0.5"]
+    assert random["ms, batch 1"] == ""
+    words = str(methods(findings(three)).blocks[1])
+    assert "on CPU, 1 thread, of the first seed" in words
+
+
+def test_what_filter_pruning_left_is_held_against_nothing(three):
+    run(three / "cut", NEAR, {"scope": "", "channels": [4, 3]}, own="w" * 64)
+    found = findings(three)
+    (row,) = (row for row in found.rows if row.name == "filters removed")
+
+    assert row.difference is None
+    assert [row.name for row in found.rows].count("dense") == 1
+    assert "filters removed" not in [test.first for test in found.against_dense]

@@ -4,7 +4,7 @@ import pytest
 
 from lightprune.errors import InputError
 from lightprune.pruning.criteria import Inverted, Magnitude, Random
-from lightprune.sensitivity.stored import places, stored
+from lightprune.sensitivity.stored import stored
 
 CRITERIA = "lightprune.pruning.criteria"
 
@@ -51,9 +51,3 @@ def test_wrong_settings_are_one_line(settings, said):
 def test_a_wrong_kind_is_one_line():
     with pytest.raises(InputError, match="makes no Random"):
         stored({"_target_": f"{CRITERIA}.Magnitude"}, Random, "criterion")
-
-
-def test_places_are_those_of_the_command():
-    command = "train.py -m data=images +data.root='/a b/c' seed=1"
-
-    assert places({"command": command})["data.root"] == "/a b/c"

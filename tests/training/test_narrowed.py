@@ -78,8 +78,8 @@ def test_other_numbers_are_refused(change):
     [
         (f"{OWN}.vit", r"is a .*: allowed are Conv2d, Linear, BatchNorm2d"),
         ("torchvision.models.resnext50_32x4d", "conv2 has 32 groups: allowed are 1, or one for"),
-        ("os.system", "is not imported because a file says so"),
-        ("lightprune.training.narrowed.narrowed", "is not imported because a file says so"),
+        ("os.system", r"^base=os\.system: allowed are the networks of torchvision"),
+        ("lightprune.training.narrowed.narrowed", "^base=.*: allowed are the networks of"),
     ],
 )
 def test_networks_that_numbers_do_not_tell_are_refused(base, reason):

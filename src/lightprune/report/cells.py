@@ -1,5 +1,6 @@
 """Runs that differ in nothing but the seed are one cell; every cell gets a name that tells."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from textwrap import shorten
@@ -8,6 +9,7 @@ from typing import Any
 from lightprune.identity import differences
 from lightprune.report.run import Run
 from lightprune.run_folder import Json
+from lightprune.training.narrowed import NARROWED
 
 _SCOPES = ("control", "global", "local", "random", "inverted")
 _SANITY = {"shuffle": "masks shuffled", "reinitialise": "fresh weights"}
@@ -66,9 +68,8 @@ def cells_of(runs: tuple[Run, ...]) -> tuple[Cell, ...]:
 def kind(config: Json) -> str:
     """How a config prunes, in words and without the sparsity."""
     pruner = config["pruner"]
-    smaller = str(config["model"].get("constructor", {}).get("_target_", "")).endswith(".narrowed")
     if not prunes(config):
-        return "filters removed" if smaller else "control"
+        return "filters removed" if _smaller(config) else "control"
     words = [_scope(config), _class(config["schedule"])]
     extra = [
         f"{name} {value:g}"
@@ -81,7 +82,7 @@ def kind(config: Json) -> str:
         extra.append(f"{pruner['regrowth']['grow']} regrowth")
     if pruner["dead_weights"] == "first":
         extra.append("dead first")
-    if smaller:
+    if _smaller(config):
         extra.append("filters removed")
     return ", ".join([" ".join(words), *extra])
 
@@ -89,6 +90,11 @@ def kind(config: Json) -> str:
 def prunes(config: Json) -> bool:
     """Whether a config prunes at all; `pruner=none` only says what would be counted."""
     return "criterion" in (config["pruner"] or {})
+
+
+def began_cut(run: Run) -> bool:
+    """Whether a run began with what filter pruning had just left: no network to be held against."""
+    return _smaller(run.config) and not run.dense.key
 
 
 def criterion(config: Json) -> str:
@@ -125,6 +131,11 @@ def without_seeds(config: Any) -> Any:
     if isinstance(config, dict):
         return {key: without_seeds(value) for key, value in config.items() if key != "seed"}
     return config
+
+
+def _smaller(config: Json) -> bool:
+    constructor = config["model"].get("constructor") or {}
+    return bool(constructor.get("_target_") == NARROWED)
 
 
 def _scope(config: Json) -> str:
@@ -168,5 +179,13 @@ def _own(run: Run, others: list[Run]) -> str:
         for key, _, here in differences(_question(other), _question(run))
         if key not in ("schedule.sparsity", "schedule.amount")
     }
-    shown = [f"{key}={shorten(str(value), 40, placeholder=' ...')}" for key, value in own.items()]
+    shown = [f"{key}={_short(str(value))}" for key, value in own.items()]
     return words + (f" ({', '.join(shown[:3] + ['...'] * (len(shown) > 3))})" if shown else "")
+
+
+def _short(value: str) -> str:
+    """A value in at most 50 characters, still told apart from others."""
+    if len(value) <= 50:
+        return value
+    digest = hashlib.sha256(value.encode()).hexdigest()[:8]
+    return f"{shorten(value, 36, placeholder=' ...')} {digest}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 from lightprune.identity import differences
-from lightprune.report.cells import Cell, budget, label, without_seeds
+from lightprune.report.cells import Cell, began_cut, budget, label, without_seeds
 from lightprune.report.run import Run
 from lightprune.report.statistics import Paired, holm
 
@@ -54,10 +54,12 @@ class Comparison:
 
 
 def against_dense(cells: tuple[Cell, ...]) -> tuple[Comparison, ...]:
-    """Each run against the dense network that it started from."""
+    """Each run against the dense network that it started from, if that was trained."""
     found = []
     for cell in cells:
         for run in cell.runs:
+            if began_cut(run):
+                continue
             dense = run.dense.predictions
             epochs = run.config["recipe"]["finetune"]["epochs"]
             if dense is None:

@@ -4,10 +4,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightprune.report.cells import Cell, asked_sparsity, budget, kind, without_seeds
+from lightprune.report.cells import (
+    Cell,
+    asked_sparsity,
+    began_cut,
+    budget,
+    kind,
+    without_seeds,
+)
 from lightprune.report.published import FIGURES, Published, comparable, variant
 from lightprune.report.run import Run
-from lightprune.report.statistics import Summary
+from lightprune.report.statistics import Summary, wilson
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,8 @@ class Row:
         cell: None for dense networks.
         runs: In the order of their seeds; for dense networks, one that started from each.
         accuracy: On the test images.
-        difference: To each run's own dense network; None for dense networks.
+        difference: To each run's own dense network; None for dense networks, and for a smaller
+            one that began with what filter pruning left.
         sparsity: Nominal.
         live_sparsity: Among the weights that some input reaches.
         mac_density: The share of the dense MACs that is left.
@@ -45,6 +53,14 @@ class Row:
     published: Published | None
 
     @property
+    def bars(self) -> tuple[float, float]:
+        """How far the interval that the number of test images allows reaches below and above."""
+        mean = self.accuracy.mean
+        low, high = wilson(round(mean * self.images), self.images)
+        # A mean over seeds need not be a whole number of images.
+        return max(0.0, mean - low), max(0.0, high - mean)
+
+    @property
     def pruned(self) -> bool:
         """Whether something was; zeros alone, as training may leave one, are no pruning."""
         return self.cell is not None and bool(self.cell.first.events)
@@ -59,7 +75,7 @@ class Row:
 def rows_of(cells: tuple[Cell, ...]) -> tuple[Row, ...]:
     """Dense networks of each question first, then every cell."""
     dense: dict[str, dict[tuple[int, str], Run]] = {}
-    for run in (run for cell in cells for run in cell.runs):
+    for run in (run for cell in cells for run in cell.runs if not began_cut(run)):
         # One's own weights belong to no seed: however many runs start from them, they are one.
         seed = run.seed if run.dense.key else 0
         dense.setdefault(_dense_question(run), {}).setdefault((seed, run.dense.weights), run)
@@ -110,7 +126,9 @@ def _row(cell: Cell) -> Row:
         cell=cell,
         runs=runs,
         accuracy=Summary.of([run.accuracy for run in runs]),
-        difference=Summary.of([run.accuracy - run.dense.accuracy for run in runs]),
+        difference=None
+        if began_cut(first)
+        else Summary.of([run.accuracy - run.dense.accuracy for run in runs]),
         sparsity=Summary.of([run.cost.sparsity for run in runs]).mean,
         live_sparsity=Summary.of([run.cost.live_sparsity for run in runs]).mean,
         mac_density=Summary.of([run.cost.mac_density for run in runs]).mean,

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lightprune.errors import InputError, check_number
 from lightprune.randomness import named_generator, named_seed
-from lightprune.run_folder import Json
-from lightprune.sensitivity.stored import places, stored
+from lightprune.run_folder import Json, places
+from lightprune.sensitivity.stored import stored
 from lightprune.sparse.description import Description
 from lightprune.training.augmentation import Augmentation
 from lightprune.training.data import EvaluationBatches, Normalise, Share, TrainingBatches

@@ -1,13 +1,11 @@
 """The parts of a run's config as objects: of its own accord nothing but this package's classes."""
 
 import importlib
-import shlex
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
 from lightprune.errors import InputError
-from lightprune.run_folder import Json
 
 # A run folder may come from anywhere, and these modules only define things.
 _HOMES = ("lightprune.pruning", "lightprune.training")
@@ -49,12 +47,6 @@ def own_class(target: object) -> type | None:
     # A module also holds what it has imported.
     own = isinstance(found, type) and found.__module__.startswith(_HOMES) and is_dataclass(found)
     return found if own else None
-
-
-def places(record: Json) -> dict[str, str]:
-    """The settings of a run's command: its config leaves out where things lie."""
-    words = [word.lstrip("+").partition("=") for word in shlex.split(record.get("command", ""))]
-    return {key: value for key, _, value in words}
 
 
 def _made(value: Any) -> Any:

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from lightprune.errors import InputError, nearest
 from lightprune.sparse.description import Description
 from lightprune.training.constructors import Constructor, known
-from lightprune.training.narrowed import narrowed
-
-_NARROWED = f"{narrowed.__module__}.{narrowed.__name__}"
+from lightprune.training.narrowed import NARROWED, narrowed
 
 
 def bare_module(
@@ -34,7 +32,7 @@ def bare_module(
     Raises:
         InputError: The constructor is not known, fails, or builds another network.
     """
-    build = constructor or _named(description.constructor)
+    build = constructor or named(description.constructor)
     name = description.constructor
     # Drawing weights that are replaced at once takes longer than reading the file.
     place = torch.device("cpu" if constructor else "meta")
@@ -77,9 +75,13 @@ def imported(name: str) -> Constructor:
     return found
 
 
-def _named(name: str) -> Constructor:
-    """The constructor that a description names, if it may."""
-    return narrowed if name == _NARROWED else known(name)
+def named(name: str) -> Constructor:
+    """The constructor that a description names.
+
+    Raises:
+        InputError: It names one that files may not name.
+    """
+    return narrowed if name == NARROWED else known(name)
 
 
 def _kind(tensor: Tensor | None) -> str:

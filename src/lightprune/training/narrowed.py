@@ -29,7 +29,14 @@ def narrowed(num_classes: int, base: str, channels: Sequence[int], **settings: A
     Raises:
         InputError: The base is not known, or `channels` are not such numbers of it.
     """
-    network = known(base)(num_classes=num_classes, **settings)
+    try:
+        build = known(base)
+    except InputError as error:
+        raise InputError(
+            f"base={base}: allowed are the networks of torchvision.models and of "
+            "lightprune.training.networks"
+        ) from error
+    network = build(num_classes=num_classes, **settings)
     whole = extents(network)
     fit = len(channels) == len(whole) and all(
         type(here) is int and 0 < here <= there for here, there in zip(channels, whole, strict=True)
@@ -91,3 +98,6 @@ def _cut(layer: nn.Module, outputs: int, inputs: int | None = None) -> None:
         layer.groups = outputs
     for name, size in zip(_EXTENTS[type(layer)], (outputs, inputs), strict=False):
         setattr(layer, name, size)
+
+
+NARROWED = f"{narrowed.__module__}.{narrowed.__name__}"

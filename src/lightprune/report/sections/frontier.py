@@ -11,7 +11,6 @@ from lightprune.report.findings import Findings
 from lightprune.report.published import FIGURES, Published, comparable
 from lightprune.report.rows import Row
 from lightprune.report.sections.methods import contests
-from lightprune.report.statistics import wilson
 
 _TICKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
 # What is worse than the best by more stands at the lower edge: a sanity check that fails, as it
@@ -43,8 +42,8 @@ def frontier(findings: Findings) -> Section:
 
     caption = (
         "Each mark is a cell, the mean over its seeds; bars are the 95 % interval that the number "
-        "of test images allows (Wilson). Marks of one kind are joined. Horizontal lines: nothing "
-        "pruned. A mark on the lower edge lies below it."
+        "of test images allows (Wilson). Marks of one kind are joined. Horizontal lines: no "
+        "weight pruned. A mark on the lower edge lies below it."
     )
     if not complete:
         caption += " What was measured at one sparsity only, beside others, is in the next section."
@@ -102,7 +101,8 @@ def _panel(
         below = [y for y in ys if y < floor]
         words = f"{name} (below: {', '.join(f'{100 * y:.1f} %' for y in below)})" if below else name
         style = look(index)
-        axes.errorbar(xs, ys, _bars(rows), elinewidth=0.8, capsize=2, label=words, **style)
+        bars = [*zip(*(row.bars for row in rows), strict=True)]
+        axes.errorbar(xs, ys, bars, elinewidth=0.8, capsize=2, label=words, **style)
         for x, y in zip(xs, ys, strict=True):
             if y < floor:
                 axes.plot(x, floor, clip_on=False, **style)
@@ -120,16 +120,6 @@ def _panel(
     if axes.get_ylim()[0] < floor:
         highest = max([best, *(point.accuracy for point in study)])
         axes.set_ylim(floor, highest + 0.015)
-
-
-def _bars(rows: list[Row]) -> list[list[float]]:
-    low, high = [], []
-    for row in rows:
-        mean = row.accuracy.mean
-        below, above = wilson(round(mean * row.images), row.images)
-        low.append(max(0.0, mean - below))
-        high.append(max(0.0, above - mean))
-    return [low, high]
 
 
 def _scale(axes: Axes, left: list[float]) -> None:

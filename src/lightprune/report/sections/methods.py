@@ -1,19 +1,20 @@
 """Methods at one sparsity: what each keeps, what it costs, and how it stands to plain global L1."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure as Canvas
 
 from lightprune.report.cells import Cell, asked_sparsity, percent
 from lightprune.report.comparisons import Comparison
-from lightprune.report.document import Block, Figure, Section, Table, Text
+from lightprune.report.document import Block, Figure, Section, Table, Text, counted
 from lightprune.report.drawing import COLOURS, GREY, drawn, percents
 from lightprune.report.findings import Findings
 from lightprune.report.rows import Row
 from lightprune.report.sections.speedups import BATCHES
-from lightprune.report.statistics import points, wilson
+from lightprune.report.statistics import points
 from lightprune.sparse.bench.engines import SPARSE
+from lightprune.sparse.bench.result import BenchResult
 
 # The plainest method is what others are held against, wherever it has run.
 _PLAINEST = "global one_shot"
@@ -73,12 +74,20 @@ def methods(findings: Findings) -> Section:
             "Cells of equal sparsity, budget and data that started from the same dense network. "
             "The difference to the first line is that of one seed on the same images, with its "
             "95 % interval; what follows from it rests on the corrected p of the paired "
-            "comparisons below. Latency: the sparse runtime's median, as in the section on speed."
+            "comparisons below."
         )
         blocks.append(Text(words))
     for number, contest in enumerate(found, 1):
-        blocks.append(Text(f"**{contest.title}**, held against {_cell(contest.reference).series}:"))
-        blocks.append(Table.of(_table(contest)))
+        timed = _timed(contest)
+        words = f"**{contest.title}**, held against {_cell(contest.reference).series}"
+        if timed:
+            machine = next(iter(timed.values())).machine
+            words += (
+                f"; milliseconds of the sparse runtime on {machine.processor}, "
+                f"{counted(_threads(timed))}, of the first seed that was timed"
+            )
+        blocks.append(Text(f"{words}:"))
+        blocks.append(Table.of(_table(contest, timed)))
         blocks.append(_figure(findings, contest, f"-{number}" if len(found) > 1 else ""))
     return Section("Methods at one sparsity", tuple(blocks))
 
@@ -100,7 +109,7 @@ def _test(findings: Findings, row: Row, reference: Row) -> Comparison | None:
     return None
 
 
-def _table(contest: Contest) -> Iterator[dict[str, str]]:
+def _table(contest: Contest, timed: dict[str, BenchResult]) -> Iterator[dict[str, str]]:
     for row, test in zip(contest.rows, (None, *contest.comparisons), strict=True):
         low, high = test.paired.interval if test and test.paired else (0.0, 0.0)
         yield {
@@ -109,7 +118,7 @@ def _table(contest: Contest) -> Iterator[dict[str, str]]:
             "test accuracy": row.accuracy.percent,
             "live sparsity": f"{100 * row.live_sparsity:.2f} %",
             "MACs left": f"{100 * row.mac_density:.1f} %",
-            **_latency(row),
+            **_latency(row, timed),
             "difference (points)": points(test.paired.difference) if test and test.paired else "",
             "95 % interval": f"{points(low)} to {points(high)}" if test else "",
             "what follows": _follows(test) if test else "",
@@ -122,10 +131,26 @@ def _follows(test: Comparison) -> str:
     return f"{'more' if test.paired.difference > 0 else 'less'} accurate (seed {test.seed})"
 
 
-def _latency(row: Row) -> dict[str, str]:
-    """Milliseconds a batch of the first run that was timed, with as many threads as it was."""
-    bench = next((run.bench for run in row.runs if run.bench), None)
-    threads = max((timing.threads for timing in bench.timings), default=0) if bench else 0
+def _timed(contest: Contest) -> dict[str, BenchResult]:
+    """What was measured of each row's first timed run, on the machine that timed the first row."""
+    found = {
+        row.name: next(run.bench for run in row.runs if run.bench)
+        for row in contest.rows
+        if any(run.bench for run in row.runs)
+    }
+    machines = [bench.machine for bench in found.values()]
+    return {name: bench for name, bench in found.items() if bench.machine == machines[0]}
+
+
+def _threads(timed: dict[str, BenchResult]) -> int:
+    """The most with which all were timed; 0 if there is no such number."""
+    counts = [{timing.threads for timing in bench.timings} for bench in timed.values()]
+    return max(set.intersection(*counts), default=0) if counts else 0
+
+
+def _latency(row: Row, timed: dict[str, BenchResult]) -> dict[str, str]:
+    """Milliseconds a batch."""
+    bench, threads = timed.get(row.name), _threads(timed)
     medians = {n: bench.medians(threads, n).get(SPARSE) if bench else None for n in BATCHES}
     return {f"ms, batch {n}": f"{1e3 * s:.3g}" if s else "" for n, s in medians.items()}
 
@@ -139,8 +164,7 @@ def _figure(findings: Findings, contest: Contest, suffix: str) -> Figure:
     def draw(canvas: Canvas) -> None:
         left, right = canvas.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": (3, 2)})
         means = [row.accuracy.mean for row in rows]
-        intervals = [wilson(round(row.accuracy.mean * row.images), row.images) for row in rows]
-        bars = _bars(means, intervals)
+        bars = [*zip(*(row.bars for row in rows), strict=True)]
         left.errorbar(
             means, places, xerr=bars, fmt="o", color=COLOURS[0], elinewidth=0.8, capsize=2
         )
@@ -165,10 +189,3 @@ def _figure(findings: Findings, contest: Contest, suffix: str) -> Figure:
 
 def _shares(row: Row, weights: str) -> bool:
     return any(run.dense.weights == weights for run in row.runs)
-
-
-def _bars(
-    means: Sequence[float], intervals: Sequence[tuple[float, float]]
-) -> tuple[list[float], list[float]]:
-    pairs = list(zip(means, intervals, strict=True))
-    return [mean - low for mean, (low, _) in pairs], [high - mean for mean, (_, high) in pairs]
