@@ -17,12 +17,14 @@ from lightprune.beginning import load_beginning
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.files import checksum, write_text, write_weights
 from lightprune.pruning.cost import cost_report
+from lightprune.pruning.targets import Targets
 from lightprune.run_folder import RunFolder
 from lightprune.sparse.load import load_dense
 from lightprune.sparse.module import named
 from lightprune.training.narrowed import NARROWED, extents, narrowed
 
 _SCOPES = ("local", "global")
+_LAYERS = Targets(types=("Conv2d", "Linear"))
 _FOLLOWED = (
     "allowed are networks of convolutions, batch norms and linear layers, the last of them linear, "
     "whose shortcuts have weights or nothing to change (shortcut=B)"
@@ -125,9 +127,9 @@ def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[s
         network, described = load_dense(run)
         if removal.network == "dense":
             load_beginning(network, record, dense_dir)
-        source = checksum(RunFolder(run).model_file)
-        if removal.network == "dense":
             source = record["dense"]["weights"]
+        else:
+            source = checksum(RunFolder(run).model_file)
         model, said = record["config"]["model"], record["command"]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -199,9 +201,7 @@ def _check_same(smaller: nn.Module, built: nn.Module, example: Tensor) -> None:
 
 
 def _costs(network: nn.Module, smaller: nn.Module, example: Tensor) -> Iterator[str]:
-    before, after = (
-        cost_report(each, dict(_weights(each)), example) for each in (network, smaller)
-    )
+    before, after = (cost_report(each, _LAYERS.find(each), example) for each in (network, smaller))
     counts = {
         "channels": (_channels(network), _channels(smaller)),
         "parameters": (before.parameters, after.parameters),
@@ -213,12 +213,6 @@ def _costs(network: nn.Module, smaller: nn.Module, example: Tensor) -> Iterator[
 
 def _channels(network: nn.Module) -> int:
     return sum(m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d))
-
-
-def _weights(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for name, layer in network.named_modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            yield f"{name}.weight", layer.weight
 
 
 def _command(said: str, folder: Path, name: str, weights: Path) -> str:

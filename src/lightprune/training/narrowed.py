@@ -68,14 +68,11 @@ def _layers(network: nn.Module) -> list[nn.Module]:
     found = []
     for name, layer in network.named_modules():
         if type(layer) in _EXTENTS:
-            depthwise = isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels
-            if (
-                isinstance(layer, nn.Conv2d)
-                and layer.groups != 1
-                and not (depthwise and layer.out_channels == layer.groups)
-            ):
+            sizes = {getattr(layer, each) for each in _EXTENTS[type(layer)]}
+            groups = getattr(layer, "groups", 1)
+            if groups != 1 and sizes != {groups}:
                 raise InputError(
-                    f"{name} has {layer.groups} groups: allowed are 1, or one for each channel"
+                    f"{name} has {groups} groups: allowed are 1, or one for each channel"
                 )
             found.append(layer)
         elif any(True for _ in layer.parameters(recurse=False)):
