@@ -113,7 +113,7 @@ class Clock(Callback):
 class Ours:
     """This project's loop."""
 
-    def __init__(self, data, source, batch, live_taps=True):
+    def __init__(self, data, source, batch, live_taps=True, precision="32-true"):
         """Builds the pieces of a dense run."""
         optimizer = lambda groups: torch.optim.SGD(  # noqa: E731
             groups, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
@@ -133,7 +133,7 @@ class Ours:
             data=data,
             source=source,
             targets=Targets(),
-            hardware=Hardware(accelerator="cpu", progress=False),
+            hardware=Hardware(accelerator="cpu", precision=precision, progress=False),
             seed=0,
             loggers=lambda folder: [],
         )
@@ -155,6 +155,7 @@ class Ours:
         )
         trainer = Trainer(
             accelerator="cpu",
+            precision=self.lab.hardware.precision,
             max_epochs=1,
             limit_train_batches=WARM_UP + batches,
             limit_val_batches=0,
@@ -183,6 +184,9 @@ def main():
     contenders["channels_last alone", 128] = Ours(data, source, 128, live_taps=False)
     for batch in asked.batches:
         contenders["lightprune", batch] = Ours(data, source, batch)
+        contenders["lightprune bf16-mixed", batch] = Ours(
+            data, source, batch, precision="bf16-mixed"
+        )
     rates = {key: [] for key in contenders}
     for _ in range(asked.rounds):
         for key, contender in contenders.items():

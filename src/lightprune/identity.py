@@ -29,6 +29,8 @@ LATER: dict[str, Any] = {
     "pruner.cap": 1.0,
     "pruner.pattern": None,
     "pruner.regrowth": None,
+    "recipe.dense.augmentation.cutmix": 0.0,
+    "recipe.finetune.augmentation.cutmix": 0.0,
     "recipe.finetune.recalibrate": 0,
     "schedule.start": 0,
 }

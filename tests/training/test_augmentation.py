@@ -147,6 +147,37 @@ def test_a_cutout_is_drawn_apart_from_shifts_and_flips():
     assert torch.equal(plain.flips, cut.flips)
 
 
+@given(size=SIZES, cutmix=st.floats(0, 1), epoch=st.integers(0, 5))
+def test_mixing_lays_one_rectangle_of_the_other_image_over_some(size, cutmix, epoch):
+    height, width = size
+    augmentation = Augmentation(cutmix=cutmix)
+    images, others = batch(8, height, width), batch(8, height, width)
+    draws = augmentation.draw(8, 3, epoch)
+
+    found, kept = augmentation.mix(images, others, draws)
+
+    for number, (chance, area, y, x) in enumerate(draws.mixes.tolist()):
+        expected, scale = images[number].clone(), area**0.5 if chance < cutmix else 0
+        tall, wide = round(scale * height), round(scale * width)
+        top, left = int(y * height) - tall // 2, int(x * width) - wide // 2
+        rows, columns = slice(max(top, 0), top + tall), slice(max(left, 0), left + wide)
+        expected[rows, columns] = others[number, rows, columns]
+        covered = torch.zeros(height, width)
+        covered[rows, columns] = 1
+        assert torch.equal(found[number], expected)
+        torch.testing.assert_close(kept[number], 1 - covered.mean())
+
+
+def test_mixing_takes_the_share_of_the_images_that_is_asked():
+    augmentation = Augmentation(cutmix=0.25)
+    images = batch(4000, 8, 8)
+
+    _, kept = augmentation.mix(images, images, augmentation.draw(4000, 0, 0))
+
+    # A few of those drawn get a rectangle of no pixels.
+    assert 0.21 < float((kept < 1).float().mean()) < 0.26
+
+
 @pytest.mark.parametrize("padding", ["zero", "reflect"])
 @given(seed=st.integers(0, 99), epoch=st.integers(0, 9))
 def test_no_crop_and_no_flip_leave_the_images_as_they_are(padding, seed, epoch):
@@ -174,6 +205,7 @@ def test_the_images_given_are_not_changed():
         ({"padding": "zeros"}, "augmentation.padding=zeros: .*did you mean zero"),
         ({"flip": "alternating"}, "augmentation.flip=alternating: .*did you mean alternate"),
         ({"cutout": -1}, "augmentation.cutout=-1: allowed is an integer at least 0"),
+        ({"cutmix": 1.5}, "augmentation.cutmix=1.5: allowed is a number"),
         ({"flip": True}, "augmentation.flip=True: allowed are random, alternate, none"),
     ],
 )

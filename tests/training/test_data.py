@@ -3,6 +3,7 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms import Compose, Normalize, ToTensor
@@ -31,7 +32,14 @@ def numbered(count):
 
 def training(images, batch_size, *, seed=1, epoch=0, share=(0, 1), augmentation=STILL):
     return TrainingBatches(
-        images, batch_size, augmentation, AS_THEY_ARE, seed, lambda: epoch, Share(*share)
+        images,
+        batch_size,
+        augmentation,
+        AS_THEY_ARE,
+        seed,
+        lambda: epoch,
+        Share(*share),
+        classes=len(images),
     )
 
 
@@ -120,10 +128,13 @@ def test_images_and_labels_stay_together():
     size=st.integers(1, 20),
     world=st.integers(2, 3),
     epoch=st.integers(0, 3),
+    cutmix=st.sampled_from([0.0, 0.5, 1.0]),
 )
-def test_the_ranks_batches_join_to_the_single_process_batch_in_order(count, size, world, epoch):
+def test_the_ranks_batches_join_to_the_single_process_batch_in_order(
+    count, size, world, epoch, cutmix
+):
     images = numbered(count)
-    settings = {"epoch": epoch, "augmentation": Augmentation(1)}
+    settings = {"epoch": epoch, "augmentation": Augmentation(1, cutmix=cutmix)}
     whole = list(training(images, size, **settings))
     ranks = [list(training(images, size, share=(r, world), **settings)) for r in range(world)]
 
@@ -133,6 +144,19 @@ def test_the_ranks_batches_join_to_the_single_process_batch_in_order(count, size
     ]
 
     assert same(joined, whole)
+
+
+@given(size=st.integers(2, 20), epoch=st.integers(0, 9))
+def test_labels_of_mixed_images_tell_the_pixels_of_each(size, epoch):
+    grey = torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(40, 4, 4, 3)
+    mixing = Augmentation(0, flip="none", cutmix=0.7)
+
+    for pixels, shares in training(
+        ImageSet(grey, torch.arange(40)), size, epoch=epoch, augmentation=mixing
+    ):
+        values = (pixels[:, 0] * 255).round().long().flatten(1)
+        counted = F.one_hot(values, 40).float().mean(1)
+        torch.testing.assert_close(shares, counted)
 
 
 @given(count=st.integers(1, 60), size=st.integers(1, 20), world=st.integers(1, 5))

@@ -1,4 +1,4 @@
-"""Random crops, flips and cutouts of whole batches of uint8 images, wherever the images lie."""
+"""Random crops, flips, cutouts and mixing of whole batches of uint8 images, wherever they lie."""
 
 from dataclasses import dataclass
 
@@ -20,24 +20,30 @@ class Draws:
         shifts: int64 (count, 2), vertical and horizontal, 0..2*crop.
         flips: bool (count,).
         centres: float32 (count, 2), vertical and horizontal, 0..1 of the image: of the cutouts.
+        mixes: float32 (count, 4), 0..1: whether to mix, the area taken from another image, and
+            its centre, vertical and horizontal.
     """
 
     shifts: Tensor
     flips: Tensor
     centres: Tensor
+    mixes: Tensor
 
     def of(self, images: Tensor) -> "Draws":
         """Those of the images with these numbers."""
-        return Draws(self.shifts[images], self.flips[images], self.centres[images])
+        return Draws(*(drawn[images] for drawn in self._all()))
 
     def to(self, device: torch.device) -> "Draws":
         """The same on a device."""
-        return Draws(self.shifts.to(device), self.flips.to(device), self.centres.to(device))
+        return Draws(*(drawn.to(device) for drawn in self._all()))
+
+    def _all(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.shifts, self.flips, self.centres, self.mixes
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Crops after padding, horizontal flips, and a square cut out.
+    """Crops after padding, horizontal flips, a square cut out, and patches of other images.
 
     Attributes:
         crop: By how many pixels each side is padded before a crop of the original size.
@@ -46,12 +52,16 @@ class Augmentation:
             once and then flips every image in every other epoch; `none` never flips.
         cutout: Side in pixels of a square that turns grey, around any pixel of the image, so that
             it may hang over the edge (DeVries & Taylor 2017); 0 for none.
+        cutmix: Share of the images, 0..1, that get a rectangle of another image of their batch,
+            of an area uniform in 0..1, and a label in proportion (Yun et al. 2019, CutMix with
+            alpha 1); 0 for none.
     """
 
     crop: int = 4
     padding: str = "reflect"
     flip: str = "alternate"
     cutout: int = 0
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks every setting."""
@@ -59,18 +69,20 @@ class Augmentation:
         check_choice("augmentation.padding", self.padding, ("reflect", "zero"))
         check_choice("augmentation.flip", self.flip, ("random", "alternate", "none"))
         check_number("augmentation.cutout", self.cutout, 0, whole=True)
+        check_number("augmentation.cutmix", self.cutmix, 0, 1)
 
     def draw(self, count: int, seed: int, epoch: int) -> Draws:
         """Draws what happens to each of `count` images in an epoch, from the arguments alone."""
         generator = named_generator("augmentation", seed, epoch)
         shifts = torch.randint(0, 2 * self.crop + 1, (count, 2), generator=generator)
         centres = torch.rand(count, 2, generator=named_generator("cutouts", seed, epoch))
+        mixes = torch.rand(count, 4, generator=named_generator("mixes", seed, epoch))
         if self.flip == "none":
-            return Draws(shifts, torch.zeros(count, dtype=torch.bool), centres)
+            return Draws(shifts, torch.zeros(count, dtype=torch.bool), centres, mixes)
         if self.flip == "alternate":
             generator = named_generator("flips", seed)
         flips = torch.rand(count, generator=generator) < 0.5
-        return Draws(shifts, flips ^ bool(self.flip == "alternate" and epoch % 2), centres)
+        return Draws(shifts, flips ^ bool(self.flip == "alternate" and epoch % 2), centres, mixes)
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """Crops and flips a batch in one gather, and cuts out.
@@ -94,16 +106,44 @@ class Augmentation:
             inside = (y == rows)[:, :, None] & (x == columns)[:, None, :]
             cropped = cropped * inside[..., None]
         if self.cutout:
-            gone = self._cut(draws.centres[:, 0], height)[:, :, None]
-            gone = gone & self._cut(draws.centres[:, 1], width)[:, None, :]
+            sides = torch.full((len(images),), self.cutout, device=images.device)
+            gone = _rectangles(draws.centres, sides, sides, height, width)
             cropped.masked_fill_(gone[..., None], _GREY)
         return cropped
 
-    def _cut(self, centres: Tensor, size: int) -> Tensor:
-        """(B, size): which rows, or columns, the squares cover."""
-        first = (centres * size).floor()[:, None] - self.cutout // 2
-        place = torch.arange(size, device=centres.device)
-        return (place >= first) & (place < first + self.cutout)
+    def mix(self, images: Tensor, others: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Lays rectangles of other images over some images.
+
+        Args:
+            images: uint8, shape (B, H, W, C).
+            others: The image that each is mixed with, of the same shape.
+            draws: One an image, on the images' device.
+
+        Returns:
+            uint8 of the same shape, and float32 (B,): the share of its pixels that each has kept.
+        """
+        _, height, width, _ = images.shape
+        chance, area, centres = draws.mixes[:, 0], draws.mixes[:, 1], draws.mixes[:, 2:]
+        scale = torch.where(chance < self.cutmix, area.sqrt(), 0)
+        sides = [(scale * size).round().long() for size in (height, width)]
+        covered = _rectangles(centres, *sides, height, width)
+        mixed = torch.where(covered[..., None], others, images)
+        return mixed, 1 - covered.float().mean((1, 2))
+
+
+def _rectangles(
+    centres: Tensor, heights: Tensor, widths: Tensor, height: int, width: int
+) -> Tensor:
+    """(B, height, width): which pixels are covered by rectangles that may hang over the edge."""
+    rows = _interval(centres[:, 0], heights, height)
+    return rows[:, :, None] & _interval(centres[:, 1], widths, width)[:, None, :]
+
+
+def _interval(centres: Tensor, lengths: Tensor, size: int) -> Tensor:
+    """(B, size): which places lie within these lengths, around these centres, 0..1 of the size."""
+    first = ((centres * size).floor() - lengths // 2)[:, None]
+    place = torch.arange(size, device=centres.device)
+    return (place >= first) & (place < first + lengths[:, None])
 
 
 def _mirror(index: Tensor, size: int) -> Tensor:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from lightprune.randomness import named_generator, named_seed
-from lightprune.training.augmentation import Augmentation
+from lightprune.training.augmentation import Augmentation, Draws
 from lightprune.training.images import ImageSet, LabelledImages
 from lightprune.training.sources import Source
 
@@ -48,7 +49,7 @@ class TrainingBatches:
 
     Every process shuffles the whole epoch and takes its share of each batch, so that N
     processes together see the very batches that one would. The last, incomplete batch is left
-    out.
+    out. Where images are mixed, each is with the one before it in the whole batch.
     """
 
     images: ImageSet
@@ -58,13 +59,17 @@ class TrainingBatches:
     seed: int
     epoch: Callable[[], int]
     share: Share
+    classes: int
 
     def __len__(self) -> int:
         """Batches an epoch."""
         return len(self.images) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        """One epoch: images float32 (B, 3, H, W) and labels int64 (B,)."""
+        """One epoch: images float32 (B, 3, H, W) and labels int64 (B,).
+
+        Where images are mixed, labels are float32 (B, classes): the share of each class.
+        """
         epoch, count = self.epoch(), len(self.images)
         device = self.images.images.device
         # Flips alternate by image, so draws belong to images, not to places in the order.
@@ -74,9 +79,18 @@ class TrainingBatches:
         for number in range(len(self)):
             batch = order[number * self.batch_size : (number + 1) * self.batch_size]
             mine = self.share.of(batch).to(device)
-            part = self.images.take(mine)
-            pixels = self.augmentation.apply(part.images, draws.of(mine))
-            yield self.normalise(pixels), part.labels
+            pixels, labels = self._augmented(mine, draws)
+            if self.augmentation.cutmix:
+                others, theirs = self._augmented(self.share.of(batch.roll(1)).to(device), draws)
+                pixels, kept = self.augmentation.mix(pixels, others, draws.of(mine))
+                shares = [F.one_hot(of, self.classes).float() for of in (theirs, labels)]
+                labels = torch.lerp(*shares, kept[:, None])
+            yield self.normalise(pixels), labels
+
+    def _augmented(self, images: Tensor, draws: Draws) -> Batch:
+        """The images with these numbers, uint8 (B, H, W, 3), and their labels."""
+        part = self.images.take(images)
+        return self.augmentation.apply(part.images, draws.of(images)), part.labels
 
 
 @dataclass
@@ -125,6 +139,7 @@ class ImageDataModule(LightningDataModule):
         super().__init__()
         self._train, self._validation = source.splits(data)
         self._test = data.test
+        self._classes = len(data.classes)
         self._batch_size = batch_size
         self._augmentation = augmentation
         self._normalise = Normalise(tuple(source.mean), tuple(source.std))
@@ -140,6 +155,7 @@ class ImageDataModule(LightningDataModule):
             self._seed,
             epoch=lambda: self._trainer().current_epoch,
             share=self._share(),
+            classes=self._classes,
         )
 
     def val_dataloader(self) -> EvaluationBatches:
