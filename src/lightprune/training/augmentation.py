@@ -125,8 +125,8 @@ class Augmentation:
         _, height, width, _ = images.shape
         chance, area, centres = draws.mixes[:, 0], draws.mixes[:, 1], draws.mixes[:, 2:]
         scale = torch.where(chance < self.cutmix, area.sqrt(), 0)
-        sides = [(scale * size).round().long() for size in (height, width)]
-        covered = _rectangles(centres, *sides, height, width)
+        tall, wide = ((scale * size).round().long() for size in (height, width))
+        covered = _rectangles(centres, tall, wide, height, width)
         mixed = torch.where(covered[..., None], others, images)
         return mixed, 1 - covered.float().mean((1, 2))
 

@@ -83,8 +83,8 @@ class TrainingBatches:
             if self.augmentation.cutmix:
                 others, theirs = self._augmented(self.share.of(batch.roll(1)).to(device), draws)
                 pixels, kept = self.augmentation.mix(pixels, others, draws.of(mine))
-                shares = [F.one_hot(of, self.classes).float() for of in (theirs, labels)]
-                labels = torch.lerp(*shares, kept[:, None])
+                own, other = (F.one_hot(of, self.classes).float() for of in (labels, theirs))
+                labels = torch.lerp(other, own, kept[:, None])
             yield self.normalise(pixels), labels
 
     def _augmented(self, images: Tensor, draws: Draws) -> Batch:
