@@ -4,10 +4,12 @@ DATA ?= cifar10
 ROOT ?=
 CELLS ?= *
 SEEDS ?= 0
+PRECISION ?=
 KILLS ?= 60
 SEED ?= 0
 BIN := .venv/bin
-SWEEP = outputs/sweeps/study-$(RECIPE)
+NAME = study-$(RECIPE)$(if $(PRECISION),-$(PRECISION))
+SWEEP = outputs/sweeps/$(NAME)
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
@@ -38,12 +40,12 @@ lint: setup  ## Check format, style and types
 demo: setup  ## Run the whole experiment on embedded data, in minutes
 	$(BIN)/python train.py experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98
 
-reproduce: setup  ## Redo the published study (RECIPE=fast|full|study SEEDS=0,1,2 CELLS='global_*' DATA=images ROOT=DIR)
+reproduce: setup  ## Redo the published study (RECIPE=fast|full|study SEEDS=0,1,2 CELLS='global_*' DATA=images ROOT=DIR PRECISION=bf16-mixed)
 	$(BIN)/python -m lightprune remaining $(SWEEP) --cells '$(CELLS)' --seeds '$(SEEDS)' --data $(DATA)
-	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) name=study-$(RECIPE) \
+	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) $(if $(PRECISION),trainer.precision=$(PRECISION)) name=$(NAME) \
 	  'experiment=glob(study_$(CELLS))' seed=$(SEEDS) || status=$$?; \
 	  if [ $${status:-0} -lt 128 ]; then $(BIN)/python -m lightprune report $(SWEEP) || status=1; fi; \
 	  exit $${status:-0}
 
 results: setup  ## Keep the finished runs of make reproduce, and of sweeps named speed-RECIPE and lab-RECIPE, in results/, renew README's table
-	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,study speed lab,$(foreach recipe,fast full study,outputs/sweeps/$(kind)-$(recipe))))
+	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,study speed lab,$(foreach recipe,fast full study,outputs/sweeps/$(kind)-$(recipe) outputs/sweeps/$(kind)-$(recipe)-bf16-mixed)))

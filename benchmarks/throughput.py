@@ -32,6 +32,7 @@ from lightprune.files import write_text
 from lightprune.provenance import commit
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
+from lightprune.report.throughput import loop_name
 from lightprune.training.augmentation import Augmentation
 from lightprune.training.callback import PruningCallback
 from lightprune.training.classifier import Classifier
@@ -175,6 +176,7 @@ def main():
     parser.add_argument("--images", type=int, default=7680, help="images a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, nargs="+", default=[128, 256, 512])
+    parser.add_argument("--precisions", nargs="+", default=["32-true", "bf16-mixed"])
     parser.add_argument("--out", type=Path, help="where a report reads the rates (JSON)")
     asked = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -183,10 +185,9 @@ def main():
     contenders = {("study", 128): Study(data.train, source, 128)}
     contenders["channels_last alone", 128] = Ours(data, source, 128, live_taps=False)
     for batch in asked.batches:
-        contenders["lightprune", batch] = Ours(data, source, batch)
-        contenders["lightprune bf16-mixed", batch] = Ours(
-            data, source, batch, precision="bf16-mixed"
-        )
+        for precision in asked.precisions:
+            contender = Ours(data, source, batch, precision=precision)
+            contenders[loop_name(precision), batch] = contender
     rates = {key: [] for key in contenders}
     for _ in range(asked.rounds):
         for key, contender in contenders.items():

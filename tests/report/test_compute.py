@@ -39,7 +39,7 @@ def test_the_studys_epochs_against_those_of_the_recipe(tmp_path):
 
     # 400 * 200 s = 22.2 h; 30 * 90 s = 45 min.
     assert lines.items == (
-        "Training compute: the study 400 epochs x 200 s = 22.2 h; here 22 + 8 epochs x 90 s = "
+        "Training compute: the study 400 epochs x 200 s = 22.2 h; lightprune 22 + 8 epochs x 90 s = "
         "45 min: 30 x less.",
     )
     assert "tests after epochs are left out" in how.words
@@ -48,6 +48,15 @@ def test_the_studys_epochs_against_those_of_the_recipe(tmp_path):
         "size 128: 250 (240 to 260); lightprune at batch size 256: 500 (500 to 500) images a "
         "second (median, lowest and highest round)."
     )
+
+
+def test_a_run_of_another_precision_is_counted_by_that_loops_rate(tmp_path):
+    asked = {**config(), "trainer": {"precision": "bf16-mixed"}}
+    quick = {**OURS, "name": "lightprune bf16-mixed", "images_per_second": [1000.0]}
+
+    (line,) = section(tmp_path, STUDY, OURS, quick, asked=asked)[0].items
+
+    assert line.endswith("lightprune bf16-mixed 22 + 8 epochs x 45 s = 22 min: 59 x less.")
 
 
 def test_the_benchmark_writes_what_a_report_reads(tmp_path):

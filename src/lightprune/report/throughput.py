@@ -13,7 +13,7 @@ class Loop:
     """A training loop at one batch size.
 
     Attributes:
-        name: `study`, or `lightprune` for this project's.
+        name: `study`, or for this project's what `loop_name` says.
         batch_size: Of its batches.
         rates: Images a second, data loading included: a value a round.
     """
@@ -41,6 +41,11 @@ class Throughput:
         """The loop of this name, and of this batch size if one is given."""
         alike = [at for at in self.loops if at.name == name]
         return next((at for at in alike if batch_size in (None, at.batch_size)), None)
+
+
+def loop_name(precision: str) -> str:
+    """The name of this project's loop at a `trainer.precision`."""
+    return "lightprune" if precision == "32-true" else f"lightprune {precision}"
 
 
 def read_throughput(file: Path) -> Throughput | None:

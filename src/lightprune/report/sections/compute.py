@@ -8,7 +8,7 @@ from lightprune.report.document import Bullets, Section, Text
 from lightprune.report.findings import Findings
 from lightprune.report.published import EPOCHS, comparable
 from lightprune.report.run import Run
-from lightprune.report.throughput import Loop, Throughput
+from lightprune.report.throughput import Loop, Throughput, loop_name
 
 _HOW = (
     "Seconds of an epoch are its training images over the median throughput of the loop, data "
@@ -50,28 +50,29 @@ def compute_lines(findings: Findings) -> Iterator[str]:
             yield _line(run, findings.throughput)
 
 
-def _recipe(run: Run) -> tuple[tuple[int, int], tuple[int, int]]:
-    """What a recipe costs, as far as throughput tells: epochs and batch size of both phases."""
+def _recipe(run: Run) -> tuple[str, tuple[int, int], tuple[int, int]]:
+    """What a recipe costs, as far as throughput tells: loop, epochs and batch sizes of phases."""
     dense, tune = (run.config["recipe"][phase] for phase in ("dense", "finetune"))
-    return (run.dense.epochs, dense["batch_size"]), (tune["epochs"], tune["batch_size"])
+    loop = loop_name(run.config["trainer"]["precision"])
+    return loop, (run.dense.epochs, dense["batch_size"]), (tune["epochs"], tune["batch_size"])
 
 
 def _line(run: Run, seen: Throughput) -> str:
-    study, phases = seen.loop("study"), _recipe(run)
-    ours = [(epochs, seen.loop("lightprune", size)) for epochs, size in phases]
+    study, (name, *phases) = seen.loop("study"), _recipe(run)
+    ours = [(epochs, seen.loop(name, size)) for epochs, size in phases]
     spent = [epochs * run.data.train_images / loop.rate for epochs, loop in ours if loop]
     if not study or len(spent) < len(ours):
         sizes = " and ".join(str(size) for size in sorted({size for _, size in phases}))
         return (
             f"Training compute of {budget(run)} epochs: not measured (it takes the study's loop, "
-            f"and this project's at batch size {sizes})."
+            f"and {name} at batch size {sizes})."
         )
     held_out = 0 if run.data.validation_is_test else run.data.validation_images
     theirs = (run.data.train_images + held_out) / study.rate
     epochs, whole = sum(epochs for epochs, _ in ours), sum(spent)
     return (
         f"Training compute: the study {EPOCHS} epochs x {theirs:.0f} s = "
-        f"{_duration(EPOCHS * theirs)}; here {budget(run)} epochs x {whole / epochs:.0f} s = "
+        f"{_duration(EPOCHS * theirs)}; {name} {budget(run)} epochs x {whole / epochs:.0f} s = "
         f"{_duration(whole)}: {EPOCHS * theirs / whole:.0f} x less."
     )
 
