@@ -39,8 +39,8 @@ def test_the_studys_epochs_against_those_of_the_recipe(tmp_path):
 
     # 400 * 200 s = 22.2 h; 30 * 90 s = 45 min.
     assert lines.items == (
-        "Training compute: the study 400 epochs x 200 s = 22.2 h; lightprune 22 + 8 epochs x 90 s = "
-        "45 min: 30 x less.",
+        "Training compute: the study 400 epochs x 200 s = 22.2 h; lightprune 22 + 8 epochs x "
+        "90 s = 45 min: 30 x less.",
     )
     assert "tests after epochs are left out" in how.words
     assert source.words == (
