@@ -7,6 +7,7 @@ from lightprune.errors import InputError
 from lightprune.files import write_text
 from lightprune.report.cells import cells_of, label
 from lightprune.report.document import Table
+from lightprune.report.findings import TRIED
 from lightprune.report.gather import BENCH, gather
 from lightprune.report.markdown import table
 from lightprune.report.rows import Row, rows_of
@@ -16,8 +17,9 @@ from lightprune.report.sections.speed import speed_lines
 
 _FILES = ("run.json", "metrics.csv", "layers.csv", "predictions.csv")
 _DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
-# Runs for speed and of other methods are told by the report, not by README's table.
-_APART = ("speed-", "lab-")
+# Runs for speed, of other methods and of what was tried are told by the report, not by README's
+# table.
+_APART = ("speed-", "lab-", TRIED)
 START = "<!-- results: made by `make results` -->"
 END = "<!-- end of results -->"
 _NOTHING = "Measured results follow."
@@ -38,8 +40,8 @@ def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
     """Copies the records of a sweep's finished runs, and of their dense networks.
 
     Args:
-        sweep: Its folder: `.../study-RECIPE` as `make reproduce` names it, `.../speed-RECIPE` or
-            `.../lab-RECIPE`.
+        sweep: Its folder: `.../study-RECIPE` as `make reproduce` names it, `.../speed-RECIPE`,
+            `.../lab-RECIPE` or `.../tried-ANYTHING`.
         dense_dir: The cache of dense networks.
         results: Gets the runs in `RECIPE/`, or in a folder named as the sweep, with what
             `lightprune bench` measured, and the dense networks' predictions in `dense/`.

@@ -1,13 +1,17 @@
 """What a report's sections are made from: cells, rows and tests of a study's finished runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightprune.report.cells import Cell, cells_of
 from lightprune.report.comparisons import Comparison, against_dense, between_runs
 from lightprune.report.gather import Study
 from lightprune.report.rows import Row, rows_of
+from lightprune.report.run import Run
 from lightprune.report.throughput import Throughput
 from lightprune.sparse.bench.speedups import SpeedUps
+
+# What the names of sweeps begin with whose runs served to choose a recipe.
+TRIED = "tried-"
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class Findings:
     """Everything that is computed before a report is written.
 
     Attributes:
-        study: The runs, and those that are left out.
+        study: The runs but those that were only tried, and those that are left out.
+        tried: Runs that served to choose a recipe, told by the name of their sweep.
         cells: Its runs, seeds together.
         rows: Of the result table: dense networks, then cells.
         against_dense: Each run against the network that it started from.
@@ -25,6 +30,7 @@ class Findings:
     """
 
     study: Study
+    tried: tuple[Run, ...]
     cells: tuple[Cell, ...]
     rows: tuple[Row, ...]
     against_dense: tuple[Comparison, ...]
@@ -37,9 +43,13 @@ class Findings:
         cls, study: Study, throughput: Throughput | None = None, speedups: SpeedUps | None = None
     ) -> "Findings":
         """Computes them."""
+        tried = tuple(run for run in study.runs if run.folder.startswith(TRIED))
+        # A folder of nothing else is a study of its own.
+        tried = () if len(tried) == len(study.runs) else tried
+        study = replace(study, runs=tuple(run for run in study.runs if run not in tried))
         cells = cells_of(study.runs)
         tests = (against_dense(cells), between_runs(cells))
-        return cls(study, cells, rows_of(cells), *tests, throughput, speedups)
+        return cls(study, tried, cells, rows_of(cells), *tests, throughput, speedups)
 
     @property
     def pruned(self) -> tuple[Cell, ...]:

@@ -22,6 +22,7 @@ from lightprune.report.sections.provenance import provenance
 from lightprune.report.sections.results import results
 from lightprune.report.sections.short import short
 from lightprune.report.sections.speed import speed
+from lightprune.report.sections.tried import tried
 
 # In the order in which one reads them.
 _SECTIONS = (
@@ -37,6 +38,7 @@ _SECTIONS = (
     events,
     classes,
     paired,
+    tried,
     provenance,
 )
 
