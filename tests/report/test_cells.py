@@ -54,6 +54,27 @@ def test_budgets_are_told_apart(tmp_path):
     ]
 
 
+def test_a_precision_other_than_full_is_told_even_of_the_only_run_of_its_kind(tmp_path):
+    for name, about, precision in (
+        ("full", {}, "32-true"),
+        ("mixed", {}, "bf16-mixed"),
+        ("alone", {"criterion": "Lamp"}, "bf16-mixed"),
+    ):
+        asked = {**config(**about), "trainer": {"precision": precision}}
+        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, asked=asked)
+    found = cells_of(gather(tmp_path, tmp_path).runs)
+
+    assert [cell.name for cell in found] == [
+        "global 98 % one_shot, 22 + 8 epochs",
+        "global 98 % one_shot, 22 + 8 epochs, bf16-mixed",
+        "lamp 98 % one_shot, 22 + 8 epochs, bf16-mixed",
+    ]
+    assert [row.name for row in rows_of(found) if row.cell is None] == [
+        "dense, 22 epochs",
+        "dense, 22 epochs, bf16-mixed",
+    ]
+
+
 def test_what_a_label_does_not_tell_is_added_to_it(tmp_path):
     found = cells(tmp_path, {"peak": 0.1}, {"peak": 0.2})
 

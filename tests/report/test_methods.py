@@ -99,6 +99,17 @@ def test_budgets_and_sparsities_have_contests_of_their_own(three):
     assert names == ["methods-1", "methods-2", "methods-3"]
 
 
+def test_another_precision_has_a_contest_of_its_own(three):
+    for criterion, right in RIGHT.items():
+        asked = {**config(criterion=criterion), "trainer": {"precision": "bf16-mixed"}}
+        make_run(three / f"{criterion}-mixed", right, dense_right=DENSE, asked=asked)
+
+    assert [(contest.title, len(contest.rows)) for contest in contests(findings(three))] == [
+        ("98 %, 22 + 8 epochs", len(RIGHT)),
+        ("98 %, 22 + 8 epochs, bf16-mixed", len(RIGHT)),
+    ]
+
+
 def test_lone_marks_of_a_crowded_sparsity_leave_the_curves(three):
     for sparsity, live in ((0.95, 500), (0.99, 100)):
         run(three / f"global-{sparsity}", DENSE, {"sparsity": sparsity}, live_nnz=live)

@@ -11,6 +11,7 @@ from lightprune.report.run import Run
 from lightprune.run_folder import Json
 from lightprune.training.narrowed import NARROWED
 
+FULL_PRECISION = "32-true"
 _SCOPES = ("control", "global", "local", "random", "inverted")
 _SANITY = {"shuffle": "masks shuffled", "reinitialise": "fresh weights"}
 _WEIGHTS = {"rewind": "rewound", **_SANITY}
@@ -126,6 +127,17 @@ def budget(run: Run) -> str:
     return f"{run.dense.epochs} + {run.config['recipe']['finetune']['epochs']}"
 
 
+def trained(run: Run) -> str:
+    """The budget, and the precision where it is not full: `80 + 20 epochs, bf16-mixed`."""
+    return f"{budget(run)} epochs{precision(run)}"
+
+
+def precision(run: Run) -> str:
+    """In which precision a run trained, as `, bf16-mixed`; nothing for full precision."""
+    asked = run.config["trainer"]["precision"]
+    return "" if asked == FULL_PRECISION else f", {asked}"
+
+
 def without_seeds(config: Any) -> Any:
     """A copy of a config without its seeds."""
     if isinstance(config, dict):
@@ -169,10 +181,9 @@ def _question(run: Run) -> Json:
 
 
 def _own(run: Run, others: list[Run]) -> str:
-    """What tells a run from others of its kind, whatever the sparsity: budget, then settings."""
-    budgets = {budget(other) for other in others}
-    words = f", {budget(run)} epochs" if len(budgets) > 1 else ""
-    alike = [r for r in others if (kind(r.config), budget(r)) == (kind(run.config), budget(run))]
+    """What tells a run from others of its kind, whatever the sparsity: training, then settings."""
+    words = f", {trained(run)}" if len({trained(other) for other in others}) > 1 else ""
+    alike = [r for r in others if (kind(r.config), trained(r)) == (kind(run.config), trained(run))]
     own = {
         key: here
         for other in alike

@@ -10,6 +10,7 @@ from lightprune.report.cells import (
     began_cut,
     budget,
     kind,
+    precision,
     without_seeds,
 )
 from lightprune.report.published import FIGURES, Published, comparable, variant
@@ -80,7 +81,7 @@ def rows_of(cells: tuple[Cell, ...]) -> tuple[Row, ...]:
         seed = run.seed if run.dense.key else 0
         dense.setdefault(_dense_question(run), {}).setdefault((seed, run.dense.weights), run)
     groups = [sorted(group.values(), key=lambda run: run.seed) for group in dense.values()]
-    names = [f"dense, {group[0].dense.epochs} epochs" for group in groups]
+    names = [f"dense, {group[0].dense.epochs} epochs{precision(group[0])}" for group in groups]
     if len(set(names)) < len(names):
         names = [f"{name} (no. {number})" for number, name in enumerate(names, 1)]
     if len(names) == 1:

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from lightprune.errors import InputError
+from lightprune.report.cells import FULL_PRECISION
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Throughput:
 
 def loop_name(precision: str) -> str:
     """The name of this project's loop at a `trainer.precision`."""
-    return "lightprune" if precision == "32-true" else f"lightprune {precision}"
+    return "lightprune" if precision == FULL_PRECISION else f"lightprune {precision}"
 
 
 def read_throughput(file: Path) -> Throughput | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.report.cells import Cell, asked_sparsity, percent
+from lightprune.report.cells import Cell, asked_sparsity, percent, trained
 from lightprune.report.comparisons import Comparison
 from lightprune.report.document import Block, Figure, Section, Table, Text, counted
 from lightprune.report.drawing import COLOURS, GREY, drawn, percents
@@ -26,10 +26,10 @@ _FRAME, _LINE = 1.1, 0.21
 
 @dataclass(frozen=True)
 class Contest:
-    """Cells that may be compared: of equal sparsity, budget and data, from one dense network.
+    """Cells that may be compared: of equal sparsity, training and data, from one dense network.
 
     Attributes:
-        title: Their sparsity and budget.
+        title: Their sparsity, budget and precision.
         reference: What the others are held against.
         others: In the order of the result table.
         comparisons: Of each of the others with the reference, which comes second; the first seed
@@ -53,15 +53,15 @@ def contests(findings: Findings) -> list[Contest]:
     for row in findings.rows:
         if row.pruned:
             at = percent(asked_sparsity(row.runs[0]))
-            groups.setdefault((at, row.epochs, row.data), []).append(row)
+            groups.setdefault((at, trained(row.runs[0]), row.data), []).append(row)
     found = []
-    for (at, epochs, _), rows in groups.items():
+    for (at, training, _), rows in groups.items():
         reference = next((row for row in rows if _cell(row).kind == _PLAINEST), rows[0])
         tests = {row.name: _test(findings, row, reference) for row in rows}
         pairs = [(row, test) for row in rows if (test := tests[row.name])]
         if len(pairs) + 1 >= _LEAST:
             others, comparisons = zip(*pairs, strict=True)
-            found.append(Contest(f"{at}, {epochs} epochs", reference, others, comparisons))
+            found.append(Contest(f"{at}, {training}", reference, others, comparisons))
     return found
 
 
@@ -71,9 +71,9 @@ def methods(findings: Findings) -> Section:
     blocks: list[Block] = []
     if found:
         words = (
-            "Cells of equal sparsity, budget and data that started from the same dense network. "
-            "The difference to the first line is that of one seed on the same images, with its "
-            "95 % interval; what follows from it rests on the corrected p of the paired "
+            "Cells of equal sparsity, budget, precision and data that started from the same dense "
+            "network. The difference to the first line is that of one seed on the same images, "
+            "with its 95 % interval; what follows from it rests on the corrected p of the paired "
             "comparisons below."
         )
         blocks.append(Text(words))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lightprune.report.cells import asked_sparsity, percent
+from lightprune.report.cells import asked_sparsity, percent, trained
 from lightprune.report.document import Block, Bullets, Section, Text
 from lightprune.report.findings import Findings
 from lightprune.report.rows import Row
@@ -26,8 +26,8 @@ def short(findings: Findings) -> Section:
             )
         )
     lines = [_outcome(row) for row in findings.rows if row.published or not row.pruned]
-    for budget in dict.fromkeys(row.epochs for row in findings.rows if row.pruned):
-        lines += _furthest(findings, budget)
+    for training in dict.fromkeys(trained(row.runs[0]) for row in findings.rows if row.pruned):
+        lines += _furthest(findings, training)
     lines += [*_scopes(findings), *never_alive(findings), *first_against_rank(findings)]
     lines += [*compute_lines(findings), *speed_lines(findings.cells)]
     return Section("In short", (*blocks, Bullets(tuple(lines))))
@@ -44,15 +44,15 @@ def _outcome(row: Row) -> str:
     return f"{line}; {row.data}."
 
 
-def _furthest(findings: Findings, budget: str) -> Iterator[str]:
+def _furthest(findings: Findings, training: str) -> Iterator[str]:
     """The highest sparsity whose mean loss is within a margin, and every cell that reaches it."""
-    rows = [row for row in findings.rows if row.pruned and row.epochs == budget]
+    rows = [row for row in findings.rows if row.pruned and trained(row.runs[0]) == training]
     shown: list[Row] = []
     for margin in _MARGINS:
         within = [row for row in rows if row.difference and row.difference.mean >= -margin]
         most = max((asked_sparsity(row.runs[0]) for row in within), default=0.0)
         best = [row for row in within if asked_sparsity(row.runs[0]) == most]
-        asked = f"within {100 * margin:.1f} points of its own dense network, {budget} epochs"
+        asked = f"within {100 * margin:.1f} points of its own dense network, {training}"
         if not best:
             yield f"No sparsity measured is {asked}."
         elif best != shown:  # What a small margin allows needs no second line.
