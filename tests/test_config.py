@@ -111,6 +111,8 @@ def test_keys_that_came_later_change_no_hash_as_long_as_they_ask_for_nothing():
         "dense.rewind_epoch=1",
         "pruner.cap=0.5",
         "pruner.pattern=2:4",
+        "recipe.dense.augmentation.cutmix=0.5",
+        "recipe.finetune.augmentation.cutmix=0.5",
         "recipe.finetune.recalibrate=1",
         "schedule.start=1",
     ],
