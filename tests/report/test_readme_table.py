@@ -1,5 +1,6 @@
 """README's result table is the one that results/ gives."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from lightprune.cli import main
 from lightprune.errors import InputError
-from lightprune.report.committed import END, START, keep, renewed, results_block
+from lightprune.report.committed import END, START, keep, portable, renewed, results_block
 from lightprune.report.published import VARIANTS
 from tests.report.made import config, make_run
 
@@ -65,6 +66,23 @@ def test_two_runs_are_not_kept_as_one(tmp_path):
 
     with pytest.raises(InputError, match="a and b would both be kept as global_98_one_shot-seed0"):
         keep(tmp_path, tmp_path / "dense", tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("train.py data.root=/home/me/cifar10 seed=0", "train.py data.root=.../cifar10 seed=0"),
+        ("train.py \"data.root='/a/b/c,d'\"", "train.py \"data.root='.../c,d'\""),
+        ("lightprune bench /srv/runs/one --batches 1", "lightprune bench .../one --batches 1"),
+        ("train.py data.root=data/cifar10 a=1/2", "train.py data.root=data/cifar10 a=1/2"),
+        ("bench --url http://host/a/b", "bench --url http://host/a/b"),
+    ],
+)
+def test_a_kept_record_names_no_place_of_a_machine(typed, kept):
+    record = {"command": typed, "config": {"shape": "a / b", "share": 0.5}, "path": "outputs/x/y"}
+    expected = {**record, "command": kept}
+
+    assert json.loads(portable(json.dumps(record, indent=1))) == expected
 
 
 def test_a_readme_without_the_comments_is_refused():

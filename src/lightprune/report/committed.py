@@ -22,6 +22,8 @@ _DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
 _APART = ("speed-", "lab-", TRIED)
 START = "<!-- results: made by `make results` -->"
 END = "<!-- end of results -->"
+# At the start of a word, or of the value of a setting or an option, quoted or not.
+_ABSOLUTE = re.compile(r"""(?<=[\s="'])/(?:[^\s"'/]+/)+(?=[^\s"'/])""")
 _NOTHING = "Measured results follow."
 # Of the whole table those columns that answer a reader's first questions.
 _COLUMNS = (
@@ -72,7 +74,19 @@ def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
 
 def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:
     for file in files:
-        write_text(place / file, (source / file).read_text())
+        text = (source / file).read_text()
+        write_text(place / file, portable(text) if file.endswith(".json") else text)
+
+
+def portable(record: str) -> str:
+    """A record without the places of the machine that made it: `data.root=.../cifar10`.
+
+    Absolute paths without blanks keep their last part: the rest says nothing of a result.
+
+    Args:
+        record: JSON; anything but absolute paths in its strings stays as it is.
+    """
+    return _ABSOLUTE.sub(".../", record)
 
 
 def results_block(results: Path) -> str:
