@@ -110,8 +110,9 @@ def _report(folder: Path, dense_dir: Path, throughput: Path, speedup: Path) -> N
     study = gather(folder, dense_dir)
     for gone in study.left_out:
         print(f"left out: {gone.folder}: {gone.reason}")
-    title = f"{folder.resolve().name}: {len(study.runs)} runs"
     findings = Findings.of(study, read_throughput(throughput), read_speedups(speedup))
+    title = f"{folder.resolve().name}: {len(findings.study.runs)} runs"
+    title += f", and {len(findings.tried)} that were tried" if findings.tried else ""
     print(write_report(findings, title, folder / "report"))
 
 

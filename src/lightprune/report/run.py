@@ -75,6 +75,7 @@ class Dense:
     Attributes:
         folder: Of the cache; None if it is not at hand, like the predictions.
         curve: Validation accuracy after each epoch; empty if not at hand.
+        validation: Accuracy on the validation images, 0..1; None for one's own network.
     """
 
     key: str
@@ -84,6 +85,7 @@ class Dense:
     correct: int
     images: int
     changed_without_dead: int
+    validation: float | None
     folder: Path | None = None
     predictions: Predictions | None = None
     curve: tuple[float, ...] = ()
@@ -112,6 +114,7 @@ class Run:
         layers: Counts by prunable parameter.
         cost: Their sum.
         correct: Correctly classified test images.
+        validation: Accuracy on the validation images, 0..1, of the weights that were tested.
         seconds: Of the fine-tuning.
         predictions: On the test images.
         bench: How fast its network is; None if not measured.
@@ -130,6 +133,7 @@ class Run:
     layers: dict[str, LayerCost]
     cost: LayerCost
     correct: int
+    validation: float
     seconds: float
     predictions: Predictions
     bench: BenchResult | None = None
@@ -182,6 +186,7 @@ def read_run(path: Path, name: str, dense_folders: tuple[Path, ...]) -> Run:
             layers=layers,
             cost=LayerCost(**{field.name: record["cost"][field.name] for field in _COUNTS}),
             correct=test["correct"],
+            validation=record["validation_accuracy"],
             seconds=record["seconds"]["finetune"],
             predictions=Predictions.read(folder.predictions_file, test["correct"], test["images"]),
         )
@@ -209,6 +214,7 @@ def _dense(record: Json, folders: tuple[Path, ...]) -> Dense:
         correct=record["test_correct"],
         images=record["test_images"],
         changed_without_dead=record["changed_without_dead"],
+        validation=record["validation"],
     )
     for folder in (folder / known.key for folder in folders if known.key):
         try:

@@ -1,6 +1,7 @@
 """Where every number comes from."""
 
 from lightprune.provenance import abbreviated
+from lightprune.report.cells import label
 from lightprune.report.document import Block, Bullets, Section, Table, Text
 from lightprune.report.findings import Findings
 from lightprune.report.published import variant
@@ -9,19 +10,20 @@ from lightprune.report.run import Run
 
 def provenance(findings: Findings) -> Section:
     """Of every run: its folder, code, machine, data and command; and what was left out."""
-    runs = [(cell, run) for cell in findings.cells for run in cell.runs]
+    runs = [(cell.name, run) for cell in findings.cells for run in cell.runs]
+    runs += [(f"tried: {label(run)}", run) for run in findings.tried]
     commands = list(dict.fromkeys(run.command for _, run in runs))
     table = Table.of(
         {
             "run folder": f"`{run.folder}`",
-            "cell": cell.name,
+            "cell": name,
             "seed": str(run.seed),
             "commit": f"`{abbreviated(run.commit)}`",
             "hardware": run.hardware,
             "data": run.data.fingerprint[:8],
             "command": f"no. {commands.index(run.command) + 1}",
         }
-        for cell, run in runs
+        for name, run in runs
     )
     versions = dict.fromkeys(
         ", ".join(f"{name} {number}" for name, number in run.versions.items()) for _, run in runs

@@ -1,20 +1,19 @@
 """What was tried on the way to the recipes: settings beside what they led to."""
 
-from lightprune.identity import differences
-from lightprune.report.cells import budget, label, without_seeds
+from lightprune.identity import LATER, differences
+from lightprune.report.cells import budget, label, trained, without_seeds
 from lightprune.report.document import Section, Table, Text
 from lightprune.report.findings import Findings
+from lightprune.report.published import variant
 from lightprune.report.run import Run
 from lightprune.report.statistics import points
 
 _WORDS = (
-    "Runs that served to choose a recipe; no other section counts them. Settings are told where "
-    "they differ from those of the run of the same kind in the results. The validation accuracies "
-    "choose: several were looked at, so the highest flatters a little. The test accuracies were "
-    "read afterwards."
+    "Runs that served to choose a recipe; no other section but Provenance counts them. Settings "
+    "are told where they differ from those of the run of the same kind and the nearest budget in "
+    "the results, which “beside” names. The validation accuracies choose: several were looked at, "
+    "so the highest flatters a little. The test accuracies were read afterwards."
 )
-
-
 # They have a column of their own.
 _LENGTHS = ("recipe.dense.epochs", "recipe.finetune.epochs")
 
@@ -30,28 +29,45 @@ def _order(run: Run) -> tuple[str, int, str]:
 
 
 def _row(run: Run, kept: tuple[Run, ...]) -> dict[str, str]:
+    alike = [other for other in kept if label(other) == label(run)]
+    beside = min(alike, key=lambda other: _distance(run, other), default=None)
     return {
+        "run folder": f"`{run.folder}`",
         "cell": label(run),
-        "settings": "; ".join(_settings(run, kept)) or "as in the results",
+        "seed": str(run.seed),
         "epochs": budget(run),
-        "dense, validation": f"{100 * run.dense.curve[-1]:.2f} %" if run.dense.curve else "",
-        "validation": f"{100 * run.curve[-1]:.2f} %" if run.curve else "",
-        "dense, test": f"{100 * run.dense.accuracy:.2f} %",
-        "test": f"{100 * run.accuracy:.2f} %",
+        "beside": trained(beside) if beside else "nothing of its kind",
+        "settings": _settings(run, beside) if beside else "",
+        "dense, validation": _percent(run.dense.validation),
+        "validation": _percent(run.validation),
+        "dense, test": _percent(run.dense.accuracy),
+        "test": _percent(run.accuracy),
         "to its dense (points)": points(run.accuracy - run.dense.accuracy),
+        "data": variant(run.data),
     }
 
 
-def _settings(run: Run, kept: tuple[Run, ...]) -> list[str]:
-    """What tells a run from the likest one of its kind, in words; all but the length."""
-    mine = without_seeds(run.config)
-    against = [
-        [
-            f"{key.removeprefix('recipe.')}={'not set' if here is None else here}"
-            for key, _, here in differences(without_seeds(other.config), mine)
-            if key not in _LENGTHS
-        ]
-        for other in kept
-        if label(other) == label(run)
+def _distance(run: Run, other: Run) -> tuple[int, int, int]:
+    """How far apart two runs are: epochs of each phase, then the number of settings."""
+    lengths = [(r.dense.epochs, r.config["recipe"]["finetune"]["epochs"]) for r in (run, other)]
+    dense, tune = (abs(mine - theirs) for mine, theirs in zip(*lengths, strict=True))
+    return dense, tune, len(_apart(run, other))
+
+
+def _apart(run: Run, other: Run) -> list[str]:
+    """The settings in which a run differs from another, in words; all but the length."""
+    found = differences(without_seeds(other.config), without_seeds(run.config))
+    return [
+        f"{key.removeprefix('recipe.')}={LATER.get(key, 'not set') if here is None else here}"
+        for key, _, here in found
+        if key not in _LENGTHS
     ]
-    return min(against, key=len, default=["nothing of its kind in the results"])
+
+
+def _settings(run: Run, beside: Run) -> str:
+    same = "as there" if budget(run) == budget(beside) else "as there, but for its length"
+    return "; ".join(_apart(run, beside)) or same
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f} %"
