@@ -13,7 +13,8 @@ from lightprune.report.throughput import Loop, Throughput, loop_name
 _HOW = (
     "Seconds of an epoch are its training images over the median throughput of the loop, data "
     "loading included, on an otherwise idle machine; tests after epochs are left out on both "
-    "sides. The study trains on all training images, this project keeps its validation images "
+    "sides. Both loops crop and flip; what a recipe adds to the images (cutout, CutMix) is not "
+    "timed. The study trains on all training images, this project keeps its validation images "
     "apart. The seconds in the table of results are those of the runs, whatever else ran beside "
     "them."
 )
@@ -73,7 +74,7 @@ def _line(run: Run, seen: Throughput) -> str:
     return (
         f"Training compute: the study {EPOCHS} epochs x {theirs:.0f} s = "
         f"{_duration(EPOCHS * theirs)}; {name} {budget(run)} epochs x {whole / epochs:.0f} s = "
-        f"{_duration(whole)}: {EPOCHS * theirs / whole:.0f} x less."
+        f"{_duration(whole)}: {EPOCHS * theirs / whole:.1f} x less."
     )
 
 
