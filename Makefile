@@ -48,4 +48,4 @@ reproduce: setup  ## Redo the published study (RECIPE=fast|full|study SEEDS=0,1,
 	  exit $${status:-0}
 
 results: setup  ## Keep the finished runs of make reproduce, and of sweeps named speed-RECIPE, lab-RECIPE and tried-ANYTHING, in results/, renew README's table
-	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,study speed lab,$(foreach recipe,fast full study,outputs/sweeps/$(kind)-$(recipe) outputs/sweeps/$(kind)-$(recipe)-bf16-mixed)) outputs/sweeps/tried-*)
+	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,study speed lab,$(foreach recipe,fast full study,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/tried-*)

@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,14 @@ def test_every_command_that_is_shown_composes():
 
 def test_readme_stays_short():
     assert len(README.splitlines()) < 200
+
+
+def test_make_reproduce_passes_the_precision_on_and_keeps_such_runs_apart():
+    asked = ["make", "-n", "reproduce", "RECIPE=full", "PRECISION=bf16-mixed"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "recipe=full data=cifar10  trainer.precision=bf16-mixed name=study-full-bf16-mixed" in (
+        done.stdout
+    )
+    assert "lightprune remaining outputs/sweeps/study-full-bf16-mixed " in done.stdout
+    assert "lightprune report outputs/sweeps/study-full-bf16-mixed ||" in done.stdout
