@@ -1,5 +1,7 @@
 import copy
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ from lightning import seed_everything
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 from torch import nn
 
+from lightprune.training.augmentation import Augmentation
 from lightprune.training.classifier import NonFiniteLossError
 from lightprune.training.images import ImageSet, LabelledImages
 
@@ -183,6 +186,28 @@ def test_the_training_loss_is_the_cross_entropy_with_label_smoothing(tmp_path):
 
     expected = F.cross_entropy(logits, labels, label_smoothing=0.2).item()
     assert losses == [pytest.approx(expected, rel=1e-5)]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_training_loss_of_mixed_images_weighs_both_of_their_classes(tmp_path, smoothing):
+    losses = []
+
+    def first_step(trainer, classifier):
+        losses.append(float(trainer.callback_metrics["train/loss"]))
+
+    mixed = Augmentation(crop=0, flip="none", cutmix=1.0)
+    how = replace(phase(1, label_smoothing=smoothing), augmentation=mixed)
+    made = session(tmp_path, plan(epochs=1), OnEpoch(first_step), how=how, limit_train_batches=1)
+    made.data.trainer = made.trainer
+    images, shares = next(iter(made.data.train_dataloader()))
+    with torch.no_grad():
+        logits = copy.deepcopy(made.network)(images).double().numpy()
+    made.fit()
+
+    assert ((shares > 0).sum(1) == 2).any()
+    wanted = (1 - smoothing) * shares.double().numpy() + smoothing / shares.shape[1]
+    own = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    assert losses == [pytest.approx(-(wanted * own).sum(1).mean(), rel=1e-5)]
 
 
 def norm(made):
