@@ -1,5 +1,7 @@
 """Methods at one sparsity: who may be compared, and what the table and the figures say."""
 
+import re
+
 import pytest
 
 from lightprune.report.document import Figure, Table, Text
@@ -118,6 +120,19 @@ def test_lone_marks_of_a_crowded_sparsity_leave_the_curves(three):
     assert ">global one_shot<" in figure.svg
     assert ">lamp one_shot<" not in figure.svg
     assert "in the next section" in figure.caption
+
+
+@pytest.mark.parametrize(("exponent", "columns"), [(None, 2), (0.123456, 1)])
+def test_long_names_of_curves_stand_below_each_other(tmp_path, exponent, columns):
+    criterion = "Magnitude" if exponent is None else "MagnitudePerMac"
+    for number, epochs in enumerate(((22, 8), (22, 16))):
+        run(tmp_path / f"a{number}", NEAR, {"epochs": epochs})
+        about = {"epochs": epochs, "criterion": criterion, "exponent": exponent, "scope": "local"}
+        run(tmp_path / f"b{number}", NEAR, about)
+    (figure,) = frontier(findings(tmp_path)).blocks
+    places = re.findall(r'<text [^>]* x="([\d.]+)"[^>]*>[^<]*one_shot', figure.svg)
+
+    assert len(set(places)) == columns
 
 
 def test_where_no_method_makes_a_curve_all_are_drawn(three):

@@ -18,6 +18,8 @@ _TICKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995
 _DEPTH = 0.2
 # Heights in inches: of both panels, of a line of the legend.
 _PANELS, _LINE = 6.5, 0.17
+# Letters of a name of which two fit side by side into a legend.
+_SHORT = 50
 # Told apart without colours; dotted is the study.
 _DASHES = ("--", "-.", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
 
@@ -30,6 +32,7 @@ def frontier(findings: Findings) -> Section:
         return Section(title, ())
     flat = [row for row in findings.rows if not row.pruned]
     study = FIGURES if any(comparable(cell.first) for cell in findings.cells) else ()
+    columns = 2 if all(len(name) <= _SHORT for name in (*series, *(f.name for f in flat))) else 1
 
     def draw(canvas: Canvas) -> None:
         panels = canvas.subplots(2, 1, sharey=True)
@@ -38,7 +41,7 @@ def frontier(findings: Findings) -> Section:
             axes.set_xlabel(f"{name} sparsity (%), on a logarithmic scale of what is left")
             axes.set_ylabel("test accuracy (%)")
         handles, words = panels[0].get_legend_handles_labels()
-        canvas.legend(handles, words, loc="outside lower left", ncols=2, frameon=False)
+        canvas.legend(handles, words, loc="outside lower left", ncols=columns, frameon=False)
 
     caption = (
         "Each mark is a cell, the mean over its seeds; bars are the 95 % interval that the number "
@@ -59,7 +62,7 @@ def frontier(findings: Findings) -> Section:
                 "frontier",
                 title,
                 caption,
-                _PANELS + _LINE * ((len(series) + len(flat) + 3) // 2),
+                _PANELS + _LINE * -(-(len(series) + len(flat) + 2) // columns),
                 draw,
             ),
         ),
