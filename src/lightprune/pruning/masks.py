@@ -83,7 +83,11 @@ class Masks(Mapping[str, Tensor]):
     def violations(self, weights: Mapping[str, Tensor]) -> dict[str, int]:
         """How many pruned entries of each weight are not zero, for weights that have any."""
         counts = {
-            name: int((weights[name].detach() != 0).logical_and_(~mask).count_nonzero())
+            name: int(
+                (weights[name].detach() != 0)
+                .logical_and_(~mask.to(weights[name].device))
+                .count_nonzero()
+            )
             for name, mask in self._kept.items()
         }
         return {name: count for name, count in counts.items() if count}
