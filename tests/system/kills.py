@@ -33,6 +33,7 @@ SCHEDULES = {
     "one_shot": ("schedule=one_shot",),
     "multi_step": ("schedule=multi_step", "schedule.steps=2"),
     "cubic": ("schedule=cubic", "schedule.span=0.75"),
+    "constant": ("schedule=constant", "recipe.finetune.restart=never"),
 }
 ALSO = {
     "nothing more": (),
@@ -49,6 +50,30 @@ ALSO = {
         "pruner.criterion.batches=2",
         "pruner.criterion.rounds=2",
         "pruner/regrowth=gradient",
+    ),
+    "lamp, dead first, floor": (
+        "pruner/criterion=lamp",
+        "pruner.dead_weights=first",
+        "pruner.floor=0.01",
+    ),
+    "per MAC, ERK, shuffled": (
+        "pruner/criterion=magnitude_per_mac",
+        "pruner.scope=erk",
+        "pruner.weights=shuffle",
+    ),
+    "random, uniform+, regrown at random": (
+        "pruner/criterion=random",
+        "pruner.scope=uniform_plus",
+        "pruner/regrowth=random",
+        "schedule.sparsity=0.8",
+    ),
+    "2:4": ("pruner.pattern='2:4'", "schedule.sparsity=0.5"),
+    "snip, untrained": ("pruner/criterion=snip", "recipe.dense.epochs=0"),
+    "synflow, untrained, re-initialised": (
+        "pruner/criterion=synflow",
+        "pruner.criterion.rounds=5",
+        "pruner.weights=reinitialise",
+        "recipe.dense.epochs=0",
     ),
 }
 ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
@@ -73,14 +98,20 @@ class Cell:
         return small(
             f"pruner={self.scope}",
             *SCHEDULES[self.schedule],
-            *ALSO[self.also],
             "schedule.sparsity=0.9",
+            *ALSO[self.also],
             *(("trainer=ddp_cpu",) if self.processes == 2 else ("trainer=cpu",)),
         )
 
 
 CELLS = [
-    *(Cell(*kind) for kind in itertools.product(SCHEDULES, ("global", "local"), (1, 2))),
+    *(
+        Cell(*kind)
+        for kind in itertools.product(
+            ("one_shot", "multi_step", "cubic"), ("global", "local"), (1, 2)
+        )
+    ),
+    *(Cell("constant", "rigl", processes) for processes in (1, 2)),
     *(Cell(*kind) for kind in itertools.product(("multi_step",), ("global",), (1, 2), ALSO)),
 ]
 

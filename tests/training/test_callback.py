@@ -393,6 +393,24 @@ def test_criteria_that_ask_the_network_hear_the_same_in_every_process(together, 
     assert equal(first["state"], second["state"])
 
 
+@pytest.mark.parametrize("method", [*two_processes.BY_WEIGHTS, *two_processes.BY_GRADIENT])
+def test_every_method_leaves_the_same_network_in_every_process(together, method):
+    first, second = (seen["methods"][method] for seen in together)
+
+    assert first["records"] == second["records"]
+    assert equal(first["state"], second["state"])
+
+
+def test_what_goes_by_the_weights_prunes_as_one_process_does(tmp_path, together):
+    alone = two_processes.methods(tmp_path, 1, two_processes.BY_WEIGHTS)
+
+    for method, one in alone.items():
+        two = together[0]["methods"][method]
+        counts = [[record["pruned"] for record in seen["records"]] for seen in (one, two)]
+        assert two["records"][0]["digest"] == one["records"][0]["digest"], method
+        assert counts[0] == counts[1], method
+
+
 def test_two_processes_train_as_one_does_on_the_same_global_batch(tmp_path, together):
     one, two = two_processes.alike(tmp_path, 1), together[0]["alike"]
 

@@ -8,7 +8,15 @@ import torch
 import torch.multiprocessing
 from torch import distributed, nn
 
-from lightprune.pruning.criteria import Movement, Taylor
+from lightprune.pruning.criteria import (
+    Lamp,
+    MagnitudePerMac,
+    Movement,
+    Random,
+    Snip,
+    Synflow,
+    Taylor,
+)
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
@@ -61,6 +69,24 @@ ASKING = {
 }
 
 
+# By the weights and seeds alone, so that any number of processes prunes alike.
+BY_WEIGHTS = {
+    "magnitude": Pruner(),
+    "lamp": Pruner(Lamp()),
+    "random, regrown at random": Pruner(Random(), regrowth=Regrowth(grow="random")),
+    "synflow, re-initialised": Pruner(Synflow(rounds=3), weights="reinitialise"),
+    "per MAC, dead first": Pruner(MagnitudePerMac(), dead_weights="first"),
+    "uniform+, shuffled": Pruner(scope="uniform_plus", weights="shuffle"),
+    "local, with a floor and a cap": Pruner(scope="local", floor=0.1, cap=0.6),
+    "2:4": Pruner(pattern="2:4"),
+    "rewound": Pruner(weights="rewind"),
+}
+BY_GRADIENT = {
+    "snip": Pruner(Snip()),
+    "RigL": Pruner(scope="erk", regrowth=Regrowth()),
+}
+
+
 def run(folder):
     """Starts both processes and returns what rank 0 and rank 1 saw."""
     torch.multiprocessing.spawn(_process, (folder,), nprocs=2)
@@ -83,6 +109,7 @@ def _process(rank, folder):
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     torch.manual_seed(rank)
     seen = {**_agree(folder), **_train(folder), "alike": alike(folder, 2), **_ask(folder)}
+    seen["methods"] = methods(folder, 2, {**BY_WEIGHTS, **BY_GRADIENT})
     torch.save(seen, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
@@ -164,6 +191,27 @@ def alike(folder, processes):
         "state": trained.state,
         "validation": trained.validation,
     }
+
+
+def methods(folder, processes, pruners):
+    """What a short training by each of the pruners ends with."""
+    bench, ended = lab(devices=processes, network=without_batch_norm), {}
+    for name, pruner in pruners.items():
+        network = bench.new_network()
+        sparsity = 0.5 if pruner.pattern else 0.7
+        trained = fit(
+            bench,
+            network,
+            phase(2),
+            folder / f"{name}-{processes}",
+            name="finetune",
+            plan=plan((0, 0.4), (1, sparsity), epochs=2),
+            pruner=pruner,
+            early={name: value.clone() for name, value in network.state_dict().items()},
+        )
+        records = [record.dump() for record in trained.records]
+        ended[name] = {"records": records, "state": trained.state}
+    return ended
 
 
 def without_batch_norm(num_classes=4):
