@@ -38,6 +38,18 @@ def test_a_shuffle_keeps_the_counts_of_the_first_event_and_never_brings_a_weight
         masks = shuffled
 
 
+def test_a_shuffle_of_six_weights_stays_in_the_layer_that_loses_them():
+    here = {"a": torch.tensor([0.1, 3.0, -0.2, 4.0]), "b": torch.tensor([5.0, 6.0])}
+    dense, found = Masks.dense(here), set()
+    for seed in range(40):
+        masks = Pruner(weights="shuffle", seed=seed).prune(here, dense, 1 / 3)
+        assert masks["b"].all()
+        found.add(tuple(masks["a"].tolist()))
+
+    assert len(found) == 6
+    assert all(sum(kept) == 2 for kept in found)
+
+
 def test_shuffles_depend_on_their_seed_alone():
     here = weights(0)
     masks = [

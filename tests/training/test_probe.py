@@ -20,6 +20,14 @@ def with_dropout(num_classes=4):
     return cnn(num_classes).insert(10, nn.Dropout(0.5))
 
 
+def without_biases(num_classes=4):
+    """Convolutions whose output, of absolute weights, is as homogeneous in each layer as in one."""
+    layers = [nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2)]
+    for _ in range(2):
+        layers += [nn.Conv2d(8, 8, 3, stride=2, padding=1, bias=False), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, num_classes, bias=False))
+
+
 def probed(folder, look, network=cnn, epoch=1, **how):
     """Trains up to an epoch and has `look` ask a probe there, with half of each weight pruned."""
 
@@ -168,6 +176,26 @@ def test_the_flow_is_that_of_absolute_values_in_evaluation_mode(tmp_path):
     for name in expected:
         assert found[name].dtype == torch.float64
         torch.testing.assert_close(found[name], expected[name])
+
+
+def test_synflow_conserves_the_flow_of_convolutions_and_empties_none_at_its_critical_compression(
+    tmp_path,
+):
+    seen = []
+
+    def look(probe, masks, classifier, batches):
+        weights = {n: w.detach() for n, w in Targets().find(classifier.network).items()}
+        flow = probe.flow(masks)
+        sums = [float((flow[n] * weights[n].abs() * masks[n]).sum()) for n in masks]
+        dense = Masks.dense(weights)
+        most = 1 - len(weights) / dense.total
+        seen.append((sums, Pruner(Synflow(rounds=100)).prune(weights, dense, most, probe=probe)))
+
+    probed(tmp_path, look, network=without_biases)
+    ((sums, kept),) = seen
+
+    assert sums == pytest.approx([sums[0]] * 3)
+    assert [int(mask.sum()) for mask in kept.values()] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
