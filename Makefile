@@ -26,8 +26,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-test: setup  ## Run every test
-	$(BIN)/pytest
+test: setup  ## Run the tests (LONG=1: those of clusters and parallel sweeps, too)
+	$(BIN)/pytest $(if $(LONG),,-m 'not long')
 
 soak: setup  ## Kill and resume real runs again and again (KILLS=60 SEED=0)
 	$(BIN)/python -m tests.system.kills --kills $(KILLS) --seed $(SEED)

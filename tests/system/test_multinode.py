@@ -12,6 +12,8 @@ from lightprune.errors import InputError
 from lightprune.launch import launch
 from tests.system.entry import ROOT, environment, record, small, train
 
+pytestmark = pytest.mark.long
+
 TWO_NODES = small("trainer=ddp_cpu", "trainer.devices=1", "trainer.num_nodes=2")
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.system.entry import ROOT, asked, environment, record, small, train
 
+pytestmark = pytest.mark.long
+
 PARALLEL = ("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.system.entry import ROOT, asked, environment, record, small
 
+pytestmark = pytest.mark.long
+
 # Each stands for the program of its name. Jobs run here, and again when requeued.
 STAND_INS = {
     "sbatch": """
