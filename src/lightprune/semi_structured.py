@@ -1,4 +1,4 @@
-"""2:4 weights for the GPUs that multiply them faster: linear layers as semi-structured tensors."""
+"""2:4 weights for the GPUs that have kernels for them: linear layers as semi-structured tensors."""
 
 from dataclasses import dataclass
 
@@ -32,6 +32,7 @@ def semi_structured_(network: nn.Module) -> Converted:
     """Turns the weights of linear layers that follow 2:4 into torch's semi-structured tensors.
 
     The GPU's sparse tensor cores then skip the zeros; half precision is what they are made for.
+    Whether that saves time is to be measured (docs/pruning-options.md).
     For evaluation: the weights cannot be trained any more. Convolutions stay as they are, since
     torch has no semi-structured convolution. Source: Mishra et al. 2021, "Accelerating Sparse
     Deep Neural Networks"; the tensors are `torch.sparse`'s.

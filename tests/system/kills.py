@@ -89,14 +89,14 @@ class Cell:
     """One kind of run."""
 
     schedule: str
-    scope: str
+    pruner: str
     processes: int
     also: str = "nothing more"
 
     @property
     def asked(self):
         return small(
-            f"pruner={self.scope}",
+            f"pruner={self.pruner}",
             *SCHEDULES[self.schedule],
             "schedule.sparsity=0.9",
             *ALSO[self.also],

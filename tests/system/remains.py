@@ -26,6 +26,8 @@ def left(folder):
         "dense.json": known,
     }
     for name, phase in (("dense", dense.parent), ("finetune", run)):
+        if name == "dense" and known["epochs"] == 0:
+            continue
         with (phase / "metrics.csv").open() as file:
             rows = [{**row, "seconds": ""} for row in csv.DictReader(file)]
         found[f"{name} metrics.csv"] = rows

@@ -15,8 +15,15 @@ def test_a_training_ends_with_exactly_the_asked_zeros(tmp_path):
     assert made.zeros == made.pruning.masks.pruned == round(0.9 * made.total)
 
 
-def test_one_that_is_broken_off_and_resumed_ends_with_the_same_weights(tmp_path, monkeypatch):
+@pytest.fixture
+def deterministic(monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_one_that_is_broken_off_and_resumed_ends_with_the_same_weights(tmp_path):
     settings = {"accelerator": "gpu", "deterministic": True, "saves": True}
     whole = session(tmp_path / "whole", COURSE, **settings).fit()
     with pytest.raises(BrokenOffError):

@@ -75,9 +75,9 @@ BY_WEIGHTS = {
     "lamp": Pruner(Lamp()),
     "random, regrown at random": Pruner(Random(), regrowth=Regrowth(grow="random")),
     "synflow, re-initialised": Pruner(Synflow(rounds=3), weights="reinitialise"),
-    "per MAC, dead first": Pruner(MagnitudePerMac(), dead_weights="first"),
+    "per MAC": Pruner(MagnitudePerMac()),
     "uniform+, shuffled": Pruner(scope="uniform_plus", weights="shuffle"),
-    "local, with a floor and a cap": Pruner(scope="local", floor=0.1, cap=0.6),
+    "local": Pruner(scope="local"),
     "2:4": Pruner(pattern="2:4"),
     "rewound": Pruner(weights="rewind"),
 }

@@ -82,6 +82,7 @@ class Masks(Mapping[str, Tensor]):
 
     def violations(self, weights: Mapping[str, Tensor]) -> dict[str, int]:
         """How many pruned entries of each weight are not zero, for weights that have any."""
+        # A trainer takes the weights off a GPU before a fit is over, and leaves the masks there.
         counts = {
             name: int(
                 (weights[name].detach() != 0)
