@@ -41,6 +41,16 @@ def test_a_loss_within_the_margin_comes_with_its_interval(tmp_path):
     assert not [other for other in lines if "within 1.0 points" in other]
 
 
+def test_of_many_cells_within_the_margin_two_are_described_and_all_named(tmp_path):
+    for name, schedule in zip("abc", ("OneShot", "MultiStep", "Cubic"), strict=True):
+        run(tmp_path / name, [True] * 20, [True] * 20, {"schedule": schedule})
+    line = said(tmp_path, "The highest sparsity measured within 0.3 points")
+
+    assert line.count("live sparsity") == 2
+    assert "; as sparse and within it, too: **global 98 % " in line
+    assert all(f" {schedule}**" in line for schedule in ("one_shot", "multi_step", "cubic"))
+
+
 def test_no_sparsity_within_the_margin_is_said_too(tmp_path):
     run(tmp_path / "a", [True] * 15 + [False] * 5, [True] * 20)
 

@@ -9,7 +9,7 @@ from lightprune.report.committed import keep, results_block
 from lightprune.report.document import Figure, Table, Text
 from lightprune.report.gather import BENCH
 from lightprune.report.sections.short import short
-from lightprune.report.sections.speed import outline, speed, speed_lines
+from lightprune.report.sections.speed import fastest_lines, outline, speed, speed_lines
 from tests.report.made import config, findings, make_bench, make_run, speed_ups
 
 RIGHT = [True] * 16 + [False] * 4
@@ -66,6 +66,26 @@ def test_a_sentence_tells_how_much_faster_a_run_is(tmp_path):
         "engine, 3.2 and 3.2 times without its dead taps (2 threads of CPU)."
     )
     assert line in short(found).blocks[-1].items
+
+
+def test_the_fastest_of_those_that_lose_little_are_named_by_batch_size(tmp_path):
+    run(tmp_path, "a")
+    run(tmp_path, "b", ms={**MS, "sparse": 0.2})
+    right = make_run(
+        tmp_path / "c",
+        RIGHT[:-5] + [False] * 5,
+        dense_right=DENSE_RIGHT,
+        asked=config(),
+    )
+    make_bench(tmp_path / "c", right, ms={**MS, "sparse": 0.1})
+    cells = findings(tmp_path).cells
+
+    assert list(fastest_lines(cells, 0.1)) == [
+        "Fastest against dense engines of the timed runs within 10.0 points of their own dense "
+        "networks: **global 98 % one_shot [b]** 5.0 times as fast at batch 1, "
+        "**global 98 % one_shot [b]** 5.0 times as fast at batch 64; all of them under Speed."
+    ]
+    assert list(fastest_lines(cells, 0.05)) == []
 
 
 def test_criteria_share_a_figure_and_seeds_are_named(tmp_path):

@@ -8,11 +8,13 @@ from lightprune.report.findings import Findings
 from lightprune.report.rows import Row
 from lightprune.report.sections.compute import compute_lines
 from lightprune.report.sections.dead import first_against_rank, never_alive
-from lightprune.report.sections.speed import speed_lines
+from lightprune.report.sections.speed import fastest_lines, speed_lines
 from lightprune.report.statistics import points
 
 # How much accuracy a sparsity may cost: the project's targets.
 _MARGINS = (0.003, 0.01)
+# Of cells that one line names, how many it describes.
+_DESCRIBED = 2
 
 
 def short(findings: Findings) -> Section:
@@ -29,7 +31,7 @@ def short(findings: Findings) -> Section:
     for training in dict.fromkeys(trained(row.runs[0]) for row in findings.rows if row.pruned):
         lines += _furthest(findings, training)
     lines += [*_scopes(findings), *never_alive(findings), *first_against_rank(findings)]
-    lines += [*compute_lines(findings), *speed_lines(findings.cells)]
+    lines += [*compute_lines(findings), *_speeds(findings)]
     return Section("In short", (*blocks, Bullets(tuple(lines))))
 
 
@@ -56,8 +58,10 @@ def _furthest(findings: Findings, training: str) -> Iterator[str]:
         if not best:
             yield f"No sparsity measured is {asked}."
         elif best != shown:  # What a small margin allows needs no second line.
-            named = (_named(findings, row, margin) for row in best)
-            yield f"The highest sparsity measured {asked}: {', '.join(named)}."
+            named = [_named(findings, row, margin) for row in best[:_DESCRIBED]]
+            rest = [f"**{row.name}**" for row in best[_DESCRIBED:]]
+            also = f"; as sparse and within it, too: {', '.join(rest)}" if rest else ""
+            yield f"The highest sparsity measured {asked}: {', '.join(named)}{also}."
         shown = best
 
 
@@ -77,6 +81,15 @@ def _doubt(findings: Findings, row: Row, margin: float) -> str:
     low, high = tests[0].interval
     more = ", so it may be more" if low < -margin else ""
     return f", 95 % interval {points(low)} to {points(high)}{more}"
+
+
+def _speeds(findings: Findings) -> Iterator[str]:
+    """Of the study's cells, and the fastest of those that lose little; else of all cells."""
+    published = {row.name for row in findings.rows if row.published}
+    cells = [cell for cell in findings.cells if cell.name in published]
+    yield from speed_lines(cells or findings.cells)
+    if cells:
+        yield from fastest_lines(findings.cells, _MARGINS[-1])
 
 
 def _scopes(findings: Findings) -> Iterator[str]:

@@ -76,6 +76,27 @@ def speed_lines(cells: Sequence[Cell]) -> Iterator[str]:
             )
 
 
+def fastest_lines(cells: Sequence[Cell], margin: float) -> Iterator[str]:
+    """By batch size, the run that gains most of those that lose at most `margin` of accuracy."""
+    near = [t for t in timed_runs(cells) if t.run.accuracy - t.run.dense.accuracy >= -margin]
+    best = []
+    for batch in BATCHES:
+        found = [
+            (ratio, timed.name)
+            for timed in near
+            for threads in [max(timing.threads for timing in timed.bench.timings)]
+            if (ratio := compared(threads, batch, timed.bench.medians(threads, batch)).over_dense)
+        ]
+        if found:
+            ratio, name = max(found)
+            best.append(f"**{name}** {ratio:.1f} times as fast at batch {batch}")
+    if best:
+        yield (
+            f"Fastest against dense engines of the timed runs within {100 * margin:.1f} points of "
+            f"their own dense networks: {', '.join(best)}; all of them under Speed."
+        )
+
+
 def speed(findings: Findings) -> Section:
     """Tables and a figure for each machine, then what was measured by sparsity alone."""
     timed = timed_runs(findings.cells)
