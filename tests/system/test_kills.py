@@ -5,6 +5,8 @@ import pytest
 from tests.system.kills import Cell, campaign
 from tests.system.remains import left
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     ("cell", "kills"),
