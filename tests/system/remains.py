@@ -27,7 +27,7 @@ def left(folder):
     }
     for name, phase in (("dense", dense.parent), ("finetune", run)):
         if name == "dense" and known["epochs"] == 0:
-            continue
+            continue  # What never trained leaves no metrics and no checkpoints.
         with (phase / "metrics.csv").open() as file:
             rows = [{**row, "seconds": ""} for row in csv.DictReader(file)]
         found[f"{name} metrics.csv"] = rows

@@ -45,11 +45,15 @@ def test_what_was_finished_before_a_kill_is_not_done_again(checkout):
         first = subprocess.Popen(
             REPRODUCE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **options
         )
-        while len(finished := written(checkout)) < 2:
-            assert first.poll() is None, (checkout / "first.log").read_text()
-            time.sleep(0.05)
-        os.killpg(first.pid, signal.SIGKILL)
-        first.wait()
+        try:
+            deadline = time.monotonic() + 240
+            while len(finished := written(checkout)) < 2:
+                assert first.poll() is None, (checkout / "first.log").read_text()
+                assert time.monotonic() < deadline, (checkout / "first.log").read_text()
+                time.sleep(0.05)
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
+            first.wait()
     second = subprocess.run(REPRODUCE, capture_output=True, timeout=240, check=False, **options)
     now = written(checkout)
 
@@ -57,6 +61,6 @@ def test_what_was_finished_before_a_kill_is_not_done_again(checkout):
     assert len(finished) == 2
     assert {file: now[file] for file in finished} == finished
     assert len(now) == 3
-    assert "1 of 2" in second.stdout
+    assert "1 of 2 " in second.stdout
     assert "dense epoch" not in second.stdout
     assert (checkout / "outputs/sweeps/study-smoke/report/report.html").exists()

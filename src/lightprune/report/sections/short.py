@@ -87,8 +87,9 @@ def _speeds(findings: Findings) -> Iterator[str]:
     """Of the study's cells, and the fastest of those that lose little; else of all cells."""
     published = {row.name for row in findings.rows if row.published}
     cells = [cell for cell in findings.cells if cell.name in published]
-    yield from speed_lines(cells or findings.cells)
-    if cells:
+    lines = [*speed_lines(cells)]
+    yield from lines or speed_lines(findings.cells)
+    if lines:
         yield from fastest_lines(findings.cells, _MARGINS[-1])
 
 
