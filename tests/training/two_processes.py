@@ -108,7 +108,7 @@ def _process(rank, folder):
     meeting = f"file://{folder / 'meeting'}"
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     torch.manual_seed(rank)
-    seen = {**_agree(folder), **_train(folder), "alike": alike(folder, 2), **_ask(folder)}
+    seen = {**_agree(folder), **_train(folder), **_ask(folder)}
     seen["methods"] = methods(folder, 2, {**BY_WEIGHTS, **BY_GRADIENT})
     torch.save(seen, folder / f"{rank}.pt")
     distributed.destroy_process_group()
@@ -173,28 +173,8 @@ def _ask(folder):
     return seen
 
 
-def alike(folder, processes):
-    """A training whose steps are the same for any number of processes: no batch norm."""
-    bench = lab(devices=processes, network=without_batch_norm)
-    trained = fit(
-        bench,
-        bench.new_network(),
-        phase(3),
-        folder / f"alike-{processes}",
-        name="finetune",
-        plan=plan((0, 0.5), (1, 0.8), epochs=3),
-        pruner=Pruner(),
-    )
-    return {
-        "digest": trained.records[0].digest,
-        "zeros": [record.pruned for record in trained.records],
-        "state": trained.state,
-        "validation": trained.validation,
-    }
-
-
 def methods(folder, processes, pruners):
-    """What a short training by each of the pruners ends with."""
+    """Trainings whose steps are the same for any number of processes: no batch norm."""
     bench, ended = lab(devices=processes, network=without_batch_norm), {}
     for name, pruner in pruners.items():
         network = bench.new_network()
@@ -202,15 +182,19 @@ def methods(folder, processes, pruners):
         trained = fit(
             bench,
             network,
-            phase(2),
+            phase(3),
             folder / f"{name}-{processes}",
             name="finetune",
-            plan=plan((0, 0.4), (1, sparsity), epochs=2),
+            plan=plan((0, 0.4), (1, sparsity), epochs=3),
             pruner=pruner,
             early={name: value.clone() for name, value in network.state_dict().items()},
         )
         records = [record.dump() for record in trained.records]
-        ended[name] = {"records": records, "state": trained.state}
+        ended[name] = {
+            "records": records,
+            "state": trained.state,
+            "validation": trained.validation,
+        }
     return ended
 
 
