@@ -96,8 +96,8 @@ def test_differences_name_the_key_and_both_values():
 
 
 def test_keys_that_came_later_change_no_hash_as_long_as_they_ask_for_nothing():
-    # Of the version before them: whoever has such a run, or dense network, keeps it, who asks
-    # for these rates.
+    # Of the version before them: whoever has such a run, or dense network, keeps it. The rates are
+    # spelled out, since a recipe may change its own.
     peaks = ("recipe.dense.learning_rate.peak=0.1", "recipe.finetune.learning_rate.peak=0.05")
     asked = ("trainer=cpu", "data=digits", "recipe=smoke", "pruner=local", "schedule=cubic")
     chosen = settings(composed(*asked, *peaks))

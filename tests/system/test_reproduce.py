@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -26,9 +27,9 @@ REPRODUCE = [
 @pytest.fixture
 def checkout(tmp_path):
     """What make needs, and room for outputs."""
-    for name in ("Makefile", "train.py", "configs", "src", ".venv", "pyproject.toml"):
+    project = ("pyproject.toml", "constraints.txt")
+    for name in ("Makefile", "train.py", "configs", "src", ".venv", *project):
         (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "constraints.txt").symlink_to(ROOT / "constraints.txt")
     return tmp_path
 
 
@@ -52,7 +53,8 @@ def test_what_was_finished_before_a_kill_is_not_done_again(checkout):
                 assert time.monotonic() < deadline, (checkout / "first.log").read_text()
                 time.sleep(0.05)
         finally:
-            os.killpg(first.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(first.pid, signal.SIGKILL)
             first.wait()
     second = subprocess.run(REPRODUCE, capture_output=True, timeout=240, check=False, **options)
     now = written(checkout)
