@@ -16,4 +16,4 @@ def test_every_block_fits_the_registers(block):
 def test_registers_are_those_that_numba_is_told_to_use(features, wide, monkeypatch):
     monkeypatch.setattr(config, "CPU_FEATURES", features)
 
-    assert blocks._has_wide_registers() is wide
+    assert blocks.processor_has("avx512f") is wide

@@ -4,10 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.sparse.blocks import LANES
-from lightprune.sparse.indices import in_split, neighbours, planes_read
-from lightprune.sparse.layout import Value
+from lightprune.sparse.indices import planes_read
 from lightprune.sparse.program import ConvStep
-from lightprune.sparse.sorting import Sorting, indices_of, reached, remainders, sortings_of
+from lightprune.sparse.sorting import Sorting, reached, sortings_of
 from tests.sparse.programs import convolution_programs, sizes
 
 SHIFTS = st.sets(st.integers(-4, 6), min_size=1, max_size=4).map(lambda found: tuple(sorted(found)))
@@ -89,38 +88,6 @@ def test_convolutions_of_one_value_with_one_stride_share_a_copy(unit):
 def test_many_images_at_stride_1_are_read_as_they_are():
     assert sortings_of([conv("same", 1, 3, (1, 1))], SHAPES, LANES) == {}
     assert set(sortings_of([conv("same", 1, 3, (1, 1))], SHAPES, 1)) == {"same"}
-
-
-@given(sizes(9), sizes(3), SHIFTS, SHIFTS)
-def test_a_split_value_is_read_where_the_value_would_be(read, stride, rows, columns):
-    sorting = Sorting("sorted", "value", stride, rows, columns)
-    height, width = (-(-n // s) for n, s in zip(read, stride, strict=True))
-    split = Value((stride[0] * stride[1], height, width), 1)
-    shape = (1, *read)
-    indices = sorting.indices(shape, 4, 4, LANES)
-    parts = indices_of(remainders(stride), stride, shape, height, width, split.plane)
-
-    through = in_split(indices, stride, shape, split)
-
-    assert ((through < 0) == (indices < 0)).all()
-    used = indices >= 0
-    assert (parts.reshape(-1)[through[used]] == indices[used]).all()
-
-
-@given(st.lists(st.integers(-1, 40), min_size=LANES, max_size=LANES), st.integers(0, 30))
-def test_lanes_of_neighbours_are_copied_as_they_lie(numbers, first):
-    drawn = np.array([numbers], np.int32)
-    indices = np.where(drawn < 20, first + np.arange(LANES), -1).astype(np.int32)
-
-    (place,), (copied,) = neighbours(indices)
-
-    for lane, number in enumerate(indices[0]):
-        assert copied[lane] == (-1 if number >= 0 else 0)
-        assert number < 0 or place + 4 * lane == 4 * number
-
-
-def test_other_lanes_are_not():
-    assert neighbours(np.arange(LANES, dtype=np.int32)[None, ::-1]) is None
 
 
 def test_planes_are_read_where_any_convolution_has_a_weight():

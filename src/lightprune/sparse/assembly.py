@@ -122,10 +122,8 @@ class _Assembler:
     def _operations(self, task: Task) -> Iterator[Operation]:
         rows = self.rows
         match task.step:
-            case None if task.value == INPUT:
-                yield Operation(task, rows.packs())
             case None:
-                yield Operation(task, rows.splits(task), follows=task.follows)
+                yield Operation(task, rows.packs())
             case ConvStep() as step:
                 yield from self._conv(task, step)
             case AddStep() as step:

@@ -6,17 +6,17 @@ from llvmlite import binding
 from numba import config
 
 
-def _has_wide_registers() -> bool:
-    """Whether the processor that Numba compiles for has them: this one, or one that was asked."""
+def processor_has(feature: str) -> bool:
+    """Whether the processor that Numba compiles for has it: this one, or one that was asked."""
     asked: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]
     if asked is not None:
-        return "+avx512f" in asked.split(",")
-    return bool(binding.get_host_cpu_features().get("avx512f", False))
+        return f"+{feature}" in asked.split(",")
+    return bool(binding.get_host_cpu_features().get(feature, False))
 
 
-LANES = 16 if _has_wide_registers() else 8
+LANES = 16 if processor_has("avx512f") else 8
 """float32 values in a vector."""
-_MOST_ACCUMULATORS = 24 if _has_wide_registers() else 12
+_MOST_ACCUMULATORS = 24 if LANES == 16 else 12
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ counted in float32 values.
 import numpy as np
 from numpy.typing import NDArray
 
-CONV, SUM, MAX_POOL, AVG_POOL, SPLIT, FLATTEN, PACK, UNPACK = range(8)
+CONV, SUM, MAX_POOL, AVG_POOL, FLATTEN, PACK, UNPACK = range(7)
 
 # Every operation: which it is, the address of one that follows at once on the same channels (or
 # 0), its shares of the channels, what it writes and what it reads.
@@ -23,22 +23,24 @@ SEGMENTS, OFFSETS, WEIGHTS, GROUPS, GROUP_CHANNELS, PASSES, PIECES, N_PIECES, ST
 BIAS_KIND = 22
 # Pooling and sorting: windows.
 KERNEL_H, KERNEL_W, STRIDE_H, STRIDE_W, TOP, LEFT, COUNT_PADDING = range(22, 29)
-STAMP, INDICES, ROW_SHIFTS, N_ROWS, COLUMN_SHIFTS, N_COLUMNS, PLANES, LANE_BITS = range(31, 39)
+STAMP, ROW_SHIFTS, N_ROWS, COLUMN_SHIFTS, N_COLUMNS = range(31, 36)
+# Pooling and sorting single images: moves of vectors, in runs of equal ones.
+MOVES, RUNS, N_RUNS = range(36, 39)
 # Convolution: the address of the row that sorts what it reads (or 0).
 SORTED = 31
 # Convolution: the address of the code, which is compiled once and not into each caller.
 CODE = 39
 # Convolution: whether its output channels are lanes.
 IN_LANES = 40
-# Sorting a single image: the planes that are read at all; see `READ_COLUMNS`.
-READ, N_READ = 41, 42
-# Splitting, and sorting a single image: copies of neighbours, if not by INDICES.
-PLACES = 43
-COLUMNS = 44
+COLUMNS = 41
 
-READ_COLUMNS = 3
-"""What there is to say of a sorted plane: its number among those of a channel; in bytes, where its
-channel begins in what is copied, and where it begins itself."""
+MOVE_COLUMNS = 2
+"""What there is to say of the move of one vector: from where and to where, in bytes."""
+
+RUN_COLUMNS = 3
+"""What there is to say of moves in a row: how many there are; one of `COPY`...; and the address of
+int32, by lane the lane that it is filled from, or -1."""
+COPY, FILL, MAX = range(3)
 
 PIECE_COLUMNS = 5
 """What there is to say of a piece: its block; where it begins in the output, the input and the

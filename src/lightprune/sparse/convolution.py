@@ -33,7 +33,7 @@ from lightprune.sparse.columns import (
     WEIGHTS,
 )
 from lightprune.sparse.compiled import address_of, compiled
-from lightprune.sparse.copying import sort, sort_single
+from lightprune.sparse.copying import move_vectors, sort
 from lightprune.sparse.memory import integers
 from lightprune.sparse.multiply import multiply_block
 from lightprune.sparse.small_maps import convolve_in_lanes
@@ -60,7 +60,7 @@ def _convolve(row, first, last, arena, own, unit):
             # Every thread sorts for itself: the copies are larger than what they are copied from,
             # and to get them from another core takes longer.
             if unit == 1:
-                sort_single(sorting, arena, own)
+                move_vectors(sorting, arena, own)
             else:
                 sort(sorting, arena, own)
             stamps[sorting[STAMP]] = 1

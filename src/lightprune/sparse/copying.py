@@ -6,32 +6,38 @@ from lightprune.sparse.blocks import LANES
 from lightprune.sparse.columns import (
     CHANNELS,
     COLUMN_SHIFTS,
+    COPY,
+    FILL,
     HEIGHT,
     IN,
     IN_HEIGHT,
     IN_PLANE,
     IN_ROW,
     IN_WIDTH,
-    INDICES,
-    LANE_BITS,
+    MOVE_COLUMNS,
+    MOVES,
     N_COLUMNS,
-    N_READ,
     N_ROWS,
+    N_RUNS,
     OUT,
     OUT_PLANE,
     OUT_ROW,
-    PLACES,
-    PLANES,
-    READ,
-    READ_COLUMNS,
     ROW_SHIFTS,
+    RUN_COLUMNS,
+    RUNS,
     STRIDE_H,
     STRIDE_W,
     WIDTH,
 )
 from lightprune.sparse.compiled import compiled
 from lightprune.sparse.memory import floats, integers
-from lightprune.sparse.vectors import copy_lanes, copy_vector, fill_vector, gather_vector
+from lightprune.sparse.vectors import (
+    copy_permuted,
+    copy_vector,
+    fill_permuted,
+    fill_vector,
+    max_permuted,
+)
 
 
 @compiled
@@ -62,50 +68,18 @@ def sort(op, arena, own):
 
 
 @compiled
-def split(op, first, last, arena):
-    """Splits some channels of a single image into planes."""
-    planes, size = op[PLANES], 4 * op[OUT_PLANE]
-    indices, lanes, places = op[INDICES], op[LANE_BITS], op[PLACES]
-    out = arena + 4 * op[OUT] + first * planes * size
-    for channel in range(first, last):
-        read = arena + 4 * (op[IN] + channel * op[IN_PLANE])
-        for plane in range(planes):
-            _copy_plane(indices, lanes, places, plane, size, read, out)
-            out += size
-
-
-@compiled
-def sort_single(op, arena, own):
-    """Sorts the planes of a single image that are read."""
-    planes, size = integers(op[READ]), 4 * op[OUT_PLANE]
-    indices, lanes, places = op[INDICES], op[LANE_BITS], op[PLACES]
-    if places and size == 4 * LANES:
-        starts = integers(places)
-        for number in range(0, READ_COLUMNS * op[N_READ], READ_COLUMNS):
-            plane = planes[number]
-            copy_lanes(
-                own + planes[number + 2],
-                arena + planes[number + 1] + starts[plane],
-                lanes + plane * size,
-            )
-        return
-    for number in range(0, READ_COLUMNS * op[N_READ], READ_COLUMNS):
-        plane, read, out = planes[number], planes[number + 1], planes[number + 2]
-        _copy_plane(indices, lanes, places, plane, size, arena + read, own + out)
-
-
-@compiled
-def _copy_plane(indices, lanes, places, plane, size, read, out):
-    """Copies a plane of `size` bytes by a table of indices, or from neighbours."""
-    begin = plane * size
-    if indices:
-        for i in range(0, size, 4 * LANES):
-            gather_vector(out + i, read, indices + begin + i)
-    else:
-        starts = integers(places + begin // LANES * 2)
-        for vector in range(size // (4 * LANES)):
-            i = 4 * LANES * vector
-            copy_lanes(out + i, read + starts[vector], lanes + begin + i)
+def move_vectors(op, read, to):
+    """Carries out the moves of an operation."""
+    runs, moves = integers(op[RUNS]), op[MOVES]
+    for run in range(0, RUN_COLUMNS * op[N_RUNS], RUN_COLUMNS):
+        count, kind, lanes = runs[run], runs[run + 1], runs[run + 2]
+        if kind == COPY:
+            copy_permuted(to, read, moves, count, lanes)
+        elif kind == FILL:
+            fill_permuted(to, read, moves, count, lanes)
+        else:
+            max_permuted(to, read, moves, count, lanes)
+        moves += 8 * MOVE_COLUMNS * count
 
 
 @compiled

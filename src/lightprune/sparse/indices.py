@@ -1,4 +1,4 @@
-"""Tables by position that the kernels read: where copies come from, and biases."""
+"""Tables by position that the kernels read: where windows and planes lie, and biases."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.blocks import LANES
-from lightprune.sparse.layout import Value
-from lightprune.sparse.nodes import Pair, Shape
+from lightprune.sparse.nodes import Shape
 from lightprune.sparse.program import ConvStep, PoolStep
 from lightprune.sparse.sorting import Sorting, reached
 
@@ -28,16 +27,6 @@ def pool_columns(step: PoolStep, shape: Shape, width: int) -> NDArray[np.int32]:
     return found
 
 
-def in_split(
-    indices: NDArray[np.int32], stride: Pair, read: Shape, split: Value
-) -> NDArray[np.int32]:
-    """The numbers of positions in a value as those in its split planes."""
-    row, column = np.divmod(indices, read[2])
-    plane = row % stride[0] * stride[1] + column % stride[1]
-    place = row // stride[0] * split.shape[2] + column // stride[1]
-    return np.where(indices < 0, -1, plane * split.plane + place).astype(np.int32)
-
-
 def planes_read(sorting: Sorting, steps: Sequence[ConvStep]) -> NDArray[np.bool_]:
     """(channels, planes): which planes of a sorted value any weight of the steps reads."""
     inputs = steps[0].weight.shape[1] * steps[0].groups
@@ -49,24 +38,6 @@ def planes_read(sorting: Sorting, steps: Sequence[ConvStep]) -> NDArray[np.bool_
         for tap, place in enumerate(reached(step)):
             read[:, sorting.tap(*place)[0]] |= by_tap[:, tap]
     return read
-
-
-def neighbours(
-    indices: NDArray[np.int32],
-) -> tuple[NDArray[np.int64], NDArray[np.int32]] | None:
-    """What each vector copies as it lies in memory, or None if some positions are not neighbours.
-
-    Returns:
-        (vectors,): from where, in bytes; and (vectors, LANES): all bits of the lanes that are
-        copied, the others 0.
-    """
-    vectors = indices.reshape(-1, LANES).astype(np.int64)
-    used = vectors >= 0
-    away = vectors - np.arange(LANES)
-    first = np.where(used.any(1), away[np.arange(len(away)), used.argmax(1)], 0)
-    if (used & (away != first[:, None])).any():
-        return None
-    return 4 * first, np.where(used, -1, 0).astype(np.int32)
 
 
 def spread(bias: NDArray[np.floating], width: int, unit: int) -> NDArray[np.float32]:

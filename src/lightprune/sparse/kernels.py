@@ -40,13 +40,12 @@ from lightprune.sparse.columns import (
     OUT_ROW,
     PACK,
     RELU,
-    SPLIT,
     SUM,
     UNPACK,
     WIDTH,
 )
 from lightprune.sparse.compiled import address_of, compiled
-from lightprune.sparse.copying import flatten, pack, split, unpack
+from lightprune.sparse.copying import flatten, pack, unpack
 from lightprune.sparse.memory import floats, integers
 from lightprune.sparse.pooling import avg_pool, max_pool, max_pool_single
 from lightprune.sparse.vectors import add_vector, clamp_vector, copy_vector, fill_vector
@@ -111,8 +110,6 @@ def _by_channel(op, first, last, arena, unit):
             max_pool(op, first, last, arena)
     elif op[KIND] == AVG_POOL:
         avg_pool(op, first, last, arena, unit)
-    elif op[KIND] == SPLIT:
-        split(op, first, last, arena)
 
 
 @compiled

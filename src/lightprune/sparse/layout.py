@@ -1,7 +1,6 @@
 """Where every value lies in memory: planes, rows, margins of zeros, and a place in the arena."""
 
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +77,6 @@ class Layout:
         unit: Float32 values a position: 1 or `LANES`.
         values: By name, those that are sorted included.
         sortings: By the name of the convolution's value that reads them.
-        splits: One that reads it, by the name of a split value.
         tasks: What is computed, in order.
         size: Float32 values of the arena.
     """
@@ -86,7 +84,6 @@ class Layout:
     unit: int
     values: dict[str, Value]
     sortings: dict[str, Sorting]
-    splits: dict[str, Sorting]
     tasks: tuple[Task, ...] = ()
     size: int = 0
 
@@ -128,7 +125,6 @@ def laid_out(program: Program, unit: int) -> Layout:
     convs = [step for step in program.steps if isinstance(step, ConvStep)]
     values = {name: Value(shape, unit) for name, shape in program.shapes.items()}
     sortings = sortings_of(convs, program.shapes, unit)
-    splits: dict[str, Sorting] = {}
     for step in convs:
         sorting = sortings.get(step.value)
         if sorting is None:
@@ -136,21 +132,8 @@ def laid_out(program: Program, unit: int) -> Layout:
             continue
         found = values.setdefault(sorting.name, Value((0, 0, 0), unit))
         found.shape = extent(found.shape, step, sorting, program.shapes)
-        if unit == 1 and step.stride != (1, 1):
-            channels, *size = program.shapes[step.input]
-            height, width = (-(-n // s) for n, s in zip(size, step.stride, strict=True))
-            shape = (channels * prod(step.stride), height, width)
-            values[sorting.split] = Value(shape, unit)
-            splits[sorting.split] = sorting
-    tasks = schedule(
-        program,
-        {name: sorting.value for name, sorting in splits.items()},
-        {
-            value: (sorting.split if sorting.split in splits else sorting.value, sorting.name)
-            for value, sorting in sortings.items()
-        },
-    )
-    layout = Layout(unit, values, sortings, splits, tasks)
+    tasks = schedule(program, {value: sorting.name for value, sorting in sortings.items()})
+    layout = Layout(unit, values, sortings, tasks)
     layout.size = _place(layout, program.output)
     return layout
 

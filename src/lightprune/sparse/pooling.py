@@ -11,7 +11,6 @@ from lightprune.sparse.columns import (
     IN_PLANE,
     IN_ROW,
     IN_WIDTH,
-    INDICES,
     KERNEL_H,
     KERNEL_W,
     LEFT,
@@ -24,8 +23,9 @@ from lightprune.sparse.columns import (
     WIDTH,
 )
 from lightprune.sparse.compiled import compiled
+from lightprune.sparse.copying import move_vectors
 from lightprune.sparse.memory import floats
-from lightprune.sparse.vectors import copy_vector, gather_vector, max_gathered, max_vector
+from lightprune.sparse.vectors import copy_vector, max_of_vectors, max_vector
 
 
 @compiled
@@ -57,17 +57,13 @@ def max_pool_single(op, first, last, arena):
     # Row by row the largest of each column, with room for a last vector that is not full.
     columns = np.empty(op[HEIGHT] * op[IN_WIDTH] + LANES, np.float32)
     found = columns.ctypes.data
-    size = -(-op[HEIGHT] * op[WIDTH] // LANES) * LANES
     for channel in range(first, last):
         for y in range(op[HEIGHT]):
             top = y * op[STRIDE_H] - op[TOP]
             begin, end = max(top, 0), min(top + op[KERNEL_H], op[IN_HEIGHT])
             _max_rows(op, channel, begin, end, arena, found + 4 * y * op[IN_WIDTH])
         out = arena + 4 * (op[OUT] + channel * op[OUT_PLANE])
-        for i in range(0, 4 * size, 4 * LANES):
-            gather_vector(out + i, found, op[INDICES] + i)
-            for column in range(1, op[KERNEL_W]):
-                max_gathered(out + i, found, op[INDICES] + 4 * column * size + i)
+        move_vectors(op, found, out)
     # Keeps the array until its address is no longer used.
     columns[0] = 0.0
 
@@ -75,10 +71,9 @@ def max_pool_single(op, first, last, arena):
 @compiled
 def _max_rows(op, channel, begin, end, arena, found):
     read = arena + 4 * (op[IN] + channel * op[IN_PLANE])
+    row = 4 * op[IN_ROW]
     for i in range(0, 4 * op[IN_WIDTH], 4 * LANES):
-        copy_vector(found + i, read + 4 * begin * op[IN_ROW] + i)
-        for row in range(begin + 1, end):
-            max_vector(found + i, read + 4 * row * op[IN_ROW] + i)
+        max_of_vectors(found + i, read + begin * row + i, row, end - begin)
 
 
 @compiled

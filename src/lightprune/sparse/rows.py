@@ -1,22 +1,20 @@
 """The rows of the table of operations: what each column of each kind of operation says."""
 
-from math import prod
-
 import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse import columns as c
-from lightprune.sparse.blocks import BLOCKS
+from lightprune.sparse.blocks import BLOCKS, LANES
 from lightprune.sparse.columns import Columns, row_of
 from lightprune.sparse.convolution import convolution
 from lightprune.sparse.graph import INPUT
-from lightprune.sparse.indices import in_split, neighbours, planes_read, pool_columns, spread
+from lightprune.sparse.indices import planes_read, pool_columns, spread
 from lightprune.sparse.layout import Layout, Value
+from lightprune.sparse.moves import moves_of
 from lightprune.sparse.pool import Pool
 from lightprune.sparse.positions import Positions
 from lightprune.sparse.program import ConvStep, FlattenStep, PoolStep
-from lightprune.sparse.schedule import Task
-from lightprune.sparse.sorting import Sorting, indices_of, remainders
+from lightprune.sparse.sorting import Sorting
 
 # In seconds: what is shared at all, and what is worth another four chunks. A multiple of four is
 # even for two threads and for four; more chunks cost more than uneven ones lose.
@@ -149,42 +147,38 @@ class Rows:
         }
         if self.layout.unit > 1:
             return columns
-        indices = sorting.indices(read.shape, height, width, value.plane)
-        if sorting.split in self.layout.splits:
-            split = self.layout.values[sorting.split]
-            columns |= self._reads(split)
-            columns[c.IN_PLANE] *= prod(sorting.stride)
-            indices = in_split(indices, sorting.stride, read.shape, split)
+        found = moves_of(sorting.indices(read.shape, height, width, value.plane))
+        plane, vector = np.divmod(found.vectors, value.plane // LANES)
         copied = planes_read(sorting, self.layout.readers(sorting))
-        channel, plane = np.nonzero(copied)
-        places = columns[c.IN] + channel * columns[c.IN_PLANE]
-        own = value.origin + (channel * sorting.planes + plane) * value.plane
-        columns |= {
-            c.READ: self.pool.address(np.stack([plane, 4 * places, 4 * own], axis=1)),
-            c.N_READ: len(plane),
-        }
-        return columns | self._copies(indices)
+        channel, move = np.nonzero(copied[:, plane])
+        reads = columns[c.IN] + channel * columns[c.IN_PLANE]
+        writes = value.origin + (channel * sorting.planes + plane[move]) * value.plane
+        places = 4 * reads + found.places[move], 4 * (writes + vector[move] * LANES)
+        kinds = np.where(move < found.copies, c.COPY, c.FILL)
+        return columns | self._moves(*places, kinds, found.lanes, move)
 
-    def splits(self, task: Task) -> Columns:
-        """Splits a value into planes by the remainders of its positions to a stride."""
-        value, read = self.layout.values[task.value], self.layout.values[task.reads[0]]
-        stride = self.layout.splits[task.value].stride
-        _, height, width = value.shape
-        indices = indices_of(remainders(stride), stride, read.shape, height, width, value.plane)
+    def _moves(
+        self,
+        reads: NDArray[np.int64],
+        writes: NDArray[np.int64],
+        kinds: NDArray[np.int64],
+        lanes: NDArray[np.int32],
+        which: NDArray[np.int64],
+    ) -> Columns:
+        """The columns that list moves of a kind each, with the lanes of row `which`."""
+        patterns, alike = np.unique(lanes, axis=0, return_inverse=True)
+        kind_of_run, pattern = kinds, alike.reshape(-1)[which]
+        order = np.lexsort((pattern, kind_of_run))
+        equal = len(patterns) * kind_of_run[order] + pattern[order]
+        ends = np.flatnonzero(np.diff(equal, append=-1)) + 1
+        last = order[ends - 1]
+        addresses = self.pool.address(patterns) + patterns.itemsize * LANES * pattern[last]
+        runs = np.stack([np.diff(ends, prepend=0), kinds[last], addresses], axis=1)
         return {
-            **self._writes(value, read.shape[0]),
-            **self._reads(read),
-            **self._copies(indices),
-            c.KIND: c.SPLIT,
+            c.MOVES: self.pool.address(np.stack([reads, writes], axis=1)[order]),
+            c.RUNS: self.pool.address(runs),
+            c.N_RUNS: len(runs),
         }
-
-    def _copies(self, indices: NDArray[np.int32]) -> Columns:
-        """Which planes are copied from where: vectors of neighbours, or else by index."""
-        found = neighbours(indices)
-        if found is None:
-            return {c.PLANES: len(indices), c.INDICES: self.pool.address(indices)}
-        places, lanes = (self.pool.address(array) for array in found)
-        return {c.PLANES: len(indices), c.PLACES: places, c.LANE_BITS: lanes}
 
     def sums(
         self,
@@ -215,7 +209,7 @@ class Rows:
     def pools(self, step: PoolStep) -> Columns:
         """The largest or the mean of windows."""
         value, read = self.layout.values[step.value], self.layout.values[step.input]
-        return {
+        columns = {
             **self._writes(value, value.shape[0]),
             **self._reads(read),
             c.KIND: c.MAX_POOL if step.kind == "max" else c.AVG_POOL,
@@ -226,8 +220,16 @@ class Rows:
             c.TOP: step.padding[0],
             c.LEFT: step.padding[1],
             c.COUNT_PADDING: int(step.count_include_pad),
-            c.INDICES: self.pool.address(pool_columns(step, value.shape, read.shape[2])),
         }
+        if self.layout.unit > 1 or step.kind != "max":
+            return columns
+        windows = pool_columns(step, value.shape, read.shape[2])
+        found = moves_of(windows, LANES)
+        column, vector = np.divmod(found.vectors, windows.shape[1] // LANES)
+        every = np.arange(len(column))
+        kinds = np.where(column > 0, c.MAX, np.where(every < found.copies, c.COPY, c.FILL))
+        places = found.places, 4 * LANES * vector
+        return columns | self._moves(*places, kinds, found.lanes, every)
 
     def flattens(self, step: FlattenStep) -> Columns:
         """Makes every position a channel."""

@@ -25,9 +25,6 @@ class Sorting:
     to the last, and fill whole vectors. If they fit one vector, it gets one for every tap, so that
     each of them lies in one cache line.
 
-    A single image whose stride is not 1 is split into planes of one remainder each before, so
-    that these copies too are of neighbours.
-
     Attributes:
         name: Its own name.
         value: That of the value.
@@ -47,40 +44,22 @@ class Sorting:
         """Planes a channel."""
         return len(self.rows) * len(self.columns)
 
-    @property
-    def split(self) -> str:
-        """The name of the value split by remainders."""
-        return f"{self.value}%{self.stride[0]}x{self.stride[1]}"
-
     def indices(self, read: Shape, height: int, width: int, size: int) -> NDArray[np.int32]:
         """(planes, size): the row-by-row number of each position in the value, or -1."""
-        shifts = list(product(self.rows, self.columns))
-        return indices_of(shifts, self.stride, read, height, width, size)
+        _, rows, columns = read
+        y, x = np.divmod(np.arange(size), width)
+        found = np.full((self.planes, size), -1, np.int32)
+        for number, (down, across) in enumerate(product(self.rows, self.columns)):
+            row, column = y * self.stride[0] + down, x * self.stride[1] + across
+            within = (y < height) & (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+            found[number, within] = (row * columns + column)[within]
+        return found
 
     def tap(self, row: int, column: int) -> tuple[int, int, int]:
         """Plane, row and column that output (0, 0) reads for the value's (row, column)."""
         above, down = _aligned(row, self.rows, self.stride[0])
         beside, across = _aligned(column, self.columns, self.stride[1])
         return above * len(self.columns) + beside, down, across
-
-
-def remainders(stride: Pair) -> list[Pair]:
-    """The row and column that the planes of a split value begin with."""
-    return list(product(range(stride[0]), range(stride[1])))
-
-
-def indices_of(
-    shifts: list[Pair], stride: Pair, read: Shape, height: int, width: int, size: int
-) -> NDArray[np.int32]:
-    """(shifts, size): the number in the value of each position of a plane, row by row, or -1."""
-    _, rows, columns = read
-    y, x = np.divmod(np.arange(size), width)
-    found = np.full((len(shifts), size), -1, np.int32)
-    for number, (down, across) in enumerate(shifts):
-        row, column = y * stride[0] + down, x * stride[1] + across
-        within = (y < height) & (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-        found[number, within] = (row * columns + column)[within]
-    return found
 
 
 def _aligned(place: int, shifts: tuple[int, ...], stride: int) -> Pair:

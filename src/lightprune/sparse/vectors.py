@@ -7,10 +7,27 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from lightprune.sparse.blocks import LANES
+from lightprune.sparse.blocks import LANES, processor_has
+from lightprune.sparse.columns import MOVE_COLUMNS
 from lightprune.sparse.microkernel import widened
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_I64 = ir.IntType(64)
+_LANE_NUMBERS = ir.VectorType(ir.IntType(32), LANES)
+_NO_LANES = ir.Constant(_LANE_NUMBERS, [0] * LANES)
+_FLOAT_BYTES = 4
+# The instruction that permutes lanes as another vector says: elsewhere they are read one by one.
+_PERMUTATION = next(
+    (
+        f"llvm.x86.{name}"
+        for lanes, feature, name in (
+            (16, "avx512f", "avx512.permvar.sf.512"),
+            (8, "avx2", "avx2.permps"),
+        )
+        if lanes == LANES and processor_has(feature)
+    ),
+    None,
+)
 _Combine = Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]
 
 
@@ -66,6 +83,22 @@ def max_vector(_typing, to, read):
 
 
 @intrinsic
+def max_of_vectors(_typing, to, read, apart, count):
+    """Writes the largest of `count` vectors, `apart` bytes from one to the next; NaN if any is."""
+
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        to, read, apart, count = arguments
+        found = cgutils.alloca_once_value(builder, _load(builder, read))  # type: ignore[no-untyped-call]
+        with cgutils.for_range_slice(builder, _I64(1), count, _I64(1)) as (number, _):
+            new = _load(builder, builder.add(read, builder.mul(number, apart)))
+            builder.store(_larger(builder, new, builder.load(found)), found)
+        _store(builder, builder.load(found), to)
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 4), generate
+
+
+@intrinsic
 def clamp_vector(_typing, to, least):
     """Raises what lies below `least` to it, but for NaN."""
 
@@ -91,68 +124,70 @@ def fill_vector(_typing, to, value):
     return types.void(types.int64, types.float32), generate
 
 
-def _gathered(
-    builder: ir.IRBuilder, base: ir.Value, indices: ir.Value, otherwise: ir.Value
+def _permuted(
+    builder: ir.IRBuilder, read: ir.Value, chosen: ir.Value, otherwise: ir.Value
 ) -> ir.Value:
-    """The values at the base plus the int32 indices at an address; `otherwise` where negative."""
-    numbers = ir.VectorType(ir.IntType(32), LANES)
-    wide = ir.VectorType(ir.IntType(64), LANES)
-    pointers = ir.VectorType(ir.FloatType().as_pointer(), LANES)
-    index = builder.load(builder.inttoptr(indices, numbers.as_pointer()))
-    index.align = 4
-    within = builder.icmp_signed(">=", index, ir.Constant(numbers, [0] * LANES))
-    offsets = builder.shl(builder.sext(index, wide), ir.Constant(wide, [2] * LANES))
-    starts = builder.insert_element(ir.Constant(wide, ir.Undefined), base, ir.IntType(32)(0))
-    starts = builder.shuffle_vector(
-        starts, starts, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    )
-    places = builder.inttoptr(builder.add(starts, offsets), pointers)
-    flags = ir.VectorType(ir.IntType(1), LANES)
-    kind = ir.FunctionType(_VECTOR, [pointers, ir.IntType(32), flags, _VECTOR])
-    gather = cgutils.get_or_insert_function(
-        builder.module, kind, f"llvm.masked.gather.v{LANES}f32.v{LANES}p0"
-    )
-    return builder.call(gather, [places, ir.IntType(32)(4), within, otherwise])
+    """The vector at `read` with its lanes as the vector says; `otherwise` where that is below 0."""
+    there = builder.icmp_signed(">=", chosen, _NO_LANES)
+    if _PERMUTATION:
+        kind = ir.FunctionType(_VECTOR, [_VECTOR, _LANE_NUMBERS])
+        permute = cgutils.get_or_insert_function(builder.module, kind, _PERMUTATION)
+        found = builder.call(permute, [_load(builder, read), chosen])
+    else:
+        found = ir.Constant(_VECTOR, ir.Undefined)
+        safe = builder.select(there, chosen, _NO_LANES)
+        for lane in map(ir.IntType(32), range(LANES)):
+            distance = builder.sext(builder.extract_element(safe, lane), _I64)
+            place = builder.add(read, builder.mul(distance, _I64(_FLOAT_BYTES)))
+            value = builder.load(builder.inttoptr(place, ir.FloatType().as_pointer()))
+            found = builder.insert_element(found, value, lane)
+    return builder.select(there, found, otherwise)
+
+
+def _moved(combine: _Combine | None) -> Any:
+    """(to, read, moves, count, lanes): places become `combine(what is moved there, what was)`."""
+
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        to, read, moves, count, lanes = arguments
+        chosen = builder.load(builder.inttoptr(lanes, _LANE_NUMBERS.as_pointer()))
+        chosen.align = _FLOAT_BYTES
+        with cgutils.for_range(builder, count) as loop:
+            row = builder.add(moves, builder.mul(loop.index, _I64(8 * MOVE_COLUMNS)))
+            pair = builder.inttoptr(row, _I64.as_pointer())
+            source = builder.add(read, builder.load(pair))
+            target = builder.add(to, builder.load(builder.gep(pair, [_I64(1)])))
+            if combine is None:
+                new = _permuted(builder, source, chosen, ir.Constant(_VECTOR, [0.0] * LANES))
+            else:
+                old = _load(builder, target)
+                new = combine(builder, _permuted(builder, source, chosen, old), old)
+            _store(builder, new, target)
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 5), generate
 
 
 @intrinsic
-def gather_vector(_typing, to, base, indices):
-    """Collects the values at the base plus int32 indices; 0 where an index is negative."""
+def copy_permuted(_typing, to, read, moves, count, lanes):
+    """Moves vectors, their lanes permuted as the int32 at `lanes` say, and 0 where negative.
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, base, indices = arguments
-        zeros = ir.Constant(_VECTOR, [0.0] * LANES)
-        _store(builder, _gathered(builder, base, indices, zeros), to)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def max_gathered(_typing, to, base, indices):
-    """Leaves the larger of what is at `to` and what lies at the indices, NaN if either is."""
-
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, base, indices = arguments
-        old = _load(builder, to)
-        new = _gathered(builder, base, indices, old)
-        _store(builder, _larger(builder, new, old), to)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+    Args:
+        to: What the moves' places to write to count from.
+        read: What the places to read from count from.
+        moves: Address of the first move; see `columns.MOVE_COLUMNS`.
+        count: Number of moves.
+        lanes: Address of the lanes' numbers.
+    """
+    return _moved(None)
 
 
 @intrinsic
-def copy_lanes(_typing, to, read, lanes):
-    """Copies the lanes whose int32 at the address `lanes` is -1; where it is 0 writes 0."""
+def fill_permuted(_typing, to, read, moves, count, lanes):
+    """The same, but leaves what is there where the int32 are negative."""
+    return _moved(lambda _builder, new, _old: new)
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, read, lanes = arguments
-        numbers = ir.VectorType(ir.IntType(32), LANES)
-        within = builder.load(builder.inttoptr(lanes, numbers.as_pointer()))
-        within.align = 4
-        kept = builder.and_(builder.bitcast(_load(builder, read), numbers), within)
-        _store(builder, builder.bitcast(kept, _VECTOR), to)
-        return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64), generate
+@intrinsic
+def max_permuted(_typing, to, read, moves, count, lanes):
+    """The same, and leaves what is there where it is larger; NaN if either is."""
+    return _moved(_larger)

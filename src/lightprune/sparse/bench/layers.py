@@ -115,9 +115,7 @@ def _described(code: Assembled, number: int, program: Program, seconds: float) -
 def _name(operation: Operation) -> str:
     task = operation.task
     if task.step is None:
-        if not task.reads:
-            return "pack"
-        return "split" if task.value else "unpack"
+        return "unpack" if task.reads else "pack"
     if isinstance(task.step, ConvStep):
         # What a bias by position leaves to be done before the weights.
         start = "" if operation.positions else ": bias"
