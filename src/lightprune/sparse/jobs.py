@@ -33,10 +33,12 @@ _SPINS_BEFORE_GIVING_WAY = 2000
 def work(job, thread):
     """Works on the job at the address until nothing of it is left to begin."""
     columns = integers(job)
-    own = columns[ARENA] + thread * columns[ARENA_SIZE]
     if columns[TILES] > 0:
-        _work_on_tiles(job, columns, own)
+        _work_on_tiles(job, columns, columns[ARENA] + thread * columns[ARENA_SIZE])
     else:
+        # The first arena is everybody's. What a thread sorts must not lie where another has been:
+        # its core would ask for every cache line before it writes to it.
+        own = columns[ARENA] + (1 + thread) * columns[ARENA_SIZE]
         _forget_stamps(columns, own)
         _work_together(job, columns, own)
 
@@ -82,27 +84,50 @@ def _work_together(job, columns, own):
             return
         op = integers(heads[number])
         if chunk < op[CHUNKS]:
-            bounds = integers(op[BOUNDS])
-            call_operation(
-                columns[CODE],
-                heads[number],
-                bounds[chunk],
-                bounds[chunk + 1],
-                columns[ARENA],
-                own,
-                columns[UNIT],
-                columns[SOURCE],
-                columns[TARGET],
-                columns[IMAGES],
-            )
+            _carry_out_together(columns, own, heads[number], chunk)
             if fetch_add(job + 8 * (FINISHED + number), 1) + 1 == op[CHUNKS]:
-                publish(job, (number + 1) << _CHUNK_BITS)
+                publish(job, _not_shared(columns, own, number + 1) << _CHUNK_BITS)
         else:
             while fetch(job) >> _CHUNK_BITS == number:
                 relax()
                 spins += 1
                 if spins % _SPINS_BEFORE_GIVING_WAY == 0:
                     give_way()
+
+
+@compiled
+def _not_shared(columns, own, number):
+    """Carries out operations of a single chunk; returns the number of the first that has more.
+
+    Who finished the operation before them has at hand what they read.
+    """
+    heads = integers(columns[HEADS])
+    while number < columns[OPERATIONS]:
+        op = integers(heads[number])
+        if op[CHUNKS] > 1:
+            break
+        _carry_out_together(columns, own, heads[number], 0)
+        number += 1
+    return number
+
+
+@compiled
+def _carry_out_together(columns, own, head, chunk):
+    """Carries out one chunk of an operation on the tile that all threads work on."""
+    op = integers(head)
+    bounds = integers(op[BOUNDS])
+    call_operation(
+        columns[CODE],
+        head,
+        bounds[chunk],
+        bounds[chunk + 1],
+        columns[ARENA],
+        own,
+        columns[UNIT],
+        columns[SOURCE],
+        columns[TARGET],
+        columns[IMAGES],
+    )
 
 
 @compiled

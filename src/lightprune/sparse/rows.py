@@ -18,7 +18,7 @@ from lightprune.sparse.sorting import Sorting
 
 # In seconds: what is shared at all, and what is worth another four chunks. A multiple of four is
 # even for two threads and for four; more chunks cost more than uneven ones lose.
-_WORTH_SHARING = 1.5e-6
+_WORTH_SHARING = 3e-6
 _FOUR_CHUNKS = 60e-6
 _MOST_CHUNKS = 32
 # Seconds a float32 value that an operation other than a convolution writes, about.

@@ -53,10 +53,11 @@ class Workspace:
             tiles: Into how many tiles they are cut.
             threads: How many may work on it.
         """
-        if self._arenas < threads:
-            self._memory = _aligned(threads * self._code.arena_size, np.float32)
+        arenas = threads if tiles else threads + 1
+        if self._arenas < arenas:
+            self._memory = _aligned(arenas * self._code.arena_size, np.float32)
             self._job[jobs.ARENA] = self._memory.ctypes.data
-            self._arenas = threads
+            self._arenas = arenas
         job = self._job
         job[jobs.SOURCE] = images
         job[jobs.TARGET] = outputs
