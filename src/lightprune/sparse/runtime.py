@@ -140,12 +140,12 @@ class SparseNetwork(nn.Module):
         """
         self._check(images)
         shape = self.program.shapes[self.program.output]
-        count = len(images)
-        size = (count, *(shape[:1] if self.program.flat else shape))
-        outputs = torch.empty(size, dtype=torch.float32, device="cpu")
+        count = images.shape[0]
+        # Of the images' type and on their device, whatever the defaults are.
+        outputs = images.new_empty((count, *(shape[:1] if self.program.flat else shape)))
         if count:
             # A copy that outlives the call: its address is all that the kernels know.
-            read = images.detach().resolve_neg().contiguous()
+            read = images.resolve_neg().contiguous()
             self._run(read.data_ptr(), outputs.data_ptr(), count)
         return outputs
 
@@ -153,11 +153,12 @@ class SparseNetwork(nn.Module):
         shape = self.program.shapes[INPUT]
         if not isinstance(images, Tensor):
             raise ValueError(f"images are a {type(images).__name__}: needs a tensor")
-        if images.shape[1:] != shape or images.ndim != 4:
+        if images.shape[1:] != shape:
             needed = ", ".join(map(str, shape))
             raise ValueError(f"images of shape {tuple(images.shape)}: needs (N, {needed})")
-        kind = (images.dtype, images.layout, images.device.type)
-        if kind != (torch.float32, torch.strided, "cpu"):
+        dense = images.dtype is torch.float32 and images.layout is torch.strided
+        if not (dense and images.is_cpu):
+            kind = (images.dtype, images.layout, images.device.type)
             named = ", ".join(str(part).removeprefix("torch.") for part in kind)
             raise ValueError(f"images are {named}: needs float32, strided, cpu")
 
