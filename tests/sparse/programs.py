@@ -1,14 +1,16 @@
 """Programs drawn step by step, without tracing, and networks that execute them as they are."""
 
+from contextlib import contextmanager
 from dataclasses import replace
-from math import prod
+from math import inf, prod
+from random import Random
 from unittest import mock
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from lightprune.sparse import runtime
+from lightprune.sparse import rows, runtime
 from lightprune.sparse.assembly import assemble
 from lightprune.sparse.blocks import LANES
 from lightprune.sparse.graph import INPUT
@@ -35,6 +37,19 @@ def network_of(program, threads=1, grouping=None):
         if not grouping.in_lanes:
             vars(network)["batched"] = assemble(program, LANES, groupings)
     return network
+
+
+@contextmanager
+def shared_now_and_then(seed):
+    """Threads share some operations of what is assembled here, however small, and others not."""
+    draws, shares = Random(seed), rows.Rows._shares
+
+    def drawn(self, costs):
+        with mock.patch.object(rows, "_WORTH_SHARING", draws.choice([0.0, inf])):
+            return shares(self, costs)
+
+    with mock.patch.object(rows.Rows, "_shares", drawn):
+        yield
 
 
 def poison(network):

@@ -17,3 +17,11 @@ def test_registers_are_those_that_numba_is_told_to_use(features, wide, monkeypat
     monkeypatch.setattr(config, "CPU_FEATURES", features)
 
     assert blocks.processor_has("avx512f") is wide
+
+
+def test_no_register_is_used_that_numba_is_told_not_to(monkeypatch):
+    monkeypatch.setattr(config, "CPU_FEATURES", None)
+    monkeypatch.setattr(config, "ENABLE_AVX", False)
+
+    assert not blocks.processor_has("avx512f")
+    assert not blocks.processor_has("avx2")

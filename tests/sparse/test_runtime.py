@@ -25,6 +25,7 @@ from tests.sparse.programs import (
     poison,
     programs,
     residual_program,
+    shared_now_and_then,
     whole_numbers,
 )
 
@@ -121,14 +122,29 @@ def test_no_bit_depends_on_the_batch_the_threads_or_the_grouping(program, groupi
 
 
 @settings(max_examples=15)
-@given(programs(), THREADS)
-def test_no_bit_of_several_steps_depends_on_the_batch_or_the_threads(program, threads):
+@given(programs(), THREADS, st.integers(0, 99))
+def test_no_bit_of_several_steps_depends_on_the_batch_or_the_threads(program, threads, seed):
     images = torch.randn(images_for(program, LANES + 2).shape)
     single, network = network_of(program), network_of(program, threads)
     alone = torch.cat([single(image[None]) for image in images]) + 0.0
 
-    for count in (1, LANES - 1, LANES + 2):
-        np.testing.assert_array_equal(bits(network(images[:count]) + 0.0), bits(alone[:count]))
+    with shared_now_and_then(seed):
+        for count in (1, LANES - 1, LANES + 2):
+            outputs = network(images[:count])
+            poison(network)
+            np.testing.assert_array_equal(bits(outputs + 0.0), bits(alone[:count]))
+            assert torch.equal(network(images[:count]), outputs)
+
+
+@pytest.mark.parametrize("counts", [(1, 5), (5, 1)])
+def test_threads_on_one_image_have_memory_of_their_own_and_some_together(many_chunks, counts):
+    program = residual_program()
+    network = network_of(program, 3)
+    for count in counts:
+        network(images_for(program, count))
+
+    (workspace,) = network._idle[1]
+    assert len(workspace._memory) >= 4 * network.single.arena_size
 
 
 @pytest.mark.parametrize("count", [1, 3, LANES, 40])

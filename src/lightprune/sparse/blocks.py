@@ -11,6 +11,8 @@ def processor_has(feature: str) -> bool:
     asked: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]
     if asked is not None:
         return f"+{feature}" in asked.split(",")
+    if feature.startswith("avx") and not config.ENABLE_AVX:  # type: ignore[attr-defined]
+        return False
     return bool(binding.get_host_cpu_features().get(feature, False))
 
 

@@ -38,8 +38,9 @@ MOVE_COLUMNS = 2
 """What there is to say of the move of one vector: from where and to where, in bytes."""
 
 RUN_COLUMNS = 3
-"""What there is to say of moves in a row: how many there are; one of `COPY`...; and the address of
-int32, by lane the lane that it is filled from, or -1."""
+"""What there is to say of moves in a row: how many there are; one of `COPY`..., in the order in
+which they must be carried out; and the address of int32, by lane the lane that it is filled from,
+or -1."""
 COPY, FILL, MAX = range(3)
 
 PIECE_COLUMNS = 5

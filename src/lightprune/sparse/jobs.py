@@ -1,8 +1,9 @@
 """One pass through the network, shared out among the threads that come to help.
 
 Two ways: each thread takes whole tiles of images (`TILES` > 0), or all work on one tile, operation
-by operation, each taking chunks of channels. Nobody waits for a thread that has not come: a chunk
-goes to whoever asks first, so a late or busy thread costs speed and never an answer.
+by operation, each taking chunks of channels; an operation of one chunk stays with whoever finished
+the one before it. Nobody waits for a thread that has not come: a chunk goes to whoever asks first,
+so a late or busy thread costs speed and never an answer.
 """
 
 from lightprune.sparse.atomics import (
@@ -99,7 +100,7 @@ def _work_together(job, columns, own):
 def _not_shared(columns, own, number):
     """Carries out operations of a single chunk; returns the number of the first that has more.
 
-    Who finished the operation before them has at hand what they read.
+    Who finished the operation before them has most of what they read at hand.
     """
     heads = integers(columns[HEADS])
     while number < columns[OPERATIONS]:

@@ -12,8 +12,6 @@ from lightprune.sparse.blocks import LANES
 class Moves:
     """What fills vectors with positions: from where each is read, and which lane goes to which.
 
-    Moves of one vector stand as far apart as they can, so that none waits for the one before.
-
     Attributes:
         copies: The first so many fill every vector once, in order, with 0 where they leave a
             lane out; the others fill up what they left out.
@@ -33,8 +31,9 @@ def moves_of(indices: NDArray[np.int32], step: int = 1) -> Moves:
 
     Args:
         indices: (..., a multiple of LANES).
-        step: Moves begin at multiples of so many positions. `LANES` reads vectors as they were
-            written: one that overlaps two of them waits until both have left the core.
+        step: Moves begin at multiples of so many positions. `LANES` reads vectors that were
+            written just before as they were written, where rows fill them: one that overlaps
+            two waits until both have left the core.
     """
     left = indices.reshape(-1, LANES).astype(np.int64)
     copies = len(left)

@@ -167,9 +167,10 @@ class Rows:
     ) -> Columns:
         """The columns that list moves of a kind each, with the lanes of row `which`."""
         patterns, alike = np.unique(lanes, axis=0, return_inverse=True)
-        kind_of_run, pattern = kinds, alike.reshape(-1)[which]
-        order = np.lexsort((pattern, kind_of_run))
-        equal = len(patterns) * kind_of_run[order] + pattern[order]
+        pattern = alike.reshape(-1)[which]
+        # Kinds first: copies zero what is then filled up, and only then there is a largest.
+        order = np.lexsort((pattern, kinds))
+        equal = len(patterns) * kinds[order] + pattern[order]
         ends = np.flatnonzero(np.diff(equal, append=-1)) + 1
         last = order[ends - 1]
         addresses = self.pool.address(patterns) + patterns.itemsize * LANES * pattern[last]

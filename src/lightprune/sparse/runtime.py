@@ -25,7 +25,7 @@ _ALIGNMENT = 64
 
 
 class Workspace:
-    """Memory for one call at a time: a job, and an arena for every thread."""
+    """Memory for one call at a time: a job, an arena for every thread, and one for all of them."""
 
     def __init__(self, code: Assembled) -> None:
         """Prepares the job that carries out `code`; the arenas come with the first run."""

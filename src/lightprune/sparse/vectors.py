@@ -15,7 +15,6 @@ _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _I64 = ir.IntType(64)
 _LANE_NUMBERS = ir.VectorType(ir.IntType(32), LANES)
 _NO_LANES = ir.Constant(_LANE_NUMBERS, [0] * LANES)
-_FLOAT_BYTES = 4
 # The instruction that permutes lanes as another vector says: elsewhere they are read one by one.
 _PERMUTATION = next(
     (
@@ -138,7 +137,7 @@ def _permuted(
         safe = builder.select(there, chosen, _NO_LANES)
         for lane in map(ir.IntType(32), range(LANES)):
             distance = builder.sext(builder.extract_element(safe, lane), _I64)
-            place = builder.add(read, builder.mul(distance, _I64(_FLOAT_BYTES)))
+            place = builder.add(read, builder.mul(distance, _I64(4)))
             value = builder.load(builder.inttoptr(place, ir.FloatType().as_pointer()))
             found = builder.insert_element(found, value, lane)
     return builder.select(there, found, otherwise)
@@ -150,7 +149,7 @@ def _moved(combine: _Combine | None) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         to, read, moves, count, lanes = arguments
         chosen = builder.load(builder.inttoptr(lanes, _LANE_NUMBERS.as_pointer()))
-        chosen.align = _FLOAT_BYTES
+        chosen.align = 4
         with cgutils.for_range(builder, count) as loop:
             row = builder.add(moves, builder.mul(loop.index, _I64(8 * MOVE_COLUMNS)))
             pair = builder.inttoptr(row, _I64.as_pointer())
