@@ -47,5 +47,5 @@ reproduce: setup  ## Redo the published study (RECIPE=fast|full|study SEEDS=0,1,
 	  if [ $${status:-0} -lt 128 ]; then $(BIN)/python -m lightprune report $(SWEEP) || status=1; fi; \
 	  exit $${status:-0}
 
-results: setup  ## Keep the finished runs of make reproduce, and of sweeps named speed-RECIPE, lab-RECIPE and tried-ANYTHING, in results/, renew README's table
-	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,study speed lab,$(foreach recipe,fast full study,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/tried-*)
+results: setup  ## Keep the finished runs of make reproduce, and of sweeps named lab-RECIPE, speed-ANYTHING and tried-ANYTHING, in results/, renew README's table
+	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,study lab,$(foreach recipe,fast full study,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/speed-* outputs/sweeps/tried-*)

@@ -32,6 +32,7 @@ from lightprune.pruning.cost import cost_report
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
+from lightprune.report.committed import portable
 from lightprune.report.sections.speedups import speedup_figures
 from lightprune.report.write import write_figure
 from lightprune.run_folder import RunFolder
@@ -215,7 +216,7 @@ def main():
     asked = parser.parse_args()
     asked.sparsities = sorted(set(asked.sparsities))
     measured = tuple(networks(asked))
-    command = shlex.join(["python", *sys.argv])
+    command = portable(shlex.join(["python", *sys.argv]))
     found = SpeedUps(command, commit(), all_versions(), this_machine(), measured)
     for network in measured:
         show(network)

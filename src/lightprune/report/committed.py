@@ -42,8 +42,8 @@ def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
     """Copies the records of a sweep's finished runs, and of their dense networks.
 
     Args:
-        sweep: Its folder: `.../study-RECIPE` as `make reproduce` names it, `.../speed-RECIPE`,
-            `.../lab-RECIPE` or `.../tried-ANYTHING`.
+        sweep: Its folder: `.../study-RECIPE` as `make reproduce` names it, `.../lab-RECIPE`,
+            `.../speed-ANYTHING` or `.../tried-ANYTHING`.
         dense_dir: The cache of dense networks.
         results: Gets the runs in `RECIPE/`, or in a folder named as the sweep, with what
             `lightprune bench` measured, and the dense networks' predictions in `dense/`.

@@ -79,7 +79,7 @@ def speed_lines(cells: Sequence[Cell]) -> Iterator[str]:
 def fastest_lines(cells: Sequence[Cell], margin: float) -> Iterator[str]:
     """By batch size, the most that is gained by runs that lose at most `margin` of accuracy.
 
-    No run is named: the ratios of equal masks differ by a tenth from process to process.
+    No run is named: the ratios of equal masks differ by up to a half from process to process.
     """
     near = [t for t in timed_runs(cells) if t.run.accuracy - t.run.dense.accuracy >= -margin]
     for machine in dict.fromkeys(timed.bench.machine.processor for timed in near):
