@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lightprune.sparse import rows, runtime
 from lightprune.sparse.assembly import assemble
-from lightprune.sparse.blocks import LANES
+from lightprune.sparse.blocks import GROUPINGS, LANES
 from lightprune.sparse.graph import INPUT
 from lightprune.sparse.program import (
     AddStep,
@@ -34,7 +34,7 @@ def network_of(program, threads=1, grouping=None):
     if grouping is not None:
         groupings = {step.value: grouping for step in program.steps}
         vars(network)["single"] = assemble(program, 1, groupings)
-        if not grouping.in_lanes:
+        if grouping in GROUPINGS:
             vars(network)["batched"] = assemble(program, LANES, groupings)
     return network
 

@@ -15,7 +15,7 @@ from lightprune.sparse.blocks import LANES
 from lightprune.sparse.columns import row_of
 from lightprune.sparse.compiled import address_of
 from lightprune.sparse.copying import move_vectors
-from lightprune.sparse.indices import planes_read
+from lightprune.sparse.indices import by_vector, planes_read
 from lightprune.sparse.layout import laid_out
 from lightprune.sparse.memory import integers
 from lightprune.sparse.moves import moves_of
@@ -29,14 +29,11 @@ INDICES = st.integers(1, 4).flatmap(
 
 
 def carried_out(moves, values):
-    """What the vectors hold in the end: first what copies leave, then what fills up."""
-    found = np.full((moves.copies, LANES), np.nan)
-    for number, (vector, place, lanes) in enumerate(
-        zip(moves.vectors, moves.places, moves.lanes, strict=True)
-    ):
+    """What the vectors hold in the end."""
+    found = np.zeros((moves.vectors.max() + 1, LANES))
+    for vector, place, lanes in zip(moves.vectors, moves.places, moves.lanes, strict=True):
         read = values[place // 4 :][:LANES][np.maximum(lanes, 0)]
-        otherwise = 0 if number < moves.copies else found[vector]
-        found[vector] = np.where(lanes >= 0, read, otherwise)
+        found[vector] = np.where(lanes >= 0, read, found[vector])
     return found
 
 
@@ -46,7 +43,8 @@ def test_every_lane_gets_the_position_it_asked_for(indices, step):
 
     moves = moves_of(indices, step)
 
-    assert np.array_equal(moves.vectors[: moves.copies], np.arange(len(indices)))
+    assert np.array_equal(np.unique(moves.vectors), np.arange(len(indices)))
+    assert (np.diff(moves.vectors) >= 0).all()
     assert (moves.places % (4 * step) == 0).all()
     assert moves.lanes.max() < LANES
     expected = np.where(indices >= 0, values[np.maximum(indices, 0)], 0)
@@ -59,7 +57,7 @@ def test_neighbours_take_one_move():
 
     moves = moves_of(indices)
 
-    assert moves.copies == len(moves.vectors) == 1
+    assert len(moves.vectors) == 1
     assert moves.places[0] == 4 * 9
     assert moves.lanes[0].tolist() == [-1, -1, *range(LANES - 2)]
 
@@ -88,35 +86,41 @@ def move():
 
 
 @pytest.mark.parametrize("permutation", sorted({vectors._PERMUTATION, None}, key=str))
-def test_lanes_are_permuted_with_and_without_an_instruction_for_it(permutation, monkeypatch):
+@pytest.mark.parametrize("number", range(1, c.MOST_MOVES + 1))
+def test_lanes_are_permuted_with_and_without_an_instruction_for_it(
+    permutation, number, monkeypatch
+):
     monkeypatch.setattr(vectors, "_PERMUTATION", permutation)
 
     @njit
-    def carry_out(to, read, moves, lanes):
-        vectors.copy_permuted(to, read, moves, 1, lanes)
-        vectors.fill_permuted(to + 4 * LANES, read, moves, 1, lanes)
-        vectors.max_permuted(to + 8 * LANES, read, moves, 1, lanes)
+    def carry_out(to, read, channels, moves):
+        vectors.copy_permuted(to, read, channels, 2, moves, number)
+        vectors.fill_permuted(to + 8 * LANES, read, channels, 2, moves, number)
+        vectors.max_permuted(to + 16 * LANES, read, channels, 2, moves, number)
 
     draw = np.random.default_rng(2)
-    lanes = draw.integers(-LANES // 2, LANES, LANES, np.int32)
-    read, to = (draw.normal(size=n * LANES).astype(np.float32) for n in (1, 3))
-    read[3] = to[-1] = np.nan
-    before = to.reshape(3, LANES).copy()
-    moves = np.zeros(2, np.int64)
+    lanes = draw.integers(-LANES // 2, LANES, (number, LANES), np.int32)
+    read = draw.normal(size=(2, number, LANES)).astype(np.float32)
+    to = draw.normal(size=(3, 2, LANES)).astype(np.float32)
+    read[0, 0, 3] = to[2, 1, -1] = np.nan
+    before = to.copy()
+    # A channel after the other, each a vector further on.
+    channels = np.array([[0, 0], [4 * number * LANES, 4 * LANES]])
+    moves = np.array([[4 * n * LANES, lanes[n].ctypes.data] for n in range(number)])
 
-    carry_out(*(array.ctypes.data for array in (to, read, moves, lanes)))
+    carry_out(*(array.ctypes.data for array in (to, read, channels, moves)))
 
-    there, moved = lanes >= 0, read[np.maximum(lanes, 0)]
-    expected = [
-        np.where(there, moved, 0),
-        np.where(there, moved, before[1]),
-        np.where(there, np.maximum(moved, before[2]), before[2]),
-    ]
-    np.testing.assert_array_equal(to.reshape(3, LANES), expected)
+    for channel in range(2):
+        copied, filled, largest = np.zeros(LANES, np.float32), *before[1:, channel]
+        for chosen, values in zip(lanes, read[channel], strict=True):
+            there, moved = chosen >= 0, values[np.maximum(chosen, 0)]
+            copied, filled = np.where(there, moved, copied), np.where(there, moved, filled)
+            largest = np.where(there, np.maximum(moved, largest), largest)
+        np.testing.assert_array_equal(to[:, channel], [copied, filled, largest])
 
 
 @given(convolution_programs())
-def test_the_table_moves_what_some_weight_reads_and_nothing_else(move, program):
+def test_the_table_moves_the_vectors_that_some_weight_reads_and_no_other(move, program):
     layout = laid_out(program, 1)
     rows = Rows(layout)
     values = np.random.default_rng(1).normal(size=layout.size).astype(np.float32)
@@ -127,22 +131,44 @@ def test_the_table_moves_what_some_weight_reads_and_nothing_else(move, program):
         move(row.ctypes.data, values.ctypes.data, to.ctypes.data)
 
         value, read = layout.values[sorting.name], layout.values[sorting.value]
-        indices = sorting.indices(read.shape, *value.shape[1:], value.plane)
+        indices = sorting.indices(read.shape, *value.shape[1:], value.plane).reshape(-1, LANES)
         expected = np.full(layout.size, np.nan, np.float32)
-        for channel, number in np.argwhere(planes_read(sorting, layout.readers(sorting))):
+        planes = planes_read(sorting, layout.readers(sorting))
+        needed = by_vector(planes, sorting.apart, value.plane)
+        for channel, number in np.argwhere(needed):
             plane = values[read.origin + channel * read.plane :]
-            begin = value.origin + (channel * sorting.planes + number) * value.plane
+            begin = value.origin + channel * sorting.apart * value.plane + number * LANES
             places = indices[number]
             moved = np.where(places >= 0, plane[np.maximum(places, 0)], 0)
-            expected[begin : begin + value.plane] = moved
+            expected[begin : begin + LANES] = moved
         np.testing.assert_array_equal(to, expected)
-        moves = np.ctypeslib.as_array(
-            (ctypes.c_int64 * (c.MOVE_COLUMNS * _count(row))).from_address(int(row[c.MOVES]))
-        )
-        assert moves.min(initial=0) >= 0
-        assert moves.max(initial=0) + 4 * LANES <= 4 * layout.size
+        for read_from, written in _places(row):
+            assert 0 <= read_from <= 4 * (layout.size - LANES)
+            assert 0 <= written <= 4 * (layout.size - LANES)
 
 
-def _count(row):
-    runs = (ctypes.c_int64 * (c.RUN_COLUMNS * int(row[c.N_RUNS]))).from_address(int(row[c.RUNS]))
-    return sum(runs[:: c.RUN_COLUMNS])
+def _int64(address, *shape):
+    kind = ctypes.c_int64 * int(np.prod(shape))
+    return np.ctypeslib.as_array(kind.from_address(int(address))).reshape(shape)
+
+
+def _places(row):
+    """From where, and where to, every move of a table goes."""
+    for _, count, channels, behind, number, moves in _int64(
+        row[c.RUNS], int(row[c.N_RUNS]), c.RUN_COLUMNS
+    ):
+        assert 1 <= number <= c.MOST_MOVES
+        for read, to in _int64(channels, int(count), 2):
+            for place, _ in _int64(moves, int(number), c.MOVE_COLUMNS):
+                yield read + place, to + behind
+
+
+def test_planes_and_vectors():
+    planes = np.zeros((2, 3), np.bool_)
+    planes[0, 1] = planes[1, 2] = True
+
+    assert np.array_equal(by_vector(planes, 3, LANES), planes)
+    wide = by_vector(planes, 3, 2 * LANES)
+    assert wide.tolist() == [[False, False, True, True, False, False], [False] * 4 + [True] * 2]
+    narrow = by_vector(planes, 4, LANES // 2)
+    assert narrow.tolist() == [[True, False], [False, True]]

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightprune.sparse.blocks import BLOCKS, SINGLE_GROUPINGS, Block
+from lightprune.sparse.blocks import BLOCKS, NARROW_GROUPINGS, SINGLE_GROUPINGS, Block
 from lightprune.sparse.measured import Lines
 from lightprune.sparse.pieces import pieces
 
 
 @given(
-    st.sampled_from(SINGLE_GROUPINGS),
+    st.sampled_from([*SINGLE_GROUPINGS, *NARROW_GROUPINGS]),
     st.integers(1, 40),
     st.integers(1, 40),
     st.sampled_from(Lines),

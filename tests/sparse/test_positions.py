@@ -4,16 +4,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
-from lightprune.sparse.blocks import GROUPINGS, LANES, SINGLE_GROUPINGS, Grouping
+from lightprune.sparse.blocks import (
+    GROUPINGS,
+    LANES,
+    NARROW_GROUPINGS,
+    SINGLE_GROUPINGS,
+    Grouping,
+)
 from lightprune.sparse.graph import INPUT
 from lightprune.sparse.layout import laid_out
 from lightprune.sparse.positions import cheapest, positions
-from lightprune.sparse.program import ConvStep, Program
+from lightprune.sparse.program import ConvStep, PoolStep, Program
 from tests.sparse.programs import convolution_programs
 
 # Images at a time, and a grouping that serves so many.
 GROUPED = st.one_of(
-    st.tuples(st.just(1), st.sampled_from(SINGLE_GROUPINGS)),
+    st.tuples(st.just(1), st.sampled_from([*SINGLE_GROUPINGS, *NARROW_GROUPINGS])),
     st.tuples(st.just(LANES), st.sampled_from(GROUPINGS)),
 )
 
@@ -40,7 +46,7 @@ def entries(found):
             for member in range(size):
                 offset = found.offsets[place, 0 if found.grouping.shared else member]
                 weight = found.weights[place, member]
-                yield number % found.cut.groups * size + member, offset, weight
+                yield found.cut.order[number % found.cut.groups * size + member], offset, weight
 
 
 @settings(max_examples=40)
@@ -80,6 +86,45 @@ def test_positions_are_as_many_as_their_grouping_needs(program, grouped):
         assert len(found.weights) == np.count_nonzero(step.weight)
     assert len(found.cut.group_seconds) == found.cut.groups
     assert (found.cut.group_seconds >= 0).all()
+
+
+@settings(max_examples=40)
+@given(convolution_programs(), GROUPED)
+def test_channels_of_like_lengths_share_a_group_where_they_may_be_out_of_order(program, grouped):
+    unit, grouping = grouped
+    layout = laid_out(program, unit)
+    step = program.steps[-1]
+
+    order = cheapest(step, layout, [grouping]).order
+
+    assert sorted(order) == list(
+        range(-(-len(step.weight) // grouping.channels) * grouping.channels)
+    )
+    if grouping.shared or any(layout.values[step.value].margin):
+        assert (np.diff(order) == 1).all()
+    else:
+        lengths = np.zeros(len(order), np.int64)
+        lengths[: len(step.weight)] = np.count_nonzero(step.weight, (1, 2, 3))
+        assert (np.diff(lengths[order]) >= 0).all()
+
+
+def test_what_a_pool_follows_is_computed_in_order():
+    weight = np.ones((4, 1, 1, 1), np.float32)
+    weight[0] = 0
+    none = ((0, 0), (0, 0))
+    step = ConvStep(
+        "a", INPUT, weight, np.zeros(4), (1, 1), none, (1, 1), 1, None, False, ("layer",)
+    )
+    pool = PoolStep("out", "a", "max", (2, 2), (2, 2), (0, 0), False)
+    shapes = {INPUT: (1, 4, 4), "a": (4, 4, 4), "out": (4, 2, 2)}
+    weight[3] = 0
+    pairs = Grouping(2, shared=False)
+
+    alone = laid_out(Program((step,), shapes, "a", False), 1)
+    followed = laid_out(Program((step, pool), shapes, "out", False), 1)
+
+    assert cheapest(step, alone, [pairs]).order.tolist() == [0, 3, 1, 2]
+    assert cheapest(step, followed, [pairs]).order.tolist() == [0, 1, 2, 3]
 
 
 def dense_layer(side, unit):

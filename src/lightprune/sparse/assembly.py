@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from lightprune.sparse.blocks import (
     FROM_RESIDUAL,
     GROUPINGS,
     LANES,
+    NARROW,
+    NARROW_GROUPINGS,
     SINGLE_GROUPINGS,
     Grouping,
 )
@@ -150,6 +153,9 @@ class _Assembler:
 
     def _positions(self, step: ConvStep) -> Positions:
         asked = self.groupings.get(step.value)
-        every = SINGLE_GROUPINGS if self.layout.unit == 1 else GROUPINGS
+        every = GROUPINGS
+        if self.layout.unit == 1:
+            small = prod(self.layout.values[step.value].shape[1:]) <= NARROW
+            every = NARROW_GROUPINGS if small else SINGLE_GROUPINGS
         cut = cheapest(step, self.layout, [asked] if asked else every)
         return positions(step, self.layout, cut)

@@ -18,6 +18,8 @@ def processor_has(feature: str) -> bool:
 
 LANES = 16 if processor_has("avx512f") else 8
 """float32 values in a vector."""
+NARROW = 4
+"""Those in a narrow one: as many as a single image's map of 2x2 has positions."""
 _MOST_ACCUMULATORS = 24 if LANES == 16 else 12
 
 
@@ -37,16 +39,19 @@ class Grouping:
         channels: Output channels.
         shared: Whether one list serves all of them.
         in_lanes: Whether vectors hold channels; single images only.
+        lanes: Float32 values in a vector: `LANES`, or `NARROW` for single images' maps of no more
+            positions, of which a core loads and multiplies twice as many at a time.
     """
 
     channels: int
     shared: bool
     in_lanes: bool = False
+    lanes: int = LANES
 
     @property
     def stride(self) -> int:
         """Positions of a single image that lie in one vector."""
-        return 1 if self.in_lanes else LANES
+        return 1 if self.in_lanes else self.lanes
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,19 @@ _SHAPES = {
     Grouping(4, shared=True): "1x5 1x4 1x3 2x2 1x2 1x1",
     Grouping(2, shared=False): "1x8 2x4 1x4 1x3 2x2 1x2 1x1",
     Grouping(4, shared=False): "1x4 2x2 1x3 1x2 1x1",
+    Grouping(1, shared=True, lanes=NARROW): "1x1",
+    Grouping(2, shared=False, lanes=NARROW): "1x1",
+    Grouping(4, shared=False, lanes=NARROW): "1x1",
+    Grouping(4, shared=True, lanes=NARROW): "1x1",
     Grouping(2 * LANES, shared=True, in_lanes=True): "1x6 1x4 1x2 1x1",
     Grouping(8 * LANES, shared=True, in_lanes=True): "1x1",
 }
-GROUPINGS = tuple(grouping for grouping in _SHAPES if not grouping.in_lanes)
+GROUPINGS = tuple(g for g in _SHAPES if g.lanes == LANES and not g.in_lanes)
 """The groupings that are compiled and serve any number of images; plain sparse lists first."""
-SINGLE_GROUPINGS = tuple(_SHAPES)
+SINGLE_GROUPINGS = tuple(g for g in _SHAPES if g.lanes == LANES)
 """Those that serve a single image."""
+NARROW_GROUPINGS = tuple(g for g in _SHAPES if g.lanes == NARROW or g.in_lanes)
+"""Those that serve a single image whose map has at most `NARROW` positions."""
 BLOCKS = tuple(
     block
     for grouping, shapes in _SHAPES.items()

@@ -24,24 +24,30 @@ BIAS_KIND = 22
 # Pooling and sorting: windows.
 KERNEL_H, KERNEL_W, STRIDE_H, STRIDE_W, TOP, LEFT, COUNT_PADDING = range(22, 29)
 STAMP, ROW_SHIFTS, N_ROWS, COLUMN_SHIFTS, N_COLUMNS = range(31, 36)
-# Pooling and sorting single images: moves of vectors, in runs of equal ones.
-MOVES, RUNS, N_RUNS = range(36, 39)
+# Pooling and sorting single images: runs of moves of vectors.
+RUNS, N_RUNS = 36, 37
 # Convolution: the address of the row that sorts what it reads (or 0).
 SORTED = 31
 # Convolution: the address of the code, which is compiled once and not into each caller.
-CODE = 39
+CODE = 38
 # Convolution: whether its output channels are lanes.
-IN_LANES = 40
+IN_LANES = 39
+# Convolution: the address of int64 (groups, channels): which output channels a group has.
+ORDER = 40
 COLUMNS = 41
 
+RUN_COLUMNS = 6
+"""What there is to say of vectors that are filled alike, one a channel: one of `COPY`...; how many
+channels, and the address of int64 (channels, 2): from where each is read and where it is written,
+in bytes; how far behind that the vector lies; how many moves fill it, and the address of these."""
 MOVE_COLUMNS = 2
-"""What there is to say of the move of one vector: from where and to where, in bytes."""
-
-RUN_COLUMNS = 3
-"""What there is to say of moves in a row: how many there are; one of `COPY`..., in the order in
-which they must be carried out; and the address of int32, by lane the lane that it is filled from,
-or -1."""
+"""What there is to say of a move: where it reads, in bytes from the channel's start; and the
+address of int32, by lane the lane that it is filled from, or -1."""
+MOST_MOVES = 4
+"""Moves that a run may have: a vector that needs more takes several runs."""
 COPY, FILL, MAX = range(3)
+"""What the lanes that no move fills become: 0, or what they were; or every lane becomes the
+largest of what it was and of all that is moved there."""
 
 PIECE_COLUMNS = 5
 """What there is to say of a piece: its block; where it begins in the output, the input and the

@@ -14,8 +14,6 @@ from lightprune.sparse.columns import (
     IN_PLANE,
     IN_ROW,
     IN_WIDTH,
-    MOVE_COLUMNS,
-    MOVES,
     N_COLUMNS,
     N_ROWS,
     N_RUNS,
@@ -69,17 +67,17 @@ def sort(op, arena, own):
 
 @compiled
 def move_vectors(op, read, to):
-    """Carries out the moves of an operation."""
-    runs, moves = integers(op[RUNS]), op[MOVES]
+    """Carries out the moves of an operation, run by run."""
+    runs = integers(op[RUNS])
     for run in range(0, RUN_COLUMNS * op[N_RUNS], RUN_COLUMNS):
-        count, kind, lanes = runs[run], runs[run + 1], runs[run + 2]
-        if kind == COPY:
-            copy_permuted(to, read, moves, count, lanes)
-        elif kind == FILL:
-            fill_permuted(to, read, moves, count, lanes)
+        count, channels, behind = runs[run + 1], runs[run + 2], runs[run + 3]
+        number, moves = runs[run + 4], runs[run + 5]
+        if runs[run] == COPY:
+            copy_permuted(to + behind, read, channels, count, moves, number)
+        elif runs[run] == FILL:
+            fill_permuted(to + behind, read, channels, count, moves, number)
         else:
-            max_permuted(to, read, moves, count, lanes)
-        moves += 8 * MOVE_COLUMNS * count
+            max_permuted(to + behind, read, channels, count, moves, number)
 
 
 @compiled

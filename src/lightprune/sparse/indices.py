@@ -40,6 +40,19 @@ def planes_read(sorting: Sorting, steps: Sequence[ConvStep]) -> NDArray[np.bool_
     return read
 
 
+def by_vector(planes: NDArray[np.bool_], apart: int, plane: int) -> NDArray[np.bool_]:
+    """(channels, vectors): the same by vector, several planes in one or several in a plane.
+
+    Args:
+        planes: (channels, planes).
+        apart: Planes from one channel to the next.
+        plane: Positions from one plane to the next.
+    """
+    padded = np.pad(planes, ((0, 0), (0, apart - planes.shape[1])))
+    vectors: NDArray[np.bool_] = padded.reshape(len(planes), -1, max(1, LANES // plane)).max(2)
+    return vectors.repeat(max(1, plane // LANES), axis=1)
+
+
 def spread(bias: NDArray[np.floating], width: int, unit: int) -> NDArray[np.float32]:
     """A bias (C,), or one by position as rows of `width` like those it is added to."""
     if bias.ndim == 1:

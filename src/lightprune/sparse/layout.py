@@ -1,11 +1,12 @@
 """Where every value lies in memory: planes, rows, margins of zeros, and a place in the arena."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.blocks import LANES
+from lightprune.sparse.blocks import LANES, NARROW
 from lightprune.sparse.nodes import Shape
 from lightprune.sparse.program import ConvStep, Program
 from lightprune.sparse.schedule import Task, schedule
@@ -24,12 +25,14 @@ class Value:
         unit: Float32 values a position.
         margin: Positions of zeros (above, below, at either side) that readers rely on.
         place: From the arena's start to its first plane.
+        vector: Float32 values that a plane is a multiple of.
     """
 
     shape: Shape
     unit: int
     margin: tuple[int, int, int] = (0, 0, 0)
     place: int = 0
+    vector: int = LANES
 
     @property
     def row(self) -> int:
@@ -49,11 +52,11 @@ class Value:
 
     @property
     def plane(self) -> int:
-        """From one channel to the next, in whole vectors."""
+        """From one channel to the next."""
         _, height, width = self.shape
         _, below, beside = self.margin
         needed = (height - 1 + below) * self.row + (width + beside) * self.unit
-        return -(-(self.before + needed) // LANES) * LANES
+        return -(-(self.before + needed) // self.vector) * self.vector
 
     @property
     def size(self) -> int:
@@ -106,6 +109,14 @@ class Layout:
             if isinstance(step, ConvStep) and self.sortings.get(step.value) is sorting
         ]
 
+    def in_order(self, name: str) -> bool:
+        """Whether the channels of a value must be computed one after the other.
+
+        What follows at once, and zeroes margins, does so on channels that are neighbours.
+        """
+        followed = any(a.value == name and b.follows for a, b in pairwise(self.tasks))
+        return followed or any(self.values[name].margin)
+
     def taps(self, step: ConvStep) -> tuple[int, NDArray[np.int64]]:
         """Where a convolution reads: float32 values from the input's origin.
 
@@ -117,7 +128,7 @@ class Layout:
         for row, column in reached(step):
             plane, down, across = sorting.tap(row, column) if sorting else (0, row, column)
             taps.append(plane * read.plane + down * read.row + across * read.unit)
-        return read.plane * (sorting.planes if sorting else 1), np.array(taps, np.int64)
+        return read.plane * (sorting.apart if sorting else 1), np.array(taps, np.int64)
 
 
 def laid_out(program: Program, unit: int) -> Layout:
@@ -130,7 +141,8 @@ def laid_out(program: Program, unit: int) -> Layout:
         if sorting is None:
             _widen(values[step.input], step)
             continue
-        found = values.setdefault(sorting.name, Value((0, 0, 0), unit))
+        vector = NARROW if sorting.narrow else LANES
+        found = values.setdefault(sorting.name, Value((0, 0, 0), unit, vector=vector))
         found.shape = extent(found.shape, step, sorting, program.shapes)
     tasks = schedule(program, {value: sorting.name for value, sorting in sortings.items()})
     layout = Layout(unit, values, sortings, tasks)

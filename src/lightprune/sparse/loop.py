@@ -16,16 +16,18 @@ BYTES = 4
 class Loop(ABC):
     """Emits a loop over numbers from `begin` to `end`, and what its body is made of."""
 
-    def __init__(self, builder: ir.IRBuilder, begin: ir.Value, end: ir.Value) -> None:
+    def __init__(
+        self, builder: ir.IRBuilder, begin: ir.Value, end: ir.Value, lanes: int = LANES
+    ) -> None:
         """Writes at the builder's place."""
         self.builder = builder
         self.begin = begin
         self.end = end
-        self.vector = ir.VectorType(FLOAT, LANES)
+        self.vector = ir.VectorType(FLOAT, lanes)
         self._fma = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             builder.module,
             ir.FunctionType(self.vector, [self.vector] * 3),
-            f"llvm.fma.v{LANES}f32",
+            f"llvm.fma.v{lanes}f32",
         )
 
     @abstractmethod

@@ -101,9 +101,11 @@ class _Work:
             _offsets(groups * positions * lists, block, lines),
             np.ones(groups * positions * grouping.channels, np.float32),
             np.array([number, 0, 0, 0, block.columns]),
+            np.arange(channels),
             np.ones(inputs + channels * plane + LANES, np.float32),
         )
-        bias, offsets, weights, pieces, memory = (array.ctypes.data for array in self._arrays)
+        places = (array.ctypes.data for array in self._arrays)
+        bias, offsets, weights, pieces, order, memory = places
         self._arena = memory + -memory % _LINE
         self._row = row_of(
             {
@@ -114,6 +116,7 @@ class _Work:
                 c.IN_ROW: block.columns * stride,
                 c.START: FROM_BIAS,
                 c.BIAS: bias,
+                c.ORDER: order,
                 c.SEGMENTS: self.segments.ctypes.data,
                 c.OFFSETS: offsets,
                 c.WEIGHTS: weights,

@@ -13,12 +13,12 @@ from lightprune.sparse.blocks import FROM_OUTPUT, FROM_RESIDUAL, LANES, Block
 from lightprune.sparse.loop import BYTES, FLOAT, I32, I64, Loop
 
 
-def widened(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+def widened(builder: ir.IRBuilder, value: ir.Value, lanes: int = LANES) -> ir.Value:
     """The scalar in every lane."""
-    vector = ir.VectorType(FLOAT, LANES)
+    vector = ir.VectorType(FLOAT, lanes)
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, value, ir.Constant(I32, 0))
-    zeros = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
+    zeros = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
     return builder.shuffle_vector(first, undefined, zeros)
 
 
@@ -35,6 +35,7 @@ class Pass(Loop):
             self.residual,
             self.residual_row,
             self.residual_plane,
+            self.order,
             self.bias,
             self.input,
             self.input_row,
@@ -44,13 +45,13 @@ class Pass(Loop):
             end,
             self.least,
         ) = arguments
-        super().__init__(builder, begin, end)
+        super().__init__(builder, begin, end, block.grouping.lanes)
         self.block = block
 
     def emit(self) -> None:
         """Writes the code at the builder's place, and leaves that after it."""
         results = self.summed(self._started())
-        lowest = widened(self.builder, self.least)
+        lowest = self._widened(self.least)
         for address, value in zip(self._outputs(), results, strict=True):
             # This order of comparison lets a NaN through, as ReLU does.
             below = self.builder.fcmp_ordered("<", value, lowest)
@@ -96,7 +97,7 @@ class Pass(Loop):
         ]
         return [
             self.multiply_add(weight, read, held[channel * vectors + place])
-            for channel, weight in enumerate(widened(self.builder, w) for w in weights)
+            for channel, weight in enumerate(map(self._widened, weights))
             for place, read in enumerate(inputs[0 if grouping.shared else channel])
         ]
 
@@ -117,7 +118,7 @@ class Pass(Loop):
         values = []
         for channel in range(self.block.grouping.channels):
             place = self.plus(self.bias, ir.Constant(I64, channel), BYTES)
-            wide = widened(self.builder, self.builder.load(self.pointer(place, FLOAT)))
+            wide = self._widened(self.builder.load(self.pointer(place, FLOAT)))
             values += [wide] * self.block.vectors
         return values
 
@@ -131,6 +132,9 @@ class Pass(Loop):
             for bias, value in zip(self._biases(), added, strict=True)
         ]
 
+    def _widened(self, value: ir.Value) -> ir.Value:
+        return widened(self.builder, value, self.block.grouping.lanes)
+
     def _outputs(self) -> list[ir.Value]:
         return self._planes(self.output, self.output_plane, self.output_row)
 
@@ -138,10 +142,13 @@ class Pass(Loop):
         return [
             address
             for channel in range(self.block.grouping.channels)
-            for address in self._places(
-                self.plus(base, plane, channel * BYTES) if channel else base, row
-            )
+            for address in self._places(self._of(channel, base, plane), row)
         ]
+
+    def _of(self, number: int, base: ir.Value, plane: ir.Value) -> ir.Value:
+        """The address in the group's channel of that number."""
+        channel = self.builder.load(self.pointer(self.plus(self.order, I64(number), 8), I64))
+        return self.plus(base, self.builder.mul(channel, plane), BYTES)
 
     def _places(self, base: ir.Value, row: ir.Value) -> list[ir.Value]:
         """Addresses of the block's vectors in one plane."""
@@ -149,8 +156,9 @@ class Pass(Loop):
             self.plus(base, row, number * BYTES) if number else base
             for number in range(self.block.rows)
         ]
+        size = self.block.grouping.lanes * BYTES
         return [
-            self.plus(start, ir.Constant(I64, column), LANES * BYTES) if column else start
+            self.plus(start, ir.Constant(I64, column), size) if column else start
             for start in rows
             for column in range(self.block.columns)
         ]

@@ -12,15 +12,14 @@ from lightprune.sparse.blocks import LANES
 class Moves:
     """What fills vectors with positions: from where each is read, and which lane goes to which.
 
+    The first move of a vector leaves 0 where it has no lane to fill, the next ones fill those up.
+
     Attributes:
-        copies: The first so many fill every vector once, in order, with 0 where they leave a
-            lane out; the others fill up what they left out.
-        vectors: int64 (moves,), the vector that each of them fills.
+        vectors: int64 (moves,), ascending, the vector that each of them fills.
         places: int64 (moves,), from where, in bytes.
         lanes: int32 (moves, LANES), by lane the lane that it is filled from, or -1.
     """
 
-    copies: int
     vectors: NDArray[np.int64]
     places: NDArray[np.int64]
     lanes: NDArray[np.int32]
@@ -36,8 +35,7 @@ def moves_of(indices: NDArray[np.int32], step: int = 1) -> Moves:
             two waits until both have left the core.
     """
     left = indices.reshape(-1, LANES).astype(np.int64)
-    copies = len(left)
-    pending = np.arange(copies)
+    pending = np.arange(len(left))
     vectors, places, lanes = [], [], []
     while len(pending):
         rest = left[pending]
@@ -51,4 +49,6 @@ def moves_of(indices: NDArray[np.int32], step: int = 1) -> Moves:
         lanes.append(np.where(near, rest - first[:, None], -1).astype(np.int32))
         left[pending] = np.where(near, -1, rest)
         pending = pending[(left[pending] >= 0).any(1)]
-    return Moves(copies, np.concatenate(vectors), np.concatenate(places), np.concatenate(lanes))
+    filled = np.concatenate(vectors)
+    order = np.argsort(filled, kind="stable")
+    return Moves(filled[order], np.concatenate(places)[order], np.concatenate(lanes)[order])

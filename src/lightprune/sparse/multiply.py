@@ -21,6 +21,7 @@ def multiply_block(
     residual,
     residual_row,
     residual_plane,
+    order,
     bias,
     input_,
     input_row,
@@ -37,12 +38,13 @@ def multiply_block(
     Args:
         block: Place in `BLOCKS`.
         start_from: `FROM_BIAS`, `FROM_RESIDUAL` or `FROM_OUTPUT`.
-        output: Address of the block's first output.
+        output: Address of the block's first output in channel 0.
         output_row: From one row of outputs to the next.
         output_plane: From one channel of outputs to the next.
-        residual: Address of what is added.
+        residual: Address of what is added to that.
         residual_row: From one row of that to the next.
         residual_plane: From one channel of that to the next.
+        order: Address of int64, the group's channels.
         bias: Address of one float32 a channel.
         input_: Address that the offsets count from.
         input_row: From one row of the block's inputs to the next.
@@ -52,7 +54,7 @@ def multiply_block(
         end: One after the last position.
         least: No output ends below it: 0 for a ReLU, minus infinity for none.
     """
-    signature = types.void(*(types.int64,) * 15, types.float32)
+    signature = types.void(*(types.int64,) * 16, types.float32)
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         chosen, *rest = arguments

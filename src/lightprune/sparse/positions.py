@@ -29,6 +29,8 @@ class Cut:
     Attributes:
         grouping: The output channels of a group, and whether they share positions.
         groups: Groups of output channels.
+        order: int64 (groups * channels), the output channels of one group after the other. Where
+            they have lists of their own, those of like lengths go together.
         together: Input channels a pass: a part small enough for the first cache.
         pieces: The blocks that the output map is cut into.
         lines: How the inputs lie on cache lines.
@@ -37,6 +39,7 @@ class Cut:
 
     grouping: Grouping
     groups: int
+    order: NDArray[np.int64]
     together: int
     pieces: tuple[Piece, ...]
     lines: Lines
@@ -103,7 +106,7 @@ def positions(step: ConvStep, layout: Layout, cut: Cut) -> Positions:
     if outputs % size:
         missing = np.zeros((cut.groups * size - outputs, *weight.shape[1:]), np.float32)
         weight = np.concatenate([weight, missing])
-    blocks = weight.reshape(cut.groups, size, inputs, -1)
+    blocks = weight[cut.order].reshape(cut.groups, size, inputs, -1)
     out = layout.values[step.value]
     apart, taps = layout.taps(step)
     distances = 4 * (np.arange(inputs)[:, None] * apart + taps)
@@ -131,8 +134,8 @@ def _cut(step: ConvStep, layout: Layout, grouping: Grouping, kept: NDArray[np.bo
     out = layout.values[step.value]
     lines = _lines(out.shape) if out.unit == 1 else Lines.WHOLE
     rows, columns = out.grid
-    if grouping.in_lanes:
-        columns = prod(out.shape[1:])
+    if out.unit == 1:
+        columns = ceil(prod(out.shape[1:]) / grouping.stride)
     cut = pieces(grouping, rows, columns, lines)
     outputs, inputs, taps = kept.shape
     together = inputs
@@ -141,14 +144,18 @@ def _cut(step: ConvStep, layout: Layout, grouping: Grouping, kept: NDArray[np.bo
     size = grouping.channels
     groups = ceil(outputs / size)
     starts = np.arange(0, inputs, together)
+    order = np.arange(groups * size)
     # By group, input channel: positions of all; or by output, input channel: of each.
     if grouping.shared:
         joined = np.logical_or.reduceat(kept, np.arange(0, outputs, size), axis=0)
         counts = np.add.reduceat(joined.sum(2), starts, axis=1)
     else:
-        each = np.add.reduceat(kept.sum(2), starts, axis=1)
-        counts = np.maximum.reduceat(each, np.arange(0, outputs, size), axis=0)
-    return Cut(grouping, groups, together, cut, lines, counts.T.astype(np.int64))
+        each = np.zeros((groups * size, len(starts)), np.int64)
+        each[:outputs] = np.add.reduceat(kept.sum(2), starts, axis=1)
+        if size > 1 and not layout.in_order(step.value):
+            order = np.argsort(each.sum(1), kind="stable")
+        counts = each[order].reshape(groups, size, -1).max(1)
+    return Cut(grouping, groups, order, together, cut, lines, counts.T.astype(np.int64))
 
 
 _Lists = tuple[NDArray[np.int32], NDArray[np.float32]]

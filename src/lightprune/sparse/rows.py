@@ -8,12 +8,13 @@ from lightprune.sparse.blocks import BLOCKS, LANES
 from lightprune.sparse.columns import Columns, row_of
 from lightprune.sparse.convolution import convolution
 from lightprune.sparse.graph import INPUT
-from lightprune.sparse.indices import planes_read, pool_columns, spread
+from lightprune.sparse.indices import by_vector, planes_read, pool_columns, spread
 from lightprune.sparse.layout import Layout, Value
-from lightprune.sparse.moves import moves_of
+from lightprune.sparse.moves import Moves, moves_of
 from lightprune.sparse.pool import Pool
 from lightprune.sparse.positions import Positions
 from lightprune.sparse.program import ConvStep, FlattenStep, PoolStep
+from lightprune.sparse.runs import one_channel, runs, some_channels
 from lightprune.sparse.sorting import Sorting
 
 # In seconds: what is shared at all, and what is worth another four chunks. A multiple of four is
@@ -98,7 +99,7 @@ class Rows:
             )
             for piece in cut.pieces
         ]
-        whole = np.zeros(cut.groups * cut.grouping.channels, np.float32)
+        whole = np.zeros(len(cut.order), np.float32)
         whole[: len(bias)] = bias
         return {
             **self._computes(out, out.shape[0]),
@@ -107,7 +108,8 @@ class Rows:
             **self._shares(cut.group_seconds),
             c.KIND: c.CONV,
             c.RELU: int(step.relu),
-            c.BIAS: self.pool.address(whole),
+            c.BIAS: self.pool.address(whole[cut.order]),
+            c.ORDER: self.pool.address(cut.order),
             c.SEGMENTS: self.pool.address(found.segments),
             c.OFFSETS: self.pool.address(found.offsets),
             c.WEIGHTS: self.pool.address(found.weights),
@@ -148,38 +150,13 @@ class Rows:
         if self.layout.unit > 1:
             return columns
         found = moves_of(sorting.indices(read.shape, height, width, value.plane))
-        plane, vector = np.divmod(found.vectors, value.plane // LANES)
-        copied = planes_read(sorting, self.layout.readers(sorting))
-        channel, move = np.nonzero(copied[:, plane])
-        reads = columns[c.IN] + channel * columns[c.IN_PLANE]
-        writes = value.origin + (channel * sorting.planes + plane[move]) * value.plane
-        places = 4 * reads + found.places[move], 4 * (writes + vector[move] * LANES)
-        kinds = np.where(move < found.copies, c.COPY, c.FILL)
-        return columns | self._moves(*places, kinds, found.lanes, move)
-
-    def _moves(
-        self,
-        reads: NDArray[np.int64],
-        writes: NDArray[np.int64],
-        kinds: NDArray[np.int64],
-        lanes: NDArray[np.int32],
-        which: NDArray[np.int64],
-    ) -> Columns:
-        """The columns that list moves of a kind each, with the lanes of row `which`."""
-        patterns, alike = np.unique(lanes, axis=0, return_inverse=True)
-        pattern = alike.reshape(-1)[which]
-        # Kinds first: copies zero what is then filled up, and only then there is a largest.
-        order = np.lexsort((pattern, kinds))
-        equal = len(patterns) * kinds[order] + pattern[order]
-        ends = np.flatnonzero(np.diff(equal, append=-1)) + 1
-        last = order[ends - 1]
-        addresses = self.pool.address(patterns) + patterns.itemsize * LANES * pattern[last]
-        runs = np.stack([np.diff(ends, prepend=0), kinds[last], addresses], axis=1)
-        return {
-            c.MOVES: self.pool.address(np.stack([reads, writes], axis=1)[order]),
-            c.RUNS: self.pool.address(runs),
-            c.N_RUNS: len(runs),
-        }
+        planes = planes_read(sorting, self.layout.readers(sorting))
+        needed = by_vector(planes, sorting.apart, value.plane)
+        every = np.arange(read.shape[0])
+        reads = 4 * (columns[c.IN] + every * columns[c.IN_PLANE])
+        writes = 4 * (value.origin + every * sorting.apart * value.plane)
+        listed = some_channels(needed, reads, writes)
+        return columns | runs(self.pool, found, listed)
 
     def sums(
         self,
@@ -226,11 +203,11 @@ class Rows:
             return columns
         windows = pool_columns(step, value.shape, read.shape[2])
         found = moves_of(windows, LANES)
-        column, vector = np.divmod(found.vectors, windows.shape[1] // LANES)
-        every = np.arange(len(column))
-        kinds = np.where(column > 0, c.MAX, np.where(every < found.copies, c.COPY, c.FILL))
-        places = found.places, 4 * LANES * vector
-        return columns | self._moves(*places, kinds, found.lanes, every)
+        vectors = windows.shape[1] // LANES
+        column, vector = np.divmod(found.vectors, vectors)
+        order = np.argsort(vector, kind="stable")
+        moves = Moves(vector[order], found.places[order], found.lanes[order])
+        return columns | runs(self.pool, moves, one_channel(vectors), folded=column[order] > 0)
 
     def flattens(self, step: FlattenStep) -> Columns:
         """Makes every position a channel."""

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.blocks import LANES
+from lightprune.sparse.blocks import LANES, NARROW
 from lightprune.sparse.nodes import Pair, Shape
 from lightprune.sparse.program import ConvStep
 
@@ -23,7 +23,7 @@ class Sorting:
     With many images one shift for every remainder to the stride is enough. A single image gets
     one for every tap of a row: then a tap's outputs are neighbours in memory, from the first row
     to the last, and fill whole vectors. If they fit one vector, it gets one for every tap, so that
-    each of them lies in one cache line.
+    each of them lies in one cache line; if they fit a narrow one, several planes share a vector.
 
     Attributes:
         name: Its own name.
@@ -31,6 +31,7 @@ class Sorting:
         stride: (rows, columns).
         rows: Row shifts, ascending.
         columns: Column shifts, ascending.
+        narrow: Whether planes are narrow vectors.
     """
 
     name: str
@@ -38,17 +39,24 @@ class Sorting:
     stride: Pair
     rows: tuple[int, ...] = ()
     columns: tuple[int, ...] = ()
+    narrow: bool = False
 
     @property
     def planes(self) -> int:
         """Planes a channel."""
         return len(self.rows) * len(self.columns)
 
+    @property
+    def apart(self) -> int:
+        """Planes from one channel to the next, in whole vectors."""
+        together = LANES // NARROW if self.narrow else 1
+        return -(-self.planes // together) * together
+
     def indices(self, read: Shape, height: int, width: int, size: int) -> NDArray[np.int32]:
-        """(planes, size): the row-by-row number of each position in the value, or -1."""
+        """(apart, size): the row-by-row number of each position in the value, or -1."""
         _, rows, columns = read
         y, x = np.divmod(np.arange(size), width)
-        found = np.full((self.planes, size), -1, np.int32)
+        found = np.full((self.apart, size), -1, np.int32)
         for number, (down, across) in enumerate(product(self.rows, self.columns)):
             row, column = y * self.stride[0] + down, x * self.stride[1] + across
             within = (y < height) & (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
@@ -104,6 +112,7 @@ def sortings_of(
         sorting.columns = tuple(sorted({*columns, *sorting.columns}))
         read[step.value] = sorting
         small = prod(shapes[step.value][1:]) <= LANES
+        sorting.narrow = unit == 1 and prod(shapes[step.value][1:]) <= NARROW
         fewer[sorting.name] = (unit > 1 or not small, unit > 1)
     for sorting in found.values():
         if fewer[sorting.name][0]:
@@ -124,7 +133,7 @@ def extent(shape: Shape, step: ConvStep, sorting: Sorting, shapes: Mapping[str, 
     _, height, width = shapes[step.value]
     places = [sorting.tap(row, column) for row, column in reached(step)]
     return (
-        shapes[step.input][0] * sorting.planes,
+        shapes[step.input][0] * sorting.apart,
         max(shape[1], height + max(down for _, down, _ in places)),
         max(shape[2], width + max(across for _, _, across in places)),
     )

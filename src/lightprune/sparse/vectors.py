@@ -8,7 +8,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from lightprune.sparse.blocks import LANES, processor_has
-from lightprune.sparse.columns import MOVE_COLUMNS
+from lightprune.sparse.columns import MOST_MOVES
 from lightprune.sparse.microkernel import widened
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
@@ -143,50 +143,73 @@ def _permuted(
     return builder.select(there, found, otherwise)
 
 
-def _moved(combine: _Combine | None) -> Any:
-    """(to, read, moves, count, lanes): places become `combine(what is moved there, what was)`."""
-
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, read, moves, count, lanes = arguments
-        chosen = builder.load(builder.inttoptr(lanes, _LANE_NUMBERS.as_pointer()))
-        chosen.align = 4
-        with cgutils.for_range(builder, count) as loop:
-            row = builder.add(moves, builder.mul(loop.index, _I64(8 * MOVE_COLUMNS)))
-            pair = builder.inttoptr(row, _I64.as_pointer())
-            source = builder.add(read, builder.load(pair))
-            target = builder.add(to, builder.load(builder.gep(pair, [_I64(1)])))
-            if combine is None:
-                new = _permuted(builder, source, chosen, ir.Constant(_VECTOR, [0.0] * LANES))
-            else:
-                old = _load(builder, target)
-                new = combine(builder, _permuted(builder, source, chosen, old), old)
-            _store(builder, new, target)
-        return context.get_dummy_value()
-
-    return types.void(*(types.int64,) * 5), generate
-
-
-@intrinsic
-def copy_permuted(_typing, to, read, moves, count, lanes):
-    """Moves vectors, their lanes permuted as the int32 at `lanes` say, and 0 where negative.
+def _moved(combine: _Combine | None, begun: bool) -> Any:
+    """(to, read, channels, count, moves, number): see `copy_permuted`.
 
     Args:
-        to: What the moves' places to write to count from.
-        read: What the places to read from count from.
-        moves: Address of the first move; see `columns.MOVE_COLUMNS`.
-        count: Number of moves.
-        lanes: Address of the lanes' numbers.
+        combine: Makes the vector's new value of what is moved there and of what it was; None
+            takes what is moved there.
+        begun: Whether the vectors begin with what they are, or with 0.
     """
-    return _moved(None)
+
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        to, read, channels, count, moves, number = arguments
+        ended = builder.append_basic_block("ended")
+        switch = builder.switch(number, ended)
+        for moved in range(1, MOST_MOVES + 1):
+            case = builder.append_basic_block(f"moves{moved}")
+            switch.add_case(_I64(moved), case)
+            builder.position_at_end(case)
+            # Read before the loop: they stay in registers.
+            chosen = []
+            for move in range(moved):
+                place, lanes = _pair(builder, moves, _I64(move))
+                numbers = builder.load(builder.inttoptr(lanes, _LANE_NUMBERS.as_pointer()))
+                numbers.align = 4
+                chosen.append((place, numbers))
+            with cgutils.for_range(builder, count) as loop:
+                source, target = _pair(builder, channels, loop.index)
+                source, target = builder.add(source, read), builder.add(target, to)
+                found = _load(builder, target) if begun else ir.Constant(_VECTOR, [0.0] * LANES)
+                for place, numbers in chosen:
+                    new = _permuted(builder, builder.add(source, place), numbers, found)
+                    found = combine(builder, new, found) if combine else new
+                _store(builder, found, target)
+            builder.branch(ended)
+        builder.position_at_end(ended)
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 6), generate
+
+
+def _pair(builder: ir.IRBuilder, pairs: ir.Value, number: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """One of int64 (pairs, 2)."""
+    first = builder.inttoptr(builder.add(pairs, builder.mul(number, _I64(16))), _I64.as_pointer())
+    return builder.load(first), builder.load(builder.gep(first, [_I64(1)]))
 
 
 @intrinsic
-def fill_permuted(_typing, to, read, moves, count, lanes):
-    """The same, but leaves what is there where the int32 are negative."""
-    return _moved(lambda _builder, new, _old: new)
+def copy_permuted(_typing, to, read, channels, count, moves, number):
+    """Fills a vector a channel with others whose lanes are permuted, the other lanes with 0.
+
+    Args:
+        to: What the places to write to count from.
+        read: What the places to read from count from.
+        channels: Address of int64 (channels, 2): the places of each, in bytes.
+        count: Number of channels.
+        moves: Address of the moves; see `columns.MOVE_COLUMNS`.
+        number: Number of moves, at most `MOST_MOVES`.
+    """
+    return _moved(None, begun=False)
 
 
 @intrinsic
-def max_permuted(_typing, to, read, moves, count, lanes):
+def fill_permuted(_typing, to, read, channels, count, moves, number):
+    """The same, but leaves what is there in the other lanes."""
+    return _moved(None, begun=True)
+
+
+@intrinsic
+def max_permuted(_typing, to, read, channels, count, moves, number):
     """The same, and leaves what is there where it is larger; NaN if either is."""
-    return _moved(_larger)
+    return _moved(_larger, begun=True)
