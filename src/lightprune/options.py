@@ -11,7 +11,7 @@ def bench_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--threads", metavar="1,2", help="default: 1 and all cores")
     parser.add_argument("--batches", default="1,8,64,256", metavar="1,8,64,256")
-    parser.add_argument("--rounds", type=int, default=6, metavar="N", help="default: 6")
+    parser.add_argument("--rounds", type=int, default=30, metavar="N", help="default: 30")
     parser.add_argument("--engines", metavar="NAME,NAME", help="default: all that are installed")
     parser.add_argument(
         "--no-startup", dest="startup", action="store_false", help="do not time loading"

@@ -7,6 +7,7 @@ from lightprune.errors import InputError
 from lightprune.sparse.blocks import (
     GROUPINGS,
     LANES,
+    NARROW,
     NARROW_GROUPINGS,
     SINGLE_GROUPINGS,
     Grouping,
@@ -151,7 +152,8 @@ def test_one_list_for_all_is_cheaper_where_the_weight_is_dense(other):
 def test_channels_are_lanes_where_a_dense_map_is_small(side, in_lanes):
     step, layout = dense_layer(side, 1)
 
-    assert cheapest(step, layout, SINGLE_GROUPINGS).grouping.in_lanes == in_lanes
+    served = NARROW_GROUPINGS if side**2 <= NARROW else SINGLE_GROUPINGS
+    assert cheapest(step, layout, served).grouping.in_lanes == in_lanes
 
 
 def test_inputs_beyond_the_reach_of_an_offset_are_refused():

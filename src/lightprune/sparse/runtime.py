@@ -142,7 +142,7 @@ class SparseNetwork(nn.Module):
         shape = self.program.shapes[self.program.output]
         count = images.shape[0]
         # Of the images' type and on their device, whatever the defaults are.
-        outputs = images.new_empty((count, *(shape[:1] if self.program.flat else shape)))
+        outputs = images.new_empty(count, *(shape[:1] if self.program.flat else shape))
         if count:
             # A copy that outlives the call: its address is all that the kernels know.
             read = images.resolve_neg().contiguous()

@@ -19,14 +19,15 @@ class Effort:
     """How long is measured.
 
     Attributes:
-        rounds: Turns that each one gets, at most.
+        rounds: Turns that each one gets, at most. A core that is shared with others runs at one
+            speed for some seconds and then at another: many short turns meet both.
         turn: Seconds of timed calls in a turn; one call at least.
         cell: Seconds for all together; one turn each at least.
     """
 
-    rounds: int = 6
+    rounds: int = 30
     turn: float = 0.05
-    cell: float = 6.0
+    cell: float = 12.0
 
 
 @dataclass(frozen=True)
