@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 
@@ -11,6 +12,7 @@ from lightprune.cli import main
 from lightprune.report.cells import cells_of
 from lightprune.report.document import Table
 from lightprune.report.findings import Findings
+from lightprune.report.page import inline
 from lightprune.report.rows import rows_of
 from lightprune.report.sections.results import result_row
 from lightprune.report.write import document
@@ -142,6 +144,41 @@ def test_the_page_stands_alone(written):
     assert "@import" not in page
     assert len(seen.ids) == len(set(seen.ids))
     assert {r[1:] for r in seen.found if r.startswith("#")} <= set(seen.ids)
+
+
+def drawn(svg):
+    """Every element that is drawn: its name, its style, and those of the groups it is in."""
+    svg = re.sub(r"\bxlink:", "", svg)
+    rules = dict(re.findall(r"\.([\w-]+) \{(.*?)\}", svg))
+    found = []
+
+    def look(element, around):
+        name = element.tag.rpartition("}")[2]
+        style = element.get("style") or rules.get(element.get("class"), "")
+        if name == "g":
+            around = (*around, style, element.get("transform"), element.get("clip-path"))
+            around = tuple(filter(None, around))
+        elif name not in ("svg", "defs", "style"):
+            found.append((name, style, around))
+        for child in element:
+            look(child, around)
+
+    look(ElementTree.fromstring(svg), ())
+    return found
+
+
+def numberless(elements):
+    """The same, but for hundredths of a point and the names of what is referred to."""
+    return re.sub(r"\d+(\.\d+)?|#[\w-]+", "n", repr(elements))
+
+
+def test_a_figure_within_the_page_is_drawn_as_the_one_beside_it_in_far_fewer_bytes(study):
+    for figure in document(Findings.of(study), "again").figures:
+        within = inline(figure)
+
+        beside = figure.svg[figure.svg.index("<svg") :]
+        assert numberless(drawn(within)) == numberless(drawn(beside))
+        assert len(within) < 0.7 * len(beside)
 
 
 def test_type_in_figures_is_at_least_eight_points(written):

@@ -1,6 +1,7 @@
 """A report as one HTML page that needs nothing beside it: no network, no script, no file."""
 
 import re
+from collections import Counter
 from html import escape
 
 from lightprune.report.document import Block, Bullets, Document, Figure, Table, Text, numeric
@@ -94,10 +95,42 @@ def inline(figure: Figure) -> str:
     """A figure's SVG as an element of a page: ids of its own, no prologue, in few bytes."""
     svg = figure.svg[figure.svg.index("<svg") :].strip()
     # Nothing refers to groups, and a hundredth of a point is more than a screen or a printer shows.
-    svg = re.sub(r'<g id="[^"]*">', "<g>", re.sub(r"\n\s+", "\n", svg))
+    svg = re.sub(r'<g id="[^"]*"/>\n', "", re.sub(r"\n\s+", "\n", svg))
+    svg = _ungrouped(re.sub(r'<g id="[^"]*">', "<g>", svg))
     svg = re.sub(r'(?<=[ "(-])\d+\.\d{3,}', lambda number: f"{float(number[0]):.2f}", svg)
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{figure.name}-", svg)
+    svg = _styled_once(svg, figure.name)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(figure.title)}"', 1)
+
+
+def _ungrouped(svg: str) -> str:
+    """Without the groups that say nothing of what is in them."""
+    kept: list[bool] = []
+    found = []
+    for part in re.split(r"(</?g\b[^>]*>\n?)", svg):
+        if part.startswith("</g>"):
+            if not kept.pop():
+                continue
+        elif part.startswith("<g") and "/>" not in part:
+            kept.append(not part.startswith("<g>"))
+            if not kept[-1]:
+                continue
+        found.append(part)
+    return "".join(found)
+
+
+def _styled_once(svg: str, name: str) -> str:
+    """With a class for what several elements are styled like."""
+    counts = Counter(re.findall(r' style="([^"]*)"', svg))
+    classes = {
+        style: f"{name}-{number}"
+        for number, (style, count) in enumerate(counts.items())
+        if count > 1
+    }
+    for style, of in classes.items():
+        svg = svg.replace(f' style="{style}"', f' class="{of}"')
+    rules = "".join(f"\n.{of} {{{style}}}" for style, of in classes.items())
+    return svg.replace("</style>", f"{rules}\n</style>", 1)
 
 
 def _marked(words: str) -> str:
