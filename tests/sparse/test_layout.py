@@ -46,7 +46,8 @@ def test_values_lie_between_the_stamps_and_the_end_in_whole_vectors(program, uni
     for value in layout.values.values():
         assert layout.stamps <= value.place
         assert value.place + value.size <= layout.size
-        assert value.place % LANES == value.plane % LANES == 0
+        assert value.place % LANES == value.size % LANES == 0
+        assert value.plane % value.vector == 0
 
 
 @given(programs(), UNITS)

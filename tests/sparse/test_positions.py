@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
+from lightprune.sparse.assembly import assemble
 from lightprune.sparse.blocks import (
     GROUPINGS,
     LANES,
@@ -176,3 +177,40 @@ def test_inputs_beyond_the_reach_of_an_offset_are_refused():
 
     with pytest.raises(InputError, match=r"big: its input of \(64, 1100, 1100\) is too large"):
         found_for(step, layout, GROUPINGS[0])
+
+
+def narrow_layer(side):
+    """A 3x3 convolution with few weights, on square maps."""
+    weight = np.zeros((64, 64, 3, 3), np.float32)
+    weight[np.random.default_rng(0).random(weight.shape) < 0.05] = 1
+    pads = ((1, 1), (1, 1))
+    step = ConvStep(
+        "out", INPUT, weight, np.zeros(64), (1, 1), pads, (1, 1), 1, None, False, ("layer",)
+    )
+    shapes = {INPUT: (64, side, side), "out": (64, side, side)}
+    return Program((step,), shapes, "out", False)
+
+
+@pytest.mark.parametrize(("side", "narrow"), [(2, True), (3, False)])
+def test_a_map_of_few_positions_takes_narrow_vectors(side, narrow):
+    code = assemble(narrow_layer(side), 1)
+
+    (found,) = (op.positions for op in code.operations if op.positions)
+    (sorting,) = code.layout.sortings.values()
+    value = code.layout.values[sorting.name]
+    assert sorting.narrow is narrow
+    assert (found.grouping.lanes == NARROW or found.grouping.in_lanes) is narrow
+    assert value.plane == (NARROW if narrow else LANES)
+    assert sorting.planes == 9
+    assert sorting.apart * value.plane % LANES == 0
+    assert sorting.apart - 9 < LANES // value.plane
+    assert not assemble(narrow_layer(side), LANES).layout.sortings
+
+
+def test_narrow_groupings_compute_in_narrow_vectors_too():
+    # Sparse lists, which vectors of channels would fill with zeros: some list is cheapest.
+    lists = [g for g in NARROW_GROUPINGS if not g.in_lanes]
+
+    assert {(g.channels, g.shared) for g in lists} == {(1, True), (2, False), (4, False), (4, True)}
+    step = narrow_layer(2).steps[0]
+    assert cheapest(step, laid_out(narrow_layer(2), 1), NARROW_GROUPINGS).grouping in lists

@@ -13,7 +13,7 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from lightprune.sparse.blocks import GROUPINGS, LANES, NARROW_GROUPINGS, SINGLE_GROUPINGS
+from lightprune.sparse.blocks import GROUPINGS, LANES, NARROW_GROUPINGS, SINGLE_GROUPINGS, Grouping
 from lightprune.sparse.graph import INPUT
 from lightprune.sparse.program import AddStep, ConvStep, FlattenStep, PoolStep, Program
 from tests.sparse.programs import (
@@ -146,6 +146,27 @@ def test_threads_on_one_image_have_memory_of_their_own_and_some_together(many_ch
 
     (workspace,) = network._idle[1]
     assert len(workspace._memory) >= 4 * network.single.arena_size
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("count", [1, LANES])
+def test_a_pool_follows_channels_of_unequal_lengths(many_chunks, channels, count):
+    weight = whole_numbers(GENERATOR, 24, 6, 3, 3)
+    # Channels of like lengths are far apart: out of order, a pool would follow others.
+    kept = np.resize([0.9, 0.05, 0.5], 24)[:, None, None, None]
+    weight[GENERATOR.random(weight.shape) > kept] = 0
+    steps = (
+        conv("a", INPUT, weight, padding=1, relu=True),
+        PoolStep("out", "a", "max", (2, 2), (2, 2), (0, 0), False),
+    )
+    shapes = {INPUT: (6, 8, 8), "a": (24, 8, 8), "out": (24, 4, 4)}
+    program = Program(steps, shapes, "out", flat=False)
+    images = images_for(program, count)
+    network = network_of(program, 2, Grouping(channels, shared=False))
+
+    for _ in range(50):
+        assert torch.equal(network(images).double(), expected(program, images))
+        poison(network)
 
 
 @pytest.mark.parametrize("count", [1, 3, LANES, 40])

@@ -40,7 +40,7 @@ class Grouping:
         shared: Whether one list serves all of them.
         in_lanes: Whether vectors hold channels; single images only.
         lanes: Float32 values in a vector: `LANES`, or `NARROW` for single images' maps of no more
-            positions, of which a core loads and multiplies twice as many at a time.
+            positions, of which some cores load and multiply twice as many at a time.
     """
 
     channels: int

@@ -12,7 +12,7 @@ from lightprune.sparse.program import ConvStep, Program
 from lightprune.sparse.schedule import Task, schedule
 from lightprune.sparse.sorting import Sorting, extent, reached, sortings_of
 
-# Channels are computed in blocks of up to this many; the last block of a value may overhang it.
+# Channels are computed in groups of up to this many; one may have channels beyond the last.
 _OVERHANG = 4
 
 
@@ -60,7 +60,7 @@ class Value:
 
     @property
     def size(self) -> int:
-        """All planes, and those that the last block of channels overhangs."""
+        """All planes, and those of channels beyond the last that a group may have."""
         return -(-self.shape[0] // _OVERHANG) * _OVERHANG * self.plane
 
     @property
