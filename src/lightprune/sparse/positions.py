@@ -30,7 +30,7 @@ class Cut:
         grouping: The output channels of a group, and whether they share positions.
         groups: Groups of output channels.
         order: int64 (groups * channels), the output channels of one group after the other. Where
-            they have lists of their own and may be out of order, those of like lengths are together.
+            they have lists of their own and any order does, those of like lengths go together.
         together: Input channels a pass: a part small enough for the first cache.
         pieces: The blocks that the output map is cut into.
         lines: How the inputs lie on cache lines.
