@@ -88,8 +88,9 @@ def cheapest(step: ConvStep, layout: Layout, groupings: Sequence[Grouping]) -> C
     """
     kept = _ungrouped(step) != 0
     kept = kept.reshape(*kept.shape[:2], -1)
+    any_order = not layout.in_order(step.value)
     return min(
-        (_cut(step, layout, grouping, kept) for grouping in groupings),
+        (_cut(step, layout, grouping, kept, any_order) for grouping in groupings),
         key=lambda cut: cut.group_seconds.sum(),
     )
 
@@ -106,7 +107,9 @@ def positions(step: ConvStep, layout: Layout, cut: Cut) -> Positions:
     if outputs % size:
         missing = np.zeros((cut.groups * size - outputs, *weight.shape[1:]), np.float32)
         weight = np.concatenate([weight, missing])
-    blocks = weight[cut.order].reshape(cut.groups, size, inputs, -1)
+    if not cut.grouping.shared:
+        weight = weight[cut.order]
+    blocks = weight.reshape(cut.groups, size, inputs, -1)
     out = layout.values[step.value]
     apart, taps = layout.taps(step)
     distances = 4 * (np.arange(inputs)[:, None] * apart + taps)
@@ -129,7 +132,9 @@ def positions(step: ConvStep, layout: Layout, cut: Cut) -> Positions:
     )
 
 
-def _cut(step: ConvStep, layout: Layout, grouping: Grouping, kept: NDArray[np.bool_]) -> Cut:
+def _cut(
+    step: ConvStep, layout: Layout, grouping: Grouping, kept: NDArray[np.bool_], any_order: bool
+) -> Cut:
     """How a convolution whose `kept` (outputs, inputs, taps) weights are not 0 is computed."""
     out = layout.values[step.value]
     lines = _lines(out.shape) if out.unit == 1 else Lines.WHOLE
@@ -152,7 +157,7 @@ def _cut(step: ConvStep, layout: Layout, grouping: Grouping, kept: NDArray[np.bo
     else:
         each = np.zeros((groups * size, len(starts)), np.int64)
         each[:outputs] = np.add.reduceat(kept.sum(2), starts, axis=1)
-        if size > 1 and not layout.in_order(step.value):
+        if any_order:
             order = np.argsort(each.sum(1), kind="stable")
         counts = each[order].reshape(groups, size, -1).max(1)
     return Cut(grouping, groups, order, together, cut, lines, counts.T.astype(np.int64))
