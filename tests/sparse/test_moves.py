@@ -159,7 +159,7 @@ def _places(row):
     ):
         assert 1 <= number <= c.MOST_MOVES
         for read, to in _int64(channels, int(count), 2):
-            for place, _ in _int64(moves, int(number), c.MOVE_COLUMNS):
+            for place, _ in _int64(moves, int(number), 2):
                 yield read + place, to + behind
 
 

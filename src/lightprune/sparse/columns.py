@@ -39,10 +39,9 @@ COLUMNS = 41
 RUN_COLUMNS = 6
 """What there is to say of vectors that are filled alike, one a channel: one of `COPY`...; how many
 channels, and the address of int64 (channels, 2): from where each is read and where it is written,
-in bytes; how far behind that the vector lies; how many moves fill it, and the address of these."""
-MOVE_COLUMNS = 2
-"""What there is to say of a move: where it reads, in bytes from the channel's start; and the
-address of int32, by lane the lane that it is filled from, or -1."""
+in bytes; how far behind that the vector lies; how many moves fill it, and the address of int64
+(moves, 2): where each reads, in bytes from the channel's start, and the address of int32, by lane
+the lane that it is filled from, or -1."""
 MOST_MOVES = 4
 """Moves that a run may have: a vector that needs more takes several runs."""
 COPY, FILL, MAX = range(3)

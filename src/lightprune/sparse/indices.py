@@ -41,10 +41,10 @@ def planes_read(sorting: Sorting, steps: Sequence[ConvStep]) -> NDArray[np.bool_
 
 
 def by_vector(planes: NDArray[np.bool_], apart: int, plane: int) -> NDArray[np.bool_]:
-    """(channels, vectors): the same by vector, several planes in one or several in a plane.
+    """(channels, vectors): which vectors hold a plane that is read, or a part of one.
 
     Args:
-        planes: (channels, planes).
+        planes: (channels, planes), which are read.
         apart: Planes from one channel to the next.
         plane: Positions from one plane to the next.
     """

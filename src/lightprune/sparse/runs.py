@@ -27,7 +27,7 @@ class Channels:
 
 
 def one_channel(vectors: int) -> Channels:
-    """That which the addresses are of when the moves are carried out."""
+    """The one that `move_vectors` is given the addresses of."""
     begins = np.zeros(vectors, np.int64)
     return Channels(np.zeros((1, 2), np.int64), begins, begins + 1)
 
@@ -68,17 +68,16 @@ def runs(
     vectors = moves.vectors[starts]
     patterns, alike = np.unique(moves.lanes, axis=0, return_inverse=True)
     lanes = pool.address(patterns) + patterns.itemsize * LANES * alike.reshape(-1)
-    listed = pool.address(np.stack([moves.places, lanes], axis=1))
-    places = pool.address(channels.places)
+    listed = np.stack([moves.places, lanes], axis=1)
     begin, end = channels.begins[vectors], channels.ends[vectors]
     table = np.stack(
         [
             kinds,
             end - begin,
-            places + 16 * begin,
+            pool.address(channels.places) + channels.places.strides[0] * begin,
             4 * LANES * vectors,
             np.diff(starts, append=len(rank)),
-            listed + 16 * starts,
+            pool.address(listed) + listed.strides[0] * starts,
         ],
         axis=1,
     )[end > begin]

@@ -197,7 +197,7 @@ def copy_permuted(_typing, to, read, channels, count, moves, number):
         read: What the places to read from count from.
         channels: Address of int64 (channels, 2): the places of each, in bytes.
         count: Number of channels.
-        moves: Address of the moves; see `columns.MOVE_COLUMNS`.
+        moves: Address of the moves; see `columns.RUN_COLUMNS`.
         number: Number of moves, at most `MOST_MOVES`.
     """
     return _moved(None, begun=False)
