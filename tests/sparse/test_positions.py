@@ -110,34 +110,35 @@ def test_channels_of_like_lengths_share_a_group_where_they_may_be_out_of_order(p
         assert (np.diff(lengths[order]) >= 0).all()
 
 
+def layer(weight, side, padding=0, name="layer"):
+    """A convolution on square maps that keeps their size."""
+    outputs, inputs = weight.shape[:2]
+    pads = ((padding, padding),) * 2
+    step = ConvStep(
+        "out", INPUT, weight, np.zeros(outputs), (1, 1), pads, (1, 1), 1, None, False, (name,)
+    )
+    shapes = {INPUT: (inputs, side, side), "out": (outputs, side, side)}
+    return Program((step,), shapes, "out", False)
+
+
 def test_what_a_pool_follows_is_computed_in_order():
     weight = np.ones((4, 1, 1, 1), np.float32)
-    weight[0] = 0
-    none = ((0, 0), (0, 0))
-    step = ConvStep(
-        "a", INPUT, weight, np.zeros(4), (1, 1), none, (1, 1), 1, None, False, ("layer",)
-    )
-    pool = PoolStep("out", "a", "max", (2, 2), (2, 2), (0, 0), False)
-    shapes = {INPUT: (1, 4, 4), "a": (4, 4, 4), "out": (4, 2, 2)}
-    weight[3] = 0
+    weight[[0, 3]] = 0
+    alone = layer(weight, side=4)
+    (step,) = alone.steps
+    pool = PoolStep("pooled", "out", "max", (2, 2), (2, 2), (0, 0), False)
+    shapes = {**alone.shapes, "pooled": (4, 2, 2)}
+    followed = Program((step, pool), shapes, "pooled", False)
     pairs = Grouping(2, shared=False)
 
-    alone = laid_out(Program((step,), shapes, "a", False), 1)
-    followed = laid_out(Program((step, pool), shapes, "out", False), 1)
-
-    assert cheapest(step, alone, [pairs]).order.tolist() == [0, 3, 1, 2]
-    assert cheapest(step, followed, [pairs]).order.tolist() == [0, 1, 2, 3]
+    assert cheapest(step, laid_out(alone, 1), [pairs]).order.tolist() == [0, 3, 1, 2]
+    assert cheapest(step, laid_out(followed, 1), [pairs]).order.tolist() == [0, 1, 2, 3]
 
 
 def dense_layer(side, unit):
-    """A 1x1 convolution of 64 to 64 channels on square maps, and where its values lie."""
-    weight = np.ones((64, 64, 1, 1), np.float32)
-    none = ((0, 0), (0, 0))
-    step = ConvStep(
-        "out", INPUT, weight, np.zeros(64), (1, 1), none, (1, 1), 1, None, False, ("layer",)
-    )
-    shapes = {INPUT: (64, side, side), "out": (64, side, side)}
-    return step, laid_out(Program((step,), shapes, "out", False), unit)
+    """A 1x1 convolution of 64 to 64 channels, and where its values lie."""
+    program = layer(np.ones((64, 64, 1, 1), np.float32), side)
+    return program.steps[0], laid_out(program, unit)
 
 
 @pytest.mark.parametrize("other", [Grouping(1, shared=True), Grouping(2, shared=False)])
@@ -158,42 +159,22 @@ def test_channels_are_lanes_where_a_dense_map_is_small(side, in_lanes):
 
 
 def test_inputs_beyond_the_reach_of_an_offset_are_refused():
-    weight = np.ones((1, 64, 1, 1), np.float32)
-    step = ConvStep(
-        "out",
-        INPUT,
-        weight,
-        np.zeros(1),
-        (1, 1),
-        ((0, 0), (0, 0)),
-        (1, 1),
-        1,
-        None,
-        False,
-        ("big",),
-    )
-    shapes = {INPUT: (64, 1100, 1100), "out": (1, 1100, 1100)}
-    layout = laid_out(Program((step,), shapes, "out", False), LANES)
+    program = layer(np.ones((1, 64, 1, 1), np.float32), side=1100, name="big")
 
     with pytest.raises(InputError, match=r"big: its input of \(64, 1100, 1100\) is too large"):
-        found_for(step, layout, GROUPINGS[0])
+        found_for(program.steps[0], laid_out(program, LANES), GROUPINGS[0])
 
 
-def narrow_layer(side):
-    """A 3x3 convolution with few weights, on square maps."""
+def sparse_layer(side):
+    """A 3x3 convolution with few weights."""
     weight = np.zeros((64, 64, 3, 3), np.float32)
     weight[np.random.default_rng(0).random(weight.shape) < 0.05] = 1
-    pads = ((1, 1), (1, 1))
-    step = ConvStep(
-        "out", INPUT, weight, np.zeros(64), (1, 1), pads, (1, 1), 1, None, False, ("layer",)
-    )
-    shapes = {INPUT: (64, side, side), "out": (64, side, side)}
-    return Program((step,), shapes, "out", False)
+    return layer(weight, side, padding=1)
 
 
 @pytest.mark.parametrize(("side", "narrow"), [(2, True), (3, False)])
 def test_a_map_of_few_positions_takes_narrow_vectors(side, narrow):
-    code = assemble(narrow_layer(side), 1)
+    code = assemble(sparse_layer(side), 1)
 
     (found,) = (op.positions for op in code.operations if op.positions)
     (sorting,) = code.layout.sortings.values()
@@ -204,7 +185,7 @@ def test_a_map_of_few_positions_takes_narrow_vectors(side, narrow):
     assert sorting.planes == 9
     assert sorting.apart * value.plane % LANES == 0
     assert sorting.apart - 9 < LANES // value.plane
-    assert not assemble(narrow_layer(side), LANES).layout.sortings
+    assert not assemble(sparse_layer(side), LANES).layout.sortings
 
 
 def test_narrow_groupings_compute_in_narrow_vectors_too():
@@ -212,5 +193,5 @@ def test_narrow_groupings_compute_in_narrow_vectors_too():
     lists = [g for g in NARROW_GROUPINGS if not g.in_lanes]
 
     assert {(g.channels, g.shared) for g in lists} == {(1, True), (2, False), (4, False), (4, True)}
-    step = narrow_layer(2).steps[0]
-    assert cheapest(step, laid_out(narrow_layer(2), 1), NARROW_GROUPINGS).grouping in lists
+    step = sparse_layer(2).steps[0]
+    assert cheapest(step, laid_out(sparse_layer(2), 1), NARROW_GROUPINGS).grouping in lists
