@@ -195,3 +195,12 @@ def test_narrow_groupings_compute_in_narrow_vectors_too():
     assert {(g.channels, g.shared) for g in lists} == {(1, True), (2, False), (4, False), (4, True)}
     step = sparse_layer(2).steps[0]
     assert cheapest(step, laid_out(sparse_layer(2), 1), NARROW_GROUPINGS).grouping in lists
+
+
+def test_groupings_are_told_apart_in_words():
+    every = dict.fromkeys((*SINGLE_GROUPINGS, *NARROW_GROUPINGS))
+    words = [str(grouping) for grouping in every]
+
+    assert len(set(words)) == len(words)
+    expected = {"1", "4", "4 shared", "1 narrow", "4 narrow", "4 shared narrow"}
+    assert {*expected, f"{2 * LANES} in lanes"} < set(words)

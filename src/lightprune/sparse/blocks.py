@@ -53,6 +53,15 @@ class Grouping:
         """Positions of a single image that lie in one vector."""
         return 1 if self.in_lanes else self.lanes
 
+    def __str__(self) -> str:
+        """The channels, and in few words how."""
+        how = (
+            (" in lanes", self.in_lanes),
+            (" shared", self.shared and self.channels > 1 and not self.in_lanes),
+            (" narrow", self.lanes < LANES),
+        )
+        return f"{self.channels}{''.join(words for words, so in how if so)}"
+
 
 @dataclass(frozen=True)
 class Block:

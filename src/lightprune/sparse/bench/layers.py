@@ -28,7 +28,7 @@ class LayerTiming:
         seconds: For all of these.
         density: The share of weights that are not zero; None for what has none.
         flops: Two for every non-zero weight and output, for all of the images.
-        grouping: Output channels at a time, and whether they share positions.
+        grouping: Output channels at a time, and how; see `Grouping`.
     """
 
     value: str
@@ -106,8 +106,7 @@ def _described(code: Assembled, number: int, program: Program, seconds: float) -
     if isinstance(step, ConvStep) and positions is not None:
         density = np.count_nonzero(step.weight) / step.weight.size
         flops = 2 * program.macs(step) * code.unit
-        shared = positions.grouping.shared and positions.grouping.channels > 1
-        grouping = f"{positions.grouping.channels}{' shared' if shared else ''}"
+        grouping = str(positions.grouping)
     what = " + ".join(parts)
     return LayerTiming(operation.task.value, what, code.unit, seconds, density, flops, grouping)
 
