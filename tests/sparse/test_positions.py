@@ -110,15 +110,15 @@ def test_channels_of_like_lengths_share_a_group_where_they_may_be_out_of_order(p
         assert (np.diff(lengths[order]) >= 0).all()
 
 
-def layer(weight, side, padding=0, name="layer"):
-    """A convolution on square maps that keeps their size."""
+def layer(weight, side, width=None, padding=0, name="layer"):
+    """A convolution that keeps the size of its maps, which are square unless a width is given."""
     outputs, inputs = weight.shape[:2]
     pads = ((padding, padding),) * 2
     step = ConvStep(
         "out", INPUT, weight, np.zeros(outputs), (1, 1), pads, (1, 1), 1, None, False, (name,)
     )
-    shapes = {INPUT: (inputs, side, side), "out": (outputs, side, side)}
-    return Program((step,), shapes, "out", False)
+    size = (side, width or side)
+    return Program((step,), {INPUT: (inputs, *size), "out": (outputs, *size)}, "out", False)
 
 
 def test_what_a_pool_follows_is_computed_in_order():
@@ -165,16 +165,17 @@ def test_inputs_beyond_the_reach_of_an_offset_are_refused():
         found_for(program.steps[0], laid_out(program, LANES), GROUPINGS[0])
 
 
-def sparse_layer(side):
+def sparse_layer(side, width=None):
     """A 3x3 convolution with few weights."""
     weight = np.zeros((64, 64, 3, 3), np.float32)
     weight[np.random.default_rng(0).random(weight.shape) < 0.05] = 1
-    return layer(weight, side, padding=1)
+    return layer(weight, side, width, padding=1)
 
 
-@pytest.mark.parametrize(("side", "narrow"), [(2, True), (3, False)])
-def test_a_map_of_few_positions_takes_narrow_vectors(side, narrow):
-    code = assemble(sparse_layer(side), 1)
+@pytest.mark.parametrize(("width", "narrow"), [(2, True), (3, False)])
+def test_a_map_of_few_positions_takes_narrow_vectors(width, narrow):
+    program = sparse_layer(2, width)
+    code = assemble(program, 1)
 
     (found,) = (op.positions for op in code.operations if op.positions)
     (sorting,) = code.layout.sortings.values()
@@ -185,7 +186,7 @@ def test_a_map_of_few_positions_takes_narrow_vectors(side, narrow):
     assert sorting.planes == 9
     assert sorting.apart * value.plane % LANES == 0
     assert sorting.apart - 9 < LANES // value.plane
-    assert not assemble(sparse_layer(side), LANES).layout.sortings
+    assert not assemble(program, LANES).layout.sortings
 
 
 def test_narrow_groupings_compute_in_narrow_vectors_too():
