@@ -145,7 +145,7 @@ def _cut(
     outputs, inputs, taps = kept.shape
     together = inputs
     if np.count_nonzero(kept) > _WORTH_PASSES * inputs * taps:
-        together = _channels_a_pass(step, layout.taps(step)[0], out.unit, cut)
+        together = _channels_a_pass(step, layout, cut[0])
     size = grouping.channels
     groups = ceil(outputs / size)
     starts = np.arange(0, inputs, together)
@@ -212,13 +212,16 @@ def _ungrouped(step: ConvStep) -> NDArray[np.float32]:
     return whole
 
 
-def _channels_a_pass(step: ConvStep, apart: int, unit: int, cut: tuple[Piece, ...]) -> int:
+def _channels_a_pass(step: ConvStep, layout: Layout, piece: Piece) -> int:
     """How many input channels fit the first cache while one piece is computed."""
     inputs: int = step.weight.shape[1] * step.groups
-    if unit == 1:
-        size = 4 * apart
+    block = BLOCKS[piece.block]
+    if layout.unit == 1:
+        plane = layout.read_by(step).plane
+        planes, within = np.divmod(layout.taps(step)[1], plane)
+        reach = block.columns * block.grouping.stride + np.ptp(within)
+        size = 4 * len(np.unique(planes)) * min(plane, int(reach))
     else:
-        block = BLOCKS[cut[0].block]
         height, width = (
             (extent - 1) * stride + (kernel - 1) * dilation + 1
             for extent, stride, kernel, dilation in zip(
@@ -229,6 +232,6 @@ def _channels_a_pass(step: ConvStep, apart: int, unit: int, cut: tuple[Piece, ..
                 strict=True,
             )
         )
-        size = 4 * unit * height * width
+        size = 4 * layout.unit * height * width
     passes = ceil(inputs * size / _FIRST_CACHE)
     return ceil(inputs / passes)

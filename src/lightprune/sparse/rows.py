@@ -17,11 +17,11 @@ from lightprune.sparse.program import ConvStep, FlattenStep, PoolStep
 from lightprune.sparse.runs import one_channel, runs, some_channels
 from lightprune.sparse.sorting import Sorting
 
-# In seconds: what is shared at all, and what is worth another four chunks. A multiple of four is
-# even for two threads and for four; more chunks cost more than uneven ones lose.
+# In seconds: what is shared at all, and what is worth another ten chunks. Threads take four fifths
+# of them in equal shares, two threads four each of ten.
 _WORTH_SHARING = 3e-6
-_FOUR_CHUNKS = 60e-6
-_MOST_CHUNKS = 32
+_CHUNKS, _TEN_CHUNKS = 10, 60e-6
+_MOST_CHUNKS = 80
 # Seconds a float32 value that an operation other than a convolution writes, about.
 _EVERY_VALUE = 0.3e-9
 
@@ -78,7 +78,8 @@ class Rows:
         total = np.concatenate([[0.0], np.cumsum(costs)])
         chunks = 1
         if total[-1] > _WORTH_SHARING:
-            chunks = min(len(costs), _MOST_CHUNKS, 4 * max(1, int(total[-1] / _FOUR_CHUNKS)))
+            worth = _CHUNKS * max(1, int(total[-1] / _TEN_CHUNKS))
+            chunks = min(len(costs), _MOST_CHUNKS, worth)
         bounds = np.searchsorted(total, np.linspace(0, total[-1], chunks + 1)).astype(np.int64)
         bounds[0], bounds[-1] = 0, len(costs)
         return {c.CHUNKS: chunks, c.BOUNDS: self.pool.address(bounds)}

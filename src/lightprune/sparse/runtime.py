@@ -30,7 +30,7 @@ class Workspace:
     def __init__(self, code: Assembled) -> None:
         """Prepares the job that carries out `code`; the arenas come with the first run."""
         self._code = code
-        self._job = _aligned(jobs.FINISHED + len(code.heads), np.int64)
+        self._job = _aligned(jobs.COLUMNS, np.int64)
         self._address = self._job.ctypes.data
         self._arenas = 0
         self._memory = _aligned(0, np.float32)
@@ -56,6 +56,9 @@ class Workspace:
         arenas = threads if tiles else threads + 1
         if self._arenas < arenas:
             self._memory = _aligned(arenas * self._code.arena_size, np.float32)
+            # Memory that was never written is one page of zeros, wherever it seems to lie: an
+            # operation that is timed by itself would read it faster or slower than its input.
+            self._memory.fill(0)
             self._job[jobs.ARENA] = self._memory.ctypes.data
             self._arenas = arenas
         job = self._job
@@ -63,6 +66,7 @@ class Workspace:
         job[jobs.TARGET] = outputs
         job[jobs.IMAGES] = count
         job[jobs.TILES] = tiles
+        job[jobs.THREADS] = threads
         jobs.carry_out(self._address, woken(threads - 1))
 
 
