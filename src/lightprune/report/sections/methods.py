@@ -83,7 +83,7 @@ def methods(findings: Findings) -> Section:
         if timed:
             machine = next(iter(timed.values())).machine
             words += (
-                f"; milliseconds of the sparse runtime on {machine.processor}, "
+                f"; milliseconds of the sparse runtime on {machine.label}, "
                 f"{counted(_threads(timed))}, of the first seed that was timed"
             )
         blocks.append(Text(f"{words}:"))

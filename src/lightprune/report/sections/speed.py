@@ -72,7 +72,7 @@ def speed_lines(cells: Sequence[Cell]) -> Iterator[str]:
                 f"{points(timed.run.accuracy - timed.run.dense.accuracy)} points to its dense "
                 f"network) is {' and '.join(ratios)} times as fast as the fastest dense engine"
                 + (f", {' and '.join(stripped)} times without its dead taps" if stripped else "")
-                + f" ({counted(threads)} of {machine.processor})."
+                + f" ({counted(threads)} of {machine.label})."
             )
 
 
@@ -82,8 +82,8 @@ def fastest_lines(cells: Sequence[Cell], margin: float) -> Iterator[str]:
     No run is named: the ratios of equal masks differ by up to a half from process to process.
     """
     near = [t for t in timed_runs(cells) if t.run.accuracy - t.run.dense.accuracy >= -margin]
-    for machine in dict.fromkeys(timed.bench.machine.processor for timed in near):
-        here = [timed.bench for timed in near if timed.bench.machine.processor == machine]
+    for machine in dict.fromkeys(timed.bench.machine.label for timed in near):
+        here = [timed.bench for timed in near if timed.bench.machine.label == machine]
         threads = max(timing.threads for bench in here for timing in bench.timings)
         best = []
         for batch in BATCHES:
@@ -113,7 +113,7 @@ def _source(rows: Sequence[Timed]) -> str:
     machine = rows[0].bench.machine
     commits = dict.fromkeys(f"`{abbreviated(row.bench.commit)}`" for row in rows)
     words = (
-        f"Medians of `lightprune bench` on {machine.processor}, {machine.cores} cores, commit "
+        f"Medians of `lightprune bench` on {machine.label}, {machine.cores} cores, commit "
         f"{', '.join(commits)}. A run's engines took turns in one process: ratios in a row hold "
         "better than milliseconds between rows."
     )

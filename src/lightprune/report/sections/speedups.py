@@ -18,7 +18,7 @@ def speedup_blocks(found: SpeedUps) -> Iterator[Block]:
     """Where it was measured, a table for every number of threads, and the figures."""
     yield Text(
         "**By sparsity**, pruned by magnitude without training after it (this is about speed, not "
-        f"accuracy), on {found.machine.processor}, {found.machine.cores} cores, "
+        f"accuracy), on {found.machine.label}, {found.machine.cores} cores, "
         f"by `{found.command}`, commit `{abbreviated(found.commit)}`; medians of calls in turn in "
         f"one process. {' '.join(f'{n.name}: {n.weights}.' for n in found.networks)}"
     )

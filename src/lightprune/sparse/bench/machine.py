@@ -27,6 +27,11 @@ class Machine:
     lanes: int
     system: str
 
+    @property
+    def label(self) -> str:
+        """The processor, and the vectors: processors of one name may differ in them."""
+        return f"{self.processor} with vectors of {self.lanes}"
+
 
 def this_machine() -> Machine:
     """Looks around."""
