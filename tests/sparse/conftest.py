@@ -7,4 +7,4 @@ from lightprune.sparse import rows
 def many_chunks(monkeypatch):
     """Threads share every operation, however small."""
     monkeypatch.setattr(rows, "_WORTH_SHARING", 0.0)
-    monkeypatch.setattr(rows, "_TEN_CHUNKS", 10.0)
+    monkeypatch.setattr(rows, "_WORTH_CHUNKS", 10.0)

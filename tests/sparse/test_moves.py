@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from numba import njit, types
+from numba import cfunc, njit, types
 
 from lightprune.sparse import columns as c
 from lightprune.sparse import vectors
 from lightprune.sparse.blocks import LANES
 from lightprune.sparse.columns import row_of
-from lightprune.sparse.compiled import address_of
 from lightprune.sparse.copying import move_vectors
 from lightprune.sparse.indices import by_vector, planes_read
 from lightprune.sparse.layout import laid_out
@@ -81,8 +80,9 @@ def _move(row, read, to):
 
 @pytest.fixture(scope="module")
 def move():
-    address = address_of(_move, types.void(*(types.int64,) * 3))
-    return ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 3)(address)
+    # Not kept on disk: nothing there would notice that a test has changed.
+    code = cfunc(types.void(*(types.int64,) * 3), nopython=True)(_move)
+    return ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 3)(code.address)
 
 
 @pytest.mark.parametrize("permutation", sorted({vectors._PERMUTATION, None}, key=str))

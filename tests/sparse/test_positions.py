@@ -1,3 +1,5 @@
+from math import ceil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from lightprune.errors import InputError
 from lightprune.sparse.assembly import assemble
 from lightprune.sparse.blocks import (
+    BLOCKS,
     GROUPINGS,
     LANES,
     NARROW,
@@ -15,7 +18,7 @@ from lightprune.sparse.blocks import (
 )
 from lightprune.sparse.graph import INPUT
 from lightprune.sparse.layout import laid_out
-from lightprune.sparse.positions import cheapest, positions
+from lightprune.sparse.positions import _CACHE_LINE, _FIRST_CACHE, cheapest, positions
 from lightprune.sparse.program import ConvStep, PoolStep, Program
 from tests.sparse.programs import convolution_programs
 
@@ -163,6 +166,25 @@ def test_inputs_beyond_the_reach_of_an_offset_are_refused():
 
     with pytest.raises(InputError, match=r"big: its input of \(64, 1100, 1100\) is too large"):
         found_for(program.steps[0], laid_out(program, LANES), GROUPINGS[0])
+
+
+@pytest.mark.parametrize("grouping", GROUPINGS)
+@pytest.mark.parametrize(("inputs", "kernel", "side"), [(3, 7, 32), (64, 3, 8), (512, 1, 4)])
+def test_what_a_block_reads_in_one_pass_fits_the_first_cache(inputs, kernel, side, grouping):
+    program = layer(np.ones((16, inputs, kernel, kernel), np.float32), side, padding=kernel // 2)
+    (step,) = program.steps
+    layout = laid_out(program, 1)
+    apart, taps = layout.taps(step)
+
+    cut = cheapest(step, layout, [grouping])
+
+    width = grouping.stride * BLOCKS[cut.pieces[0].block].columns
+    lines = {(int(tap) + place) // _CACHE_LINE for tap in taps for place in range(width)}
+    a_channel = min(4 * apart, 4 * _CACHE_LINE * len(lines))
+    # Vectors that overlap lines may touch one more of each.
+    assert cut.together == 1 or cut.together * a_channel <= 1.4 * _FIRST_CACHE
+    one_less = len(cut.counts) - 1
+    assert not one_less or ceil(inputs / one_less) * a_channel > _FIRST_CACHE / 1.4
 
 
 def sparse_layer(side, width=None):

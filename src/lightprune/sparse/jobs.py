@@ -5,9 +5,9 @@ by operation, each taking chunks of channels; an operation of one chunk stays wi
 the one before it. Nobody waits for a thread that has not come: a chunk goes to whoever asks first,
 so a late or busy thread costs speed and never an answer.
 
-What threads write for one another to read takes long to arrive, up to a third of a microsecond
-between cores that share no cache. So all they have to say is in one number, the ticket, and told
-in one step: that chunks are finished, and that the next are taken.
+What threads write for one another to read takes long to arrive, a quarter of a microsecond between
+cores that share no cache. So all they have to say is in one number, the ticket, and told in one
+step: that chunks are finished, and that the next are taken.
 """
 
 from lightprune.sparse.atomics import (
@@ -23,16 +23,19 @@ from lightprune.sparse.columns import BOUNDS, CHUNKS
 from lightprune.sparse.compiled import compiled
 from lightprune.sparse.memory import integers
 
+_CACHE_LINE = 8
+
 # The columns of a job, all int64; addresses and sizes are bytes. The ticket has a cache line of
 # its own: what never changes would leave the core with it whenever another one writes to it.
 TICKET = 0
-OPERATIONS, HEADS, ARENA, ARENA_SIZE, UNIT, THREADS = range(8, 14)
-SOURCE, SOURCE_STEP, TARGET, TARGET_STEP, IMAGES, TILES, STAMPS, CODE = range(14, 22)
+OPERATIONS, HEADS, ARENA, ARENA_SIZE, UNIT, THREADS = range(_CACHE_LINE, _CACHE_LINE + 6)
+SOURCE, SOURCE_STEP, TARGET, TARGET_STEP, IMAGES, TILES, STAMPS, CODE = range(THREADS + 1, 22)
 COLUMNS = 22
 
 # When threads share tiles, the ticket is the number of the next one. When they share operations,
-# it holds from its lowest bits on: chunks taken (and asked for in vain), chunks finished, and the
-# operation's number.
+# it holds from its lowest bits on: chunks taken or asked for in vain, chunks finished, and the
+# operation's number. A thread asks in vain once an operation, so that the bits suffice for tens of
+# thousands of threads.
 _COUNT_BITS = 16
 _COUNT = (1 << _COUNT_BITS) - 1
 _SPINS_BEFORE_GIVING_WAY = 2000
@@ -84,17 +87,21 @@ def _work_on_tiles(job, columns, own):
 
 
 @compiled
+def _told(ticket):
+    """The operation's number, its finished chunks, and those that are taken."""
+    return ticket >> 2 * _COUNT_BITS, ticket >> _COUNT_BITS & _COUNT, ticket & _COUNT
+
+
+@compiled
 def _work_together(job, columns, own):
-    heads, operations, spins = integers(columns[HEADS]), columns[OPERATIONS], 0
+    heads, spins = integers(columns[HEADS]), 0
     while True:
-        ticket = fetch(job)
-        number, taken = ticket >> 2 * _COUNT_BITS, ticket & _COUNT
-        if number >= operations:
+        number, _, taken = _told(fetch(job))
+        if number >= columns[OPERATIONS]:
             return
         chunks = integers(heads[number])[CHUNKS]
         if taken < chunks:
-            first = _first_share(chunks, columns[THREADS])
-            _take(job, columns, own, first if taken < first * columns[THREADS] else 1)
+            _take(job, columns, own, _share(chunks, columns[THREADS], taken))
         else:
             relax()
             spins += 1
@@ -103,36 +110,36 @@ def _work_together(job, columns, own):
 
 
 @compiled
-def _first_share(chunks, threads):
-    """How many chunks a thread takes at once, to begin with: four fifths are handed out so.
+def _share(chunks, threads, taken):
+    """How many chunks a thread takes that comes when so many are taken.
 
-    The rest goes to whoever is free, chunk by chunk: threads are not equally fast.
+    Four fifths are for the threads in equal shares. The others go one by one to whoever is free:
+    threads are not equally fast, and who comes late must not make the others wait for a large part.
     """
-    return max(1, 4 * chunks // (5 * threads))
+    equal = 4 * chunks // (5 * threads)
+    return equal if equal > 0 and taken + equal <= equal * threads else 1
 
 
 @compiled
 def _take(job, columns, own, share):
     """Takes chunks and goes on with what is left, or with what follows, until others have that."""
-    heads = integers(columns[HEADS])
-    ticket = fetch_add(job, share)
-    while True:
-        number, begin = ticket >> 2 * _COUNT_BITS, ticket & _COUNT
-        if number >= columns[OPERATIONS]:
-            return
+    heads, threads = integers(columns[HEADS]), columns[THREADS]
+    number, _, begin = _told(fetch_add(job, share))
+    while number < columns[OPERATIONS]:
         chunks = integers(heads[number])[CHUNKS]
         end = min(begin + share, chunks)
         if begin >= end:
             return
         _carry_out_together(columns, own, heads[number], begin, end)
         share = 1
-        ticket = fetch_add(job, ((end - begin) << _COUNT_BITS) + share)
-        if (ticket >> _COUNT_BITS & _COUNT) + end - begin == chunks:
-            number = _not_shared(columns, own, number + 1)
-            ticket = number << 2 * _COUNT_BITS
-            if number < columns[OPERATIONS]:
-                share = _first_share(integers(heads[number])[CHUNKS], columns[THREADS])
-            publish(job, ticket + share)
+        _, finished, taken = _told(fetch_add(job, ((end - begin) << _COUNT_BITS) + share))
+        if finished + end - begin < chunks:
+            begin = taken
+            continue
+        number, begin = _not_shared(columns, own, number + 1), 0
+        if number < columns[OPERATIONS]:
+            share = _share(integers(heads[number])[CHUNKS], threads, 0)
+        publish(job, (number << 2 * _COUNT_BITS) + share)
 
 
 @compiled

@@ -18,6 +18,8 @@ from lightprune.sparse.program import ConvStep
 
 # What the inputs of one pass may take of the first cache, in bytes: weights pass through it, too.
 _FIRST_CACHE = 24 * 1024
+# Float32 values that are read together, however few are asked for.
+_CACHE_LINE = 16
 # Weights on an input from which on it is worth keeping it there.
 _WORTH_PASSES = 12
 
@@ -219,8 +221,8 @@ def _channels_a_pass(step: ConvStep, layout: Layout, piece: Piece) -> int:
     if layout.unit == 1:
         plane = layout.read_by(step).plane
         planes, within = np.divmod(layout.taps(step)[1], plane)
-        reach = block.columns * block.grouping.stride + np.ptp(within)
-        size = 4 * len(np.unique(planes)) * min(plane, int(reach))
+        lines = ceil((block.columns * block.grouping.stride + int(np.ptp(within))) / _CACHE_LINE)
+        size = 4 * len(np.unique(planes)) * min(plane, lines * _CACHE_LINE)
     else:
         height, width = (
             (extent - 1) * stride + (kernel - 1) * dilation + 1

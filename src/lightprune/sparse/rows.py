@@ -17,11 +17,10 @@ from lightprune.sparse.program import ConvStep, FlattenStep, PoolStep
 from lightprune.sparse.runs import one_channel, runs, some_channels
 from lightprune.sparse.sorting import Sorting
 
-# In seconds: what is shared at all, and what is worth another ten chunks. Threads take four fifths
-# of them in equal shares, two threads four each of ten.
-_WORTH_SHARING = 3e-6
-_CHUNKS, _TEN_CHUNKS = 10, 60e-6
-_MOST_CHUNKS = 80
+# In seconds: what is shared at all, and what is worth as many chunks again.
+_WORTH_SHARING, _WORTH_CHUNKS = 3e-6, 60e-6
+# Two threads take four of ten each, and the last two one by one.
+_CHUNKS, _MOST_CHUNKS = 10, 80
 # Seconds a float32 value that an operation other than a convolution writes, about.
 _EVERY_VALUE = 0.3e-9
 
@@ -78,7 +77,7 @@ class Rows:
         total = np.concatenate([[0.0], np.cumsum(costs)])
         chunks = 1
         if total[-1] > _WORTH_SHARING:
-            worth = _CHUNKS * max(1, int(total[-1] / _TEN_CHUNKS))
+            worth = _CHUNKS * max(1, int(total[-1] / _WORTH_CHUNKS))
             chunks = min(len(costs), _MOST_CHUNKS, worth)
         bounds = np.searchsorted(total, np.linspace(0, total[-1], chunks + 1)).astype(np.int64)
         bounds[0], bounds[-1] = 0, len(costs)

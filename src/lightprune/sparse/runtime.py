@@ -25,15 +25,19 @@ _ALIGNMENT = 64
 
 
 class Workspace:
-    """Memory for one call at a time: a job, an arena for every thread, and one for all of them."""
+    """Memory for one call at a time: a job, an arena for every thread, and one for all of them.
+
+    Attributes:
+        memory: float32, the arenas; they come with the first run.
+    """
 
     def __init__(self, code: Assembled) -> None:
-        """Prepares the job that carries out `code`; the arenas come with the first run."""
+        """Prepares the job that carries out `code`."""
         self._code = code
         self._job = _aligned(jobs.COLUMNS, np.int64)
         self._address = self._job.ctypes.data
         self._arenas = 0
-        self._memory = _aligned(0, np.float32)
+        self.memory = _aligned(0, np.float32)
         self._job[jobs.OPERATIONS] = len(code.heads)
         self._job[jobs.HEADS] = code.heads.ctypes.data
         self._job[jobs.ARENA_SIZE] = 4 * code.arena_size
@@ -55,11 +59,8 @@ class Workspace:
         """
         arenas = threads if tiles else threads + 1
         if self._arenas < arenas:
-            self._memory = _aligned(arenas * self._code.arena_size, np.float32)
-            # Memory that was never written is one page of zeros, wherever it seems to lie: an
-            # operation that is timed by itself would read it faster or slower than its input.
-            self._memory.fill(0)
-            self._job[jobs.ARENA] = self._memory.ctypes.data
+            self.memory = _aligned(arenas * self._code.arena_size, np.float32)
+            self._job[jobs.ARENA] = self.memory.ctypes.data
             self._arenas = arenas
         job = self._job
         job[jobs.SOURCE] = images
