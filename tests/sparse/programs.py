@@ -56,7 +56,7 @@ def poison(network):
     """Fills all memory that the network keeps with NaN."""
     for workspaces in network._idle.values():
         for workspace in workspaces:
-            workspace._memory.fill(np.nan)
+            workspace.memory.fill(np.nan)
 
 
 def expected(program, images):

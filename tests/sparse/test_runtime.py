@@ -145,7 +145,7 @@ def test_threads_on_one_image_have_memory_of_their_own_and_some_together(many_ch
         network(images_for(program, count))
 
     (workspace,) = network._idle[1]
-    assert len(workspace._memory) >= 4 * network.single.arena_size
+    assert len(workspace.memory) >= 4 * network.single.arena_size
 
 
 @pytest.mark.parametrize("channels", [2, 4])

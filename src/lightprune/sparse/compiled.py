@@ -40,6 +40,14 @@ def compiled(function: Callable[..., Any]) -> Any:
     return dispatcher
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """Is compiled as a part of what calls it, for what only one compiled function calls.
+
+    On its own, it would be compiled before that, and once more within it.
+    """
+    return numba.njit(inline="always", **_OPTIONS)(function)
+
+
 def address_of(function: Callable[..., Any], signature: Any) -> int:
     """Compiles a function, or takes it from disk, and returns the address of its code.
 

@@ -33,7 +33,7 @@ from lightprune.sparse.columns import (
     START,
     WEIGHTS,
 )
-from lightprune.sparse.compiled import address_of, compiled
+from lightprune.sparse.compiled import address_of, inlined
 from lightprune.sparse.copying import move_vectors, sort
 from lightprune.sparse.memory import integers
 from lightprune.sparse.multiply import multiply_block
@@ -71,7 +71,7 @@ def _convolve(row, first, last, arena, own, unit):
         _convolve_positions(op, first, last, arena, inputs)
 
 
-@compiled
+@inlined
 def _convolve_positions(op, first, last, arena, inputs):
     """Computes groups `first` to `last` with positions or images in the lanes."""
     segments, pieces = integers(op[SEGMENTS]), integers(op[PIECES])

@@ -27,7 +27,7 @@ from lightprune.sparse.columns import (
     STRIDE_W,
     WIDTH,
 )
-from lightprune.sparse.compiled import compiled
+from lightprune.sparse.compiled import compiled, inlined
 from lightprune.sparse.memory import floats, integers
 from lightprune.sparse.vectors import (
     copy_permuted,
@@ -38,7 +38,7 @@ from lightprune.sparse.vectors import (
 )
 
 
-@compiled
+@inlined
 def sort(op, arena, own):
     """Copies a value for a convolution, `LANES` images at once; see `sorting.Sorting`."""
     row_shifts, column_shifts = integers(op[ROW_SHIFTS]), integers(op[COLUMN_SHIFTS])
@@ -80,7 +80,7 @@ def move_vectors(op, read, to):
             max_permuted(to + behind, read, channels, count, moves, number)
 
 
-@compiled
+@inlined
 def flatten(op, first, last, arena, unit):
     """Makes every position a channel."""
     memory = floats(arena)
@@ -95,7 +95,7 @@ def flatten(op, first, last, arena, unit):
                     memory[out + i] = memory[read + i]
 
 
-@compiled
+@inlined
 def pack(op, first, last, arena, unit, source, count):
     """Copies the images to the arena; what is missing to a whole tile is zero."""
     memory, images = floats(arena), floats(source)
@@ -117,7 +117,7 @@ def pack(op, first, last, arena, unit, source, count):
                         memory[out + x * unit + image] = 0.0
 
 
-@compiled
+@inlined
 def _pack_single(op, first, last, arena, source):
     """Rows follow one another without margins in both."""
     memory, images = floats(arena), floats(source)
@@ -131,7 +131,7 @@ def _pack_single(op, first, last, arena, source):
             memory[out + i] = images[read + i]
 
 
-@compiled
+@inlined
 def unpack(op, first, last, arena, unit, target, count):
     """Copies the outputs from the arena."""
     memory, outputs = floats(arena), floats(target)

@@ -44,7 +44,7 @@ from lightprune.sparse.columns import (
     UNPACK,
     WIDTH,
 )
-from lightprune.sparse.compiled import address_of, compiled
+from lightprune.sparse.compiled import address_of, inlined
 from lightprune.sparse.copying import flatten, pack, unpack
 from lightprune.sparse.memory import floats, integers
 from lightprune.sparse.pooling import avg_pool, max_pool, max_pool_single
@@ -71,36 +71,31 @@ def _run_operation(row, first, last, arena, own, unit, source, target, count):
         target: Address of the outputs to unpack to, (n, C, H, W) contiguous.
         count: Number of images, at most `unit`.
     """
-    op = integers(row)
-    kind = op[KIND]
-    if kind == CONV:
-        call_convolution(op[CODE], row, first, last, arena, own, unit)
-        first *= op[GROUP_CHANNELS]
-        last = min(last * op[GROUP_CHANNELS], op[CHANNELS])
-    elif kind == SUM:
-        _sum(op, first, last, arena)
-    elif kind == FLATTEN:
-        flatten(op, first, last, arena, unit)
-        first *= op[IN_HEIGHT] * op[IN_WIDTH]
-        last *= op[IN_HEIGHT] * op[IN_WIDTH]
-    elif kind == PACK:
-        pack(op, first, last, arena, unit, source, count)
-    elif kind == UNPACK:
-        unpack(op, first, last, arena, unit, target, count)
-    else:
-        _by_channel(op, first, last, arena, unit)
-    if op[MARGINS]:
-        _clear_margins(op, first, last, arena)
-    following = op[NEXT]
-    while following:
-        next_op = integers(following)
-        _by_channel(next_op, first, last, arena, unit)
-        if next_op[MARGINS]:
-            _clear_margins(next_op, first, last, arena)
-        following = next_op[NEXT]
+    while row:
+        op = integers(row)
+        kind = op[KIND]
+        if kind == CONV:
+            call_convolution(op[CODE], row, first, last, arena, own, unit)
+            first *= op[GROUP_CHANNELS]
+            last = min(last * op[GROUP_CHANNELS], op[CHANNELS])
+        elif kind == SUM:
+            _sum(op, first, last, arena)
+        elif kind == FLATTEN:
+            flatten(op, first, last, arena, unit)
+            first *= op[IN_HEIGHT] * op[IN_WIDTH]
+            last *= op[IN_HEIGHT] * op[IN_WIDTH]
+        elif kind == PACK:
+            pack(op, first, last, arena, unit, source, count)
+        elif kind == UNPACK:
+            unpack(op, first, last, arena, unit, target, count)
+        else:
+            _by_channel(op, first, last, arena, unit)
+        if op[MARGINS]:
+            _clear_margins(op, first, last, arena)
+        row = op[NEXT]
 
 
-@compiled
+@inlined
 def _by_channel(op, first, last, arena, unit):
     """Operations that compute a channel from the same channel of one value."""
     if op[KIND] == MAX_POOL:
@@ -112,7 +107,7 @@ def _by_channel(op, first, last, arena, unit):
         avg_pool(op, first, last, arena, unit)
 
 
-@compiled
+@inlined
 def _clear_margins(op, first, last, arena):
     """Zeroes what surrounds the map: convolutions leave what they like there."""
     memory = floats(arena)
@@ -128,7 +123,7 @@ def _clear_margins(op, first, last, arena):
             memory[i] = 0.0
 
 
-@compiled
+@inlined
 def _sum(op, first, last, arena):
     """Value = relu?(bias + input + added)."""
     biases = floats(op[BIAS])

@@ -22,13 +22,13 @@ from lightprune.sparse.columns import (
     TOP,
     WIDTH,
 )
-from lightprune.sparse.compiled import compiled
+from lightprune.sparse.compiled import compiled, inlined
 from lightprune.sparse.copying import move_vectors
 from lightprune.sparse.memory import floats
 from lightprune.sparse.vectors import copy_vector, max_of_vectors, max_vector
 
 
-@compiled
+@inlined
 def max_pool(op, first, last, arena):
     """The largest of every window, `LANES` images at once."""
     width = op[IN_WIDTH] // LANES
@@ -51,7 +51,7 @@ def max_pool(op, first, last, arena):
     columns[0] = 0.0
 
 
-@compiled
+@inlined
 def max_pool_single(op, first, last, arena):
     """The same for a single image, whose positions are the lanes."""
     # Row by row the largest of each column, with room for a last vector that is not full.
@@ -76,7 +76,7 @@ def _max_rows(op, channel, begin, end, arena, found):
         max_of_vectors(found + i, read + begin * row + i, row, end - begin)
 
 
-@compiled
+@inlined
 def avg_pool(op, first, last, arena, unit):
     """The mean of every window."""
     memory = floats(arena)

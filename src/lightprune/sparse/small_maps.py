@@ -25,7 +25,7 @@ from lightprune.sparse.columns import (
     START,
     WEIGHTS,
 )
-from lightprune.sparse.compiled import compiled
+from lightprune.sparse.compiled import inlined
 from lightprune.sparse.memory import floats, integers
 from lightprune.sparse.output_lanes import collect_lanes, multiply_in_lanes, spread_lanes
 from lightprune.sparse.vectors import add_vector, clamp_vector, copy_vector
@@ -33,7 +33,7 @@ from lightprune.sparse.vectors import add_vector, clamp_vector, copy_vector
 _MOST_SUMS = max(LANES * block.accumulators for block in BLOCKS if block.grouping.in_lanes)
 
 
-@compiled
+@inlined
 def convolve_in_lanes(op, first, last, arena, inputs):
     """Computes groups `first` to `last` with their channels in the lanes."""
     segments, pieces = integers(op[SEGMENTS]), integers(op[PIECES])
@@ -68,7 +68,7 @@ def convolve_in_lanes(op, first, last, arena, inputs):
     scratch[0] = 0.0
 
 
-@compiled
+@inlined
 def _begin(op, start, sums, bias, kept, columns, read, apart):
     """What the sums of `kept` channels start from; what the others do is never looked at.
 
@@ -100,7 +100,7 @@ def _begin(op, start, sums, bias, kept, columns, read, apart):
                 add_vector(to, bias + 4 * first)
 
 
-@compiled
+@inlined
 def _finish(op, least, sums, kept, columns, output):
     """Writes the sums to the planes of their channels, those below `least` as that."""
     channels, apart = op[GROUP_CHANNELS], op[OUT_PLANE]
