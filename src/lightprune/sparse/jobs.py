@@ -5,9 +5,9 @@ by operation, each taking chunks of channels; an operation of one chunk stays wi
 the one before it. Nobody waits for a thread that has not come: a chunk goes to whoever asks first,
 so a late or busy thread costs speed and never an answer.
 
-What threads write for one another to read takes long to arrive, a quarter of a microsecond between
-cores that share no cache. So all they have to say is in one number, the ticket, and told in one
-step: that chunks are finished, and that the next are taken.
+What threads write for one another to read takes long to arrive, longest between cores that share no
+cache. So all they have to say is in one number, the ticket, and told in one step: that chunks are
+finished, and that the next are taken.
 """
 
 from lightprune.sparse.atomics import (
