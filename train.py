@@ -4,9 +4,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lightprune.config import register
-from lightprune.door import door, told
-from lightprune.launch import launch
+from lightprune.experiment.config import register
+from lightprune.launch.error_reporting import door, told
+from lightprune.launch.launcher import launch
 
 register()
 

@@ -19,13 +19,13 @@ from lightning.pytorch.callbacks import ModelPruning
 from torch.nn.utils import prune
 from torchvision.models import resnet18
 
+from lightprune.models.model import Model
+from lightprune.pruning.event_record import EventRecord, distance
+from lightprune.pruning.mac_counts import live_taps
 from lightprune.pruning.masks import GradientMasks, Masks
 from lightprune.pruning.pruner import Pruner
-from lightprune.pruning.reachability import live_taps
 from lightprune.pruning.schedules import PruneEvent
 from lightprune.pruning.targets import Targets
-from lightprune.training.events import EventRecord, distance
-from lightprune.training.network import Model
 
 SPARSITY = 0.98
 STEPS = 50

@@ -25,27 +25,27 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import resnet18, resnet50, vgg16_bn
 
+from lightprune.bench.engines import EAGER, SPARSE, STRIPPED, chosen_engines
+from lightprune.bench.loaded_network import Subject
+from lightprune.bench.machine import all_versions, available_cores, this_machine
+from lightprune.bench.model_files import Forms
+from lightprune.bench.sparsity_sweep import Level, NetworkSpeed, SpeedUps
+from lightprune.bench.timing import Effort, Timing, take_turns
 from lightprune.errors import InputError
 from lightprune.files import write_text
+from lightprune.models.from_spec import bare_module
+from lightprune.models.spec import Description
+from lightprune.models.zoo import resnet18_cifar
 from lightprune.provenance import commit
 from lightprune.pruning.cost import cost_report
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
-from lightprune.report.committed import portable
-from lightprune.report.sections.speedups import speedup_figures
-from lightprune.report.write import write_figure
-from lightprune.run_folder import RunFolder
-from lightprune.sparse.bench.engines import EAGER, SPARSE, STRIPPED, chosen_engines
-from lightprune.sparse.bench.forms import Forms
-from lightprune.sparse.bench.machine import all_versions, available_cores, this_machine
-from lightprune.sparse.bench.speedups import Level, NetworkSpeed, SpeedUps
-from lightprune.sparse.bench.subject import Subject
-from lightprune.sparse.bench.timing import Effort, Timing, take_turns
-from lightprune.sparse.description import Description
-from lightprune.sparse.module import bare_module
-from lightprune.sparse.trace import trace
-from lightprune.training.networks import resnet18_cifar
+from lightprune.report.build import write_figure
+from lightprune.report.sections.speed_by_sparsity import speedup_figures
+from lightprune.runs.folder import RunFolder
+from lightprune.sparse.frontend.trace import trace
+from lightprune.study.publish import portable
 
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 # Most weights of VGG are in its linear layers.

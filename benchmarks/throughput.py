@@ -28,20 +28,20 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.models import resnet18
 
+from lightprune.callbacks.pruning_callback import PruningCallback
+from lightprune.data.augmentation import Augmentation
+from lightprune.data.image_folder import ImageFolder
 from lightprune.files import write_text
+from lightprune.models.model import Model
 from lightprune.provenance import commit
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
-from lightprune.report.throughput import loop_name
-from lightprune.training.augmentation import Augmentation
-from lightprune.training.callback import PruningCallback
+from lightprune.study.throughput import loop_name
 from lightprune.training.classifier import Classifier
 from lightprune.training.fit import Lab
-from lightprune.training.hardware import Hardware
-from lightprune.training.image_folder import ImageFolder
-from lightprune.training.learning_rate import Cycles, LearningRate
-from lightprune.training.network import Model
+from lightprune.training.lr_schedule import Cycles, LearningRate
 from lightprune.training.recipe import Phase
+from lightprune.training.trainer import TrainerConfig
 
 WARM_UP = 5
 
@@ -134,7 +134,7 @@ class Ours:
             data=data,
             source=source,
             targets=Targets(),
-            hardware=Hardware(accelerator="cpu", precision=precision, progress=False),
+            hardware=TrainerConfig(accelerator="cpu", precision=precision, progress=False),
             seed=0,
             loggers=lambda folder: [],
         )

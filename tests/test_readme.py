@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from lightprune import config
+from lightprune.experiment import config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -4,13 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightprune.semi_structured import semi_structured_
-    from lightprune.sparse.load import load
+    from lightprune.export.load import load
+    from lightprune.structured.semi_structured import semi_structured_
 
 __all__ = ["load", "semi_structured_"]
 
 
-_HOMES = {"load": "lightprune.sparse.load", "semi_structured_": "lightprune.semi_structured"}
+_HOMES = {
+    "load": "lightprune.export.load",
+    "semi_structured_": "lightprune.structured.semi_structured",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,6 @@
 
 import sys
 
-from lightprune.cli import main
+from lightprune.cli.main import main
 
 sys.exit(main())

@@ -10,8 +10,7 @@ from lightprune.errors import InputError
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.scopes import SCOPES
-
-from .strategies import sparsities, weight_dicts
+from tests.pruning.strategies import sparsities, weight_dicts
 
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 3), st.integers(1, 3)),

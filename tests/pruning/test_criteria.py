@@ -7,8 +7,7 @@ from lightprune.errors import InputError
 from lightprune.pruning.criteria import Criterion, Magnitude, Random
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-
-from .strategies import ANYTHING, FINITE, SHAPES, tensors
+from tests.pruning.strategies import ANYTHING, FINITE, SHAPES, tensors
 
 ANY_TENSOR = SHAPES.flatmap(
     lambda shape: tensors(shape, ANYTHING, (torch.float32, torch.bfloat16, torch.float16))

@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 from lightprune.pruning.criteria import Criterion, Inverted, Lamp, Magnitude, Random
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-
-from .strategies import ANYTHING, FINITE, SHAPES, sparsities, tensors, weight_dicts
+from tests.pruning.strategies import (
+    ANYTHING,
+    FINITE,
+    SHAPES,
+    sparsities,
+    tensors,
+    weight_dicts,
+)
 
 ANY_TENSOR = SHAPES.flatmap(
     lambda shape: tensors(shape, ANYTHING, (torch.float32, torch.bfloat16, torch.float16))

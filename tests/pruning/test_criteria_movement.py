@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 
 from lightprune.errors import InputError
 from lightprune.pruning.criteria import CollectingCriterion, Inverted, Movement
-
-from .strategies import SHAPES, tensors
+from tests.pruning.strategies import SHAPES, tensors
 
 STEPS = SHAPES.flatmap(
     lambda shape: st.lists(

@@ -23,8 +23,7 @@ from lightprune.pruning.criteria import (
     scores,
 )
 from lightprune.pruning.masks import Masks
-
-from .probe import PlainProbe
+from tests.pruning.probe import PlainProbe
 
 EVERY = [
     Inverted(Lamp()),
@@ -118,7 +117,7 @@ def test_movement_before_the_first_step_is_refused():
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda file: file.stem)
 def test_every_option_names_a_criterion_and_all_of_its_settings(option):
     settings = yaml.safe_load(option.read_text())
-    kind = getattr(criteria, settings.pop("_target_").removeprefix("lightprune.pruning.criteria."))
+    kind = getattr(criteria, settings.pop("_target_").removeprefix("lightprune.pruning."))
 
     assert list(settings) == [setting.name for setting in fields(kind)]
     assert kind in map(type, EVERY)

@@ -10,8 +10,7 @@ from lightprune.errors import InputError
 from lightprune.pruning.criteria import Magnitude, ProbingCriterion, Snip, Synflow
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-
-from .probe import PlainProbe
+from tests.pruning.probe import PlainProbe
 
 # Wide layers have many small weights, narrow ones few large ones: one ranking empties some.
 WIDTHS = (4, 10, 10, 2, 10, 10, 2, 10)

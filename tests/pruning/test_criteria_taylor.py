@@ -7,8 +7,7 @@ from torch import nn
 from lightprune.errors import InputError
 from lightprune.pruning.criteria import Inverted, ProbingCriterion, Snip, Taylor
 from lightprune.pruning.masks import Masks
-
-from .probe import PlainProbe
+from tests.pruning.probe import PlainProbe
 
 BOTH = pytest.mark.parametrize("kind", [Taylor, Snip])
 

@@ -7,16 +7,22 @@ from torch import nn
 from lightprune.errors import InputError
 from lightprune.pruning.cost import cost_report
 from lightprune.pruning.criteria import CostedCriterion, Inverted, Magnitude, MagnitudePerMac
+from lightprune.pruning.mac_counts import multiplications
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-from lightprune.pruning.reachability import multiplications
 from lightprune.pruning.targets import Targets
+from tests.pruning.strategies import (
+    ANYTHING,
+    SHAPES,
+    flags_for,
+    sparsities,
+    tensors,
+    weight_dicts,
+)
+from tests.pruning.test_mac_counts import convolutions
+from tests.pruning.test_macs_per_weight import counted
 from tests.system.entry import record, shortest
 from tests.training.small import plan, session
-
-from .strategies import ANYTHING, SHAPES, flags_for, sparsities, tensors, weight_dicts
-from .test_multiplications import counted
-from .test_reachability import convolutions
 
 EXPONENTS = st.one_of(st.sampled_from([0, 0.25, 0.5, 1, 2]), st.floats(0, 2))
 # The first layer is the one that costs: 16 MACs a weight.

@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.pruning.masks import GradientMasks, Masks
-
-from .strategies import ANYTHING, flags_for, masked_weights, weight_dicts
+from tests.pruning.strategies import ANYTHING, flags_for, masked_weights, weight_dicts
 
 
 def same(a, b):

@@ -15,8 +15,7 @@ from lightprune.errors import InputError
 from lightprune.pruning.criteria import Magnitude, Random
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-
-from .strategies import ANYTHING, flags_for, sparsities, tensors, weight_dicts
+from tests.pruning.strategies import ANYTHING, flags_for, sparsities, tensors, weight_dicts
 
 SCOPES = st.sampled_from(["global", "local", "erk"])
 # Sixteenths are exact in binary, so that floor * size is too.

@@ -12,9 +12,8 @@ from lightprune.errors import InputError
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
-
-from .probe import PlainProbe
-from .strategies import flags_for, weight_dicts
+from tests.pruning.probe import PlainProbe
+from tests.pruning.strategies import flags_for, weight_dicts
 
 
 @dataclass

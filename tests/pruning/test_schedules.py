@@ -18,8 +18,7 @@ from lightprune.pruning.schedules import (
     Plan,
     PruneEvent,
 )
-
-from .strategies import schedules
+from tests.pruning.strategies import schedules
 
 KINDS = [OneShot, MultiStep, Linear, Cubic, Geometric, Cosine]
 RAMPS = [Linear, Cubic, Geometric, Cosine]

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from lightprune.report.gather import gather
+from lightprune.report.discovery import gather
 from tests.system.entry import small
 
 CELLS = "study_control,study_global_90_one_shot,study_local_94_one_shot,study_global_98_multi_step"

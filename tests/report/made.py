@@ -4,17 +4,17 @@ import csv
 import json
 from dataclasses import asdict
 
-from lightprune.predictions import write_predictions
+from lightprune.bench.engines import chosen_engines
+from lightprune.bench.machine import Machine
+from lightprune.bench.output_check import Agreement
+from lightprune.bench.result import BenchResult
+from lightprune.bench.sparsity_sweep import Level, NetworkSpeed, SpeedUps
+from lightprune.bench.startup import Start, Startup
+from lightprune.bench.timing import Timing
 from lightprune.pruning.cost import LayerCost
+from lightprune.report.discovery import BENCH, gather
 from lightprune.report.findings import Findings
-from lightprune.report.gather import BENCH, gather
-from lightprune.sparse.bench.agreement import Agreement
-from lightprune.sparse.bench.engines import chosen_engines
-from lightprune.sparse.bench.machine import Machine
-from lightprune.sparse.bench.result import BenchResult
-from lightprune.sparse.bench.speedups import Level, NetworkSpeed, SpeedUps
-from lightprune.sparse.bench.startup import Start, Startup
-from lightprune.sparse.bench.timing import Timing
+from lightprune.runs.predictions import write_predictions
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 # (weights, live, MACs a weight) by layer.
@@ -61,7 +61,7 @@ def config(
     channels=None,
 ):
     """What run.json keeps of a config, as far as reports read it."""
-    chosen = {"_target_": f"lightprune.pruning.criteria.{criterion}"}
+    chosen = {"_target_": f"lightprune.pruning.{criterion}"}
     if exponent is not None:
         chosen["exponent"] = exponent
     pruner = {
@@ -77,16 +77,16 @@ def config(
     phase = {"peak": peak, "batch_size": 256}
     recipe = {name: {"epochs": n, **phase} for name, n in phases}
     recipe["finetune"]["restart"] = restart
-    model = {"_target_": "lightprune.training.network.Model"}
+    model = {"_target_": "lightprune.models.Model"}
     if channels:
-        made = {"_target_": "lightprune.training.narrowed.narrowed", "channels": channels}
+        made = {"_target_": "lightprune.models.slim_network", "channels": channels}
         model["constructor"] = made
     return {
         "model": model,
         "data": {"validation": 5000},
         "recipe": recipe,
         "pruner": pruner if scope else {"targets": pruner["targets"]},
-        "schedule": {"_target_": f"lightprune.pruning.schedules.{schedule}", "sparsity": sparsity},
+        "schedule": {"_target_": f"lightprune.pruning.{schedule}", "sparsity": sparsity},
         "trainer": {"precision": "32-true"},
         "seed": seed,
     }

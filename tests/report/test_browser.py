@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from lightprune.report.build import write_report
 from lightprune.report.findings import Findings
-from lightprune.report.write import write_report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)

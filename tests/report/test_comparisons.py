@@ -1,9 +1,9 @@
 import pytest
 
-from lightprune.report.cells import cells_of
 from lightprune.report.comparisons import against_dense, between_runs
-from lightprune.report.gather import gather
-from lightprune.report.sections.paired import paired
+from lightprune.report.discovery import gather
+from lightprune.report.groups import cells_of
+from lightprune.report.sections.significance import paired
 from tests.report.made import config, findings, make_run
 
 GOOD = [True] * 180 + [False] * 20

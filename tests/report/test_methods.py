@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lightprune.report.document import Figure, Table, Text
+from lightprune.rendering.document import Figure, Table, Text
 from lightprune.report.sections.frontier import frontier
 from lightprune.report.sections.methods import contests, methods
 from tests.report.made import config, findings, make_bench, make_run

@@ -8,14 +8,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lightprune.cli import main
-from lightprune.report.cells import cells_of
-from lightprune.report.document import Table
+from lightprune.cli.main import main
+from lightprune.rendering.document import Table
+from lightprune.rendering.html import inline
+from lightprune.report.build import document
 from lightprune.report.findings import Findings
-from lightprune.report.page import inline
-from lightprune.report.rows import rows_of
+from lightprune.report.groups import cells_of
+from lightprune.report.result_table import rows_of
 from lightprune.report.sections.results import result_row
-from lightprune.report.write import document
 
 # What the checkout has measured is not these runs'.
 NO_BENCHMARKS = ("--throughput", "nothing.json", "--speedup", "nothing.json")

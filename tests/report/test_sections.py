@@ -1,12 +1,12 @@
 """What the sections say and draw of runs whose numbers are known beforehand."""
 
-from lightprune.report.document import Figure
-from lightprune.report.sections.classes import classes
-from lightprune.report.sections.curves import curves
-from lightprune.report.sections.events import events
+from lightprune.rendering.document import Figure
 from lightprune.report.sections.frontier import frontier
-from lightprune.report.sections.layers import layers
-from lightprune.report.sections.short import short
+from lightprune.report.sections.per_class import classes
+from lightprune.report.sections.per_layer import layers
+from lightprune.report.sections.prune_events import events
+from lightprune.report.sections.summary import short
+from lightprune.report.sections.training_curves import curves
 from tests.report.made import LAYERS, config, event, findings, make_run
 
 RIGHT = [True, False] * 10

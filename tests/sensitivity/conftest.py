@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from lightprune.sensitivity.images import Sample
-from lightprune.sensitivity.subject import Which, read_subject
+from lightprune.sensitivity.calibration_data import Sample
+from lightprune.sensitivity.loaded_run import Which, read_subject
 from tests.system.entry import shortest
 from tests.system.tiny import tiny_resnet
 

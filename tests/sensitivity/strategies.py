@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from lightprune.sensitivity.curves import Curve
+from lightprune.sensitivity.accuracy_curve import Curve
 
 DROPS = st.floats(-0.2, 1)
 

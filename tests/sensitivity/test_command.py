@@ -10,9 +10,9 @@ from contextlib import redirect_stdout
 import pytest
 import yaml
 
-from lightprune.cli import main
+from lightprune.cli.main import main
+from tests.export.finished import change_record
 from tests.sensitivity.conftest import OWN
-from tests.sparse.finished import change_record
 
 QUICK = (*OWN, "--images", "60", "--batches", "1")
 PLACES = ("hydra.run.dir", "dense.cache_dir", "data.cache_dir")

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from lightprune.data.sources import Digits
 from lightprune.pruning.pruner import Pruner
 from lightprune.sensitivity.scan import scan, together
-from lightprune.training.sources import Digits
 from tests.sensitivity.conftest import quiet
 
 SPARSITIES = (0.5, 0.97)

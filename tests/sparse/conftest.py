@@ -1,6 +1,6 @@
 import pytest
 
-from lightprune.sparse import rows
+from lightprune.sparse.codegen import emit as rows
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lightprune.sparse.simplify import lower
-from lightprune.sparse.trace import trace
+from lightprune.sparse.frontend.trace import trace
+from lightprune.sparse.passes.lower import lower
 from tests.sparse.nets import unsettle
 from tests.sparse.reference import run
 

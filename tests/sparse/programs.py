@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from lightprune.sparse import rows, runtime
-from lightprune.sparse.assembly import assemble
-from lightprune.sparse.blocks import GROUPINGS, LANES
-from lightprune.sparse.graph import INPUT
-from lightprune.sparse.program import (
+from lightprune.sparse.codegen import emit as rows
+from lightprune.sparse.codegen.assembler import assemble
+from lightprune.sparse.ir.graph import INPUT
+from lightprune.sparse.ir.program import (
     AddStep,
     ConcatStep,
     ConvStep,
@@ -22,6 +21,8 @@ from lightprune.sparse.program import (
     PoolStep,
     Program,
 )
+from lightprune.sparse.isa.register_blocks import GROUPINGS, LANES
+from lightprune.sparse.runtime import network as runtime
 from tests.sparse import reference
 
 BATCHES = (1, 2, LANES - 1, LANES, LANES + 1, 40)

@@ -3,8 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from lightprune.sparse.graph import INPUT
-from lightprune.sparse.program import AddStep, ConcatStep, ConvStep, FlattenStep, PoolStep
+from lightprune.sparse.ir.graph import INPUT
+from lightprune.sparse.ir.program import AddStep, ConcatStep, ConvStep, FlattenStep, PoolStep
 
 
 def run(program, images):

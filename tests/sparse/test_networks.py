@@ -9,9 +9,9 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 
 from lightprune.errors import InputError
-from lightprune.sparse.trace import trace
-from lightprune.training.constructors import known
-from lightprune.training.networks import CifarResNet, vgg16_bn_cifar, vit
+from lightprune.models.registry import known
+from lightprune.models.zoo import CifarResNet, vgg16_bn_cifar, vit
+from lightprune.sparse.frontend.trace import trace
 
 SHAPE = (3, 32, 32)
 MODELS = Path(__file__).parents[2] / "configs" / "model"

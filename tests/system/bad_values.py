@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from tests.system.tiny import __name__ as tiny
 
 CONSTRUCTOR = f"model.constructor._target_={tiny}"
-VIT = ["model=vit", "model.constructor._target_=lightprune.training.networks.vit"]
+VIT = ["model=vit", "model.constructor._target_=lightprune.models.vit"]
 RATE = "recipe.dense.learning_rate"
 OPTIMIZER = "recipe.dense.optimizer"
 TARGETS = "pruner.targets"

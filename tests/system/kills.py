@@ -168,7 +168,7 @@ class Run:
                         found[int(entry.name)] = (entry / "cmdline").read_bytes()
                 except OSError:
                     continue
-        agents = [pid for pid, line in found.items() if b"lightprune.agent" in line]
+        agents = [pid for pid, line in found.items() if b"lightprune.launch.torchrun" in line]
         return agents, [pid for pid in found if pid not in agents]
 
     def end(self, limit):

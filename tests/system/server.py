@@ -11,7 +11,7 @@ import runpy
 import sys
 from pathlib import Path
 
-import lightprune.launch
+import lightprune.launch.launcher
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 
@@ -43,7 +43,7 @@ def run(asked):
 
 def main():
     """Answers until its input ends."""
-    assert lightprune.launch
+    assert lightprune.launch.launcher
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

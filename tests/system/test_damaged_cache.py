@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from lightprune.training.images import recall
+from lightprune.data.images import recall
 from tests.system.damage import halve, write
 from tests.system.entry import record, shortest
 

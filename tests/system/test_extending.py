@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lightprune.data.sources import Digits
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-from lightprune.training.sources import Digits
 from tests.system.entry import ROOT, asked, record
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lightprune.predictions import read_predictions
-from lightprune.run_folder import RunFolder
-from lightprune.training.sources import Digits
+from lightprune.data.sources import Digits
+from lightprune.runs.folder import RunFolder
+from lightprune.runs.predictions import read_predictions
 from tests.system.entry import record, small, start, train
 from tests.system.tiny import tiny_resnet
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from lightprune.errors import InputError
-from lightprune.launch import launch
+from lightprune.launch.launcher import launch
 from tests.system.entry import ROOT, environment, record, small, train
 
 pytestmark = pytest.mark.long
@@ -28,7 +28,7 @@ def nodes(number, *arguments):
     command = [
         *(sys.executable, "-m", "torch.distributed.run", f"--nnodes={number}"),
         *("--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}"),
-        *("-m", "lightprune.experiment", *map(str, arguments)),
+        *("-m", "lightprune.launch.launcher.worker", *map(str, arguments)),
     ]
     agents = [
         subprocess.Popen(

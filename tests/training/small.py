@@ -9,21 +9,21 @@ import torch
 from lightning import Callback, Trainer
 from torch import nn
 
+from lightprune.callbacks.pruning_callback import PruningCallback
+from lightprune.data.augmentation import Augmentation
+from lightprune.data.datamodule import ImageDataModule
+from lightprune.data.images import ImageSet, LabelledImages
+from lightprune.data.sources import Source
+from lightprune.models.model import Model
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan, PruneEvent
 from lightprune.pruning.targets import Targets
-from lightprune.training.augmentation import Augmentation
-from lightprune.training.callback import PruningCallback
 from lightprune.training.checkpoints import BestEpoch, SealedCheckpointIO, every_epoch
 from lightprune.training.classifier import Classifier
-from lightprune.training.data import ImageDataModule
 from lightprune.training.fit import Lab
-from lightprune.training.hardware import Hardware
-from lightprune.training.images import ImageSet, LabelledImages
-from lightprune.training.learning_rate import Cycles, LearningRate
-from lightprune.training.network import Model
+from lightprune.training.lr_schedule import Cycles, LearningRate
 from lightprune.training.recipe import FineTuning, Phase
-from lightprune.training.sources import Source
+from lightprune.training.trainer import TrainerConfig
 
 CLASSES = ("ape", "bee", "cat", "doe")
 MOMENTUM = partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -93,7 +93,7 @@ class InMemory(Source):
 
 
 @dataclass(frozen=True)
-class Workbench(Hardware):
+class Workbench(TrainerConfig):
     """The hardware of a test, and callbacks that watch what happens on it."""
 
     accelerator: str = "cpu"

@@ -10,8 +10,7 @@ from lightning import Callback
 
 from lightprune.files import SaveError
 from lightprune.training.checkpoints import LAST, PREVIOUS, SealedCheckpointIO, intact, newest
-
-from .small import copied, equal, plan, session
+from tests.training.small import copied, equal, plan, session
 
 
 class Told(Callback):

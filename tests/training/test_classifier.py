@@ -9,11 +9,10 @@ from lightning import seed_everything
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 from torch import nn
 
-from lightprune.training.augmentation import Augmentation
+from lightprune.data.augmentation import Augmentation
+from lightprune.data.images import ImageSet, LabelledImages
 from lightprune.training.classifier import NonFiniteLossError
-from lightprune.training.images import ImageSet, LabelledImages
-
-from .small import (
+from tests.training.small import (
     OnEpoch,
     OnStep,
     cnn,

@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from lightprune.models.model import Model
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.fit import fit
-from lightprune.training.network import Model
-
-from .small import OnStep, lab, phase, plan
+from tests.training.small import OnStep, lab, phase, plan
 
 COURSE = plan((1, 0.5), (2, 0.9), epochs=3)
 pytestmark = pytest.mark.skipif(

@@ -13,10 +13,9 @@ from lightprune.pruning.criteria import Random
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.fit import fit
 from lightprune.training.fit import test as evaluate
-from lightprune.training.learning_rate import LearningRate, adaptive_peak
+from lightprune.training.lr_schedule import LearningRate, adaptive_peak
 from lightprune.training.recipe import Phase
-
-from .small import (
+from tests.training.small import (
     MOMENTUM,
     STILL,
     BreakOffAt,

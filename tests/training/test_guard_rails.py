@@ -9,14 +9,13 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback
 from torch import nn
 
-from lightprune.config import register, settings
 from lightprune.errors import InputError
+from lightprune.experiment.config import register, settings
+from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.classifier import NonFiniteLossError
-from lightprune.training.events import PruningError
 from lightprune.training.fit import fit
-
-from .small import cnn, copied, equal, lab, labelled, phase, plan, session
+from tests.training.small import cnn, copied, equal, lab, labelled, phase, plan, session
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COURSE = plan((1, 0.5), epochs=3)

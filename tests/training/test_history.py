@@ -4,10 +4,9 @@ import pytest
 from lightning import Callback
 from rich import get_console
 
-from lightprune.training.events import EventRecord
+from lightprune.pruning.event_record import EventRecord
 from lightprune.training.history import EpochHistory, EpochRow, tell_event, write_rows
-
-from .small import BreakOffAt, BrokenOffError, plan, session
+from tests.training.small import BreakOffAt, BrokenOffError, plan, session
 
 COURSE = plan((0, 0.5), (2, 0.9))
 

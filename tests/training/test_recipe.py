@@ -5,10 +5,9 @@ import torch
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.training.learning_rate import LearningRate
+from lightprune.training.lr_schedule import LearningRate
 from lightprune.training.recipe import FineTuning, Phase, Recipe
-
-from .small import cnn, phase
+from tests.training.small import cnn, phase
 
 SGD = partial(torch.optim.SGD, lr=0.1, weight_decay=0.25)
 

@@ -1,1 +1,55 @@
-"""The pruning core: pure PyTorch, no knowledge of training loops or configuration."""
+"""The pruning core, in pure PyTorch: what to prune, how much, when, and by which scores."""
+
+from lightprune.pruning.criteria import (
+    Inverted,
+    Lamp,
+    Magnitude,
+    MagnitudePerMac,
+    Movement,
+    Random,
+    Snip,
+    Synflow,
+    Taylor,
+)
+from lightprune.pruning.masks import Masks
+from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.regrowth import Regrowth
+from lightprune.pruning.schedules import (
+    Constant,
+    Cosine,
+    Cubic,
+    Geometric,
+    Linear,
+    MultiStep,
+    OneShot,
+    Plan,
+    PruneEvent,
+    Schedule,
+)
+from lightprune.pruning.targets import Targets
+
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Cubic",
+    "Geometric",
+    "Inverted",
+    "Lamp",
+    "Linear",
+    "Magnitude",
+    "MagnitudePerMac",
+    "Masks",
+    "Movement",
+    "MultiStep",
+    "OneShot",
+    "Plan",
+    "PruneEvent",
+    "Pruner",
+    "Random",
+    "Regrowth",
+    "Schedule",
+    "Snip",
+    "Synflow",
+    "Targets",
+    "Taylor",
+]

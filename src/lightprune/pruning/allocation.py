@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.pruning.masks import Masks
-from lightprune.pruning.pattern import Pattern
+from lightprune.pruning.nm_sparsity import Pattern
 from lightprune.pruning.scopes import SCOPES, Group, Layer, Shape
 from lightprune.pruning.targets import check_pattern, matches
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lightprune.pruning.reachability import Uses, uses
+from lightprune.pruning.mac_counts import Uses, uses
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from lightprune.pruning.criteria import (
     scores,
 )
 from lightprune.pruning.masks import Masks
-from lightprune.pruning.pattern import Pattern
-from lightprune.pruning.ranking import lowest
+from lightprune.pruning.nm_sparsity import Pattern
+from lightprune.pruning.radix_select import lowest
 from lightprune.pruning.regrowth import Event, Regrowth, check_regrowth
 from lightprune.pruning.scopes import Group
 from lightprune.pruning.selection import thinned

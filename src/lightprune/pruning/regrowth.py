@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from lightprune.errors import InputError, check_choice, check_number
-from lightprune.pruning.criteria.protocol import Probe
+from lightprune.pruning.criteria.base import Probe
 from lightprune.pruning.masks import Masks
-from lightprune.pruning.ranking import lowest
+from lightprune.pruning.radix_select import lowest
 from lightprune.pruning.scopes import Layer
 from lightprune.pruning.selection import limited, thinned
-from lightprune.randomness import named_generator
+from lightprune.rng import named_generator
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lightprune.pruning.pattern import Pattern
+from lightprune.pruning.nm_sparsity import Pattern
 
 Shape = tuple[int, ...]
 

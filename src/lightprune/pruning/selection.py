@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from lightprune.pruning.ranking import lowest
+from lightprune.pruning.radix_select import lowest
 from lightprune.pruning.scopes import Layer
 
 

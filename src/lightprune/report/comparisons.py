@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
-from lightprune.identity import differences
-from lightprune.report.cells import Cell, began_cut, budget, label, without_seeds
-from lightprune.report.run import Run
+from lightprune.report.groups import Cell, began_cut, budget, label, without_seeds
+from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import Paired, holm
+from lightprune.runs.identity import differences
 
 LEVEL = 0.05
 # Local pruning rounds in every tensor: as far as that, what is left may differ.
@@ -91,7 +91,7 @@ def between_runs(cells: tuple[Cell, ...]) -> tuple[Comparison, ...]:
     return _corrected(found)
 
 
-def _obstacle(a: Run, b: Run) -> str:
+def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
     """Why two runs must not be ranked; empty if nothing is in the way."""
     if a.data.fingerprint != b.data.fingerprint:
         prints = f"{a.data.fingerprint[:8]} and {b.data.fingerprint[:8]}"
@@ -109,7 +109,7 @@ def _obstacle(a: Run, b: Run) -> str:
     return ""
 
 
-def _one_question(a: Run, b: Run, obstacle: str) -> bool:
+def _one_question(a: ReportedRun, b: ReportedRun, obstacle: str) -> bool:
     """Whether a comparison of two runs is worth a line."""
     if obstacle:  # Only to say that the same cell of two budgets must not be ranked.
         return label(a) == label(b)

@@ -3,11 +3,11 @@
 import csv
 import io
 
-from lightprune.report.cells import Cell
 from lightprune.report.comparisons import Comparison
-from lightprune.report.published import variant
-from lightprune.report.run import Run
+from lightprune.report.groups import Cell
+from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import wilson
+from lightprune.study.reference import variant
 
 
 def results_csv(cells: tuple[Cell, ...]) -> str:
@@ -15,7 +15,7 @@ def results_csv(cells: tuple[Cell, ...]) -> str:
     return _csv([_record(cell, run) for cell in cells for run in cell.runs])
 
 
-def _record(cell: Cell, run: Run) -> dict[str, object]:
+def _record(cell: Cell, run: ReportedRun) -> dict[str, object]:
     low, high = wilson(run.correct, run.data.test_images)
     return {
         "cell": cell.name,

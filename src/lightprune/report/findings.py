@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from lightprune.report.cells import Cell, cells_of
+from lightprune.bench.sparsity_sweep import SpeedUps
 from lightprune.report.comparisons import Comparison, against_dense, between_runs
-from lightprune.report.gather import Study
-from lightprune.report.rows import Row, rows_of
-from lightprune.report.run import Run
-from lightprune.report.throughput import Throughput
-from lightprune.sparse.bench.speedups import SpeedUps
+from lightprune.report.discovery import Study
+from lightprune.report.groups import Cell, cells_of
+from lightprune.report.reported_run import ReportedRun
+from lightprune.report.result_table import Row, rows_of
+from lightprune.study.throughput import Throughput
 
 # What the names of sweeps begin with whose runs served to choose a recipe.
 TRIED = "tried-"
@@ -30,7 +30,7 @@ class Findings:
     """
 
     study: Study
-    tried: tuple[Run, ...]
+    tried: tuple[ReportedRun, ...]
     cells: tuple[Cell, ...]
     rows: tuple[Row, ...]
     against_dense: tuple[Comparison, ...]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lightprune.pruning.evaluation_mode import evaluating
+from lightprune.pruning.batch_norm import recalibrate
+from lightprune.pruning.eval_mode import evaluating
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-from lightprune.sensitivity.curves import Curve
-from lightprune.sensitivity.subject import Subject
-from lightprune.training.recalibration import recalibrate
+from lightprune.sensitivity.accuracy_curve import Curve
+from lightprune.sensitivity.loaded_run import Subject
 
 Say = Callable[[str], None]
 

@@ -1,1 +1,7 @@
-"""The Lightning side: data, network, training step, and the callback that prunes."""
+"""Training with Lightning: the classifier, a phase, its recipe and learning rate."""
+
+from lightprune.training.lr_schedule import LearningRate
+from lightprune.training.recipe import FineTuning, Phase, Recipe
+from lightprune.training.trainer import TrainerConfig
+
+__all__ = ["FineTuning", "LearningRate", "Phase", "Recipe", "TrainerConfig"]

@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
+from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.files import replace_file
-from lightprune.training.callback import PruningCallback
 from lightprune.training.classifier import Classifier
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"

@@ -6,19 +6,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightprune.callbacks.prunable_module import PrunableModule
+from lightprune.data.datamodule import Batch
 from lightprune.errors import InputError
-from lightprune.pruning.evaluation_mode import evaluating
-from lightprune.randomness import named_seed
-from lightprune.training.data import Batch
-from lightprune.training.evaluation import Evaluation, Tally
-from lightprune.training.learning_rate import Cycles
-from lightprune.training.network import Model
+from lightprune.models.model import Model
+from lightprune.pruning.eval_mode import evaluating
+from lightprune.rng import named_seed
+from lightprune.training.lr_schedule import Cycles
+from lightprune.training.metrics import Evaluation, Tally
 from lightprune.training.recipe import Phase
-from lightprune.training.soundness import gradient_norm
 
 # Reading a loss waits for the device, a gradient norm reads every weight: not at every step.
 _CHECK_EVERY = 50
@@ -28,7 +27,7 @@ class NonFiniteLossError(RuntimeError):
     """Training diverged; the message names epoch, step and learning rate."""
 
 
-class Classifier(LightningModule):
+class Classifier(PrunableModule):
     """Trains and evaluates one network in one phase.
 
     Attributes:
@@ -80,6 +79,12 @@ class Classifier(LightningModule):
         """Logits, shape (B, classes)."""
         logits: Tensor = self.network(self.arrange(images))
         return logits
+
+    @property
+    def last_accuracy(self) -> float:
+        """Of the last validation, 0..1."""
+        assert self.evaluation is not None
+        return self.evaluation.accuracy
 
     def arrange(self, images: Tensor) -> Tensor:
         """Images in the layout of the network."""
@@ -151,7 +156,7 @@ class Classifier(LightningModule):
         """
         due = self.trainer.is_last_batch or self.trainer.global_step % _CHECK_EVERY == 0
         if due and self.trainer.precision != "16-mixed":
-            self._check_finite("gradient norm", *gradient_norm(self.network))
+            self._check_finite("gradient norm", *_gradient_norm(self.network))
 
     def _check_finite(self, name: str, value: Tensor | float, where: str = "") -> None:
         if not math.isfinite(value):
@@ -203,3 +208,15 @@ class Classifier(LightningModule):
     def _log(self, stage: str, seen: Evaluation) -> None:
         self.log(f"{stage}/accuracy", seen.accuracy, prog_bar=True, sync_dist=True)
         self.log(f"{stage}/loss", seen.loss, sync_dist=True)
+
+
+def _gradient_norm(network: nn.Module) -> tuple[Tensor, str]:
+    """The norm of all gradients together; of one that is not finite, where it is so first."""
+    named = network.named_parameters()
+    gradients = {name: weight.grad for name, weight in named if weight.grad is not None}
+    norm = nn.utils.get_total_norm(gradients.values())
+    if not torch.isfinite(norm):
+        for name, gradient in gradients.items():
+            if not gradient.isfinite().all():
+                return norm, f" (first in {name})"
+    return norm, ""

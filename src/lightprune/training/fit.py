@@ -11,28 +11,28 @@ from lightning import seed_everything
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
+from lightprune.callbacks.prune_step import replacement
+from lightprune.callbacks.pruning_callback import PruningCallback
+from lightprune.data.datamodule import ImageDataModule
+from lightprune.data.images import LabelledImages
+from lightprune.data.sources import Source
+from lightprune.distributed import decided, first_process
 from lightprune.errors import Interrupted
 from lightprune.files import discard_partials
+from lightprune.models.model import Model
+from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
-from lightprune.training.callback import PruningCallback
 from lightprune.training.checkpoints import LAST, BestEpoch, Snapshots, every_epoch, newest
 from lightprune.training.classifier import Classifier, NonFiniteLossError
-from lightprune.training.data import ImageDataModule
-from lightprune.training.evaluation import Evaluation
-from lightprune.training.events import EventRecord
-from lightprune.training.hardware import Hardware
 from lightprune.training.history import EpochHistory, EpochRow, tell_damaged
-from lightprune.training.images import LabelledImages
-from lightprune.training.learning_rate import Cycles
-from lightprune.training.lineage import Lineage
-from lightprune.training.network import Model
+from lightprune.training.lr_schedule import Cycles
+from lightprune.training.metrics import Evaluation
 from lightprune.training.peaks import course_of, peak_of
-from lightprune.training.pruning_event import replacement
-from lightprune.training.ranks import decided, first_process
 from lightprune.training.recipe import FineTuning, Phase
-from lightprune.training.sources import Source
+from lightprune.training.resume_guard import Lineage
+from lightprune.training.trainer import TrainerConfig
 
 Loggers = Callable[[Path], Sequence[Logger]]
 
@@ -55,7 +55,7 @@ class Lab:
     data: LabelledImages
     source: Source
     targets: Targets
-    hardware: Hardware
+    hardware: TrainerConfig
     seed: int
     loggers: Loggers
 

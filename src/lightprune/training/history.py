@@ -12,10 +12,10 @@ from lightning import Callback, LightningModule, Trainer
 from rich import get_console
 from rich.markup import escape
 
+from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.files import write_text
-from lightprune.training.callback import PruningCallback
+from lightprune.pruning.event_record import EventRecord
 from lightprune.training.classifier import Classifier
-from lightprune.training.events import EventRecord
 
 
 @dataclass(frozen=True)

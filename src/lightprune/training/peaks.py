@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from lightprune.training.events import EventRecord
-from lightprune.training.learning_rate import REWIND, Course, Cycles, Rewound, adaptive_peak
+from lightprune.pruning.event_record import EventRecord
+from lightprune.training.lr_schedule import REWIND, Course, Cycles, Rewound, adaptive_peak
 from lightprune.training.recipe import Phase
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from lightprune.data.augmentation import Augmentation
 from lightprune.errors import InputError, check_choice, check_flag, check_number
-from lightprune.training.augmentation import Augmentation
-from lightprune.training.learning_rate import REWIND, LearningRate
+from lightprune.training.lr_schedule import REWIND, LearningRate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,6 @@
 """Saliency of every weight: what a pruner ranks. Higher is kept longer."""
 
-from lightprune.pruning.criteria.inverted import Inverted
-from lightprune.pruning.criteria.lamp import Lamp
-from lightprune.pruning.criteria.magnitude import Magnitude
-from lightprune.pruning.criteria.movement import Movement
-from lightprune.pruning.criteria.per_mac import MagnitudePerMac
-from lightprune.pruning.criteria.protocol import (
+from lightprune.pruning.criteria.base import (
     AnyCriterion,
     CollectingCriterion,
     CostedCriterion,
@@ -14,6 +9,11 @@ from lightprune.pruning.criteria.protocol import (
     ProbingCriterion,
     check_criterion,
 )
+from lightprune.pruning.criteria.inverted import Inverted
+from lightprune.pruning.criteria.lamp import Lamp
+from lightprune.pruning.criteria.magnitude import Magnitude
+from lightprune.pruning.criteria.magnitude_per_mac import MagnitudePerMac
+from lightprune.pruning.criteria.movement import Movement
 from lightprune.pruning.criteria.random import Random
 from lightprune.pruning.criteria.scoring import scores
 from lightprune.pruning.criteria.synflow import Synflow

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lightprune.pruning.criteria.protocol import Criterion, check_criterion
+from lightprune.pruning.criteria.base import Criterion, check_criterion
 
 
 @dataclass(frozen=True)

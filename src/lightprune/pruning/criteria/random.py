@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightprune.errors import check_number
-from lightprune.randomness import named_generator
+from lightprune.rng import named_generator
 
 
 @dataclass(frozen=True)

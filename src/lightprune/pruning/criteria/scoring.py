@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from lightprune.errors import InputError
-from lightprune.pruning.criteria.protocol import (
+from lightprune.pruning.criteria.base import (
     AnyCriterion,
     CollectingCriterion,
     CostedCriterion,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightprune.errors import check_number
-from lightprune.pruning.criteria.protocol import Probe
+from lightprune.pruning.criteria.base import Probe
 from lightprune.pruning.masks import Masks
 
 

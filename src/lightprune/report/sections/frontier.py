@@ -5,12 +5,12 @@ from itertools import cycle
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.report.document import Section
-from lightprune.report.drawing import GREY, drawn, look, percents
+from lightprune.rendering.document import Section
+from lightprune.rendering.plotting import GREY, drawn, look, percents
 from lightprune.report.findings import Findings
-from lightprune.report.published import FIGURES, Published, comparable
-from lightprune.report.rows import Row
+from lightprune.report.result_table import Row
 from lightprune.report.sections.methods import contests
+from lightprune.study.reference import FIGURES, Published, comparable
 
 _TICKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
 # What is worse than the best by more stands at the lower edge: a sanity check that fails, as it

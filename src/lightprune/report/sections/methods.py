@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.report.cells import Cell, asked_sparsity, percent, trained
+from lightprune.bench.engines import SPARSE
+from lightprune.bench.result import BenchResult
+from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
+from lightprune.rendering.plotting import COLOURS, GREY, drawn, percents
 from lightprune.report.comparisons import Comparison
-from lightprune.report.document import Block, Figure, Section, Table, Text, counted
-from lightprune.report.drawing import COLOURS, GREY, drawn, percents
 from lightprune.report.findings import Findings
-from lightprune.report.rows import Row
-from lightprune.report.sections.speedups import BATCHES
+from lightprune.report.groups import Cell, asked_sparsity, percent, trained
+from lightprune.report.result_table import Row
+from lightprune.report.sections.speed_by_sparsity import BATCHES
 from lightprune.report.statistics import points
-from lightprune.sparse.bench.engines import SPARSE
-from lightprune.sparse.bench.result import BenchResult
 
 # The plainest method is what others are held against, wherever it has run.
 _PLAINEST = "global one_shot"

@@ -1,11 +1,11 @@
 """Where every number comes from."""
 
 from lightprune.provenance import abbreviated
-from lightprune.report.cells import label
-from lightprune.report.document import Block, Bullets, Section, Table, Text
+from lightprune.rendering.document import Block, Bullets, Section, Table, Text
 from lightprune.report.findings import Findings
-from lightprune.report.published import variant
-from lightprune.report.run import Run
+from lightprune.report.groups import label
+from lightprune.report.reported_run import ReportedRun
+from lightprune.study.reference import variant
 
 
 def provenance(findings: Findings) -> Section:
@@ -40,7 +40,7 @@ def provenance(findings: Findings) -> Section:
     return Section("Provenance", tuple(blocks))
 
 
-def _data(run: Run) -> str:
+def _data(run: ReportedRun) -> str:
     data = run.data
     test = ", which is the test set" if data.validation_is_test else ""
     return (

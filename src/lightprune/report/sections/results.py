@@ -1,10 +1,10 @@
 """The result table, beside the study's published figures."""
 
-from lightprune.report.document import Block, Section, Table, Text
+from lightprune.rendering.document import Block, Section, Table, Text
 from lightprune.report.findings import Findings
-from lightprune.report.published import CAVEATS, FIGURES, NAME, comparable
-from lightprune.report.rows import Row
+from lightprune.report.result_table import Row
 from lightprune.report.statistics import wilson
+from lightprune.study.reference import CAVEATS, FIGURES, NAME, comparable
 
 
 def results(findings: Findings) -> Section:

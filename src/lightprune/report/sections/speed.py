@@ -8,16 +8,16 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from lightprune.bench.engines import SPARSE, STRIPPED
+from lightprune.bench.result import BenchResult, compared
 from lightprune.provenance import abbreviated
-from lightprune.report.cells import Cell, criterion
-from lightprune.report.document import Block, Figure, Section, Table, Text, counted
-from lightprune.report.drawing import GREY, drawn, logarithmic, look, pages, percents
+from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
+from lightprune.rendering.plotting import GREY, drawn, logarithmic, look, pages, percents
 from lightprune.report.findings import Findings
-from lightprune.report.run import Run
-from lightprune.report.sections.speedups import BATCHES, speedup_blocks, times
+from lightprune.report.groups import Cell, criterion
+from lightprune.report.reported_run import ReportedRun
+from lightprune.report.sections.speed_by_sparsity import BATCHES, speedup_blocks, times
 from lightprune.report.statistics import points
-from lightprune.sparse.bench.engines import SPARSE, STRIPPED
-from lightprune.sparse.bench.result import BenchResult, compared
 
 _STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 11, "color": "black"}
 _CAPTION = (
@@ -33,7 +33,7 @@ class Timed:
     """A run and the speed of its network."""
 
     name: str
-    run: Run
+    run: ReportedRun
     bench: BenchResult
 
 

@@ -1,0 +1,110 @@
+"""The images on which engines are compared: the test set if it is at hand, else random ones."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.datasets import CIFAR10
+
+from lightprune.bench.loaded_network import Subject
+from lightprune.data.image_folder import ImageFolder
+from lightprune.data.sources import Cifar10, Digits, Source
+from lightprune.errors import InputError
+from lightprune.models.spec import Description
+
+_SOURCES = {f"lightprune.data.{kind.__name__}": kind for kind in (Cifar10, Digits, ImageFolder)}
+_PLACES = ("data.root", "data.cache_dir")
+_RANDOM = 256
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images, and their classes if they are real ones.
+
+    Attributes:
+        what: Where they are from, in words.
+        images: uint8 (N, H, W, 3), to be normalised, or float32 (N, C, H, W).
+        labels: int64 (N,), or None.
+        description: How they are normalised.
+    """
+
+    what: str
+    images: Tensor
+    labels: Tensor | None
+    description: Description
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """All images in order, float32 (at most `size`, C, H, W), contiguous."""
+        # Lightning, which comes with it, takes seconds to load.
+        from lightprune.data.datamodule import Normalise
+
+        normalise = Normalise(self.description.mean, self.description.std)
+        for part in torch.split(self.images, size):
+            yield (normalise(part) if part.dtype == torch.uint8 else part).contiguous()
+
+
+def find_examples(subject: Subject, root: Path | None) -> tuple[Examples, str | None]:
+    """The test images of a network's data set.
+
+    Args:
+        subject: The network.
+        root: Where the data lies; None takes the place that the run read it from.
+
+    Returns:
+        The images, and why they are not those of the test set if they are random.
+
+    Raises:
+        InputError: At `root` there is no such data, or of other classes.
+    """
+    try:
+        source = _source(subject, root)
+        data, fingerprint = source.load()
+        if data.classes != subject.description.classes:
+            raise InputError(
+                f"--data-root={root}: holds the classes {', '.join(data.classes[:3])}, …; allowed "
+                f"are the network's: {', '.join(subject.description.classes[:3])}, …"
+            )
+    except InputError as error:
+        if root is not None:
+            raise
+        images = subject.images(_RANDOM)
+        reason = f"{error} (--data-root DIR says where the test images lie)"
+        return Examples("random images", images, None, subject.description), reason
+    what = "test images"
+    known = (subject.record or {}).get("data", {}).get("fingerprint")
+    if known not in (None, fingerprint):
+        what = "test images, of other data than the run was tested with"
+    return Examples(what, data.test.images, data.test.labels, subject.description), None
+
+
+def _source(subject: Subject, root: Path | None) -> Source:
+    """The data set that lies at `root`, or else that the run used; nothing is downloaded."""
+    asked = _asked_by_run(subject)
+    kind = _SOURCES.get(asked.get("_target_", ""))
+    if root is not None:
+        kind = Cifar10 if (root / CIFAR10.base_folder).is_dir() else ImageFolder
+        asked["root"] = str(root)
+    if kind is None:
+        raise InputError("nothing says which data the network is for")
+    settings = {key: asked[key] for key in ("cache_dir",) if key in asked}
+    if kind is Cifar10:
+        settings["download"] = False
+    else:
+        settings["size"] = subject.description.input_shape[-1]
+    if kind is not Digits and "root" in asked:
+        settings["root"] = asked["root"]
+    return kind(**settings)
+
+
+def _asked_by_run(subject: Subject) -> dict[str, Any]:
+    """The settings of a run's data; its record has those that are places in the command only."""
+    record = subject.record
+    if record is None:
+        return {}
+    words = [word.partition("=") for word in shlex.split(record.get("command", ""))]
+    places = {key.removeprefix("data."): value for key, _, value in words if key in _PLACES}
+    return {**record["config"]["data"], **places}

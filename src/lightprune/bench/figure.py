@@ -1,0 +1,91 @@
+"""How fast each engine is by batch size, and how much faster the sparse runtime."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter
+
+from lightprune.bench.engines import SPARSE
+from lightprune.bench.result import BenchResult
+from lightprune.rendering.document import Figure, counted
+from lightprune.rendering.plotting import COLOURS, GREY, drawn, look
+
+# The sparse runtime has the first colour, whichever engines are beside it.
+_FIRST = 0
+_CAPTION = (
+    "Above: milliseconds an image, the median of calls in turn (a line up to the p90). Below: how "
+    "much faster the sparse runtime is than the fastest dense engine at each batch, and than the "
+    "dense network without the taps that no input can reach."
+)
+
+
+def speed(result: BenchResult) -> Figure:
+    """A column of panels for every number of threads."""
+
+    def draw(canvas: Canvas) -> None:
+        threads = list(dict.fromkeys(timing.threads for timing in result.timings))
+        grid = canvas.subplots(
+            2,
+            len(threads),
+            squeeze=False,
+            sharex=True,
+            sharey="row",
+            gridspec_kw={"height_ratios": (3, 2)},
+        )
+        batches = list(dict.fromkeys(timing.batch for timing in result.timings))
+        for column, count in enumerate(threads):
+            _times(grid[0][column], result, count, batches)
+            _speedups(grid[1][column], result, count, batches)
+            grid[1][column].set_xlabel("images a batch")
+            grid[0][column].set_title(counted(count))
+        grid[0][0].set_ylabel("ms an image")
+        grid[1][0].set_ylabel("speed-up")
+        above, below = (panels[0].get_legend_handles_labels() for panels in grid)
+        canvas.legend(*above, loc="outside upper center", ncols=3, frameon=False)
+        canvas.legend(*below, loc="outside lower center", ncols=2, frameon=False)
+
+    return drawn("bench", "Speed of every engine", _CAPTION, 5.4, draw)
+
+
+def _times(axes: Axes, result: BenchResult, threads: int, batches: list[int]) -> None:
+    number = _FIRST
+    for engine in result.engines:
+        ours = engine.name == SPARSE
+        number += not ours
+        style = look(_FIRST if ours else number)
+        found = [t for t in result.timings if (t.engine, t.threads) == (engine.name, threads)]
+        xs = [batches.index(t.batch) for t in found]
+        ys = [1e3 * t.median / t.batch for t in found]
+        above = [1e3 * max(t.p90 - t.median, 0.0) / t.batch for t in found]
+        bars = [[0.0] * len(above), above]
+        width = 2.2 if ours else 1.0
+        axes.errorbar(
+            xs, ys, bars, elinewidth=0.8, linewidth=width, label=engine.label,
+            zorder=4 if ours else 3, **style,
+        )  # fmt: skip
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xticks(range(len(batches)), [str(batch) for batch in batches])
+
+
+def _speedups(axes: Axes, result: BenchResult, threads: int, batches: list[int]) -> None:
+    axes.axhline(1, color=GREY, linestyle="--", linewidth=0.8)
+    colour = COLOURS[_FIRST]
+    for field, label, filled in (
+        ("over_dense", "over the fastest dense engine", True),
+        ("over_stripped", "over the dense network without dead taps", False),
+    ):
+        found = {s.batch: getattr(s, field) for s in result.speedups if s.threads == threads}
+        points = {batches.index(batch): ratio for batch, ratio in found.items() if ratio}
+        axes.plot(
+            list(points),
+            list(points.values()),
+            "o-" if filled else "o:",
+            color=colour,
+            markerfacecolor=colour if filled else "white",
+            label=label,
+        )
+        for x, y in points.items():
+            place = (0, 5 if filled else -11)
+            axes.annotate(f"{y:.1f}", (x, y), place, textcoords="offset points", ha="center")
+    highest = max((s.over_dense or 1.0 for s in result.speedups), default=1.0)
+    axes.set_ylim(0, 1.2 * max(highest, 1.0))

@@ -1,0 +1,115 @@
+"""The network that is measured, read from wherever it lies."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lightprune.errors import InputError
+from lightprune.export.load import SPARSE_SUFFIX, load, load_dense
+from lightprune.export.sparse_file import read_sparse
+from lightprune.models.registry import Constructor
+from lightprune.models.spec import Description
+from lightprune.pruning.cost import CostReport, cost_report
+from lightprune.pruning.targets import Targets
+from lightprune.runs.folder import Json, RunFolder
+from lightprune.sparse.frontend.trace import trace
+from lightprune.sparse.ir.graph import Graph
+from lightprune.sparse.ir.serialize import from_json
+
+_PLAIN = "model.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network as a torch module, and as what the sparse runtime executes.
+
+    Attributes:
+        path: Where it was read from.
+        network: The bare module, in evaluation mode, zeros in place.
+        description: What it is fed.
+        graph: Its operations.
+        run: The folder of the finished run it is from, if that is at hand.
+    """
+
+    path: Path
+    network: nn.Module
+    description: Description
+    graph: Graph
+    run: RunFolder | None
+
+    @cached_property
+    def state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Its tensors by name."""
+        return {name: tensor.numpy() for name, tensor in self.network.state_dict().items()}
+
+    @cached_property
+    def record(self) -> Json | None:
+        """What the run says of itself."""
+        return self.run.record() if self.run else None
+
+    @cached_property
+    def cost(self) -> CostReport:
+        """Weights and MACs of the weights that the run could prune, or of the convolutions."""
+        pruner = (self.record or {}).get("config", {}).get("pruner") or {}
+        asked = dict(pruner.get("targets", {}))
+        asked.pop("_target_", None)
+        weights: dict[str, Tensor] = dict(Targets(**asked).find(self.network))
+        return cost_report(self.network, weights, self.images(1))
+
+    def images(self, count: int) -> Tensor:
+        """Random images, always the same ones: how long a network takes depends on their size."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(count, *self.description.input_shape, generator=generator)
+
+
+def read_subject(path: Path, constructor: Constructor | None = None) -> Subject:
+    """Reads a network.
+
+    Args:
+        path: The folder of a finished run or of an export, a model.sparse.safetensors, or a
+            model.safetensors that is exported or beside its run.json.
+        constructor: What builds the network if it is neither torchvision's nor lightprune's.
+
+    Raises:
+        InputError: There is no such network, it is damaged, or the sparse runtime cannot take it.
+    """
+    file = _file(path)
+    if file.name.endswith(SPARSE_SUFFIX):
+        stored = read_sparse(file)
+        network = load(file, as_module=True, constructor=constructor)
+        try:
+            description, graph = stored.description, from_json(stored.graph)
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+    else:
+        network, description = load_dense(file, constructor)
+        graph = trace(network, description.input_shape)
+    return Subject(path, network, description, graph, _run_of(path, description))
+
+
+def _file(path: Path) -> Path:
+    """The network's file in a folder of exports; otherwise the path as it is."""
+    if path.is_dir() and not RunFolder(path).record_file.exists():
+        for name in (f"model{SPARSE_SUFFIX}", _PLAIN):
+            if (path / name).is_file():
+                return path / name
+    return path
+
+
+def _run_of(path: Path, description: Description) -> RunFolder | None:
+    """The finished run that a network is from: it lies in its folder, or in one of that."""
+    for folder in (path, *path.absolute().parents[:2]):
+        run = RunFolder(folder)
+        try:
+            record = run.record() if folder.is_dir() else None
+            if record and Description.of_run(record) == description:
+                return run
+        except (InputError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return None

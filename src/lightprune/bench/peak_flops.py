@@ -1,0 +1,59 @@
+"""How many additions and multiplications one core can do at most: measured, not looked up."""
+
+import time
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from lightprune.sparse.isa.register_blocks import LANES
+from lightprune.sparse.kernels.microkernel import widened
+
+# More than begin before the first one ends: 2 a cycle, 4 or 5 cycles each.
+_CHAINS = 12
+_TIMES = 50_000
+_TRIES = 20
+
+
+@intrinsic
+def _multiply_add_chains(_typing, times, factor):  # type: ignore[no-untyped-def]
+    """Multiplies and adds in `_CHAINS` vectors at once, `times` times; returns one of the sums."""
+
+    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        count, number = arguments
+        wide = widened(builder, number)
+        fma = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+            builder.module,
+            ir.FunctionType(wide.type, [wide.type] * 3),
+            f"llvm.fma.v{LANES}f32",
+        )
+        places = [builder.alloca(wide.type) for _ in range(_CHAINS)]
+        for place in places:
+            builder.store(wide, place)
+        with cgutils.for_range(builder, count):
+            for place in places:
+                builder.store(builder.call(fma, [builder.load(place), wide, wide]), place)
+        total = builder.load(places[0])
+        for place in places[1:]:
+            total = builder.fadd(total, builder.load(place))
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(types.int64, types.float32), generate
+
+
+@numba.njit(nogil=True)
+def _run(times, factor):  # type: ignore[no-untyped-def]
+    return _multiply_add_chains(times, factor)  # type: ignore[call-arg]
+
+
+def peak_flops() -> float:
+    """Float32 operations a second on one core: a multiplication and an addition are two."""
+    _run(1, numba.float32(0.5))
+    best = float("inf")
+    for _ in range(_TRIES):
+        begin = time.perf_counter()
+        _run(_TIMES, numba.float32(0.5))
+        best = min(best, time.perf_counter() - begin)
+    return 2 * _TIMES * _CHAINS * LANES / best

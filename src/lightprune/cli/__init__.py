@@ -1,0 +1,1 @@
+"""The `lightprune` command: one module a subcommand."""

@@ -1,0 +1,205 @@
+"""Where images come from: what every source shares, the CIFAR-10 archive, embedded digits."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from PIL import Image
+from sklearn.datasets import load_digits
+from torchvision.datasets import CIFAR10
+
+from lightprune.data.images import ImageSet, LabelledImages, recall, split_off, store
+from lightprune.errors import InputError, check_flag, check_folder, check_number, check_path
+
+CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR10_STD = (0.2470, 0.2435, 0.2616)
+# All images of a data set lie in memory at once.
+LARGEST_SIZE = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(ABC):
+    """A data set and how it is used.
+
+    Attributes:
+        validation: How many training images (or which share of them) are the validation set;
+            `test` validates on the test set, as the study does: for its reproduction only.
+        mean: Per channel, of pixels scaled to 0..1, subtracted.
+        std: Per channel, divided by.
+        cache_dir: Where decoded images are kept.
+    """
+
+    validation: int | float | str = 5000
+    mean: Sequence[float] = CIFAR10_MEAN
+    std: Sequence[float] = CIFAR10_STD
+    cache_dir: str = "outputs/data"
+
+    def __post_init__(self) -> None:
+        """Checks the settings that every source shares."""
+        check_folder("data.cache_dir", self.cache_dir)
+        if isinstance(self.validation, str):
+            if self.validation != "test":
+                raise InputError(
+                    f"data.validation={self.validation}: allowed are a count, a share, or test"
+                )
+        elif isinstance(self.validation, int):
+            check_number("data.validation", self.validation, 1, whole=True)
+        else:
+            check_number("data.validation", self.validation, 0, 1, open_low=True, open_high=True)
+        for field in ("mean", "std"):
+            values = getattr(self, field)
+            if not isinstance(values, list | tuple) or len(values) != 3:
+                raise InputError(f"data.{field}={values}: allowed are three numbers")
+            for value in values:
+                check_number(f"data.{field}", value, 0, open_low=field == "std")
+
+    def load(self) -> tuple[LabelledImages, str]:
+        """The images and their fingerprint, decoded now or taken from the cache."""
+        self.signature()  # Missing data is an error before anything is written.
+        Path(self.cache_dir).mkdir(parents=True, exist_ok=True)
+        with FileLock(Path(self.cache_dir) / f"{type(self).__name__.lower()}.lock"):
+            cached = recall(self._cache_file())
+            if cached is not None:
+                return cached
+            data = self.decode()
+            fingerprint = data.fingerprint()
+            # A download changes the signature, so the file is named only now.
+            store(self._cache_file(), data, fingerprint)
+        return data, fingerprint
+
+    def _cache_file(self) -> Path:
+        key = hashlib.sha256(self.signature().encode()).hexdigest()[:16]
+        return Path(self.cache_dir) / f"{type(self).__name__.lower()}-{key}.safetensors"
+
+    def validation_count(self, train: int) -> int:
+        """How many of `train` training images are for validation; 0 for `test`."""
+        if isinstance(self.validation, str):
+            return 0
+        if isinstance(self.validation, int):
+            return self.validation
+        count = round(self.validation * train)
+        if count == 0:
+            raise InputError(
+                f"data.validation={self.validation}: is no image of {train}; allowed is a share "
+                "that leaves some"
+            )
+        return count
+
+    def splits(self, data: LabelledImages) -> tuple[ImageSet, ImageSet]:
+        """The training and the validation images."""
+        count = self.validation_count(len(data.train))
+        return split_off(data.train, count) if count else (data.train, data.test)
+
+    @abstractmethod
+    def signature(self) -> str:
+        """What identifies the encoded data without reading it whole.
+
+        Raises:
+            InputError: The data is not there.
+        """
+
+    @abstractmethod
+    def decode(self) -> LabelledImages:
+        """Reads the data set.
+
+        Raises:
+            InputError: The data is not there, or damaged.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar10(Source):
+    """The official CIFAR-10 archive, lossless.
+
+    Attributes:
+        root: The folder that holds, or shall hold, `cifar-10-batches-py`.
+        download: Whether to download it if it is not there.
+    """
+
+    root: str = "data"
+    download: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks the settings."""
+        super().__post_init__()
+        check_path("data.root", self.root)
+        check_flag("data.download", self.download)
+
+    def signature(self) -> str:
+        """The extracted batches' sizes and times."""
+        folder = Path(self.root) / CIFAR10.base_folder
+        return repr(
+            sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in visible_files(folder))
+        )
+
+    def decode(self) -> LabelledImages:
+        """Reads (and if allowed downloads) the archive."""
+        try:
+            train, test = (
+                CIFAR10(self.root, train=train, download=self.download) for train in (True, False)
+            )
+        except (RuntimeError, OSError) as error:
+            raise InputError(
+                f"data.root={self.root}: holds no intact CIFAR-10 archive; allow the download "
+                "(data.download=true), or unpack cifar-10-python.tar.gz there, or use "
+                "data=images data.root=DIR with train/CLASS/* and test/CLASS/*"
+            ) from error
+        parts = [
+            ImageSet(torch.from_numpy(part.data), torch.tensor(part.targets))
+            for part in (train, test)
+        ]
+        return LabelledImages(parts[0], parts[1], tuple(train.classes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digits(Source):
+    """scikit-learn's embedded handwritten digits, enlarged to RGB: needs no download.
+
+    Attributes:
+        size: Edge length in pixels.
+    """
+
+    validation: int | float | str = 200
+    size: int = 32
+
+    def __post_init__(self) -> None:
+        """Checks the size."""
+        super().__post_init__()
+        check_number("data.size", self.size, 8, LARGEST_SIZE, whole=True)
+
+    def signature(self) -> str:
+        """The size: the digits themselves never change."""
+        return f"digits {self.size}"
+
+    def decode(self) -> LabelledImages:
+        """1,797 images of 8x8 grey levels; 397 of them are the test set."""
+        digits = load_digits()
+        grey = (digits.images * (255 / 16)).round().astype(np.uint8)
+        images = np.stack([fit_image(Image.fromarray(image), self.size) for image in grey])
+        whole = ImageSet(torch.from_numpy(images), torch.from_numpy(digits.target).long())
+        train, test = split_off(whole, 397)
+        return LabelledImages(train, test, tuple(str(name) for name in digits.target_names))
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """What a folder holds, hidden files left out; nothing if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return [file for file in folder.iterdir() if not file.name.startswith(".")]
+
+
+def fit_image(image: Image.Image, size: int) -> np.ndarray:
+    """An image as uint8 RGB of shape (size, size, 3)."""
+    if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip to white
+        image = Image.fromarray(
+            (np.asarray(image).astype(np.float32) / 257).round().clip(0, 255).astype(np.uint8)
+        )
+    image = image.convert("RGB")
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)

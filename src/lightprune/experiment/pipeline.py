@@ -1,0 +1,137 @@
+"""The story of a run: plan, dense network, prune and fine-tune, test, run folder."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from lightprune.distributed import barrier, decided, first_process
+from lightprune.errors import InputError
+from lightprune.experiment import console
+from lightprune.experiment.config import Settings
+from lightprune.experiment.dense import dense_network
+from lightprune.experiment.dense_cache import digest
+from lightprune.experiment.preflight import Prepared, prepare
+from lightprune.experiment.rewinding import early_state
+from lightprune.experiment.run_record import full_record, measure
+from lightprune.files import check_room, write_text, write_weights
+from lightprune.runs.folder import Json, RunFolder
+from lightprune.runs.identity import differences
+from lightprune.runs.predictions import write_predictions
+from lightprune.training.fit import fit, test
+
+
+def run(chosen: Settings, path: Path) -> float | None:
+    """Runs an experiment, continues it, or shows its finished result.
+
+    Args:
+        chosen: What is asked.
+        path: The run folder.
+
+    Returns:
+        The test accuracy, 0..1; None for `plan_only`.
+
+    Raises:
+        InputError: An input is wrong, or the folder holds another run.
+    """
+    folder = RunFolder(path)
+    prepared = prepare(chosen)
+    if chosen.plan_only:
+        console.show_plan(prepared)
+        return None
+    finished = decided(lambda: claim(prepared, folder))
+    if finished is None:
+        with folder.writing() if first_process() else nullcontext():
+            # Another process may have finished it between the two looks.
+            finished = decided(lambda: claim(prepared, folder))
+            if finished is None:
+                console.show_plan(prepared)
+                if first_process():
+                    open_folder(prepared, folder)
+                return _carry_out(prepared, folder)
+    if first_process():
+        console.show_result(finished, path)
+    return float(finished["test"]["accuracy"])
+
+
+def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
+    """Dense, prune + fine-tune, test, record."""
+    chosen = prepared.settings
+    lab, checkpoint = prepared.lab, chosen.dense.checkpoint
+    back_to = chosen.rewinds_to
+    training = (
+        lab,
+        chosen.recipe.dense,
+        Path(chosen.dense.cache_dir),
+        prepared.dense_identity,
+    )
+    dense_state, dense = dense_network(
+        *training,
+        Path(checkpoint) if checkpoint else None,
+        snapshots=[back_to] if back_to else [],
+    )
+    network = lab.new_network()
+    network.load_state_dict(dense_state)
+    trained = fit(
+        lab,
+        network,
+        chosen.recipe.finetune,
+        folder.path,
+        name="finetune",
+        plan=chosen.plan,
+        pruner=chosen.pruner,
+        dense=chosen.recipe.dense,
+        early=None if back_to is None else early_state(*training, back_to),
+        belongs_to=prepared.identity,
+    )
+    final = lab.new_network()
+    final.load_state_dict(trained.state)
+    tested = test(lab, final, chosen.recipe.finetune)
+    if first_process():
+        cost = measure(lab, final)
+        write_weights(folder.model_file, trained.state)
+        folder.write_layers(cost)
+        write_predictions(folder.predictions_file, lab.data.test.labels.tolist(), tested.predicted)
+        folder.complete(full_record(prepared, dense, trained, tested, cost, folder))
+        finished = folder.record()
+        assert finished is not None
+        console.show_result(finished, folder.path)
+    barrier()
+    return tested.accuracy
+
+
+def claim(prepared: Prepared, folder: RunFolder) -> Json | None:
+    """Checks that a folder is free for this run: empty, or this very run's, and with room.
+
+    Returns:
+        The record, if the run is complete.
+
+    Raises:
+        InputError: The folder holds another run, or the disk is too full for this one.
+    """
+    folder.check_free()
+    if not prepared.settings.force and folder.config_file.exists():
+        theirs = OmegaConf.to_container(OmegaConf.load(folder.config_file))
+        for key, there, here in differences(theirs, prepared.identity):
+            raise InputError(
+                f"{folder.path}: holds a run with {key}={there}, this one has {here}; allowed is "
+                "the same run (force=true starts afresh, name= or hydra.run.dir= goes elsewhere)"
+            )
+        if (finished := folder.record()) is not None:
+            return finished
+    places = [folder.checkpoints]
+    if not prepared.settings.dense.checkpoint:
+        cached = Path(prepared.settings.dense.cache_dir, digest(prepared.dense_identity))
+        if not (cached / "dense.json").exists():
+            places.append(cached / "checkpoints")
+    # The last one, the one before it, and the one being written; some may be there already.
+    there = {place: sum(f.stat().st_size for f in place.glob("*.ckpt")) for place in places}
+    check_room({place: 3 * prepared.checkpoint_bytes - there[place] for place in places})
+    return None
+
+
+def open_folder(prepared: Prepared, folder: RunFolder) -> None:
+    """Makes the folder this run's, keeping what it has saved so far."""
+    if prepared.settings.force:
+        folder.clear()
+    write_text(folder.config_file, OmegaConf.to_yaml(OmegaConf.create(prepared.identity)))

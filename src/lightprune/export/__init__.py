@@ -1,0 +1,1 @@
+"""Files out and in: the sparse file, plain safetensors, ONNX, and loading them again."""

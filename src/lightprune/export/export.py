@@ -1,0 +1,115 @@
+"""What one takes from a finished run: its network as small, portable files."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lightprune.errors import InputError, check_folder
+from lightprune.export.load import SPARSE_SUFFIX, load_dense
+from lightprune.export.onnx_file import missing_packages, write_onnx
+from lightprune.export.sparse_file import StoredNetwork, write_sparse
+from lightprune.export.strip_dead_taps import without_dead_taps
+from lightprune.files import write_weights
+from lightprune.models.registry import Constructor
+from lightprune.runs.folder import RunFolder
+from lightprune.sparse.frontend.trace import trace
+from lightprune.sparse.ir.serialize import to_json
+
+
+def export(
+    run: Path,
+    to: Path | None = None,
+    *,
+    values: str = "fp32",
+    torch_prune: bool = False,
+    constructor: Constructor | None = None,
+) -> list[str]:
+    """Writes the network of a finished run in every format.
+
+    `model.safetensors` is the plain state dict, `model.sparse.safetensors` leaves out the zeros,
+    `model.onnx` is the dense network without the taps that no input can reach, and
+    `model.prune.safetensors` (if asked for) is what torch.nn.utils.prune would save.
+
+    Args:
+        run: Its folder.
+        to: Where the files go; None is RUN/export.
+        values: How the sparse file keeps weights, see `write_sparse`.
+        torch_prune: Write `model.prune.safetensors` too.
+        constructor: What builds the network if it is neither torchvision's nor lightprune's.
+
+    Returns:
+        A line for each file: its path and size, or why it was left out.
+
+    Raises:
+        InputError: The run is not finished or damaged, or its network does not fit a format.
+        SaveError: A file cannot be written.
+    """
+    if not run.is_dir():
+        raise InputError(f"{run}: is no folder; allowed is the folder of a finished run")
+    folder = to or RunFolder(run).export
+    check_folder("--to", str(folder))
+    network, description = load_dense(run, constructor)
+    state = network.state_dict()
+    masks = torch_prune_state(state, _pruned(RunFolder(run), state)) if torch_prune else {}
+    graph = to_json(trace(network, description.input_shape))
+    arrays = {name: tensor.numpy() for name, tensor in state.items()}
+    plain, sparse, onnx, prune = (
+        folder / f"model{suffix}"
+        for suffix in (".safetensors", SPARSE_SUFFIX, ".onnx", ".prune.safetensors")
+    )
+    write_sparse(sparse, StoredNetwork(description, graph, arrays), values)
+    write_weights(plain, state, {"description": description.to_json()})
+    if masks:
+        write_weights(prune, masks)
+    lines = [_line(file) for file in (plain, sparse, *([prune] if masks else []))]
+    if missing := missing_packages():
+        return [*lines, f"{onnx}: left out; pip install {' '.join(missing)} makes it possible"]
+    example = torch.zeros(2, *description.input_shape)
+    write_onnx(onnx, without_dead_taps(network, example), example)
+    return [*lines, _line(onnx)]
+
+
+def torch_prune_state(state: Mapping[str, Tensor], pruned: Iterable[str]) -> dict[str, Tensor]:
+    """A state dict as torch.nn.utils.prune saves it.
+
+    Args:
+        state: The plain one, zeros in place.
+        pruned: The names of the parameters that were pruned.
+
+    Returns:
+        For each of these `NAME_orig`, the weights, and `NAME_mask`, 1 where they are not zero, in
+        place of `NAME`; the others as they are.
+    """
+    names = set(pruned)
+    found = {}
+    for name, tensor in state.items():
+        if name in names:
+            found[f"{name}_orig"] = tensor
+            found[f"{name}_mask"] = (tensor != 0).to(tensor.dtype)
+        else:
+            found[name] = tensor
+    return found
+
+
+def _pruned(folder: RunFolder, state: Mapping[str, Tensor]) -> list[str]:
+    """The parameters that a run could prune."""
+    try:
+        with folder.layers_file.open(newline="") as file:
+            names = [row["name"] for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"{folder.layers_file}: cannot be read ({error}); allowed is what the run left behind"
+        ) from error
+    if unknown := [name for name in names if name not in state]:
+        raise InputError(
+            f"{folder.layers_file}: {unknown[0]} is no parameter of the network; allowed is what "
+            "the run left behind"
+        )
+    return names
+
+
+def _line(file: Path) -> str:
+    return f"{file}: {file.stat().st_size / 1e6:.2f} MB"

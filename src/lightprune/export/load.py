@@ -1,0 +1,120 @@
+"""Reads a network back: a run's, or an exported file's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from lightprune.errors import InputError
+from lightprune.export.sparse_file import read_sparse
+from lightprune.models.from_spec import bare_module
+from lightprune.models.registry import Constructor
+from lightprune.models.spec import Description
+from lightprune.runs.folder import RunFolder
+from lightprune.sparse.ir.serialize import from_json
+
+SPARSE_SUFFIX = ".sparse.safetensors"
+
+
+def load(
+    path: str | Path, *, as_module: bool = False, constructor: Constructor | None = None
+) -> nn.Module:
+    """Reads a network, in evaluation mode. No code is loaded from the file.
+
+    Args:
+        path: The folder of a finished run, its model.safetensors or an exported one, or a
+            model.sparse.safetensors.
+        as_module: Give the network of a sparse file as an ordinary torch module as well.
+        constructor: What builds the module, called with `num_classes` and the arguments it had in
+            training; needed where that was neither torchvision's nor lightprune's. Implies
+            `as_module`.
+
+    Returns:
+        From a sparse file a `SparseNetwork`, which skips the zeros (unless `as_module`);
+        otherwise a bare module whose parameters are those of the trained network. Both turn
+        normalised images, float32 of shape (N, C, H, W), into logits (N, classes).
+
+    Raises:
+        InputError: There is no such network, or what is there is not finished or damaged.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.name.endswith(SPARSE_SUFFIX):
+        return load_dense(path, constructor)[0]
+    stored = read_sparse(path)
+    try:
+        if as_module or constructor:
+            state = {name: torch.from_numpy(array) for name, array in stored.state.items()}
+            return bare_module(stored.description, state, constructor)
+        graph = from_json(stored.graph)
+        if graph.input_shape != stored.description.input_shape:
+            raise InputError("sparse graph: takes images of another size than described")
+        # Its compiler takes a second to load, and nothing else needs it.
+        from lightprune.sparse.runtime.network import SparseNetwork
+
+        return SparseNetwork(graph, stored.state)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def load_dense(path: Path, constructor: Constructor | None = None) -> tuple[nn.Module, Description]:
+    """Reads a plain network.
+
+    Args:
+        path: The folder of a finished run, its model.safetensors, or an exported one.
+        constructor: As in `load`.
+
+    Returns:
+        The module in evaluation mode, and its description.
+
+    Raises:
+        InputError: As `load`.
+    """
+    file, description = path, None
+    if path.is_dir() or not path.exists():
+        file = RunFolder(path).model_file
+        description = _described(RunFolder(path))
+    about, state = _read(file)
+    if description is None and "description" in about:
+        try:
+            description = Description.from_json(about["description"])
+        except ValueError as error:
+            raise _damaged(file, error) from error
+    try:
+        network = description or _described(RunFolder(file.parent))
+        return bare_module(network, state, constructor), network
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+
+
+def _described(folder: RunFolder) -> Description:
+    """What the record of a finished run says of its network."""
+    if not folder.path.exists():
+        raise InputError(f"{folder.path}: is not there; allowed is the folder of a finished run")
+    record = folder.record()
+    if record is None:
+        begun = folder.config_file.is_file()
+        raise InputError(
+            f"{folder.path}: {'is not finished' if begun else 'holds no run'}; allowed is the "
+            "folder of a finished run"
+        )
+    try:
+        return Description.of_run(record)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder.record_file, error) from error
+
+
+def _read(file: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file."""
+    try:
+        with safe_open(file, framework="pt") as content:
+            names = content.keys()
+            return content.metadata() or {}, {name: content.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> InputError:
+    reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+    return InputError(f"{file}: is damaged ({reason}); allowed is what a finished run left behind")

@@ -1,0 +1,198 @@
+"""The file of a sparse network: every weight without its zeros, checked down to the last bit."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+
+from lightprune.errors import InputError, check_choice
+from lightprune.export.codec import (
+    compress,
+    decode_positions,
+    decode_values,
+    decompress,
+    encode_positions,
+    encode_values,
+)
+from lightprune.export.tensor_table import DTYPES, Entry, check_table, read_table, write_table
+from lightprune.files import write_weights
+from lightprune.models.spec import Description
+
+FORMAT = "lightprune-sparse"
+VERSION = "1"
+VALUES = ("fp32", "fp16")
+Arrays = dict[str, np.ndarray]
+
+_LARGEST_TEXT = 2**24
+
+
+@dataclass(frozen=True)
+class StoredNetwork:
+    """What a sparse file holds.
+
+    Attributes:
+        description: How the network is built, and what it is fed.
+        graph: Its operations, as JSON.
+        state: Its state dict: every parameter and buffer, zeros in place.
+    """
+
+    description: Description
+    graph: str
+    state: Mapping[str, np.ndarray]
+
+
+def write_sparse(path: Path, network: StoredNetwork, values: str = "fp32") -> None:
+    """Writes a network without its zeros, losslessly unless `values` is `fp16`.
+
+    Args:
+        path: The file.
+        network: What to write.
+        values: `fp16` halves the weights of two and more axes; biases and batch norms, which
+            are few, stay as they are.
+
+    Raises:
+        InputError: A tensor is of a dtype the file does not know, or does not fit into fp16.
+        SaveError: The file cannot be written.
+    """
+    check_choice("values", values, VALUES)
+    entries: list[Entry] = []
+    kept: dict[str, list[np.ndarray]] = {}
+    places, start = [np.zeros(0, np.int64)], 0
+    for name, tensor in network.state.items():
+        stored = _narrowed(name, tensor) if values == "fp16" else np.ascontiguousarray(tensor)
+        dtype, flat = stored.dtype.name, stored.reshape(-1)
+        if dtype not in DTYPES:
+            raise InputError(f"{name}: is of {dtype}; allowed in a file are {', '.join(DTYPES)}")
+        # By its bits: -0.0 is not zero.
+        nonzero = np.flatnonzero(flat.view(f"u{flat.itemsize}"))
+        sparse = len(nonzero) * (flat.itemsize + 1) + flat.size // 255 < flat.nbytes
+        if sparse:
+            places.append(nonzero + start)
+            start += flat.size
+        count = len(nonzero) if sparse else None
+        entries.append(Entry(name, tensor.dtype.name, dtype, tensor.shape, count))
+        kept.setdefault(dtype, []).append(flat[nonzero] if sparse else flat)
+    try:
+        check_table(entries)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; allowed is a network that is smaller") from error
+    packed = {
+        "graph": compress(network.graph.encode()),
+        "tensors": compress(write_table(entries)),
+        "positions": encode_positions(np.concatenate(places)),
+        **{f"values.{dtype}": encode_values(np.concatenate(v)) for dtype, v in kept.items()},
+    }
+    arrays = {name: np.frombuffer(part, np.uint8) for name, part in packed.items()}
+    about = {"format": FORMAT, "version": VERSION, "description": network.description.to_json()}
+    about["sha256"] = _digest(about, arrays)
+    write_weights(path, {n: torch.from_numpy(a.copy()) for n, a in arrays.items()}, about)
+
+
+def read_sparse(path: Path) -> StoredNetwork:
+    """Reads what `write_sparse` wrote.
+
+    Returns:
+        The network, bit for bit; weights stored in fp16 come back as float32.
+
+    Raises:
+        InputError: The file is not there, of another format or version, or damaged.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            about, names = file.metadata() or {}, file.keys()
+            arrays = {name: file.get_tensor(name) for name in names}
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no such file; allowed is what lightprune export wrote"
+        ) from error
+    except Exception as error:  # Damaged bytes make the reader fail in every way.
+        raise _damaged(path, error) from error
+    if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
+        raise InputError(
+            f"{path}: is of format {about.get('format')}, version {about.get('version')}; allowed "
+            f"is {FORMAT}, version {VERSION} (lightprune export writes it)"
+        )
+    try:
+        return _decode(about, arrays)
+    except (ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _decode(about: dict[str, str], arrays: Arrays) -> StoredNetwork:
+    """Raises ValueError or KeyError unless everything fits together."""
+    given = about.pop("sha256")
+    if not all(array.dtype == np.uint8 and array.ndim == 1 for array in arrays.values()):
+        raise ValueError("its arrays are not flat bytes")
+    if _digest(about, arrays) != given:
+        raise ValueError("its checksum is wrong")
+    packed = {name: array.tobytes() for name, array in arrays.items()}
+    description = Description.from_json(about["description"])
+    graph = decompress(packed.pop("graph"), _LARGEST_TEXT).decode()
+    entries = read_table(decompress(packed.pop("tensors"), _LARGEST_TEXT))
+    places = _places(packed.pop("positions"), [e for e in entries if e.kept is not None])
+    state: Arrays = {}
+    for dtype in sorted({entry.stored for entry in entries}):
+        alike = [entry for entry in entries if entry.stored == dtype]
+        counts = [entry.values for entry in alike]
+        values = decode_values(packed.pop(f"values.{dtype}"), sum(counts), DTYPES[dtype])
+        for entry, part in zip(alike, np.split(values, np.cumsum(counts)[:-1]), strict=True):
+            restored = DTYPES[entry.dtype]
+            if entry.kept is None:
+                full = part.astype(restored)
+            else:
+                full = np.zeros(entry.size, restored)
+                full[places[entry.name]] = part
+            state[entry.name] = full.reshape(entry.shape)
+    if packed:
+        raise ValueError(f"it holds {min(packed)} as well")
+    return StoredNetwork(description, graph, {entry.name: state[entry.name] for entry in entries})
+
+
+def _places(packed: bytes, sparse: list[Entry]) -> dict[str, np.ndarray]:
+    """Where in each flat tensor its values are; ValueError if it has more or fewer."""
+    starts = np.cumsum([0, *(entry.size for entry in sparse)])
+    kept = sum(entry.values for entry in sparse)
+    places = decode_positions(packed, kept, int(starts[-1]))
+    found = {}
+    bounds = np.searchsorted(places, starts)
+    for entry, start, low, high in zip(sparse, starts, bounds, bounds[1:], strict=False):
+        if high - low != entry.kept:
+            raise ValueError(f"{entry.name} has {high - low} positions and {entry.kept} values")
+        found[entry.name] = places[low:high] - start
+    return found
+
+
+def _narrowed(name: str, tensor: np.ndarray) -> np.ndarray:
+    """The tensor in fp16 if it is a float32 weight; InputError names one that overflows."""
+    if tensor.dtype != np.float32 or tensor.ndim < 2:
+        return np.ascontiguousarray(tensor)
+    with np.errstate(over="ignore"):
+        narrow = np.ascontiguousarray(tensor).astype(np.float16)
+    if (np.isinf(narrow) & np.isfinite(tensor)).any():
+        raise InputError(
+            f"{name}: holds {np.abs(tensor[np.isfinite(tensor)]).max():g}, which fp16 cannot; "
+            "allowed are magnitudes up to 65504 (--values fp32 keeps every weight)"
+        )
+    return narrow
+
+
+def _digest(about: Mapping[str, str], arrays: Arrays) -> str:
+    """A SHA-256 over all that the file says and holds."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.size} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    missing = f"lacks {error}" if isinstance(error, KeyError) else ""
+    reason = missing or str(error).partition("\n")[0] or type(error).__name__
+    return InputError(
+        f"{path}: is damaged ({reason}); allowed is an intact file (lightprune export writes one)"
+    )

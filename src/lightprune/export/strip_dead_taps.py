@@ -1,0 +1,71 @@
+"""Convolutions cropped to the taps that some input can reach: smaller, and the same function."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from lightprune.pruning.mac_counts import front_padding, live_positions, observed
+
+# The first tap that is kept, how many are, and the padding on both sides of the input.
+_Crop = tuple[int, int, int]
+
+
+def without_dead_taps(network: nn.Module, example: Tensor) -> nn.Module:
+    """A copy of a network whose kernels have lost the border taps that only meet padding.
+
+    The copy takes images of the example's size only. A kernel keeps its extent along an axis
+    where a symmetrically padded smaller one does not give the same outputs.
+
+    Args:
+        network: Any module that takes one tensor; stays as it is.
+        example: A batch of the size the network is used at, shape (N, C, H, W).
+    """
+    smaller = copy.deepcopy(network)
+    with observed(smaller, example) as calls:
+        for layer, shapes in calls.items():
+            if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
+                sizes = [(seen[-2:], out[-2:]) for seen, out in shapes]
+                _crop(layer, sizes)
+    return smaller
+
+
+def _crop(conv: nn.Conv2d, sizes: list[tuple[torch.Size, torch.Size]]) -> None:
+    """Crops one convolution, in place."""
+    rows, columns = (
+        _axis(conv, axis, [(seen[axis], out[axis]) for seen, out in sizes]) for axis in (0, 1)
+    )
+    if rows is None or columns is None or (rows[1], columns[1]) == conv.kernel_size:
+        return
+    taps = [slice(first, first + extent) for first, extent, _ in (rows, columns)]
+    cropped = conv.weight.detach()[:, :, taps[0], taps[1]].contiguous()
+    conv.weight = nn.Parameter(cropped, requires_grad=conv.weight.requires_grad)
+    conv.kernel_size = (rows[1], columns[1])
+    conv.padding = (rows[2], columns[2])
+
+
+def _axis(conv: nn.Conv2d, axis: int, sizes: list[tuple[int, int]]) -> _Crop | None:
+    """The smallest exact crop along one axis for every (input, output) extent it is called with.
+
+    None where there is none, and padding alone cannot say what the axis has now: `same` pads an
+    even reach by one more behind than in front.
+    """
+    kernel, stride, dilation = conv.kernel_size[axis], conv.stride[axis], conv.dilation[axis]
+    pad = front_padding(conv)[axis]
+    live = {
+        tap
+        for size, out in sizes
+        for tap in live_positions(size, kernel, stride, pad, dilation, out)
+    }
+    if live:
+        first, last = min(live), max(live)
+        front, extent = pad - first * dilation, last - first + 1
+        reach = dilation * (extent - 1) + 1
+        if front >= 0 and all(
+            size + 2 * front >= reach and (size + 2 * front - reach) // stride + 1 == out
+            for size, out in sizes
+        ):
+            return first, extent, front
+    if conv.padding == "same" and dilation * (kernel - 1) % 2:
+        return None
+    return 0, kernel, pad

@@ -1,0 +1,25 @@
+"""Networks: the zoo, how a network is built and run, and what files may say about one."""
+
+from lightprune.models.model import Model
+from lightprune.models.slim import slim_network
+from lightprune.models.zoo import (
+    resnet18_cifar,
+    resnet20,
+    resnet34_cifar,
+    resnet50_cifar,
+    resnet56,
+    vgg16_bn_cifar,
+    vit,
+)
+
+__all__ = [
+    "Model",
+    "resnet18_cifar",
+    "resnet20",
+    "resnet34_cifar",
+    "resnet50_cifar",
+    "resnet56",
+    "slim_network",
+    "vgg16_bn_cifar",
+    "vit",
+]

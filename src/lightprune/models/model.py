@@ -1,0 +1,69 @@
+"""The network of an experiment: a constructor and how its layers are laid out and run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from lightprune.errors import InputError, check_flag
+from lightprune.models.live_tap_conv import use_live_taps
+
+
+@dataclass(frozen=True)
+class Model:
+    """How to build a network and to run it.
+
+    Attributes:
+        constructor: Called with `num_classes`; anything importable that gives an nn.Module.
+        channels_last: Keep images and weights in NHWC layout: faster, the same function.
+        live_taps: Leave out multiplications with padding on maps smaller than a kernel.
+        compile: Run through torch.compile.
+    """
+
+    constructor: Callable[..., nn.Module]
+    channels_last: bool = True
+    live_taps: bool = True
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks every setting."""
+        if isinstance(self.constructor, nn.Module) or not callable(self.constructor):
+            built = isinstance(self.constructor, nn.Module)
+            value = type(self.constructor).__name__ if built else self.constructor
+            raise InputError(
+                f"model.constructor={value}: allowed is what builds a network (_target_ and "
+                "_partial_: true)"
+            )
+        for field in ("channels_last", "live_taps", "compile"):
+            check_flag(f"model.{field}", getattr(self, field))
+
+    def build(self, num_classes: int) -> nn.Module:
+        """A new network with freshly drawn weights.
+
+        Raises:
+            InputError: The constructor fails, as one that does not take `num_classes` does.
+        """
+        try:
+            network = self.constructor(num_classes=num_classes)
+            if not isinstance(network, nn.Module):
+                raise TypeError(f"gives a {type(network).__name__}")
+            if any(is_lazy(parameter) for parameter in network.parameters()):
+                raise TypeError("has lazy layers, whose weights have no shape yet")
+        except InputError as error:  # Of this package's own: it names the argument.
+            raise InputError(f"model.constructor.{error}") from error
+        except Exception as error:  # The user's own code may raise anything.
+            called = getattr(self.constructor, "func", self.constructor)
+            raise InputError(
+                f"model.constructor={getattr(called, '__name__', called)}: {error}; allowed is "
+                "what builds a network for num_classes"
+            ) from error
+        if self.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        return use_live_taps(network) if self.live_taps else network
+
+    def arrange(self, images: Tensor) -> Tensor:
+        """A batch of images in the layout of the network."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return images.contiguous(memory_format=layout)

@@ -1,0 +1,249 @@
+"""How often each weight multiplies data at a given input size; dead taps only meet padding."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+from lightprune.pruning.eval_mode import evaluating
+from lightprune.pruning.masks import Masks
+
+
+def live_positions(
+    size: int, kernel: int, stride: int, pad: int, dilation: int, out: int
+) -> list[int]:
+    """The kernel positions along one axis that some output index multiplies with data.
+
+    Args as of `meetings`.
+    """
+    return [
+        k for k, count in enumerate(meetings(size, kernel, stride, pad, dilation, out)) if count
+    ]
+
+
+def meetings(size: int, kernel: int, stride: int, pad: int, dilation: int, out: int) -> list[int]:
+    """How many output indices multiply each kernel position along one axis with data.
+
+    For tap k these are the o in [0, out) with 0 <= o*stride - pad + k*dilation < size.
+
+    Args:
+        size: Input extent along the axis.
+        kernel: Kernel extent.
+        stride: Stride.
+        pad: Padding in front.
+        dilation: Dilation.
+        out: Output extent.
+    """
+    counts = []
+    for start in range(-pad, kernel * dilation - pad, dilation):
+        first, last = max(0, -(start // stride)), min(out - 1, (size - 1 - start) // stride)
+        counts.append(max(0, last - first + 1))
+    return counts
+
+
+def front_padding(conv: _ConvNd) -> tuple[int, ...]:
+    """The padding before the first element of each spatial axis."""
+    if conv.padding == "valid":
+        return (0,) * len(conv.kernel_size)
+    if conv.padding == "same":
+        spans = zip(conv.dilation, conv.kernel_size, strict=True)
+        return tuple(d * (k - 1) // 2 for d, k in spans)
+    assert not isinstance(conv.padding, str)
+    return tuple(conv.padding)
+
+
+@dataclass(frozen=True)
+class Call:
+    """The shapes that one call of a layer sees for one image.
+
+    Attributes:
+        inputs: Of its tensors, in the order of its signature.
+        output: Of its first result.
+    """
+
+    inputs: tuple[torch.Size, ...]
+    output: torch.Size
+
+
+@dataclass(frozen=True)
+class Uses:
+    """How often one image has each element of a weight multiply.
+
+    int64 tensors on the CPU, of shapes that broadcast to the weight's.
+
+    Attributes:
+        applied: Padding included: the MACs of a dense layer, as they are usually counted.
+        data: Products with padding left out; 0 is a dead weight.
+    """
+
+    applied: Tensor
+    data: Tensor
+
+    def __add__(self, other: "Uses") -> "Uses":
+        """What two calls do together."""
+        return Uses(self.applied + other.applied, self.data + other.data)
+
+
+@contextmanager
+def observed(
+    network: nn.Module, example: Tensor
+) -> Iterator[dict[nn.Module, list[tuple[torch.Size, torch.Size]]]]:
+    """Runs one image through the network and yields the shapes each convolution and linear saw.
+
+    The network's mode, buffers and random state stay as they are.
+
+    Args:
+        network: Any module that takes one tensor.
+        example: A batch, shape (N, ...); its first image is taken.
+
+    Yields:
+        `{layer: [(input shape, output shape), ...]}`, one pair a call.
+    """
+    with _calls(network, example, (_ConvNd, nn.Linear)) as calls:
+        yield {m: [(call.inputs[0], call.output) for call in seen] for m, seen in calls.items()}
+
+
+@contextmanager
+def _calls(
+    network: nn.Module, example: Tensor, kinds: tuple[type[nn.Module], ...]
+) -> Iterator[dict[nn.Module, list[Call]]]:
+    """As `observed`, for layers of any kind and all that their calls see."""
+    calls: dict[nn.Module, list[Call]] = {}
+
+    def record(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        given = signature(module.forward).bind(*args, **kwargs).arguments.values()
+        shapes = tuple(value.shape for value in given if isinstance(value, Tensor))
+        first = output if isinstance(output, Tensor) else output[0]
+        calls.setdefault(module, []).append(Call(shapes, first.shape))
+
+    layers = [module for module in network.modules() if isinstance(module, kinds)]
+    hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in layers]
+    devices = [example.device] if example.is_cuda else []
+    try:
+        with evaluating(network), torch.random.fork_rng(devices):
+            network(example[:1])
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def uses(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> dict[str, Uses]:
+    """Counts how often one image has each weight multiply, over all calls of all its layers.
+
+    Args:
+        network: The network that holds `weights`.
+        weights: The parameters to ask about, by any of their names.
+        example: A batch of the size the network is used at, shape (N, C, H, W); its values do
+            not matter.
+
+    Returns:
+        By name; weights that the example never reaches, and those of layers other than
+        convolutions, linear ones and attention, are left out. Padding other than zeros, and that
+        of transposed convolutions, is data. The products of attention between tokens use no
+        weight and count nowhere.
+    """
+    found: dict[str, Uses] = {}
+    named = network.named_parameters(remove_duplicate=False)
+    owners = {id(parameter): name for name, parameter in named if name in weights}
+    with _calls(network, example, tuple(_LAYERS)) as calls:
+        for module, seen in calls.items():
+            count = next(rule for kind, rule in _LAYERS.items() if isinstance(module, kind))
+            for weight, used in (pair for call in seen for pair in count(module, call)):
+                if name := owners.get(id(weight)):
+                    found[name] = found[name] + used if name in found else used
+    return found
+
+
+def multiplications(
+    network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
+) -> dict[str, Tensor]:
+    """Counts how often each weight multiplies data for one image: what it costs in MACs.
+
+    Args as of `uses`.
+
+    Returns:
+        int64 tensors on the CPU by name, in shapes that broadcast to the weights'. Weights that
+        `uses` leaves out count as used once: nothing is known about them.
+    """
+    found = uses(network, weights, example)
+    return {name: found[name].data if name in found else torch.tensor(1) for name in weights}
+
+
+def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> Masks:
+    """Finds the weights that some input can reach, from the geometry of every convolution.
+
+    Args as of `uses`.
+
+    Returns:
+        Masks of the weights' shapes, True = live: multiplies data at least once.
+    """
+    used = multiplications(network, weights, example)
+    return Masks(
+        {
+            name: torch.ones_like(w, dtype=torch.bool).logical_and_((used[name] > 0).to(w.device))
+            for name, w in weights.items()
+        }
+    )
+
+
+def _convolution(layer: _ConvNd, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+    """A convolution: every weight once an output position (transposed: an input position)."""
+    spatial = len(layer.kernel_size)
+    seen, out = call.inputs[0][-spatial:], call.output[-spatial:]
+    images = prod(call.output[: -spatial - 1])
+    applied = torch.tensor(images * prod(seen if layer.transposed else out))
+    if layer.transposed or layer.padding_mode != "zeros":
+        yield layer.weight, Uses(applied, applied)
+        return
+    data = torch.full(layer.kernel_size, images)
+    for axis, pad in enumerate(front_padding(layer)):
+        stride, dilation = layer.stride[axis], layer.dilation[axis]
+        line = meetings(seen[axis], layer.kernel_size[axis], stride, pad, dilation, out[axis])
+        data *= torch.tensor(line).view([-1 if a == axis else 1 for a in range(spatial)])
+    yield layer.weight, Uses(applied, data)
+
+
+def _linear(layer: nn.Linear, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+    """A linear layer: every weight once a token."""
+    yield layer.weight, _per_token(call.output)
+
+
+def _attention(layer: nn.MultiheadAttention, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+    """Multi-head attention: the rows of a projection once a token of what they project."""
+    projected = [_per_token(shape) for shape in call.inputs[:3]]
+    if layer.in_proj_weight is None:
+        separate = (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)
+        yield from zip(separate, projected, strict=True)
+    else:
+        rows = torch.stack([used.applied for used in projected])
+        rows = rows.repeat_interleave(layer.embed_dim).unsqueeze(1)
+        yield layer.in_proj_weight, Uses(rows, rows)
+    yield layer.out_proj.weight, projected[0]
+
+
+def _output_projection(layer: nn.Module, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+    """Attention's own: whether it is called or its weight taken, `_attention` counts it."""
+    return iter(())
+
+
+def _per_token(shape: torch.Size) -> Uses:
+    """Once for every vector along the last axis."""
+    count = torch.tensor(prod(shape[:-1]))
+    return Uses(count, count)
+
+
+# By kind of layer, the most special first.
+_LAYERS: dict[type[nn.Module], Callable[[Any, Call], Iterator[tuple[Tensor, Uses]]]] = {
+    NonDynamicallyQuantizableLinear: _output_projection,
+    nn.MultiheadAttention: _attention,
+    _ConvNd: _convolution,
+    nn.Linear: _linear,
+}

@@ -1,0 +1,1 @@
+"""Documents and figures, as Markdown, HTML and SVG; knows nothing of runs."""

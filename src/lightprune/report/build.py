@@ -1,0 +1,71 @@
+"""Makes a report and writes it: Markdown, CSV, figures, and one page that holds everything."""
+
+from pathlib import Path
+
+from lightprune.files import write_text
+from lightprune.rendering.document import Document
+from lightprune.rendering.figures import write_figure
+from lightprune.rendering.html import page
+from lightprune.rendering.markdown import markdown
+from lightprune.report.csv_files import paired_csv, results_csv
+from lightprune.report.findings import Findings
+from lightprune.report.sections.dead_weights import dead
+from lightprune.report.sections.frontier import frontier
+from lightprune.report.sections.methods import methods
+from lightprune.report.sections.per_class import classes
+from lightprune.report.sections.per_layer import layers
+from lightprune.report.sections.provenance import provenance
+from lightprune.report.sections.prune_events import events
+from lightprune.report.sections.results import results
+from lightprune.report.sections.significance import paired
+from lightprune.report.sections.speed import speed
+from lightprune.report.sections.summary import short
+from lightprune.report.sections.training_curves import curves
+from lightprune.study.compute import compute
+from lightprune.study.tuning_runs import tried
+
+# In the order in which one reads them.
+_SECTIONS = (
+    short,
+    results,
+    compute,
+    dead,
+    frontier,
+    methods,
+    speed,
+    curves,
+    layers,
+    events,
+    classes,
+    paired,
+    tried,
+    provenance,
+)
+
+
+def document(findings: Findings, title: str) -> Document:
+    """The report, without the sections on which these runs have nothing to say."""
+    made = (section(findings) for section in _SECTIONS)
+    return Document(title, tuple(section for section in made if section.blocks))
+
+
+def write_report(findings: Findings, title: str, folder: Path) -> Path:
+    """Makes the report and writes it into a folder, in the place of an earlier one.
+
+    Returns:
+        The page.
+    """
+    report, figures = document(findings, title), folder / "figures"
+    names = set()
+    for figure in report.figures:
+        write_figure(figure, figures)
+        names |= {f"{figure.name}.svg", f"{figure.name}.png"}
+    for old in (*figures.glob("*.svg"), *figures.glob("*.png")):
+        if old.name not in names:
+            old.unlink()
+    write_text(folder / "results.csv", results_csv(findings.cells))
+    tests = findings.against_dense + findings.between
+    write_text(folder / "comparisons.csv", paired_csv(tests))
+    write_text(folder / "report.md", markdown(report))
+    write_text(folder / "report.html", page(report))
+    return folder / "report.html"

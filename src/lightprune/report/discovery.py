@@ -1,0 +1,82 @@
+"""Finds the finished runs below a folder, and names what is not finished or damaged."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightprune.bench.result import BenchResult
+from lightprune.errors import InputError
+from lightprune.report.reported_run import ReportedRun
+from lightprune.runs.finished_run import DamagedError, FinishedRun, read_run
+
+BENCH = "bench/bench.json"
+# Any of these makes a folder a run's.
+_SIGNS = ("run.json", "config.yaml", "launch.yaml")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run folder, or a file in one, that a report leaves out, and why."""
+
+    folder: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs that a report is about, and those it leaves out; both in the order of the names."""
+
+    runs: tuple[ReportedRun, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def gather(folder: Path, dense_dir: Path) -> Study:
+    """Reads every run folder below `folder`, itself included.
+
+    Args:
+        folder: Where to look.
+        dense_dir: The cache of dense networks, whose predictions runs are compared with;
+            `folder/dense` is looked at as well.
+
+    Raises:
+        InputError: There is no such folder, or no finished run in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; allowed is one with finished runs")
+    places = sorted({file.parent for sign in _SIGNS for file in folder.rglob(sign)})
+    runs, left_out = [], []
+    for place in places:
+        name = place.relative_to(folder).as_posix()
+        try:
+            run = read_run(place, name, (dense_dir, folder / "dense"))
+        except InputError as error:  # Its line begins with the file and ends with a remedy.
+            said = str(error).removeprefix(f"{place}/").partition(";")[0]
+            left_out.append(LeftOut(name, said))
+        except DamagedError as error:
+            left_out.append(LeftOut(name, str(error)))
+        else:
+            try:
+                runs.append(_with_bench(run, place / BENCH))
+            except DamagedError as error:
+                runs.append(ReportedRun(**vars(run)))
+                left_out.append(LeftOut(f"{name}/{BENCH}", str(error)))
+    if not runs:
+        seen = f"; left out: {left_out[0].folder} ({left_out[0].reason})" if left_out else ""
+        more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+        raise InputError(
+            f"{folder}: holds no finished run{seen}{more}; allowed is a folder with at least one "
+            "complete run.json and its CSV files below it"
+        )
+    return Study(tuple(runs), tuple(left_out))
+
+
+def _with_bench(run: FinishedRun, file: Path) -> ReportedRun:
+    """The run and what `lightprune bench` measured of it, if it did."""
+    try:
+        bench = BenchResult.from_json(file.read_text())
+    except FileNotFoundError:
+        return ReportedRun(**vars(run))
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"is damaged ({error})") from error
+    if bench.cost != run.cost:
+        raise DamagedError("is of another network than the run's")
+    return ReportedRun(**vars(run), bench=bench)

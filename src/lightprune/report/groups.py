@@ -1,0 +1,202 @@
+"""Runs that differ in nothing but the seed are one cell; every cell gets a name that tells."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from textwrap import shorten
+from typing import Any
+
+from lightprune.models.slim import SLIM_NETWORK
+from lightprune.report.reported_run import ReportedRun
+from lightprune.runs.folder import Json
+from lightprune.runs.identity import differences
+
+FULL_PRECISION = "32-true"
+_SCOPES = ("control", "global", "local", "random", "inverted")
+_SANITY = {"shuffle": "masks shuffled", "reinitialise": "fresh weights"}
+_WEIGHTS = {"rewind": "rewound", **_SANITY}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs of one question with several seeds.
+
+    Attributes:
+        name: Told apart from every other cell of a report.
+        series: What was done whatever the sparsity, told apart from every other such question:
+            cells of one series make a curve.
+        runs: In the order of their seeds, each seed once.
+    """
+
+    name: str
+    series: str
+    runs: tuple[ReportedRun, ...]
+
+    @property
+    def first(self) -> ReportedRun:
+        """The run that stands for what all of them share."""
+        return self.runs[0]
+
+    @property
+    def kind(self) -> str:
+        """What was done, whatever the sparsity and the settings."""
+        return kind(self.first.config)
+
+
+def cells_of(runs: tuple[ReportedRun, ...]) -> tuple[Cell, ...]:
+    """Groups runs into cells: the control first, then by kind and sparsity."""
+    groups: dict[tuple[str, int], list[ReportedRun]] = {}
+    for run in runs:
+        question, copy = json.dumps(_question(run), sort_keys=True), 0
+        # The same run twice tells nothing of another seed.
+        while any(run.seed == other.seed for other in groups.get((question, copy), ())):
+            copy += 1
+        groups.setdefault((question, copy), []).append(run)
+    found = sorted(groups.values(), key=lambda group: _order(group[0]))
+    firsts = [group[0] for group in found]
+    own = [_own(run, firsts) for run in firsts]
+    names = [f"{label(run)}{rest}" for run, rest in zip(firsts, own, strict=True)]
+    return tuple(
+        Cell(
+            name if names.count(name) == 1 else f"{name} [{group[0].folder}]",
+            f"{kind(group[0].config)}{rest}",
+            tuple(sorted(group, key=lambda run: run.seed)),
+        )
+        for name, rest, group in zip(names, own, found, strict=True)
+    )
+
+
+def kind(config: Json) -> str:
+    """How a config prunes, in words and without the sparsity."""
+    pruner = config["pruner"]
+    if not prunes(config):
+        return "filters removed" if _smaller(config) else "control"
+    words = [_scope(config), _class(config["schedule"])]
+    extra = [
+        f"{name} {value:g}"
+        for name, value in pruner["criterion"].items()
+        if name != "seed" and isinstance(value, int | float)
+    ]
+    extra += [_WEIGHTS[pruner["weights"]]] if pruner["weights"] in _WEIGHTS else []
+    # Runs of earlier versions do not name it.
+    if pruner.get("regrowth"):
+        extra.append(f"{pruner['regrowth']['grow']} regrowth")
+    if pruner["dead_weights"] == "first":
+        extra.append("dead first")
+    if _smaller(config):
+        extra.append("filters removed")
+    return ", ".join([" ".join(words), *extra])
+
+
+def prunes(config: Json) -> bool:
+    """Whether a config prunes at all; `pruner=none` only says what would be counted."""
+    return "criterion" in (config["pruner"] or {})
+
+
+def began_cut(run: ReportedRun) -> bool:
+    """Whether a run began with what filter pruning had just left: no network to be held against."""
+    return _smaller(run.config) and not run.dense.key
+
+
+def criterion(config: Json) -> str:
+    """The criterion by which a config prunes, `magnitude_per_mac`; `none` if it prunes nothing."""
+    return _class(config["pruner"]["criterion"]) if prunes(config) else "none"
+
+
+def label(run: ReportedRun) -> str:
+    """What a run did: `global 98 % one_shot`; equal for runs that share this, whatever else."""
+    what = kind(run.config)
+    if not prunes(run.config):
+        return "control (dense continued)" if what == "control" else what
+    scope, _, rest = what.partition(" ")
+    return f"{scope} {percent(asked_sparsity(run))} {rest}"
+
+
+def asked_sparsity(run: ReportedRun) -> float:
+    """The sparsity that the last event aimed at; 0 for a control."""
+    return run.events[-1].target if run.events else 0.0
+
+
+def percent(share: float) -> str:
+    """A share as `98 %`, `94.24 %`: as many decimals as it needs, at most two."""
+    return f"{round(100 * share, 2):g} %"
+
+
+def budget(run: ReportedRun) -> str:
+    """Epochs of the dense training and of the fine-tuning."""
+    return f"{run.dense.epochs} + {run.config['recipe']['finetune']['epochs']}"
+
+
+def trained(run: ReportedRun) -> str:
+    """The budget, and the precision where it is not full: `80 + 20 epochs, bf16-mixed`."""
+    return f"{budget(run)} epochs{precision(run)}"
+
+
+def precision(run: ReportedRun) -> str:
+    """In which precision a run trained, as `, bf16-mixed`; nothing for full precision."""
+    asked = run.config["trainer"]["precision"]
+    return "" if asked == FULL_PRECISION else f", {asked}"
+
+
+def without_seeds(config: Any) -> Any:
+    """A copy of a config without its seeds."""
+    if isinstance(config, dict):
+        return {key: without_seeds(value) for key, value in config.items() if key != "seed"}
+    return config
+
+
+def _smaller(config: Json) -> bool:
+    constructor = config["model"].get("constructor") or {}
+    return bool(constructor.get("_target_") == SLIM_NETWORK)
+
+
+def _scope(config: Json) -> str:
+    by, scope = criterion(config), str(config["pruner"]["scope"])
+    if by == "magnitude":
+        return scope
+    return by if scope == "global" else f"{by}-{scope}"
+
+
+def _class(part: Json) -> str:
+    """`lightprune.pruning.OneShot` as `one_shot`."""
+    name = str(part["_target_"]).rpartition(".")[2]
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def _order(run: ReportedRun) -> tuple[Any, ...]:
+    what = kind(run.config)
+    scope = what.partition(" ")[0]
+    place = _SCOPES.index(scope) if scope in _SCOPES else len(_SCOPES)
+    changed = any(word in what for word in _SANITY.values())
+    epochs = run.dense.epochs + run.config["recipe"]["finetune"]["epochs"]
+    return changed, place, asked_sparsity(run), "one_shot" not in what, what, epochs, run.folder
+
+
+def _question(run: ReportedRun) -> Json:
+    """What a run was asked, but for the seed."""
+    # One's own weights are no part of a config, and trained ones differ with the seed.
+    own = "" if run.dense.key else run.dense.weights[:8]
+    about = {"data.fingerprint": run.data.fingerprint[:8], "dense.weights": own}
+    return {**without_seeds(run.config), **about}
+
+
+def _own(run: ReportedRun, others: list[ReportedRun]) -> str:
+    """What tells a run from others of its kind, whatever the sparsity: training, then settings."""
+    words = f", {trained(run)}" if len({trained(other) for other in others}) > 1 else ""
+    alike = [r for r in others if (kind(r.config), trained(r)) == (kind(run.config), trained(run))]
+    own = {
+        key: here
+        for other in alike
+        for key, _, here in differences(_question(other), _question(run))
+        if key not in ("schedule.sparsity", "schedule.amount")
+    }
+    shown = [f"{key}={_short(str(value))}" for key, value in own.items()]
+    return words + (f" ({', '.join(shown[:3] + ['...'] * (len(shown) > 3))})" if shown else "")
+
+
+def _short(value: str) -> str:
+    """A value in at most 50 characters, still told apart from others."""
+    if len(value) <= 50:
+        return value
+    digest = hashlib.sha256(value.encode()).hexdigest()[:8]
+    return f"{shorten(value, 36, placeholder=' ...')} {digest}"

@@ -1,0 +1,155 @@
+"""What the result table says: a row for the dense networks of each question, and one a cell."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lightprune.report.groups import (
+    Cell,
+    asked_sparsity,
+    began_cut,
+    budget,
+    kind,
+    precision,
+    without_seeds,
+)
+from lightprune.report.reported_run import ReportedRun
+from lightprune.report.statistics import Summary, wilson
+from lightprune.study.reference import FIGURES, Published, comparable, variant
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the table says of a cell, or of dense networks; shares are 0..1.
+
+    Attributes:
+        name: Of the cell, or `dense`.
+        cell: None for dense networks.
+        runs: In the order of their seeds; for dense networks, one that started from each.
+        accuracy: On the test images.
+        difference: To each run's own dense network; None for dense networks, and for a smaller
+            one that began with what filter pruning left.
+        sparsity: Nominal.
+        live_sparsity: Among the weights that some input reaches.
+        mac_density: The share of the dense MACs that is left.
+        epochs: Of the dense training and of the fine-tuning.
+        seconds: Of both, likewise.
+        data: The images in words.
+        images: Test images.
+        published: The study's figure for it, if there is one.
+    """
+
+    name: str
+    cell: Cell | None
+    runs: tuple[ReportedRun, ...]
+    accuracy: Summary
+    difference: Summary | None
+    sparsity: float
+    live_sparsity: float
+    mac_density: float
+    epochs: str
+    seconds: str
+    data: str
+    images: int
+    published: Published | None
+
+    @property
+    def bars(self) -> tuple[float, float]:
+        """How far the interval that the number of test images allows reaches below and above."""
+        mean = self.accuracy.mean
+        low, high = wilson(round(mean * self.images), self.images)
+        # A mean over seeds need not be a whole number of images.
+        return max(0.0, mean - low), max(0.0, high - mean)
+
+    @property
+    def pruned(self) -> bool:
+        """Whether something was; zeros alone, as training may leave one, are no pruning."""
+        return self.cell is not None and bool(self.cell.first.events)
+
+    @property
+    def seeds(self) -> str:
+        """In words; nothing for one's own dense network."""
+        own = not self.cell and not self.runs[0].dense.key
+        return "" if own else ", ".join(str(run.seed) for run in self.runs)
+
+
+def rows_of(cells: tuple[Cell, ...]) -> tuple[Row, ...]:
+    """Dense networks of each question first, then every cell."""
+    dense: dict[str, dict[tuple[int, str], ReportedRun]] = {}
+    for run in (run for cell in cells for run in cell.runs if not began_cut(run)):
+        # One's own weights belong to no seed: however many runs start from them, they are one.
+        seed = run.seed if run.dense.key else 0
+        dense.setdefault(_dense_question(run), {}).setdefault((seed, run.dense.weights), run)
+    groups = [sorted(group.values(), key=lambda run: run.seed) for group in dense.values()]
+    names = [f"dense, {group[0].dense.epochs} epochs{precision(group[0])}" for group in groups]
+    if len(set(names)) < len(names):
+        names = [f"{name} (no. {number})" for number, name in enumerate(names, 1)]
+    if len(names) == 1:
+        names = ["dense"]
+    rows = [_dense_row(name, group) for name, group in zip(names, groups, strict=True)]
+    return (*rows, *map(_row, cells))
+
+
+def _dense_question(run: ReportedRun) -> str:
+    """What the dense network was asked for, but for the seed."""
+    parts = {name: run.config[name] for name in ("model", "data", "trainer")}
+    recipe = run.config["recipe"]["dense"] if run.dense.key else run.dense.weights
+    asked = {**parts, "recipe": recipe, "images": run.data.fingerprint}
+    return json.dumps(without_seeds(asked), sort_keys=True)
+
+
+def _dense_row(name: str, runs: list[ReportedRun]) -> Row:
+    first = runs[0]
+    live_macs = sum(layer.macs // layer.weights * layer.live for layer in first.layers.values())
+    return Row(
+        name=name,
+        cell=None,
+        runs=tuple(runs),
+        accuracy=Summary.of([run.dense.accuracy for run in runs]),
+        difference=None,
+        sparsity=0.0,
+        live_sparsity=0.0,
+        # Its dead weights are not counted, as in the pruned networks.
+        mac_density=live_macs / first.cost.macs,
+        epochs=str(first.dense.epochs),
+        seconds=_dense_seconds(runs),
+        data=variant(first.data),
+        images=first.data.test_images,
+        published=FIGURES[0] if comparable(first) else None,
+    )
+
+
+def _row(cell: Cell) -> Row:
+    runs, first = cell.runs, cell.first
+    tuning = Summary.of([run.seconds for run in runs]).mean
+    return Row(
+        name=cell.name,
+        cell=cell,
+        runs=runs,
+        accuracy=Summary.of([run.accuracy for run in runs]),
+        difference=None
+        if began_cut(first)
+        else Summary.of([run.accuracy - run.dense.accuracy for run in runs]),
+        sparsity=Summary.of([run.cost.sparsity for run in runs]).mean,
+        live_sparsity=Summary.of([run.cost.live_sparsity for run in runs]).mean,
+        mac_density=Summary.of([run.cost.mac_density for run in runs]).mean,
+        epochs=budget(first),
+        seconds=f"{_dense_seconds(runs)} + {tuning:.0f}",
+        data=variant(first.data),
+        images=first.data.test_images,
+        published=_published(first),
+    )
+
+
+def _dense_seconds(runs: Sequence[ReportedRun]) -> str:
+    return f"{Summary.of([run.dense.seconds for run in runs]).mean:.0f}"
+
+
+def _published(run: ReportedRun) -> Published | None:
+    """The study's figure for what a run did, if the study did it too."""
+    scope, _, rest = kind(run.config).partition(" ")
+    if not comparable(run) or rest not in ("one_shot", "multi_step"):
+        return None
+    target = asked_sparsity(run)
+    alike = [f for f in FIGURES if f.scope == scope and abs(f.sparsity - target) < 5e-4]
+    return alike[0] if alike else None

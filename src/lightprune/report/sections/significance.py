@@ -1,0 +1,57 @@
+"""Paired comparisons: runs against their dense networks, and against each other."""
+
+from lightprune.rendering.document import Block, Bullets, Section, Table, Text
+from lightprune.report.comparisons import LEVEL, Comparison
+from lightprune.report.findings import Findings
+from lightprune.report.statistics import points
+
+
+def paired(findings: Findings) -> Section:
+    """What was compared, what the test says, and what may be ranked."""
+    dense, runs = findings.against_dense, findings.between
+    tests = [sum(c.paired is not None for c in group) for group in (dense, runs)]
+    words = (
+        "McNemar's test, exact and two-sided, on the same test images: it looks at the images "
+        f"that only one of two networks has right. p is corrected after Holm for the {tests[0]} "
+        f"comparisons with dense networks and the {tests[1]} between runs; below {LEVEL:g} the "
+        "test separates two networks. Intervals are those of single comparisons (Wald's, adjusted "
+        "after Bonett and Price), not corrected. This speaks of these trained networks, not of "
+        "other seeds. Nothing is ranked where it does not separate them, nor where budgets "
+        "(epochs, recipe) or data differ."
+    )
+    blocks: list[Block] = [Text(words)]
+    if tested := [c for c in dense if c.paired]:
+        blocks.append(Text("**Against their dense networks.**"))
+        blocks.append(Table.of(map(_row, tested)))
+    if ranked := [c for c in runs if not c.obstacle]:
+        blocks.append(
+            Text(
+                "**Between runs** of equal seed, budget and data, where their nominal sparsity is "
+                "the same or one of them is the control."
+            )
+        )
+        blocks.append(Table.of(map(_row, ranked)))
+    else:
+        blocks.append(Text("No two runs of equal seed, budget and data answer the same question."))
+    if not_ranked := [c for c in runs if c.obstacle]:
+        blocks.append(Text("**Not ranked**, though they prune alike:"))
+        lines = (f"{c.first} – {c.second} (seed {c.seed}): {c.verdict}" for c in not_ranked)
+        blocks.append(Bullets(tuple(lines)))
+    return Section("Paired comparisons", tuple(blocks))
+
+
+def _row(c: Comparison) -> dict[str, str]:
+    assert c.paired is not None
+    assert c.corrected is not None
+    low, high = c.paired.interval
+    return {
+        "first": c.first,
+        "second": c.second,
+        "seed": str(c.seed),
+        "only first right": f"{c.paired.only_first:,}",
+        "only second right": f"{c.paired.only_second:,}",
+        "difference (points)": points(c.paired.difference),
+        "95 % interval": f"{points(low)} to {points(high)}",
+        "p, corrected": "<0.0001" if c.corrected < 1e-4 else f"{c.corrected:.4f}",
+        "what follows": c.verdict,
+    }

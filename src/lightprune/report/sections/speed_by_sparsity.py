@@ -1,0 +1,109 @@
+"""The sparse runtime's speed-up by sparsity, as `benchmarks/speedup.py` measured it."""
+
+from collections.abc import Iterable, Iterator
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from lightprune.bench.result import SpeedUp
+from lightprune.bench.sparsity_sweep import Level, NetworkSpeed, SpeedUps
+from lightprune.provenance import abbreviated
+from lightprune.rendering.document import Block, Figure, Table, Text, counted
+from lightprune.rendering.plotting import GREY, drawn, logarithmic, look
+
+BATCHES = (1, 64)
+
+
+def speedup_blocks(found: SpeedUps) -> Iterator[Block]:
+    """Where it was measured, a table for every number of threads, and the figures."""
+    yield Text(
+        "**By sparsity**, pruned by magnitude without training after it (this is about speed, not "
+        f"accuracy), on {found.machine.label}, {found.machine.cores} cores, "
+        f"by `{found.command}`, commit `{abbreviated(found.commit)}`; medians of calls in turn in "
+        f"one process. {' '.join(f'{n.name}: {n.weights}.' for n in found.networks)}"
+    )
+    for threads in sorted({threads for n in found.networks for threads, _ in n.cells}):
+        yield Text(f"**{counted(threads)}:**")
+        yield Table.of(_row(n, level, threads) for n in found.networks for level in n.levels)
+    yield from speedup_figures(found)
+
+
+def speedup_figures(found: SpeedUps) -> Iterator[Figure]:
+    """One for each network of several sparsities."""
+    yield from (_figure(network) for network in found.networks if len(network.levels) > 1)
+
+
+def times(found: Iterable[SpeedUp]) -> dict[str, str]:
+    """Columns of a table: milliseconds of the sparse runtime, and how much faster it is."""
+    columns = {}
+    for at in found:
+        columns[f"ms, batch {at.batch}"] = f"{1e3 * at.sparse:.3g}" if at.sparse else ""
+        for over, ratio in (("fastest dense", at.over_dense), ("stripped", at.over_stripped)):
+            columns[f"over {over}, batch {at.batch}"] = f"{ratio:.2f}" if ratio else ""
+    return columns
+
+
+def _row(network: NetworkSpeed, level: Level, threads: int) -> dict[str, str]:
+    return {
+        "network": network.name,
+        "sparsity": f"{100 * level.sparsity:.4g} %",
+        "live sparsity": f"{100 * level.live_sparsity:.1f} %",
+        "MACs left": f"{100 * level.mac_density:.1f} %",
+        "largest Δ logit": f"{level.largest_difference:.0e} of {level.largest_logit:.2g}",
+        **times(network.compared(level, threads, batch) for batch in BATCHES),
+    }
+
+
+def _figure(network: NetworkSpeed) -> Figure:
+    counts = sorted({threads for threads, _ in network.cells})
+
+    def draw(canvas: Canvas) -> None:
+        grid = canvas.subplots(1, len(counts), sharey=True, squeeze=False)[0]
+        for axes, threads in zip(grid, counts, strict=True):
+            _draw(axes, network, threads)
+            axes.set_title(counted(threads))
+        grid[0].set_ylabel("speed-up")
+        marks = grid[0].get_legend_handles_labels()
+        canvas.legend(*marks, loc="outside upper center", ncols=2, frameon=False)
+        canvas.supxlabel("sparsity (%), on a logarithmic scale of what is left", fontsize=8)
+
+    even = "; ".join(
+        f"{counted(threads)}, batch {batch}: {_break_even(network, threads, batch)}"
+        for threads, batch in sorted(network.cells)
+    )
+    caption = (
+        f"{network.name}, {network.weights}. How much faster the sparse runtime is than the "
+        "fastest dense engine (filled) and than the dense network without the taps that no input "
+        f"can reach (open). Break-even with the fastest dense engine: {even} (times interpolated "
+        "between the sparsities measured)."
+    )
+    return drawn(f"speedup-{network.name}", "Speed-up against sparsity", caption, 3.4, draw)
+
+
+def _break_even(network: NetworkSpeed, threads: int, batch: int) -> str:
+    found = network.break_even(threads, batch)
+    if not found:
+        return "not reached"
+    words = f"{100 * found[0]:.0f} % ({100 * found[1]:.0f} % of the MACs)"
+    return f"{'at most ' if found[0] == network.levels[0].sparsity else ''}{words}"
+
+
+def _draw(axes: Axes, network: NetworkSpeed, threads: int) -> None:
+    left = [1 - level.sparsity for level in network.levels]
+    axes.axhline(1, color=GREY, linestyle="--", linewidth=0.8)
+    for number, batch in enumerate(batch for count, batch in network.cells if count == threads):
+        found = [network.compared(level, threads, batch) for level in network.levels]
+        for over, line, fill in (
+            ("fastest dense", "-", {}),
+            ("stripped", ":", {"markerfacecolor": "white"}),
+        ):
+            ratios = [at.over_stripped if line == ":" else at.over_dense for at in found]
+            points = [(x, ratio) for x, ratio in zip(left, ratios, strict=True) if ratio]
+            label, style = f"batch {batch}, over {over}", {**look(number), **fill}
+            axes.plot(*map(list, zip(*points, strict=True)), linestyle=line, label=label, **style)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    logarithmic(axes.yaxis)
+    axes.set_xlim(max(left) * 1.2, min(left) / 1.2)
+    axes.set_xticks(left, [f"{100 * level.sparsity:.4g}" for level in network.levels])
+    axes.set_xticks([], minor=True)

@@ -1,0 +1,109 @@
+"""Training epoch by epoch, dense networks first, with the prune events marked."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
+
+from lightprune.pruning.event_record import EventRecord
+from lightprune.rendering.document import Section
+from lightprune.rendering.plotting import COLOURS, GREY, drawn, pages, panels, percents, wrapped
+from lightprune.report.findings import Findings
+from lightprune.report.reported_run import ReportedRun
+
+_COLUMNS = 3
+_PANEL = 1.75
+_CAPTION = (
+    "Validation accuracy after each epoch, a line a seed: first the dense networks, then the "
+    "fine-tuning of every cell. At a dotted line the network is pruned to the sparsity above it: "
+    "the curve falls from the accuracy before to the accuracy right after."
+)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What is drawn on one pair of axes.
+
+    Attributes:
+        title: Above it.
+        lines: Places and accuracies, a line a seed.
+        events: Prune events, the same for every seed.
+    """
+
+    title: str
+    lines: tuple[tuple[list[float], list[float]], ...]
+    events: tuple[EventRecord, ...] = ()
+
+
+def curves(findings: Findings) -> Section:
+    """A panel for the dense networks of each question, then one a cell; twelve a figure."""
+    title, found = "Training curves", []
+    for suffix, chosen in pages(list(_panels(findings)), 4 * _COLUMNS):
+
+        def draw(canvas: Canvas, chosen: Sequence[Panel] = chosen) -> None:
+            grid = panels(canvas, len(chosen), _COLUMNS, sharey=True)
+            for axes, panel in zip(grid, chosen, strict=True):
+                _draw(axes, panel)
+            canvas.supxlabel("epochs of this phase done", fontsize=8)
+            canvas.supylabel("validation accuracy (%)", fontsize=8)
+
+        height = 0.5 + _PANEL * -(-len(chosen) // _COLUMNS)
+        found.append(drawn(f"curves{suffix}", title, _CAPTION, height, draw))
+    return Section(title, tuple(found))
+
+
+def _panels(findings: Findings) -> Iterator[Panel]:
+    for row in findings.rows:
+        if row.cell:
+            lines = tuple(path(run) for run in row.cell.runs)
+            yield Panel(row.name, lines, row.cell.first.events)
+        elif any(run.dense.curve for run in row.runs):
+            yield Panel(row.name, tuple(_ends(run.dense.curve) for run in row.runs))
+
+
+def _draw(axes: Axes, panel: Panel) -> None:
+    for index, (xs, ys) in enumerate(panel.lines):
+        width = 1.4 if index == 0 else 0.8
+        colour = COLOURS[0] if index == 0 else COLOURS[4]
+        axes.plot(xs, ys, color=colour, linewidth=width, zorder=3 - index / 10)
+    events = panel.events
+    for number, event in enumerate(events):
+        axes.axvline(event.epoch, color=GREY, linestyle=":", linewidth=1)
+        # Events that lie close together would write over each other.
+        if number in (0, len(events) - 1):
+            axes.annotate(
+                f"{100 * event.sparsity:.4g}",
+                (event.epoch, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(1.5, -1),
+                textcoords="offset points",
+                va="top",
+                color=GREY,
+            )
+    axes.set_title(wrapped(panel.title))
+    axes.set_xlim(left=-0.1)
+    axes.margins(y=0.16)  # Room for the sparsities above the curve.
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    percents(axes.yaxis)
+
+
+def path(run: ReportedRun) -> tuple[list[float], list[float]]:
+    """The fine-tuning of a run: falls at the events, and a point at the end of every epoch."""
+    xs: list[float] = []
+    ys: list[float] = []
+    events = {event.epoch: event for event in run.events}
+    for epoch, accuracy in enumerate(run.curve):
+        if event := events.get(epoch):
+            falls = [event.before, event.after]
+            falls += [] if event.recalibrated is None else [event.recalibrated]
+            xs += [epoch] * len(falls)
+            ys += falls
+        xs.append(epoch + 1)
+        ys.append(accuracy)
+    return xs, ys
+
+
+def _ends(curve: tuple[float, ...]) -> tuple[list[float], list[float]]:
+    return [float(number) for number in range(1, len(curve) + 1)], list(curve)

@@ -1,0 +1,100 @@
+"""What makes two configs the same question: folder names, what they leave out, differences."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# What a run ends with does not depend on these: they are left out of folder names and hashes.
+COSMETIC = (
+    "data.cache_dir",
+    "data.download",
+    "data.root",
+    "dense.checkpoint",
+    "dense.cache_dir",
+    "force",
+    "hydra",
+    "logger",
+    "name",
+    "plan_only",
+    "trainer.progress",
+    "trainer.threads",
+)
+
+# Keys that came later, with the value at which a config asks what it asked without them: such a
+# config keeps its hash, its folder and its record.
+LATER: dict[str, Any] = {
+    "dense.rewind_epoch": 0,
+    "pruner.cap": 1.0,
+    "pruner.pattern": None,
+    "pruner.regrowth": None,
+    "recipe.dense.augmentation.cutmix": 0.0,
+    "recipe.finetune.augmentation.cutmix": 0.0,
+    "recipe.finetune.recalibrate": 0,
+    "schedule.start": 0,
+}
+
+
+def run_name(name: str | None, overrides: Sequence[str]) -> str:
+    """A folder name: `name`, or the sorted overrides that change the result.
+
+    Group choices and values keep their letters, everything a path could trip over becomes `_`;
+    a name too long for a file system ends in a hash instead.
+    """
+    if name:
+        return name
+    parts = [override.lstrip("+~").partition("=") for override in overrides]
+    own = [f"{key}={Path(value).name}" for key, _, value in parts if key == "dense.checkpoint"]
+    kept = [o for o, (key, _, _) in zip(overrides, parts, strict=True) if not _cosmetic(key)]
+    asked = sorted(kept + own)
+    text = ",".join(asked) or "default"
+    clean = "".join(c if c.isalnum() or c in "=.,-+" else "_" for c in text)
+    if len(clean) <= 200:
+        return clean
+    return f"{clean[:180]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _cosmetic(key: str) -> bool:
+    return any(key == c or key.startswith(f"{c}.") for c in COSMETIC)
+
+
+def without_cosmetics(resolved: dict[Any, Any]) -> dict[str, Any]:
+    """A copy of a resolved config without what does not change a result."""
+    kept: dict[str, Any] = copy.deepcopy(resolved)
+    for key in (*COSMETIC, *LATER):
+        *parents, last = key.split(".")
+        node: Any = kept
+        for parent in parents:
+            node = node.get(parent) or {}
+        if key not in LATER or node.get(last) == LATER[key]:
+            node.pop(last, None)
+    return kept
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256 of a config as canonical JSON; equal wherever the package keeps its classes."""
+    return hashlib.sha256(json.dumps(_canonical(config), sort_keys=True).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    """The value with the bare names of this package's own classes and functions."""
+    if isinstance(value, Mapping):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, str) and value.startswith("lightprune."):
+        return value.rpartition(".")[2]
+    return value
+
+
+def differences(theirs: Any, mine: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two configs differ: `(key, value there, value here)`, in the order of the keys."""
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        found = []
+        for name in sorted({*theirs, *mine}):
+            inner = f"{key}.{name}" if key else str(name)
+            found += differences(theirs.get(name), mine.get(name), inner)
+        return found
+    return [] if _canonical(theirs) == _canonical(mine) else [(key, theirs, mine)]

@@ -1,0 +1,147 @@
+"""From a question to its answer: the scan, the allocation that follows, and what it is worth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lightprune.errors import InputError, check_number
+from lightprune.pruning.allocation import kept_by
+from lightprune.sensitivity.accuracy_curve import Curve
+from lightprune.sensitivity.loaded_run import Subject
+from lightprune.sensitivity.measured_allocation import (
+    MeasuredAllocation,
+    check_total,
+    exactly,
+    within,
+)
+from lightprune.sensitivity.scan import Say, Scan, scan, together
+
+_USUAL = (0.5, 0.8, 0.9, 0.95, 0.98)
+_POINTS = 100  # Of accuracy.
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a network.
+
+    Attributes:
+        sparsities: That each layer is pruned to; None chooses some that suit the total.
+        target: The sparsity of all layers together; None takes the run's.
+        drop: Instead of a total, the accuracy that pruning any one layer may cost, in points.
+    """
+
+    sparsities: tuple[float, ...] | None = None
+    target: float | None = None
+    drop: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks every number."""
+        for sparsity in self.sparsities or ():
+            check_number("--sparsities", sparsity, 0, 1, open_high=True)
+        if self.target is not None:
+            check_number("--target", self.target, 0, 1, open_low=True, open_high=True)
+        if self.drop is not None:
+            check_number("--drop", self.drop, 0, _POINTS)
+            if self.target is not None:
+                raise InputError(f"--drop={self.drop:g}: allowed is either this or --target")
+
+
+@dataclass(frozen=True)
+class Joint:
+    """What pruning all layers at once does, before any fine-tuning.
+
+    Attributes:
+        label: How the zeros are shared out.
+        zeros: How many there are.
+        correct: Images classified right.
+    """
+
+    label: str
+    zeros: int
+    correct: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is found.
+
+    Attributes:
+        sparsities: That each layer was pruned to, ascending.
+        scan: What that did.
+        curves: The monotone curves through it, up to the run's floor.
+        allocation: What follows from them.
+        joint: The allocation beside two that need no scan.
+    """
+
+    sparsities: tuple[float, ...]
+    scan: Scan
+    curves: tuple[Curve, ...]
+    allocation: MeasuredAllocation
+    joint: tuple[Joint, ...]
+
+
+def read_sparsities(text: str) -> tuple[float, ...]:
+    """The sparsities of a comma-separated list, ascending, each once.
+
+    Raises:
+        InputError: It is something else.
+    """
+    try:
+        return tuple(sorted({float(part) for part in text.split(",")}))
+    except ValueError as error:
+        raise InputError(
+            f"--sparsities={text}: allowed are numbers in [0, 1) with commas between them"
+        ) from error
+
+
+def survey(subject: Subject, question: Question, say: Say) -> Survey:
+    """Scans a network and allocates a sparsity to each of its layers.
+
+    Raises:
+        InputError: The total cannot be reached within the sparsities; before the scan begins.
+    """
+    total = sum(weight.numel() for weight in subject.weights.values())
+    zeros = subject.zeros if question.target is None else round(question.target * total)
+    if not zeros and question.drop is None:
+        raise InputError(
+            "--target: the run pruned nothing that says how much; allowed is a number in (0, 1)"
+        )
+    sparsities = question.sparsities or suitable(zeros / total)
+    if question.drop is None:
+        starts = [int((weight == 0).sum()) for weight in subject.weights.values()]
+        sizes = [weight.numel() for weight in subject.weights.values()]
+        ends = [
+            min(round(sparsities[-1] * size), size - kept_by(subject.floor, size)) for size in sizes
+        ]
+        most = sum(max(pair) for pair in zip(starts, ends, strict=True))
+        check_total(zeros, sum(starts), most, total)
+    scanned = scan(subject, sparsities, say)
+    curves = tuple(
+        curve.up_to(curve.weights - kept_by(subject.floor, curve.weights))
+        for curve in scanned.curves()
+    )
+    if question.drop is None:
+        allocation = exactly(curves, zeros)
+    else:
+        allocation = within(curves, question.drop / _POINTS)
+    say("all layers at once")
+    return Survey(sparsities, scanned, curves, allocation, _joint(subject, allocation))
+
+
+def suitable(total: float) -> tuple[float, ...]:
+    """The usual sparsities, and higher ones if layers must go beyond them for such a total."""
+    left = 1 - total
+    more = (round(1 - left / 2, 6), round(1 - left / 5, 6))
+    return (*_USUAL, *(sparsity for sparsity in more if sparsity > _USUAL[-1]))
+
+
+def _joint(subject: Subject, allocation: MeasuredAllocation) -> tuple[Joint, ...]:
+    pairs: Sequence[tuple[str, float]] = [(n, float(s)) for n, s in allocation.sparsities.items()]
+    pruners = {
+        "this allocation": replace(subject.pruner, sparsities=tuple(pairs)),
+        "one ranking of all layers": subject.pruner,
+        "the same sparsity in every layer": replace(subject.pruner, scope="local"),
+    }
+    sparsity = float(allocation.sparsity)
+    return tuple(
+        Joint(label, *together(subject, pruner, sparsity)) for label, pruner in pruners.items()
+    )

@@ -1,0 +1,139 @@
+"""The images of a scan: some of the run's training batches, and some of its validation images."""
+
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lightprune.data.augmentation import Augmentation
+from lightprune.data.datamodule import EvaluationBatches, Normalise, Share, TrainingBatches
+from lightprune.data.images import ImageSet
+from lightprune.data.sources import Source
+from lightprune.errors import InputError, check_number
+from lightprune.models.spec import Description
+from lightprune.rng import named_generator, named_seed
+from lightprune.runs.folder import Json, places
+from lightprune.runs.instantiate import stored
+
+# Statistics of so many images at a time are near those of training, whatever its batch size is.
+_CALIBRATION_BATCH = 128
+_ALONE = Share(0, 1)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How many images are looked at.
+
+    Attributes:
+        images: Validation images that accuracy is measured on, if there are as many.
+        batches: Training batches, of 128 images, that batch norm is recalibrated on.
+        root: Where the data lies; None takes the place that the run read it from.
+    """
+
+    images: int = 1000
+    batches: int = 4
+    root: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        check_number("--images", self.images, 1, whole=True)
+        check_number("--batches", self.batches, 1, whole=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """What a network is recalibrated and measured on, the same images every time.
+
+    Attributes:
+        calibration: Normalised training images, float32 (B, 3, H, W), augmented as in fine-tuning.
+        validation: Normalised images and their labels.
+        notes: What one should know of them, a line each.
+    """
+
+    calibration: tuple[Tensor, ...]
+    validation: EvaluationBatches
+    notes: tuple[str, ...]
+
+
+def read_images(
+    record: Json, description: Description, sample: Sample, device: torch.device
+) -> Images:
+    """Reads images of the data set that a run was trained on; the test set is never among them.
+
+    Args:
+        record: Of the run.
+        description: How its network wants them.
+        sample: How many.
+        device: Where they are needed.
+
+    Raises:
+        InputError: The data is not there, is other data, or has not as many batches.
+    """
+    source = _source(record, sample.root)
+    try:
+        data, fingerprint = source.load()
+    except InputError as error:
+        raise InputError(f"{error} (--data-root DIR says where the images lie)") from error
+    if fingerprint != record["data"]["fingerprint"]:
+        raise InputError(
+            f"data.root={getattr(source, 'root', None)}: holds other images than the run was "
+            "trained on; allowed are the same (--data-root DIR says where they lie)"
+        )
+    train, validation = source.splits(data)
+    notes: tuple[str, ...] = ()
+    if isinstance(source.validation, str):
+        validation = train
+        notes = ("the run validated on the test set: accuracy here is that on training images",)
+    normalise = Normalise(description.mean, description.std)
+    training = TrainingBatches(
+        _placed(train, device),
+        min(_CALIBRATION_BATCH, len(train)),
+        stored(
+            record["config"]["recipe"]["finetune"]["augmentation"],
+            Augmentation,
+            "recipe.finetune.augmentation",
+        ),
+        normalise,
+        named_seed("sensitivity", record["config"]["seed"]),
+        epoch=lambda: 0,
+        share=_ALONE,
+        classes=len(data.classes),
+    )
+    check_number("--batches", sample.batches, 1, len(training), whole=True)
+    return Images(
+        calibration=tuple(images for images, _ in islice(training, sample.batches)),
+        validation=EvaluationBatches(
+            _placed(_some(validation, sample.images), device), normalise, _ALONE
+        ),
+        notes=notes,
+    )
+
+
+def _source(record: Json, root: Path | None) -> Source:
+    """The run's data set, where the run found it or at `root`; nothing is downloaded."""
+    source = stored(record["config"]["data"], Source, "data")
+    said = places(record)
+    found = {key: said[f"data.{key}"] for key in ("root", "cache_dir") if f"data.{key}" in said}
+    if root is not None:
+        if not hasattr(source, "root"):
+            raise InputError(
+                f"--data-root={root}: {type(source).__name__} lie in no folder; allowed is none"
+            )
+        found["root"] = str(root)
+    changed: dict[str, str | bool] = {**found}
+    if hasattr(source, "download"):
+        changed["download"] = False
+    made: Source = replace(source, **changed)
+    return made
+
+
+def _some(images: ImageSet, count: int) -> ImageSet:
+    """So many of the images, always the same ones; or all, if there are no more."""
+    order = torch.randperm(len(images), generator=named_generator("sensitivity"))
+    return images.take(order[:count].sort().values)
+
+
+def _placed(images: ImageSet, device: torch.device) -> ImageSet:
+    return ImageSet(images.images.to(device), images.labels.to(device))

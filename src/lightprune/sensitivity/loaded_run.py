@@ -1,0 +1,135 @@
+"""What is scanned: the network of a finished run, its criterion, and images it is measured on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lightprune.errors import InputError, check_choice
+from lightprune.export.load import load_dense
+from lightprune.models.live_tap_conv import use_live_taps
+from lightprune.models.registry import Constructor
+from lightprune.models.spec import Description
+from lightprune.pruning.criteria import CostedCriterion, Criterion, Magnitude
+from lightprune.pruning.mac_counts import multiplications
+from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.targets import Targets
+from lightprune.runs.folder import Json, RunFolder
+from lightprune.runs.initial_weights import load_beginning
+from lightprune.runs.instantiate import own_class, stored
+from lightprune.sensitivity.calibration_data import Images, Sample, read_images
+
+_MAGNITUDE = "layers are pruned by magnitude"
+
+
+@dataclass(frozen=True)
+class Which:
+    """Which network of a run is scanned.
+
+    Attributes:
+        network: `dense`, which the run began with, or `pruned`, which it ended with.
+        dense_dir: The cache of dense networks; None takes the run's.
+        constructor: What builds the network if it is neither torchvision's nor lightprune's.
+    """
+
+    network: str = "dense"
+    dense_dir: Path | None = None
+    constructor: Constructor | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the choice."""
+        check_choice("--network", self.network, ("dense", "pruned"))
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network that can be pruned and measured.
+
+    Attributes:
+        network: In evaluation mode, on the device.
+        weights: Its prunable parameters, by name.
+        macs: How often one image has each of them multiply data.
+        images: What batch norm is recalibrated on, and what accuracy is measured on.
+        pruner: The run's criterion and its way with dead weights; nothing else of its settings.
+        floor: The share of each tensor that the run's pruner never prunes.
+        record: Of the run.
+        notes: What its user should know of it, a line each.
+    """
+
+    network: nn.Module
+    weights: Mapping[str, nn.Parameter]
+    macs: Mapping[str, Tensor]
+    images: Images
+    pruner: Pruner
+    floor: float
+    record: Json
+    notes: tuple[str, ...]
+
+    @property
+    def zeros(self) -> int:
+        """How many of the weights the run pruned in the end."""
+        cost = self.record["cost"]
+        return int(cost["weights"] - cost["nnz"])
+
+
+def read_subject(run: Path, which: Which, sample: Sample) -> Subject:
+    """Reads the network of a finished run and the images of its data set.
+
+    Raises:
+        InputError: The run is not finished, or its network or its data cannot be found.
+    """
+    network, description = load_dense(run, which.constructor)
+    record = RunFolder(run).record()
+    assert record is not None
+    try:
+        if which.network == "dense":
+            load_beginning(network, record, which.dense_dir)
+        return _subject(network, description, record, sample)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{RunFolder(run).record_file}: is damaged ({error!r}); allowed is what a finished "
+            "run left behind"
+        ) from error
+
+
+def _subject(network: nn.Module, description: Description, record: Json, sample: Sample) -> Subject:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    # Both for speed alone.
+    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = use_live_taps(network)
+    pruner = record["config"]["pruner"]
+    weights = stored(pruner["targets"], Targets, "pruner.targets").find(network)
+    example = torch.zeros(1, *description.input_shape, device=device)
+    criterion, about = _criterion(pruner.get("criterion"))
+    images = read_images(record, description, sample, device)
+    return Subject(
+        network=network,
+        weights=weights,
+        macs=multiplications(network, weights, example),
+        images=images,
+        pruner=Pruner(criterion=criterion, dead_weights=pruner.get("dead_weights", "rank")),
+        floor=pruner.get("floor", 0.0),
+        record=record,
+        notes=(*about, *images.notes),
+    )
+
+
+def _criterion(node: Json | None) -> tuple[Criterion | CostedCriterion, tuple[str, ...]]:
+    """The run's criterion if it can score a layer by itself; else magnitude, and a line on it."""
+    if node is None:
+        return Magnitude(), (f"the run pruned nothing: {_MAGNITUDE}",)
+    name = str(node["_target_"]).rpartition(".")[2]
+    if own_class(node["_target_"]) is None:
+        return Magnitude(), (
+            f"the run's criterion, {name}, is none of lightprune's own, and nothing is imported "
+            f"because a file says so: {_MAGNITUDE}",
+        )
+    criterion = stored(node, object, "pruner.criterion")
+    if isinstance(criterion, Criterion | CostedCriterion):
+        return criterion, ()
+    return Magnitude(), (
+        f"the run's criterion, {name}, asks for more than a layer's weights, such as gradients: "
+        f"{_MAGNITUDE}",
+    )

@@ -1,0 +1,1 @@
+"""From a program to an executable: memory, packing, tiling, instructions."""

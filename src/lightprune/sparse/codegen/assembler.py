@@ -1,0 +1,168 @@
+"""A program as the table of operations that the kernels carry out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightprune.sparse.codegen.constant_pool import Pool
+from lightprune.sparse.codegen.emit import Rows
+from lightprune.sparse.codegen.memory_plan import Layout, laid_out
+from lightprune.sparse.codegen.schedule import Task
+from lightprune.sparse.codegen.weight_packing import Positions, cheapest, positions
+from lightprune.sparse.ir.graph import INPUT
+from lightprune.sparse.ir.ops import Shape
+from lightprune.sparse.ir.program import (
+    AddStep,
+    ConcatStep,
+    ConvStep,
+    FlattenStep,
+    PoolStep,
+    Program,
+)
+from lightprune.sparse.isa.instruction import NEXT, Columns, row_of
+from lightprune.sparse.isa.register_blocks import (
+    FROM_BIAS,
+    FROM_OUTPUT,
+    FROM_RESIDUAL,
+    GROUPINGS,
+    LANES,
+    NARROW,
+    NARROW_GROUPINGS,
+    SINGLE_GROUPINGS,
+    Grouping,
+)
+
+
+@dataclass(eq=False)
+class Operation:
+    """One row of the table.
+
+    Attributes:
+        task: What it carries out, or the last part of.
+        columns: What its row says.
+        positions: The weights, of a convolution.
+        follows: Whether it is carried out at once on what the operation before wrote.
+    """
+
+    task: Task
+    columns: Columns
+    positions: Positions | None = None
+    follows: bool = False
+
+
+@dataclass(eq=False)
+class Assembled:
+    """What threads carry out for `unit` images at a time.
+
+    Attributes:
+        unit: Images at a time: 1 or `LANES`.
+        input_shape: (C, H, W) of an image.
+        output_shape: (C, H, W) of an output.
+        layout: Where the values lie.
+        operations: In order, those that follow others included.
+        rows: The rows of the table, in the same order.
+        heads: int64, the addresses of the rows that follow no other.
+        pool: Keeps what the table's addresses lead to.
+    """
+
+    unit: int
+    input_shape: Shape
+    output_shape: Shape
+    layout: Layout
+    operations: list[Operation]
+    rows: list[NDArray[np.int64]]
+    heads: NDArray[np.int64]
+    pool: Pool = field(repr=False)
+
+    @property
+    def arena_size(self) -> int:
+        """Float32 values that one thread's arena needs."""
+        # Whole cache lines, so that the next thread's arena begins at one.
+        return -(-self.layout.size // LANES) * LANES
+
+
+def assemble(
+    program: Program, unit: int, groupings: Mapping[str, Grouping] | None = None
+) -> Assembled:
+    """Turns the program into a table for `unit` images at a time.
+
+    Args:
+        program: What to execute.
+        unit: 1 or `LANES`.
+        groupings: How the output channels of every convolution are grouped, by its value's name;
+            what is missing is chosen by estimated cost.
+    """
+    return _Assembler(program, unit, groupings or {}).assembled()
+
+
+class _Assembler:
+    def __init__(self, program: Program, unit: int, groupings: Mapping[str, Grouping]) -> None:
+        self.program = program
+        self.groupings = groupings
+        self.layout = laid_out(program, unit)
+        self.rows = Rows(self.layout)
+
+    def assembled(self) -> Assembled:
+        operations = [op for task in self.layout.tasks for op in self._operations(task)]
+        output = self.program.output
+        last = Task("", (output,), None, follows=False)
+        operations.append(Operation(last, self.rows.unpacks(output)))
+        rows = [row_of(operation.columns) for operation in operations]
+        heads = []
+        for number, operation in enumerate(operations):
+            address = rows[number].ctypes.data
+            if operation.follows:
+                rows[number - 1][NEXT] = address
+            else:
+                heads.append(address)
+        return Assembled(
+            self.layout.unit,
+            self.program.shapes[INPUT],
+            self.program.shapes[output],
+            self.layout,
+            operations,
+            rows,
+            np.array(heads, np.int64),
+            self.rows.pool,
+        )
+
+    def _operations(self, task: Task) -> Iterator[Operation]:
+        rows = self.rows
+        match task.step:
+            case None:
+                yield Operation(task, rows.packs())
+            case ConvStep() as step:
+                yield from self._conv(task, step)
+            case AddStep() as step:
+                yield Operation(task, rows.sums(step.value, step.inputs, step.bias, step.relu))
+            case PoolStep() as step:
+                yield Operation(task, rows.pools(step), follows=task.follows)
+            case ConcatStep() as step:
+                first = 0
+                for name in step.inputs:
+                    yield Operation(task, rows.sums(step.value, (name,), first=first))
+                    first += self.layout.values[name].shape[0]
+            case FlattenStep() as step:
+                yield Operation(task, rows.flattens(step))
+
+    def _conv(self, task: Task, step: ConvStep) -> Iterator[Operation]:
+        start = FROM_BIAS if step.residual is None else FROM_RESIDUAL
+        bias = np.asarray(step.bias, np.float32)
+        if bias.ndim > 1:
+            added = () if step.residual is None else (step.residual,)
+            yield Operation(task, self.rows.sums(step.value, added, bias))
+            start, bias = FROM_OUTPUT, np.zeros(len(bias), np.float32)
+        found = self._positions(step)
+        yield Operation(task, self.rows.multiplies(step, found, bias, start), found)
+
+    def _positions(self, step: ConvStep) -> Positions:
+        asked = self.groupings.get(step.value)
+        every = GROUPINGS
+        if self.layout.unit == 1:
+            small = prod(self.layout.values[step.value].shape[1:]) <= NARROW
+            every = NARROW_GROUPINGS if small else SINGLE_GROUPINGS
+        cut = cheapest(step, self.layout, [asked] if asked else every)
+        return positions(step, self.layout, cut)

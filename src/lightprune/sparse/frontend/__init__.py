@@ -1,0 +1,1 @@
+"""From a PyTorch module to the graph IR, by torch.export."""

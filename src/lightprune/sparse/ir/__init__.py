@@ -1,0 +1,1 @@
+"""The compiler's two representations: the graph of operators, and the program of loops."""

@@ -1,0 +1,1 @@
+"""The instruction set: what code generation and kernels agree on."""

@@ -1,0 +1,1 @@
+"""Runs an executable on images: threads, shared work, outputs."""

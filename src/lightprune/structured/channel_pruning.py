@@ -1,0 +1,236 @@
+"""Filter pruning: whole channels are removed, which leaves a smaller dense network."""
+
+import copy
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightprune.errors import InputError, check_choice, check_number
+from lightprune.export.load import load_dense
+from lightprune.files import checksum, write_text, write_weights
+from lightprune.models.from_spec import named
+from lightprune.models.slim import SLIM_NETWORK, extents, slim_network
+from lightprune.pruning.cost import cost_report
+from lightprune.pruning.targets import Targets
+from lightprune.runs.folder import RunFolder
+from lightprune.runs.initial_weights import load_beginning
+
+_SCOPES = ("local", "global")
+_LAYERS = Targets(types=("Conv2d", "Linear"))
+_FOLLOWED = (
+    "allowed are networks of convolutions, batch norms and linear layers, the last of them linear, "
+    "whose shortcuts have weights or nothing to change (shortcut=B)"
+)
+# What a run of the smaller network shares with the run that it comes from, and what it does not;
+# whatever else the command says may decide on either.
+_SHARED = ("data", "logger", "recipe", "seed", "trainer")
+_OWN = ("dense", "force", "hydra", "model", "name", "plan_only", "pruner", "schedule")
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Which channels go.
+
+    Attributes:
+        sparsity: The share of the channels that goes, between 0 and 1.
+        scope: `local` removes it from every layer; `global` ranks all layers' channels together,
+            and leaves a layer whole that would lose its last one: fewer may go than asked for.
+        norm: `l1` or `l2`, of the weights of a channel in each layer that has it.
+        network: `dense`, which the run began with, or `pruned`, which it ended with.
+    """
+
+    sparsity: float
+    scope: str = "local"
+    norm: str = "l1"
+    network: str = "dense"
+
+    def __post_init__(self) -> None:
+        """Checks every setting."""
+        check_number("--sparsity", self.sparsity, 0, 1, open_low=True, open_high=True)
+        check_choice("--scope", self.scope, _SCOPES)
+        check_choice("--norm", self.norm, ("l1", "l2"))
+        check_choice("--network", self.network, ("dense", "pruned"))
+
+
+def remove_filters(network: nn.Module, example: Tensor, removal: Removal) -> nn.Module:
+    """A copy of a network without the channels that matter least; the logits all stay.
+
+    Layers whose channels are added up lose the same ones. Source: Li et al. 2017, "Pruning
+    Filters for Efficient ConvNets"; the groups of layers and their ranking are those of Fang et
+    al. 2023, "DepGraph: Towards Any Structural Pruning", by the torch-pruning library.
+
+    Args:
+        network: In evaluation mode.
+        example: An input, shape (1, C, H, W).
+        removal: What goes.
+
+    Raises:
+        InputError: torch-pruning is not installed, it cannot follow the network, or a layer would
+            be left without channels.
+    """
+    if find_spec("torch_pruning") is None:
+        raise InputError("torch-pruning: is not installed; pip install -e '.[filters]' adds it")
+    import torch_pruning
+
+    smaller = copy.deepcopy(network)
+    linear = [layer for layer in smaller.modules() if isinstance(layer, nn.Linear)]
+    try:
+        torch_pruning.pruner.BasePruner(
+            smaller,
+            example,
+            importance=torch_pruning.importance.GroupMagnitudeImportance(p=int(removal.norm[1])),
+            pruning_ratio=removal.sparsity,
+            global_pruning=removal.scope == "global",
+            ignored_layers=linear[-1:],
+        ).step()
+        with torch.no_grad():
+            fits = smaller(example).shape == network(example).shape
+    except Exception as error:  # A library's, on any network at all.
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(f"its channels cannot be followed ({reason}); {_FOLLOWED}") from error
+    if not fits:
+        raise InputError(f"its logits would be fewer; {_FOLLOWED}")
+    _check_left(network, smaller, removal)
+    for parameter in smaller.parameters():
+        parameter.grad = None
+    return smaller
+
+
+def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[str]:
+    """Writes a run's network without some of its channels, as an option of `model`.
+
+    Args:
+        run: The folder of a finished run.
+        removal: What goes.
+        dense_dir: The cache of dense networks; None takes the run's.
+
+    Returns:
+        Lines: what is left, and the command that fine-tunes it.
+
+    Raises:
+        InputError: There is no such run, or its network's channels cannot be removed.
+    """
+    record = RunFolder(run).record() if run.is_dir() else None
+    if record is None:
+        raise InputError(f"{run}: is no finished run; allowed is the folder of one")
+    try:
+        constructor = record["config"]["model"]["constructor"]["_target_"]
+        _check_named(run, constructor)
+        network, described = load_dense(run)
+        if removal.network == "dense":
+            load_beginning(network, record, dense_dir)
+            source = record["dense"]["weights"]
+        else:
+            source = checksum(RunFolder(run).model_file)
+        model, said = record["config"]["model"], record["command"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{RunFolder(run).record_file}: is damaged ({error!r}); allowed is what a finished run "
+            "left behind"
+        ) from error
+    example = torch.zeros(1, *described.input_shape)
+    try:
+        extents(network)
+        smaller = remove_filters(network, example, removal)
+    except InputError as error:
+        raise InputError(f"{run}: {constructor}: {error}") from error
+    built: dict[str, Any] = {**described.arguments, "channels": extents(smaller)}
+    built.setdefault("base", constructor)
+    _check_same(smaller, slim_network(len(described.classes), **built), example)
+    left = replace(described, constructor=SLIM_NETWORK, arguments=built)
+    share = f"{100 * removal.sparsity:g}".replace(".", "_")
+    name = f"filters_{removal.scope}_{removal.norm}_{share}_{source[:8]}"
+    folder = run / "filters"
+    weights = folder / f"{name}.safetensors"
+    write_weights(weights, smaller.state_dict(), {"description": left.to_json()})
+    option = {**model, "constructor": {"_target_": SLIM_NETWORK, "_partial_": True, **built}}
+    lines = (f"{key}: {json.dumps(value)}\n" for key, value in option.items())
+    write_text(folder / "model" / f"{name}.yaml", "".join(lines))
+    return [*_costs(network, smaller, example), _command(said, folder, name, weights)]
+
+
+def _check_named(run: Path, constructor: str) -> None:
+    try:
+        named(constructor)
+    except InputError as error:
+        raise InputError(
+            f"{run}: {constructor}: is one's own, and would have to be imported because a file "
+            "says so; allowed are torchvision.models and lightprune.models.zoo"
+        ) from error
+
+
+def _check_left(network: nn.Module, smaller: nn.Module, removal: Removal) -> None:
+    """That what was asked for is gone: layers that would be left with nothing stay whole."""
+    pairs = {
+        name: (layer.out_channels, left.out_channels)
+        for (name, layer), left in zip(network.named_modules(), smaller.modules(), strict=True)
+        if isinstance(layer, nn.Conv2d) and isinstance(left, nn.Conv2d)
+    }
+    if removal.scope == "local":
+        for name, (whole, left) in pairs.items():
+            if left > (1 - removal.sparsity) * whole:
+                raise InputError(
+                    f"--sparsity={removal.sparsity:g}: would leave {name} none of its {whole} "
+                    f"channels; allowed are at most {1 - 1 / whole:g}"
+                )
+    elif all(whole == left for whole, left in pairs.values()):
+        raise InputError(
+            f"--sparsity={removal.sparsity:g}: would remove no channel, or all of a layer; allowed "
+            "is what some layers can lose"
+        )
+
+
+def _check_same(smaller: nn.Module, built: nn.Module, example: Tensor) -> None:
+    """That the constructor's network is the one that was left."""
+    images = torch.randn(4, *example.shape[1:], generator=torch.Generator().manual_seed(0))
+    try:
+        built.load_state_dict(smaller.state_dict())
+        with torch.no_grad():
+            torch.testing.assert_close(built.eval()(images), smaller(images))
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"numbers of channels do not tell it ({reason}); {_FOLLOWED}") from error
+
+
+def _costs(network: nn.Module, smaller: nn.Module, example: Tensor) -> Iterator[str]:
+    before, after = (cost_report(each, _LAYERS.find(each), example) for each in (network, smaller))
+    counts = {
+        "channels": (_channels(network), _channels(smaller)),
+        "parameters": (before.parameters, after.parameters),
+        "MACs an image": (before.total.macs, after.total.macs),
+    }
+    for what, (was, left) in counts.items():
+        yield f"{what}: {was:,} -> {left:,} ({left / was:.1%})"
+
+
+def _channels(network: nn.Module) -> int:
+    return sum(m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d))
+
+
+def _command(said: str, folder: Path, name: str, weights: Path) -> str:
+    """What fine-tunes the smaller network on the run's data by its recipe."""
+    program, *words = shlex.split(said)
+    keys = {word: re.split(r"[./@=]", word.lstrip("+"))[0] for word in words}
+    composed = Path(program).name == "train.py" and {*keys.values()} <= {*_SHARED, *_OWN}
+    kept = [word for word, key in keys.items() if key in _SHARED]
+    quoted = str(weights).replace("'", r"\'")
+    return shlex.join(
+        [
+            "python",
+            "train.py",
+            # By an experiment, or as one of a sweep: which data and recipe, the words do not tell.
+            *(kept if composed else ["..."]),
+            f"--config-dir={folder}",
+            f"model={name}",
+            f"dense.checkpoint='{quoted}'",
+            "pruner=none",
+        ]
+    )

@@ -1,0 +1,133 @@
+"""The committed results: keeps the small files of finished runs, and tells README's table."""
+
+import re
+from pathlib import Path
+
+from lightprune.errors import InputError
+from lightprune.files import write_text
+from lightprune.rendering.document import Table
+from lightprune.rendering.markdown import table
+from lightprune.report.discovery import BENCH, gather
+from lightprune.report.findings import TRIED
+from lightprune.report.groups import cells_of, label
+from lightprune.report.reported_run import ReportedRun
+from lightprune.report.result_table import Row, rows_of
+from lightprune.report.sections.results import result_row
+from lightprune.report.sections.speed import speed_lines
+
+_FILES = ("run.json", "metrics.csv", "layers.csv", "predictions.csv")
+_DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
+# Runs for speed, of other methods and of what was tried are told by the report, not by README's
+# table.
+_APART = ("speed-", "lab-", TRIED)
+START = "<!-- results: made by `make results` -->"
+END = "<!-- end of results -->"
+# At the start of a word, or of the value of a setting or an option, quoted or not.
+_ABSOLUTE = re.compile(r"""(?<=[\s="'])/(?:[^\s"'/]+/)+(?=[^\s"'/])""")
+_NOTHING = "Measured results follow."
+# Of the whole table those columns that answer a reader's first questions.
+_COLUMNS = (
+    "cell",
+    "seeds",
+    "test accuracy",
+    "to its dense (points)",
+    "study",
+    "live sparsity",
+    "MACs left",
+    "epochs",
+)
+
+
+def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
+    """Copies the records of a sweep's finished runs, and of their dense networks.
+
+    Args:
+        sweep: Its folder: `.../study-RECIPE` as `make reproduce` names it, `.../lab-RECIPE`,
+            `.../speed-ANYTHING` or `.../tried-ANYTHING`.
+        dense_dir: The cache of dense networks.
+        results: Gets the runs in `RECIPE/`, or in a folder named as the sweep, with what
+            `lightprune bench` measured, and the dense networks' predictions in `dense/`.
+
+    Returns:
+        The folders written.
+
+    Raises:
+        InputError: There is no finished run in the sweep, or two of one cell and seed.
+    """
+    recipe = sweep.resolve().name.removeprefix("study-")
+    places: dict[Path, ReportedRun] = {}
+    for run in gather(sweep, dense_dir).runs:
+        name = re.sub(r"[^a-z0-9.]+", "_", label(run)).strip("_")
+        place = results / recipe / f"{name}-seed{run.seed}"
+        if place in places:
+            raise InputError(
+                f"{sweep}: {places[place].folder} and {run.folder} would both be kept as "
+                f"{place.name}; allowed is one run of a cell and seed"
+            )
+        places[place] = run
+    for place, run in places.items():
+        _copy(sweep / run.folder, place, (*_FILES, BENCH) if run.bench else _FILES)
+        if run.dense.folder:
+            _copy(run.dense.folder, results / "dense" / run.dense.key, _DENSE_FILES)
+    return list(places)
+
+
+def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:
+    for file in files:
+        text = (source / file).read_text()
+        write_text(place / file, portable(text) if file.endswith(".json") else text)
+
+
+def portable(record: str) -> str:
+    """A record without the places of the machine that made it: `data.root=.../cifar10`.
+
+    Absolute paths without blanks keep their last part: the rest says nothing of a result.
+
+    Args:
+        record: JSON; anything but absolute paths in its strings stays as it is.
+    """
+    return _ABSOLUTE.sub(".../", record)
+
+
+def results_block(results: Path) -> str:
+    """What stands between the two comments."""
+    found = gather(results, results / "dense").runs if holds_runs(results) else ()
+    study = tuple(run for run in found if not run.folder.startswith(_APART))
+    if not study:
+        return _NOTHING
+    rows = rows_of(cells_of(study))
+    shown = [row for row in rows if _shown(row)] or rows
+    short = Table.of({name: result_row(row)[name] for name in _COLUMNS} for row in shown)
+    data = "; ".join(dict.fromkeys(row.data for row in shown))
+    cells = [cell for cell in cells_of(study) if cell.name in {row.name for row in shown}]
+    speeds = " ".join(speed_lines(cells))
+    return (
+        f"{table(short)}\n\n"
+        f"{speeds + ' ' if speeds else ''}"
+        f"Data: {data}; the study's figures are quoted, of lossless images and 400 epochs. "
+        f"All cells, tests and provenance: `{results.name}/report/report.md`."
+    )
+
+
+def holds_runs(results: Path) -> bool:
+    """Whether there is anything to tell."""
+    return any(results.rglob("run.json"))
+
+
+def renewed(readme: str, block: str) -> str:
+    """README with another block between the comments.
+
+    Raises:
+        InputError: The comments are not there, once each and in order.
+    """
+    before, start, rest = readme.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end or START in rest or END in after:
+        raise InputError(f"README: lacks the lines {START} and {END}; allowed is one of each")
+    return f"{before}{START}\n{block}\n{END}{after}"
+
+
+def _shown(row: Row) -> bool:
+    """The study's figures, and the first step beyond them: README stays short."""
+    study = row.published is not None and not row.name.startswith("local 94.24 % multi_step")
+    return study or (row.name.startswith("global 99 % one_shot") and "dead first" not in row.name)

@@ -1,0 +1,73 @@
+"""What was tried on the way to the recipes: settings beside what they led to."""
+
+from lightprune.rendering.document import Section, Table, Text
+from lightprune.report.findings import Findings
+from lightprune.report.groups import budget, label, trained, without_seeds
+from lightprune.report.reported_run import ReportedRun
+from lightprune.report.statistics import points
+from lightprune.runs.identity import LATER, differences
+from lightprune.study.reference import variant
+
+_WORDS = (
+    "Runs that served to choose a recipe; no other section but Provenance counts them. Settings "
+    "are told where they differ from those of the run of the same kind and the nearest budget in "
+    "the results, which “beside” names. The validation accuracies choose: several were looked at, "
+    "so the highest flatters a little. The test accuracies were read afterwards."
+)
+# They have a column of their own.
+_LENGTHS = ("recipe.dense.epochs", "recipe.finetune.epochs")
+
+
+def tried(findings: Findings) -> Section:
+    """One table, in the order of the runs' kinds."""
+    rows = [_row(run, findings.study.runs) for run in sorted(findings.tried, key=_order)]
+    return Section("What was tried", (Text(_WORDS), Table.of(rows)) if rows else ())
+
+
+def _order(run: ReportedRun) -> tuple[str, int, str]:
+    return label(run), run.dense.epochs, run.folder
+
+
+def _row(run: ReportedRun, kept: tuple[ReportedRun, ...]) -> dict[str, str]:
+    alike = [other for other in kept if label(other) == label(run)]
+    beside = min(alike, key=lambda other: _distance(run, other), default=None)
+    return {
+        "run folder": f"`{run.folder}`",
+        "cell": label(run),
+        "seed": str(run.seed),
+        "epochs": budget(run),
+        "beside": trained(beside) if beside else "nothing of its kind",
+        "settings": _settings(run, beside) if beside else "",
+        "dense, validation": _percent(run.dense.validation),
+        "validation": _percent(run.validation),
+        "dense, test": _percent(run.dense.accuracy),
+        "test": _percent(run.accuracy),
+        "to its dense (points)": points(run.accuracy - run.dense.accuracy),
+        "data": variant(run.data),
+    }
+
+
+def _distance(run: ReportedRun, other: ReportedRun) -> tuple[int, int, int]:
+    """How far apart two runs are: epochs of each phase, then the number of settings."""
+    lengths = [(r.dense.epochs, r.config["recipe"]["finetune"]["epochs"]) for r in (run, other)]
+    dense, tune = (abs(mine - theirs) for mine, theirs in zip(*lengths, strict=True))
+    return dense, tune, len(_apart(run, other))
+
+
+def _apart(run: ReportedRun, other: ReportedRun) -> list[str]:
+    """The settings in which a run differs from another, in words; all but the length."""
+    found = differences(without_seeds(other.config), without_seeds(run.config))
+    return [
+        f"{key.removeprefix('recipe.')}={LATER.get(key, 'not set') if here is None else here}"
+        for key, _, here in found
+        if key not in _LENGTHS
+    ]
+
+
+def _settings(run: ReportedRun, beside: ReportedRun) -> str:
+    same = "as there" if budget(run) == budget(beside) else "as there, but for its length"
+    return "; ".join(_apart(run, beside)) or same
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f} %"

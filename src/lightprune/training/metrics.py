@@ -1,0 +1,81 @@
+"""What a pass over images shows: accuracy, loss, scores of every class, every prediction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from lightprune.distributed import interleaved, summed
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Precision, recall and F1 of one class, 0..1; a ratio over nothing is 0."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a pass over images shows; `predicted` has a class an image, in their order."""
+
+    correct: int
+    images: int
+    loss: float
+    classes: tuple[ClassScore, ...]
+    predicted: tuple[int, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy, 0..1."""
+        return self.correct / self.images
+
+
+class Tally(nn.Module):
+    """Counts predictions batch by batch, over all processes; moves with the module it is in."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        """Takes the names of the classes."""
+        super().__init__()
+        self._classes = tuple(classes)
+        self._confusion = MulticlassConfusionMatrix(len(self._classes))
+        self._losses: list[Tensor] = []
+        self._predicted: list[Tensor] = []
+
+    def start(self) -> None:
+        """Forgets what was counted."""
+        self._confusion.reset()
+        self._losses, self._predicted = [], []
+
+    def count(self, logits: Tensor, labels: Tensor) -> None:
+        """Adds a batch: logits (B, classes) of any float type, labels int64 (B,)."""
+        logits = logits.float()
+        self._predicted.append(logits.argmax(1))
+        self._confusion.update(self._predicted[-1], labels)
+        self._losses.append(F.cross_entropy(logits, labels, reduction="sum").double())
+
+    def result(self) -> Evaluation:
+        """What the processes counted together; all of them must ask."""
+        confusion = self._confusion.compute().double()
+        hits, actual, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
+        scores = zip(
+            self._classes,
+            (hits / predicted).nan_to_num().tolist(),
+            (hits / actual).nan_to_num().tolist(),
+            (2 * hits / (actual + predicted)).nan_to_num().tolist(),
+            strict=True,
+        )
+        images = int(confusion.sum())
+        return Evaluation(
+            correct=int(hits.sum()),
+            images=images,
+            loss=float(summed(torch.stack(self._losses).sum())) / images,
+            classes=tuple(ClassScore(*score) for score in scores),
+            predicted=tuple(interleaved(self._predicted).tolist()),
+        )

@@ -1,0 +1,154 @@
+"""What a training runs on: device, processes, precision; and the Trainer for it."""
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
+from rich import get_console
+
+from lightprune.errors import InputError, check_choice, check_flag, check_number
+from lightprune.training.checkpoints import SealedCheckpointIO
+
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+class OwnSignals(Callback):
+    """Puts the program's own SIGTERM handler back in the place of Lightning's.
+
+    Lightning's broadcasts from within the handler, which mixes with whatever collective the
+    processes are in.
+    """
+
+    def __init__(self) -> None:
+        """Remembers the handler as it is before a trainer runs."""
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restores it."""
+        self._restore()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restores it."""
+        self._restore()
+
+    def _restore(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """Device, processes and precision.
+
+    Attributes:
+        accelerator: `auto`, `cpu` or `gpu`.
+        devices: Processes a node, one device each.
+        num_nodes: Nodes; more than one are started by the user's own torchrun or SLURM.
+        precision: `32-true`, `bf16-mixed` or `16-mixed`.
+        deterministic: Use deterministic algorithms on GPUs too.
+        accumulate_grad_batches: Batches an optimizer step.
+        gradient_clip_val: Highest norm of the gradient; None for no limit.
+        threads: CPU threads a process; None leaves torch's choice.
+        progress: Show a progress bar on a terminal.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    precision: str = "32-true"
+    deterministic: bool = False
+    accumulate_grad_batches: int = 1
+    gradient_clip_val: float | None = None
+    threads: int | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks every setting against this machine."""
+        check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+        check_choice("trainer.precision", self.precision, _PRECISIONS)
+        for field in ("devices", "num_nodes", "accumulate_grad_batches"):
+            check_number(f"trainer.{field}", getattr(self, field), 1, whole=True)
+        for field in ("deterministic", "progress"):
+            check_flag(f"trainer.{field}", getattr(self, field))
+        if self.threads is not None:
+            check_number("trainer.threads", self.threads, 1, whole=True)
+        if self.gradient_clip_val is not None:
+            check_number("trainer.gradient_clip_val", self.gradient_clip_val, 0, open_low=True)
+        if self.precision == "16-mixed" and not self.on_gpu:
+            raise InputError(
+                "trainer.precision=16-mixed: needs a GPU; allowed here are 32-true and bf16-mixed"
+            )
+        gpus = torch.cuda.device_count()
+        if self.accelerator == "gpu" and gpus == 0:
+            raise InputError(
+                "trainer.accelerator=gpu: this machine has no GPU that torch can use; allowed are "
+                "cpu and auto (trainer=cpu, trainer=ddp_cpu)"
+            )
+        if self.on_gpu and self.devices > gpus:
+            raise InputError(f"trainer.devices={self.devices}: allowed are at most the {gpus} GPUs")
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether training runs on GPUs."""
+        return self.accelerator != "cpu" and torch.cuda.is_available()
+
+    @property
+    def processes(self) -> int:
+        """Processes over all nodes."""
+        return self.devices * self.num_nodes
+
+    def trainer(
+        self,
+        *,
+        epochs: int,
+        folder: Path,
+        callbacks: Sequence[Callback] = (),
+        loggers: Sequence[Logger] = (),
+    ) -> Trainer:
+        """A Lightning Trainer for one phase.
+
+        Args:
+            epochs: How many.
+            folder: Lightning's default root.
+            callbacks: In the order they are called.
+            loggers: Where metrics go besides metrics.csv.
+        """
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        shown = self.progress and get_console().is_terminal
+        bars: list[Callback] = [RichProgressBar()] if shown else []
+        # Every run's own lines say what Lightning's notices on devices and products do not.
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        warnings.filterwarnings("ignore", message="The dirpath has changed")
+        backend = "nccl" if self.on_gpu else "gloo"
+        return Trainer(
+            accelerator="gpu" if self.on_gpu else "cpu",
+            devices=self.devices,
+            num_nodes=self.num_nodes,
+            strategy=DDPStrategy(process_group_backend=backend) if self.processes > 1 else "auto",
+            plugins=[SealedCheckpointIO()],
+            precision=self.precision,  # type: ignore[arg-type]
+            deterministic=self.deterministic,
+            accumulate_grad_batches=self.accumulate_grad_batches,
+            gradient_clip_val=self.gradient_clip_val,
+            max_epochs=epochs,
+            default_root_dir=folder,
+            callbacks=[OwnSignals(), *callbacks, *bars],
+            logger=list(loggers) or False,
+            enable_progress_bar=shown,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+            use_distributed_sampler=False,
+        )

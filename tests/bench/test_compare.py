@@ -1,0 +1,245 @@
+"""`lightprune bench`: what it measures, prints and writes, on a network that takes microseconds."""
+
+import json
+import shlex
+import shutil
+import statistics
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from lightprune.bench import engines
+from lightprune.bench.result import BenchResult
+from lightprune.bench.timing import Effort, take_turns
+from lightprune.cli.main import main
+from tests.export.finished import OWN, change_record, finished_run
+
+QUICK = ("--threads", "1", "--rounds", "1", "--no-startup", "--constructor", OWN)
+KEYS = {
+    "schema", "path", "command", "commit", "versions", "machine", "cost", "runtime_macs",
+    "startup", "sizes", "examples", "engines", "left_out", "timings", "agreements", "layers",
+    "speedups",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run with 6 test images of each of its classes."""
+    folder, network = finished_run(tmp_path_factory.mktemp("bench") / "run")
+    generator = np.random.default_rng(0)
+    for split, label, number in np.ndindex(2, 10, 6):
+        place = folder.parent / "data" / ("train", "test")[split] / f"class {label}"
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(place / f"{number}.png")
+    places = {"data.root": folder.parent / "data", "data.cache_dir": folder.parent / "cache"}
+    words = [f"{key}={place}" for key, place in places.items()]
+
+    def say_where(record):
+        source = "lightprune.data.ImageFolder"
+        record["config"]["data"]["_target_"] = source
+        record["command"] = shlex.join(["train.py", "data=images", *words])
+
+    change_record(folder, say_where)
+    return folder, network
+
+
+@pytest.fixture
+def no_onnx(monkeypatch):
+    """A Python without the optional packages: quicker, too."""
+    from lightprune.export import onnx_file
+
+    find = engines.find_spec
+    for module in (engines, onnx_file):
+        monkeypatch.setattr(
+            module, "find_spec", lambda name: None if "onnx" in name else find(name)
+        )
+
+
+def measured(path, *arguments):
+    assert main(["bench", str(path), *QUICK, *arguments]) == 0
+    folder = path if path.is_dir() else path.parent
+    return json.loads((folder / "bench" / "bench.json").read_text())
+
+
+@pytest.mark.usefixtures("no_onnx")
+def test_everything_is_measured_written_and_printed(run, capsys):
+    arguments = ("--batches", "2,1", "--engines", "eager,channels-last,csr,sparse,onnx", "--layers")
+    found = measured(run[0], *arguments)
+    printed = capsys.readouterr().out
+    folder = run[0] / "bench"
+
+    assert found.keys() == KEYS
+    assert found["schema"] == 1
+    assert found["engines"].keys() == {"eager", "channels-last", "csr", "sparse"}
+    cells = [(t["engine"], t["threads"], t["batch"]) for t in found["timings"]]
+    assert cells == [(engine, 1, batch) for batch in (1, 2) for engine in found["engines"]]
+    assert all(0 < t["median"] <= t["p90"] and t["calls"] for t in found["timings"])
+    assert found["left_out"] == {
+        "onnx": "pip install onnx onnxscript onnxruntime makes it possible"
+    }
+    assert "left out: onnx: pip install" in printed
+    assert "sparse runtime over it" in printed
+    assert (folder / "bench.png").read_bytes().startswith(b"\x89PNG")
+    assert "images a batch" in (folder / "bench.svg").read_text()
+
+    assert found["examples"] == "test images"
+    agreements = {a["engine"]: a for a in found["agreements"]}
+    assert agreements.keys() == {*found["engines"], "sparse, fp16"}
+    assert {a["images"] for a in agreements.values()} == {60}
+    exact = [a for name, a in agreements.items() if name != "sparse, fp16"]
+    assert len({a["correct"] for a in exact}) == 1
+    assert all(a["largest_difference"] < 1e-4 for a in exact)
+    assert all(a["differing"] == a["close"] == 0 for a in exact)
+
+    assert found["sizes"].keys() == {
+        "safetensors, dense", "safetensors, dense, zlib", "sparse, fp32", "sparse, fp16",
+    }  # fmt: skip
+    assert found["cost"]["sparsity"] == pytest.approx(0.8, abs=0.01)
+    single, batched = found["layers"]["units"]
+    assert single["images"] == 1 < batched["images"]
+    whole = 2 * found["runtime_macs"]
+    assert sum(o["flops"] for o in single["operations"]) == whole
+    assert sum(o["flops"] for o in batched["operations"]) == whole * batched["images"]
+    assert found["layers"]["peak"] > 1e8
+
+    read = BenchResult.from_json((folder / "bench.json").read_text())
+    assert json.loads(read.to_json()) == {**found, "layers": None}
+
+
+@pytest.mark.usefixtures("no_onnx")
+def test_speedups_are_ratios_of_the_medians_beside_them(run):
+    found = measured(run[0], "--batches", "1,17", "--engines", "eager,channels-last,sparse")
+
+    for speedup in found["speedups"]:
+        medians = {
+            t["engine"]: t["median"] for t in found["timings"] if t["batch"] == speedup["batch"]
+        }
+        fastest = min(("eager", "channels-last"), key=medians.get)
+        assert speedup["fastest_dense"] == fastest
+        assert speedup["over_dense"] == medians[fastest] / medians["sparse"]
+        assert speedup["over_stripped"] is None
+
+
+@pytest.mark.usefixtures("no_onnx")
+def test_an_export_is_measured_like_its_run(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # Decoded images are kept in outputs/data.
+    assert main(["export", str(run[0]), "--to", str(tmp_path), "--constructor", OWN]) == 0
+    arguments = ("--batches", "1", "--engines", "sparse")
+
+    for path in (tmp_path, tmp_path / "model.sparse.safetensors", tmp_path / "model.safetensors"):
+        found = measured(path, *arguments)
+        # Nothing here says where the test images are.
+        assert found["examples"] == "random images"
+        assert "--data-root" in found["left_out"]["accuracy"]
+        assert found["agreements"][0]["correct"] is None
+        assert found["agreements"][0]["largest_difference"] < 1e-4
+        assert found["speedups"][0]["fastest_dense"] is None
+    data = ("--data-root", str(run[0].parent / "data"))
+    assert measured(tmp_path, *arguments, *data)["examples"] == "test images"
+
+
+@pytest.mark.usefixtures("no_onnx")
+def test_test_images_of_other_data_are_said_to_be(run, tmp_path):
+    folder = shutil.copytree(run[0], tmp_path / "run")
+    change_record(folder, lambda record: record["data"].update(fingerprint="another"))
+
+    found = measured(folder, "--batches", "1", "--engines", "eager")
+    assert found["examples"] == "test images, of other data than the run was tested with"
+
+
+@pytest.mark.usefixtures("no_onnx")
+def test_a_weight_beyond_fp16_leaves_only_that_out(tmp_path):
+    folder, _ = finished_run(tmp_path / "run")
+    weights = load_file(folder / "model.safetensors")
+    weights["4.weight"][0, 0, 0, 0] = 1e6
+    save_file(weights, folder / "model.safetensors")
+    found = measured(folder, "--batches", "1", "--engines", "eager,sparse")
+
+    assert found["left_out"].keys() == {"accuracy", "sparse, fp16"}
+    assert "4.weight: holds 1e+06" in found["left_out"]["sparse, fp16"]
+    assert "sparse, fp16" not in found["sizes"]
+    assert found["engines"].keys() == {"eager", "sparse"}
+
+
+def test_an_engine_that_fails_is_left_out_with_its_reason(run, monkeypatch):
+    def fail(forms, threads):
+        raise RuntimeError("no such instruction\nand more")
+
+    broken = engines.Engine("eager", "eager", fail, dense=True)
+    kept = [e for e in engines.ENGINES if e.name == "csr"]
+    monkeypatch.setattr(engines, "ENGINES", (broken, *kept))
+    monkeypatch.setattr("lightprune.bench.model_files.missing_packages", lambda: ["onnx"])
+    monkeypatch.setattr("lightprune.bench.compare.ENGINES", engines.ENGINES)
+
+    found = measured(run[0], "--batches", "1")
+    assert found["left_out"] == {"eager": "no such instruction"}
+    assert found["engines"].keys() == {"csr"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--threads", "0"), "--threads=0: allowed is an integer in [1, "),
+        (("--threads", "1,x"), "--threads=1,x: allowed are whole numbers with commas between"),
+        (("--batches", "8,8"), "--batches=8,8: names one twice"),
+        (("--batches", "0"), "--batches=0: allowed is an integer in [1, "),
+        (("--rounds", "0"), "--rounds=0: allowed is an integer in [1, "),
+        (("--rounds", "two"), "argument --rounds: invalid int value"),
+        (("--engines", "eagre"), "--engines=eagre: allowed are eager, channels-last"),
+        (("--engines", "csr,csr"), "--engines=csr,csr: names one twice"),
+        (("--to", "{run}/run.json"), "is no folder; allowed"),
+        (("--data-root", "{run}/nothing"), "nothing: no such folder"),
+        (("--data-root", "{run}/.."), "holds no class folder"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(run, capsys, arguments, said):
+    places = [argument.replace("{run}", str(run[0])) for argument in arguments]
+
+    assert main(["bench", str(run[0]), *QUICK, *places]) == 1
+    printed, errors = capsys.readouterr()
+    assert printed == ""
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    assert said in errors
+
+
+@pytest.mark.parametrize("wrong", ["gone", "empty", "run.json", "model.safetensors"])
+def test_a_wrong_path_is_one_line(run, tmp_path, capsys, wrong):
+    path = tmp_path / wrong
+    if wrong == "empty":
+        path.mkdir()
+    elif wrong != "gone":
+        path.write_bytes(b"damaged")
+
+    assert main(["bench", str(path), *QUICK]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"error: {path}")
+    assert errors.count("\n") == 1
+
+
+def test_calls_take_turns_and_slow_ones_get_fewer(monkeypatch):
+    now, order = [0.0], []
+    monkeypatch.setattr("lightprune.bench.timing.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("lightprune.bench.timing.time.sleep", lambda seconds: None)
+
+    def taking(name, seconds):
+        def call():
+            order.append(name)
+            now[0] += seconds
+
+        return call
+
+    calls = {"fast": taking("fast", 0.01), "slow": taking("slow", 1.0)}
+    found = take_turns(calls, Effort(rounds=4, turn=0.02, cell=4.0))
+
+    assert {name: len(seconds) for name, seconds in found.items()} == {"fast": 8, "slow": 2}
+    assert statistics.median(found["fast"]) == pytest.approx(0.01)
+    # Two calls to see what one takes, or one that took long; one call unmeasured before each turn
+    # of the fast one.
+    assert order[:7] == ["fast"] * 2 + ["slow"] + ["fast"] * 3 + ["slow"]
+    assert order[7:11] == ["slow"] + ["fast"] * 3
+    torch.testing.assert_close(sum(found["slow"]), 2.0)

@@ -1,0 +1,99 @@
+"""Every engine computes what eager torch computes."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models.resnet import BasicBlock, ResNet
+
+from lightprune.bench import engines
+from lightprune.bench.csr_baseline import with_csr_weights
+from lightprune.bench.engines import ENGINES, chosen_engines
+from lightprune.bench.loaded_network import Subject
+from lightprune.bench.model_files import Forms
+from lightprune.bench.output_check import agreement
+from lightprune.models.spec import Description
+from lightprune.sparse.frontend.trace import trace
+from tests.export.finished import prune_convolutions, with_statistics
+
+DESCRIBED = Description("none", {}, (3, 32, 32), (0.5,) * 3, (0.5,) * 3, ("a", "b", "c"))
+
+
+class Small(ResNet):
+    """A ResNet of four blocks and 8 to 16 channels."""
+
+    def __init__(self):
+        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes=3)
+        self.inplanes = 8
+        self.conv1, self.bn1 = nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8)
+        for number, channels in enumerate((8, 8, 16, 16), 1):
+            layer = self._make_layer(BasicBlock, channels, 1, stride=1 if number == 1 else 2)
+            setattr(self, f"layer{number}", layer)
+        self.fc = nn.Linear(16, 3)
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory):
+    network = with_statistics(Small())
+    prune_convolutions(network, 0.8)
+    graph = trace(network, DESCRIBED.input_shape)
+    subject = Subject(tmp_path_factory.mktemp("forms"), network, DESCRIBED, graph, None)
+    return Forms(subject, subject.path)
+
+
+@pytest.mark.parametrize("engine", [e for e in ENGINES if not e.compiles], ids=lambda e: e.name)
+def test_an_engine_equals_eager_on_a_small_resnet(forms, engine):
+    if reason := engine.missing():
+        pytest.skip(reason)
+    images = forms.subject.images(3)
+    with torch.inference_mode():
+        found = engine.build(forms, 1)(images.contiguous(memory_format=engine.layout))
+        torch.testing.assert_close(found, forms.subject.network(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)),
+        nn.Conv2d(4, 6, 1, bias=False),
+        nn.Conv2d(4, 6, 3, padding="same"),
+        nn.Conv2d(4, 6, 3, groups=2),
+        nn.Conv2d(4, 6, 3, padding=1, padding_mode="circular"),
+        nn.Sequential(nn.Flatten(), nn.Linear(4 * 49, 5)),
+    ],
+)
+def test_csr_layers_equal_dense_ones(layer, monkeypatch):
+    monkeypatch.setattr("lightprune.bench.csr_baseline._LARGEST_UNFOLDED", 1000)
+    images, network = torch.randn(5, 4, 7, 7), nn.Sequential(layer)
+    for weight in (p for p in network.parameters() if p.dim() > 1):
+        weight.data *= torch.rand_like(weight) < 0.3
+
+    with torch.inference_mode():
+        found = with_csr_weights(network)(images)
+        torch.testing.assert_close(found, network(images), rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines.shutil, "which", lambda name: None)
+    missing = {engine.name: engine.missing() for engine in ENGINES}
+
+    assert [name for name, reason in missing.items() if reason is None] == [
+        "eager", "channels-last", "csr", "sparse",
+    ]  # fmt: skip
+    assert missing["onnx"] == "pip install onnx onnxscript onnxruntime makes it possible"
+    assert missing["compile"] == "a C++ compiler (g++, or CXX=...) makes it possible"
+
+
+def test_engines_are_chosen_in_their_own_order():
+    assert [e.name for e in chosen_engines("sparse, eager")] == ["eager", "sparse"]
+    assert chosen_engines(None) == ENGINES
+
+
+def test_close_calls_are_told_from_real_differences():
+    eager = torch.tensor([[1.0, 0.99995], [1.0, 0.5], [1.0, 0.0]])
+    found = torch.tensor([[0.9999, 1.0], [0.4, 0.5], [1.0, 0.0]])
+    result = agreement("any", found, eager, torch.tensor([0, 1, 0]))
+
+    assert (result.differing, result.close, result.correct) == (2, 1, 2)
+    assert result.accuracy == 2 / 3
+    assert result.largest_difference == pytest.approx(0.6)

@@ -1,0 +1,205 @@
+"""Accuracy beside speed: of runs, and by sparsity alone."""
+
+import json
+import shutil
+
+import pytest
+
+from lightprune.rendering.document import Figure, Table, Text
+from lightprune.report.discovery import BENCH
+from lightprune.report.sections.speed import fastest_lines, outline, speed, speed_lines
+from lightprune.report.sections.summary import short
+from lightprune.study.publish import keep, results_block
+from tests.report.made import config, findings, make_bench, make_run, speed_ups
+
+RIGHT = [True] * 16 + [False] * 4
+DENSE_RIGHT = [True] * 18 + [False] * 2
+MS = {"eager": 2.0, "onnx": 1.0, "onnx-stripped": 0.8, "sparse": 0.25}
+
+
+def run(folder, name="a", about=None, **bench):
+    place = folder / name
+    asked = config(**(about or {}))
+    record = make_run(place, RIGHT, dense_right=DENSE_RIGHT, asked=asked)
+    return make_bench(place, record, **{"ms": MS, **bench})
+
+
+def blocks(found, kind):
+    return [block for block in speed(found).blocks if isinstance(block, kind)]
+
+
+def test_a_row_tells_cost_accuracy_and_speed(tmp_path):
+    run(tmp_path)
+    one, two = blocks(findings(tmp_path), Table)
+
+    assert dict(zip(one.columns, one.rows[0], strict=True)) == {
+        "run": "global 98 % one_shot",
+        "criterion": "magnitude",
+        "sparsity": "98.00 %",
+        "live sparsity": "90.00 %",
+        "MACs left": "6.8 %",
+        "test accuracy": "80.00 %",
+        "to its dense (points)": "−10.00",
+        "ms, batch 1": "0.25",
+        "over fastest dense, batch 1": "4.00",
+        "over stripped, batch 1": "3.20",
+        "ms, batch 64": "16",
+        "over fastest dense, batch 64": "4.00",
+        "over stripped, batch 64": "3.20",
+    }
+    assert two.rows[0][7] == "0.125"
+    source, *_ = blocks(findings(tmp_path), Text)
+    assert (
+        "`lightprune bench` on CPU with vectors of 16, 2 cores, commit `fedcba987654`"
+        in source.words
+    )
+    assert "classifies at most 1 otherwise than eager torch; logits differ by at most 2e-06" in (
+        source.words
+    )
+
+
+def test_a_sentence_tells_how_much_faster_a_run_is(tmp_path):
+    run(tmp_path)
+    found = findings(tmp_path)
+
+    (line,) = speed_lines(found.cells)
+    assert line == (
+        "Speed: **global 98 % one_shot** (magnitude; 6.8 % of the MACs left, −10.00 points to its "
+        "dense network) is 4.0 (batch 1) and 4.0 (batch 64) times as fast as the fastest dense "
+        "engine, 3.2 and 3.2 times without its dead taps (2 threads of CPU with vectors of 16)."
+    )
+    assert line in short(found).blocks[-1].items
+
+
+def test_the_most_that_is_gained_by_runs_that_lose_little_is_told_by_batch_size(tmp_path):
+    run(tmp_path, "a")
+    run(tmp_path, "b", ms={**MS, "sparse": 0.2})
+    right = make_run(
+        tmp_path / "c",
+        RIGHT[:-5] + [False] * 5,
+        dense_right=DENSE_RIGHT,
+        asked=config(),
+    )
+    make_bench(tmp_path / "c", right, ms={**MS, "sparse": 0.1})
+    cells = findings(tmp_path).cells
+
+    assert list(fastest_lines(cells, 0.1)) == [
+        "Speed: timed runs within 10.0 points of their own dense networks are up to 5.0 (batch 1) "
+        "and 5.0 (batch 64) times as fast as the fastest dense engine (2 threads of CPU "
+        "with vectors of 16)."
+    ]
+    assert list(fastest_lines(cells, 0.05)) == []
+
+
+def test_criteria_share_a_figure_and_seeds_are_named(tmp_path):
+    per_mac = {"criterion": "MagnitudePerMac", "exponent": 0.5}
+    run(tmp_path, "a")
+    run(tmp_path, "b", {"seed": 1})
+    run(tmp_path, "c", per_mac)
+    found = findings(tmp_path)
+    (figure,) = blocks(found, Figure)
+
+    assert figure.name == "speed"
+    for words in ("magnitude", "magnitude_per_mac", "dense", "ms, batch 64", "MACs left (%)"):
+        assert f">{words}<" in figure.svg
+    assert [row[0] for row in blocks(found, Table)[0].rows] == [
+        "global 98 % one_shot, seed 0",
+        "global 98 % one_shot, seed 1",
+        "magnitude_per_mac 98 % one_shot, exponent 0.5",
+    ]
+
+
+def test_machines_are_not_mixed(tmp_path):
+    run(tmp_path, "a")
+    run(tmp_path, "b", {"sparsity": 0.99}, processor="another CPU")
+    figures = blocks(findings(tmp_path), Figure)
+
+    assert [figure.name for figure in figures] == ["speed-1", "speed-2"]
+
+
+def test_what_was_not_measured_is_left_blank(tmp_path):
+    run(tmp_path, ms={"sparse": 0.25}, cells=[(1, 1)])
+    (table,) = blocks(findings(tmp_path), Table)
+    (figure,) = blocks(findings(tmp_path), Figure)
+
+    assert table.rows[0][7:] == ("0.25", "", "", "", "", "")
+    assert "batch 64" not in figure.svg
+
+
+def test_without_measurements_there_is_no_section(tmp_path):
+    make_run(tmp_path / "a", RIGHT, dense_right=RIGHT, asked=config())
+
+    assert not speed(findings(tmp_path)).blocks
+
+
+@pytest.mark.parametrize("change", ["text", "cost", "schema"])
+def test_another_networks_or_a_damaged_bench_is_named_and_its_run_stays(tmp_path, change):
+    run(tmp_path)
+    file = tmp_path / "a" / BENCH
+    found = json.loads(file.read_text())
+    if change == "cost":
+        found["cost"]["nnz"] += 1
+    elif change == "schema":
+        found["schema"] = 0
+    file.write_text("{" if change == "text" else json.dumps(found))
+    study = findings(tmp_path).study
+
+    assert [run.bench for run in study.runs] == [None]
+    (gone,) = study.left_out
+    assert gone.folder == f"a/{BENCH}"
+    assert gone.reason.startswith("is of another network" if change == "cost" else "is damaged (")
+
+
+def test_the_outline_is_what_nothing_beats():
+    points = [(1.0, 0.5, "a"), (2.0, 0.4, "b"), (3.0, 0.9, "c"), (3.0, 0.8, "d"), (4.0, 0.9, "e")]
+
+    assert [words for *_, words in outline(points[::-1])] == ["a", "c"]
+
+
+def test_the_curve_comes_with_its_break_even(tmp_path):
+    run(tmp_path)
+    found = speed_ups(resnet18={0.0: 3.0, 0.5: 2.0, 0.9: 0.5}, vgg16_bn={0.95: 0.2})
+    section = findings(tmp_path, speedups=found)
+    _, figure = blocks(section, Figure)
+    one = blocks(section, Table)[2]
+
+    assert figure.name == "speedup-resnet18"
+    assert "1 thread, batch 64: 77 % (23 % of the MACs)" in figure.caption
+    assert [row[0] for row in one.rows] == ["resnet18"] * 3 + ["vgg16_bn"]
+    assert one.rows[-1] == (
+        *("vgg16_bn", "95 %", "47.5 %", "5.0 %", "1e-06 of 3"),
+        *("0.2", "5.00", "2.50", "12.8", "5.00", "2.50"),
+    )
+
+
+def test_where_it_breaks_even_is_said_as_far_as_it_is_known(tmp_path):
+    make_run(tmp_path / "a", RIGHT, dense_right=RIGHT, asked=config())
+    found = speed_ups(slow={0.5: 3.0, 0.9: 2.0}, fast={0.5: 0.9, 0.9: 0.5})
+    slow, fast = blocks(findings(tmp_path, speedups=found), Figure)
+
+    assert "1 thread, batch 1: not reached;" in slow.caption
+    assert "1 thread, batch 1: at most 50 % (50 % of the MACs);" in fast.caption
+
+
+@pytest.mark.parametrize("sweep", ["speed-fast", "lab-fast"])
+def test_a_sweep_for_speed_or_of_methods_is_kept_beside_the_study(tmp_path, sweep):
+    about = {"criterion": "MagnitudePerMac"}
+    for number, exponent in enumerate((0.25, 0.375, 0.5)):
+        run(tmp_path / sweep, str(number), {**about, "exponent": exponent})
+    results = tmp_path / "results"
+    kept = keep(tmp_path / sweep, tmp_path / sweep / "dense", results)
+
+    names = [f"magnitude_per_mac_98_one_shot_exponent_{e}-seed0" for e in (0.25, 0.375, 0.5)]
+    assert [place.relative_to(results).as_posix() for place in kept] == [
+        f"{sweep}/{name}" for name in names
+    ]
+    assert all((place / BENCH).exists() for place in kept)
+    assert results_block(results) == "Measured results follow."
+
+    run(tmp_path / "study-fast")
+    keep(tmp_path / "study-fast", tmp_path / "study-fast" / "dense", results)
+    block = results_block(results)
+    assert "| global 98 % one_shot |" in block
+    assert "magnitude_per_mac" not in block
+    shutil.rmtree(results / sweep)
+    assert results_block(results) == block

@@ -1,0 +1,85 @@
+"""The speed-up by sparsity: break-even, JSON, and the benchmark itself on a tiny network."""
+
+import importlib.util
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lightprune.bench.sparsity_sweep import read_speedups
+from lightprune.errors import InputError
+from tests.bench.test_engines import Small
+from tests.report.made import speed_ups
+
+
+@pytest.mark.parametrize(
+    ("ms", "sparsity"),
+    [
+        # The dense network takes 1 ms.
+        ({0.0: 3.0, 0.5: 2.0, 0.9: 0.5}, 0.5 + 0.4 * (2.0 - 1.0) / (2.0 - 0.5)),
+        ({0.5: 2.0, 0.9: 1.0, 0.95: 0.9}, 0.9),
+        ({0.5: 0.9, 0.9: 0.2}, 0.5),
+        ({0.5: 2.0, 0.9: 1.1}, None),
+        # Faster, slower, faster: the first time counts.
+        ({0.0: 2.0, 0.5: 1.0, 0.8: 1.2, 0.9: 0.1}, 0.5),
+    ],
+)
+def test_break_even_lies_between_levels_where_times_are_equal(ms, sparsity):
+    (network,) = speed_ups(any=ms).networks
+
+    for cell in network.cells:
+        found = network.break_even(*cell)
+        assert found == (sparsity and pytest.approx((sparsity, 1 - sparsity)))
+
+
+def test_what_is_not_timed_breaks_nowhere_even():
+    (network,) = speed_ups(any={0.9: 0.1}).networks
+
+    assert replace(network, dense=()).break_even(1, 1) is None
+
+
+def test_written_is_read(tmp_path):
+    found = speed_ups(one={0.0: 2.0, 0.9: 0.5}, other={0.95: 0.2})
+    file = tmp_path / "speedup.json"
+    file.write_text(found.to_json())
+
+    assert read_speedups(file) == found
+    assert read_speedups(tmp_path / "nothing.json") is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"networks": [{}], "machine": {}}'])
+def test_a_damaged_measurement_is_one_line(tmp_path, text):
+    file = tmp_path / "speedup.json"
+    file.write_text(text)
+
+    with pytest.raises(InputError, match=r"speedup\.json: is damaged \(.*benchmarks/speedup\.py"):
+        read_speedups(file)
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    place = Path(__file__).parents[2] / "benchmarks" / "speedup.py"
+    spec = importlib.util.spec_from_file_location("speedup", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "DENSE", "eager,channels-last")  # ONNX takes seconds to export.
+    return module
+
+
+def test_the_benchmark_prunes_compares_and_times(benchmark, capsys):
+    network = benchmark.fresh(lambda num_classes: Small())
+    asked = Namespace(threads=[1], batches=[1, 3], rounds=1, seconds=1.0)
+    drawn = benchmark.drawn("small")
+    found = benchmark.measure(drawn, "any", network, benchmark.ALL, [0.0, 0.9], asked)
+    benchmark.show(found)
+
+    assert found.cells == ((1, 1), (1, 3))
+    assert {timing.engine for timing in found.dense} == {"eager", "channels-last"}
+    assert [level.sparsity for level in found.levels] == pytest.approx([0.0, 0.9], abs=1e-3)
+    assert found.levels[1].mac_density < found.levels[0].mac_density
+    for level in found.levels:
+        assert level.largest_difference < 1e-4 * max(1, level.largest_logit)
+        assert {timing.engine for timing in level.timings} == {"sparse"}
+    assert all(found.compared(level, 1, 3).over_dense for level in found.levels)
+    assert "break-even 1x3" in capsys.readouterr().out

@@ -1,0 +1,36 @@
+import torch
+from lightning import Callback
+
+from lightprune.pruning.pruner import Pruner
+from lightprune.training.fit import fit
+from tests.training.small import copied, lab, phase, plan
+
+
+def test_reinitialised_weights_are_fresh_under_the_mask_of_the_trained_ones(tmp_path):
+    seen = {}
+
+    class Watch(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx == 0:
+                seen[trainer.current_epoch] = copied(pl_module.network.state_dict())
+
+    bench, records = lab(Watch()), {}
+    for weights in ("keep", "reinitialise"):
+        records[weights] = fit(
+            bench,
+            bench.new_network(),
+            phase(3),
+            tmp_path / weights,
+            name="finetune",
+            plan=plan((1, 0.5), epochs=3),
+            pruner=Pruner(weights=weights),
+        ).records
+    fresh = lab(seed=1).new_network().state_dict()
+
+    assert records["keep"][0].digest == records["reinitialise"][0].digest
+    for name, weight in seen[1].items():
+        mask = weight != 0
+        assert torch.equal(weight[mask], fresh[name][mask])
+    assert sum(int((seen[1][n] == 0).sum()) for n in ("0.weight", "4.weight", "7.weight")) == (
+        records["keep"][0].pruned
+    )

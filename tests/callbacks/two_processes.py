@@ -1,0 +1,208 @@
+"""What two real processes do together; each writes what it saw to a file of its own."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.multiprocessing
+from torch import distributed, nn
+
+from lightprune.callbacks.sync import agreed
+from lightprune.pruning.criteria import (
+    Lamp,
+    MagnitudePerMac,
+    Movement,
+    Random,
+    Snip,
+    Synflow,
+    Taylor,
+)
+from lightprune.pruning.event_record import PruningError
+from lightprune.pruning.masks import Masks
+from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.regrowth import Regrowth
+from lightprune.training.fit import fit
+from lightprune.training.fit import test as evaluate
+from lightprune.training.trainer import TrainerConfig
+from tests.training.small import lab, phase, plan
+
+
+@dataclass(frozen=True)
+class OfThisProcess:
+    """Random scores that differ from process to process and from call to call."""
+
+    def saliency(self, name, weight):
+        return torch.rand(weight.shape)
+
+
+# What the criteria below went by in this process.
+WENT_BY = []
+
+
+def note(values):
+    WENT_BY.append(hashlib.sha256(values.contiguous().numpy().tobytes()).hexdigest())
+
+
+class NotedTaylor(Taylor):
+    """Taylor, whose scores are noted."""
+
+    def saliencies(self, weights, masks, probe):
+        found = super().saliencies(weights, masks, probe)
+        for values in found.values():
+            note(values)
+        return found
+
+
+class NotedMovement(Movement):
+    """Movement, whose evidence is noted."""
+
+    def saliency_of(self, name, weight, evidence):
+        note(evidence)
+        return super().saliency_of(name, weight, evidence)
+
+
+ASKING = {
+    "taylor": Pruner(NotedTaylor(batches=2), regrowth=Regrowth()),
+    "movement": Pruner(NotedMovement()),
+}
+
+
+# By the weights and seeds alone, so that any number of processes prunes alike.
+BY_WEIGHTS = {
+    "magnitude": Pruner(),
+    "lamp": Pruner(Lamp()),
+    "random, regrown at random": Pruner(Random(), regrowth=Regrowth(grow="random")),
+    "synflow, re-initialised": Pruner(Synflow(rounds=3), weights="reinitialise"),
+    "per MAC": Pruner(MagnitudePerMac()),
+    "uniform+, shuffled": Pruner(scope="uniform_plus", weights="shuffle"),
+    "local": Pruner(scope="local"),
+    "2:4": Pruner(pattern="2:4"),
+    "rewound": Pruner(weights="rewind"),
+}
+BY_GRADIENT = {
+    "snip": Pruner(Snip()),
+    "RigL": Pruner(scope="erk", regrowth=Regrowth()),
+}
+
+
+def run(folder):
+    """Starts both processes and returns what rank 0 and rank 1 saw."""
+    torch.multiprocessing.spawn(_process, (folder,), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def _process(rank, folder):
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        GROUP_RANK="0",
+        WORLD_SIZE="2",
+        LOCAL_WORLD_SIZE="2",
+        MASTER_ADDR="localhost",
+        MASTER_PORT="0",
+        TORCHELASTIC_RUN_ID="test",
+    )
+    torch.set_num_threads(1)
+    meeting = f"file://{folder / 'meeting'}"
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    torch.manual_seed(rank)
+    seen = {**_agree(folder), **_train(folder), **_ask(folder)}
+    seen["methods"] = methods(folder, 2, {**BY_WEIGHTS, **BY_GRADIENT})
+    torch.save(seen, folder / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def _agree(folder):
+    trainer = TrainerConfig(accelerator="cpu", devices=2).trainer(epochs=1, folder=folder)
+    weights = {"a": torch.zeros(50, 7), "b": torch.zeros(9)}
+    mine = Pruner(OfThisProcess()).prune(weights, Masks.dense(weights), 0.5)
+    together = agreed(trainer, mine, weights)
+    # The first name differs, so equal bits have differing digests.
+    names = {f"{name}{distributed.get_rank()}": weight for name, weight in weights.items()}
+    try:
+        agreed(trainer, Masks.dense(names), names)
+        refusal = ""
+    except PruningError as error:
+        refusal = str(error)
+    return {"mine": mine.digest(), "agreed": together.digest(), "refusal": refusal}
+
+
+def _train(folder):
+    bench = lab(devices=2)
+    trained = fit(
+        bench,
+        bench.new_network(),
+        phase(2),
+        folder / "fit",
+        name="finetune",
+        plan=plan((0, 0.5), (1, 0.8), epochs=2),
+        pruner=Pruner(OfThisProcess()),
+    )
+    network = bench.new_network()
+    network.load_state_dict(trained.state)
+    tested = evaluate(bench, network, phase(2))
+    return {
+        "state": trained.state,
+        "records": [record.dump() for record in trained.records],
+        "validation": trained.validation,
+        "images": tested.images,
+        "correct": tested.correct,
+        "predicted": tested.predicted,
+    }
+
+
+def _ask(folder):
+    """Trainings by criteria that ask the network, which each process asks for itself."""
+    seen = {}
+    for name, pruner in ASKING.items():
+        WENT_BY.clear()
+        bench = lab(devices=2)
+        trained = fit(
+            bench,
+            bench.new_network(),
+            phase(3, recalibrate=1),
+            folder / name,
+            name="finetune",
+            plan=plan((1, 0.5), (2, 0.8), epochs=3),
+            pruner=pruner,
+        )
+        records = [record.dump() for record in trained.records]
+        seen[name] = {"went by": list(WENT_BY), "records": records, "state": trained.state}
+    return seen
+
+
+def methods(folder, processes, pruners):
+    """Trainings whose steps are the same for any number of processes: no batch norm."""
+    bench, ended = lab(devices=processes, network=without_batch_norm), {}
+    for name, pruner in pruners.items():
+        network = bench.new_network()
+        sparsity = 0.5 if pruner.pattern else 0.7
+        trained = fit(
+            bench,
+            network,
+            phase(3),
+            folder / f"{name}-{processes}",
+            name="finetune",
+            plan=plan((0, 0.4), (1, sparsity), epochs=3),
+            pruner=pruner,
+            early={name: value.clone() for name, value in network.state_dict().items()},
+        )
+        records = [record.dump() for record in trained.records]
+        ended[name] = {
+            "records": records,
+            "state": trained.state,
+            "validation": trained.validation,
+        }
+    return ended
+
+
+def without_batch_norm(num_classes=4):
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(128, num_classes),
+    )

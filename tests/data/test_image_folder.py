@@ -1,0 +1,320 @@
+import io
+import os
+import struct
+from zlib import compress, crc32
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lightprune.data.image_folder import ImageFolder
+from lightprune.errors import InputError
+
+SIZE = 8
+
+
+def picture(mode="RGB", size=(SIZE, SIZE), seed=0):
+    """Noise in any mode."""
+    width, height = size
+    noise = np.random.default_rng(seed)
+    if mode == "I;16":
+        return Image.fromarray(noise.integers(0, 65536, (height, width), dtype=np.uint16))
+    colours = Image.fromarray(noise.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return colours.convert(mode)
+
+
+def encoded(image, kind):
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two classes, with two training images and one test image each."""
+    folder = tmp_path / "images"
+    for split, count in (("train", 2), ("test", 1)):
+        for label, name in enumerate(("cat", "dog")):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                image = picture(seed=100 * label + number + count)
+                image.save(folder / split / name / f"{number}.png")
+    return folder
+
+
+def source(root, **settings):
+    cache = root.parent / "cache"
+    return ImageFolder(**{"root": str(root), "size": SIZE, "cache_dir": str(cache), **settings})
+
+
+def test_images_are_taken_in_the_order_of_their_classes_and_names(root):
+    data = source(root).decode()
+
+    assert data.classes == ("cat", "dog")
+    assert data.train.labels.tolist() == [0, 0, 1, 1]
+    assert data.test.labels.tolist() == [0, 1]
+    names = ("cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png")
+    expected = [np.asarray(Image.open(root / "train" / name)) for name in names]
+    assert np.array_equal(data.train.images.numpy(), np.stack(expected))
+    assert data.train.images.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF"])
+def test_every_kind_of_image_file_is_read_as_pillow_reads_it(root, kind):
+    content = encoded(picture(seed=5), kind)
+    (root / "train" / "cat" / "0.png").write_bytes(content)
+
+    found = source(root).decode().train.images[0]
+
+    expected = Image.open(io.BytesIO(content)).convert("RGB")
+    assert np.array_equal(found.numpy(), np.asarray(expected))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
+def test_every_mode_becomes_rgb_of_8_bits(root, mode):
+    original = picture(mode)
+    original.save(root / "train" / "cat" / "0.png")
+    values = np.asarray(original)
+    expected = {
+        "1": lambda: values[..., None] * 255,
+        "L": lambda: values[..., None],
+        "LA": lambda: values[..., :1],
+        "P": lambda: np.array(original.getpalette()).reshape(-1, 3)[values],
+        "RGBA": lambda: values[..., :3],
+        "I;16": lambda: values[..., None] / 257,
+    }[mode]()
+
+    found = source(root).decode().train.images[0].numpy()
+
+    assert found.shape == (SIZE, SIZE, 3)
+    assert np.abs(found - np.broadcast_to(expected, found.shape).astype(float)).max() <= 1
+
+
+def test_a_32_bit_image_is_nowhere_darker_where_its_values_are_larger(root):
+    values = np.linspace(0, 200_000, SIZE * SIZE).astype(np.int32).reshape(SIZE, SIZE)
+    Image.fromarray(values).save(root / "train" / "cat" / "0.tiff")
+    (root / "train" / "cat" / "1.png").unlink()
+
+    found = source(root).decode().train.images[1, ..., 0].flatten().int()
+
+    assert (found.diff() >= 0).all()
+
+
+@pytest.mark.parametrize(("kind", "loss"), [("TIFF", 0), ("JPEG", 40)])
+def test_a_cmyk_image_becomes_the_rgb_it_stands_for(root, kind, loss):
+    colours = Image.new("RGB", (SIZE, SIZE), (200, 30, 90))
+    content = encoded(colours.convert("CMYK"), kind)
+    (root / "train" / "cat" / "0.png").write_bytes(content)
+
+    found = source(root).decode().train.images[0].numpy()
+
+    assert np.abs(found - np.asarray(colours).astype(int)).max() <= loss
+
+
+def test_the_key_of_a_cmyk_image_darkens_all_colours(root):
+    Image.new("CMYK", (SIZE, SIZE), (0, 255, 0, 128)).save(root / "train" / "cat" / "0.tiff")
+    (root / "train" / "cat" / "0.png").unlink()
+
+    found = source(root).decode().train.images[0].numpy()
+
+    assert np.array_equal(np.unique(found.reshape(-1, 3), axis=0), [[127, 0, 127]])
+
+
+def test_a_16_bit_rgb_image_keeps_its_upper_bits(root):
+    # Pillow writes none: one row of 16 bits a channel, as the PNG specification lays it out.
+    rows = b"".join(b"\0" + bytes([200, 7, 30, 99, 90, 1]) * SIZE for _ in range(SIZE))
+    (root / "train" / "cat" / "0.png").write_bytes(png(rows, depth=16, colour_type=2))
+
+    found = source(root).decode().train.images[0].numpy()
+
+    assert np.array_equal(np.unique(found.reshape(-1, 3), axis=0), [[200, 30, 90]])
+
+
+def png(rows, depth, colour_type):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", SIZE, SIZE, depth, colour_type, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_an_image_of_several_frames_is_refused_with_their_number(root, kind):
+    file = root / "train" / "cat" / "0.png"
+    frames = [picture(seed=seed) for seed in range(3)]
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+
+    assert f"{file} has 3 frames; allowed are still images" in refusal(source(root))
+
+
+def test_a_photograph_with_a_preview_behind_it_is_one_image(root):
+    photograph = Image.new("RGB", (SIZE, SIZE), (200, 30, 90))
+    preview = Image.new("RGB", (SIZE, SIZE))
+    file = root / "train" / "cat" / "0.png"
+    photograph.save(file, "MPO", save_all=True, append_images=[preview])
+
+    found = source(root).decode().train.images[0].numpy().astype(int)
+
+    assert np.abs(found - np.asarray(photograph).astype(int)).max() <= 5
+
+
+@pytest.mark.parametrize("size", [(16, 16), (5, 11), (1, 1)])
+def test_an_image_of_another_size_is_resized(root, size):
+    original = picture(size=size)
+    original.save(root / "train" / "cat" / "0.png")
+
+    found = source(root).decode().train.images[0].numpy()
+
+    expected = original.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    assert np.array_equal(found, np.asarray(expected))
+
+
+def refusal(made):
+    with pytest.raises(InputError) as caught:
+        made.load()
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("share", [0, 0.1, 0.5])
+def test_a_truncated_image_is_refused_by_its_name(root, kind, share):
+    content = encoded(picture(size=(16, 16)), kind)
+    file = root / "test" / "dog" / "0.png"
+    file.write_bytes(content[: int(share * len(content))])
+
+    assert f"{file} is not a readable image" in refusal(source(root))
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "Thumbs.db"])
+def test_a_file_that_is_no_image_is_refused_by_its_name(root, name):
+    file = root / "train" / "dog" / name
+    file.write_text("not an image")
+
+    assert f"{file} is not a readable image" in refusal(source(root))
+
+
+def test_a_folder_among_the_images_is_refused_by_its_name(root):
+    (root / "train" / "dog" / "more").mkdir()
+
+    assert f"{root / 'train' / 'dog' / 'more'} is not a readable image" in refusal(source(root))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@settings(max_examples=150)
+@given(data=st.data(), kind=st.sampled_from(["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"]))
+def test_a_damaged_file_of_any_kind_is_read_or_refused_but_never_an_odd_error(
+    tmp_path_factory, data, kind
+):
+    content = bytearray(encoded(picture(size=(6, 5)), kind))
+    del content[data.draw(st.integers(1, len(content))) :]
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
+        content[place] = data.draw(st.integers(0, 255))
+    root = tmp_path_factory.mktemp("images")
+    for split in ("train", "test"):
+        (root / split / "cat").mkdir(parents=True)
+        (root / split / "cat" / "0").write_bytes(content)
+    try:
+        shape = ImageFolder(root=str(root), size=SIZE).decode().train.images.shape
+    except InputError as error:
+        refused = str(error)
+    else:
+        refused = None
+        assert shape == (1, SIZE, SIZE, 3)
+
+    assert refused is None or f"{root / 'train' / 'cat' / '0'} is not a readable image" in refused
+
+
+@pytest.mark.parametrize("root_", [None, "missing"])
+def test_a_missing_folder_is_refused_with_what_to_do(tmp_path, root_):
+    path = root_ and str(tmp_path / root_)
+
+    message = refusal(ImageFolder(root=path, cache_dir=str(tmp_path / "cache")))
+
+    assert message.startswith(f"data.root={path}: no such folder")
+    assert "train/CLASS/*" in message
+    assert "data=cifar10" in message
+    assert "data=digits" in message
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("inside", [[], ["train"], ["train", "test"], ["cat", "dog"]])
+def test_a_folder_without_class_folders_is_refused(tmp_path, inside):
+    for name in inside:
+        (tmp_path / name).mkdir()
+
+    assert "holds no class folder train/CLASS" in refusal(source(tmp_path))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_class_in_only_one_split_is_refused_by_its_name(root, split):
+    (root / split / "eel").mkdir()
+    picture().save(root / split / "eel" / "0.png")
+
+    assert "class folder eel is in only one of train and test" in refusal(source(root))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_empty_class_is_refused_by_its_folder(root, split):
+    for part in ("train", "test"):
+        (root / part / "eel").mkdir()
+    other = "test" if split == "train" else "train"
+    picture().save(root / other / "eel" / "0.png")
+
+    assert f"{root / split / 'eel'} is empty" in refusal(source(root))
+
+
+def test_hidden_files_and_folders_are_left_out(root):
+    (root / "train" / "cat" / ".DS_Store").write_bytes(b"junk")
+    (root / "train" / ".ipynb_checkpoints").mkdir()
+    (root / "train" / "readme.txt").write_text("about")
+
+    data = source(root).decode()
+
+    assert data.classes == ("cat", "dog")
+    assert len(data.train) == 4
+
+
+def test_a_changed_file_is_decoded_again(root):
+    first = source(root).load()[1]
+    file = root / "train" / "cat" / "0.png"
+    picture(seed=77).save(file)
+    os.utime(file, (1, 1))
+
+    data, fingerprint = source(root).load()
+
+    assert fingerprint != first
+    assert fingerprint == data.fingerprint() == source(root).decode().fingerprint()
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "renamed"])
+def test_an_added_removed_or_renamed_file_changes_the_signature(root, change):
+    before = source(root).signature()
+    file = root / "train" / "cat" / "0.png"
+    if change == "added":
+        picture().save(file.with_name("9.png"))
+    elif change == "removed":
+        file.unlink()
+    else:
+        file.rename(file.with_name("z.png"))
+
+    assert source(root).signature() != before
+
+
+def test_another_size_has_a_cache_of_its_own(root):
+    source(root).load()
+
+    data, _ = source(root, size=4).load()
+
+    assert data.train.images.shape == (4, 4, 4, 3)
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.5, "32", 1025])
+def test_a_bad_size_is_refused(root, size):
+    with pytest.raises(InputError, match=rf"data.size={size}: allowed is an integer in \[1, 1024"):
+        source(root, size=size)

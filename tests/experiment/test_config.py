@@ -1,0 +1,155 @@
+"""Folder names, hashes and differences of configs, and every option of every group."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from lightprune.errors import InputError
+from lightprune.experiment.config import register, settings
+from lightprune.experiment.dense_cache import digest
+from lightprune.experiment.preflight import Prepared
+from lightprune.pruning.pruner import Pruner
+from lightprune.runs.identity import differences, run_name
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+OPTIONS = [
+    (folder.name, file.stem)
+    for folder in CONFIGS.iterdir()
+    for file in folder.glob("*.yaml")
+    if file.stem not in ("gpu", "ddp")  # refused where there is no GPU
+]
+
+
+def composed(*overrides):
+    register()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+@pytest.mark.parametrize(("group", "option"), sorted(OPTIONS))
+def test_every_option_of_every_group_makes_settings(group, option):
+    chosen = settings(composed(f"{group}={option}"))
+
+    assert chosen.plan.epochs == chosen.recipe.finetune.epochs
+
+
+def test_the_default_is_the_main_job():
+    chosen = settings(composed())
+
+    assert chosen.pruner == Pruner()
+    assert chosen.plan.final == 0.98
+    assert len(chosen.plan.events) == 4
+
+
+def test_an_amount_takes_the_place_of_the_default_sparsity():
+    chosen = settings(composed("schedule.amount=0.3", "schedule.steps=8"))
+
+    assert chosen.plan.final == pytest.approx(1 - 0.7**8)
+
+
+@pytest.mark.parametrize(
+    "cosmetic", ["logger=none", "trainer.progress=false", "name=x", "trainer.threads=1"]
+)
+def test_what_does_not_change_a_result_does_not_change_the_hash(cosmetic):
+    assert settings(composed()).digest == settings(composed(cosmetic)).digest
+
+
+@pytest.mark.parametrize(
+    "change", ["seed=1", "pruner=local", "schedule.steps=2", "recipe.finetune.l1=1e-5"]
+)
+def test_what_changes_a_result_changes_the_hash(change):
+    assert settings(composed()).digest != settings(composed(change)).digest
+
+
+def test_run_names_do_not_depend_on_the_order_of_overrides():
+    assert run_name(None, ["seed=1", "pruner=local"]) == run_name(None, ["pruner=local", "seed=1"])
+
+
+def test_run_names_leave_out_what_does_not_change_a_result():
+    overrides = ["data.root=/a/b", "logger=none", "+trainer.threads=2", "seed=1", "force=true"]
+
+    assert run_name(None, overrides) == "seed=1"
+
+
+def test_run_names_are_one_folder_and_tell_long_overrides_apart():
+    first = run_name(None, [f"pruner.sparsities=[[{'a/b ' * 100},0.5]]"])
+    second = run_name(None, [f"pruner.sparsities=[[{'a/b ' * 100},0.6]]"])
+
+    assert "/" not in first
+    assert first != second
+    assert max(len(first), len(second)) < 255
+
+
+def test_a_chosen_name_wins_and_no_override_is_the_default():
+    assert run_name("mine", ["seed=1"]) == "mine"
+    assert run_name(None, []) == "default"
+
+
+def test_differences_name_the_key_and_both_values():
+    theirs = OmegaConf.to_container(composed(), resolve=True)
+    mine = OmegaConf.to_container(composed("schedule.sparsity=0.5"), resolve=True)
+
+    assert differences(theirs, mine) == [("schedule.sparsity", 0.98, 0.5)]
+    assert differences(mine, mine) == []
+
+
+def test_keys_that_came_later_change_no_hash_as_long_as_they_ask_for_nothing():
+    # Of the version before them: whoever has such a run, or dense network, keeps it. The rates are
+    # spelled out, since a recipe may change its own.
+    peaks = ("recipe.dense.learning_rate.peak=0.1", "recipe.finetune.learning_rate.peak=0.05")
+    asked = ("trainer=cpu", "data=digits", "recipe=smoke", "pruner=local", "schedule=cubic")
+    chosen = settings(composed(*asked, *peaks))
+    dense = Prepared(chosen, None, "print", None, None, ()).dense_identity
+
+    assert chosen.digest.startswith("d61e99179dea7b48")
+    assert digest(dense) == "527cc9adcf43cd12"
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        "dense.rewind_epoch=1",
+        "pruner.cap=0.5",
+        "pruner.pattern=2:4",
+        "recipe.dense.augmentation.cutmix=0.5",
+        "recipe.finetune.augmentation.cutmix=0.5",
+        "recipe.finetune.recalibrate=1",
+        "schedule.start=1",
+    ],
+)
+def test_keys_that_came_later_change_the_hash_once_they_ask_for_something(later):
+    more = ("schedule.sparsity=0.5",)
+
+    assert settings(composed(*more)).digest != settings(composed(*more, later)).digest
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dense.rewind_epoch=21"], "dense.rewind_epoch=21: .* at most recipe.dense.epochs=20"),
+        (["dense.rewind_epoch=-1"], "dense.rewind_epoch=-1: allowed is an integer at least 0"),
+        (["dense.checkpoint=a.pt"], "dense.checkpoint=a.pt: says nothing of the weights that"),
+    ],
+)
+def test_rewinding_needs_weights_to_go_back_to(overrides, message):
+    with pytest.raises(InputError, match=message):
+        settings(composed("pruner.weights=rewind", *overrides))
+
+
+def test_a_rewound_learning_rate_needs_as_many_dense_epochs():
+    rewind = "recipe.finetune.learning_rate.shape=rewind"
+    course = ("schedule=one_shot", "recipe.finetune.epochs=8")
+
+    assert settings(composed(rewind, *course, "recipe.dense.epochs=8")).plan.epochs == 8
+    with pytest.raises(InputError, match=r"shape=rewind: a cycle of 8 epochs is longer"):
+        settings(composed(rewind, *course, "recipe.dense.epochs=7"))
+
+
+def test_movement_needs_steps_before_its_first_event():
+    chosen = settings(composed("pruner/criterion=movement", "schedule.start=1"))
+
+    assert chosen.plan.events[0].epoch == 1
+    with pytest.raises(InputError, match=r"criterion=Movement: .* allowed is schedule.start=1"):
+        settings(composed("pruner/criterion=movement"))

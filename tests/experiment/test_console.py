@@ -1,0 +1,55 @@
+"""What the plan says of batches and learning rates under several processes and accumulation."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from lightprune.experiment import config
+from lightprune.experiment.console import show_plan
+from lightprune.experiment.preflight import prepare
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SMALL = ("data=digits", "recipe=smoke", "model.constructor._target_=tests.system.tiny.tiny_resnet")
+SEEN = "learning rates are for the whole {}; batch norm sees the {}"
+
+
+def shown(capsys, folder, *overrides):
+    config.register()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        asked = compose("train", [*SMALL, f"data.cache_dir={folder}", *overrides])
+    show_plan(prepare(config.settings(asked)))
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lines"),
+    [
+        ((), []),
+        (
+            ("trainer=ddp_cpu",),
+            ["batch 64 = 2 processes x 32; " + SEEN.format("batch", "32 images of its process")],
+        ),
+        (
+            ("trainer.accumulate_grad_batches=4",),
+            ["step 256 = 4 batches x 64; " + SEEN.format("step", "64 images")],
+        ),
+        (
+            (
+                *("trainer=ddp_cpu", "trainer.num_nodes=2"),
+                *("trainer.accumulate_grad_batches=2", "recipe.dense.batch_size=32"),
+            ),
+            [
+                "dense: batch 32 = 4 processes x 8; step 64 = 2 batches x 32; "
+                + SEEN.format("step", "8 images of its process"),
+                "fine-tune: batch 64 = 4 processes x 16; step 128 = 2 batches x 64; "
+                + SEEN.format("step", "16 images of its process"),
+            ],
+        ),
+    ],
+)
+def test_the_plan_tells_what_a_step_and_its_learning_rate_are(tmp_path, capsys, overrides, lines):
+    told = shown(capsys, tmp_path, *overrides)
+
+    assert told[len(told) - len(lines) :] == lines
+    assert sum("batch norm sees" in line for line in told) == len(lines)

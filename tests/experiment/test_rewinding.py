@@ -1,0 +1,84 @@
+"""Early weights: kept by the training, or trained again to the bit, and never taken damaged."""
+
+import pytest
+import torch
+
+from lightprune.experiment.dense import dense_network
+from lightprune.experiment.dense_cache import digest, early_file
+from lightprune.experiment.rewinding import early_state
+from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, lab, phase
+
+ASKED = {"about": "this network"}
+PHASE = phase(3)
+
+
+@pytest.fixture
+def cache(tmp_path, told):
+    """A trained network that has kept its second epoch."""
+    dense_network(lab(), PHASE, tmp_path, ASKED, None, snapshots=[2])
+    told.clear()
+    return tmp_path
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """The lines that are printed."""
+    lines = []
+    for module in ("lightprune.experiment.dense_cache", "lightprune.training.history"):
+        monkeypatch.setattr(f"{module}.get_console", lambda: Lines(lines))
+    return lines
+
+
+class Lines:
+    def __init__(self, lines):
+        self.lines = lines
+
+    def print(self, line, **_):
+        self.lines.append(line)
+
+
+def early(cache, epochs, *watchers):
+    return early_state(lab(*watchers), PHASE, cache, ASKED, epochs)
+
+
+def test_after_no_epoch_the_network_is_as_it_was_built(tmp_path):
+    assert equal(early(tmp_path, 0), lab().new_network().state_dict())
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_the_training_kept_cost_no_training(cache, told):
+    assert early(cache, 2)
+    assert told == []
+
+
+def test_weights_that_were_not_kept_are_trained_again_to_the_bit(cache, told):
+    kept, file = early(cache, 2), early_file(cache / digest(ASKED), 2)
+    file.unlink()
+    again = early(cache, 2)
+
+    assert equal(again, kept)
+    assert "is not there; the first 2 epochs of the dense training are trained again" in told[0]
+    assert len(told) == 3
+    assert sorted(f.suffix for f in file.parent.glob("rewind-*")) == [".safetensors"]
+
+
+@pytest.mark.parametrize("place", [0, 300, -1])
+def test_damaged_weights_are_noticed_and_trained_again(cache, told, place):
+    # What is loaded is a view of the file.
+    kept, file = copied(early(cache, 2)), early_file(cache / digest(ASKED), 2)
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+    assert equal(early(cache, 2), kept)
+    assert "is damaged" in told[0]
+
+
+def test_training_them_again_continues_where_it_was_interrupted(cache, told):
+    with pytest.raises(BrokenOffError):
+        early(cache, 3, BreakOffAt(2))
+    told.clear()
+    state = early(cache, 3)
+
+    assert len(told) == 2
+    assert all(torch.isfinite(value).all() for value in state.values())

@@ -1,0 +1,178 @@
+"""`lightprune export`: every file computes what the trained network computes."""
+
+import copy
+import io
+import re
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.utils import prune
+from torchvision.models import resnet18
+
+from lightprune.cli.main import main
+from lightprune.export import onnx_file
+from tests.export.finished import (
+    OWN,
+    finish,
+    finished_run,
+    prune_convolutions,
+    small_network,
+    with_statistics,
+)
+
+ARGUMENTS = ("--constructor", OWN)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return finished_run(tmp_path_factory.mktemp("export") / "run")
+
+
+@pytest.fixture
+def no_onnx(monkeypatch):
+    """A Python without the optional packages: quicker, too."""
+    find = onnx_file.find_spec
+    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None if "onnx" in name else find(name))
+
+
+def logits(file, images):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+
+
+@pytest.fixture(scope="module")
+def written(run, tmp_path_factory):
+    """The folder with all files of the small run, and what was printed."""
+    pytest.importorskip("onnxscript")
+    folder, printed = tmp_path_factory.mktemp("written"), io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        arguments = ("--to", str(folder), "--torch-prune", *ARGUMENTS)
+        assert main(["export", str(run[0]), *arguments]) == 0
+    return folder, printed.getvalue().splitlines()
+
+
+def test_every_file_is_written_and_named_with_its_size(written):
+    folder, lines = written
+    names = ["model.safetensors", "model.sparse.safetensors", "model.prune.safetensors"]
+
+    assert [line.partition(": ")[0] for line in lines] == [
+        str(folder / name) for name in (*names, "model.onnx")
+    ]
+    assert all(re.fullmatch(r".*: \d+\.\d\d MB", line) for line in lines)
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_onnx_equals_torch_at_any_batch_size(run, written):
+    file = written[0] / "model.onnx"
+    for count in (1, 2, 5):
+        images = torch.randn(count, 3, 8, 8)
+        expected = run[1](images).detach()
+        torch.testing.assert_close(logits(file, images), expected, rtol=1e-4, atol=1e-4)
+    assert b"finished.py" not in file.read_bytes()
+
+
+def test_the_prune_style_file_is_what_torch_itself_saves(run, written):
+    masked = copy.deepcopy(run[1])
+    for module in masked.modules():
+        if isinstance(module, nn.Conv2d):
+            prune.custom_from_mask(module, "weight", module.weight != 0)
+    found, expected = load_file(written[0] / "model.prune.safetensors"), masked.state_dict()
+
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert all(found[name].dtype == expected[name].dtype for name in expected)
+
+
+def test_resnet18_in_onnx_is_stripped_of_its_dead_taps(tmp_path):
+    pytest.importorskip("onnxscript")
+    network = with_statistics(resnet18(num_classes=10))
+    pruned = prune_convolutions(network, 0.98)
+    finish(tmp_path, network, pruned, constructor="torchvision.models.resnet18", size=32)
+    assert main(["export", str(tmp_path)]) == 0
+
+    file = tmp_path / "export" / "model.onnx"
+    images = torch.randn(2, 3, 32, 32)
+    assert file.stat().st_size < 17e6
+    torch.testing.assert_close(logits(file, images), network(images).detach(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("no_onnx")
+def test_without_onnx_the_rest_is_written_and_the_remedy_named(run, tmp_path, capsys):
+    folder, network = run
+    assert main(["export", str(folder), "--to", str(tmp_path), *ARGUMENTS]) == 0
+
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"{tmp_path / 'model.onnx'}: left out; pip install onnx onnxscript")
+    assert sorted(f.name for f in tmp_path.iterdir()) == [
+        "model.safetensors",
+        "model.sparse.safetensors",
+    ]
+    plain = load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(plain[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.usefixtures("no_onnx")
+def test_by_default_the_files_lie_in_the_run(tmp_path):
+    folder, _ = finished_run(tmp_path / "run")
+
+    assert main(["export", str(folder), "--values", "fp16", *ARGUMENTS]) == 0
+    assert (folder / "export" / "model.sparse.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "is not imported because a file says so"),
+        ((*ARGUMENTS, "--values", "int8"), "values=int8: allowed are fp32, fp16"),
+        ((*ARGUMENTS, "--to", "{run}/run.json"), "is no folder; allowed"),
+        (("--constructor", "tests.nothing"), "tests.nothing: module 'tests' has no attribute"),
+        (("--constructor", "tests.export.test_export.waving"), "sin"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line(run, tmp_path, capsys, arguments, said):
+    folder = shutil.copytree(run[0], tmp_path / "run")
+    places = [argument.replace("{run}", str(folder)) for argument in arguments]
+
+    assert main(["export", str(folder), *places]) == 1
+    printed, errors = capsys.readouterr()
+    assert printed == ""
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    assert said in errors
+    assert not (folder / "export").exists()
+
+
+@pytest.mark.parametrize("damage", ["gone", "file", "unfinished", "layers", "other layers"])
+@pytest.mark.usefixtures("no_onnx")
+def test_a_wrong_run_is_one_line(run, tmp_path, capsys, damage):
+    folder = shutil.copytree(run[0], tmp_path / "run")
+    if damage in ("gone", "file"):
+        shutil.rmtree(folder)
+    if damage == "file":
+        folder.write_text("")
+    elif damage == "unfinished":
+        (folder / "run.json").unlink()
+    elif damage == "layers":
+        (folder / "layers.csv").write_bytes(b"\xff\n")
+    elif damage == "other layers":
+        (folder / "layers.csv").write_text("name\nother.weight\n")
+
+    assert main(["export", str(folder), "--torch-prune", *ARGUMENTS]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {folder}")
+
+
+def waving(num_classes):
+    """The small network, then something that the runtime does not know."""
+    return nn.Sequential(*small_network(num_classes), Sine())
+
+
+class Sine(nn.Module):
+    """Has no weights, so that the state dict stays what it was."""
+
+    def forward(self, x):
+        return torch.sin(x)

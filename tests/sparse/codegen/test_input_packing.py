@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightprune.sparse.codegen.gather_indices import planes_read
+from lightprune.sparse.codegen.input_packing import Sorting, reached, sortings_of
+from lightprune.sparse.ir.program import ConvStep
+from lightprune.sparse.isa.register_blocks import LANES
+from tests.sparse.programs import convolution_programs, sizes
+
+SHIFTS = st.sets(st.integers(-4, 6), min_size=1, max_size=4).map(lambda found: tuple(sorted(found)))
+
+
+@given(SHIFTS, SHIFTS, sizes(3), sizes(6), sizes(5))
+def test_a_sorted_position_is_the_shifted_one_or_nothing(rows, columns, stride, read, size):
+    sorting = Sorting("sorted", "value", stride, rows, columns)
+    room = size[0] * size[1] + 3
+
+    found = sorting.indices((1, *read), *size, room)
+
+    assert found.shape == (sorting.planes, room)
+    for plane, numbers in enumerate(found):
+        row, column = rows[plane // len(columns)], columns[plane % len(columns)]
+        for place, number in enumerate(numbers):
+            y = place // size[1] * stride[0] + row
+            x = place % size[1] * stride[1] + column
+            inside = place < room - 3 and 0 <= y < read[0] and 0 <= x < read[1]
+            assert number == (y * read[1] + x if inside else -1)
+
+
+@given(SHIFTS, SHIFTS, sizes(3), st.integers(0, 3), st.integers(0, 3), st.data())
+def test_a_tap_reads_its_own_row_and_column(rows, columns, stride, down, across, data):
+    row = data.draw(st.sampled_from(rows)) + down * stride[0]
+    column = data.draw(st.sampled_from(columns)) + across * stride[1]
+    sorting = Sorting("sorted", "value", stride, rows, columns)
+
+    plane, y, x = sorting.tap(row, column)
+
+    assert min(y, x) >= 0
+    assert rows[plane // len(columns)] + y * stride[0] == row
+    assert columns[plane % len(columns)] + x * stride[1] == column
+
+
+@given(convolution_programs(), st.sampled_from([1, LANES]))
+def test_every_tap_of_every_convolution_finds_a_plane(program, unit):
+    steps = list(program.steps)
+
+    for value, sorting in sortings_of(steps, program.shapes, unit).items():
+        step = next(step for step in steps if step.value == value)
+        for row, column in reached(step):
+            plane, _, across = sorting.tap(row, column)
+            assert 0 <= plane < sorting.planes
+            assert unit > 1 or across == 0
+
+
+def conv(value, stride, kernel, padding):
+    weight = np.ones((1, 1, kernel, kernel), np.float32)
+    names = (value,)
+    bias = np.zeros(1, np.float32)
+    return ConvStep(
+        value,
+        "input",
+        weight,
+        bias,
+        (stride,) * 2,
+        (padding, padding),
+        (1, 1),
+        1,
+        None,
+        False,
+        names,
+    )
+
+
+SHAPES = {"input": (1, 8, 8), "three": (1, 4, 4), "one": (1, 4, 4), "same": (1, 8, 8)}
+
+
+@pytest.mark.parametrize("unit", [1, LANES])
+def test_convolutions_of_one_value_with_one_stride_share_a_copy(unit):
+    steps = [conv("three", 2, 3, (1, 0)), conv("one", 2, 1, (0, -1))]
+
+    found = sortings_of(steps, SHAPES, unit)
+
+    assert found["three"] is found["one"]
+
+
+def test_many_images_at_stride_1_are_read_as_they_are():
+    assert sortings_of([conv("same", 1, 3, (1, 1))], SHAPES, LANES) == {}
+    assert set(sortings_of([conv("same", 1, 3, (1, 1))], SHAPES, 1)) == {"same"}
+
+
+def test_planes_are_read_where_any_convolution_has_a_weight():
+    steps = [conv("same", 1, 3, (1, 1)), conv("other", 1, 3, (1, 1))]
+    for step, tap in zip(steps, ((0, 0), (2, 1)), strict=True):
+        step.weight[:] = 0
+        step.weight[0, 0][tap] = 1
+    sorting = sortings_of(steps, {**SHAPES, "other": (1, 8, 8)}, 1)["same"]
+
+    read = planes_read(sorting, steps)
+
+    # One plane for every column shift: the left one and the middle one.
+    assert read.tolist() == [[True, True, False]]

@@ -1,0 +1,171 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models import resnet18
+
+from lightprune.errors import InputError
+from lightprune.models.live_tap_conv import use_live_taps
+from lightprune.sparse.frontend.trace import trace
+from lightprune.sparse.ir.ops import (
+    AdaptiveAvgPool,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Flatten,
+    Linear,
+    Relu,
+)
+
+SHAPE = (3, 8, 8)
+
+
+class Around(nn.Module):
+    """A convolution and any function of its result, a map (N, 4, 8, 8)."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self.conv(x))
+
+
+def last(function):
+    return trace(Around(function).eval(), SHAPE).nodes[-1]
+
+
+def test_resnet18_becomes_its_layers_under_their_own_names():
+    resnet = resnet18(num_classes=10)
+    traced = trace(resnet, (3, 32, 32))
+    kinds = [type(node) for node in traced.nodes]
+    used = {name for node in traced.nodes for name in node.tensors().values()}
+
+    assert [kinds.count(kind) for kind in (Conv, Linear, Add, Relu)] == [20, 1, 8, 17]
+    assert used == {n for n in resnet.state_dict() if not n.endswith("num_batches_tracked")}
+    assert traced.shapes[traced.output] == (10, 1, 1)
+    assert traced.flat
+
+
+def test_tracing_changes_neither_the_network_nor_its_mode():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.ReLU(True))
+    network[1].eval()
+    modes = [module.training for module in network.modules()]
+    before = copy.deepcopy(network.state_dict())
+    trace(network, SHAPE)
+
+    assert [module.training for module in network.modules()] == modes
+    assert all(torch.equal(before[n], t) for n, t in network.state_dict().items())
+
+
+def test_layers_that_train_on_live_taps_are_traced_as_the_convolutions_they_are():
+    layer = nn.Conv2d(3, 4, 3, padding=1)
+    expected = trace(layer, (3, 1, 1))
+
+    assert trace(use_live_taps(layer), (3, 1, 1)) == expected
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_padding_given_as_a_word_becomes_numbers():
+    layer = nn.Conv2d(3, 4, (2, 3), padding="same", dilation=(1, 2))
+
+    assert trace(layer, SHAPE).nodes[0].padding == ((0, 1), (2, 2))
+    assert trace(nn.Conv2d(3, 4, 3, padding="valid"), SHAPE).nodes[0].padding == ((0, 0), (0, 0))
+
+
+def test_a_change_in_place_is_seen_by_every_later_reader():
+    def function(x):
+        x.relu_()
+        x += x
+        return x
+
+    relu, add = trace(Around(function), SHAPE).nodes[1:]
+
+    assert add == Add(add.name, (relu.name, relu.name))
+
+
+def test_a_layer_used_twice_names_the_same_tensors_twice():
+    layer = nn.Conv2d(3, 3, 1)
+    first, second = trace(nn.Sequential(layer, nn.ReLU(), layer), SHAPE).nodes[::2]
+
+    assert first.tensors() == second.tensors() == {"weight": "0.weight", "bias": "0.bias"}
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (lambda x: x.mean((-1, 2)), AvgPool),
+        (lambda x: F.adaptive_avg_pool2d(x, 1).squeeze(), AvgPool),
+        (lambda x: F.adaptive_avg_pool2d(x, (2, 4)), AvgPool),
+        (lambda x: F.adaptive_avg_pool2d(x, 16), AdaptiveAvgPool),
+        (lambda x: x.view(len(x), -1), Flatten),
+        (lambda x: F.dropout(x.reshape(len(x), 256), training=False), Flatten),
+        (lambda x: torch.cat([x, x, x], dim=-3), Concat),
+        (lambda x: nn.Identity()(torch.relu(x).contiguous()), Relu),
+    ],
+)
+def test_functional_calls_are_known(function, kind):
+    assert type(last(function)) is kind
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (F.relu6, "relu6"),
+        (lambda x: x * 2, "mul"),
+        (lambda x: x + 1, "add"),
+        (lambda x: torch.add(x, x, alpha=2), "alpha=2"),
+        (lambda x: F.pad(x, (1, 1)), "pad"),
+        (lambda x: F.dropout(x, training=True), "dropout"),
+        (lambda x: F.max_pool2d(x, 3, ceil_mode=True), "ceil_mode"),
+        (lambda x: F.max_pool2d(x, 2, dilation=2), "dilation"),
+        (lambda x: F.avg_pool2d(x, 2, divisor_override=3), "divisor_override"),
+        (lambda x: torch.cat([x, x], 0), "along dimension 0"),
+        (lambda x: x.mean(1), "mean"),
+        (lambda x: F.linear(x, x[0, 0]), "linear"),
+        (lambda x: x.flatten(0), "reshape"),
+        (lambda x: x.permute(0, 1, 3, 2), "permute"),
+        (lambda x: x + x.mean((2, 3), keepdim=True), "add"),
+        (lambda x: (x, x), "output"),
+        (lambda x: 3.0, "output"),
+        (lambda x: x if x.sum() > 0 else -x, "cannot be traced"),
+    ],
+)
+def test_what_the_runtime_does_not_know_is_refused_by_name(function, named):
+    with pytest.raises(InputError, match=named) as refused:
+        last(function)
+
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_refusal_says_where_in_the_network():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.ReLU(), nn.GELU()))
+
+    with pytest.raises(InputError, match=r"gelu in 1\.1: this operation is not known; supported"):
+        trace(network, SHAPE)
+
+
+def test_weights_that_are_computed_are_refused():
+    layer = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 1))
+
+    with pytest.raises(InputError, match="weight_norm"):
+        trace(layer, SHAPE)
+
+
+def test_batch_norm_without_running_statistics_is_refused():
+    with pytest.raises(InputError, match="batch_norm"):
+        trace(nn.BatchNorm2d(3, track_running_stats=False), SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("shape", "named"), [((4, 8, 8), "expected input"), ((3, 1, 1), "too small")]
+)
+def test_images_that_do_not_fit_the_network_are_refused_in_one_line(shape, named, capfd):
+    with pytest.raises(InputError, match=named):
+        trace(nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2)), shape)
+
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,60 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lightprune.sparse.runtime import thread_pool as threads
+from tests.sparse.programs import images_for, network_of, residual_program
+
+
+def names():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("sparse-")]
+
+
+def test_helpers_are_started_once_and_shared():
+    program = residual_program()
+    for _ in range(3):
+        network_of(program, 3)(images_for(program, 3))
+
+    assert names().count("sparse-1") == names().count("sparse-2") == 1
+
+
+def test_every_helper_has_a_slot_of_its_own():
+    slots = threads.woken(3)
+
+    assert len(set(slots.tolist())) == 3
+    assert (threads.woken(2) == slots[:2]).all()
+    assert len(threads.woken(0)) == 0
+
+
+def test_helpers_sleep_when_nothing_is_asked():
+    threads.woken(2)
+    until = time.monotonic() + 20
+    while not all(helper.asleep for helper in threads._helpers) and time.monotonic() < until:
+        time.sleep(0.01)
+
+    assert all(helper.asleep for helper in threads._helpers)
+
+
+def test_no_slot_is_taken_after_a_call():
+    program = residual_program()
+    network = network_of(program, 3)
+    for count in (1, 3, 40):
+        network(images_for(program, count))
+
+        assert all(helper._slot[threads._CACHE_LINE] == 0 for helper in threads._helpers)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+def test_a_forked_process_starts_helpers_of_its_own():
+    script = Path(__file__).parent / "forked_calls.py"
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120, check=True
+    )
+
+    assert json.loads(done.stdout) == {"children": [0, 0], "parent": True}

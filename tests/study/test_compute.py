@@ -1,0 +1,110 @@
+"""Training compute against the study's, from a measurement that is made up."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from lightprune.cli.main import main
+from lightprune.errors import InputError
+from lightprune.study.compute import compute
+from lightprune.study.throughput import read_throughput
+from tests.report.made import config, findings, make_run
+
+# The study's network, so that its question is asked.
+LAYERS = {"w": (11_166_912, 4_220_096, 1)}
+RIGHT = [True, False] * 10
+# An epoch of the study's 50,000 images takes 200 s, one of 45,000 images 90 s here.
+STUDY = {"name": "study", "batch_size": 128, "images_per_second": [240.0, 250.0, 260.0]}
+OURS = {"name": "lightprune", "batch_size": 256, "images_per_second": [500.0]}
+
+
+def written(folder, *loops):
+    about = {"command": "benchmarks/throughput.py", "commit": "0123456789abcdef", "machine": "CPU"}
+    file = folder / "throughput.json"
+    file.write_text(json.dumps({**about, "loops": loops}))
+    return file
+
+
+def section(folder, *loops, **options):
+    asked = {"asked": config(), "layers": LAYERS, "live_nnz": 223_338, **options}
+    make_run(folder / "run", RIGHT, dense_right=RIGHT, **asked)
+    found = findings(folder, read_throughput(written(folder, *loops)) if loops else None)
+    return compute(found).blocks
+
+
+def test_the_studys_epochs_against_those_of_the_recipe(tmp_path):
+    lines, how, source = section(tmp_path, STUDY, OURS)
+
+    # 400 * 200 s = 22.2 h; 30 * 90 s = 45 min.
+    assert lines.items == (
+        "Training compute: the study 400 epochs x 200 s = 22.2 h; lightprune 22 + 8 epochs x "
+        "90 s = 45 min: 29.6 x less.",
+    )
+    assert "tests after epochs are left out" in how.words
+    assert source.words == (
+        "Measured on CPU, by `benchmarks/throughput.py`, commit `0123456789ab`: study at batch "
+        "size 128: 250 (240 to 260); lightprune at batch size 256: 500 (500 to 500) images a "
+        "second (median, lowest and highest round)."
+    )
+
+
+def test_a_run_of_another_precision_is_counted_by_that_loops_rate(tmp_path):
+    asked = {**config(), "trainer": {"precision": "bf16-mixed"}}
+    quick = {**OURS, "name": "lightprune bf16-mixed", "images_per_second": [1000.0]}
+
+    (line,) = section(tmp_path, STUDY, OURS, quick, asked=asked)[0].items
+
+    assert line.endswith("lightprune bf16-mixed 22 + 8 epochs x 45 s = 22 min: 59.3 x less.")
+
+
+def test_the_benchmark_writes_what_a_report_reads(tmp_path):
+    place = Path(__file__).parents[2] / "benchmarks" / "throughput.py"
+    spec = importlib.util.spec_from_file_location("throughput", place)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    file = tmp_path / "throughput.json"
+    file.write_text(json.dumps(benchmark.record({("study", 128): [2.0, 1.0, 3.0]})))
+    (loop,) = read_throughput(file).loops
+
+    assert (loop.name, loop.batch_size, loop.rate) == ("study", 128, 2.0)
+
+
+def test_no_measurement_is_said_plainly(tmp_path):
+    (block,) = section(tmp_path)
+
+    assert block.words.startswith("Training compute against the study's: not measured (")
+
+
+@pytest.mark.parametrize("loops", [(OURS,), (STUDY,), (STUDY, {**OURS, "batch_size": 512})])
+def test_neither_is_half_a_measurement_enough(tmp_path, loops):
+    lines = section(tmp_path, *loops)[0]
+
+    assert lines.items[0].startswith("Training compute of 22 + 8 epochs: not measured (it takes")
+
+
+@pytest.mark.parametrize("options", [{"own": "1" * 64}, {"layers": {"w": (1000, 1000, 1)}}])
+def test_what_is_not_the_studys_question_is_not_held_against_it(tmp_path, options):
+    lines = section(tmp_path, STUDY, OURS, **options)[0]
+
+    assert lines.items == (
+        "Training compute: no run here asks the study's question from the start.",
+    )
+
+
+def test_a_damaged_measurement_is_one_line(tmp_path, capsys):
+    for text, reason in (
+        ("{", "Expecting"),
+        ('{"loops": [{"name": "study"}]}', "lacks 'images_per_second'"),
+        (json.dumps({"loops": [{**OURS, "images_per_second": [0]}]}), "must be above 0"),
+        (json.dumps({"loops": [{**OURS, "images_per_second": []}]}), "must be above 0"),
+    ):
+        file = tmp_path / "throughput.json"
+        file.write_text(text)
+        with pytest.raises(InputError, match=reason):
+            read_throughput(file)
+    make_run(tmp_path / "run", RIGHT, dense_right=RIGHT, asked=config())
+
+    assert main(["report", str(tmp_path), "--throughput", str(file)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {file}: is damaged (")

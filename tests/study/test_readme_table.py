@@ -1,0 +1,90 @@
+"""README's result table is the one that results/ gives."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lightprune.cli.main import main
+from lightprune.errors import InputError
+from lightprune.study.publish import END, START, keep, portable, renewed, results_block
+from lightprune.study.reference import VARIANTS
+from tests.report.made import config, make_run
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_readme_is_in_step_with_the_results():
+    readme = (ROOT / "README.md").read_text()
+
+    assert renewed(readme, results_block(ROOT / "results")) == readme, "make results renews it"
+
+
+def test_without_results_readme_says_that_they_follow(tmp_path):
+    assert results_block(tmp_path / "results") == "Measured results follow."
+
+
+def test_make_results_keeps_runs_and_writes_the_table(tmp_path):
+    sweep, results, readme = (tmp_path / n for n in ("study-fast", "results", "README.md"))
+    right = [True] * 80 + [False] * 20
+    dense_right = [True] * 81 + [False] * 19
+    make_run(
+        sweep / "any",
+        right,
+        dense_right=dense_right,
+        asked=config(),
+        layers={"w": (11_166_912, 4_220_096, 1)},
+        live_nnz=223_338,
+        fingerprint=next(iter(VARIANTS)),
+    )
+    readme.write_text(f"# Title\n\n{START}\nold\n{END}\n\nmore\n")
+    arguments = ["results", str(sweep), "--results", str(results), "--readme", str(readme)]
+    assert main([*arguments, "--dense-dir", str(sweep / "dense")]) == 0
+    first = readme.read_text()
+    shutil.rmtree(sweep)  # What is committed tells it alone.
+    assert main(["results", *arguments[2:]]) == 0
+
+    assert (results / "fast" / "global_98_one_shot-seed0" / "run.json").exists()
+    assert {f.name for f in next((results / "dense").iterdir()).iterdir()} == {
+        *("dense.json", "metrics.csv", "predictions.csv")
+    }
+    assert "are not at hand" not in (results / "report" / "report.md").read_text()
+    assert readme.read_text() == first
+    assert first.startswith("# Title\n\n")
+    assert first.endswith("\n\nmore\n")
+    assert "| dense | 0 | 81.00 % |  | 86.9 % | 0.00 % | 37.8 % | 22 |" in first
+    row = "| global 98 % one_shot | 0 | 80.00 % | −1.00 | 86.8 % | 94.71 % | 2.0 % | 22 + 8 |"
+    assert row in first
+    assert "Data: CIFAR-10, JPEG q75 (488e9dd6)" in first
+
+
+def test_two_runs_are_not_kept_as_one(tmp_path):
+    for name, peak in (("a", 0.1), ("b", 0.2)):
+        right = [True, False] * 10
+        make_run(tmp_path / name, right, dense_right=right, asked=config(peak=peak))
+
+    with pytest.raises(InputError, match="a and b would both be kept as global_98_one_shot-seed0"):
+        keep(tmp_path, tmp_path / "dense", tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("train.py data.root=/home/me/cifar10 seed=0", "train.py data.root=.../cifar10 seed=0"),
+        ("train.py \"data.root='/a/b/c,d'\"", "train.py \"data.root='.../c,d'\""),
+        ("lightprune bench /srv/runs/one --batches 1", "lightprune bench .../one --batches 1"),
+        ("train.py data.root=data/cifar10 a=1/2", "train.py data.root=data/cifar10 a=1/2"),
+        ("bench --url http://host/a/b", "bench --url http://host/a/b"),
+    ],
+)
+def test_a_kept_record_names_no_place_of_a_machine(typed, kept):
+    record = {"command": typed, "config": {"shape": "a / b", "share": 0.5}, "path": "outputs/x/y"}
+    expected = {**record, "command": kept}
+
+    assert json.loads(portable(json.dumps(record, indent=1))) == expected
+
+
+def test_a_readme_without_the_comments_is_refused():
+    with pytest.raises(InputError, match="lacks the lines"):
+        renewed("# Title\n", "block")

@@ -1,0 +1,59 @@
+import pytest
+
+from lightprune.cli.main import main
+from lightprune.errors import InputError
+from lightprune.study.status import Begun, begun_in, jobs_of, outlook
+
+CONTROL, GLOBAL = "study_control", "study_global_98_one_shot"
+JOBS = [(name, seed) for name in (CONTROL, GLOBAL) for seed in ("0", "1")]
+
+
+def begun(name, seed, *, epochs=8, dense=None):
+    done = dense is not None
+    return Begun((name, seed), done, (22, 8), (60.0,) * epochs, dense)
+
+
+def test_nothing_is_known_before_the_first_epoch():
+    assert outlook(JOBS, []) == (
+        "0 of 4 runs are done; 4 remain; how long that takes is known once the first epochs have "
+        "been measured"
+    )
+
+
+def test_what_remains_by_hand():
+    # Seed 0 has its dense network; control-0 is done, global-0 has 5 of 8 epochs left.
+    # Seed 1: 22 dense epochs at 120 s; 5 + 8 + 8 fine-tuning epochs at 60 s.
+    seen = [begun(CONTROL, "0", dense=2640.0), begun(GLOBAL, "0", epochs=3)]
+
+    assert outlook(JOBS, seen) == (
+        "1 of 4 runs are done; 3 remain, 1 of them begun: 22 dense and 21 fine-tuning epochs, "
+        "about 1 h 5 min at 60 s an epoch, the median of the 11 measured in this sweep"
+    )
+
+
+def test_a_finished_sweep_says_so():
+    seen = [begun(name, seed, dense=1.0) for name, seed in JOBS]
+
+    assert outlook(JOBS, seen) == "4 of 4 runs are done; nothing remains but the report"
+
+
+def test_real_folders_are_counted(real, capsys):
+    arguments = ["remaining", str(real / "sweep"), "--data", "digits", "--seeds", "0,1"]
+    assert main([*arguments, "--cells", "[cg]*_[9cm]*one_shot"]) == 0
+    assert main([*arguments[:-1], "0", "--cells", "control"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+
+    assert first.startswith("sweep: 1 of ")
+    assert "about " in first
+    assert second == "sweep: 1 of 1 runs are done; nothing remains but the report"
+    assert begun_in(real / "sweep", "cifar10") == []
+
+
+def test_cells_are_those_of_the_glob():
+    assert jobs_of("local_9*", "0,2") == [
+        (f"study_local_{cell}", seed)
+        for cell in ("94_multi_step", "94_one_shot", "98_one_shot")
+        for seed in ("0", "2")
+    ]
+    with pytest.raises(InputError, match=r"CELLS=nothing: matches no experiment; allowed are"):
+        jobs_of("nothing", "0")
