@@ -21,7 +21,7 @@ from torchvision.models import resnet18
 
 from lightprune.models.model import Model
 from lightprune.pruning.event_record import EventRecord, distance
-from lightprune.pruning.mac_counts import live_taps
+from lightprune.pruning.mac_counts import live_masks
 from lightprune.pruning.masks import GradientMasks, Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import PruneEvent
@@ -34,7 +34,7 @@ STEPS = 50
 def before_event(network):
     """What PruningCallback holds before its first event."""
     weights = Targets().find(network)
-    return weights, Masks.dense(weights), live_taps(network, weights, torch.zeros(1, 3, 32, 32))
+    return weights, Masks.dense(weights), live_masks(network, weights, torch.zeros(1, 3, 32, 32))
 
 
 def ours(held):

@@ -33,8 +33,8 @@ from lightprune.bench.sparsity_sweep import Level, NetworkSpeed, SpeedUps
 from lightprune.bench.timing import Effort, Timing, take_turns
 from lightprune.errors import InputError
 from lightprune.files import write_text
-from lightprune.models.from_spec import bare_module
-from lightprune.models.spec import Description
+from lightprune.models.from_spec import module_from_spec
+from lightprune.models.spec import ModelSpec
 from lightprune.models.zoo import resnet18_cifar
 from lightprune.provenance import commit
 from lightprune.pruning.cost import cost_report
@@ -45,7 +45,7 @@ from lightprune.report.build import write_figure
 from lightprune.report.sections.speed_by_sparsity import speedup_figures
 from lightprune.runs.folder import RunFolder
 from lightprune.sparse.frontend.trace import trace
-from lightprune.study.publish import portable
+from lightprune.study.publish import strip_paths
 
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 # Most weights of VGG are in its linear layers.
@@ -81,13 +81,13 @@ def dense_of(run, cache):
     if record is None:
         raise InputError(f"--run={run}: is not finished; allowed is the folder of a finished run")
     file = cache / record["dense"]["key"] / "model.safetensors"
-    described = Description.of_run(record)
-    return bare_module(described, load_file(file)), described
+    described = ModelSpec.of_run(record)
+    return module_from_spec(described, load_file(file)), described
 
 
 def drawn(name):
     """What is told of a network that no run has trained."""
-    return Description(name, {}, SIZE, (0.5,) * 3, (0.5,) * 3, tuple(map(str, range(10))))
+    return ModelSpec(name, {}, SIZE, (0.5,) * 3, (0.5,) * 3, tuple(map(str, range(10))))
 
 
 def subject(network, described):
@@ -216,7 +216,7 @@ def main():
     asked = parser.parse_args()
     asked.sparsities = sorted(set(asked.sparsities))
     measured = tuple(networks(asked))
-    command = portable(shlex.join(["python", *sys.argv]))
+    command = strip_paths(shlex.join(["python", *sys.argv]))
     found = SpeedUps(command, commit(), all_versions(), this_machine(), measured)
     for network in measured:
         show(network)

@@ -38,8 +38,8 @@ from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
 from lightprune.study.throughput import loop_name
 from lightprune.training.classifier import Classifier
-from lightprune.training.fit import Lab
-from lightprune.training.lr_schedule import Cycles, LearningRate
+from lightprune.training.fit import Setup
+from lightprune.training.lr_schedule import LearningRate, LRCycles
 from lightprune.training.recipe import Phase
 from lightprune.training.trainer import TrainerConfig
 
@@ -129,7 +129,7 @@ class Ours:
             label_smoothing=0.1,
             augmentation=Augmentation(),
         )
-        self.lab = Lab(
+        self.lab = Setup(
             model=Model(resnet18, live_taps=live_taps),
             data=data,
             source=source,
@@ -145,7 +145,7 @@ class Ours:
         plan = Plan((), 1)
         clock = Clock()
         pruning = PruningCallback(None, plan, Targets(), self.lab.example)
-        cycles = Cycles(self.phase.learning_rate, plan)
+        cycles = LRCycles(self.phase.learning_rate, plan)
         classifier = Classifier(
             self.network,
             self.lab.model,

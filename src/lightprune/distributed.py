@@ -9,7 +9,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def first_process() -> bool:
+def is_rank_zero() -> bool:
     """Whether this is the only process, or rank 0 of several."""
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
@@ -20,22 +20,22 @@ def barrier() -> None:
         torch.distributed.barrier()
 
 
-def decided(decide: Callable[[], T]) -> T:
+def from_rank_zero(decide: Callable[[], T]) -> T:
     """Rank 0's decision, on every rank; the others do not look for themselves."""
-    answer: list[Any] = [decide() if first_process() else None]
+    answer: list[Any] = [decide() if is_rank_zero() else None]
     if torch.distributed.is_initialized():
         torch.distributed.broadcast_object_list(answer, 0)
     decision: T = answer[0]
     return decision
 
 
-def averaged_(value: Tensor) -> None:
+def all_reduce_mean_(value: Tensor) -> None:
     """Puts the mean of all processes' values in the place of each."""
     if torch.distributed.is_initialized():
-        summed(value).div_(torch.distributed.get_world_size())
+        all_reduce_sum_(value).div_(torch.distributed.get_world_size())
 
 
-def interleaved(batches: list[Tensor]) -> Tensor:
+def gather_in_order(batches: list[Tensor]) -> Tensor:
     """What all processes found for their shares of some batches, in the order of the whole."""
     mine = [batch.cpu() for batch in batches]
     shares = [mine]
@@ -45,7 +45,7 @@ def interleaved(batches: list[Tensor]) -> Tensor:
     return torch.cat([share[number] for number in range(len(mine)) for share in shares])
 
 
-def summed(value: Tensor) -> Tensor:
+def all_reduce_sum_(value: Tensor) -> Tensor:
     """The sum of all processes' values, on every one."""
     if torch.distributed.is_initialized():
         torch.distributed.all_reduce(value)

@@ -11,11 +11,11 @@ from lightprune.bench.engines import ENGINES, chosen_engines
 from lightprune.bench.loaded_network import Subject
 from lightprune.bench.model_files import Forms
 from lightprune.bench.output_check import agreement
-from lightprune.models.spec import Description
+from lightprune.models.spec import ModelSpec
 from lightprune.sparse.frontend.trace import trace
 from tests.export.finished import prune_convolutions, with_statistics
 
-DESCRIBED = Description("none", {}, (3, 32, 32), (0.5,) * 3, (0.5,) * 3, ("a", "b", "c"))
+DESCRIBED = ModelSpec("none", {}, (3, 32, 32), (0.5,) * 3, (0.5,) * 3, ("a", "b", "c"))
 
 
 class Small(ResNet):

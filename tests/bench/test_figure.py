@@ -9,7 +9,7 @@ from lightprune.rendering.document import Figure, Table, Text
 from lightprune.report.discovery import BENCH
 from lightprune.report.sections.speed import fastest_lines, outline, speed, speed_lines
 from lightprune.report.sections.summary import short
-from lightprune.study.publish import keep, results_block
+from lightprune.study.publish import publish, results_block
 from tests.report.made import config, findings, make_bench, make_run, speed_ups
 
 RIGHT = [True] * 16 + [False] * 4
@@ -187,7 +187,7 @@ def test_a_sweep_for_speed_or_of_methods_is_kept_beside_the_study(tmp_path, swee
     for number, exponent in enumerate((0.25, 0.375, 0.5)):
         run(tmp_path / sweep, str(number), {**about, "exponent": exponent})
     results = tmp_path / "results"
-    kept = keep(tmp_path / sweep, tmp_path / sweep / "dense", results)
+    kept = publish(tmp_path / sweep, tmp_path / sweep / "dense", results)
 
     names = [f"magnitude_per_mac_98_one_shot_exponent_{e}-seed0" for e in (0.25, 0.375, 0.5)]
     assert [place.relative_to(results).as_posix() for place in kept] == [
@@ -197,7 +197,7 @@ def test_a_sweep_for_speed_or_of_methods_is_kept_beside_the_study(tmp_path, swee
     assert results_block(results) == "Measured results follow."
 
     run(tmp_path / "study-fast")
-    keep(tmp_path / "study-fast", tmp_path / "study-fast" / "dense", results)
+    publish(tmp_path / "study-fast", tmp_path / "study-fast" / "dense", results)
     block = results_block(results)
     assert "| global 98 % one_shot |" in block
     assert "magnitude_per_mac" not in block

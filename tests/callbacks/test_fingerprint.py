@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightprune.callbacks.fingerprint import belonging, check_same
+from lightprune.callbacks.fingerprint import check_compatible, fingerprint_of
 from lightprune.errors import InputError
 from lightprune.pruning.criteria import Lamp, Magnitude
 from lightprune.pruning.pruner import Pruner
@@ -12,7 +12,7 @@ PLAN = OneShot(sparsity=0.5).plan(2)
 
 
 def described(pruner):
-    return belonging(pruner, PLAN, {})
+    return fingerprint_of(pruner, PLAN, {})
 
 
 def test_a_setting_that_came_later_has_its_default_in_older_checkpoints():
@@ -21,9 +21,9 @@ def test_a_setting_that_came_later_has_its_default_in_older_checkpoints():
         del older["pruner"][later]
     older["pruner"]["criterion"] = f"lightprune.pruning.criteria.{older['pruner']['criterion']}"
 
-    check_same(older, described(Pruner()))
+    check_compatible(older, described(Pruner()))
     with pytest.raises(InputError, match=r"its pruner is cap=1\.0, this run's is cap=0\.5"):
-        check_same(older, described(Pruner(cap=0.5)))
+        check_compatible(older, described(Pruner(cap=0.5)))
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_a_setting_that_came_later_has_its_default_in_older_checkpoints():
 )
 def test_another_pruner_is_refused(theirs, mine):
     with pytest.raises(InputError, match="checkpoint: its pruner is "):
-        check_same(described(theirs), described(mine))
+        check_compatible(described(theirs), described(mine))

@@ -8,7 +8,7 @@ import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
-from lightprune.callbacks.optimizer_state import settled
+from lightprune.callbacks.optimizer_state import all_but_regrown
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
@@ -50,7 +50,7 @@ def test_what_comes_back_is_kept_now_and_was_not_before():
     before = Masks({"a": torch.tensor([1, 1, 0, 0]).bool()})
     after = Masks({"a": torch.tensor([1, 0, 1, 0]).bool()})
 
-    assert settled(before, after)["a"].tolist() == [True, True, False, True]
+    assert all_but_regrown(before, after)["a"].tolist() == [True, True, False, True]
 
 
 @pytest.mark.parametrize(

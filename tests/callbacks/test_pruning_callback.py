@@ -14,7 +14,7 @@ from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.errors import InputError
 from lightprune.pruning.criteria import Magnitude, Random
 from lightprune.pruning.event_record import PruningError
-from lightprune.pruning.mac_counts import live_taps
+from lightprune.pruning.mac_counts import live_masks
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
@@ -559,7 +559,7 @@ def test_the_accuracy_right_after_an_event_is_that_of_the_pruned_network(tmp_pat
 
 def test_records_tell_how_far_the_live_weights_were_moved(tmp_path):
     made = session(tmp_path, plan((0, 0.7), epochs=1))
-    live = live_taps(made.network, made.weights, torch.zeros(1, 3, 8, 8))
+    live = live_masks(made.network, made.weights, torch.zeros(1, 3, 8, 8))
     whole = torch.cat([weight[live[name]] for name, weight in made.weights.items()])
     masks = Pruner().prune(made.weights, Masks.dense(made.weights), 0.7)
     lost = torch.cat([weight[live[n] & ~masks[n]] for n, weight in made.weights.items()])

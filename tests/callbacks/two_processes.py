@@ -8,7 +8,7 @@ import torch
 import torch.multiprocessing
 from torch import distributed, nn
 
-from lightprune.callbacks.sync import agreed
+from lightprune.callbacks.sync import broadcast_masks
 from lightprune.pruning.criteria import (
     Lamp,
     MagnitudePerMac,
@@ -117,11 +117,11 @@ def _agree(folder):
     trainer = TrainerConfig(accelerator="cpu", devices=2).trainer(epochs=1, folder=folder)
     weights = {"a": torch.zeros(50, 7), "b": torch.zeros(9)}
     mine = Pruner(OfThisProcess()).prune(weights, Masks.dense(weights), 0.5)
-    together = agreed(trainer, mine, weights)
+    together = broadcast_masks(trainer, mine, weights)
     # The first name differs, so equal bits have differing digests.
     names = {f"{name}{distributed.get_rank()}": weight for name, weight in weights.items()}
     try:
-        agreed(trainer, Masks.dense(names), names)
+        broadcast_masks(trainer, Masks.dense(names), names)
         refusal = ""
     except PruningError as error:
         refusal = str(error)

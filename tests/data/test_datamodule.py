@@ -13,7 +13,7 @@ from lightprune.data.datamodule import (
     EvaluationBatches,
     ImageDataModule,
     Normalise,
-    Share,
+    RankShard,
     TrainingBatches,
 )
 from lightprune.data.images import ImageSet, LabelledImages
@@ -37,7 +37,7 @@ def training(images, batch_size, *, seed=1, epoch=0, share=(0, 1), augmentation=
         AS_THEY_ARE,
         seed,
         lambda: epoch,
-        Share(*share),
+        RankShard(*share),
         classes=len(images),
     )
 
@@ -163,7 +163,9 @@ def test_evaluation_covers_every_image_once_with_equally_many_batches_on_all_ran
     count, size, world
 ):
     images = numbered(count)
-    ranks = [EvaluationBatches(images, AS_THEY_ARE, Share(r, world), size) for r in range(world)]
+    ranks = [
+        EvaluationBatches(images, AS_THEY_ARE, RankShard(r, world), size) for r in range(world)
+    ]
 
     seen = [labels(rank) for rank in ranks]
 
@@ -175,7 +177,9 @@ def test_evaluation_covers_every_image_once_with_equally_many_batches_on_all_ran
 def test_evaluation_takes_the_images_unchanged_and_in_order():
     images = numbered(7)
 
-    pixels = torch.cat([batch[0] for batch in EvaluationBatches(images, AS_THEY_ARE, Share(0, 1))])
+    pixels = torch.cat(
+        [batch[0] for batch in EvaluationBatches(images, AS_THEY_ARE, RankShard(0, 1))]
+    )
 
     torch.testing.assert_close(pixels, images.images.permute(0, 3, 1, 2) / 255)
 

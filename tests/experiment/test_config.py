@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 from lightprune.errors import InputError
 from lightprune.experiment.config import register, settings
 from lightprune.experiment.dense_cache import digest
-from lightprune.experiment.preflight import Prepared
+from lightprune.experiment.preflight import CheckedRun
 from lightprune.pruning.pruner import Pruner
-from lightprune.runs.identity import differences, run_name
+from lightprune.runs.identity import diff_configs, run_name
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 OPTIONS = [
@@ -91,8 +91,8 @@ def test_differences_name_the_key_and_both_values():
     theirs = OmegaConf.to_container(composed(), resolve=True)
     mine = OmegaConf.to_container(composed("schedule.sparsity=0.5"), resolve=True)
 
-    assert differences(theirs, mine) == [("schedule.sparsity", 0.98, 0.5)]
-    assert differences(mine, mine) == []
+    assert diff_configs(theirs, mine) == [("schedule.sparsity", 0.98, 0.5)]
+    assert diff_configs(mine, mine) == []
 
 
 def test_keys_that_came_later_change_no_hash_as_long_as_they_ask_for_nothing():
@@ -101,7 +101,7 @@ def test_keys_that_came_later_change_no_hash_as_long_as_they_ask_for_nothing():
     peaks = ("recipe.dense.learning_rate.peak=0.1", "recipe.finetune.learning_rate.peak=0.05")
     asked = ("trainer=cpu", "data=digits", "recipe=smoke", "pruner=local", "schedule=cubic")
     chosen = settings(composed(*asked, *peaks))
-    dense = Prepared(chosen, None, "print", None, None, ()).dense_identity
+    dense = CheckedRun(chosen, None, "print", None, None, ()).dense_identity
 
     assert chosen.digest.startswith("d61e99179dea7b48")
     assert digest(dense) == "527cc9adcf43cd12"

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 
 from lightprune.experiment import config
 from lightprune.experiment.console import show_plan
-from lightprune.experiment.preflight import prepare
+from lightprune.experiment.preflight import preflight
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ("data=digits", "recipe=smoke", "model.constructor._target_=tests.system.tiny.tiny_resnet")
@@ -18,7 +18,7 @@ def shown(capsys, folder, *overrides):
     config.register()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         asked = compose("train", [*SMALL, f"data.cache_dir={folder}", *overrides])
-    show_plan(prepare(config.settings(asked)))
+    show_plan(preflight(config.settings(asked)))
     return capsys.readouterr().out.splitlines()
 
 

@@ -15,7 +15,7 @@ from torchvision.models import resnet18
 import lightprune
 from lightprune.errors import InputError
 from lightprune.export.export import export
-from lightprune.models.from_spec import imported
+from lightprune.models.from_spec import import_constructor
 from lightprune.models.zoo import resnet18_cifar
 from tests.export.finished import (
     change_record,
@@ -177,7 +177,7 @@ def test_ones_own_constructor_must_fit(exported, constructor, said):
 @pytest.mark.parametrize("name", ["x", "no.such.module", "tests.export.finished.gone", "math.pi"])
 def test_a_constructor_that_is_not_there_is_one_line(name):
     with pytest.raises(InputError, match=f"^{name}: .*; allowed is package.module.name"):
-        imported(name)
+        import_constructor(name)
 
 
 def test_importing_the_package_stays_light():

@@ -12,10 +12,10 @@ from torchvision.models import resnet18
 
 from lightprune.errors import InputError
 from lightprune.export.sparse_file import StoredNetwork, read_sparse, write_sparse
-from lightprune.models.spec import Description
+from lightprune.models.spec import ModelSpec
 from tests.export.finished import prune_convolutions, with_statistics
 
-DESCRIPTION = Description(
+DESCRIPTION = ModelSpec(
     constructor="torchvision.models.resnet18",
     arguments={"norm_layer": None, "replace_stride_with_dilation": [False, False, False]},
     input_shape=(3, 32, 32),
@@ -125,4 +125,4 @@ def test_what_the_file_cannot_hold_is_refused(tmp_path, tensor, said, monkeypatc
 @pytest.mark.parametrize("name", ["weights", "num_classes", "_target_"])
 def test_a_description_may_not_name_what_the_package_says_itself(name):
     with pytest.raises(ValueError, match=f"arguments.{name}"):
-        Description(**{**vars(DESCRIPTION), "arguments": {name: "IMAGENET1K_V1"}})
+        ModelSpec(**{**vars(DESCRIPTION), "arguments": {name: "IMAGENET1K_V1"}})

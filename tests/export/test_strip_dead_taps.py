@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from lightprune.export.strip_dead_taps import without_dead_taps
-from lightprune.pruning.mac_counts import live_taps
+from lightprune.pruning.mac_counts import live_masks
 from tests.export.finished import with_statistics
 
 
@@ -45,7 +45,7 @@ def test_no_dead_tap_is_left_where_padding_is_symmetrical(padding, size):
     smaller = without_dead_taps(conv, images)
 
     assert smaller.weight.shape[2:] == (2 * size - 1, 2 * size - 1)
-    assert live_taps(smaller, {"weight": smaller.weight}, images).pruned == 0
+    assert live_masks(smaller, {"weight": smaller.weight}, images).pruned == 0
 
 
 @pytest.mark.parametrize(("kernel", "size"), [((3, 4), (1, 8)), ((9, 4), (4, 4)), ((4, 3), (8, 1))])

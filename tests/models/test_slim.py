@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.models.registry import known
-from lightprune.models.slim import extents, slim_network
+from lightprune.models.registry import builder_of
+from lightprune.models.slim import channel_counts, slim_network
 
 TORCHVISION = "torchvision.models"
 OWN = "lightprune.models"
@@ -27,8 +27,8 @@ def shapes(network):
 
 @pytest.mark.parametrize("base", KNOWN)
 def test_all_channels_are_the_whole_network(base):
-    whole = known(base)(num_classes=7)
-    same = slim_network(num_classes=7, base=base, channels=extents(whole))
+    whole = builder_of(base)(num_classes=7)
+    same = slim_network(num_classes=7, base=base, channels=channel_counts(whole))
     same.load_state_dict(whole.state_dict())
     images = torch.randn(2, 3, 32, 32)
 
@@ -40,11 +40,11 @@ def test_all_channels_are_the_whole_network(base):
 def test_any_numbers_up_to_the_whole_are_what_the_layers_get(data):
     base = f"{OWN}.resnet20"
     with torch.device("meta"):
-        whole = known(base)(num_classes=10)
-        channels = [data.draw(st.integers(1, count)) for count in extents(whole)]
+        whole = builder_of(base)(num_classes=10)
+        channels = [data.draw(st.integers(1, count)) for count in channel_counts(whole)]
         smaller = slim_network(num_classes=10, base=base, channels=channels)
 
-    assert extents(smaller) == channels
+    assert channel_counts(smaller) == channels
     assert [*shapes(smaller)] == [*shapes(whole)]
     for layer in smaller.modules():
         if isinstance(layer, nn.Conv2d):
@@ -55,8 +55,8 @@ def test_any_numbers_up_to_the_whole_are_what_the_layers_get(data):
 
 
 def test_a_depthwise_convolution_keeps_a_group_a_channel():
-    whole = known(f"{TORCHVISION}.mobilenet_v2")(num_classes=10)
-    halves = [-(-count // 2) if count not in (3, 10) else count for count in extents(whole)]
+    whole = builder_of(f"{TORCHVISION}.mobilenet_v2")(num_classes=10)
+    halves = [-(-count // 2) if count not in (3, 10) else count for count in channel_counts(whole)]
     smaller = slim_network(num_classes=10, base=f"{TORCHVISION}.mobilenet_v2", channels=halves)
 
     groups = {layer.groups for layer in smaller.modules() if isinstance(layer, nn.Conv2d)}
@@ -66,7 +66,7 @@ def test_a_depthwise_convolution_keeps_a_group_a_channel():
 
 @pytest.mark.parametrize("change", [[0], [17], [True], [2.0], [16, 3]], ids=str)
 def test_other_numbers_are_refused(change):
-    whole = extents(known(f"{OWN}.resnet20")(num_classes=10))
+    whole = channel_counts(builder_of(f"{OWN}.resnet20")(num_classes=10))
     channels = change + whole[1:]
 
     with pytest.raises(InputError, match=r"^channels=\[.*allowed are 65 whole numbers from 1 to"):

@@ -15,7 +15,7 @@ from lightprune.experiment.config import register, settings
 from lightprune.files import write_weights
 from lightprune.models import zoo as networks
 from lightprune.models.model import Model
-from lightprune.pruning.mac_counts import uses
+from lightprune.pruning.mac_counts import count_macs
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
@@ -96,7 +96,7 @@ def test_multiplications_are_those_that_torch_counts_and_dead_weights_the_known_
     kinds = ("convolution", "addmm", "mm")
     flops = {str(op): n for op, n in counter.get_flop_counts()["Global"].items()}
 
-    used = uses(network, weights, image)
+    used = count_macs(network, weights, image)
 
     sums = {n: int(used[n].applied.expand(w.shape).sum()) for n, w in weights.items()}
     assert 2 * sum(sums.values()) == sum(flops.get(f"aten.{kind}", 0) for kind in kinds)

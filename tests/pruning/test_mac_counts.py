@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import mobilenet_v2, resnet18, vgg11_bn
 
-from lightprune.pruning.mac_counts import live_positions, live_taps
+from lightprune.pruning.mac_counts import live_masks, live_positions
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.targets import Targets
 
@@ -27,7 +27,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def live(network):
-    return live_taps(network, Targets().find(network), IMAGE)
+    return live_masks(network, Targets().find(network), IMAGE)
 
 
 def conv_weights(network):
@@ -46,7 +46,9 @@ def touched(layer, shape):
 
 
 def found(layer, shape):
-    return live_taps(layer, {"weight": layer.weight}, torch.zeros(shape).to(layer.weight))["weight"]
+    return live_masks(layer, {"weight": layer.weight}, torch.zeros(shape).to(layer.weight))[
+        "weight"
+    ]
 
 
 @st.composite
@@ -120,7 +122,7 @@ def test_resnet18_at_32_by_32_has_its_known_dead_weights_layer_by_layer(live):
 
 
 def test_resnet18_at_224_by_224_has_no_dead_weight(network):
-    masks = live_taps(network, Targets().find(network), torch.zeros(1, 3, 224, 224))
+    masks = live_masks(network, Targets().find(network), torch.zeros(1, 3, 224, 224))
 
     assert masks.pruned == 0
 
@@ -139,7 +141,7 @@ def check_logits_without_dead_weights(network, image_size):
     weights = conv_weights(network)
     torch.manual_seed(2)
     images = torch.randn(4, 3, image_size, image_size)
-    masks = live_taps(network, weights, images[:1])
+    masks = live_masks(network, weights, images[:1])
     network.eval()
     with torch.no_grad():
         before = network(images)
@@ -172,7 +174,7 @@ def test_vgg11_whose_last_convolutions_see_two_by_two_pixels_has_no_dead_weight(
     network.classifier = nn.Linear(25_088, 10)
     network.features.to_empty(device="cpu")
 
-    masks = live_taps(network, conv_weights(network), IMAGE)
+    masks = live_masks(network, conv_weights(network), IMAGE)
 
     assert len(masks) == 8
     assert masks.pruned == 0
@@ -183,7 +185,7 @@ def test_vgg11_without_its_last_pooling_has_dead_weights_at_16_by_16():
         features = vgg11_bn(init_weights=False).features[:-1]
     features.to_empty(device="cpu")
 
-    masks = live_taps(features, conv_weights(features), torch.zeros(1, 3, 16, 16))
+    masks = live_masks(features, conv_weights(features), torch.zeros(1, 3, 16, 16))
 
     dead = {name: int((~mask).sum()) for name, mask in masks.items() if not mask.all()}
     assert dead == dict.fromkeys(("22.weight", "25.weight"), 512 * 512 * 8)
@@ -206,7 +208,7 @@ def padded():
 
 def cross_of(network):
     weights = {"first.weight": network.first.weight}
-    return live_taps(network, weights, torch.zeros(1, 1, 3, 3))["first.weight"][0, 0].tolist()
+    return live_masks(network, weights, torch.zeros(1, 1, 3, 3))["first.weight"][0, 0].tolist()
 
 
 CROSS = [[False, True, False], [True, True, True], [False, True, False]]
@@ -229,7 +231,7 @@ def test_a_layer_that_is_never_called_is_live():
     network = nn.Sequential(nn.Conv2d(1, 1, 1))
     network[0].unused = nn.Conv2d(1, 1, 3, padding=1)
 
-    masks = live_taps(network, conv_weights(network), torch.zeros(1, 1, 1, 1))
+    masks = live_masks(network, conv_weights(network), torch.zeros(1, 1, 1, 1))
 
     assert masks["0.unused.weight"].all()
 
@@ -237,13 +239,13 @@ def test_a_layer_that_is_never_called_is_live():
 def test_only_the_weights_asked_for_are_answered(network):
     asked = {"layer4.1.conv2.weight": network.layer4[1].conv2.weight}
 
-    assert list(live_taps(network, asked, IMAGE)) == list(asked)
+    assert list(live_masks(network, asked, IMAGE)) == list(asked)
 
 
 def test_copies_of_the_weights_are_answered_as_the_weights_themselves(network, live):
     copies = {name: p.detach().clone() for name, p in Targets().find(network).items()}
 
-    assert live_taps(network, copies, IMAGE).digest() == live.digest()
+    assert live_masks(network, copies, IMAGE).digest() == live.digest()
 
 
 class Noisy(nn.Module):
@@ -278,7 +280,7 @@ def test_looking_leaves_modes_buffers_hooks_and_random_state_as_they_are():
     network = Noisy().train()
     network.frozen.eval()
 
-    check_untouched(network, lambda: live_taps(network, conv_weights(network), IMAGE))
+    check_untouched(network, lambda: live_masks(network, conv_weights(network), IMAGE))
 
 
 def test_a_forward_that_fails_leaves_the_network_as_it_was():
@@ -287,7 +289,7 @@ def test_a_forward_that_fails_leaves_the_network_as_it_was():
 
     def look():
         with pytest.raises(RuntimeError):
-            live_taps(network, conv_weights(network), torch.zeros(1, 5, 8, 8))
+            live_masks(network, conv_weights(network), torch.zeros(1, 5, 8, 8))
 
     check_untouched(network, look)
 
@@ -303,12 +305,12 @@ def test_a_network_that_always_draws_random_numbers_leaves_the_random_state_as_i
 
     network = Drawing()
 
-    check_untouched(network, lambda: live_taps(network, conv_weights(network), IMAGE))
+    check_untouched(network, lambda: live_masks(network, conv_weights(network), IMAGE))
 
 
 def test_live_masks_are_masks_of_the_weights_shapes():
     network = Noisy()
-    masks = live_taps(network, conv_weights(network), IMAGE)
+    masks = live_masks(network, conv_weights(network), IMAGE)
 
     assert isinstance(masks, Masks)
     assert masks["conv.weight"].shape == (4, 3, 3, 3)

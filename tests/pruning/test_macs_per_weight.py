@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from lightprune.pruning.cost import cost_report
-from lightprune.pruning.mac_counts import live_taps, multiplications
+from lightprune.pruning.mac_counts import live_masks, macs_per_weight
 from lightprune.pruning.targets import Targets
 from tests.pruning.test_mac_counts import IMAGE, RowAndColumn, convolutions, padded
 
@@ -29,7 +29,7 @@ def counted(layer, shape):
 
 
 def found(layer, shape):
-    used = multiplications(layer, {"weight": layer.weight}, torch.zeros(shape))["weight"]
+    used = macs_per_weight(layer, {"weight": layer.weight}, torch.zeros(shape))["weight"]
     assert used.dtype == torch.int64
     return used.expand(layer.weight.shape)
 
@@ -60,7 +60,7 @@ def test_without_padding_the_counts_are_those_of_the_cost_report():
     weights = Targets(types=("Conv2d", "Linear")).find(network)
     image = torch.zeros(1, 1, 8, 8)
 
-    used = multiplications(network, weights, image)
+    used = macs_per_weight(network, weights, image)
     layers = cost_report(network, weights, image).layers
 
     sums = {name: int(used[name].expand(w.shape).sum()) for name, w in weights.items()}
@@ -85,7 +85,7 @@ def test_the_calls_of_a_layer_and_the_layers_of_a_weight_add_up():
     apart.second.weight = apart.first.weight
 
     for network in (RowAndColumn(layer, layer), apart):
-        used = multiplications(
+        used = macs_per_weight(
             network, {"first.weight": network.first.weight}, IMAGE[:, :1, :3, :3]
         )
         assert used["first.weight"].tolist() == [[0, 2, 0], [2, 6, 2], [0, 2, 0]]
@@ -96,7 +96,7 @@ def test_what_the_image_never_reaches_counts_once():
     network[0].unused = nn.Conv2d(1, 1, 3, padding=1)
     weights = {n: w for n, w in network.named_parameters() if n.endswith("weight")}
 
-    used = multiplications(network, weights, torch.zeros(1, 1, 4, 4))
+    used = macs_per_weight(network, weights, torch.zeros(1, 1, 4, 4))
 
     assert {n: u.unique().tolist() for n, u in used.items()} == {
         "0.weight": [16],
@@ -109,8 +109,8 @@ def test_the_dead_taps_of_resnet18_are_the_weights_that_multiply_nothing():
     network = resnet18(num_classes=10)
     weights = Targets().find(network)
 
-    used = multiplications(network, weights, IMAGE)
-    live = live_taps(network, weights, IMAGE)
+    used = macs_per_weight(network, weights, IMAGE)
+    live = live_masks(network, weights, IMAGE)
 
     assert all(torch.equal(used[n].expand(w.shape) > 0, live[n]) for n, w in weights.items())
     assert used["layer4.1.conv2.weight"].tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
@@ -137,7 +137,7 @@ class Tokens(nn.Module):
 def test_a_linear_layer_multiplies_once_a_token_however_tokens_are_laid_out(layout):
     network = Tokens(layout, nn.Linear(3, 4))
 
-    used = multiplications(network, {"layer.weight": network.layer.weight}, torch.zeros(5, 3, 2, 7))
+    used = macs_per_weight(network, {"layer.weight": network.layer.weight}, torch.zeros(5, 3, 2, 7))
 
     assert used["layer.weight"].tolist() == 14
 
@@ -165,7 +165,7 @@ def test_attention_projects_every_token_once(batch_first, crossed, columns):
     network = Attends(crossed, batch_first=batch_first)
     weights = Targets(types=("Linear", "MultiheadAttention")).find(network)
 
-    used = multiplications(network, weights, torch.zeros(3, 4, 6, 7))
+    used = macs_per_weight(network, weights, torch.zeros(3, 4, 6, 7))
 
     rows = used["attention.in_proj_weight"].expand(12, 4)
     assert rows.tolist() == [[6] * 4] * 4 + [[columns] * 4] * 8
@@ -189,7 +189,7 @@ def test_projections_of_their_own_are_counted_by_what_they_project():
     network = Crossed()
     weights = Targets(types=("MultiheadAttention",)).find(network)
 
-    used = multiplications(network, weights, IMAGE[:, :, :6, :7])
+    used = macs_per_weight(network, weights, IMAGE[:, :, :6, :7])
 
     assert {name: int(count) for name, count in used.items()} == {
         "attention.q_proj_weight": 6,
@@ -204,7 +204,7 @@ def test_an_encoder_layer_is_counted_though_torch_has_a_fast_path_for_it(trainin
     network = Tokens("batch first", layer)
     weights = Targets(types=("Linear", "MultiheadAttention")).find(network)
 
-    used = multiplications(network, weights, torch.zeros(2, 3, 2, 2))
+    used = macs_per_weight(network, weights, torch.zeros(2, 3, 2, 2))
 
     assert [int(used[name].max()) for name in weights] == [4, 4, 4, 4]
     assert len(weights) == 4
@@ -216,7 +216,7 @@ def test_a_weight_tied_between_attention_and_another_layer_multiplies_for_both()
     network.output.weight = network.attention.out_proj.weight
     both = nn.Sequential(network, network.output)
 
-    used = multiplications(
+    used = macs_per_weight(
         both, {"0.output.weight": network.output.weight}, torch.zeros(1, 4, 6, 7)
     )
 

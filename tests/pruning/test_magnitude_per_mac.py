@@ -7,7 +7,7 @@ from torch import nn
 from lightprune.errors import InputError
 from lightprune.pruning.cost import cost_report
 from lightprune.pruning.criteria import CostedCriterion, Inverted, Magnitude, MagnitudePerMac
-from lightprune.pruning.mac_counts import multiplications
+from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
@@ -87,7 +87,7 @@ def test_at_exponent_0_the_masks_are_those_of_the_magnitude(weights, sparsity, s
 def test_scores_agree_with_float64_and_multiplications_counted_one_by_one(case, exponent):
     layer, shape = case
     weight = layer.weight.detach()
-    macs = multiplications(layer, {"weight": layer.weight}, torch.zeros(shape))["weight"]
+    macs = macs_per_weight(layer, {"weight": layer.weight}, torch.zeros(shape))["weight"]
 
     scores = MagnitudePerMac(exponent).saliency_at("weight", layer.weight, macs).double()
 
@@ -125,7 +125,7 @@ def test_a_higher_exponent_never_leaves_more_macs(exponents, sparsity, seed):
     network, image = TwoSizes(), torch.zeros(1, 2, 4, 4)
     weights = Targets().find(network)
     dense = {name: w.detach().clone() for name, w in weights.items()}
-    macs = multiplications(network, weights, image)
+    macs = macs_per_weight(network, weights, image)
 
     left = []
     for exponent in exponents:

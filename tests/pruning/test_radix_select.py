@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightprune.pruning.radix_select import lowest
+from lightprune.pruning.radix_select import k_smallest
 from tests.pruning.strategies import COMMON, flags_for, weight_dicts
 
 CHUNK = 1 << 18
@@ -29,7 +29,7 @@ def test_lowest_agrees_with_a_stable_sort(scores, data):
     among = data.draw(flags_for(scores))
     count = data.draw(st.integers(0, sum(int(mask.sum()) for mask in among.values())))
 
-    chosen = lowest(scores, among, count)
+    chosen = k_smallest(scores, among, count)
 
     expected = sorted_reference(scores, among, count)
     assert list(chosen) == list(scores)
@@ -42,7 +42,7 @@ def test_lowest_never_depends_on_the_memory_layout(scores, data):
     count = data.draw(st.integers(0, sum(int(mask.sum()) for mask in among.values())))
     contiguous = {name: tensor.contiguous() for name, tensor in scores.items()}
 
-    chosen, other = lowest(scores, among, count), lowest(contiguous, among, count)
+    chosen, other = k_smallest(scores, among, count), k_smallest(contiguous, among, count)
 
     assert all(torch.equal(chosen[name], other[name]) for name in scores)
     assert all(marks.is_contiguous() for marks in chosen.values())
@@ -53,7 +53,7 @@ def test_lowest_leaves_its_inputs_alone(scores, data):
     among = data.draw(flags_for(scores))
     before = [tensor.clone() for tensor in (*scores.values(), *among.values())]
 
-    lowest(scores, among, sum(int(mask.sum()) for mask in among.values()) // 2)
+    k_smallest(scores, among, sum(int(mask.sum()) for mask in among.values()) // 2)
 
     after = (*scores.values(), *among.values())
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
@@ -64,7 +64,7 @@ def test_ties_across_chunks_and_tensors_go_by_position(count):
     scores = {"a": torch.ones(2 * CHUNK + 5), "b": torch.ones(CHUNK)}
     among = {name: torch.ones(s.shape, dtype=torch.bool) for name, s in scores.items()}
 
-    chosen = torch.cat(list(lowest(scores, among, count).values()))
+    chosen = torch.cat(list(k_smallest(scores, among, count).values()))
 
     assert chosen[:count].all()
     assert not chosen[count:].any()
@@ -78,7 +78,7 @@ def test_large_tensors_with_many_ties_agree_with_a_stable_sort():
     }
     among = {n: torch.rand(s.shape, generator=generator) < 0.7 for n, s in scores.items()}
 
-    chosen = lowest(scores, among, 300_001)
+    chosen = k_smallest(scores, among, 300_001)
 
     expected = sorted_reference(scores, among, 300_001)
     assert all(torch.equal(chosen[name], expected[name]) for name in scores)
@@ -89,7 +89,7 @@ def test_large_tensors_of_normal_draws_agree_with_a_stable_sort():
     scores = {"a": torch.randn(CHUNK + 1, generator=generator)}
     among = {"a": torch.ones(CHUNK + 1, dtype=torch.bool)}
 
-    chosen = lowest(scores, among, 200_000)
+    chosen = k_smallest(scores, among, 200_000)
 
     assert torch.equal(chosen["a"], sorted_reference(scores, among, 200_000)["a"])
 
@@ -98,22 +98,22 @@ def test_infinite_scores_are_chosen_before_what_is_not_among_the_candidates():
     scores = {"a": torch.tensor([1.0, torch.inf, 2.0, torch.inf])}
     among = {"a": torch.tensor([False, True, True, True])}
 
-    assert lowest(scores, among, 2)["a"].tolist() == [False, True, True, False]
-    assert lowest(scores, among, 3)["a"].tolist() == [False, True, True, True]
+    assert k_smallest(scores, among, 2)["a"].tolist() == [False, True, True, False]
+    assert k_smallest(scores, among, 3)["a"].tolist() == [False, True, True, True]
 
 
 def test_both_zeros_are_one_score():
     scores = {"a": torch.tensor([0.0, -0.0, 0.0, -0.0])}
     among = {"a": torch.ones(4, dtype=torch.bool)}
 
-    assert lowest(scores, among, 2)["a"].tolist() == [True, True, False, False]
+    assert k_smallest(scores, among, 2)["a"].tolist() == [True, True, False, False]
 
 
 def test_neighbouring_subnormal_scores_are_told_apart():
     scores = {"a": torch.arange(9, 0, -1, dtype=torch.int32).view(torch.float32)}
     among = {"a": torch.ones(9, dtype=torch.bool)}
 
-    assert lowest(scores, among, 4)["a"].tolist() == [False] * 5 + [True] * 4
+    assert k_smallest(scores, among, 4)["a"].tolist() == [False] * 5 + [True] * 4
 
 
 def test_zeros_and_the_smallest_number_above_them_are_told_apart():
@@ -121,4 +121,4 @@ def test_zeros_and_the_smallest_number_above_them_are_told_apart():
     scores = {"a": torch.tensor([tiny, 0.0, tiny, 0.0, tiny])}
     among = {"a": torch.ones(5, dtype=torch.bool)}
 
-    assert lowest(scores, among, 3)["a"].tolist() == [True, True, False, True, False]
+    assert k_smallest(scores, among, 3)["a"].tolist() == [True, True, False, True, False]

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from lightprune.report.discovery import gather
+from lightprune.report.discovery import find_runs
 from tests.system.entry import small
 
 CELLS = "study_control,study_global_90_one_shot,study_local_94_one_shot,study_global_98_multi_step"
@@ -27,4 +27,4 @@ def real(server, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def study(real):
-    return gather(real / "sweep", real / "dense")
+    return find_runs(real / "sweep", real / "dense")

@@ -12,7 +12,7 @@ from lightprune.bench.sparsity_sweep import Level, NetworkSpeed, SpeedUps
 from lightprune.bench.startup import Start, Startup
 from lightprune.bench.timing import Timing
 from lightprune.pruning.cost import LayerCost
-from lightprune.report.discovery import BENCH, gather
+from lightprune.report.discovery import BENCH, find_runs
 from lightprune.report.findings import Findings
 from lightprune.runs.predictions import write_predictions
 
@@ -94,7 +94,7 @@ def config(
 
 def findings(folder, throughput=None, speedups=None):
     """What a report would be made from; dense networks lie in `folder/dense`."""
-    return Findings.of(gather(folder, folder / "dense"), throughput, speedups)
+    return Findings.of(find_runs(folder, folder / "dense"), throughput, speedups)
 
 
 def timings(ms, cells=((1, 1), (1, 64), (2, 1), (2, 64))):

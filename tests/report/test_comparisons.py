@@ -1,7 +1,7 @@
 import pytest
 
 from lightprune.report.comparisons import against_dense, between_runs
-from lightprune.report.discovery import gather
+from lightprune.report.discovery import find_runs
 from lightprune.report.groups import cells_of
 from lightprune.report.sections.significance import paired
 from tests.report.made import config, findings, make_run
@@ -15,7 +15,7 @@ def compared(folder, *runs):
     for number, (right, about) in enumerate(runs):
         options = {k: about.pop(k) for k in ("fingerprint", "live_nnz") if k in about}
         make_run(folder / f"run{number}", right, dense_right=GOOD, asked=config(**about), **options)
-    return cells_of(gather(folder, folder / "nowhere").runs)
+    return cells_of(find_runs(folder, folder / "nowhere").runs)
 
 
 def only(comparisons):
@@ -99,7 +99,7 @@ def test_a_loss_to_the_dense_network_needs_no_equal_budget_but_a_gain_does(tmp_p
     cells = compared(tmp_path / "a", (POOR, {}))
     lost = only(against_dense(cells))
     make_run(tmp_path / "b" / "run", GOOD, dense_right=POOR, asked=config())
-    gained = only(against_dense(cells_of(gather(tmp_path / "b", tmp_path).runs)))
+    gained = only(against_dense(cells_of(find_runs(tmp_path / "b", tmp_path).runs)))
 
     assert lost.verdict == "its dense network is more accurate"
     assert gained.verdict == "no ranking: it has trained 8 epochs more (the test separates them)"

@@ -5,7 +5,7 @@ import pytest
 
 from lightprune.cli.main import main
 from lightprune.errors import InputError
-from lightprune.report.discovery import gather
+from lightprune.report.discovery import find_runs
 from tests.report.made import config, make_run
 
 RIGHT = [True, False] * 10
@@ -52,7 +52,7 @@ def other_predictions(folder):
 )
 def test_a_damaged_or_unfinished_run_is_named_and_left_out(folder, spoil, reason):
     spoil(folder / "other")
-    found = gather(folder, folder / "dense")
+    found = find_runs(folder, folder / "dense")
 
     assert [run.folder for run in found.runs] == ["good"]
     (gone,) = found.left_out
@@ -68,7 +68,7 @@ def other_weights(dense):
 def test_the_predictions_of_another_dense_network_do_not_count(folder, spoil):
     for dense in (folder / "dense").iterdir():
         spoil(dense)
-    found = gather(folder, folder / "dense")
+    found = find_runs(folder, folder / "dense")
 
     assert len(found.runs) == 2
     assert all(run.dense.predictions is None for run in found.runs)
@@ -89,7 +89,7 @@ def test_a_folder_without_finished_runs_is_one_line(folder, capsys):
 
 def test_a_missing_folder_is_one_line(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
-        gather(tmp_path / "nowhere", tmp_path)
+        find_runs(tmp_path / "nowhere", tmp_path)
 
 
 @pytest.mark.parametrize("arguments", [[], ["reprot"], ["report"], ["report", "a", "b"]])

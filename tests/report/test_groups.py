@@ -1,6 +1,6 @@
 import pytest
 
-from lightprune.report.discovery import gather
+from lightprune.report.discovery import find_runs
 from lightprune.report.groups import cells_of, kind
 from lightprune.report.result_table import rows_of
 from tests.report.made import config, make_run
@@ -36,7 +36,7 @@ def test_what_was_done_in_words(about, words):
 def cells(folder, *abouts):
     for number, about in enumerate(abouts):
         make_run(folder / f"r{number}", RIGHT, dense_right=RIGHT, asked=config(**about))
-    return cells_of(gather(folder, folder).runs)
+    return cells_of(find_runs(folder, folder).runs)
 
 
 def test_seeds_make_one_cell(tmp_path):
@@ -62,7 +62,7 @@ def test_a_precision_other_than_full_is_told_even_of_the_only_run_of_its_kind(tm
     ):
         asked = {**config(**about), "trainer": {"precision": precision}}
         make_run(tmp_path / name, RIGHT, dense_right=RIGHT, asked=asked)
-    found = cells_of(gather(tmp_path, tmp_path).runs)
+    found = cells_of(find_runs(tmp_path, tmp_path).runs)
 
     assert [cell.name for cell in found] == [
         "global 98 % one_shot, 22 + 8 epochs",
@@ -97,7 +97,7 @@ def test_dense_networks_of_ones_own_are_told_apart(tmp_path):
     for name, own, seed in (("a", "1" * 64, 0), ("b", "2" * 64, 0), ("c", "2" * 64, 1)):
         asked = config(seed=seed)
         make_run(tmp_path / name, RIGHT, dense_right=RIGHT, asked=asked, own=own)
-    rows = rows_of(cells_of(gather(tmp_path, tmp_path).runs))
+    rows = rows_of(cells_of(find_runs(tmp_path, tmp_path).runs))
 
     assert [(row.name, row.seeds, len(row.runs)) for row in rows] == [
         ("dense, 22 epochs (no. 1)", "", 1),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lightprune.errors import InputError
-from lightprune.runs.folder import RunFolder, places
+from lightprune.runs.folder import RunFolder, command_overrides
 
 
 def test_a_folder_without_a_record_is_incomplete(tmp_path):
@@ -49,4 +49,4 @@ def test_clearing_deletes_what_a_run_made_and_leaves_whose_it_was(tmp_path):
 def test_places_are_those_of_the_command_without_its_quotes(word, value):
     record = {"command": f"train.py -m data=images {word} seed=1"}
 
-    assert places(record)["data.root"] == value
+    assert command_overrides(record)["data.root"] == value

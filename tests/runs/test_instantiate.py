@@ -4,7 +4,7 @@ import pytest
 
 from lightprune.errors import InputError
 from lightprune.pruning.criteria import Inverted, Magnitude, Random
-from lightprune.runs.instantiate import stored
+from lightprune.runs.instantiate import instantiate_safely
 
 CRITERIA = "lightprune.pruning"
 
@@ -13,7 +13,7 @@ def test_settings_become_objects_and_nodes_may_lie_in_nodes():
     inner = {"_target_": f"{CRITERIA}.Random", "seed": 3}
     node = {"_target_": f"{CRITERIA}.Inverted", "criterion": inner}
 
-    assert stored(node, Inverted, "criterion") == Inverted(Random(3))
+    assert instantiate_safely(node, Inverted, "criterion") == Inverted(Random(3))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_settings_become_objects_and_nodes_may_lie_in_nodes():
 def test_nothing_else_is_built(tmp_path, target):
     node = {"_target_": target, "path": str(tmp_path / "marker")}
     with pytest.raises(InputError, match="not built because a file says so"):
-        stored(node, object, "criterion")
+        instantiate_safely(node, object, "criterion")
 
     assert not list(tmp_path.iterdir())
 
@@ -45,9 +45,11 @@ def test_nothing_else_is_built(tmp_path, target):
 )
 def test_wrong_settings_are_one_line(settings, said):
     with pytest.raises(InputError, match=said):
-        stored({"_target_": f"{CRITERIA}.Magnitude", **settings}, Magnitude, "criterion")
+        instantiate_safely(
+            {"_target_": f"{CRITERIA}.Magnitude", **settings}, Magnitude, "criterion"
+        )
 
 
 def test_a_wrong_kind_is_one_line():
     with pytest.raises(InputError, match="makes no Random"):
-        stored({"_target_": f"{CRITERIA}.Magnitude"}, Random, "criterion")
+        instantiate_safely({"_target_": f"{CRITERIA}.Magnitude"}, Random, "criterion")

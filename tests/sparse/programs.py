@@ -11,7 +11,7 @@ import torch
 from hypothesis import strategies as st
 
 from lightprune.sparse.codegen import emit as rows
-from lightprune.sparse.codegen.assembler import assemble
+from lightprune.sparse.codegen.assembler import compile_program
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import (
     AddStep,
@@ -34,9 +34,9 @@ def network_of(program, threads=1, grouping=None):
         network = runtime.SparseNetwork(None, {}, threads)
     if grouping is not None:
         groupings = {step.value: grouping for step in program.steps}
-        vars(network)["single"] = assemble(program, 1, groupings)
+        vars(network)["single"] = compile_program(program, 1, groupings)
         if grouping in GROUPINGS:
-            vars(network)["batched"] = assemble(program, LANES, groupings)
+            vars(network)["batched"] = compile_program(program, LANES, groupings)
     return network
 
 

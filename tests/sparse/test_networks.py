@@ -9,7 +9,7 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 
 from lightprune.errors import InputError
-from lightprune.models.registry import known
+from lightprune.models.registry import builder_of
 from lightprune.models.zoo import CifarResNet, vgg16_bn_cifar, vit
 from lightprune.sparse.frontend.trace import trace
 
@@ -25,7 +25,7 @@ def test_every_network_of_the_configs_is_built_again_from_its_name(file):
 
     for name in [name for name in named if not name.endswith(".Model")]:
         with torch.device("meta"):
-            assert known(name)(num_classes=10)
+            assert builder_of(name)(num_classes=10)
 
 
 @pytest.mark.parametrize("build", [lambda: CifarResNet(1, 10, "B"), vgg16_bn_cifar])

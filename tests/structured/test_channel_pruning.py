@@ -16,7 +16,7 @@ import lightprune
 from lightprune.cli.main import main
 from lightprune.errors import InputError
 from lightprune.experiment.config import register
-from lightprune.models.slim import extents
+from lightprune.models.slim import channel_counts
 from lightprune.models.zoo import resnet20, vgg16_bn_cifar, vit
 from lightprune.structured.channel_pruning import Removal, remove_filters
 from tests.export.finished import with_statistics
@@ -79,7 +79,7 @@ def test_what_is_left_has_the_same_logits_and_half_the_channels(build, norm):
     smaller = remove_filters(network, EXAMPLE, Removal(0.5, norm=norm))
 
     assert smaller(IMAGES).shape == (3, 10)
-    pairs = list(zip(extents(network), extents(smaller), strict=True))
+    pairs = list(zip(channel_counts(network), channel_counts(smaller), strict=True))
     assert {left / whole for whole, left in pairs if whole not in (3, 10)} == {0.5}
     assert all(whole == left for whole, left in pairs if whole in (3, 10))
 
@@ -148,7 +148,7 @@ def test_the_printed_command_trains_the_smaller_network(run, server, tmp_path, c
     assert network(IMAGES).shape == (3, 10)
     assert network.conv1.out_channels == 8
     (weights,) = (run / "filters").glob("*.safetensors")
-    assert extents(lightprune.load(weights)) == extents(network)
+    assert channel_counts(lightprune.load(weights)) == channel_counts(network)
 
 
 def test_the_pruned_network_can_lose_its_channels_too(run, capsys):

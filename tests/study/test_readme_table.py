@@ -8,7 +8,7 @@ import pytest
 
 from lightprune.cli.main import main
 from lightprune.errors import InputError
-from lightprune.study.publish import END, START, keep, portable, renewed, results_block
+from lightprune.study.publish import END, START, publish, replace_block, results_block, strip_paths
 from lightprune.study.reference import VARIANTS
 from tests.report.made import config, make_run
 
@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 def test_readme_is_in_step_with_the_results():
     readme = (ROOT / "README.md").read_text()
 
-    assert renewed(readme, results_block(ROOT / "results")) == readme, "make results renews it"
+    assert replace_block(readme, results_block(ROOT / "results")) == readme, (
+        "make results renews it"
+    )
 
 
 def test_without_results_readme_says_that_they_follow(tmp_path):
@@ -65,7 +67,7 @@ def test_two_runs_are_not_kept_as_one(tmp_path):
         make_run(tmp_path / name, right, dense_right=right, asked=config(peak=peak))
 
     with pytest.raises(InputError, match="a and b would both be kept as global_98_one_shot-seed0"):
-        keep(tmp_path, tmp_path / "dense", tmp_path / "results")
+        publish(tmp_path, tmp_path / "dense", tmp_path / "results")
 
 
 @pytest.mark.parametrize(
@@ -82,9 +84,9 @@ def test_a_kept_record_names_no_place_of_a_machine(typed, kept):
     record = {"command": typed, "config": {"shape": "a / b", "share": 0.5}, "path": "outputs/x/y"}
     expected = {**record, "command": kept}
 
-    assert json.loads(portable(json.dumps(record, indent=1))) == expected
+    assert json.loads(strip_paths(json.dumps(record, indent=1))) == expected
 
 
 def test_a_readme_without_the_comments_is_refused():
     with pytest.raises(InputError, match="lacks the lines"):
-        renewed("# Title\n", "block")
+        replace_block("# Title\n", "block")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lightprune.errors import InputError
 from lightprune.files import check_room
-from lightprune.training.checkpoints import LAST, intact
+from lightprune.training.checkpoints import LAST, is_intact
 from tests.system.kills import Run
 
 
@@ -36,7 +36,7 @@ def main(place, data, *asked):
         "wrong": wrong,
         "status": run.process.returncode,
         "complaint": run.complaint,
-        "intact": intact(last),
+        "intact": is_intact(last),
         "partials": [str(file) for file in folder.rglob("*.partial")],
     }
     (folder / "filler").unlink()

@@ -25,7 +25,7 @@ from threading import Thread
 
 import torch
 
-from lightprune.training.checkpoints import LAST, intact
+from lightprune.training.checkpoints import LAST, is_intact
 from tests.system.entry import small, start
 from tests.system.remains import left
 
@@ -221,7 +221,7 @@ def kill(run, chance):
             return None
         done.wrong.append(f"exit status {run.process.returncode}: {run.complaint[-300:]}")
     for file in run.folder.rglob("*.ckpt"):
-        if not intact(file):
+        if not is_intact(file):
             done.wrong.append(f"{file.name} is not intact")
     return done
 
@@ -260,7 +260,7 @@ def saved(folder):
     found = {}
     for phase, place in phases.items():
         last = place / "checkpoints" / LAST
-        if last.exists() and intact(last):
+        if last.exists() and is_intact(last):
             found[phase] = torch.load(last, weights_only=True)["epoch"] + 1
     if (phases["dense"] / "dense.json").exists():
         found["dense"] = 1000

@@ -20,8 +20,8 @@ from lightprune.pruning.schedules import Plan, PruneEvent
 from lightprune.pruning.targets import Targets
 from lightprune.training.checkpoints import BestEpoch, SealedCheckpointIO, every_epoch
 from lightprune.training.classifier import Classifier
-from lightprune.training.fit import Lab
-from lightprune.training.lr_schedule import Cycles, LearningRate
+from lightprune.training.fit import Setup
+from lightprune.training.lr_schedule import LearningRate, LRCycles
 from lightprune.training.recipe import FineTuning, Phase
 from lightprune.training.trainer import TrainerConfig
 
@@ -105,7 +105,7 @@ class Workbench(TrainerConfig):
 
 
 def lab(*watchers, network=cnn, validation=40, loggers=lambda folder: (), seed=0, **settings):
-    return Lab(
+    return Setup(
         model=Model(constructor=network),
         data=labelled(),
         source=InMemory(validation=validation),
@@ -199,7 +199,7 @@ def session(
         model,
         data.classes,
         how,
-        Cycles(how.learning_rate, course, how.restart),
+        LRCycles(how.learning_rate, course, how.restart),
         peak=lambda epoch: peak,
         l1=how.l1,
         l1_weights=targets.find(built).values(),

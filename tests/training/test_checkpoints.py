@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from lightning import Callback
 
 from lightprune.files import SaveError
-from lightprune.training.checkpoints import LAST, PREVIOUS, SealedCheckpointIO, intact, newest
+from lightprune.training.checkpoints import (
+    LAST,
+    PREVIOUS,
+    SealedCheckpointIO,
+    is_intact,
+    latest_intact,
+)
 from tests.training.small import copied, equal, plan, session
 
 
@@ -113,7 +119,7 @@ def test_any_flipped_bit_breaks_the_seal(tmp_path_factory, place, bit):
     content[int(place * len(content))] ^= 1 << bit
     (folder / LAST).write_bytes(content)
 
-    assert not intact(folder / LAST)
+    assert not is_intact(folder / LAST)
 
 
 @given(share=st.floats(0, 1, exclude_max=True))
@@ -123,7 +129,7 @@ def test_a_checkpoint_cut_short_anywhere_is_not_intact(tmp_path_factory, share):
     content = (folder / LAST).read_bytes()
     (folder / LAST).write_bytes(content[: int(share * len(content))])
 
-    assert not intact(folder / LAST)
+    assert not is_intact(folder / LAST)
 
 
 def test_the_newest_intact_checkpoint_is_taken_and_a_damaged_one_set_aside(tmp_path):
@@ -132,17 +138,20 @@ def test_the_newest_intact_checkpoint_is_taken_and_a_damaged_one_set_aside(tmp_p
         file.seek(100)
         file.write(b"\xff")
 
-    assert newest(tmp_path) == (tmp_path / PREVIOUS, (tmp_path / "last.damaged",))
+    assert latest_intact(tmp_path) == (tmp_path / PREVIOUS, (tmp_path / "last.damaged",))
     saved(tmp_path, 2)
-    assert [epoch(newest(tmp_path)[0]), epoch(tmp_path / PREVIOUS)] == [2, 0]
+    assert [epoch(latest_intact(tmp_path)[0]), epoch(tmp_path / PREVIOUS)] == [2, 0]
 
 
 def test_without_an_intact_checkpoint_there_is_none(tmp_path):
     (tmp_path / LAST).write_bytes(b"")
     torch.save({"epoch": 3}, tmp_path / PREVIOUS)
 
-    assert newest(tmp_path) == (None, (tmp_path / "last.damaged", tmp_path / "previous.damaged"))
-    assert newest(tmp_path) == (None, ())
+    assert latest_intact(tmp_path) == (
+        None,
+        (tmp_path / "last.damaged", tmp_path / "previous.damaged"),
+    )
+    assert latest_intact(tmp_path) == (None, ())
 
 
 def test_what_cannot_be_saved_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
@@ -168,4 +177,4 @@ def test_a_file_system_without_second_names_keeps_the_one_before_too(tmp_path, m
     saved(tmp_path, 0, 1)
 
     assert [epoch(tmp_path / LAST), epoch(tmp_path / PREVIOUS)] == [1, 0]
-    assert intact(tmp_path / PREVIOUS)
+    assert is_intact(tmp_path / PREVIOUS)

@@ -13,7 +13,7 @@ from lightprune.pruning.criteria import Random
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.fit import fit
 from lightprune.training.fit import test as evaluate
-from lightprune.training.lr_schedule import LearningRate, adaptive_peak
+from lightprune.training.lr_schedule import LearningRate, allr_peak
 from lightprune.training.recipe import Phase
 from tests.training.small import (
     MOMENTUM,
@@ -121,7 +121,7 @@ def test_an_automatic_peak_follows_the_recorded_distance(tmp_path):
     rates, how = Rates(), phase(peak="auto", shape="constant")
     trained = fine_tuned(tmp_path, rates.watcher, how=how)
 
-    peaks = [adaptive_peak(0.2, r.distance, r.sparsity, 2, 10) for r in trained.records]
+    peaks = [allr_peak(0.2, r.distance, r.sparsity, 2, 10) for r in trained.records]
     assert all(0.2 * 2 / 10 <= peak <= 0.2 for peak in peaks)
     assert peaks[0] != peaks[1]
     expected = [peak * share for peak in peaks for share in (1, 1, 1, 1, 1, 1)]
@@ -148,7 +148,7 @@ def test_an_automatic_peak_of_one_cycle_is_that_of_its_first_event(tmp_path):
     trained = fine_tuned(tmp_path, rates.watcher, how=how)
 
     first = trained.records[0]
-    peak = adaptive_peak(0.2, first.distance, first.sparsity, 4, 10)
+    peak = allr_peak(0.2, first.distance, first.sparsity, 4, 10)
     assert rates.seen[2:] == pytest.approx([peak] * 10)
 
 

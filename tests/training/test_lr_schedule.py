@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
-from lightprune.training.lr_schedule import Cycles, LearningRate, Rewound, adaptive_peak
-from lightprune.training.peaks import course_of, peak_of
+from lightprune.training.lr_schedule import LearningRate, LRCycles, RewoundLR, allr_peak
+from lightprune.training.peaks import lr_shape, peak_lr
 from tests.training.small import phase, plan
 
 SHAPES = ("linear", "cosine", "multistep", "constant")
@@ -73,20 +73,20 @@ def test_the_shape_takes_what_the_warm_up_leaves(shape, factor):
 
 
 def test_the_milestones_are_shares_of_the_cycle_as_in_the_study():
-    cycles = Cycles(LearningRate(0.1, "multistep", warmup=0.0), plan(epochs=200))
+    cycles = LRCycles(LearningRate(0.1, "multistep", warmup=0.0), plan(epochs=200))
     by_epoch = [cycles.at(step, 1, 0.1) for step in range(200)]
 
     assert by_epoch == pytest.approx([0.1] * 100 + [0.01] * 50 + [0.001] * 50)
 
 
 def test_a_step_takes_the_rate_of_its_middle():
-    cycles = Cycles(LearningRate(1.0, "linear", warmup=0.0), plan(epochs=2))
+    cycles = LRCycles(LearningRate(1.0, "linear", warmup=0.0), plan(epochs=2))
 
     assert [cycles.at(step, 2, 1.0) for step in range(4)] == [0.875, 0.625, 0.375, 0.125]
 
 
 def test_every_prune_event_starts_a_cycle():
-    cycles = Cycles(LearningRate(1.0, "linear", warmup=0.0), plan((0, 0.5), (2, 0.9), epochs=4))
+    cycles = LRCycles(LearningRate(1.0, "linear", warmup=0.0), plan((0, 0.5), (2, 0.9), epochs=4))
 
     rates = [cycles.at(step, 1, 1.0) for step in range(4)]
 
@@ -95,14 +95,14 @@ def test_every_prune_event_starts_a_cycle():
 
 
 def test_the_epochs_before_the_first_event_are_a_cycle_too():
-    cycles = Cycles(LearningRate(1.0, "linear", warmup=0.0), plan((2, 0.5), epochs=3))
+    cycles = LRCycles(LearningRate(1.0, "linear", warmup=0.0), plan((2, 0.5), epochs=3))
 
     assert [cycles.at_epoch(epoch) for epoch in range(3)] == [range(0, 2)] * 2 + [range(2, 3)]
 
 
 def test_without_restarts_the_phase_is_one_cycle():
     course = plan((0, 0.5), (2, 0.9), epochs=4)
-    cycles = Cycles(LearningRate(1.0, "linear", warmup=0.0), course, restart="never")
+    cycles = LRCycles(LearningRate(1.0, "linear", warmup=0.0), course, restart="never")
 
     assert [cycles.at(step, 1, 1.0) for step in range(4)] == [0.875, 0.625, 0.375, 0.125]
     assert cycles.at_epoch(3) == range(0, 4)
@@ -110,7 +110,7 @@ def test_without_restarts_the_phase_is_one_cycle():
 
 @given(rate=rates(), course=courses(), steps=st.integers(1, 9), restart=st.booleans())
 def test_the_rate_is_never_negative_and_never_above_the_peak(rate, course, steps, restart):
-    cycles = Cycles(rate, course, "event" if restart else "never")
+    cycles = LRCycles(rate, course, "event" if restart else "never")
 
     for step in range(course.epochs * steps + 2):
         assert 0 <= cycles.at(step, steps, rate.peak) <= rate.peak
@@ -118,7 +118,7 @@ def test_the_rate_is_never_negative_and_never_above_the_peak(rate, course, steps
 
 @given(rate=rates(), course=courses(), steps=st.integers(1, 9), order=st.randoms())
 def test_the_rate_of_a_step_does_not_depend_on_what_was_asked_before(rate, course, steps, order):
-    cycles = Cycles(rate, course)
+    cycles = LRCycles(rate, course)
     numbers = list(range(course.epochs * steps))
     expected = {step: cycles.at(step, steps, 0.3) for step in numbers}
     order.shuffle(numbers)
@@ -129,7 +129,7 @@ def test_the_rate_of_a_step_does_not_depend_on_what_was_asked_before(rate, cours
 @given(rate=rates(), length=st.integers(1, 5), count=st.integers(1, 4), steps=st.integers(1, 5))
 def test_cycles_of_equal_length_are_alike(rate, length, count, steps):
     course = plan(*((length * k, 0.5) for k in range(count)), epochs=length * count)
-    cycles = Cycles(rate, course)
+    cycles = LRCycles(rate, course)
     period = length * steps
 
     for step in range(period * (count - 1)):
@@ -146,7 +146,7 @@ def test_cycles_of_equal_length_are_alike(rate, length, count, steps):
 def test_the_adaptive_peak_lies_between_the_budgets_share_and_the_dense_peak(
     highest, distance, sparsity, epochs, dense
 ):
-    peak = adaptive_peak(highest, distance, sparsity, epochs, dense)
+    peak = allr_peak(highest, distance, sparsity, epochs, dense)
 
     assert highest * min(1, epochs / dense) <= peak <= highest
 
@@ -162,7 +162,7 @@ def test_the_adaptive_peak_lies_between_the_budgets_share_and_the_dense_peak(
     ],
 )
 def test_the_adaptive_peak_takes_its_known_values(distance, sparsity, epochs, expected):
-    assert math.isclose(adaptive_peak(0.3, distance, sparsity, epochs, 100), expected)
+    assert math.isclose(allr_peak(0.3, distance, sparsity, epochs, 100), expected)
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_a_list_of_milestones_is_taken_as_a_config_gives_it():
 def test_rewinding_repeats_the_last_epochs_of_the_dense_course():
     dense = LearningRate(0.3, "cosine", warmup=0.2)
     course, steps = plan((0, 0.5), (4, 0.9), epochs=7), 5
-    whole = Cycles(dense, plan(epochs=10))
-    rewound = Cycles(Rewound(dense, 10), course)
+    whole = LRCycles(dense, plan(epochs=10))
+    rewound = LRCycles(RewoundLR(dense, 10), course)
 
     before = [whole.at(step, steps, 0.3) for step in range(10 * steps)]
     after = [rewound.at(step, steps, 0.3) for step in range(7 * steps)]
@@ -204,7 +204,7 @@ def test_rewinding_repeats_the_last_epochs_of_the_dense_course():
 
 @given(rate=rates(), course=courses(), spare=st.integers(0, 5))
 def test_a_rewound_rate_is_never_negative_and_never_above_the_peak(rate, course, spare):
-    cycles = Cycles(Rewound(rate, course.epochs + spare), course)
+    cycles = LRCycles(RewoundLR(rate, course.epochs + spare), course)
 
     for step in range(course.epochs * 3):
         assert 0 <= cycles.at(step, 3, 1.0) <= 1
@@ -213,9 +213,9 @@ def test_a_rewound_rate_is_never_negative_and_never_above_the_peak(rate, course,
 def test_fine_tuning_that_rewinds_takes_the_dense_course_and_peak():
     tuned = phase(4, peak=0.2, shape="rewind")
     dense = phase(8, peak=0.7, shape="cosine")
-    cycles = Cycles(course_of(tuned, dense), plan((0, 0.5), epochs=4))
+    cycles = LRCycles(lr_shape(tuned, dense), plan((0, 0.5), epochs=4))
 
-    assert course_of(tuned, dense) == Rewound(dense.learning_rate, 8)
-    assert course_of(dense, dense) == dense.learning_rate
-    assert peak_of(0, tuned, cycles, [], dense) == 0.7
-    assert peak_of(0, phase(4, peak=0.2), cycles, [], dense) == 0.2
+    assert lr_shape(tuned, dense) == RewoundLR(dense.learning_rate, 8)
+    assert lr_shape(dense, dense) == dense.learning_rate
+    assert peak_lr(0, tuned, cycles, [], dense) == 0.7
+    assert peak_lr(0, phase(4, peak=0.2), cycles, [], dense) == 0.2

@@ -4,7 +4,7 @@ import pytest
 import torch
 from lightning import Callback
 
-from lightprune.callbacks.prune_step import replacement
+from lightprune.callbacks.prune_step import weight_reset
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.checkpoints import Snapshots
 from lightprune.training.fit import fit
@@ -110,7 +110,7 @@ def test_a_rewinding_fit_resumes_bit_for_bit(tmp_path, trained):
 
 def test_rewinding_needs_early_weights():
     with pytest.raises(ValueError, match="there are no early weights"):
-        replacement("rewind", dict, None)
+        weight_reset("rewind", dict, None)
 
 
 def test_snapshots_of_nothing_take_no_room():

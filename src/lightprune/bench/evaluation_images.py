@@ -14,7 +14,7 @@ from lightprune.bench.loaded_network import Subject
 from lightprune.data.image_folder import ImageFolder
 from lightprune.data.sources import Cifar10, Digits, Source
 from lightprune.errors import InputError
-from lightprune.models.spec import Description
+from lightprune.models.spec import ModelSpec
 
 _SOURCES = {f"lightprune.data.{kind.__name__}": kind for kind in (Cifar10, Digits, ImageFolder)}
 _PLACES = ("data.root", "data.cache_dir")
@@ -35,7 +35,7 @@ class Examples:
     what: str
     images: Tensor
     labels: Tensor | None
-    description: Description
+    description: ModelSpec
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """All images in order, float32 (at most `size`, C, H, W), contiguous."""

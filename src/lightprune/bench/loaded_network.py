@@ -14,7 +14,7 @@ from lightprune.errors import InputError
 from lightprune.export.load import SPARSE_SUFFIX, load, load_dense
 from lightprune.export.sparse_file import read_sparse
 from lightprune.models.registry import Constructor
-from lightprune.models.spec import Description
+from lightprune.models.spec import ModelSpec
 from lightprune.pruning.cost import CostReport, cost_report
 from lightprune.pruning.targets import Targets
 from lightprune.runs.folder import Json, RunFolder
@@ -39,7 +39,7 @@ class Subject:
 
     path: Path
     network: nn.Module
-    description: Description
+    description: ModelSpec
     graph: Graph
     run: RunFolder | None
 
@@ -102,13 +102,13 @@ def _file(path: Path) -> Path:
     return path
 
 
-def _run_of(path: Path, description: Description) -> RunFolder | None:
+def _run_of(path: Path, description: ModelSpec) -> RunFolder | None:
     """The finished run that a network is from: it lies in its folder, or in one of that."""
     for folder in (path, *path.absolute().parents[:2]):
         run = RunFolder(folder)
         try:
             record = run.record() if folder.is_dir() else None
-            if record and Description.of_run(record) == description:
+            if record and ModelSpec.of_run(record) == description:
                 return run
         except (InputError, ValueError, KeyError, TypeError, AttributeError):
             continue

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lightprune.sparse.codegen.assembler import Assembled, Operation
+from lightprune.sparse.codegen.assembler import Executable, Instruction
 from lightprune.sparse.ir.program import ConvStep, Program
 from lightprune.sparse.runtime.network import SparseNetwork, Workspace
 
@@ -68,7 +68,7 @@ def unit_timings(network: SparseNetwork) -> tuple[UnitTimings, ...]:
     return tuple(_timings(network.program, code) for code in (network.single, network.batched))
 
 
-def _timings(program: Program, code: Assembled) -> UnitTimings:
+def _timings(program: Program, code: Executable) -> UnitTimings:
     heads = [number for number, found in enumerate(code.operations) if not found.follows]
     operations = []
     for place, number in enumerate(heads):
@@ -77,7 +77,7 @@ def _timings(program: Program, code: Assembled) -> UnitTimings:
     return UnitTimings(code.unit, _median(code, code.heads), tuple(operations))
 
 
-def _median(code: Assembled, heads: NDArray[np.int64]) -> float:
+def _median(code: Executable, heads: NDArray[np.int64]) -> float:
     """Seconds that one thread takes for the operations at these addresses."""
     workspace = Workspace(replace(code, heads=np.ascontiguousarray(heads)))
 
@@ -98,7 +98,7 @@ def _median(code: Assembled, heads: NDArray[np.int64]) -> float:
     return float(np.median([seconds(times) for _ in range(_TIMES)]))
 
 
-def _described(code: Assembled, number: int, program: Program, seconds: float) -> LayerTiming:
+def _described(code: Executable, number: int, program: Program, seconds: float) -> LayerTiming:
     operation = code.operations[number]
     parts = [_name(operation)]
     for following in code.operations[number + 1 :]:
@@ -115,7 +115,7 @@ def _described(code: Assembled, number: int, program: Program, seconds: float) -
     return LayerTiming(operation.task.value, what, code.unit, seconds, density, flops, grouping)
 
 
-def _name(operation: Operation) -> str:
+def _name(operation: Instruction) -> str:
     task = operation.task
     if task.step is None:
         return "unpack" if task.reads else "pack"

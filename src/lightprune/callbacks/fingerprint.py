@@ -9,10 +9,10 @@ from lightprune.errors import InputError
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
 
-Belonging = dict[str, dict[str, str]]
+Fingerprint = dict[str, dict[str, str]]
 
 
-def belonging(pruner: Pruner | None, plan: Plan, weights: Mapping[str, Tensor]) -> Belonging:
+def fingerprint_of(pruner: Pruner | None, plan: Plan, weights: Mapping[str, Tensor]) -> Fingerprint:
     """Describes a pruner, a plan and prunable weights, each place by place."""
     events = {f"event {i}": repr(event) for i, event in enumerate(plan.events)}
     return {
@@ -22,7 +22,7 @@ def belonging(pruner: Pruner | None, plan: Plan, weights: Mapping[str, Tensor]) 
     }
 
 
-def check_same(theirs: Belonging, mine: Belonging) -> None:
+def check_compatible(theirs: Fingerprint, mine: Fingerprint) -> None:
     """Raises InputError unless a checkpoint belongs to this run; names the first difference."""
     for name, here in mine.items():
         there = theirs[name]

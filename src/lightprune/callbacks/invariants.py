@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from lightprune.pruning.eval_mode import evaluating
+from lightprune.pruning.eval_mode import eval_mode
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.masks import Masks
 
@@ -20,7 +20,7 @@ def check_zeros(masks: Masks, weights: Mapping[str, Tensor], epoch: int) -> None
 
 def depends_on_input(network: nn.Module, example: Tensor) -> bool:
     """Whether a network's outputs for inputs that differ from each other differ too."""
-    with evaluating(network):
+    with eval_mode(network):
         logits = network(example)
     return bool((logits != logits[0]).any())
 

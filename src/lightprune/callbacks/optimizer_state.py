@@ -27,7 +27,7 @@ POLICIES: dict[str, Callable[[Optimizer, Mapping[str, Tensor], Masks], None]] = 
 }
 
 
-def settled(before: Masks, after: Masks) -> Masks:
+def all_but_regrown(before: Masks, after: Masks) -> Masks:
     """All weights but those that come back: kept now, and pruned before."""
     return Masks({name: before[name] | ~mask for name, mask in after.items()})
 

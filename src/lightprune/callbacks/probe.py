@@ -10,8 +10,8 @@ from lightning import Trainer
 from torch import Tensor, nn
 
 from lightprune.callbacks.prunable_module import PrunableModule
-from lightprune.callbacks.score_accumulator import Evidence
-from lightprune.distributed import summed
+from lightprune.callbacks.score_accumulator import ScoreAccumulator
+from lightprune.distributed import all_reduce_sum_
 from lightprune.pruning.masks import Masks
 from lightprune.rng import drawing
 
@@ -33,7 +33,7 @@ class NetworkProbe:
     trainer: Trainer
     classifier: PrunableModule
     example: Tensor
-    evidence: Evidence | None
+    evidence: ScoreAccumulator | None
 
     def summed(
         self, score: Callable[[Tensor, Tensor], Tensor], batches: int, masks: Masks
@@ -57,7 +57,7 @@ class NetworkProbe:
                 gradients = _gradients(loss, weights)
                 for name, weight in weights.items():
                     totals[name] += score(weight.detach(), gradients[name])
-        return {name: summed(total) for name, total in totals.items()}
+        return {name: all_reduce_sum_(total) for name, total in totals.items()}
 
     def flow(self, masks: Masks) -> dict[str, Tensor]:
         """Gradients of the flow, as `Probe.flow` says, in evaluation mode and float64."""

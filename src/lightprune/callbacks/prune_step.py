@@ -8,11 +8,16 @@ from lightning import Trainer
 from torch import Tensor, nn
 
 from lightprune.callbacks.invariants import depends_on_input
-from lightprune.callbacks.optimizer_state import POLICIES, mask_averages, mask_optimizer, settled
+from lightprune.callbacks.optimizer_state import (
+    POLICIES,
+    all_but_regrown,
+    mask_averages,
+    mask_optimizer,
+)
 from lightprune.callbacks.probe import NetworkProbe
 from lightprune.callbacks.prunable_module import PrunableModule
-from lightprune.callbacks.score_accumulator import Evidence
-from lightprune.callbacks.sync import agreed, share_buffers
+from lightprune.callbacks.score_accumulator import ScoreAccumulator
+from lightprune.callbacks.sync import broadcast_buffers, broadcast_masks
 from lightprune.pruning.batch_norm import recalibrate
 from lightprune.pruning.event_record import EventRecord, PruningError, distance
 from lightprune.pruning.masks import Masks
@@ -21,7 +26,7 @@ from lightprune.pruning.schedules import Plan, PruneEvent
 
 
 @dataclass(frozen=True)
-class Replacement:
+class WeightReset:
     """Weights that an event puts in the place of the trained ones, once it has chosen by those.
 
     Attributes:
@@ -33,9 +38,9 @@ class Replacement:
     always: bool
 
 
-def replacement(
+def weight_reset(
     weights: str, fresh: Callable[[], Mapping[str, Tensor]], early: Mapping[str, Tensor] | None
-) -> Replacement | None:
+) -> WeightReset | None:
     """What `Pruner.weights` asks for.
 
     Args:
@@ -46,14 +51,14 @@ def replacement(
     if weights == "rewind" and early is None:
         raise ValueError("pruner.weights=rewind: there are no early weights")
     offered = {
-        "reinitialise": Replacement(fresh, always=False),
-        "rewind": Replacement(lambda: early or {}, always=True),
+        "reinitialise": WeightReset(fresh, always=False),
+        "rewind": WeightReset(lambda: early or {}, always=True),
     }
     return offered.get(weights)
 
 
 @dataclass(frozen=True)
-class Site:
+class PruneContext:
     """Where an event happens.
 
     Attributes:
@@ -72,7 +77,7 @@ class Site:
     example: Tensor
     live: Masks
     macs: dict[str, Tensor]
-    evidence: Evidence | None
+    evidence: ScoreAccumulator | None
 
     def accuracy(self) -> float:
         """On the validation images, as the network stands."""
@@ -85,24 +90,26 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Procedure:
+class PruneStep:
     """How the events of a plan are carried out.
 
     Attributes:
         pruner: Decides the masks.
         plan: What the events are part of.
         optimizer_state: What an event does to it: `mask`, `reset` or `keep`.
-        replacement: The weights that go on after an event; None for the trained ones.
+        weight_reset: The weights that go on after an event; None for the trained ones.
         recalibrate: On how many training batches batch norms are estimated anew.
     """
 
     pruner: Pruner
     plan: Plan
     optimizer_state: str
-    replacement: Replacement | None
+    weight_reset: WeightReset | None
     recalibrate: int
 
-    def carry_out(self, event: PruneEvent, site: Site, masks: Masks) -> tuple[Masks, EventRecord]:
+    def carry_out(
+        self, event: PruneEvent, site: PruneContext, masks: Masks
+    ) -> tuple[Masks, EventRecord]:
         """Prunes, in place.
 
         Args:
@@ -117,7 +124,7 @@ class Procedure:
             PruningError: The network's output no longer depends on its input, or processes
                 disagree.
         """
-        share_buffers(site.trainer, site.classifier.network)
+        broadcast_buffers(site.trainer, site.classifier.network)
         before = site.accuracy()
         decided = self.pruner.prune(
             site.weights,
@@ -128,11 +135,11 @@ class Procedure:
             probe=site.probe(),
             progress=self.plan.progress_at(event),
         )
-        chosen = agreed(site.trainer, decided, site.weights)
+        chosen = broadcast_masks(site.trainer, decided, site.weights)
         moved = distance(site.weights, chosen, site.live)
         replaced = self._replace(event, site.classifier.network)
         chosen.apply_({name: weight.detach() for name, weight in site.weights.items()})
-        self._clean(site, settled(masks, chosen), chosen, replaced)
+        self._clean(site, all_but_regrown(masks, chosen), chosen, replaced)
         if not depends_on_input(site.classifier, site.example):
             raise PruningError(
                 f"schedule: at sparsity {event.sparsity:g} (epoch {event.epoch}) the network's "
@@ -153,14 +160,14 @@ class Procedure:
 
     def _replace(self, event: PruneEvent, network: nn.Module) -> bool:
         """Puts other weights and buffers in the place of the trained ones, where that is due."""
-        if self.replacement is None:
+        if self.weight_reset is None:
             return False
-        due = self.replacement.always or event == self.plan.events[-1]
+        due = self.weight_reset.always or event == self.plan.events[-1]
         if due:
-            network.load_state_dict(self.replacement.state())
+            network.load_state_dict(self.weight_reset.state())
         return due
 
-    def _clean(self, site: Site, staying: Masks, masks: Masks, replaced: bool) -> None:
+    def _clean(self, site: PruneContext, staying: Masks, masks: Masks, replaced: bool) -> None:
         """Prunes what remembers weights; of weights that come back, nothing is remembered."""
         mask_averages(site.trainer, site.classifier, masks)
         for optimizer in site.trainer.optimizers:
@@ -169,7 +176,7 @@ class Procedure:
         if site.evidence is not None:
             site.evidence.forget_(staying)
 
-    def _recalibrated(self, site: Site) -> float | None:
+    def _recalibrated(self, site: PruneContext) -> float | None:
         """The accuracy once batch norms are estimated anew; None where they are left."""
         if not self.recalibrate:
             return None

@@ -9,15 +9,15 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightprune.callbacks.fingerprint import Belonging, belonging, check_same
+from lightprune.callbacks.fingerprint import Fingerprint, check_compatible, fingerprint_of
 from lightprune.callbacks.invariants import check_alive, check_zeros
 from lightprune.callbacks.optimizer_state import mask_averages
 from lightprune.callbacks.prunable_module import PrunableModule
-from lightprune.callbacks.prune_step import Procedure, Replacement, Site
-from lightprune.callbacks.score_accumulator import Evidence
+from lightprune.callbacks.prune_step import PruneContext, PruneStep, WeightReset
+from lightprune.callbacks.score_accumulator import ScoreAccumulator
 from lightprune.pruning.criteria import CollectingCriterion
 from lightprune.pruning.event_record import EventRecord, PruningError
-from lightprune.pruning.mac_counts import live_taps, multiplications
+from lightprune.pruning.mac_counts import live_masks, macs_per_weight
 from lightprune.pruning.masks import GradientMasks, Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
@@ -47,7 +47,7 @@ class PruningCallback(Callback):
         example: Tensor,
         *,
         optimizer_state: str = "mask",
-        replacement: Replacement | None = None,
+        replacement: WeightReset | None = None,
         recalibrate: int = 0,
     ) -> None:
         """Prepares pruning; nothing happens before `fit`.
@@ -70,10 +70,12 @@ class PruningCallback(Callback):
         self._example = example
         self._optimizer_state = optimizer_state
         self._procedure = (
-            Procedure(pruner, plan, optimizer_state, replacement, recalibrate) if pruner else None
+            PruneStep(pruner, plan, optimizer_state, replacement, recalibrate) if pruner else None
         )
         criterion = pruner.criterion if pruner else None
-        self._evidence = Evidence(criterion) if isinstance(criterion, CollectingCriterion) else None
+        self._evidence = (
+            ScoreAccumulator(criterion) if isinstance(criterion, CollectingCriterion) else None
+        )
         self._weights: dict[str, nn.Parameter] = {}
         self._gradient_masks: GradientMasks | None = None
         self._live: Masks | None = None
@@ -88,8 +90,8 @@ class PruningCallback(Callback):
         """Takes masks (restored ones, or such that keep all) to the weights' device."""
         network = _network(pl_module)
         example = self._example.to(pl_module.device)
-        self._live = live_taps(network, self._weights, example)
-        self._macs = multiplications(network, self._weights, example)
+        self._live = live_masks(network, self._weights, example)
+        self._macs = macs_per_weight(network, self._weights, example)
         masks = self.masks.like(self._weights) if self.masks else Masks.dense(self._weights)
         if self._restored is not None:
             masks = Masks.unpack(self._restored["masks"].numpy().tobytes(), self._weights)
@@ -188,20 +190,22 @@ class PruningCallback(Callback):
         """
         if not state_dict:
             return
-        check_same(state_dict["belongs_to"], self._belonging())
+        check_compatible(state_dict["belongs_to"], self._belonging())
         self._restored = state_dict
         self.records = [EventRecord.load(record) for record in state_dict["records"]]
         if self._evidence is not None:
             self._evidence.values = state_dict["evidence"]
 
-    def _belonging(self) -> Belonging:
-        return belonging(self._pruner, self.plan, self._weights)
+    def _belonging(self) -> Fingerprint:
+        return fingerprint_of(self._pruner, self.plan, self._weights)
 
-    def _site(self, trainer: Trainer, module: LightningModule) -> Site:
+    def _site(self, trainer: Trainer, module: LightningModule) -> PruneContext:
         assert isinstance(module, PrunableModule)
         assert self._live is not None
         example = self._example.to(module.device)
-        return Site(trainer, module, self._weights, example, self._live, self._macs, self._evidence)
+        return PruneContext(
+            trainer, module, self._weights, example, self._live, self._macs, self._evidence
+        )
 
     def _apply(self) -> None:
         assert self.masks is not None

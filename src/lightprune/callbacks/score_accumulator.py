@@ -9,7 +9,7 @@ from lightprune.pruning.criteria import CollectingCriterion
 from lightprune.pruning.masks import Masks
 
 
-class Evidence:
+class ScoreAccumulator:
     """One float32 tensor a prunable parameter, on its device, in its layout.
 
     Attributes:

@@ -8,7 +8,7 @@ from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.masks import Masks
 
 
-def agreed(trainer: Trainer, masks: Masks, weights: dict[str, nn.Parameter]) -> Masks:
+def broadcast_masks(trainer: Trainer, masks: Masks, weights: dict[str, nn.Parameter]) -> Masks:
     """Rank 0's masks on every rank, compared by digest."""
     if trainer.world_size == 1:
         return masks
@@ -20,7 +20,7 @@ def agreed(trainer: Trainer, masks: Masks, weights: dict[str, nn.Parameter]) -> 
     return masks
 
 
-def share_buffers(trainer: Trainer, network: nn.Module) -> None:
+def broadcast_buffers(trainer: Trainer, network: nn.Module) -> None:
     """Gives every rank rank 0's batch-norm statistics, so that all evaluate one network."""
     if trainer.world_size > 1:
         for buffer in network.buffers():

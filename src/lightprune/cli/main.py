@@ -103,11 +103,11 @@ def _report(folder: Path, dense_dir: Path, throughput: Path, speedup: Path) -> N
     # Reading takes seconds to load, and neither --help nor a wrong option needs it.
     from lightprune.bench.sparsity_sweep import read_speedups
     from lightprune.report.build import write_report
-    from lightprune.report.discovery import gather
+    from lightprune.report.discovery import find_runs
     from lightprune.report.findings import Findings
     from lightprune.study.throughput import read_throughput
 
-    study = gather(folder, dense_dir)
+    study = find_runs(folder, dense_dir)
     for gone in study.left_out:
         print(f"left out: {gone.folder}: {gone.reason}")
     findings = Findings.of(study, read_throughput(throughput), read_speedups(speedup))
@@ -125,14 +125,14 @@ def _results(
     speedup: Path,
 ) -> None:
     from lightprune.files import write_text
-    from lightprune.study.publish import holds_runs, keep, renewed, results_block
+    from lightprune.study.publish import holds_runs, publish, replace_block, results_block
 
     for sweep in sweeps:
-        for place in keep(sweep, dense_dir, results):
+        for place in publish(sweep, dense_dir, results):
             print(f"kept: {place}")
     if holds_runs(results):
         _report(results, results / "dense", throughput, speedup)
-    write_text(readme, renewed(readme.read_text(), results_block(results)))
+    write_text(readme, replace_block(readme.read_text(), results_block(results)))
     print(readme)
 
 
@@ -140,9 +140,9 @@ def _export(
     run: Path, to: Path | None, values: str, torch_prune: bool, constructor: str | None
 ) -> None:
     from lightprune.export.export import export
-    from lightprune.models.from_spec import imported
+    from lightprune.models.from_spec import import_constructor
 
-    build = imported(constructor) if constructor else None
+    build = import_constructor(constructor) if constructor else None
     for line in export(run, to, values=values, torch_prune=torch_prune, constructor=build):
         print(line)
 
@@ -170,7 +170,7 @@ def _bench(
     from lightprune.bench.timing import Effort
     from lightprune.errors import check_folder
     from lightprune.files import write_text
-    from lightprune.models.from_spec import imported
+    from lightprune.models.from_spec import import_constructor
     from lightprune.rendering.figures import write_figure
 
     cores = available_cores()
@@ -185,7 +185,7 @@ def _bench(
     )
     folder = to or (path if path.is_dir() else path.parent) / "bench"
     check_folder("--to", str(folder))
-    subject = read_subject(path, imported(constructor) if constructor else None)
+    subject = read_subject(path, import_constructor(constructor) if constructor else None)
     result = bench(subject, asked, lambda doing: print(doing, file=sys.stderr, flush=True))
     for part in tables(result):
         get_console().print(part, highlight=False, soft_wrap=isinstance(part, str))
@@ -207,7 +207,7 @@ def _sensitivity(
     constructor: str | None,
 ) -> None:
     from lightprune.errors import check_folder
-    from lightprune.models.from_spec import imported
+    from lightprune.models.from_spec import import_constructor
     from lightprune.sensitivity.analysis import Question, read_sparsities, survey
     from lightprune.sensitivity.calibration_data import Sample
     from lightprune.sensitivity.loaded_run import Which, read_subject
@@ -215,7 +215,7 @@ def _sensitivity(
 
     question = Question(read_sparsities(sparsities) if sparsities else None, target, drop)
     sample = Sample(images, batches, data_root)
-    which = Which(network, dense_dir, imported(constructor) if constructor else None)
+    which = Which(network, dense_dir, import_constructor(constructor) if constructor else None)
     folder = run / "sensitivity"
     check_folder("RUN", str(folder))
     subject = read_subject(run, which, sample)

@@ -32,7 +32,7 @@ class Normalise:
 
 
 @dataclass(frozen=True)
-class Share:
+class RankShard:
     """One process' part of every batch."""
 
     rank: int
@@ -58,7 +58,7 @@ class TrainingBatches:
     normalise: Normalise
     seed: int
     epoch: Callable[[], int]
-    share: Share
+    share: RankShard
     classes: int
 
     def __len__(self) -> int:
@@ -99,7 +99,7 @@ class EvaluationBatches:
 
     images: ImageSet
     normalise: Normalise
-    share: Share
+    share: RankShard
     batch_size: int = EVALUATION_BATCH
 
     def __len__(self) -> int:
@@ -170,8 +170,8 @@ class ImageDataModule(LightningDataModule):
         assert self.trainer is not None
         return self.trainer
 
-    def _share(self) -> Share:
-        return Share(self._trainer().global_rank, self._trainer().world_size)
+    def _share(self) -> RankShard:
+        return RankShard(self._trainer().global_rank, self._trainer().world_size)
 
     def _placed(self, images: ImageSet) -> ImageSet:
         device = self._trainer().strategy.root_device

@@ -23,7 +23,7 @@ from lightprune.models.model import Model
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan, Schedule
 from lightprune.pruning.targets import Targets
-from lightprune.runs.identity import config_hash, run_name, without_cosmetics
+from lightprune.runs.identity import config_hash, identity_of, run_name
 from lightprune.training.recipe import Recipe
 from lightprune.training.trainer import TrainerConfig
 
@@ -156,7 +156,7 @@ def settings(cfg: DictConfig) -> Settings:
     check_rewinding(recipe, pruner, plan, cfg.dense.rewind_epoch, cfg.dense.checkpoint)
     check_regrowth(pruner, plan)
     check_evidence(pruner, plan, hardware)
-    asked = without_cosmetics(resolved)
+    asked = identity_of(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.
     asked["trainer"]["accelerator"] = "gpu" if hardware.on_gpu else "cpu"
     return Settings(

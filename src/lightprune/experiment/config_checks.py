@@ -9,7 +9,7 @@ from lightprune.errors import InputError
 from lightprune.pruning.criteria import CollectingCriterion
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
-from lightprune.training.lr_schedule import REWIND, Cycles
+from lightprune.training.lr_schedule import REWIND, LRCycles
 from lightprune.training.recipe import Recipe
 from lightprune.training.trainer import TrainerConfig
 
@@ -68,7 +68,7 @@ def check_rewinding(
                 f"{dense.epochs}"
             )
     if finetune.learning_rate.shape == REWIND:
-        cycles = Cycles(finetune.learning_rate, plan, finetune.restart)
+        cycles = LRCycles(finetune.learning_rate, plan, finetune.restart)
         longest = max(len(cycles.at_epoch(number)) for number in range(plan.epochs))
         if longest > dense.epochs:
             raise InputError(

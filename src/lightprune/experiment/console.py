@@ -7,17 +7,17 @@ from pathlib import Path
 from rich import get_console
 from rich.table import Table
 
-from lightprune.distributed import first_process
+from lightprune.distributed import is_rank_zero
 from lightprune.experiment.config import Settings
-from lightprune.experiment.preflight import Prepared
+from lightprune.experiment.preflight import CheckedRun
 from lightprune.pruning.pruner import Pruner
 from lightprune.runs.folder import Json
-from lightprune.training.lr_schedule import REWIND, Cycles
+from lightprune.training.lr_schedule import REWIND, LRCycles
 
 
-def show_plan(prepared: Prepared) -> None:
+def show_plan(prepared: CheckedRun) -> None:
     """Prints what will happen: phases, prune events with exact counts, LR cycles, cost."""
-    if not first_process():
+    if not is_rank_zero():
         return
     chosen, lab, cost = prepared.settings, prepared.lab, prepared.cost.total
     train, validation = lab.source.splits(lab.data)
@@ -35,7 +35,7 @@ def show_plan(prepared: Prepared) -> None:
         steps = len(train) // dense.batch_size * dense.epochs
         batches = f"{steps:,} batches of {dense.batch_size}, then {batches}"
     counts = {event.epoch: n for event, n in zip(chosen.plan.events, prepared.zeros, strict=True)}
-    cycles = Cycles(finetune.learning_rate, chosen.plan, finetune.restart)
+    cycles = LRCycles(finetune.learning_rate, chosen.plan, finetune.restart)
     tuned = finetune.learning_rate
     peak = dense.learning_rate.peak if tuned.shape == REWIND else tuned.peak
     epoch = 0
@@ -117,7 +117,7 @@ def _settings(pruner: Pruner | None) -> list[str]:
 
 def show_result(record: Json, path: Path) -> None:
     """Prints the prune events and the final table of a complete run."""
-    if not first_process():
+    if not is_rank_zero():
         return
     test, dense, cost = record["test"], record["dense"], record["cost"]
     table = Table(title="result", title_justify="left")

@@ -10,15 +10,15 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightprune.distributed import barrier, decided, first_process
-from lightprune.experiment.dense_cache import alone, digest, tell_lost, write_early
-from lightprune.experiment.pretrained import own_weights
+from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
+from lightprune.experiment.dense_cache import dense_lock, digest, save_rewind_state, warn_unusable
+from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum, write_text, write_weights
 from lightprune.provenance import commit
-from lightprune.pruning.mac_counts import live_taps
+from lightprune.pruning.mac_counts import live_masks
 from lightprune.pruning.schedules import Plan
 from lightprune.runs.predictions import write_predictions
-from lightprune.training.fit import Lab, fit, test
+from lightprune.training.fit import Setup, fit, test
 from lightprune.training.metrics import Evaluation
 from lightprune.training.recipe import Phase
 
@@ -60,7 +60,7 @@ class DenseRecord:
 
 
 def dense_network(
-    lab: Lab,
+    lab: Setup,
     phase: Phase,
     cache_dir: Path,
     asked: Mapping[str, Any],
@@ -82,7 +82,7 @@ def dense_network(
         snapshots: After how many epochs a training keeps the weights, for `early_state`.
     """
     if checkpoint is not None:
-        state = own_weights(lab, checkpoint)
+        state = load_pretrained(lab, checkpoint)
         seen = _tested(lab, phase, state)
         counts = (seen.correct, seen.images, *_dead(lab, phase, state, seen))
         own = DenseRecord(str(checkpoint), "", 0, 0.0, None, *counts, checksum(checkpoint), "")
@@ -90,8 +90,8 @@ def dense_network(
     key = digest(asked)
     folder = cache_dir / key
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder) if first_process() else nullcontext():
-        record = decided(lambda: _recall(folder))
+    with dense_lock(folder) if is_rank_zero() else nullcontext():
+        record = from_rank_zero(lambda: _recall(folder))
         if record is None:
             record = _train(lab, phase, folder, asked, snapshots)
         barrier()
@@ -112,12 +112,12 @@ def _recall(folder: Path) -> DenseRecord | None:
         reason = "its checksum does not match its content"
     except (FileNotFoundError, TypeError, ValueError) as error:
         reason = str(error)
-    tell_lost(damaged, f"is damaged ({reason})", "the network is trained again")
+    warn_unusable(damaged, f"is damaged ({reason})", "the network is trained again")
     return None
 
 
 def _train(
-    lab: Lab, phase: Phase, folder: Path, asked: Mapping[str, Any], snapshots: Collection[int]
+    lab: Setup, phase: Phase, folder: Path, asked: Mapping[str, Any], snapshots: Collection[int]
 ) -> DenseRecord:
     """Trains, tests and saves; `dense.json` is written last."""
     network = lab.new_network()
@@ -135,38 +135,38 @@ def _train(
             snapshots=snapshots,
             belongs_to=asked,
         )
-        if first_process():
+        if is_rank_zero():
             for after, early in trained.snapshots.items():
-                write_early(folder, after, early)
+                save_rewind_state(folder, after, early)
         state, epochs, seconds = trained.state, phase.epochs, trained.seconds
         validation = trained.validation
     seen = _tested(lab, phase, state)
     weights = folder / "model.safetensors"
-    if first_process():
+    if is_rank_zero():
         write_weights(weights, state)
     barrier()
     counts = (seen.correct, seen.images, *_dead(lab, phase, state, seen))
     record = DenseRecord(
         "trained", folder.name, epochs, seconds, validation, *counts, checksum(weights), commit()
     )
-    if first_process():
+    if is_rank_zero():
         write_predictions(folder / "predictions.csv", lab.data.test.labels.tolist(), seen.predicted)
         write_text(folder / "dense.json", json.dumps(asdict(record), indent=1))
     return record
 
 
-def _tested(lab: Lab, phase: Phase, state: dict[str, Tensor]) -> Evaluation:
+def _tested(lab: Setup, phase: Phase, state: dict[str, Tensor]) -> Evaluation:
     network = lab.new_network()
     network.load_state_dict(state)
     return test(lab, network, phase)
 
 
-def _dead(lab: Lab, phase: Phase, state: dict[str, Tensor], seen: Evaluation) -> tuple[int, int]:
+def _dead(lab: Setup, phase: Phase, state: dict[str, Tensor], seen: Evaluation) -> tuple[int, int]:
     """How many dead weights there are, and how many test images zeroing them alone changes."""
     network = lab.new_network()
     network.load_state_dict(state)
     weights = {name: weight.detach() for name, weight in lab.targets.find(network).items()}
-    live = live_taps(network, weights, lab.example)
+    live = live_masks(network, weights, lab.example)
     if not live.pruned:
         return 0, 0
     live.apply_(weights)

@@ -24,7 +24,7 @@ def digest(asked: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def dense_lock(folder: Path) -> Iterator[None]:
     """Holds the lock of a dense training; it is free again if its holder ends, in any way."""
     lock = FileLock(folder / "lock")
     try:
@@ -39,25 +39,25 @@ def alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def tell_lost(file: Path, reason: str, consequence: str) -> None:
+def warn_unusable(file: Path, reason: str, consequence: str) -> None:
     """Prints one line about a file of the cache that cannot be used."""
     line = f"[yellow]warning[/]: {escape(str(file))}: {escape(reason)}; {consequence}"
     get_console().print(line, highlight=False, soft_wrap=True)
 
 
-def early_file(folder: Path, epoch: int) -> Path:
+def rewind_file(folder: Path, epoch: int) -> Path:
     """Where the weights after so many epochs of the dense training lie."""
     return folder / f"rewind-{epoch}.safetensors"
 
 
-def write_early(folder: Path, epoch: int, state: Mapping[str, Tensor]) -> None:
+def save_rewind_state(folder: Path, epoch: int, state: Mapping[str, Tensor]) -> None:
     """Keeps the weights after so many epochs, with the SHA-256 of their content."""
-    write_weights(early_file(folder, epoch), state, {"sha256": _content(state)})
+    write_weights(rewind_file(folder, epoch), state, {"sha256": _content(state)})
 
 
-def fault_of_early(folder: Path, epoch: int) -> str | None:
+def rewind_file_fault(folder: Path, epoch: int) -> str | None:
     """Why the weights after so many epochs cannot be used; None if they can."""
-    file = early_file(folder, epoch)
+    file = rewind_file(folder, epoch)
     if not file.exists():
         return "is not there"
     try:

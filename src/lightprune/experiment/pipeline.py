@@ -5,18 +5,18 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lightprune.distributed import barrier, decided, first_process
+from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
 from lightprune.errors import InputError
 from lightprune.experiment import console
 from lightprune.experiment.config import Settings
 from lightprune.experiment.dense import dense_network
 from lightprune.experiment.dense_cache import digest
-from lightprune.experiment.preflight import Prepared, prepare
-from lightprune.experiment.rewinding import early_state
+from lightprune.experiment.preflight import CheckedRun, preflight
+from lightprune.experiment.rewinding import rewind_state
 from lightprune.experiment.run_record import full_record, measure
 from lightprune.files import check_room, write_text, write_weights
 from lightprune.runs.folder import Json, RunFolder
-from lightprune.runs.identity import differences
+from lightprune.runs.identity import diff_configs
 from lightprune.runs.predictions import write_predictions
 from lightprune.training.fit import fit, test
 
@@ -35,26 +35,26 @@ def run(chosen: Settings, path: Path) -> float | None:
         InputError: An input is wrong, or the folder holds another run.
     """
     folder = RunFolder(path)
-    prepared = prepare(chosen)
+    prepared = preflight(chosen)
     if chosen.plan_only:
         console.show_plan(prepared)
         return None
-    finished = decided(lambda: claim(prepared, folder))
+    finished = from_rank_zero(lambda: check_run_folder(prepared, folder))
     if finished is None:
-        with folder.writing() if first_process() else nullcontext():
+        with folder.writing() if is_rank_zero() else nullcontext():
             # Another process may have finished it between the two looks.
-            finished = decided(lambda: claim(prepared, folder))
+            finished = from_rank_zero(lambda: check_run_folder(prepared, folder))
             if finished is None:
                 console.show_plan(prepared)
-                if first_process():
+                if is_rank_zero():
                     open_folder(prepared, folder)
-                return _carry_out(prepared, folder)
-    if first_process():
+                return _train_prune_test(prepared, folder)
+    if is_rank_zero():
         console.show_result(finished, path)
     return float(finished["test"]["accuracy"])
 
 
-def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
+def _train_prune_test(prepared: CheckedRun, folder: RunFolder) -> float:
     """Dense, prune + fine-tune, test, record."""
     chosen = prepared.settings
     lab, checkpoint = prepared.lab, chosen.dense.checkpoint
@@ -81,13 +81,13 @@ def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
         plan=chosen.plan,
         pruner=chosen.pruner,
         dense=chosen.recipe.dense,
-        early=None if back_to is None else early_state(*training, back_to),
+        early=None if back_to is None else rewind_state(*training, back_to),
         belongs_to=prepared.identity,
     )
     final = lab.new_network()
     final.load_state_dict(trained.state)
     tested = test(lab, final, chosen.recipe.finetune)
-    if first_process():
+    if is_rank_zero():
         cost = measure(lab, final)
         write_weights(folder.model_file, trained.state)
         folder.write_layers(cost)
@@ -100,7 +100,7 @@ def _carry_out(prepared: Prepared, folder: RunFolder) -> float:
     return tested.accuracy
 
 
-def claim(prepared: Prepared, folder: RunFolder) -> Json | None:
+def check_run_folder(prepared: CheckedRun, folder: RunFolder) -> Json | None:
     """Checks that a folder is free for this run: empty, or this very run's, and with room.
 
     Returns:
@@ -112,7 +112,7 @@ def claim(prepared: Prepared, folder: RunFolder) -> Json | None:
     folder.check_free()
     if not prepared.settings.force and folder.config_file.exists():
         theirs = OmegaConf.to_container(OmegaConf.load(folder.config_file))
-        for key, there, here in differences(theirs, prepared.identity):
+        for key, there, here in diff_configs(theirs, prepared.identity):
             raise InputError(
                 f"{folder.path}: holds a run with {key}={there}, this one has {here}; allowed is "
                 "the same run (force=true starts afresh, name= or hydra.run.dir= goes elsewhere)"
@@ -130,7 +130,7 @@ def claim(prepared: Prepared, folder: RunFolder) -> Json | None:
     return None
 
 
-def open_folder(prepared: Prepared, folder: RunFolder) -> None:
+def open_folder(prepared: CheckedRun, folder: RunFolder) -> None:
     """Makes the folder this run's, keeping what it has saved so far."""
     if prepared.settings.force:
         folder.clear()

@@ -9,16 +9,16 @@ from torch import nn
 
 from lightprune.errors import InputError
 from lightprune.experiment.config import Settings
-from lightprune.experiment.pretrained import own_weights
+from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum
 from lightprune.pruning.cost import CostReport, cost_report
 from lightprune.pruning.criteria import CollectingCriterion
-from lightprune.pruning.eval_mode import evaluating
-from lightprune.training.fit import Lab
+from lightprune.pruning.eval_mode import eval_mode
+from lightprune.training.fit import Setup
 
 
 @dataclass(frozen=True)
-class Prepared:
+class CheckedRun:
     """A run whose every input has been checked.
 
     Attributes:
@@ -31,7 +31,7 @@ class Prepared:
     """
 
     settings: Settings
-    lab: Lab
+    lab: Setup
     fingerprint: str
     dense_weights: str | None
     cost: CostReport
@@ -58,14 +58,14 @@ class Prepared:
         return {**parts, "recipe": asked["recipe"]["dense"], "fingerprint": self.fingerprint}
 
 
-def prepare(chosen: Settings) -> Prepared:
+def preflight(chosen: Settings) -> CheckedRun:
     """Loads the data, builds the network once, and checks all that can be checked before training.
 
     Raises:
         InputError: The data, the network, the plan and the recipe do not fit together.
     """
     data, fingerprint = chosen.source.load()
-    lab = Lab(
+    lab = Setup(
         model=chosen.model,
         data=data,
         source=chosen.source,
@@ -95,7 +95,7 @@ def prepare(chosen: Settings) -> Prepared:
     _try(network, lab)
     own = None
     if chosen.dense.checkpoint:
-        own_weights(lab, Path(chosen.dense.checkpoint))
+        load_pretrained(lab, Path(chosen.dense.checkpoint))
         own = checksum(Path(chosen.dense.checkpoint))
     with TemporaryDirectory() as elsewhere:
         chosen.loggers(Path(elsewhere))
@@ -105,7 +105,7 @@ def prepare(chosen: Settings) -> Prepared:
         quotas = chosen.pruner.quotas(weights, event.sparsity, final=chosen.plan.final)
         zeros.append(sum(count for _, count in quotas))
     cost = cost_report(network, weights, lab.example[:1])
-    return Prepared(chosen, lab, fingerprint, own, cost, tuple(zeros))
+    return CheckedRun(chosen, lab, fingerprint, own, cost, tuple(zeros))
 
 
 def _check_batches(chosen: Settings, there_are: int) -> None:
@@ -123,11 +123,11 @@ def _check_batches(chosen: Settings, there_are: int) -> None:
             )
 
 
-def _try(network: nn.Module, lab: Lab) -> None:
+def _try(network: nn.Module, lab: Setup) -> None:
     """Raises InputError unless the network turns images of this size into one logit a class."""
     size, classes = tuple(lab.example.shape[1:]), len(lab.data.classes)
     try:
-        with evaluating(network):
+        with eval_mode(network):
             given = tuple(network(lab.example).shape)
     except Exception as error:  # The user's own code may raise anything.
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightprune.errors import InputError, nearest
-from lightprune.training.fit import Lab
+from lightprune.training.fit import Setup
 
 
-def own_weights(lab: Lab, path: Path) -> dict[str, Tensor]:
+def load_pretrained(lab: Setup, path: Path) -> dict[str, Tensor]:
     """Reads one's own weights: safetensors, or a state dict saved by torch.
 
     Raises:

@@ -9,22 +9,22 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightprune.distributed import barrier, decided, first_process
+from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
 from lightprune.experiment.dense_cache import (
-    alone,
+    dense_lock,
     digest,
-    early_file,
-    fault_of_early,
-    tell_lost,
-    write_early,
+    rewind_file,
+    rewind_file_fault,
+    save_rewind_state,
+    warn_unusable,
 )
 from lightprune.pruning.schedules import Plan
-from lightprune.training.fit import Lab, fit
+from lightprune.training.fit import Setup, fit
 from lightprune.training.recipe import Phase
 
 
-def early_state(
-    lab: Lab, phase: Phase, cache_dir: Path, asked: Mapping[str, Any], epochs: int
+def rewind_state(
+    lab: Setup, phase: Phase, cache_dir: Path, asked: Mapping[str, Any], epochs: int
 ) -> dict[str, Tensor]:
     """The state dict of the network after the first `epochs` epochs of its dense training.
 
@@ -45,21 +45,23 @@ def early_state(
     if epochs == 0:
         return lab.new_network().state_dict()
     folder = cache_dir / digest(asked)
-    with alone(folder) if first_process() else nullcontext():
-        fault = decided(lambda: fault_of_early(folder, epochs))
+    with dense_lock(folder) if is_rank_zero() else nullcontext():
+        fault = from_rank_zero(lambda: rewind_file_fault(folder, epochs))
         if fault is not None:
             _train_again(lab, phase, folder, asked, epochs, fault)
         barrier()
-    return load_file(early_file(folder, epochs))
+    return load_file(rewind_file(folder, epochs))
 
 
 def _train_again(
-    lab: Lab, phase: Phase, folder: Path, asked: Mapping[str, Any], epochs: int, fault: str
+    lab: Setup, phase: Phase, folder: Path, asked: Mapping[str, Any], epochs: int, fault: str
 ) -> None:
     """Trains the first epochs, and keeps what they end with."""
-    file = early_file(folder, epochs)
-    if first_process():
-        tell_lost(file, fault, f"the first {epochs} epochs of the dense training are trained again")
+    file = rewind_file(folder, epochs)
+    if is_rank_zero():
+        warn_unusable(
+            file, fault, f"the first {epochs} epochs of the dense training are trained again"
+        )
     place = folder / file.stem
     trained = fit(
         lab,
@@ -71,6 +73,6 @@ def _train_again(
         until=epochs,
         belongs_to=asked,
     )
-    if first_process():
-        write_early(folder, epochs, trained.state)
+    if is_rank_zero():
+        save_rewind_state(folder, epochs, trained.state)
         shutil.rmtree(place)

@@ -10,25 +10,25 @@ import torch
 from torch import nn
 
 from lightprune.experiment.dense import DenseRecord
-from lightprune.experiment.preflight import Prepared
+from lightprune.experiment.preflight import CheckedRun
 from lightprune.provenance import commit, versions
 from lightprune.pruning.cost import CostReport, cost_report
 from lightprune.runs.folder import Json, RunFolder
-from lightprune.training.fit import Lab, Trained
+from lightprune.training.fit import Setup, Trained
 from lightprune.training.metrics import Evaluation
 
 # Processes under torchrun are told by this variable what the user typed.
 COMMAND = "LIGHTPRUNE_COMMAND"
 
 
-def measure(lab: Lab, network: nn.Module) -> CostReport:
+def measure(lab: Setup, network: nn.Module) -> CostReport:
     """Counts the weights and MACs of a network."""
     weights = {name: w.detach() for name, w in lab.targets.find(network).items()}
     return cost_report(network, weights, lab.example[:1])
 
 
 def full_record(
-    prepared: Prepared,
+    prepared: CheckedRun,
     dense: DenseRecord,
     trained: Trained,
     tested: Evaluation,
@@ -79,7 +79,7 @@ def full_record(
     }
 
 
-def _hardware(lab: Lab) -> Json:
+def _hardware(lab: Setup) -> Json:
     gpu = torch.cuda.get_device_name() if lab.hardware.on_gpu else None
     return {
         "device": gpu or processor() or "cpu",

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from lightprune.errors import InputError
 from lightprune.export.sparse_file import read_sparse
-from lightprune.models.from_spec import bare_module
+from lightprune.models.from_spec import module_from_spec
 from lightprune.models.registry import Constructor
-from lightprune.models.spec import Description
+from lightprune.models.spec import ModelSpec
 from lightprune.runs.folder import RunFolder
 from lightprune.sparse.ir.serialize import from_json
 
@@ -46,7 +46,7 @@ def load(
     try:
         if as_module or constructor:
             state = {name: torch.from_numpy(array) for name, array in stored.state.items()}
-            return bare_module(stored.description, state, constructor)
+            return module_from_spec(stored.description, state, constructor)
         graph = from_json(stored.graph)
         if graph.input_shape != stored.description.input_shape:
             raise InputError("sparse graph: takes images of another size than described")
@@ -58,7 +58,7 @@ def load(
         raise InputError(f"{path}: {error}") from error
 
 
-def load_dense(path: Path, constructor: Constructor | None = None) -> tuple[nn.Module, Description]:
+def load_dense(path: Path, constructor: Constructor | None = None) -> tuple[nn.Module, ModelSpec]:
     """Reads a plain network.
 
     Args:
@@ -78,17 +78,17 @@ def load_dense(path: Path, constructor: Constructor | None = None) -> tuple[nn.M
     about, state = _read(file)
     if description is None and "description" in about:
         try:
-            description = Description.from_json(about["description"])
+            description = ModelSpec.from_json(about["description"])
         except ValueError as error:
             raise _damaged(file, error) from error
     try:
         network = description or _described(RunFolder(file.parent))
-        return bare_module(network, state, constructor), network
+        return module_from_spec(network, state, constructor), network
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
 
 
-def _described(folder: RunFolder) -> Description:
+def _described(folder: RunFolder) -> ModelSpec:
     """What the record of a finished run says of its network."""
     if not folder.path.exists():
         raise InputError(f"{folder.path}: is not there; allowed is the folder of a finished run")
@@ -100,7 +100,7 @@ def _described(folder: RunFolder) -> Description:
             "folder of a finished run"
         )
     try:
-        return Description.of_run(record)
+        return ModelSpec.of_run(record)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder.record_file, error) from error
 

@@ -21,7 +21,7 @@ from lightprune.export.codec import (
 )
 from lightprune.export.tensor_table import DTYPES, Entry, check_table, read_table, write_table
 from lightprune.files import write_weights
-from lightprune.models.spec import Description
+from lightprune.models.spec import ModelSpec
 
 FORMAT = "lightprune-sparse"
 VERSION = "1"
@@ -41,7 +41,7 @@ class StoredNetwork:
         state: Its state dict: every parameter and buffer, zeros in place.
     """
 
-    description: Description
+    description: ModelSpec
     graph: str
     state: Mapping[str, np.ndarray]
 
@@ -131,7 +131,7 @@ def _decode(about: dict[str, str], arrays: Arrays) -> StoredNetwork:
     if _digest(about, arrays) != given:
         raise ValueError("its checksum is wrong")
     packed = {name: array.tobytes() for name, array in arrays.items()}
-    description = Description.from_json(about["description"])
+    description = ModelSpec.from_json(about["description"])
     graph = decompress(packed.pop("graph"), _LARGEST_TEXT).decode()
     entries = read_table(decompress(packed.pop("tensors"), _LARGEST_TEXT))
     places = _places(packed.pop("positions"), [e for e in entries if e.kept is not None])

@@ -23,7 +23,7 @@ from yaml import MarkedYAMLError
 
 from lightprune.errors import InputError, Interrupted, nearest
 from lightprune.files import write_text
-from lightprune.launch.signals import end_with_starter, stoppable
+from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
 
 # Jobs of a sweep may be other processes than the one that lists their failures.
 _FAILED = "LIGHTPRUNE_FAILED_JOBS"
@@ -37,7 +37,7 @@ _WRONG_PATHS = (
 )
 
 
-def door(main: Callable[[], object]) -> None:
+def run_hydra_main(main: Callable[[], object]) -> None:
     """Calls `main` and ends the program with a non-zero status and its reason if it fails.
 
     The failed jobs of a sweep are listed at the end, one line each. With HYDRA_FULL_ERROR=1 a
@@ -51,7 +51,7 @@ def door(main: Callable[[], object]) -> None:
     failed = Path("outputs", f".failed-{uuid4().hex}").absolute()
     os.environ[_FAILED] = str(failed)
     try:
-        with stoppable():
+        with interrupt_on_signals():
             main()
     except Exception as error:
         _list(failed)
@@ -64,7 +64,7 @@ def door(main: Callable[[], object]) -> None:
         sys.exit(1)
 
 
-def told(job: Callable[[], float | None]) -> float | None:
+def run_job(job: Callable[[], float | None]) -> float | None:
     """Calls one job of the program and tells of its failure at once.
 
     A single job ends the program here, before Hydra adds lines of its own. A failed job of a
@@ -79,7 +79,7 @@ def told(job: Callable[[], float | None]) -> float | None:
         if about.mode != RunMode.MULTIRUN:
             _end(error)
         _tell(error)
-        note = {"job": list(about.overrides.task), "cause": describe(error)}
+        note = {"job": list(about.overrides.task), "cause": describe_error(error)}
         write_text(Path(os.environ[_FAILED], f"{about.job.num:06}"), json.dumps(note))
         return math.nan
 
@@ -88,7 +88,7 @@ def told(job: Callable[[], float | None]) -> float | None:
 def _end_with_sweep() -> None:
     """Lets a worker of a parallel sweep outlive neither its end nor its being killed."""
     if current_process().name != "MainProcess":
-        end_with_starter()
+        exit_with_parent()
 
 
 def _list(failed: Path) -> bool:
@@ -112,7 +112,7 @@ def _end(error: Exception) -> NoReturn:
 def _tell(error: Exception) -> None:
     if os.environ.get(_TRACEBACKS) == "1":
         traceback.print_exception(error)
-    print(f"error: {describe(error)}", file=sys.stderr)
+    print(f"error: {describe_error(error)}", file=sys.stderr)
 
 
 def _refuse(_: ArgumentParser, message: str) -> NoReturn:
@@ -122,7 +122,7 @@ def _refuse(_: ArgumentParser, message: str) -> NoReturn:
     )
 
 
-def describe(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """One line that names what is wrong, its value and what is allowed."""
     if isinstance(error, MissingConfigException):
         return _unknown_option(error)

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from lightprune.errors import InputError
 from lightprune.experiment import console, pipeline
 from lightprune.experiment.config import Settings, settings
-from lightprune.experiment.preflight import prepare
+from lightprune.experiment.preflight import preflight
 from lightprune.experiment.run_record import COMMAND
-from lightprune.launch.signals import run_processes, stoppable
+from lightprune.launch.signals import interrupt_on_signals, run_subprocess
 from lightprune.launch.worker import CAUSE
 from lightprune.runs.folder import RunFolder
 
@@ -33,7 +33,7 @@ def launch(cfg: DictConfig, folder: str) -> float | None:
         Interrupted: A signal arrived.
         LaunchError: A process failed.
     """
-    with stoppable():
+    with interrupt_on_signals():
         return _launch(cfg, Path(folder))
 
 
@@ -60,7 +60,7 @@ def _launch(cfg: DictConfig, path: Path) -> float | None:
 def _torchrun(chosen: Settings, cfg: DictConfig, path: Path) -> float | None:
     """Starts one process a device on the saved, resolved config."""
     folder = RunFolder(path)
-    finished = pipeline.claim(prepare(chosen), folder)
+    finished = pipeline.check_run_folder(preflight(chosen), folder)
     if finished is None:
         threads = str(
             chosen.hardware.threads or max(1, (os.cpu_count() or 1) // chosen.hardware.devices)
@@ -74,7 +74,7 @@ def _torchrun(chosen: Settings, cfg: DictConfig, path: Path) -> float | None:
                 *("-m", "lightprune.launch.launcher.worker", str(config), str(path)),
             ]
             told = {"OMP_NUM_THREADS": threads, COMMAND: shlex.join(sys.argv), CAUSE: str(cause)}
-            status = run_processes(command, told)
+            status = run_subprocess(command, told)
             why = cause.read_text() if cause.exists() else "none of them said why"
         finished = folder.record()
         if status or finished is None:

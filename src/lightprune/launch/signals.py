@@ -20,7 +20,7 @@ _LOOK_EVERY = 0.5
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def interrupt_on_signals() -> Iterator[None]:
     """Raises Interrupted in the main thread at the first signal; a second one ends the process.
 
     Every file is replaced in one step, so a training may be left anywhere: what it had saved
@@ -56,11 +56,11 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run_processes(command: Sequence[str], told: Mapping[str, str]) -> int:
+def run_subprocess(command: Sequence[str], told: Mapping[str, str]) -> int:
     """Runs a command that starts further processes; returns its exit status.
 
     It gets a session of its own, so that Ctrl-C in a terminal reaches it once, through here.
-    Processes that call `end_with_starter` end with this one, whatever kills it.
+    Processes that call `exit_with_parent` end with this one, whatever kills it.
 
     Args:
         command: Program and arguments.
@@ -82,7 +82,7 @@ def run_processes(command: Sequence[str], told: Mapping[str, str]) -> int:
             raise
 
 
-def end_with_starter() -> None:
+def exit_with_parent() -> None:
     """Ends this process as soon as its parent, or the program that started that one, is gone."""
     parent, starter = os.getppid(), int(os.environ.get(_STARTER, 0))
 

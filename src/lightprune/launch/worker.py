@@ -16,8 +16,8 @@ from lightprune.errors import InputError, Interrupted
 from lightprune.experiment import pipeline
 from lightprune.experiment.config import register, settings
 from lightprune.files import write_text
-from lightprune.launch.error_reporting import describe
-from lightprune.launch.signals import end_with_starter, stoppable
+from lightprune.launch.error_reporting import describe_error
+from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
 from lightprune.training.trainer import TrainerConfig
 
 # Names the file by which a program that starts processes learns why they failed.
@@ -25,14 +25,14 @@ CAUSE = "LIGHTPRUNE_CAUSE"
 _PATIENCE = timedelta(seconds=5)
 
 
-def worker(main: Callable[[], None]) -> None:
+def run_worker(main: Callable[[], None]) -> None:
     """Calls `main` in one process of several, and ends the process with status 1 if it fails.
 
     Whatever fails in one process soon fails in the others, if only because that one is gone; so
     only the first of them says why: in one line, after a traceback unless an input is wrong.
     """
     try:
-        with stoppable():
+        with interrupt_on_signals():
             main()
     except Interrupted as stop:  # The starter says so, once for all processes.
         sys.exit(stop.status)
@@ -46,9 +46,9 @@ def _tell(error: Exception) -> None:
     if not isinstance(error, InputError):
         traceback.print_exception(error)
     if starter := os.environ.get(CAUSE):
-        write_text(Path(starter), describe(error))
+        write_text(Path(starter), describe_error(error))
     else:
-        print(f"error: {describe(error)}", file=sys.stderr, flush=True)
+        print(f"error: {describe_error(error)}", file=sys.stderr, flush=True)
 
 
 def _first() -> bool:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         InputError: An input is wrong.
     """
-    end_with_starter()
+    exit_with_parent()
     register()
     if len(arguments) != 2 or not Path(arguments[0]).is_file():
         raise InputError(
@@ -107,4 +107,4 @@ def _join(hardware: TrainerConfig) -> None:
 
 
 if __name__ == "__main__":
-    worker(lambda: main(sys.argv[1:]))
+    run_worker(lambda: main(sys.argv[1:]))

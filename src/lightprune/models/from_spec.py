@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from lightprune.errors import InputError, nearest
-from lightprune.models.registry import Constructor, known
+from lightprune.models.registry import Constructor, builder_of
 from lightprune.models.slim import SLIM_NETWORK, slim_network
-from lightprune.models.spec import Description
+from lightprune.models.spec import ModelSpec
 
 
-def bare_module(
-    description: Description,
+def module_from_spec(
+    description: ModelSpec,
     state: Mapping[str, Tensor],
     constructor: Constructor | None = None,
 ) -> nn.Module:
@@ -57,7 +57,7 @@ def bare_module(
     return network.eval()
 
 
-def imported(name: str) -> Constructor:
+def import_constructor(name: str) -> Constructor:
     """The function or class of that dotted name: runs the code of its module.
 
     Raises:
@@ -81,7 +81,7 @@ def named(name: str) -> Constructor:
     Raises:
         InputError: It names one that files may not name.
     """
-    return slim_network if name == SLIM_NETWORK else known(name)
+    return slim_network if name == SLIM_NETWORK else builder_of(name)
 
 
 def _kind(tensor: Tensor | None) -> str:

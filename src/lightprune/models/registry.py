@@ -32,7 +32,7 @@ _OWN: dict[str, Constructor] = {
 }
 
 
-def known(name: str) -> Constructor:
+def builder_of(name: str) -> Constructor:
     """The constructor of that dotted name, if files may name it.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.models.registry import known
+from lightprune.models.registry import builder_of
 
 # What a layer's extents are called, in the order in which they are listed.
 _EXTENTS: dict[type[nn.Module], tuple[str, ...]] = {
@@ -25,20 +25,20 @@ def slim_network(
         num_classes: Logits.
         base: The dotted name of what builds the whole network.
         channels: Outputs and inputs of every convolution and linear layer, and channels of every
-            batch norm, in the order of the network's modules: `extents` of what it shall be.
+            batch norm, in the order of the network's modules: `channel_counts` of what it shall be.
         settings: What else the base takes.
 
     Raises:
         InputError: The base is not known, or `channels` are not such numbers of it.
     """
     try:
-        build = known(base)
+        build = builder_of(base)
     except InputError as error:
         raise InputError(
             f"base={base}: allowed are the networks of torchvision.models and of lightprune.models"
         ) from error
     network = build(num_classes=num_classes, **settings)
-    whole = extents(network)
+    whole = channel_counts(network)
     fit = len(channels) == len(whole) and all(
         type(here) is int and 0 < here <= there for here, there in zip(channels, whole, strict=True)
     )
@@ -53,7 +53,7 @@ def slim_network(
     return network
 
 
-def extents(network: nn.Module) -> list[int]:
+def channel_counts(network: nn.Module) -> list[int]:
     """How many outputs and inputs its layers have; see `slim_network`.
 
     Raises:

@@ -15,7 +15,7 @@ _LARGEST_SIZE = 2**16
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelSpec:
     """How a network is built, and what it is fed.
 
     Attributes:
@@ -52,7 +52,7 @@ class Description:
         _check("classes", all(isinstance(name, str) for name in self.classes))
 
     @classmethod
-    def of_run(cls, record: Mapping[str, Any]) -> "Description":
+    def of_run(cls, record: Mapping[str, Any]) -> "ModelSpec":
         """Reads it from the record of a finished run.
 
         Raises:
@@ -75,7 +75,7 @@ class Description:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Description":
+    def from_json(cls, text: str) -> "ModelSpec":
         """Reads what `to_json` wrote.
 
         Raises:

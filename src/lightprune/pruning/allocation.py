@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.pruning.masks import Masks
-from lightprune.pruning.nm_sparsity import Pattern
-from lightprune.pruning.scopes import SCOPES, Group, Layer, Shape
+from lightprune.pruning.nm_sparsity import NM
+from lightprune.pruning.scopes import SCOPES, RankingGroup, Shape, TensorBudget
 from lightprune.pruning.targets import check_pattern, matches
 
 # So fine that one step moves the cap of the largest tensor by less than one weight.
@@ -25,7 +25,7 @@ class Allocation:
     sparsities: tuple[tuple[str, float], ...] = ()
     floor: float = 0.0
     cap: float = 1.0
-    pattern: Pattern | None = None
+    pattern: NM | None = None
 
     def __post_init__(self) -> None:
         """Checks every setting, and makes `sparsities` a tuple of pairs."""
@@ -60,7 +60,7 @@ class Allocation:
         *,
         final: float | None = None,
         masks: Masks | None = None,
-    ) -> list[Group]:
+    ) -> list[RankingGroup]:
         """Shares the zeros out; args and errors as of `Pruner.quotas`.
 
         Returns:
@@ -75,46 +75,46 @@ class Allocation:
         shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
         protected = SCOPES[self.scope].protected(shapes)
         progress = sparsity / final if final else 1.0
-        alone: list[Group] = []
-        common: list[Layer] = []
+        alone: list[RankingGroup] = []
+        common: list[TensorBudget] = []
         for name, shape in shapes.items():
             group = self._alone(name, shape, pruned[name], progress)
             if group is not None:
                 alone.append(group)
             else:
                 common.append(self._layer(name, shape, pruned[name], protected.get(name, 0.0)))
-        group = Group(tuple(common), 0)
+        group = RankingGroup(tuple(common), 0)
         group = replace(group, zeros=max(round(sparsity * group.size), group.pruned))
         self._check([*alone, group], group, sparsity, sparsity if final is None else final)
         parts = SCOPES[self.scope].split(self._relaxed(group), sparsity)
         return [part for part in (*alone, *parts) if part.layers]
 
-    def _alone(self, name: str, shape: Shape, pruned: int, progress: float) -> Group | None:
+    def _alone(self, name: str, shape: Shape, pruned: int, progress: float) -> RankingGroup | None:
         """A tensor that takes no part in the common sparsity: its own, or left dense."""
         size = math.prod(shape)
         for pattern, share in self.sparsities:
             if matches(name, pattern):
-                layer = Layer(name, shape, pruned, kept_by(self.floor, size), size)
-                return Group((layer,), max(round(share * progress * size), pruned))
+                layer = TensorBudget(name, shape, pruned, min_kept(self.floor, size), size)
+                return RankingGroup((layer,), max(round(share * progress * size), pruned))
         if self.pattern and not self.pattern.covers(shape):
-            return Group((Layer(name, shape, pruned, size, size),), pruned)
+            return RankingGroup((TensorBudget(name, shape, pruned, size, size),), pruned)
         return None
 
-    def _layer(self, name: str, shape: Shape, pruned: int, protected: float) -> Layer:
+    def _layer(self, name: str, shape: Shape, pruned: int, protected: float) -> TensorBudget:
         """A tensor of the common sparsity, with its bounds."""
         size = math.prod(shape)
         cap = _down(self.cap * size)
         whole = size // self.pattern.of * self.pattern.keep if self.pattern else 0
-        minimum = max(kept_by(self.floor, size), min(_up(protected * size), cap), whole)
-        return Layer(name, shape, pruned, minimum, max(minimum, cap), self.pattern)
+        minimum = max(min_kept(self.floor, size), min(_up(protected * size), cap), whole)
+        return TensorBudget(name, shape, pruned, minimum, max(minimum, cap), self.pattern)
 
-    def _relaxed(self, group: Group) -> Group:
+    def _relaxed(self, group: RankingGroup) -> RankingGroup:
         """The group with the lowest cap, from the asked one on, that its zeros leave room for.
 
         An early event keeps more than the cap in sum, and what is pruned already stays so.
         """
 
-        def at(step: int) -> Group:
+        def at(step: int) -> RankingGroup:
             cap = self.cap + (1 - self.cap) * step / _STEPS
             layers = [
                 replace(layer, maximum=max(layer.maximum, _down(cap * layer.size)))
@@ -127,7 +127,9 @@ class Allocation:
 
         return at(bisect_left(range(_STEPS), 0, key=spare))
 
-    def _check(self, groups: list[Group], common: Group, sparsity: float, final: float) -> None:
+    def _check(
+        self, groups: list[RankingGroup], common: RankingGroup, sparsity: float, final: float
+    ) -> None:
         """Refuses bounds that the numbers of zeros do not fit."""
         if self.pattern:
             self._check_whole(self.pattern, common.size, final)
@@ -140,7 +142,7 @@ class Allocation:
                 f"{kept} shall be kept; allowed is a cap above the kept share"
             )
 
-    def _check_whole(self, pattern: Pattern, size: int, final: float) -> None:
+    def _check_whole(self, pattern: NM, size: int, final: float) -> None:
         """Refuses a pattern that covers nothing, and one that the last event would not reach."""
         if not size:
             raise InputError(
@@ -153,12 +155,12 @@ class Allocation:
                 f"allowed is schedule.sparsity={1 - pattern.density}"
             )
 
-    def _check_room(self, group: Group) -> None:
+    def _check_room(self, group: RankingGroup) -> None:
         """Refuses bounds that the number of zeros does not fit."""
         most = sum(layer.most for layer in group.layers)
         if group.zeros > most:
             sizes = [(layer.size, layer.pruned) for layer in group.layers]
-            room = sum(max(size - kept_by(self.floor, size), pruned) for size, pruned in sizes)
+            room = sum(max(size - min_kept(self.floor, size), pruned) for size, pruned in sizes)
             cause = "floor" if group.zeros > room else "scope"
             raise InputError(
                 f"pruner.{cause}={getattr(self, cause)}: keeps {group.size - most} of "
@@ -167,12 +169,12 @@ class Allocation:
             )
 
 
-def kept_by(floor: float, size: int) -> int:
+def min_kept(floor: float, size: int) -> int:
     """How many of so many weights a floor keeps from being pruned."""
     return _up(floor * size)
 
 
-def _named(group: Group) -> str:
+def _named(group: RankingGroup) -> str:
     others = " and others" if len(group.layers) > 1 else ""
     return f"the weights of {', '.join(group.names[:1])}{others}"
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lightprune.distributed import averaged_
+from lightprune.distributed import all_reduce_mean_
 from lightprune.rng import drawing
 
 
@@ -59,4 +59,4 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     for norm in norms:
         for statistic in (norm.running_mean, norm.running_var):
             if statistic is not None:
-                averaged_(statistic)
+                all_reduce_mean_(statistic)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lightprune.pruning.mac_counts import Uses, uses
+from lightprune.pruning.mac_counts import MacCounts, count_macs
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tens
         weights: Its prunable parameters by name.
         example: A batch of one input, shape (1, C, H, W).
     """
-    used = uses(network, weights, example)
+    used = count_macs(network, weights, example)
     layers = {
         name: _layer_cost(weight.detach(), used.get(name, _UNUSED))
         for name, weight in weights.items()
@@ -104,10 +104,10 @@ def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tens
 
 
 # A weight that no input reaches costs nothing, and nothing says that it is dead.
-_UNUSED = Uses(applied=torch.tensor(0), data=torch.tensor(1))
+_UNUSED = MacCounts(applied=torch.tensor(0), data=torch.tensor(1))
 
 
-def _layer_cost(weight: Tensor, used: Uses) -> LayerCost:
+def _layer_cost(weight: Tensor, used: MacCounts) -> LayerCost:
     """The counts of one weight."""
     nonzero = weight != 0
     live = (used.data > 0).to(weight.device).expand_as(weight)

@@ -8,7 +8,7 @@ from torch import nn
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
+def eval_mode(network: nn.Module) -> Iterator[None]:
     """Puts a network into evaluation mode, without gradients, until the block ends."""
     modes = {module: module.training for module in network.modules()}
     network.eval()

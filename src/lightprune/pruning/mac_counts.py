@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from lightprune.pruning.eval_mode import evaluating
+from lightprune.pruning.eval_mode import eval_mode
 from lightprune.pruning.masks import Masks
 
 
@@ -21,14 +21,16 @@ def live_positions(
 ) -> list[int]:
     """The kernel positions along one axis that some output index multiplies with data.
 
-    Args as of `meetings`.
+    Args as of `hits_per_tap`.
     """
     return [
-        k for k, count in enumerate(meetings(size, kernel, stride, pad, dilation, out)) if count
+        k for k, count in enumerate(hits_per_tap(size, kernel, stride, pad, dilation, out)) if count
     ]
 
 
-def meetings(size: int, kernel: int, stride: int, pad: int, dilation: int, out: int) -> list[int]:
+def hits_per_tap(
+    size: int, kernel: int, stride: int, pad: int, dilation: int, out: int
+) -> list[int]:
     """How many output indices multiply each kernel position along one axis with data.
 
     For tap k these are the o in [0, out) with 0 <= o*stride - pad + k*dilation < size.
@@ -73,7 +75,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Uses:
+class MacCounts:
     """How often one image has each element of a weight multiply.
 
     int64 tensors on the CPU, of shapes that broadcast to the weight's.
@@ -86,9 +88,9 @@ class Uses:
     applied: Tensor
     data: Tensor
 
-    def __add__(self, other: "Uses") -> "Uses":
+    def __add__(self, other: "MacCounts") -> "MacCounts":
         """What two calls do together."""
-        return Uses(self.applied + other.applied, self.data + other.data)
+        return MacCounts(self.applied + other.applied, self.data + other.data)
 
 
 @contextmanager
@@ -127,7 +129,7 @@ def _calls(
     hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in layers]
     devices = [example.device] if example.is_cuda else []
     try:
-        with evaluating(network), torch.random.fork_rng(devices):
+        with eval_mode(network), torch.random.fork_rng(devices):
             network(example[:1])
         yield calls
     finally:
@@ -135,7 +137,9 @@ def _calls(
             hook.remove()
 
 
-def uses(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> dict[str, Uses]:
+def count_macs(
+    network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
+) -> dict[str, MacCounts]:
     """Counts how often one image has each weight multiply, over all calls of all its layers.
 
     Args:
@@ -150,7 +154,7 @@ def uses(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> 
         of transposed convolutions, is data. The products of attention between tokens use no
         weight and count nowhere.
     """
-    found: dict[str, Uses] = {}
+    found: dict[str, MacCounts] = {}
     named = network.named_parameters(remove_duplicate=False)
     owners = {id(parameter): name for name, parameter in named if name in weights}
     with _calls(network, example, tuple(_LAYERS)) as calls:
@@ -162,30 +166,30 @@ def uses(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> 
     return found
 
 
-def multiplications(
+def macs_per_weight(
     network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
 ) -> dict[str, Tensor]:
     """Counts how often each weight multiplies data for one image: what it costs in MACs.
 
-    Args as of `uses`.
+    Args as of `count_macs`.
 
     Returns:
         int64 tensors on the CPU by name, in shapes that broadcast to the weights'. Weights that
-        `uses` leaves out count as used once: nothing is known about them.
+        `count_macs` leaves out count as used once: nothing is known about them.
     """
-    found = uses(network, weights, example)
+    found = count_macs(network, weights, example)
     return {name: found[name].data if name in found else torch.tensor(1) for name in weights}
 
 
-def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> Masks:
+def live_masks(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> Masks:
     """Finds the weights that some input can reach, from the geometry of every convolution.
 
-    Args as of `uses`.
+    Args as of `count_macs`.
 
     Returns:
         Masks of the weights' shapes, True = live: multiplies data at least once.
     """
-    used = multiplications(network, weights, example)
+    used = macs_per_weight(network, weights, example)
     return Masks(
         {
             name: torch.ones_like(w, dtype=torch.bool).logical_and_((used[name] > 0).to(w.device))
@@ -194,29 +198,29 @@ def live_taps(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
     )
 
 
-def _convolution(layer: _ConvNd, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+def _convolution(layer: _ConvNd, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:
     """A convolution: every weight once an output position (transposed: an input position)."""
     spatial = len(layer.kernel_size)
     seen, out = call.inputs[0][-spatial:], call.output[-spatial:]
     images = prod(call.output[: -spatial - 1])
     applied = torch.tensor(images * prod(seen if layer.transposed else out))
     if layer.transposed or layer.padding_mode != "zeros":
-        yield layer.weight, Uses(applied, applied)
+        yield layer.weight, MacCounts(applied, applied)
         return
     data = torch.full(layer.kernel_size, images)
     for axis, pad in enumerate(front_padding(layer)):
         stride, dilation = layer.stride[axis], layer.dilation[axis]
-        line = meetings(seen[axis], layer.kernel_size[axis], stride, pad, dilation, out[axis])
+        line = hits_per_tap(seen[axis], layer.kernel_size[axis], stride, pad, dilation, out[axis])
         data *= torch.tensor(line).view([-1 if a == axis else 1 for a in range(spatial)])
-    yield layer.weight, Uses(applied, data)
+    yield layer.weight, MacCounts(applied, data)
 
 
-def _linear(layer: nn.Linear, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+def _linear(layer: nn.Linear, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:
     """A linear layer: every weight once a token."""
     yield layer.weight, _per_token(call.output)
 
 
-def _attention(layer: nn.MultiheadAttention, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+def _attention(layer: nn.MultiheadAttention, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:
     """Multi-head attention: the rows of a projection once a token of what they project."""
     projected = [_per_token(shape) for shape in call.inputs[:3]]
     if layer.in_proj_weight is None:
@@ -225,23 +229,23 @@ def _attention(layer: nn.MultiheadAttention, call: Call) -> Iterator[tuple[Tenso
     else:
         rows = torch.stack([used.applied for used in projected])
         rows = rows.repeat_interleave(layer.embed_dim).unsqueeze(1)
-        yield layer.in_proj_weight, Uses(rows, rows)
+        yield layer.in_proj_weight, MacCounts(rows, rows)
     yield layer.out_proj.weight, projected[0]
 
 
-def _output_projection(layer: nn.Module, call: Call) -> Iterator[tuple[Tensor, Uses]]:
+def _output_projection(layer: nn.Module, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:
     """Attention's own: whether it is called or its weight taken, `_attention` counts it."""
     return iter(())
 
 
-def _per_token(shape: torch.Size) -> Uses:
+def _per_token(shape: torch.Size) -> MacCounts:
     """Once for every vector along the last axis."""
     count = torch.tensor(prod(shape[:-1]))
-    return Uses(count, count)
+    return MacCounts(count, count)
 
 
 # By kind of layer, the most special first.
-_LAYERS: dict[type[nn.Module], Callable[[Any, Call], Iterator[tuple[Tensor, Uses]]]] = {
+_LAYERS: dict[type[nn.Module], Callable[[Any, Call], Iterator[tuple[Tensor, MacCounts]]]] = {
     NonDynamicallyQuantizableLinear: _output_projection,
     nn.MultiheadAttention: _attention,
     _ConvNd: _convolution,

@@ -10,7 +10,7 @@ from lightprune.errors import InputError
 
 
 @dataclass(frozen=True)
-class Pattern:
+class NM:
     """Keeps `keep` of each `of` consecutive weights along the input channels.
 
     The weights of a group have one output channel and one kernel position: what sparse tensor
@@ -26,7 +26,7 @@ class Pattern:
     of: int
 
     @classmethod
-    def parse(cls, text: object) -> "Pattern":
+    def parse(cls, text: object) -> "NM":
         """Reads `N:M`.
 
         Raises:

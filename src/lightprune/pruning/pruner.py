@@ -18,11 +18,11 @@ from lightprune.pruning.criteria import (
     scores,
 )
 from lightprune.pruning.masks import Masks
-from lightprune.pruning.nm_sparsity import Pattern
-from lightprune.pruning.radix_select import lowest
-from lightprune.pruning.regrowth import Event, Regrowth, check_regrowth
-from lightprune.pruning.scopes import Group
-from lightprune.pruning.selection import thinned
+from lightprune.pruning.nm_sparsity import NM
+from lightprune.pruning.radix_select import k_smallest
+from lightprune.pruning.regrowth import GrowthContext, Regrowth, check_regrowth
+from lightprune.pruning.scopes import RankingGroup
+from lightprune.pruning.selection import prune_group
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,12 @@ class Pruner:
             for group in groups:
                 classes = self._classes(group, kept, live, scored)
                 zeros = group.zeros_at(turn / rounds)
-                thinner |= thinned(kept, scored, classes, group.layers, zeros)
+                thinner |= prune_group(kept, scored, classes, group.layers, zeros)
             kept = thinner
         if self.regrowth and masks.pruned and self.regrowth.share(progress):
-            promise = self.regrowth.promise(Event(weights, before, probe, progress, self.seed))
+            promise = self.regrowth.promise(
+                GrowthContext(weights, before, probe, progress, self.seed)
+            )
             may = live or Masks.dense(weights)
             for group in groups:
                 parts = (scored, promise, may, group.layers)
@@ -169,7 +171,7 @@ class Pruner:
 
     @property
     def _allocation(self) -> Allocation:
-        pattern = None if self.pattern is None else Pattern.parse(self.pattern)
+        pattern = None if self.pattern is None else NM.parse(self.pattern)
         return Allocation(self.scope, self.sparsities, self.floor, self.cap, pattern)
 
     def _live(
@@ -182,7 +184,7 @@ class Pruner:
 
     def _classes(
         self,
-        group: Group,
+        group: RankingGroup,
         kept: Mapping[str, Tensor],
         live: Mapping[str, Tensor] | None,
         scored: Mapping[str, Tensor],
@@ -206,5 +208,7 @@ class Pruner:
         for name, mask in kept.items():
             draws = Random(self.seed).saliency(name, mask.float())
             drop = int(before[name].count_nonzero()) - int(mask.count_nonzero())
-            shuffled[name] = before[name] & ~lowest({name: draws}, {name: before[name]}, drop)[name]
+            shuffled[name] = (
+                before[name] & ~k_smallest({name: draws}, {name: before[name]}, drop)[name]
+            )
         return Masks(shuffled)

@@ -10,7 +10,7 @@ _CHUNK = 1 << 18
 _LAST = 0x7FFFFFFF
 
 
-def lowest(
+def k_smallest(
     scores: Mapping[str, Tensor], among: Mapping[str, Tensor], count: int
 ) -> dict[str, Tensor]:
     """Marks the `count` lowest scores.

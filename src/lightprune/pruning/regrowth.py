@@ -10,14 +10,14 @@ from torch import Tensor
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.pruning.criteria.base import Probe
 from lightprune.pruning.masks import Masks
-from lightprune.pruning.radix_select import lowest
-from lightprune.pruning.scopes import Layer
-from lightprune.pruning.selection import limited, thinned
+from lightprune.pruning.radix_select import k_smallest
+from lightprune.pruning.scopes import TensorBudget
+from lightprune.pruning.selection import cap_per_layer, prune_group
 from lightprune.rng import named_generator
 
 
 @dataclass(frozen=True)
-class Event:
+class GrowthContext:
     """What a way to grow may look at.
 
     Attributes:
@@ -35,14 +35,14 @@ class Event:
     seed: int
 
 
-def _gradients(event: Event, batches: int) -> dict[str, Tensor]:
+def _gradients(event: GrowthContext, batches: int) -> dict[str, Tensor]:
     if event.probe is None:
         raise TypeError("regrowth by gradient asks the network: prune(..., probe=...)")
     found = event.probe.summed(lambda weight, gradient: gradient, batches, event.masks)
     return {n: found[n].abs().nan_to_num_(nan=0.0, posinf=torch.inf) for n in event.weights}
 
 
-def _draws(event: Event, batches: int) -> dict[str, Tensor]:
+def _draws(event: GrowthContext, batches: int) -> dict[str, Tensor]:
     drawn = {}
     for name, weight in event.weights.items():
         # At every event others: a weight that grew in vain would else grow again for ever.
@@ -52,7 +52,7 @@ def _draws(event: Event, batches: int) -> dict[str, Tensor]:
     return drawn
 
 
-GROWTHS: Mapping[str, Callable[[Event, int], dict[str, Tensor]]] = {
+GROWTHS: Mapping[str, Callable[[GrowthContext, int], dict[str, Tensor]]] = {
     "gradient": _gradients,
     "random": _draws,
 }
@@ -92,7 +92,7 @@ class Regrowth:
         """The share of the kept weights at `progress` in [0, 1] through the events."""
         return self.fraction / 2 * (1 + math.cos(math.pi * progress))
 
-    def promise(self, event: Event) -> dict[str, Tensor]:
+    def promise(self, event: GrowthContext) -> dict[str, Tensor]:
         """Scores of all weights, float32: the highest come back first.
 
         Raises:
@@ -106,7 +106,7 @@ class Regrowth:
         scores: Mapping[str, Tensor],
         promise: Mapping[str, Tensor],
         may: Mapping[str, Tensor],
-        layers: Sequence[Layer],
+        layers: Sequence[TensorBudget],
         progress: float,
     ) -> dict[str, Tensor]:
         """Exchanges weights of one group, as many as the tensors' minima let go.
@@ -128,13 +128,13 @@ class Regrowth:
         before = sum(int(kept[name].count_nonzero()) for name in names)
         size = sum(layer.size for layer in layers)
         zeros = size - before + round(self.share(progress) * before)
-        left = thinned(kept, scores, [may], layers, zeros)
+        left = prune_group(kept, scores, [may], layers, zeros)
         counts = {name: int(mask.count_nonzero()) for name, mask in left.items()}
         last = {name: -promise[name] for name in names}
         candidates = {name: may[name] & ~left[name] for name in names}
         room = {layer.name: layer.maximum - counts[layer.name] for layer in layers}
-        candidates, _ = limited(last, candidates, room)
-        for name, chosen in lowest(last, candidates, before - sum(counts.values())).items():
+        candidates, _ = cap_per_layer(last, candidates, room)
+        for name, chosen in k_smallest(last, candidates, before - sum(counts.values())).items():
             left[name].logical_or_(chosen)
         return left
 

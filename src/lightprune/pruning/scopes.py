@@ -6,13 +6,13 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lightprune.pruning.nm_sparsity import Pattern
+from lightprune.pruning.nm_sparsity import NM
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Layer:
+class TensorBudget:
     """A tensor, and how many of its weights may be kept.
 
     Attributes:
@@ -29,7 +29,7 @@ class Layer:
     pruned: int
     minimum: int
     maximum: int
-    pattern: Pattern | None = None
+    pattern: NM | None = None
 
     @property
     def size(self) -> int:
@@ -48,10 +48,10 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Group:
+class RankingGroup:
     """Tensors that are ranked together, and how many zeros they shall have in sum."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[TensorBudget, ...]
     zeros: int
 
     @property
@@ -89,7 +89,7 @@ class Scope(ABC):
         return {}
 
     @abstractmethod
-    def split(self, group: Group, sparsity: float) -> list[Group]:
+    def split(self, group: RankingGroup, sparsity: float) -> list[RankingGroup]:
         """Parts a group, whose zeros fit its layers' bounds, into such as are ranked together.
 
         Args:
@@ -101,7 +101,7 @@ class Scope(ABC):
 class Global(Scope):
     """One ranking of all weights: the criterion decides where the zeros go."""
 
-    def split(self, group: Group, sparsity: float) -> list[Group]:
+    def split(self, group: RankingGroup, sparsity: float) -> list[RankingGroup]:
         """The group as it is."""
         return [group]
 
@@ -109,12 +109,12 @@ class Global(Scope):
 class Local(Scope):
     """Each tensor the same share of zeros; where bounds are in the way, the others make it up."""
 
-    def split(self, group: Group, sparsity: float) -> list[Group]:
+    def split(self, group: RankingGroup, sparsity: float) -> list[RankingGroup]:
         """Each tensor on its own: shares as `rate` says, then whole numbers with an exact sum."""
         rates = [self.rate(layer.shape) for layer in group.layers]
-        shares = filled(group.layers, rates, sparsity)
-        counts = apportioned(group.layers, shares, group.zeros)
-        return [Group((layer,), n) for layer, n in zip(group.layers, counts, strict=True)]
+        shares = water_fill(group.layers, rates, sparsity)
+        counts = round_to_total(group.layers, shares, group.zeros)
+        return [RankingGroup((layer,), n) for layer, n in zip(group.layers, counts, strict=True)]
 
     def rate(self, shape: Shape) -> int:
         """How many weights a tensor keeps in proportion to others, above 0: as many as it has."""
@@ -158,7 +158,9 @@ SCOPES: dict[str, Scope] = {
 }
 
 
-def filled(layers: Sequence[Layer], rates: Sequence[int], sparsity: float) -> list[float]:
+def water_fill(
+    layers: Sequence[TensorBudget], rates: Sequence[int], sparsity: float
+) -> list[float]:
     """Shares out zeros so that tensors keep weights in proportion to `rates`, within bounds.
 
     At a level l, a tensor has size - rate + l * rate zeros, or as many as its bounds allow. So
@@ -196,7 +198,9 @@ def filled(layers: Sequence[Layer], rates: Sequence[int], sparsity: float) -> li
     return zeros(low + (high - low) * (sparsity - start) / (end - start))
 
 
-def apportioned(layers: Sequence[Layer], shares: Sequence[float], total: int) -> list[int]:
+def round_to_total(
+    layers: Sequence[TensorBudget], shares: Sequence[float], total: int
+) -> list[int]:
     """Whole numbers of zeros nearest to `shares`, within the layers' bounds, with an exact sum.
 
     Rounded one by one and then corrected, those nearest to one half first, then by name.

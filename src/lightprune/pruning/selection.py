@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from lightprune.pruning.radix_select import lowest
-from lightprune.pruning.scopes import Layer
+from lightprune.pruning.radix_select import k_smallest
+from lightprune.pruning.scopes import TensorBudget
 
 
-def thinned(
+def prune_group(
     kept: Mapping[str, Tensor],
     scores: Mapping[str, Tensor],
     classes: Sequence[Mapping[str, Tensor]],
-    layers: Sequence[Layer],
+    layers: Sequence[TensorBudget],
     zeros: int,
 ) -> dict[str, Tensor]:
     """Prunes a group of tensors to a number of zeros.
@@ -45,15 +45,15 @@ def thinned(
             if drop <= 0 or max(room.values()) <= 0:
                 continue
             among = {name: members[name] & left[name] for name in left}
-            among, here = limited(scores, among, room)
-            for name, chosen in lowest(scores, among, min(drop, here)).items():
+            among, here = cap_per_layer(scores, among, room)
+            for name, chosen in k_smallest(scores, among, min(drop, here)).items():
                 left[name].logical_and_(chosen.logical_not())
                 counts[name] -= int(chosen.count_nonzero())
             drop -= min(drop, here)
     return left
 
 
-def limited(
+def cap_per_layer(
     scores: Mapping[str, Tensor], among: Mapping[str, Tensor], room: Mapping[str, int]
 ) -> tuple[dict[str, Tensor], int]:
     """Leaves each tensor its `room` lowest of the weights in `among`; also says how many in sum."""
@@ -62,6 +62,6 @@ def limited(
         count = int(mask.count_nonzero())
         few = max(min(count, room[name]), 0)
         one = {name: scores[name]}
-        allowed[name] = mask if few == count else lowest(one, {name: mask}, few)[name]
+        allowed[name] = mask if few == count else k_smallest(one, {name: mask}, few)[name]
         total += few
     return allowed, total

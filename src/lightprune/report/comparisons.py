@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
-from lightprune.report.groups import Cell, began_cut, budget, label, without_seeds
+from lightprune.report.groups import RunGroup, began_cut, budget, label, without_seeds
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import Paired, holm
-from lightprune.runs.identity import differences
+from lightprune.runs.identity import diff_configs
 
 LEVEL = 0.05
 # Local pruning rounds in every tensor: as far as that, what is left may differ.
@@ -53,7 +53,7 @@ class Comparison:
         return f"{self.first if self.paired.difference > 0 else self.second} is more accurate"
 
 
-def against_dense(cells: tuple[Cell, ...]) -> tuple[Comparison, ...]:
+def against_dense(cells: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
     """Each run against the dense network that it started from, if that was trained."""
     found = []
     for cell in cells:
@@ -78,7 +78,7 @@ def against_dense(cells: tuple[Cell, ...]) -> tuple[Comparison, ...]:
     return _corrected(found)
 
 
-def between_runs(cells: tuple[Cell, ...]) -> tuple[Comparison, ...]:
+def between_runs(cells: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
     """Runs of equal seed that answer one question: equal sparsity, or one is a control."""
     found = []
     for one, other in combinations(cells, 2):
@@ -100,7 +100,7 @@ def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
         return f"their budgets differ ({budget(a)} and {budget(b)} epochs)"
     for part in ("recipe", "model", "data", "trainer"):
         mine, theirs = without_seeds(a.config[part]), without_seeds(b.config[part])
-        for key, there, here in differences(theirs, mine, part):
+        for key, there, here in diff_configs(theirs, mine, part):
             if key in _OF_THE_METHOD:
                 continue
             return f"their settings differ ({key} is {here} and {there})"

@@ -4,18 +4,18 @@ import csv
 import io
 
 from lightprune.report.comparisons import Comparison
-from lightprune.report.groups import Cell
+from lightprune.report.groups import RunGroup
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import wilson
 from lightprune.study.reference import variant
 
 
-def results_csv(cells: tuple[Cell, ...]) -> str:
+def results_csv(cells: tuple[RunGroup, ...]) -> str:
     """One row a run, with its provenance."""
     return _csv([_record(cell, run) for cell in cells for run in cell.runs])
 
 
-def _record(cell: Cell, run: ReportedRun) -> dict[str, object]:
+def _record(cell: RunGroup, run: ReportedRun) -> dict[str, object]:
     low, high = wilson(run.correct, run.data.test_images)
     return {
         "cell": cell.name,

@@ -14,7 +14,7 @@ _SIGNS = ("run.json", "config.yaml", "launch.yaml")
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedRun:
     """A run folder, or a file in one, that a report leaves out, and why."""
 
     folder: str
@@ -22,14 +22,14 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Study:
+class RunCollection:
     """The runs that a report is about, and those it leaves out; both in the order of the names."""
 
     runs: tuple[ReportedRun, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedRun, ...]
 
 
-def gather(folder: Path, dense_dir: Path) -> Study:
+def find_runs(folder: Path, dense_dir: Path) -> RunCollection:
     """Reads every run folder below `folder`, itself included.
 
     Args:
@@ -50,15 +50,15 @@ def gather(folder: Path, dense_dir: Path) -> Study:
             run = read_run(place, name, (dense_dir, folder / "dense"))
         except InputError as error:  # Its line begins with the file and ends with a remedy.
             said = str(error).removeprefix(f"{place}/").partition(";")[0]
-            left_out.append(LeftOut(name, said))
+            left_out.append(SkippedRun(name, said))
         except DamagedError as error:
-            left_out.append(LeftOut(name, str(error)))
+            left_out.append(SkippedRun(name, str(error)))
         else:
             try:
                 runs.append(_with_bench(run, place / BENCH))
             except DamagedError as error:
                 runs.append(ReportedRun(**vars(run)))
-                left_out.append(LeftOut(f"{name}/{BENCH}", str(error)))
+                left_out.append(SkippedRun(f"{name}/{BENCH}", str(error)))
     if not runs:
         seen = f"; left out: {left_out[0].folder} ({left_out[0].reason})" if left_out else ""
         more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
@@ -66,7 +66,7 @@ def gather(folder: Path, dense_dir: Path) -> Study:
             f"{folder}: holds no finished run{seen}{more}; allowed is a folder with at least one "
             "complete run.json and its CSV files below it"
         )
-    return Study(tuple(runs), tuple(left_out))
+    return RunCollection(tuple(runs), tuple(left_out))
 
 
 def _with_bench(run: FinishedRun, file: Path) -> ReportedRun:

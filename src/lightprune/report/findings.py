@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 from lightprune.bench.sparsity_sweep import SpeedUps
 from lightprune.report.comparisons import Comparison, against_dense, between_runs
-from lightprune.report.discovery import Study
-from lightprune.report.groups import Cell, cells_of
+from lightprune.report.discovery import RunCollection
+from lightprune.report.groups import RunGroup, cells_of
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.result_table import Row, rows_of
+from lightprune.report.result_table import ResultRow, rows_of
 from lightprune.study.throughput import Throughput
 
 # What the names of sweeps begin with whose runs served to choose a recipe.
@@ -29,10 +29,10 @@ class Findings:
         speedups: Of the sparse runtime by sparsity; None if not measured.
     """
 
-    study: Study
+    study: RunCollection
     tried: tuple[ReportedRun, ...]
-    cells: tuple[Cell, ...]
-    rows: tuple[Row, ...]
+    cells: tuple[RunGroup, ...]
+    rows: tuple[ResultRow, ...]
     against_dense: tuple[Comparison, ...]
     between: tuple[Comparison, ...]
     throughput: Throughput | None
@@ -40,7 +40,10 @@ class Findings:
 
     @classmethod
     def of(
-        cls, study: Study, throughput: Throughput | None = None, speedups: SpeedUps | None = None
+        cls,
+        study: RunCollection,
+        throughput: Throughput | None = None,
+        speedups: SpeedUps | None = None,
     ) -> "Findings":
         """Computes them."""
         tried = tuple(run for run in study.runs if run.folder.startswith(TRIED))
@@ -52,6 +55,6 @@ class Findings:
         return cls(study, tried, cells, rows_of(cells), *tests, throughput, speedups)
 
     @property
-    def pruned(self) -> tuple[Cell, ...]:
+    def pruned(self) -> tuple[RunGroup, ...]:
         """The cells in which something was pruned."""
         return tuple(cell for cell in self.cells if cell.first.events)

@@ -9,7 +9,7 @@ from typing import Any
 from lightprune.models.slim import SLIM_NETWORK
 from lightprune.report.reported_run import ReportedRun
 from lightprune.runs.folder import Json
-from lightprune.runs.identity import differences
+from lightprune.runs.identity import diff_configs
 
 FULL_PRECISION = "32-true"
 _SCOPES = ("control", "global", "local", "random", "inverted")
@@ -18,7 +18,7 @@ _WEIGHTS = {"rewind": "rewound", **_SANITY}
 
 
 @dataclass(frozen=True)
-class Cell:
+class RunGroup:
     """Runs of one question with several seeds.
 
     Attributes:
@@ -43,7 +43,7 @@ class Cell:
         return kind(self.first.config)
 
 
-def cells_of(runs: tuple[ReportedRun, ...]) -> tuple[Cell, ...]:
+def cells_of(runs: tuple[ReportedRun, ...]) -> tuple[RunGroup, ...]:
     """Groups runs into cells: the control first, then by kind and sparsity."""
     groups: dict[tuple[str, int], list[ReportedRun]] = {}
     for run in runs:
@@ -57,7 +57,7 @@ def cells_of(runs: tuple[ReportedRun, ...]) -> tuple[Cell, ...]:
     own = [_own(run, firsts) for run in firsts]
     names = [f"{label(run)}{rest}" for run, rest in zip(firsts, own, strict=True)]
     return tuple(
-        Cell(
+        RunGroup(
             name if names.count(name) == 1 else f"{name} [{group[0].folder}]",
             f"{kind(group[0].config)}{rest}",
             tuple(sorted(group, key=lambda run: run.seed)),
@@ -187,7 +187,7 @@ def _own(run: ReportedRun, others: list[ReportedRun]) -> str:
     own = {
         key: here
         for other in alike
-        for key, _, here in differences(_question(other), _question(run))
+        for key, _, here in diff_configs(_question(other), _question(run))
         if key not in ("schedule.sparsity", "schedule.amount")
     }
     shown = [f"{key}={_short(str(value))}" for key, value in own.items()]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightprune.report.groups import (
-    Cell,
+    RunGroup,
     asked_sparsity,
     began_cut,
     budget,
@@ -19,7 +19,7 @@ from lightprune.study.reference import FIGURES, Published, comparable, variant
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """What the table says of a cell, or of dense networks; shares are 0..1.
 
     Attributes:
@@ -40,7 +40,7 @@ class Row:
     """
 
     name: str
-    cell: Cell | None
+    cell: RunGroup | None
     runs: tuple[ReportedRun, ...]
     accuracy: Summary
     difference: Summary | None
@@ -73,7 +73,7 @@ class Row:
         return "" if own else ", ".join(str(run.seed) for run in self.runs)
 
 
-def rows_of(cells: tuple[Cell, ...]) -> tuple[Row, ...]:
+def rows_of(cells: tuple[RunGroup, ...]) -> tuple[ResultRow, ...]:
     """Dense networks of each question first, then every cell."""
     dense: dict[str, dict[tuple[int, str], ReportedRun]] = {}
     for run in (run for cell in cells for run in cell.runs if not began_cut(run)):
@@ -98,10 +98,10 @@ def _dense_question(run: ReportedRun) -> str:
     return json.dumps(without_seeds(asked), sort_keys=True)
 
 
-def _dense_row(name: str, runs: list[ReportedRun]) -> Row:
+def _dense_row(name: str, runs: list[ReportedRun]) -> ResultRow:
     first = runs[0]
     live_macs = sum(layer.macs // layer.weights * layer.live for layer in first.layers.values())
-    return Row(
+    return ResultRow(
         name=name,
         cell=None,
         runs=tuple(runs),
@@ -119,10 +119,10 @@ def _dense_row(name: str, runs: list[ReportedRun]) -> Row:
     )
 
 
-def _row(cell: Cell) -> Row:
+def _row(cell: RunGroup) -> ResultRow:
     runs, first = cell.runs, cell.first
     tuning = Summary.of([run.seconds for run in runs]).mean
-    return Row(
+    return ResultRow(
         name=cell.name,
         cell=cell,
         runs=runs,

@@ -148,7 +148,7 @@ class RunFolder:
         write_text(self.record_file, json.dumps({"schema": SCHEMA, **record}, indent=1))
 
 
-def places(record: Json) -> dict[str, str]:
+def command_overrides(record: Json) -> dict[str, str]:
     """The settings of a run's command: its config leaves out where things lie."""
     words = [word.lstrip("+").partition("=") for word in shlex.split(record.get("command", ""))]
     return {key: _unquoted(value) for key, _, value in words}

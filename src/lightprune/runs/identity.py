@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 # What a run ends with does not depend on these: they are left out of folder names and hashes.
-COSMETIC = (
+RESULT_NEUTRAL = (
     "data.cache_dir",
     "data.download",
     "data.root",
@@ -57,13 +57,13 @@ def run_name(name: str | None, overrides: Sequence[str]) -> str:
 
 
 def _cosmetic(key: str) -> bool:
-    return any(key == c or key.startswith(f"{c}.") for c in COSMETIC)
+    return any(key == c or key.startswith(f"{c}.") for c in RESULT_NEUTRAL)
 
 
-def without_cosmetics(resolved: dict[Any, Any]) -> dict[str, Any]:
+def identity_of(resolved: dict[Any, Any]) -> dict[str, Any]:
     """A copy of a resolved config without what does not change a result."""
     kept: dict[str, Any] = copy.deepcopy(resolved)
-    for key in (*COSMETIC, *LATER):
+    for key in (*RESULT_NEUTRAL, *LATER):
         *parents, last = key.split(".")
         node: Any = kept
         for parent in parents:
@@ -89,12 +89,12 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def differences(theirs: Any, mine: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+def diff_configs(theirs: Any, mine: Any, key: str = "") -> list[tuple[str, Any, Any]]:
     """Where two configs differ: `(key, value there, value here)`, in the order of the keys."""
     if isinstance(theirs, dict) and isinstance(mine, dict):
         found = []
         for name in sorted({*theirs, *mine}):
             inner = f"{key}.{name}" if key else str(name)
-            found += differences(theirs.get(name), mine.get(name), inner)
+            found += diff_configs(theirs.get(name), mine.get(name), inner)
         return found
     return [] if _canonical(theirs) == _canonical(mine) else [(key, theirs, mine)]

@@ -8,10 +8,10 @@ from torch import nn
 
 from lightprune.errors import InputError
 from lightprune.files import checksum
-from lightprune.runs.folder import Json, places
+from lightprune.runs.folder import Json, command_overrides
 
 
-def load_beginning(network: nn.Module, record: Json, dense_dir: Path | None) -> None:
+def load_initial_weights(network: nn.Module, record: Json, dense_dir: Path | None) -> None:
     """Gives a network the weights that its run began with.
 
     Args:
@@ -23,7 +23,7 @@ def load_beginning(network: nn.Module, record: Json, dense_dir: Path | None) -> 
         InputError: They are not there any more.
     """
     dense = record["dense"]
-    cache = dense_dir or Path(places(record).get("dense.cache_dir", "outputs/dense"))
+    cache = dense_dir or Path(command_overrides(record).get("dense.cache_dir", "outputs/dense"))
     file = cache / dense["key"] / "model.safetensors" if dense["key"] else Path(dense["source"])
     there = file.is_file()
     if not there or checksum(file) != dense["weights"]:

@@ -11,7 +11,7 @@ from lightprune.errors import InputError
 _HOMES = ("lightprune.pruning", "lightprune.data", "lightprune.training")
 
 
-def stored(node: Mapping[str, Any], kind: type[Any], key: str) -> Any:
+def instantiate_safely(node: Mapping[str, Any], kind: type[Any], key: str) -> Any:
     """The object that a node of a config describes.
 
     Args:

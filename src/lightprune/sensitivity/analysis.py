@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lightprune.errors import InputError, check_number
-from lightprune.pruning.allocation import kept_by
+from lightprune.pruning.allocation import min_kept
 from lightprune.sensitivity.accuracy_curve import Curve
 from lightprune.sensitivity.loaded_run import Subject
 from lightprune.sensitivity.measured_allocation import (
@@ -110,13 +110,14 @@ def survey(subject: Subject, question: Question, say: Say) -> Survey:
         starts = [int((weight == 0).sum()) for weight in subject.weights.values()]
         sizes = [weight.numel() for weight in subject.weights.values()]
         ends = [
-            min(round(sparsities[-1] * size), size - kept_by(subject.floor, size)) for size in sizes
+            min(round(sparsities[-1] * size), size - min_kept(subject.floor, size))
+            for size in sizes
         ]
         most = sum(max(pair) for pair in zip(starts, ends, strict=True))
         check_total(zeros, sum(starts), most, total)
     scanned = scan(subject, sparsities, say)
     curves = tuple(
-        curve.up_to(curve.weights - kept_by(subject.floor, curve.weights))
+        curve.up_to(curve.weights - min_kept(subject.floor, curve.weights))
         for curve in scanned.curves()
     )
     if question.drop is None:

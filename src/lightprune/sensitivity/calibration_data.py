@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from lightprune.data.augmentation import Augmentation
-from lightprune.data.datamodule import EvaluationBatches, Normalise, Share, TrainingBatches
+from lightprune.data.datamodule import EvaluationBatches, Normalise, RankShard, TrainingBatches
 from lightprune.data.images import ImageSet
 from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_number
-from lightprune.models.spec import Description
+from lightprune.models.spec import ModelSpec
 from lightprune.rng import named_generator, named_seed
-from lightprune.runs.folder import Json, places
-from lightprune.runs.instantiate import stored
+from lightprune.runs.folder import Json, command_overrides
+from lightprune.runs.instantiate import instantiate_safely
 
 # Statistics of so many images at a time are near those of training, whatever its batch size is.
 _CALIBRATION_BATCH = 128
-_ALONE = Share(0, 1)
+_ALONE = RankShard(0, 1)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Images:
 
 
 def read_images(
-    record: Json, description: Description, sample: Sample, device: torch.device
+    record: Json, description: ModelSpec, sample: Sample, device: torch.device
 ) -> Images:
     """Reads images of the data set that a run was trained on; the test set is never among them.
 
@@ -90,7 +90,7 @@ def read_images(
     training = TrainingBatches(
         _placed(train, device),
         min(_CALIBRATION_BATCH, len(train)),
-        stored(
+        instantiate_safely(
             record["config"]["recipe"]["finetune"]["augmentation"],
             Augmentation,
             "recipe.finetune.augmentation",
@@ -113,8 +113,8 @@ def read_images(
 
 def _source(record: Json, root: Path | None) -> Source:
     """The run's data set, where the run found it or at `root`; nothing is downloaded."""
-    source = stored(record["config"]["data"], Source, "data")
-    said = places(record)
+    source = instantiate_safely(record["config"]["data"], Source, "data")
+    said = command_overrides(record)
     found = {key: said[f"data.{key}"] for key in ("root", "cache_dir") if f"data.{key}" in said}
     if root is not None:
         if not hasattr(source, "root"):

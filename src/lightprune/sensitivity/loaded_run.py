@@ -11,14 +11,14 @@ from lightprune.errors import InputError, check_choice
 from lightprune.export.load import load_dense
 from lightprune.models.live_tap_conv import use_live_taps
 from lightprune.models.registry import Constructor
-from lightprune.models.spec import Description
+from lightprune.models.spec import ModelSpec
 from lightprune.pruning.criteria import CostedCriterion, Criterion, Magnitude
-from lightprune.pruning.mac_counts import multiplications
+from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
 from lightprune.runs.folder import Json, RunFolder
-from lightprune.runs.initial_weights import load_beginning
-from lightprune.runs.instantiate import own_class, stored
+from lightprune.runs.initial_weights import load_initial_weights
+from lightprune.runs.instantiate import instantiate_safely, own_class
 from lightprune.sensitivity.calibration_data import Images, Sample, read_images
 
 _MAGNITUDE = "layers are pruned by magnitude"
@@ -85,7 +85,7 @@ def read_subject(run: Path, which: Which, sample: Sample) -> Subject:
     assert record is not None
     try:
         if which.network == "dense":
-            load_beginning(network, record, which.dense_dir)
+            load_initial_weights(network, record, which.dense_dir)
         return _subject(network, description, record, sample)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -94,20 +94,20 @@ def read_subject(run: Path, which: Which, sample: Sample) -> Subject:
         ) from error
 
 
-def _subject(network: nn.Module, description: Description, record: Json, sample: Sample) -> Subject:
+def _subject(network: nn.Module, description: ModelSpec, record: Json, sample: Sample) -> Subject:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Both for speed alone.
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = use_live_taps(network)
     pruner = record["config"]["pruner"]
-    weights = stored(pruner["targets"], Targets, "pruner.targets").find(network)
+    weights = instantiate_safely(pruner["targets"], Targets, "pruner.targets").find(network)
     example = torch.zeros(1, *description.input_shape, device=device)
     criterion, about = _criterion(pruner.get("criterion"))
     images = read_images(record, description, sample, device)
     return Subject(
         network=network,
         weights=weights,
-        macs=multiplications(network, weights, example),
+        macs=macs_per_weight(network, weights, example),
         images=images,
         pruner=Pruner(criterion=criterion, dead_weights=pruner.get("dead_weights", "rank")),
         floor=pruner.get("floor", 0.0),
@@ -126,7 +126,7 @@ def _criterion(node: Json | None) -> tuple[Criterion | CostedCriterion, tuple[st
             f"the run's criterion, {name}, is none of lightprune's own, and nothing is imported "
             f"because a file says so: {_MAGNITUDE}",
         )
-    criterion = stored(node, object, "pruner.criterion")
+    criterion = instantiate_safely(node, object, "pruner.criterion")
     if isinstance(criterion, Criterion | CostedCriterion):
         return criterion, ()
     return Magnitude(), (

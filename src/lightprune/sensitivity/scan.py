@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightprune.pruning.batch_norm import recalibrate
-from lightprune.pruning.eval_mode import evaluating
+from lightprune.pruning.eval_mode import eval_mode
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.sensitivity.accuracy_curve import Curve
@@ -154,7 +154,7 @@ def _present(weights: Mapping[str, Tensor]) -> Masks:
 def _measured(subject: Subject) -> int:
     """Images classified right once batch norm fits the weights as they are now."""
     recalibrate(subject.network, subject.images.calibration)
-    with evaluating(subject.network):
+    with eval_mode(subject.network):
         hits = [
             (subject.network(images).argmax(1) == labels).sum()
             for images, labels in subject.images.validation

@@ -17,11 +17,11 @@ from lightprune.errors import InputError, check_choice, check_number
 from lightprune.export.load import load_dense
 from lightprune.files import checksum, write_text, write_weights
 from lightprune.models.from_spec import named
-from lightprune.models.slim import SLIM_NETWORK, extents, slim_network
+from lightprune.models.slim import SLIM_NETWORK, channel_counts, slim_network
 from lightprune.pruning.cost import cost_report
 from lightprune.pruning.targets import Targets
 from lightprune.runs.folder import RunFolder
-from lightprune.runs.initial_weights import load_beginning
+from lightprune.runs.initial_weights import load_initial_weights
 
 _SCOPES = ("local", "global")
 _LAYERS = Targets(types=("Conv2d", "Linear"))
@@ -126,7 +126,7 @@ def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[s
         _check_named(run, constructor)
         network, described = load_dense(run)
         if removal.network == "dense":
-            load_beginning(network, record, dense_dir)
+            load_initial_weights(network, record, dense_dir)
             source = record["dense"]["weights"]
         else:
             source = checksum(RunFolder(run).model_file)
@@ -138,11 +138,11 @@ def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[s
         ) from error
     example = torch.zeros(1, *described.input_shape)
     try:
-        extents(network)
+        channel_counts(network)
         smaller = remove_filters(network, example, removal)
     except InputError as error:
         raise InputError(f"{run}: {constructor}: {error}") from error
-    built: dict[str, Any] = {**described.arguments, "channels": extents(smaller)}
+    built: dict[str, Any] = {**described.arguments, "channels": channel_counts(smaller)}
     built.setdefault("base", constructor)
     _check_same(smaller, slim_network(len(described.classes), **built), example)
     left = replace(described, constructor=SLIM_NETWORK, arguments=built)

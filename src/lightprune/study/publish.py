@@ -7,11 +7,11 @@ from lightprune.errors import InputError
 from lightprune.files import write_text
 from lightprune.rendering.document import Table
 from lightprune.rendering.markdown import table
-from lightprune.report.discovery import BENCH, gather
+from lightprune.report.discovery import BENCH, find_runs
 from lightprune.report.findings import TRIED
 from lightprune.report.groups import cells_of, label
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.result_table import Row, rows_of
+from lightprune.report.result_table import ResultRow, rows_of
 from lightprune.report.sections.results import result_row
 from lightprune.report.sections.speed import speed_lines
 
@@ -38,7 +38,7 @@ _COLUMNS = (
 )
 
 
-def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
+def publish(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
     """Copies the records of a sweep's finished runs, and of their dense networks.
 
     Args:
@@ -56,7 +56,7 @@ def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
     """
     recipe = sweep.resolve().name.removeprefix("study-")
     places: dict[Path, ReportedRun] = {}
-    for run in gather(sweep, dense_dir).runs:
+    for run in find_runs(sweep, dense_dir).runs:
         name = re.sub(r"[^a-z0-9.]+", "_", label(run)).strip("_")
         place = results / recipe / f"{name}-seed{run.seed}"
         if place in places:
@@ -75,10 +75,10 @@ def keep(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
 def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:
     for file in files:
         text = (source / file).read_text()
-        write_text(place / file, portable(text) if file.endswith(".json") else text)
+        write_text(place / file, strip_paths(text) if file.endswith(".json") else text)
 
 
-def portable(record: str) -> str:
+def strip_paths(record: str) -> str:
     """A record without the places of the machine that made it: `data.root=.../cifar10`.
 
     Absolute paths without blanks keep their last part: the rest says nothing of a result.
@@ -91,7 +91,7 @@ def portable(record: str) -> str:
 
 def results_block(results: Path) -> str:
     """What stands between the two comments."""
-    found = gather(results, results / "dense").runs if holds_runs(results) else ()
+    found = find_runs(results, results / "dense").runs if holds_runs(results) else ()
     study = tuple(run for run in found if not run.folder.startswith(_APART))
     if not study:
         return _NOTHING
@@ -114,7 +114,7 @@ def holds_runs(results: Path) -> bool:
     return any(results.rglob("run.json"))
 
 
-def renewed(readme: str, block: str) -> str:
+def replace_block(readme: str, block: str) -> str:
     """README with another block between the comments.
 
     Raises:
@@ -127,7 +127,7 @@ def renewed(readme: str, block: str) -> str:
     return f"{before}{START}\n{block}\n{END}{after}"
 
 
-def _shown(row: Row) -> bool:
+def _shown(row: ResultRow) -> bool:
     """The study's figures, and the first step beyond them: README stays short."""
     study = row.published is not None and not row.name.startswith("local 94.24 % multi_step")
     return study or (row.name.startswith("global 99 % one_shot") and "dead first" not in row.name)

@@ -5,7 +5,7 @@ from lightprune.report.findings import Findings
 from lightprune.report.groups import budget, label, trained, without_seeds
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import points
-from lightprune.runs.identity import LATER, differences
+from lightprune.runs.identity import LATER, diff_configs
 from lightprune.study.reference import variant
 
 _WORDS = (
@@ -56,7 +56,7 @@ def _distance(run: ReportedRun, other: ReportedRun) -> tuple[int, int, int]:
 
 def _apart(run: ReportedRun, other: ReportedRun) -> list[str]:
     """The settings in which a run differs from another, in words; all but the length."""
-    found = differences(without_seeds(other.config), without_seeds(run.config))
+    found = diff_configs(without_seeds(other.config), without_seeds(run.config))
     return [
         f"{key.removeprefix('recipe.')}={LATER.get(key, 'not set') if here is None else here}"
         for key, _, here in found

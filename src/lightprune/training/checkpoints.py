@@ -128,7 +128,7 @@ class SealedCheckpointIO(TorchCheckpointIO):
         replace_file(path, write, previous=path.with_name(PREVIOUS))
 
 
-def intact(checkpoint: Path) -> bool:
+def is_intact(checkpoint: Path) -> bool:
     """Whether a checkpoint bears the SHA-256 of its own content, as it does when it is written.
 
     The seal follows the archive that torch.load reads, which looks for its end on its own.
@@ -152,7 +152,7 @@ def _digest(file: Path, size: int) -> bytes:
     return digest.digest()
 
 
-def newest(folder: Path) -> tuple[Path | None, tuple[Path, ...]]:
+def latest_intact(folder: Path) -> tuple[Path | None, tuple[Path, ...]]:
     """The newest intact checkpoint of a folder, and the damaged ones that were passed over.
 
     Damaged ones are renamed, so that the next epoch does not keep one as its predecessor.
@@ -161,7 +161,7 @@ def newest(folder: Path) -> tuple[Path | None, tuple[Path, ...]]:
     for checkpoint in (folder / LAST, folder / PREVIOUS):
         if not checkpoint.exists():
             continue
-        if intact(checkpoint):
+        if is_intact(checkpoint):
             return checkpoint, tuple(damaged)
         damaged.append(checkpoint.rename(checkpoint.with_suffix(".damaged")))
     return None, tuple(damaged)

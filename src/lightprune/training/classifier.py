@@ -13,9 +13,9 @@ from lightprune.callbacks.prunable_module import PrunableModule
 from lightprune.data.datamodule import Batch
 from lightprune.errors import InputError
 from lightprune.models.model import Model
-from lightprune.pruning.eval_mode import evaluating
+from lightprune.pruning.eval_mode import eval_mode
 from lightprune.rng import named_seed
-from lightprune.training.lr_schedule import Cycles
+from lightprune.training.lr_schedule import LRCycles
 from lightprune.training.metrics import Evaluation, Tally
 from lightprune.training.recipe import Phase
 
@@ -41,7 +41,7 @@ class Classifier(PrunableModule):
         model: Model,
         classes: Sequence[str],
         phase: Phase,
-        cycles: Cycles,
+        cycles: LRCycles,
         *,
         peak: Callable[[int], float],
         seed: int = 0,
@@ -200,7 +200,7 @@ class Classifier(PrunableModule):
     def evaluate(self, batches: Iterable[Batch]) -> Evaluation:
         """Evaluates the network as it stands, outside of the trainer's loops."""
         self._tally.start()
-        with evaluating(self.network), self.trainer.precision_plugin.forward_context():
+        with eval_mode(self.network), self.trainer.precision_plugin.forward_context():
             for images, labels in batches:
                 self._tally.count(self(images), labels)
         return self._tally.result()

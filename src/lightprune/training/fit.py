@@ -11,12 +11,12 @@ from lightning import seed_everything
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from lightprune.callbacks.prune_step import replacement
+from lightprune.callbacks.prune_step import weight_reset
 from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.data.datamodule import ImageDataModule
 from lightprune.data.images import LabelledImages
 from lightprune.data.sources import Source
-from lightprune.distributed import decided, first_process
+from lightprune.distributed import from_rank_zero, is_rank_zero
 from lightprune.errors import Interrupted
 from lightprune.files import discard_partials
 from lightprune.models.model import Model
@@ -24,21 +24,21 @@ from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
-from lightprune.training.checkpoints import LAST, BestEpoch, Snapshots, every_epoch, newest
+from lightprune.training.checkpoints import LAST, BestEpoch, Snapshots, every_epoch, latest_intact
 from lightprune.training.classifier import Classifier, NonFiniteLossError
 from lightprune.training.history import EpochHistory, EpochRow, tell_damaged
-from lightprune.training.lr_schedule import Cycles
+from lightprune.training.lr_schedule import LRCycles
 from lightprune.training.metrics import Evaluation
-from lightprune.training.peaks import course_of, peak_of
+from lightprune.training.peaks import lr_shape, peak_lr
 from lightprune.training.recipe import FineTuning, Phase
-from lightprune.training.resume_guard import Lineage
+from lightprune.training.resume_guard import ResumeGuard
 from lightprune.training.trainer import TrainerConfig
 
 Loggers = Callable[[Path], Sequence[Logger]]
 
 
 @dataclass(frozen=True)
-class Lab:
+class Setup:
     """What both phases of an experiment share.
 
     Attributes:
@@ -106,7 +106,7 @@ class Trained:
 
 
 def fit(
-    lab: Lab,
+    lab: Setup,
     network: nn.Module,
     phase: Phase,
     folder: Path,
@@ -158,19 +158,19 @@ def fit(
         lab.targets,
         lab.example,
         optimizer_state=finetuning.optimizer_state if finetuning else "mask",
-        replacement=replacement(pruner.weights, fresh, early) if pruner else None,
+        replacement=weight_reset(pruner.weights, fresh, early) if pruner else None,
         recalibrate=finetuning.recalibrate if finetuning else 0,
     )
     before = dense or phase
     restart = finetuning.restart if finetuning else "never"
-    cycles = Cycles(course_of(phase, before), plan, restart)
+    cycles = LRCycles(lr_shape(phase, before), plan, restart)
     classifier = Classifier(
         network,
         lab.model,
         lab.data.classes,
         phase,
         cycles,
-        peak=lambda epoch: peak_of(epoch, phase, cycles, pruning.records, before),
+        peak=lambda epoch: peak_lr(epoch, phase, cycles, pruning.records, before),
         seed=lab.seed,
         l1=finetuning.l1 if finetuning else 0.0,
         l1_weights=lab.targets.find(network).values(),
@@ -183,7 +183,7 @@ def fit(
         epochs=plan.epochs if until is None else until,
         folder=folder,
         callbacks=[
-            Lineage(belongs_to or {}),
+            ResumeGuard(belongs_to or {}),
             pruning,
             history,
             best,
@@ -193,11 +193,11 @@ def fit(
         loggers=lab.loggers(folder),
     )
     seed_everything(lab.seed, verbose=False)
-    if first_process():
+    if is_rank_zero():
         discard_partials(folder)
         discard_partials(checkpoints)
-    last, damaged = decided(lambda: newest(checkpoints))
-    if first_process():
+    last, damaged = from_rank_zero(lambda: latest_intact(checkpoints))
+    if is_rank_zero():
         tell_damaged(damaged, last)
     try:
         with interruptible():
@@ -234,10 +234,10 @@ def interruptible() -> Iterator[None]:
         raise stop if isinstance(stop, Interrupted) else Interrupted(130) from None
 
 
-def test(lab: Lab, network: nn.Module, phase: Phase) -> Evaluation:
+def test(lab: Setup, network: nn.Module, phase: Phase) -> Evaluation:
     """Evaluates a network on the test images, every image once."""
     plan = Plan((), max(phase.epochs, 1))
-    cycles = Cycles(phase.learning_rate, plan)
+    cycles = LRCycles(phase.learning_rate, plan)
     classifier = Classifier(
         network, lab.model, lab.data.classes, phase, cycles, peak=lambda epoch: 0.0
     )

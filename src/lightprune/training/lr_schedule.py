@@ -9,7 +9,7 @@ from lightprune.errors import InputError, check_choice, check_number
 from lightprune.pruning.schedules import Plan
 
 
-class Course(Protocol):
+class LRShape(Protocol):
     """The course of the learning rate over one cycle."""
 
     def at(self, progress: float, epochs: int) -> float:
@@ -23,11 +23,11 @@ class LearningRate:
 
     Attributes:
         peak: The highest learning rate, or `auto`: the dense peak, scaled in each cycle by how
-            much the prune event before it changed the network (see `adaptive_peak`).
+            much the prune event before it changed the network (see `allr_peak`).
         shape: `linear` falls to 0 (LLR), `cosine` too (CLR), `multistep` falls to a tenth at
             each milestone, `constant` stays; for fine-tuning only, `rewind` repeats the end of
             the dense training's course at its peak, in place of all other settings (see
-            `Rewound`).
+            `RewoundLR`).
         warmup: The share of the cycle, in [0, 1), in which it first rises linearly to the peak.
         milestones: For `multistep`: shares of the cycle.
     """
@@ -61,7 +61,7 @@ class LearningRate:
 
 
 @dataclass(frozen=True)
-class Rewound:
+class RewoundLR:
     """The last epochs of another training's course again, as many as the cycle has.
 
     Learning-rate rewinding: Renda et al. 2020, "Comparing Rewinding and Fine-tuning in Neural
@@ -90,7 +90,7 @@ _SHAPES: dict[str, Callable[[LearningRate, float], float]] = {
 
 
 @dataclass(frozen=True)
-class Cycles:
+class LRCycles:
     """The learning rate of a whole phase.
 
     Attributes:
@@ -99,7 +99,7 @@ class Cycles:
         restart: `event` starts a cycle at every prune event; `never` makes the phase one cycle.
     """
 
-    rate: Course
+    rate: LRShape
     plan: Plan
     restart: str = "event"
 
@@ -121,7 +121,7 @@ class Cycles:
         return peak * self.rate.at(progress, len(cycle))
 
 
-def adaptive_peak(
+def allr_peak(
     highest: float, distance: float, sparsity: float, epochs: int, dense_epochs: int
 ) -> float:
     """The peak of a retraining cycle: ALLR of Zimmer et al. 2021, section 3.

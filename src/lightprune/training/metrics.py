@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lightprune.distributed import interleaved, summed
+from lightprune.distributed import all_reduce_sum_, gather_in_order
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Tally(nn.Module):
         return Evaluation(
             correct=int(hits.sum()),
             images=images,
-            loss=float(summed(torch.stack(self._losses).sum())) / images,
+            loss=float(all_reduce_sum_(torch.stack(self._losses).sum())) / images,
             classes=tuple(ClassScore(*score) for score in scores),
-            predicted=tuple(interleaved(self._predicted).tolist()),
+            predicted=tuple(gather_in_order(self._predicted).tolist()),
         )

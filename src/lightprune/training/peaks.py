@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 from lightprune.pruning.event_record import EventRecord
-from lightprune.training.lr_schedule import REWIND, Course, Cycles, Rewound, adaptive_peak
+from lightprune.training.lr_schedule import REWIND, LRCycles, LRShape, RewoundLR, allr_peak
 from lightprune.training.recipe import Phase
 
 
-def course_of(phase: Phase, dense: Phase) -> Course:
+def lr_shape(phase: Phase, dense: Phase) -> LRShape:
     """The course over a cycle of `phase`; `rewind` takes the dense training's."""
     rate = phase.learning_rate
-    return Rewound(dense.learning_rate, dense.epochs) if rate.shape == REWIND else rate
+    return RewoundLR(dense.learning_rate, dense.epochs) if rate.shape == REWIND else rate
 
 
-def peak_of(
-    epoch: int, phase: Phase, cycles: Cycles, records: Sequence[EventRecord], dense: Phase
+def peak_lr(
+    epoch: int, phase: Phase, cycles: LRCycles, records: Sequence[EventRecord], dense: Phase
 ) -> float:
     """The peak learning rate of the cycle that starts at `epoch`.
 
@@ -36,4 +36,4 @@ def peak_of(
         return highest
     length = len(cycles.at_epoch(epoch))
     record = before[-1]
-    return adaptive_peak(highest, record.distance, record.sparsity, length, max(dense.epochs, 1))
+    return allr_peak(highest, record.distance, record.sparsity, length, max(dense.epochs, 1))

@@ -6,10 +6,10 @@ from typing import Any
 from lightning import Callback
 
 from lightprune.errors import InputError
-from lightprune.runs.identity import differences
+from lightprune.runs.identity import diff_configs
 
 
-class Lineage(Callback):
+class ResumeGuard(Callback):
     """Keeps what was asked in every checkpoint; stands before the callbacks that restore more.
 
     Data, recipe, seed and the number of processes change no name and no shape, so without it a
@@ -30,7 +30,7 @@ class Lineage(Callback):
         Raises:
             InputError: The checkpoint is of a run that asked for something else.
         """
-        for key, there, here in differences(state_dict["asked"], self._asked):
+        for key, there, here in diff_configs(state_dict["asked"], self._asked):
             raise InputError(
                 f"checkpoint: is of a run with {key}={there}, this one has {here}; allowed is a "
                 "checkpoint of the same experiment, or none"

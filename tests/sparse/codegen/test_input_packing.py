@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.sparse.codegen.gather_indices import planes_read
-from lightprune.sparse.codegen.input_packing import Sorting, reached, sortings_of
+from lightprune.sparse.codegen.input_packing import PackedInput, reached, sortings_of
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import LANES
 from tests.sparse.programs import convolution_programs, sizes
@@ -14,7 +14,7 @@ SHIFTS = st.sets(st.integers(-4, 6), min_size=1, max_size=4).map(lambda found: t
 
 @given(SHIFTS, SHIFTS, sizes(3), sizes(6), sizes(5))
 def test_a_sorted_position_is_the_shifted_one_or_nothing(rows, columns, stride, read, size):
-    sorting = Sorting("sorted", "value", stride, rows, columns)
+    sorting = PackedInput("sorted", "value", stride, rows, columns)
     room = size[0] * size[1] + 3
 
     found = sorting.indices((1, *read), *size, room)
@@ -33,7 +33,7 @@ def test_a_sorted_position_is_the_shifted_one_or_nothing(rows, columns, stride, 
 def test_a_tap_reads_its_own_row_and_column(rows, columns, stride, down, across, data):
     row = data.draw(st.sampled_from(rows)) + down * stride[0]
     column = data.draw(st.sampled_from(columns)) + across * stride[1]
-    sorting = Sorting("sorted", "value", stride, rows, columns)
+    sorting = PackedInput("sorted", "value", stride, rows, columns)
 
     plane, y, x = sorting.tap(row, column)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightprune.sparse.codegen.memory_plan import Value, laid_out
+from lightprune.sparse.codegen.memory_plan import Buffer, plan_memory
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import LANES
 from tests.sparse.programs import programs, residual_program
@@ -29,7 +29,7 @@ def lifetimes(layout, output):
 
 @given(programs(10), UNITS)
 def test_no_two_values_share_memory_while_both_are_needed(program, unit):
-    layout = laid_out(program, unit)
+    layout = plan_memory(program, unit)
     lives = lifetimes(layout, program.output)
     assert set(lives) == set(layout.values)
 
@@ -41,7 +41,7 @@ def test_no_two_values_share_memory_while_both_are_needed(program, unit):
 
 @given(programs(), UNITS)
 def test_values_lie_between_the_stamps_and_the_end_in_whole_vectors(program, unit):
-    layout = laid_out(program, unit)
+    layout = plan_memory(program, unit)
 
     for value in layout.values.values():
         assert layout.stamps <= value.place
@@ -52,7 +52,7 @@ def test_values_lie_between_the_stamps_and_the_end_in_whole_vectors(program, uni
 
 @given(programs(), UNITS)
 def test_every_value_is_computed_before_it_is_read(program, unit):
-    layout = laid_out(program, unit)
+    layout = plan_memory(program, unit)
     sorted_ones = {sorting.name for sorting in layout.sortings.values()}
     computed = set(sorted_ones)
 
@@ -64,7 +64,7 @@ def test_every_value_is_computed_before_it_is_read(program, unit):
 
 @given(programs(), UNITS)
 def test_what_follows_at_once_reads_what_was_computed_just_before(program, unit):
-    tasks = laid_out(program, unit).tasks
+    tasks = plan_memory(program, unit).tasks
 
     for before, task in pairwise(tasks):
         if task.follows:
@@ -74,7 +74,7 @@ def test_what_follows_at_once_reads_what_was_computed_just_before(program, unit)
 
 @given(programs(), UNITS)
 def test_every_tap_is_read_from_its_place_or_from_zeros(program, unit):
-    layout = laid_out(program, unit)
+    layout = plan_memory(program, unit)
     for step in program.steps:
         if isinstance(step, ConvStep):
             check_taps(step, program, layout)
@@ -114,14 +114,14 @@ def plane_numbers(step, program, layout):
 
 
 def test_memory_is_used_again():
-    layout = laid_out(residual_program(), LANES)
+    layout = plan_memory(residual_program(), LANES)
 
     assert layout.size < sum(value.size for value in layout.values.values())
 
 
 @pytest.mark.parametrize("unit", [1, LANES])
 def test_a_plane_holds_its_margins_and_its_map(unit):
-    value = Value((3, 5, 7), unit, (2, 1, 3))
+    value = Buffer((3, 5, 7), unit, (2, 1, 3))
 
     assert value.row == 10 * unit
     assert value.before == 2 * value.row + 3 * unit

@@ -11,10 +11,10 @@ from numba import cfunc, njit, types
 
 from lightprune.sparse.codegen.emit import Rows
 from lightprune.sparse.codegen.gather_indices import by_vector, planes_read
-from lightprune.sparse.codegen.memory_plan import laid_out
+from lightprune.sparse.codegen.memory_plan import plan_memory
 from lightprune.sparse.codegen.shuffles import moves_of
 from lightprune.sparse.isa import instruction as c
-from lightprune.sparse.isa.instruction import row_of
+from lightprune.sparse.isa.instruction import encode
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.jit.pointers import integers
 from lightprune.sparse.kernels import vector_ops as vectors
@@ -121,11 +121,11 @@ def test_lanes_are_permuted_with_and_without_an_instruction_for_it(
 
 @given(convolution_programs())
 def test_the_table_moves_the_vectors_that_some_weight_reads_and_no_other(move, program):
-    layout = laid_out(program, 1)
+    layout = plan_memory(program, 1)
     rows = Rows(layout)
     values = np.random.default_rng(1).normal(size=layout.size).astype(np.float32)
     for sorting in {id(s): s for s in layout.sortings.values()}.values():
-        row = row_of(rows._sort(sorting))
+        row = encode(rows._sort(sorting))
         to = np.full(layout.size, np.nan, np.float32)
 
         move(row.ctypes.data, values.ctypes.data, to.ctypes.data)

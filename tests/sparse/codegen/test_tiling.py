@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.sparse.codegen.cost_model import Lines
-from lightprune.sparse.codegen.tiling import pieces
+from lightprune.sparse.codegen.tiling import tile
 from lightprune.sparse.isa.register_blocks import BLOCKS, NARROW_GROUPINGS, SINGLE_GROUPINGS, Block
 
 
@@ -19,7 +19,7 @@ from lightprune.sparse.isa.register_blocks import BLOCKS, NARROW_GROUPINGS, SING
 def test_pieces_cover_every_vector_once(grouping, rows, columns, lines):
     covered = np.zeros((rows, columns), int)
 
-    for piece in pieces(grouping, rows, columns, lines):
+    for piece in tile(grouping, rows, columns, lines):
         block = BLOCKS[piece.block]
         assert block.grouping == grouping
         assert piece.row + block.rows <= rows
@@ -32,7 +32,7 @@ def test_pieces_cover_every_vector_once(grouping, rows, columns, lines):
 @pytest.mark.parametrize("grouping", SINGLE_GROUPINGS)
 def test_the_pieces_of_a_large_map_take_little_memory(grouping):
     tracemalloc.start()
-    found = pieces(grouping, 1, 64 * 64, Lines.WHOLE)
+    found = tile(grouping, 1, 64 * 64, Lines.WHOLE)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 

@@ -6,9 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
-from lightprune.sparse.codegen.assembler import assemble
-from lightprune.sparse.codegen.memory_plan import laid_out
-from lightprune.sparse.codegen.weight_packing import _CACHE_LINE, _FIRST_CACHE, cheapest, positions
+from lightprune.sparse.codegen.assembler import compile_program
+from lightprune.sparse.codegen.memory_plan import plan_memory
+from lightprune.sparse.codegen.weight_packing import (
+    _CACHE_LINE,
+    _FIRST_CACHE,
+    choose_kernel,
+    positions,
+)
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import ConvStep, PoolStep, Program
 from lightprune.sparse.isa.register_blocks import (
@@ -18,7 +23,7 @@ from lightprune.sparse.isa.register_blocks import (
     NARROW,
     NARROW_GROUPINGS,
     SINGLE_GROUPINGS,
-    Grouping,
+    ChannelBlock,
 )
 from tests.sparse.programs import convolution_programs
 
@@ -30,7 +35,7 @@ GROUPED = st.one_of(
 
 
 def found_for(step, layout, grouping):
-    return positions(step, layout, cheapest(step, layout, [grouping]))
+    return positions(step, layout, choose_kernel(step, layout, [grouping]))
 
 
 def in_one_group(step):
@@ -58,7 +63,7 @@ def entries(found):
 @given(convolution_programs(), GROUPED)
 def test_what_is_stored_is_the_weight_in_its_order(program, grouped):
     unit, grouping = grouped
-    layout = laid_out(program, unit)
+    layout = plan_memory(program, unit)
     step = program.steps[-1]
     found = found_for(step, layout, grouping)
     apart, taps = layout.taps(step)
@@ -79,7 +84,7 @@ def test_what_is_stored_is_the_weight_in_its_order(program, grouped):
 def test_positions_are_as_many_as_their_grouping_needs(program, grouped):
     unit, grouping = grouped
     step = program.steps[-1]
-    found = found_for(step, laid_out(program, unit), grouping)
+    found = found_for(step, plan_memory(program, unit), grouping)
     inputs = step.weight.shape[1] * step.groups
 
     assert found.segments[0] == 0
@@ -97,10 +102,10 @@ def test_positions_are_as_many_as_their_grouping_needs(program, grouped):
 @given(convolution_programs(), GROUPED)
 def test_channels_of_like_lengths_share_a_group_where_they_may_be_out_of_order(program, grouped):
     unit, grouping = grouped
-    layout = laid_out(program, unit)
+    layout = plan_memory(program, unit)
     step = program.steps[-1]
 
-    order = cheapest(step, layout, [grouping]).order
+    order = choose_kernel(step, layout, [grouping]).order
 
     assert sorted(order) == list(
         range(-(-len(step.weight) // grouping.channels) * grouping.channels)
@@ -132,25 +137,25 @@ def test_what_a_pool_follows_is_computed_in_order():
     pool = PoolStep("pooled", "out", "max", (2, 2), (2, 2), (0, 0), False)
     shapes = {**alone.shapes, "pooled": (4, 2, 2)}
     followed = Program((step, pool), shapes, "pooled", False)
-    pairs = Grouping(2, shared=False)
+    pairs = ChannelBlock(2, shared=False)
 
-    assert cheapest(step, laid_out(alone, 1), [pairs]).order.tolist() == [0, 3, 1, 2]
-    assert cheapest(step, laid_out(followed, 1), [pairs]).order.tolist() == [0, 1, 2, 3]
+    assert choose_kernel(step, plan_memory(alone, 1), [pairs]).order.tolist() == [0, 3, 1, 2]
+    assert choose_kernel(step, plan_memory(followed, 1), [pairs]).order.tolist() == [0, 1, 2, 3]
 
 
 def dense_layer(side, unit):
     """A 1x1 convolution of 64 to 64 channels, and where its values lie."""
     program = layer(np.ones((64, 64, 1, 1), np.float32), side)
-    return program.steps[0], laid_out(program, unit)
+    return program.steps[0], plan_memory(program, unit)
 
 
-@pytest.mark.parametrize("other", [Grouping(1, shared=True), Grouping(2, shared=False)])
+@pytest.mark.parametrize("other", [ChannelBlock(1, shared=True), ChannelBlock(2, shared=False)])
 def test_one_list_for_all_is_cheaper_where_the_weight_is_dense(other):
     # On maps of one position, where it saves most: any machine measures that.
     step, layout = dense_layer(1, LANES)
 
-    together = Grouping(4, shared=True)
-    assert cheapest(step, layout, [other, together]).grouping == together
+    together = ChannelBlock(4, shared=True)
+    assert choose_kernel(step, layout, [other, together]).grouping == together
 
 
 @pytest.mark.parametrize(("side", "in_lanes"), [(1, True), (2, True), (12, False)])
@@ -158,14 +163,14 @@ def test_channels_are_lanes_where_a_dense_map_is_small(side, in_lanes):
     step, layout = dense_layer(side, 1)
 
     served = NARROW_GROUPINGS if side**2 <= NARROW else SINGLE_GROUPINGS
-    assert cheapest(step, layout, served).grouping.in_lanes == in_lanes
+    assert choose_kernel(step, layout, served).grouping.in_lanes == in_lanes
 
 
 def test_inputs_beyond_the_reach_of_an_offset_are_refused():
     program = layer(np.ones((1, 64, 1, 1), np.float32), side=1100, name="big")
 
     with pytest.raises(InputError, match=r"big: its input of \(64, 1100, 1100\) is too large"):
-        found_for(program.steps[0], laid_out(program, LANES), GROUPINGS[0])
+        found_for(program.steps[0], plan_memory(program, LANES), GROUPINGS[0])
 
 
 @pytest.mark.parametrize("grouping", GROUPINGS)
@@ -173,12 +178,12 @@ def test_inputs_beyond_the_reach_of_an_offset_are_refused():
 def test_what_a_block_reads_in_one_pass_fits_the_first_cache(inputs, kernel, side, grouping):
     program = layer(np.ones((16, inputs, kernel, kernel), np.float32), side, padding=kernel // 2)
     (step,) = program.steps
-    layout = laid_out(program, 1)
+    layout = plan_memory(program, 1)
     apart, taps = layout.taps(step)
 
-    cut = cheapest(step, layout, [grouping])
+    cut = choose_kernel(step, layout, [grouping])
 
-    width = grouping.stride * BLOCKS[cut.pieces[0].block].columns
+    width = grouping.stride * BLOCKS[cut.tiles[0].block].columns
     lines = {(int(tap) + place) // _CACHE_LINE for tap in taps for place in range(width)}
     a_channel = min(4 * apart, 4 * _CACHE_LINE * len(lines))
     # Vectors that overlap lines may touch one more of each.
@@ -197,7 +202,7 @@ def sparse_layer(side, width=None):
 @pytest.mark.parametrize(("width", "narrow"), [(2, True), (3, False)])
 def test_a_map_of_few_positions_takes_narrow_vectors(width, narrow):
     program = sparse_layer(2, width)
-    code = assemble(program, 1)
+    code = compile_program(program, 1)
 
     (found,) = (op.positions for op in code.operations if op.positions)
     (sorting,) = code.layout.sortings.values()
@@ -208,7 +213,7 @@ def test_a_map_of_few_positions_takes_narrow_vectors(width, narrow):
     assert sorting.planes == 9
     assert sorting.apart * value.plane % LANES == 0
     assert sorting.apart - 9 < LANES // value.plane
-    assert not assemble(program, LANES).layout.sortings
+    assert not compile_program(program, LANES).layout.sortings
 
 
 def test_narrow_groupings_compute_in_narrow_vectors_too():
@@ -217,7 +222,7 @@ def test_narrow_groupings_compute_in_narrow_vectors_too():
 
     assert {(g.channels, g.shared) for g in lists} == {(1, True), (2, False), (4, False), (4, True)}
     step = sparse_layer(2).steps[0]
-    assert cheapest(step, laid_out(sparse_layer(2), 1), NARROW_GROUPINGS).grouping in lists
+    assert choose_kernel(step, plan_memory(sparse_layer(2), 1), NARROW_GROUPINGS).grouping in lists
 
 
 def test_groupings_are_told_apart_in_words():

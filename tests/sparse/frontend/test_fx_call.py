@@ -10,7 +10,7 @@ import torch
 
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.runtime import network as runtime
-from lightprune.sparse.runtime.thread_pool import woken
+from lightprune.sparse.runtime.thread_pool import wake_workers
 from tests.sparse.programs import (
     images_for,
     network_of,
@@ -83,7 +83,9 @@ def test_sleeping_threads_are_woken(many_chunks):
 def test_without_a_number_of_threads_a_network_follows_torch(threads, wanted, monkeypatch):
     program, asked = residual_program(), []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(runtime, "woken", lambda others: asked.append(others) or woken(others))
+    monkeypatch.setattr(
+        runtime, "wake_workers", lambda others: asked.append(others) or wake_workers(others)
+    )
 
     images = images_for(program, 1)
     found = network_of(program, threads)(images)

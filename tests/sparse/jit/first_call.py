@@ -12,6 +12,6 @@ from tests.sparse.programs import images_for, network_of, residual_program
 
 program = residual_program()
 network_of(program, 2)(images_for(program, 3))
-dispatchers = [jobs.carry_out, jobs.serve]
+dispatchers = [jobs.execute, jobs.worker_loop]
 misses = sum(sum(d.stats.cache_misses.values()) for d in dispatchers)
 print(json.dumps({"misses": misses, "compiled": sum(not c.cache_hits for c in compiled._kept)}))

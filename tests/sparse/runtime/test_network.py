@@ -20,7 +20,7 @@ from lightprune.sparse.isa.register_blocks import (
     LANES,
     NARROW_GROUPINGS,
     SINGLE_GROUPINGS,
-    Grouping,
+    ChannelBlock,
 )
 from tests.sparse.programs import (
     BATCHES,
@@ -168,7 +168,7 @@ def test_a_pool_follows_channels_of_unequal_lengths(many_chunks, channels, count
     shapes = {INPUT: (6, 8, 8), "a": (24, 8, 8), "out": (24, 4, 4)}
     program = Program(steps, shapes, "out", flat=False)
     images = images_for(program, count)
-    network = network_of(program, 2, Grouping(channels, shared=False))
+    network = network_of(program, 2, ChannelBlock(channels, shared=False))
 
     for _ in range(50):
         assert torch.equal(network(images).double(), expected(program, images))

@@ -25,15 +25,15 @@ def test_helpers_are_started_once_and_shared():
 
 
 def test_every_helper_has_a_slot_of_its_own():
-    slots = threads.woken(3)
+    slots = threads.wake_workers(3)
 
     assert len(set(slots.tolist())) == 3
-    assert (threads.woken(2) == slots[:2]).all()
-    assert len(threads.woken(0)) == 0
+    assert (threads.wake_workers(2) == slots[:2]).all()
+    assert len(threads.wake_workers(0)) == 0
 
 
 def test_helpers_sleep_when_nothing_is_asked():
-    threads.woken(2)
+    threads.wake_workers(2)
     until = time.monotonic() + 20
     while not all(helper.asleep for helper in threads._helpers) and time.monotonic() < until:
         time.sleep(0.01)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from numba import types
 
 from lightprune.sparse.isa import instruction as c
-from lightprune.sparse.isa.instruction import row_of
+from lightprune.sparse.isa.instruction import encode
 from lightprune.sparse.jit.atomics import fetch, fetch_add, give_way, publish
 from lightprune.sparse.jit.pointers import integers
 from lightprune.sparse.runtime import work_sharing as jobs
-from lightprune.sparse.runtime.thread_pool import woken
+from lightprune.sparse.runtime.thread_pool import wake_workers
 
 # What the code below finds in a row: how often each channel was computed, and by whom; the same of
 # the operation before, and how many channels that has; mistakes; how long a channel takes.
@@ -82,7 +82,7 @@ class Job:
         self.columns[jobs.THREADS] = declared or threads
 
     def _row(self, number, delay):
-        return row_of(
+        return encode(
             {
                 c.CHUNKS: len(self.bounds[number]) - 1,
                 c.BOUNDS: self.bounds[number].ctypes.data,
@@ -97,7 +97,7 @@ class Job:
 
     def run(self, times=1):
         self.columns[jobs.IMAGES] = times
-        jobs.carry_out(self.columns.ctypes.data, woken(self.threads - 1))
+        jobs.execute(self.columns.ctypes.data, wake_workers(self.threads - 1))
 
 
 # Chunks may be empty.

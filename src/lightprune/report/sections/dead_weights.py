@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lightprune.rendering.document import Block, Section, Table, Text
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
-from lightprune.report.groups import Cell, asked_sparsity, percent, without_seeds
+from lightprune.report.groups import RunGroup, asked_sparsity, percent, without_seeds
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import Summary
 
@@ -111,13 +111,13 @@ def first_against_rank(findings: Findings) -> Iterator[str]:
         )
 
 
-def _with_dead(findings: Findings) -> list[Cell]:
+def _with_dead(findings: Findings) -> list[RunGroup]:
     """The cells whose networks have dead weights."""
     found = [(cell, Zeros.of(cell.first)) for cell in findings.pruned if cell.first.cost.nnz]
     return [cell for cell, zeros in found if zeros.dead and zeros.total]
 
 
-def _networks(cells: list[Cell]) -> list[ReportedRun]:
+def _networks(cells: list[RunGroup]) -> list[ReportedRun]:
     """A run for each network that was pruned, as far as counts tell."""
     return list({(c.first.cost.weights, c.first.cost.live): c.first for c in cells}.values())
 
@@ -132,7 +132,7 @@ def _found(run: ReportedRun) -> str:
     )
 
 
-def _zeroed(cells: list[Cell]) -> str:
+def _zeroed(cells: list[RunGroup]) -> str:
     """What pruning the dead weights alone does to every dense network."""
     dense = {run.dense.weights: run.dense for cell in cells for run in cell.runs}.values()
     seen = sorted({f"{d.changed_without_dead:,} of {d.images:,}" for d in dense})
@@ -158,7 +158,7 @@ def _row(name: str, run: ReportedRun) -> dict[str, str]:
     }
 
 
-def _pairs(cells: list[Cell]) -> Iterator[Pair]:
+def _pairs(cells: list[RunGroup]) -> Iterator[Pair]:
     """Runs that differ in `pruner.dead_weights` alone, by cell."""
     for first in cells:
         if first.first.config["pruner"]["dead_weights"] != "first":

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 from lightprune.rendering.document import Section
 from lightprune.rendering.plotting import GREY, drawn, look, percents
 from lightprune.report.findings import Findings
-from lightprune.report.result_table import Row
+from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.methods import contests
 from lightprune.study.reference import FIGURES, Published, comparable
 
@@ -69,12 +69,12 @@ def frontier(findings: Findings) -> Section:
     )
 
 
-def _curves(findings: Findings) -> tuple[dict[str, list[Row]], bool]:
+def _curves(findings: Findings) -> tuple[dict[str, list[ResultRow]], bool]:
     """What is drawn, by its name, and whether that is everything.
 
     A lone mark among many at its sparsity is left to the figure of that sparsity.
     """
-    series: dict[str, list[Row]] = {}
+    series: dict[str, list[ResultRow]] = {}
     for row in findings.rows:
         if row.cell and row.pruned:
             series.setdefault(row.cell.series, []).append(row)
@@ -86,13 +86,13 @@ def _curves(findings: Findings) -> tuple[dict[str, list[Row]], bool]:
 
 def _panel(
     axes: Axes,
-    series: dict[str, list[Row]],
-    flat: list[Row],
+    series: dict[str, list[ResultRow]],
+    flat: list[ResultRow],
     study: tuple[Published, ...],
     *,
     live: bool,
 ) -> None:
-    def place(row: Row | Published) -> float:
+    def place(row: ResultRow | Published) -> float:
         return 1 - (row.live_sparsity if live else row.sparsity)
 
     everything = [row for rows in series.values() for row in rows]

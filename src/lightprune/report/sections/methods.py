@@ -11,8 +11,8 @@ from lightprune.rendering.document import Block, Figure, Section, Table, Text, c
 from lightprune.rendering.plotting import COLOURS, GREY, drawn, percents
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
-from lightprune.report.groups import Cell, asked_sparsity, percent, trained
-from lightprune.report.result_table import Row
+from lightprune.report.groups import RunGroup, asked_sparsity, percent, trained
+from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.speed_by_sparsity import BATCHES
 from lightprune.report.statistics import points
 
@@ -37,19 +37,19 @@ class Contest:
     """
 
     title: str
-    reference: Row
-    others: tuple[Row, ...]
+    reference: ResultRow
+    others: tuple[ResultRow, ...]
     comparisons: tuple[Comparison, ...]
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[ResultRow, ...]:
         """The reference first."""
         return (self.reference, *self.others)
 
 
 def contests(findings: Findings) -> list[Contest]:
     """Every sparsity and budget at which at least three cells may be compared."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[ResultRow]] = {}
     for row in findings.rows:
         if row.pruned:
             at = percent(asked_sparsity(row.runs[0]))
@@ -92,12 +92,12 @@ def methods(findings: Findings) -> Section:
     return Section("Methods at one sparsity", tuple(blocks))
 
 
-def _cell(row: Row) -> Cell:
+def _cell(row: ResultRow) -> RunGroup:
     assert row.cell is not None
     return row.cell
 
 
-def _test(findings: Findings, row: Row, reference: Row) -> Comparison | None:
+def _test(findings: Findings, row: ResultRow, reference: ResultRow) -> Comparison | None:
     """Of the first seed that both have, the reference second; None if they must not be ranked."""
     for test in findings.between:
         if test.paired is None or test.obstacle:
@@ -148,7 +148,7 @@ def _threads(timed: dict[str, BenchResult]) -> int:
     return max(set.intersection(*counts), default=0) if counts else 0
 
 
-def _latency(row: Row, timed: dict[str, BenchResult]) -> dict[str, str]:
+def _latency(row: ResultRow, timed: dict[str, BenchResult]) -> dict[str, str]:
     """Milliseconds a batch."""
     bench, threads = timed.get(row.name), _threads(timed)
     medians = {n: bench.medians(threads, n).get(SPARSE) if bench else None for n in BATCHES}
@@ -187,5 +187,5 @@ def _figure(findings: Findings, contest: Contest, suffix: str) -> Figure:
     return drawn(f"methods{suffix}", title, caption, _FRAME + _LINE * len(rows), draw)
 
 
-def _shares(row: Row, weights: str) -> bool:
+def _shares(row: ResultRow, weights: str) -> bool:
     return any(run.dense.weights == weights for run in row.runs)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from lightprune.rendering.document import Block, Figure, Section, Table, Text
 from lightprune.rendering.plotting import drawn, pages
 from lightprune.report.findings import Findings
-from lightprune.report.groups import Cell
+from lightprune.report.groups import RunGroup
 from lightprune.report.statistics import Summary, points
 
 # Orange for losses, blue for gains; both light enough for the black numbers on them.
@@ -50,7 +50,7 @@ def _missing(keys: list[str]) -> str:
     )
 
 
-def _changes(cell: Cell) -> Iterator[ClassChange]:
+def _changes(cell: RunGroup) -> Iterator[ClassChange]:
     """One, or none if no run has its dense network's predictions."""
     names, by_seed = cell.first.data.classes, []
     for run in cell.runs:

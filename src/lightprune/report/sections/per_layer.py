@@ -19,7 +19,7 @@ from lightprune.rendering.plotting import (
     wrapped,
 )
 from lightprune.report.findings import Findings
-from lightprune.report.groups import Cell
+from lightprune.report.groups import RunGroup
 
 _COLUMNS = 3
 _TICKS = (0.0, 0.9, 0.99, 0.999, 0.9999, 0.99999)
@@ -36,7 +36,7 @@ def layers(findings: Findings) -> Section:
     title, found = "Sparsity of each layer", []
     for suffix, chosen in pages(findings.pruned, 2 * _COLUMNS, lambda c: tuple(c.first.layers)):
 
-        def draw(canvas: Canvas, chosen: Sequence[Cell] = chosen) -> None:
+        def draw(canvas: Canvas, chosen: Sequence[RunGroup] = chosen) -> None:
             kept = [cost for cell in chosen for cost in cell.first.layers.values()]
             edge = min(share for cost in kept for share in _left(cost) if share > 0) / 4
             grid = panels(canvas, len(chosen), _COLUMNS, sharey=True, sharex=True)
@@ -51,7 +51,7 @@ def layers(findings: Findings) -> Section:
     return Section(title, tuple(found))
 
 
-def _panel(axes: Axes, cell: Cell, edge: float) -> None:
+def _panel(axes: Axes, cell: RunGroup, edge: float) -> None:
     """Layers downwards, what is left of them to the right, as far as `edge`."""
     for row, cost in enumerate(cell.first.layers.values()):
         if not cost.nnz:

@@ -19,7 +19,7 @@ from lightprune.rendering.plotting import (
     percents,
 )
 from lightprune.report.findings import Findings
-from lightprune.report.groups import Cell
+from lightprune.report.groups import RunGroup
 from lightprune.report.statistics import Summary
 
 _ROW = 0.2
@@ -72,7 +72,7 @@ def _draw(canvas: Canvas, rows: Sequence[tuple[str, EventRecord]]) -> None:
     legend(canvas, shown)
 
 
-def _table_rows(cell: Cell, anew: bool) -> Iterator[dict[str, str]]:
+def _table_rows(cell: RunGroup, anew: bool) -> Iterator[dict[str, str]]:
     """One row an event; with `anew` also the accuracy once batch norms were recalibrated."""
     for number, event in enumerate(cell.first.events):
         records = [run.events[number] for run in cell.runs]

@@ -2,7 +2,7 @@
 
 from lightprune.rendering.document import Block, Section, Table, Text
 from lightprune.report.findings import Findings
-from lightprune.report.result_table import Row
+from lightprune.report.result_table import ResultRow
 from lightprune.report.statistics import wilson
 from lightprune.study.reference import CAVEATS, FIGURES, NAME, comparable
 
@@ -40,7 +40,7 @@ def results(findings: Findings) -> Section:
     return Section("Results", tuple(blocks))
 
 
-def result_row(row: Row) -> dict[str, str]:
+def result_row(row: ResultRow) -> dict[str, str]:
     """A row of the table, by column."""
     low, high = wilson(round(row.accuracy.mean * row.images), row.images)
     return {

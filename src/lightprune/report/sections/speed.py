@@ -14,7 +14,7 @@ from lightprune.provenance import abbreviated
 from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
 from lightprune.rendering.plotting import GREY, drawn, logarithmic, look, pages, percents
 from lightprune.report.findings import Findings
-from lightprune.report.groups import Cell, criterion
+from lightprune.report.groups import RunGroup, criterion
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.sections.speed_by_sparsity import BATCHES, speedup_blocks, times
 from lightprune.report.statistics import points
@@ -47,7 +47,7 @@ class _Costs:
     stripped: float | None
 
 
-def timed_runs(cells: Sequence[Cell]) -> list[Timed]:
+def timed_runs(cells: Sequence[RunGroup]) -> list[Timed]:
     """The runs that were timed, in order."""
     return [
         Timed(f"{cell.name}{f', seed {run.seed}' if len(cell.runs) > 1 else ''}", run, run.bench)
@@ -57,7 +57,7 @@ def timed_runs(cells: Sequence[Cell]) -> list[Timed]:
     ]
 
 
-def speed_lines(cells: Sequence[Cell]) -> Iterator[str]:
+def speed_lines(cells: Sequence[RunGroup]) -> Iterator[str]:
     """How much faster each timed run is than dense engines, in a sentence."""
     for timed in timed_runs(cells):
         machine, timings = timed.bench.machine, timed.bench.timings
@@ -76,7 +76,7 @@ def speed_lines(cells: Sequence[Cell]) -> Iterator[str]:
             )
 
 
-def fastest_lines(cells: Sequence[Cell], margin: float) -> Iterator[str]:
+def fastest_lines(cells: Sequence[RunGroup], margin: float) -> Iterator[str]:
     """By batch size, the most that is gained by runs that lose at most `margin` of accuracy.
 
     No run is named: the ratios of equal masks differ by up to a half from process to process.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from lightprune.rendering.document import Block, Bullets, Section, Text
 from lightprune.report.findings import Findings
 from lightprune.report.groups import asked_sparsity, percent, trained
-from lightprune.report.result_table import Row
+from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.dead_weights import first_against_rank, never_alive
 from lightprune.report.sections.speed import fastest_lines, speed_lines
 from lightprune.report.statistics import points
@@ -35,7 +35,7 @@ def short(findings: Findings) -> Section:
     return Section("In short", (*blocks, Bullets(tuple(lines))))
 
 
-def _outcome(row: Row) -> str:
+def _outcome(row: ResultRow) -> str:
     line = f"**{row.name}**: {row.accuracy.percent}"
     if row.difference:
         line += f", {row.difference.points} points to its own dense network"
@@ -49,7 +49,7 @@ def _outcome(row: Row) -> str:
 def _furthest(findings: Findings, training: str) -> Iterator[str]:
     """The highest sparsity whose mean loss is within a margin, and every cell that reaches it."""
     rows = [row for row in findings.rows if row.pruned and trained(row.runs[0]) == training]
-    shown: list[Row] = []
+    shown: list[ResultRow] = []
     for margin in _MARGINS:
         within = [row for row in rows if row.difference and row.difference.mean >= -margin]
         most = max((asked_sparsity(row.runs[0]) for row in within), default=0.0)
@@ -65,7 +65,7 @@ def _furthest(findings: Findings, training: str) -> Iterator[str]:
         shown = best
 
 
-def _named(findings: Findings, row: Row, margin: float) -> str:
+def _named(findings: Findings, row: ResultRow, margin: float) -> str:
     loss = row.difference.points if row.difference else ""
     return (
         f"**{row.name}** ({loss} points{_doubt(findings, row, margin)}; live sparsity "
@@ -73,7 +73,7 @@ def _named(findings: Findings, row: Row, margin: float) -> str:
     )
 
 
-def _doubt(findings: Findings, row: Row, margin: float) -> str:
+def _doubt(findings: Findings, row: ResultRow, margin: float) -> str:
     """For one seed, the 95 % interval, and what it leaves open; several have their spread."""
     tests = [c.paired for c in findings.against_dense if c.first == row.name and c.paired]
     if len(tests) != 1:

@@ -7,11 +7,11 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.codegen.constant_pool import Pool
+from lightprune.sparse.codegen.constant_pool import ConstantPool
 from lightprune.sparse.codegen.emit import Rows
-from lightprune.sparse.codegen.memory_plan import Layout, laid_out
+from lightprune.sparse.codegen.memory_plan import MemoryPlan, plan_memory
 from lightprune.sparse.codegen.schedule import Task
-from lightprune.sparse.codegen.weight_packing import Positions, cheapest, positions
+from lightprune.sparse.codegen.weight_packing import PackedWeights, choose_kernel, positions
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import (
@@ -22,7 +22,7 @@ from lightprune.sparse.ir.program import (
     PoolStep,
     Program,
 )
-from lightprune.sparse.isa.instruction import NEXT, Columns, row_of
+from lightprune.sparse.isa.instruction import NEXT, Fields, encode
 from lightprune.sparse.isa.register_blocks import (
     FROM_BIAS,
     FROM_OUTPUT,
@@ -32,12 +32,12 @@ from lightprune.sparse.isa.register_blocks import (
     NARROW,
     NARROW_GROUPINGS,
     SINGLE_GROUPINGS,
-    Grouping,
+    ChannelBlock,
 )
 
 
 @dataclass(eq=False)
-class Operation:
+class Instruction:
     """One row of the table.
 
     Attributes:
@@ -48,13 +48,13 @@ class Operation:
     """
 
     task: Task
-    columns: Columns
-    positions: Positions | None = None
+    columns: Fields
+    positions: PackedWeights | None = None
     follows: bool = False
 
 
 @dataclass(eq=False)
-class Assembled:
+class Executable:
     """What threads carry out for `unit` images at a time.
 
     Attributes:
@@ -71,11 +71,11 @@ class Assembled:
     unit: int
     input_shape: Shape
     output_shape: Shape
-    layout: Layout
-    operations: list[Operation]
+    layout: MemoryPlan
+    operations: list[Instruction]
     rows: list[NDArray[np.int64]]
     heads: NDArray[np.int64]
-    pool: Pool = field(repr=False)
+    pool: ConstantPool = field(repr=False)
 
     @property
     def arena_size(self) -> int:
@@ -84,9 +84,9 @@ class Assembled:
         return -(-self.layout.size // LANES) * LANES
 
 
-def assemble(
-    program: Program, unit: int, groupings: Mapping[str, Grouping] | None = None
-) -> Assembled:
+def compile_program(
+    program: Program, unit: int, groupings: Mapping[str, ChannelBlock] | None = None
+) -> Executable:
     """Turns the program into a table for `unit` images at a time.
 
     Args:
@@ -99,18 +99,18 @@ def assemble(
 
 
 class _Assembler:
-    def __init__(self, program: Program, unit: int, groupings: Mapping[str, Grouping]) -> None:
+    def __init__(self, program: Program, unit: int, groupings: Mapping[str, ChannelBlock]) -> None:
         self.program = program
         self.groupings = groupings
-        self.layout = laid_out(program, unit)
+        self.layout = plan_memory(program, unit)
         self.rows = Rows(self.layout)
 
-    def assembled(self) -> Assembled:
+    def assembled(self) -> Executable:
         operations = [op for task in self.layout.tasks for op in self._operations(task)]
         output = self.program.output
         last = Task("", (output,), None, follows=False)
-        operations.append(Operation(last, self.rows.unpacks(output)))
-        rows = [row_of(operation.columns) for operation in operations]
+        operations.append(Instruction(last, self.rows.unpacks(output)))
+        rows = [encode(operation.columns) for operation in operations]
         heads = []
         for number, operation in enumerate(operations):
             address = rows[number].ctypes.data
@@ -118,7 +118,7 @@ class _Assembler:
                 rows[number - 1][NEXT] = address
             else:
                 heads.append(address)
-        return Assembled(
+        return Executable(
             self.layout.unit,
             self.program.shapes[INPUT],
             self.program.shapes[output],
@@ -129,40 +129,40 @@ class _Assembler:
             self.rows.pool,
         )
 
-    def _operations(self, task: Task) -> Iterator[Operation]:
+    def _operations(self, task: Task) -> Iterator[Instruction]:
         rows = self.rows
         match task.step:
             case None:
-                yield Operation(task, rows.packs())
+                yield Instruction(task, rows.packs())
             case ConvStep() as step:
                 yield from self._conv(task, step)
             case AddStep() as step:
-                yield Operation(task, rows.sums(step.value, step.inputs, step.bias, step.relu))
+                yield Instruction(task, rows.sums(step.value, step.inputs, step.bias, step.relu))
             case PoolStep() as step:
-                yield Operation(task, rows.pools(step), follows=task.follows)
+                yield Instruction(task, rows.pools(step), follows=task.follows)
             case ConcatStep() as step:
                 first = 0
                 for name in step.inputs:
-                    yield Operation(task, rows.sums(step.value, (name,), first=first))
+                    yield Instruction(task, rows.sums(step.value, (name,), first=first))
                     first += self.layout.values[name].shape[0]
             case FlattenStep() as step:
-                yield Operation(task, rows.flattens(step))
+                yield Instruction(task, rows.flattens(step))
 
-    def _conv(self, task: Task, step: ConvStep) -> Iterator[Operation]:
+    def _conv(self, task: Task, step: ConvStep) -> Iterator[Instruction]:
         start = FROM_BIAS if step.residual is None else FROM_RESIDUAL
         bias = np.asarray(step.bias, np.float32)
         if bias.ndim > 1:
             added = () if step.residual is None else (step.residual,)
-            yield Operation(task, self.rows.sums(step.value, added, bias))
+            yield Instruction(task, self.rows.sums(step.value, added, bias))
             start, bias = FROM_OUTPUT, np.zeros(len(bias), np.float32)
         found = self._positions(step)
-        yield Operation(task, self.rows.multiplies(step, found, bias, start), found)
+        yield Instruction(task, self.rows.multiplies(step, found, bias, start), found)
 
-    def _positions(self, step: ConvStep) -> Positions:
+    def _positions(self, step: ConvStep) -> PackedWeights:
         asked = self.groupings.get(step.value)
         every = GROUPINGS
         if self.layout.unit == 1:
             small = prod(self.layout.values[step.value].shape[1:]) <= NARROW
             every = NARROW_GROUPINGS if small else SINGLE_GROUPINGS
-        cut = cheapest(step, self.layout, [asked] if asked else every)
+        cut = choose_kernel(step, self.layout, [asked] if asked else every)
         return positions(step, self.layout, cut)

@@ -11,7 +11,7 @@ _CACHE_LINE = 64
 _CHUNK = 16 * 2**20
 
 
-class Pool:
+class ConstantPool:
     """Keeps copies of arrays that never change.
 
     A large network's weights lie on thousands of pages of the usual size, and to look up where

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.codegen.constant_pool import Pool
+from lightprune.sparse.codegen.constant_pool import ConstantPool
 from lightprune.sparse.codegen.shuffles import Moves
 from lightprune.sparse.isa import instruction as c
 from lightprune.sparse.isa.register_blocks import LANES
@@ -48,8 +48,8 @@ def some_channels(
 
 
 def runs(
-    pool: Pool, moves: Moves, channels: Channels, folded: NDArray[np.bool_] | None = None
-) -> c.Columns:
+    pool: ConstantPool, moves: Moves, channels: Channels, folded: NDArray[np.bool_] | None = None
+) -> c.Fields:
     """The columns of an operation that lead to its runs.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.isa import instruction as c
-from lightprune.sparse.isa.instruction import row_of
+from lightprune.sparse.isa.instruction import encode
 from lightprune.sparse.isa.register_blocks import BLOCKS, FROM_BIAS, LANES, Block
 from lightprune.sparse.kernels.convolution import convolution
 
@@ -113,7 +113,7 @@ class _Work:
         places = (array.ctypes.data for array in self._arrays)
         bias, offsets, weights, pieces, order, memory = places
         self._arena = memory + -memory % _LINE
-        self._row = row_of(
+        self._row = encode(
             {
                 c.CHANNELS: channels,
                 c.OUT: inputs,

@@ -3,17 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.codegen.constant_pool import Pool
+from lightprune.sparse.codegen.constant_pool import ConstantPool
 from lightprune.sparse.codegen.copy_plan import one_channel, runs, some_channels
 from lightprune.sparse.codegen.gather_indices import by_vector, planes_read, pool_columns, spread
-from lightprune.sparse.codegen.input_packing import Sorting
-from lightprune.sparse.codegen.memory_plan import Layout, Value
+from lightprune.sparse.codegen.input_packing import PackedInput
+from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
 from lightprune.sparse.codegen.shuffles import Moves, moves_of
-from lightprune.sparse.codegen.weight_packing import Positions
+from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import ConvStep, FlattenStep, PoolStep
 from lightprune.sparse.isa import instruction as c
-from lightprune.sparse.isa.instruction import Columns, row_of
+from lightprune.sparse.isa.instruction import Fields, encode
 from lightprune.sparse.isa.register_blocks import BLOCKS, LANES
 from lightprune.sparse.kernels.convolution import convolution
 
@@ -32,18 +32,18 @@ class Rows:
         pool: Keeps what the addresses in the rows lead to.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: MemoryPlan) -> None:
         """Begins a table for values that lie as `layout` says."""
         self.layout = layout
-        self.pool = Pool()
+        self.pool = ConstantPool()
         self._sorted: dict[str, int] = {}
 
-    def _writes(self, value: Value, channels: int) -> Columns:
+    def _writes(self, value: Buffer, channels: int) -> Fields:
         """The columns that say what is written, and in which shares."""
         costs = np.full(channels, _EVERY_VALUE * value.plane * (value.shape[0] // channels))
         return {**self._computes(value, channels), **self._shares(costs)}
 
-    def _computes(self, value: Value, channels: int) -> Columns:
+    def _computes(self, value: Buffer, channels: int) -> Fields:
         """The columns that say what is written."""
         _, height, width = value.shape
         return {
@@ -59,7 +59,7 @@ class Rows:
             c.IN: -1,
         }
 
-    def _reads(self, value: Value) -> Columns:
+    def _reads(self, value: Buffer) -> Fields:
         _, height, width = value.shape
         return {
             c.IN: value.origin,
@@ -69,10 +69,10 @@ class Rows:
             c.IN_WIDTH: width * self.layout.unit,
         }
 
-    def _adds(self, value: Value) -> Columns:
+    def _adds(self, value: Buffer) -> Fields:
         return {c.ADDED: value.origin, c.ADDED_PLANE: value.plane, c.ADDED_ROW: value.row}
 
-    def _shares(self, costs: NDArray[np.float64]) -> Columns:
+    def _shares(self, costs: NDArray[np.float64]) -> Fields:
         """Chunks of channels that take about equally long."""
         total = np.concatenate([[0.0], np.cumsum(costs)])
         chunks = 1
@@ -84,8 +84,8 @@ class Rows:
         return {c.CHUNKS: chunks, c.BOUNDS: self.pool.address(bounds)}
 
     def multiplies(
-        self, step: ConvStep, found: Positions, bias: NDArray[np.float32], start: int
-    ) -> Columns:
+        self, step: ConvStep, found: PackedWeights, bias: NDArray[np.float32], start: int
+    ) -> Fields:
         """A convolution, with its bias (O,), from one of the `FROM_...`."""
         cut = found.cut
         out, read = self.layout.values[step.value], self.layout.read_by(step)
@@ -97,7 +97,7 @@ class Rows:
                 *(piece.row * v.row + piece.column * stride for v in (out, read, residual)),
                 BLOCKS[piece.block].columns,
             )
-            for piece in cut.pieces
+            for piece in cut.tiles
         ]
         whole = np.zeros(len(cut.order), np.float32)
         whole[: len(bias)] = bias
@@ -130,11 +130,11 @@ class Rows:
         if sorting is None:
             return 0
         if sorting.name not in self._sorted:
-            row = row_of(self._sort(sorting) | {c.STAMP: len(self._sorted)})
+            row = encode(self._sort(sorting) | {c.STAMP: len(self._sorted)})
             self._sorted[sorting.name] = self.pool.address(row)
         return self._sorted[sorting.name]
 
-    def _sort(self, sorting: Sorting) -> Columns:
+    def _sort(self, sorting: PackedInput) -> Fields:
         value, read = self.layout.values[sorting.name], self.layout.values[sorting.value]
         _, height, width = value.shape
         columns = {
@@ -165,7 +165,7 @@ class Rows:
         bias: NDArray[np.floating] | None = None,
         relu: bool = False,
         first: int = 0,
-    ) -> Columns:
+    ) -> Fields:
         """Sums up to two values and a bias, from channel `first` of the value on."""
         value = self.layout.values[name]
         read = [self.layout.values[n] for n in inputs]
@@ -184,7 +184,7 @@ class Rows:
             columns[c.BIAS] = self.pool.address(spread(bias, columns[c.WIDTH], self.layout.unit))
         return columns
 
-    def pools(self, step: PoolStep) -> Columns:
+    def pools(self, step: PoolStep) -> Fields:
         """The largest or the mean of windows."""
         value, read = self.layout.values[step.value], self.layout.values[step.input]
         columns = {
@@ -209,18 +209,18 @@ class Rows:
         moves = Moves(vector[order], found.places[order], found.lanes[order])
         return columns | runs(self.pool, moves, one_channel(vectors), folded=column[order] > 0)
 
-    def flattens(self, step: FlattenStep) -> Columns:
+    def flattens(self, step: FlattenStep) -> Fields:
         """Makes every position a channel."""
         value, read = self.layout.values[step.value], self.layout.values[step.input]
         columns = {**self._writes(value, read.shape[0]), **self._reads(read)}
         return {**columns, c.KIND: c.FLATTEN, c.IN_WIDTH: read.shape[2]}
 
-    def packs(self) -> Columns:
+    def packs(self) -> Fields:
         """Copies the images to where the network reads them."""
         value = self.layout.values[INPUT]
         return {**self._writes(value, value.shape[0]), c.KIND: c.PACK}
 
-    def unpacks(self, output: str) -> Columns:
+    def unpacks(self, output: str) -> Fields:
         """Copies the network's output to where the caller wants it."""
         value = self.layout.values[output]
         columns = {**self._writes(value, value.shape[0]), **self._reads(value)}

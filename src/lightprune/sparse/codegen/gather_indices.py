@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.codegen.input_packing import Sorting, reached
+from lightprune.sparse.codegen.input_packing import PackedInput, reached
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep, PoolStep
 from lightprune.sparse.isa.register_blocks import LANES
@@ -27,7 +27,7 @@ def pool_columns(step: PoolStep, shape: Shape, width: int) -> NDArray[np.int32]:
     return found
 
 
-def planes_read(sorting: Sorting, steps: Sequence[ConvStep]) -> NDArray[np.bool_]:
+def planes_read(sorting: PackedInput, steps: Sequence[ConvStep]) -> NDArray[np.bool_]:
     """(channels, planes): which planes of a sorted value any weight of the steps reads."""
     inputs = steps[0].weight.shape[1] * steps[0].groups
     read = np.zeros((inputs, sorting.planes), np.bool_)

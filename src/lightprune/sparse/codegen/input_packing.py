@@ -14,7 +14,7 @@ from lightprune.sparse.isa.register_blocks import LANES, NARROW
 
 
 @dataclass
-class Sorting:
+class PackedInput:
     """A value copied so that a convolution of any stride reads it like one of stride 1.
 
     There is one plane for every channel, row shift and column shift: the plane's position (y, x)
@@ -93,10 +93,10 @@ def reached(step: ConvStep) -> list[Pair]:
 
 def sortings_of(
     convs: list[ConvStep], shapes: Mapping[str, Shape], unit: int
-) -> dict[str, Sorting]:
+) -> dict[str, PackedInput]:
     """What the convolutions read that cannot read their inputs as they are."""
-    found: dict[tuple[object, ...], Sorting] = {}
-    read: dict[str, Sorting] = {}
+    found: dict[tuple[object, ...], PackedInput] = {}
+    read: dict[str, PackedInput] = {}
     fewer: dict[str, tuple[bool, bool]] = {}
     for step in convs:
         single = step.weight.shape[2:] == (1, 1) and step.padding == ((0, 0), (0, 0))
@@ -105,7 +105,7 @@ def sortings_of(
         # Planes of single images are as large as the outputs' maps.
         key = (step.input, step.stride, shapes[step.value][1:] if unit == 1 else None)
         sorting = found.setdefault(
-            key, Sorting(f"{step.input}/{len(found)}", step.input, step.stride)
+            key, PackedInput(f"{step.input}/{len(found)}", step.input, step.stride)
         )
         rows, columns = zip(*reached(step), strict=True)
         sorting.rows = tuple(sorted({*rows, *sorting.rows}))
@@ -128,7 +128,9 @@ def _by_remainder(shifts: tuple[int, ...], stride: int) -> tuple[int, ...]:
     return tuple(sorted(firsts.values()))
 
 
-def extent(shape: Shape, step: ConvStep, sorting: Sorting, shapes: Mapping[str, Shape]) -> Shape:
+def extent(
+    shape: Shape, step: ConvStep, sorting: PackedInput, shapes: Mapping[str, Shape]
+) -> Shape:
     """The shape of a sorted value that also serves this convolution."""
     _, height, width = shapes[step.value]
     places = [sorting.tap(row, column) for row, column in reached(step)]

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.codegen.input_packing import Sorting, extent, reached, sortings_of
+from lightprune.sparse.codegen.input_packing import PackedInput, extent, reached, sortings_of
 from lightprune.sparse.codegen.schedule import Task, schedule
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep, Program
@@ -17,7 +17,7 @@ _OVERHANG = 4
 
 
 @dataclass
-class Value:
+class Buffer:
     """One value's memory; distances are float32 values.
 
     Attributes:
@@ -73,7 +73,7 @@ class Value:
 
 
 @dataclass
-class Layout:
+class MemoryPlan:
     """The memory of a whole program for one number of images at a time.
 
     Attributes:
@@ -85,8 +85,8 @@ class Layout:
     """
 
     unit: int
-    values: dict[str, Value]
-    sortings: dict[str, Sorting]
+    values: dict[str, Buffer]
+    sortings: dict[str, PackedInput]
     tasks: tuple[Task, ...] = ()
     size: int = 0
 
@@ -95,12 +95,12 @@ class Layout:
         """Float32 values at the arena's start: an int64 for every sorted value."""
         return -(-2 * len(self.sortings) // LANES) * LANES
 
-    def read_by(self, step: ConvStep) -> Value:
+    def read_by(self, step: ConvStep) -> Buffer:
         """What a convolution reads: its input, or that sorted."""
         sorting = self.sortings.get(step.value)
         return self.values[sorting.name if sorting else step.input]
 
-    def readers(self, sorting: Sorting) -> list[ConvStep]:
+    def readers(self, sorting: PackedInput) -> list[ConvStep]:
         """The convolutions that read a sorted value."""
         steps = (task.step for task in self.tasks)
         return [
@@ -131,10 +131,10 @@ class Layout:
         return read.plane * (sorting.apart if sorting else 1), np.array(taps, np.int64)
 
 
-def laid_out(program: Program, unit: int) -> Layout:
+def plan_memory(program: Program, unit: int) -> MemoryPlan:
     """Places every value of the program in an arena, for `unit` images at a time."""
     convs = [step for step in program.steps if isinstance(step, ConvStep)]
-    values = {name: Value(shape, unit) for name, shape in program.shapes.items()}
+    values = {name: Buffer(shape, unit) for name, shape in program.shapes.items()}
     sortings = sortings_of(convs, program.shapes, unit)
     for step in convs:
         sorting = sortings.get(step.value)
@@ -142,21 +142,21 @@ def laid_out(program: Program, unit: int) -> Layout:
             _widen(values[step.input], step)
             continue
         vector = NARROW if sorting.narrow else LANES
-        found = values.setdefault(sorting.name, Value((0, 0, 0), unit, vector=vector))
+        found = values.setdefault(sorting.name, Buffer((0, 0, 0), unit, vector=vector))
         found.shape = extent(found.shape, step, sorting, program.shapes)
     tasks = schedule(program, {value: sorting.name for value, sorting in sortings.items()})
-    layout = Layout(unit, values, sortings, tasks)
+    layout = MemoryPlan(unit, values, sortings, tasks)
     layout.size = _place(layout, program.output)
     return layout
 
 
-def _widen(value: Value, step: ConvStep) -> None:
+def _widen(value: Buffer, step: ConvStep) -> None:
     (top, bottom), (left, right) = step.padding
     above, below, beside = value.margin
     value.margin = (max(above, top), max(below, bottom), max(beside, left, right))
 
 
-def _place(layout: Layout, output: str) -> int:
+def _place(layout: MemoryPlan, output: str) -> int:
     """Lets values share memory that are never needed at the same time; returns the arena's size."""
     born: dict[str, int] = {}
     last: dict[str, int] = {}
@@ -168,7 +168,7 @@ def _place(layout: Layout, output: str) -> int:
             born.setdefault(name, moment)
             last[name] = moment
     last[output] = moment + 1
-    placed: list[Value] = []
+    placed: list[Buffer] = []
     ends: dict[int, int] = {}
     # Single images are read a little before their start, and beyond their end.
     start = LANES * -(-max(value.row for value in layout.values.values()) // LANES)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from lightprune.sparse.codegen.cost_model import Lines, block_costs
-from lightprune.sparse.isa.register_blocks import BLOCKS, Block, Grouping
+from lightprune.sparse.isa.register_blocks import BLOCKS, Block, ChannelBlock
 
 
 @dataclass(frozen=True)
-class Piece:
+class Tile:
     """A rectangle of a map that one block computes.
 
     Attributes:
@@ -24,7 +24,7 @@ class Piece:
 
 
 @cache
-def pieces(grouping: Grouping, rows: int, columns: int, lines: Lines) -> tuple[Piece, ...]:
+def tile(grouping: ChannelBlock, rows: int, columns: int, lines: Lines) -> tuple[Tile, ...]:
     """Cuts a map of rows x columns vectors, or positions, into blocks of the grouping, cheaply."""
     costs = {
         (block.rows, block.columns): cost.position
@@ -43,7 +43,7 @@ def pieces(grouping: Grouping, rows: int, columns: int, lines: Lines) -> tuple[P
     for width in across:
         row = 0
         for height in down[width][1]:
-            found.append(Piece(places[Block(grouping, height, width)], row, column))
+            found.append(Tile(places[Block(grouping, height, width)], row, column))
             row += height
         column += width
     return tuple(found)

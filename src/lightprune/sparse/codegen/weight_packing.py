@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from lightprune.errors import InputError
 from lightprune.sparse.codegen.cost_model import Lines, block_costs, seconds_a_byte
-from lightprune.sparse.codegen.memory_plan import Layout
-from lightprune.sparse.codegen.tiling import Piece, pieces
+from lightprune.sparse.codegen.memory_plan import MemoryPlan
+from lightprune.sparse.codegen.tiling import Tile, tile
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep
-from lightprune.sparse.isa.register_blocks import BLOCKS, LANES, Grouping
+from lightprune.sparse.isa.register_blocks import BLOCKS, LANES, ChannelBlock
 
 # What the inputs of one pass may take of the first cache, in bytes: weights pass through it, too.
 _FIRST_CACHE = 24 * 1024
@@ -25,7 +25,7 @@ _WORTH_PASSES = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class KernelChoice:
     """How a convolution is computed with a grouping.
 
     Attributes:
@@ -34,23 +34,23 @@ class Cut:
         order: int64 (groups * channels), the output channels of one group after the other. Where
             they have lists of their own and any order does, those of like lengths go together.
         together: Input channels a pass: a part small enough for the first cache.
-        pieces: The blocks that the output map is cut into.
+        tiles: The blocks that the output map is cut into.
         lines: How the inputs lie on cache lines.
         counts: int64 (passes, groups), how many positions there are.
     """
 
-    grouping: Grouping
+    grouping: ChannelBlock
     groups: int
     order: NDArray[np.int64]
     together: int
-    pieces: tuple[Piece, ...]
+    tiles: tuple[Tile, ...]
     lines: Lines
     counts: NDArray[np.int64]
 
     @cached_property
     def group_seconds(self) -> NDArray[np.float64]:
         """About what a group takes, for one image or `LANES` of them; (groups,)."""
-        costs = [block_costs(self.lines)[piece.block] for piece in self.pieces]
+        costs = [block_costs(self.lines)[piece.block] for piece in self.tiles]
         begun = len(self.counts) * sum(cost.begin for cost in costs)
         lists = 1 if self.grouping.shared else self.grouping.channels
         streamed = 4 * (lists + self.grouping.channels) * seconds_a_byte()
@@ -59,7 +59,7 @@ class Cut:
 
 
 @dataclass(frozen=True, eq=False)
-class Positions:
+class PackedWeights:
     """The non-zero weights of a convolution, by pass over the input channels and output group.
 
     Attributes:
@@ -69,18 +69,20 @@ class Positions:
         weights: float32 (positions, channels).
     """
 
-    cut: Cut
+    cut: KernelChoice
     segments: NDArray[np.int64]
     offsets: NDArray[np.int32]
     weights: NDArray[np.float32]
 
     @property
-    def grouping(self) -> Grouping:
+    def grouping(self) -> ChannelBlock:
         """The output channels of a group, and whether they share positions."""
         return self.cut.grouping
 
 
-def cheapest(step: ConvStep, layout: Layout, groupings: Sequence[Grouping]) -> Cut:
+def choose_kernel(
+    step: ConvStep, layout: MemoryPlan, groupings: Sequence[ChannelBlock]
+) -> KernelChoice:
     """How a convolution is computed with the grouping that takes least by measured costs.
 
     Args:
@@ -97,7 +99,7 @@ def cheapest(step: ConvStep, layout: Layout, groupings: Sequence[Grouping]) -> C
     )
 
 
-def positions(step: ConvStep, layout: Layout, cut: Cut) -> Positions:
+def positions(step: ConvStep, layout: MemoryPlan, cut: KernelChoice) -> PackedWeights:
     """Lists where the output channels have weights, group by group.
 
     The order of the input channels and taps is that of the weight tensor whatever the grouping and
@@ -126,7 +128,7 @@ def positions(step: ConvStep, layout: Layout, cut: Cut) -> Positions:
         lists(blocks[:, :, first : first + cut.together], offsets[first : first + cut.together])
         for first in range(0, inputs, cut.together)
     ]
-    return Positions(
+    return PackedWeights(
         cut,
         np.concatenate([[0], np.cumsum(cut.counts)]).astype(np.int64),
         np.ascontiguousarray(np.concatenate([places for places, _ in found])),
@@ -135,15 +137,19 @@ def positions(step: ConvStep, layout: Layout, cut: Cut) -> Positions:
 
 
 def _cut(
-    step: ConvStep, layout: Layout, grouping: Grouping, kept: NDArray[np.bool_], any_order: bool
-) -> Cut:
+    step: ConvStep,
+    layout: MemoryPlan,
+    grouping: ChannelBlock,
+    kept: NDArray[np.bool_],
+    any_order: bool,
+) -> KernelChoice:
     """How a convolution whose `kept` (outputs, inputs, taps) weights are not 0 is computed."""
     out = layout.values[step.value]
     lines = _lines(out.shape) if out.unit == 1 else Lines.WHOLE
     rows, columns = out.grid
     if out.unit == 1:
         columns = ceil(prod(out.shape[1:]) / grouping.stride)
-    cut = pieces(grouping, rows, columns, lines)
+    cut = tile(grouping, rows, columns, lines)
     outputs, inputs, taps = kept.shape
     together = inputs
     if np.count_nonzero(kept) > _WORTH_PASSES * inputs * taps:
@@ -162,7 +168,7 @@ def _cut(
         if any_order:
             order = np.argsort(each.sum(1), kind="stable")
         counts = each[order].reshape(groups, size, -1).max(1)
-    return Cut(grouping, groups, order, together, cut, lines, counts.T.astype(np.int64))
+    return KernelChoice(grouping, groups, order, together, cut, lines, counts.T.astype(np.int64))
 
 
 _Lists = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -214,7 +220,7 @@ def _ungrouped(step: ConvStep) -> NDArray[np.float32]:
     return whole
 
 
-def _channels_a_pass(step: ConvStep, layout: Layout, piece: Piece) -> int:
+def _channels_a_pass(step: ConvStep, layout: MemoryPlan, piece: Tile) -> int:
     """How many input channels fit the first cache while one piece is computed."""
     inputs: int = step.weight.shape[1] * step.groups
     block = BLOCKS[piece.block]

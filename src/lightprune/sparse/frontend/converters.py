@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lightprune.sparse.frontend.fx_call import Call, Refused
+from lightprune.sparse.frontend.fx_call import Call, UnsupportedOp
 from lightprune.sparse.ir.ops import (
     AdaptiveAvgPool,
     Add,
@@ -17,7 +17,7 @@ from lightprune.sparse.ir.ops import (
     Flatten,
     Linear,
     MaxPool,
-    Node,
+    Op,
     Relu,
 )
 
@@ -25,7 +25,7 @@ from lightprune.sparse.ir.ops import (
 BATCH = 2
 
 
-def _conv(call: Call) -> Node:
+def _conv(call: Call) -> Op:
     """A convolution; padding given as a word becomes numbers."""
     _, _, *kernel = call.extent(call.arguments["weight"])
     rows, columns = call.pair("dilation")
@@ -49,16 +49,16 @@ def _conv(call: Call) -> Node:
     )
 
 
-def _linear(call: Call) -> Node:
+def _linear(call: Call) -> Op:
     """A fully connected layer on features, not on the last axis of a map."""
     source = call.value(call.arguments["input"])
     if len(call.extent()) != 2:
-        raise Refused("it is applied to a map; supported is one on (N, C)")
+        raise UnsupportedOp("it is applied to a map; supported is one on (N, C)")
     weight, bias = call.needed("weight"), call.tensor("bias")
     return Linear(call.node.name, (source,), weight, bias, call.extent()[1])
 
 
-def _batch_norm(call: Call) -> Node:
+def _batch_norm(call: Call) -> Op:
     """Batch norm with running statistics, all that evaluation mode leaves of it."""
     return BatchNorm(
         name=call.node.name,
@@ -71,37 +71,37 @@ def _batch_norm(call: Call) -> Node:
     )
 
 
-def _relu(call: Call) -> Node:
+def _relu(call: Call) -> Op:
     """ReLU; in-place ones are ordinary by now."""
     return Relu(call.node.name, (call.value(call.arguments["self"]),))
 
 
-def _add(call: Call) -> Node:
+def _add(call: Call) -> Op:
     """The sum of two computed values."""
     if call.arguments["alpha"] != 1:
-        raise Refused(f"alpha={call.arguments['alpha']}")
+        raise UnsupportedOp(f"alpha={call.arguments['alpha']}")
     summands = (call.arguments["self"], call.arguments["other"])
     return Add(call.node.name, tuple(call.value(summand) for summand in summands))
 
 
-def _pool(call: Call) -> Node:
+def _pool(call: Call) -> Op:
     """Max or average pooling."""
     source = call.value(call.arguments["self"])
     kernel = call.pair("kernel_size")
     stride, padding = call.pair("stride", kernel), call.pair("padding")
     if call.arguments["ceil_mode"]:
-        raise Refused("ceil_mode=True")
+        raise UnsupportedOp("ceil_mode=True")
     if call.arguments.get("divisor_override") is not None:
-        raise Refused("a divisor_override")
+        raise UnsupportedOp("a divisor_override")
     if "dilation" not in call.arguments:
         counted = bool(call.arguments["count_include_pad"])
         return AvgPool(call.node.name, (source,), kernel, stride, padding, counted)
     if call.pair("dilation") != (1, 1):
-        raise Refused("a dilation")
+        raise UnsupportedOp("a dilation")
     return MaxPool(call.node.name, (source,), kernel, stride, padding)
 
 
-def _adaptive(call: Call) -> Node:
+def _adaptive(call: Call) -> Op:
     """Adaptive pooling: plain windows wherever the sizes allow it."""
     source = call.value(call.arguments["self"])
     (_, *size), wanted = call.shapes[source], call.pair("output_size")
@@ -112,17 +112,19 @@ def _adaptive(call: Call) -> Node:
     return AdaptiveAvgPool(call.node.name, (source,), wanted)
 
 
-def _mean(call: Call) -> Node:
+def _mean(call: Call) -> Op:
     """The mean over the whole map."""
     source, dims = call.value(call.arguments["self"]), call.arguments["dim"] or []
     if len(call.extent(call.arguments["self"])) != 4 or {d % 4 for d in dims} != {2, 3}:
-        raise Refused(f"a mean over dimensions {dims}; supported is one over height and width")
+        raise UnsupportedOp(
+            f"a mean over dimensions {dims}; supported is one over height and width"
+        )
     _, *size = call.shapes[source]
     window = (size[0], size[1])
     return AvgPool(call.node.name, (source,), window, window, (0, 0), True)
 
 
-def _reshape(call: Call) -> Node | str:
+def _reshape(call: Call) -> Op | str:
     """Any reshape that keeps a value or flattens it."""
     source = call.value(call.arguments["self"])
     images, *rest = call.extent()
@@ -131,20 +133,20 @@ def _reshape(call: Call) -> Node | str:
         return source
     if images == BATCH and len(rest) == 1:
         return Flatten(call.node.name, (source,))
-    raise Refused(f"a reshape to {(images, *rest)}; supported is one to (N, features)")
+    raise UnsupportedOp(f"a reshape to {(images, *rest)}; supported is one to (N, features)")
 
 
-def _concat(call: Call) -> Node:
+def _concat(call: Call) -> Op:
     """Concatenation along the channels."""
     if call.arguments["dim"] % len(call.extent()) != 1:
-        raise Refused(f"along dimension {call.arguments['dim']}; supported is along channels")
+        raise UnsupportedOp(f"along dimension {call.arguments['dim']}; supported is along channels")
     return Concat(call.node.name, tuple(call.value(t) for t in call.arguments["tensors"]))
 
 
 def _same(call: Call) -> str:
     """What gives its input back."""
     if call.arguments.get("train"):
-        raise Refused("it drops features in evaluation mode too")
+        raise UnsupportedOp("it drops features in evaluation mode too")
     return call.value(call.arguments.get("self", call.arguments.get("input")))
 
 
@@ -152,13 +154,13 @@ def _first(call: Call) -> str:
     """The one result that is used of an operator with several."""
     source, index = call.node.args
     if index != 0:
-        raise Refused(f"result {index} of it is used")
+        raise UnsupportedOp(f"result {index} of it is used")
     return call.value(source)
 
 
 _ATEN = torch.ops.aten
 # A new operation: a node in nodes.py, a function above, and a line here.
-HANDLERS: dict[Any, Callable[[Call], Node | str]] = {
+CONVERTERS: dict[Any, Callable[[Call], Op | str]] = {
     _ATEN.conv2d.default: _conv,
     _ATEN.conv2d.padding: _conv,
     _ATEN.linear.default: _linear,

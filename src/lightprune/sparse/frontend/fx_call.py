@@ -15,7 +15,7 @@ _SUPPORTED = (
 )
 
 
-class Refused(Exception):  # noqa: N818
+class UnsupportedOp(Exception):  # noqa: N818
     """Why an operation cannot be taken; `Call.refusal` adds which one, and where."""
 
 
@@ -40,7 +40,7 @@ class Call:
     def value(self, argument: Any) -> str:
         """The name of the value that an argument is."""
         if not isinstance(argument, fx.Node) or argument not in self.values:
-            raise Refused("it reads something that is not computed from the images")
+            raise UnsupportedOp("it reads something that is not computed from the images")
         return self.values[argument]
 
     def tensor(self, role: str) -> str | None:
@@ -49,14 +49,14 @@ class Call:
         if argument is None:
             return None
         if not isinstance(argument, fx.Node) or argument.name not in self.stored:
-            raise Refused(f"its {role} is computed, not a stored parameter")
+            raise UnsupportedOp(f"its {role} is computed, not a stored parameter")
         return self.stored[argument.name]
 
     def needed(self, role: str) -> str:
         """As `tensor`, for one that must be there."""
         name = self.tensor(role)
         if name is None:
-            raise Refused(f"it has no {role}")
+            raise UnsupportedOp(f"it has no {role}")
         return name
 
     def pair(self, role: str, default: Pair | None = None) -> Pair:

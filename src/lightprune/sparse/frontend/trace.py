@@ -11,11 +11,11 @@ from torch import fx, nn
 from torch.export.graph_signature import InputKind
 
 from lightprune.errors import InputError
-from lightprune.pruning.eval_mode import evaluating
-from lightprune.sparse.frontend.converters import BATCH, HANDLERS
-from lightprune.sparse.frontend.fx_call import Call, Refused
+from lightprune.pruning.eval_mode import eval_mode
+from lightprune.sparse.frontend.converters import BATCH, CONVERTERS
+from lightprune.sparse.frontend.fx_call import Call, UnsupportedOp
 from lightprune.sparse.ir.graph import INPUT, Graph
-from lightprune.sparse.ir.ops import Node, Shape
+from lightprune.sparse.ir.ops import Op, Shape
 
 
 def trace(module: nn.Module, input_shape: Shape) -> Graph:
@@ -32,7 +32,7 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
     tensor = next(module.parameters(), torch.empty(0))
     example = torch.zeros(BATCH, *input_shape, dtype=tensor.dtype, device=tensor.device)
     try:
-        with evaluating(module), _quiet():
+        with eval_mode(module), _quiet():
             exported = torch.export.export(module, (example,), strict=False).run_decompositions({})
     except Exception as error:  # Any code of the network's may fail in any way.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -73,7 +73,7 @@ def _walk(
         for spec in signature.input_specs
         if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER)
     }
-    nodes: list[Node] = []
+    nodes: list[Op] = []
     values: dict[fx.Node, str] = {}
     shapes = {INPUT: input_shape}
     for node in exported.graph.nodes:
@@ -83,7 +83,7 @@ def _walk(
             call = Call(node, _arguments(node), values, stored, shapes)
             try:
                 values[node] = _take(call, nodes, shapes)
-            except (Refused, ValueError) as error:
+            except (UnsupportedOp, ValueError) as error:
                 raise call.refusal(str(error)) from error
     found = [node for node in values if node.name in signature.user_outputs]
     if len(signature.user_outputs) != 1 or not found:
@@ -92,20 +92,20 @@ def _walk(
     return Graph(tuple(nodes), input_shape, values[found[0]], flat)
 
 
-def _take(call: Call, nodes: list[Node], shapes: dict[str, Shape]) -> str:
+def _take(call: Call, nodes: list[Op], shapes: dict[str, Shape]) -> str:
     """Adds the node of one call, if it needs one, and returns the name of its value."""
-    handler = HANDLERS.get(call.node.target)
+    handler = CONVERTERS.get(call.node.target)
     if handler is None:
-        raise Refused("this operation is not known")
+        raise UnsupportedOp("this operation is not known")
     taken = handler(call)
-    if isinstance(taken, Node):
+    if isinstance(taken, Op):
         nodes.append(taken)
         shapes[taken.name] = taken.shape(*(shapes[name] for name in taken.inputs))
         taken = taken.name
     # The graph's own arithmetic of shapes against torch's: a difference is never passed on.
     result, (c, h, w) = call.extent(), shapes[taken]
     if result != (BATCH, c, h, w) and (result, h, w) != ((BATCH, c), 1, 1):
-        raise Refused(f"its result of shape {result} is neither (N, C) nor (N, C, H, W)")
+        raise UnsupportedOp(f"its result of shape {result} is neither (N, C) nor (N, C, H, W)")
     return taken
 
 

@@ -6,7 +6,7 @@ from math import prod
 from types import MappingProxyType
 
 from lightprune.errors import InputError
-from lightprune.sparse.ir.ops import Node, Shape
+from lightprune.sparse.ir.ops import Op, Shape
 
 # The name of the value that a graph starts from.
 INPUT = "input"
@@ -30,7 +30,7 @@ class Graph:
         InputError: The nodes do not fit together.
     """
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[Op, ...]
     input_shape: Shape
     output: str
     flat: bool

@@ -13,7 +13,7 @@ _LARGEST_STRIDE = 2**6
 
 
 @dataclass(frozen=True)
-class Node:
+class Op:
     """One operation, named by the value that it computes.
 
     Every value is one map per image, (C, H, W); flat vectors of C features are (C, 1, 1).
@@ -37,7 +37,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Conv(Node):
+class Conv(Op):
     """A 2-D convolution with zero padding.
 
     Attributes:
@@ -72,7 +72,7 @@ class Conv(Node):
 
 
 @dataclass(frozen=True)
-class Linear(Node):
+class Linear(Op):
     """A fully connected layer on a flat value.
 
     Attributes:
@@ -94,7 +94,7 @@ class Linear(Node):
 
 
 @dataclass(frozen=True)
-class BatchNorm(Node):
+class BatchNorm(Op):
     """Batch norm with running statistics: (x - mean) / sqrt(variance + eps) * weight + bias.
 
     Attributes:
@@ -120,7 +120,7 @@ class BatchNorm(Node):
 
 
 @dataclass(frozen=True)
-class Relu(Node):
+class Relu(Op):
     """max(x, 0)."""
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -130,7 +130,7 @@ class Relu(Node):
 
 
 @dataclass(frozen=True)
-class Add(Node):
+class Add(Op):
     """The sum of two values of one shape."""
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -142,7 +142,7 @@ class Add(Node):
 
 
 @dataclass(frozen=True)
-class MaxPool(Node):
+class MaxPool(Op):
     """Max pooling; padding never wins. Attributes are (rows, columns)."""
 
     kernel: Pair
@@ -155,7 +155,7 @@ class MaxPool(Node):
 
 
 @dataclass(frozen=True)
-class AvgPool(Node):
+class AvgPool(Op):
     """Average pooling; attributes are (rows, columns).
 
     Attributes:
@@ -176,7 +176,7 @@ class AvgPool(Node):
 
 
 @dataclass(frozen=True)
-class AdaptiveAvgPool(Node):
+class AdaptiveAvgPool(Op):
     """Average pooling to a size that does not divide the map's: windows of uneven extent.
 
     Attributes:
@@ -193,7 +193,7 @@ class AdaptiveAvgPool(Node):
 
 
 @dataclass(frozen=True)
-class Flatten(Node):
+class Flatten(Op):
     """A map as a flat vector, channel by channel."""
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -203,7 +203,7 @@ class Flatten(Node):
 
 
 @dataclass(frozen=True)
-class Concat(Node):
+class Concat(Op):
     """Values of one height and width, one behind the other along the channels."""
 
     def shape(self, *shapes: Shape) -> Shape:

@@ -17,7 +17,7 @@ from lightprune.sparse.ir.ops import (
     Flatten,
     Linear,
     MaxPool,
-    Node,
+    Op,
     Padding,
     Pair,
     Relu,
@@ -25,7 +25,7 @@ from lightprune.sparse.ir.ops import (
 )
 
 _VERSION = 1
-_KINDS: dict[str, type[Node]] = {
+_KINDS: dict[str, type[Op]] = {
     "Conv": Conv,
     "Linear": Linear,
     "BatchNorm": BatchNorm,
@@ -80,7 +80,7 @@ def from_json(text: str) -> Graph:
         raise InputError(f"sparse graph: damaged description: {reason}") from error
 
 
-def _node(record: object) -> Node:
+def _node(record: object) -> Op:
     """One node, every attribute of it present and of its type."""
     op = record.get("op") if isinstance(record, dict) else None
     kind = _KINDS.get(op) if isinstance(op, str) else None

@@ -52,11 +52,11 @@ PIECE_COLUMNS = 5
 """What there is to say of a piece: its block; where it begins in the output, the input and the
 residual; how many columns it has."""
 
-Columns = dict[int, int]
+Fields = dict[int, int]
 """Some columns of a row: their numbers, and what they say."""
 
 
-def row_of(columns: Columns) -> NDArray[np.int64]:
+def encode(columns: Fields) -> NDArray[np.int64]:
     """The row with these columns, the others 0."""
     row = np.zeros(COLUMNS, np.int64)
     for column, value in columns.items():

@@ -24,7 +24,7 @@ _MOST_ACCUMULATORS = 24 if LANES == 16 else 12
 
 
 @dataclass(frozen=True)
-class Grouping:
+class ChannelBlock:
     """How many output channels are computed at once, and whether they share positions.
 
     Channels that share one list of positions read each input once for all of them, but multiply
@@ -70,7 +70,7 @@ class Block:
     With channels in the lanes: the channels at one row of positions.
     """
 
-    grouping: Grouping
+    grouping: ChannelBlock
     rows: int
     columns: int
 
@@ -87,17 +87,17 @@ class Block:
 
 
 _SHAPES = {
-    Grouping(1, shared=True): "2x8 1x16 1x8 1x5 4x4 3x4 1x4 1x3 2x2 1x2 1x1",
-    Grouping(2, shared=True): "1x8 1x5 2x4 1x4 1x3 2x2 1x2 1x1",
-    Grouping(4, shared=True): "1x5 1x4 1x3 2x2 1x2 1x1",
-    Grouping(2, shared=False): "1x8 2x4 1x4 1x3 2x2 1x2 1x1",
-    Grouping(4, shared=False): "1x4 2x2 1x3 1x2 1x1",
-    Grouping(1, shared=True, lanes=NARROW): "1x1",
-    Grouping(2, shared=False, lanes=NARROW): "1x1",
-    Grouping(4, shared=False, lanes=NARROW): "1x1",
-    Grouping(4, shared=True, lanes=NARROW): "1x1",
-    Grouping(2 * LANES, shared=True, in_lanes=True): "1x6 1x4 1x2 1x1",
-    Grouping(8 * LANES, shared=True, in_lanes=True): "1x1",
+    ChannelBlock(1, shared=True): "2x8 1x16 1x8 1x5 4x4 3x4 1x4 1x3 2x2 1x2 1x1",
+    ChannelBlock(2, shared=True): "1x8 1x5 2x4 1x4 1x3 2x2 1x2 1x1",
+    ChannelBlock(4, shared=True): "1x5 1x4 1x3 2x2 1x2 1x1",
+    ChannelBlock(2, shared=False): "1x8 2x4 1x4 1x3 2x2 1x2 1x1",
+    ChannelBlock(4, shared=False): "1x4 2x2 1x3 1x2 1x1",
+    ChannelBlock(1, shared=True, lanes=NARROW): "1x1",
+    ChannelBlock(2, shared=False, lanes=NARROW): "1x1",
+    ChannelBlock(4, shared=False, lanes=NARROW): "1x1",
+    ChannelBlock(4, shared=True, lanes=NARROW): "1x1",
+    ChannelBlock(2 * LANES, shared=True, in_lanes=True): "1x6 1x4 1x2 1x1",
+    ChannelBlock(8 * LANES, shared=True, in_lanes=True): "1x1",
 }
 GROUPINGS = tuple(g for g in _SHAPES if g.lanes == LANES and not g.in_lanes)
 """The groupings that are compiled and serve any number of images; plain sparse lists first."""

@@ -10,7 +10,7 @@ from lightprune.sparse.ir.ops import Pair, Shape
 from lightprune.sparse.ir.program import ConvStep
 
 
-def cropped(step: ConvStep, seen: Shape, out: Shape) -> ConvStep:
+def crop_kernel(step: ConvStep, seen: Shape, out: Shape) -> ConvStep:
     """The same convolution with the smallest kernel, and with padding to match.
 
     Taps that no input reaches are set to zero; rows and columns of taps at the kernel's edge that

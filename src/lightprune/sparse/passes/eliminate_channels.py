@@ -21,7 +21,7 @@ from lightprune.sparse.passes.crop_kernels import in_any_tap
 _Kept = dict[str, NDArray[np.bool_]]
 
 
-def drop_channels(
+def eliminate_dead_channels(
     steps: list[Step], shapes: Mapping[str, Shape], output: str
 ) -> tuple[list[Step], dict[str, Shape]]:
     """Removes every channel that no weight reads on its way to the output.

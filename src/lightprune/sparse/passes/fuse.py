@@ -16,7 +16,7 @@ from lightprune.sparse.ir.program import (
 )
 
 
-def fold_scales(steps: list[Step], output: str) -> list[Step]:
+def fold_batch_norms(steps: list[Step], output: str) -> list[Step]:
     """Folds every scale-and-shift of channels into the convolution before it.
 
     A convolution whose value something else reads too stays as it is, and so does its scale.
@@ -86,7 +86,7 @@ def read_from(step: Step, renamed: Mapping[str, str]) -> Step:
     return replace(step, input=source)
 
 
-def without_copies(
+def propagate_copies(
     steps: list[Step], shapes: Mapping[str, Shape], output: str
 ) -> tuple[list[Step], str]:
     """Leaves out the steps that give their only input back.

@@ -19,7 +19,7 @@ from lightprune.sparse.ir.ops import (
     Flatten,
     Linear,
     MaxPool,
-    Node,
+    Op,
     Relu,
 )
 from lightprune.sparse.ir.program import (
@@ -31,13 +31,13 @@ from lightprune.sparse.ir.program import (
     PoolStep,
     Step,
 )
-from lightprune.sparse.passes.crop_kernels import cropped
+from lightprune.sparse.passes.crop_kernels import crop_kernel
 
 State = Mapping[str, NDArray[Any]]
 _NO_PADDING = ((0, 0), (0, 0))
 
 
-def translate(graph: Graph, state: State) -> list[Step]:
+def legalize(graph: Graph, state: State) -> list[Step]:
     """Writes every node as a step, with weights in float64.
 
     Args:
@@ -60,7 +60,7 @@ def translate(graph: Graph, state: State) -> list[Step]:
             steps.append(_linear(node, graph, state, producers))
         elif node.name not in uneven:
             steps.append(_STEPS[type(node)](node, graph, state))
-    used = needed(steps, graph.output)
+    used = eliminate_dead_steps(steps, graph.output)
     for step in used:
         if found := uneven.intersection((*step.inputs, graph.output)):
             raise InputError(
@@ -70,7 +70,7 @@ def translate(graph: Graph, state: State) -> list[Step]:
     return used
 
 
-def needed(steps: list[Step], output: str) -> list[Step]:
+def eliminate_dead_steps(steps: list[Step], output: str) -> list[Step]:
     """The steps that `output` depends on, in their order."""
     wanted = {output}
     kept: list[Step] = []
@@ -117,11 +117,11 @@ def _conv(node: Conv, graph: Graph, state: State) -> Step:
         relu=False,
         layers=(node.weight.removesuffix(".weight"),),
     )
-    step = cropped(step, seen, out)
+    step = crop_kernel(step, seen, out)
     return replace(step, weight=step.weight.astype(np.float64))
 
 
-def _linear(node: Linear, graph: Graph, state: State, producers: Mapping[str, Node]) -> Step:
+def _linear(node: Linear, graph: Graph, state: State, producers: Mapping[str, Op]) -> Step:
     """A linear layer as a convolution whose kernel is the whole map that was flattened."""
     features = graph.shapes[node.inputs[0]][0]
     weight = _tensor(state, node.weight, (node.features, features))
@@ -151,7 +151,7 @@ def _linear(node: Linear, graph: Graph, state: State, producers: Mapping[str, No
         relu=False,
         layers=(node.weight.removesuffix(".weight"),),
     )
-    step = cropped(step, graph.shapes[source], graph.shapes[node.name])
+    step = crop_kernel(step, graph.shapes[source], graph.shapes[node.name])
     return replace(step, weight=step.weight.astype(np.float64))
 
 
@@ -197,7 +197,7 @@ def _pool(node: MaxPool | AvgPool, graph: Graph, state: State) -> Step:
     return PoolStep(node.name, source, "avg", node.kernel, node.stride, node.padding, counted)
 
 
-_STEPS: dict[type[Node], Callable[[Any, Graph, State], Step]] = {
+_STEPS: dict[type[Op], Callable[[Any, Graph, State], Step]] = {
     Conv: _conv,
     BatchNorm: _batch_norm,
     Relu: lambda node, graph, state: AddStep(node.name, node.inputs, None, True),

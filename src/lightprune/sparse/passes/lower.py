@@ -9,11 +9,11 @@ from lightprune.errors import InputError
 from lightprune.sparse.ir.graph import INPUT, Graph
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import AddStep, ConvStep, Program, Step
-from lightprune.sparse.passes.crop_kernels import cropped
-from lightprune.sparse.passes.eliminate_channels import drop_channels
+from lightprune.sparse.passes.crop_kernels import crop_kernel
+from lightprune.sparse.passes.eliminate_channels import eliminate_dead_channels
 from lightprune.sparse.passes.fold_constants import fold_constants
-from lightprune.sparse.passes.fuse import fold_scales, fuse, without_copies
-from lightprune.sparse.passes.legalize import State, needed, translate
+from lightprune.sparse.passes.fuse import fold_batch_norms, fuse, propagate_copies
+from lightprune.sparse.passes.legalize import State, eliminate_dead_steps, legalize
 
 
 def lower(graph: Graph, state: State, dtype: DTypeLike = np.float32) -> Program:
@@ -35,15 +35,15 @@ def lower(graph: Graph, state: State, dtype: DTypeLike = np.float32) -> Program:
     constants = -1
     # Cutting channels may leave a convolution with none but constant ones.
     while constants != (constants := sum(not step.inputs for step in steps)):
-        steps = needed(fold_constants(steps, shapes), output)
+        steps = eliminate_dead_steps(fold_constants(steps, shapes), output)
         if not any(INPUT in step.inputs for step in steps):
             raise InputError(
                 "the network's output is the same for every image: no non-zero weights lead from "
                 "the input to it; prune less, or keep a floor in every layer"
             )
-        steps, shapes = drop_channels(steps, shapes, output)
-        steps = needed(steps, output)
-    steps, output = without_copies(fuse(steps, output), shapes, output)
+        steps, shapes = eliminate_dead_channels(steps, shapes, output)
+        steps = eliminate_dead_steps(steps, output)
+    steps, output = propagate_copies(fuse(steps, output), shapes, output)
     finished = tuple(_finished(step, shapes, np.dtype(dtype)) for step in steps)
     left = {name: shapes[name] for name in (INPUT, *(step.value for step in finished))}
     return Program(finished, left, output, graph.flat)
@@ -59,16 +59,16 @@ def unfused(graph: Graph, state: State) -> tuple[list[Step], dict[str, Shape], s
         InputError: A tensor is missing or does not fit, or the network returns its input.
     """
     shapes = dict(graph.shapes)
-    steps, output = without_copies(translate(graph, state), shapes, graph.output)
+    steps, output = propagate_copies(legalize(graph, state), shapes, graph.output)
     if output == INPUT:
         raise InputError("the network gives the image back as it is: there is nothing to run")
-    return fold_scales(steps, output), shapes, output
+    return fold_batch_norms(steps, output), shapes, output
 
 
 def _finished(step: Step, shapes: dict[str, Shape], dtype: np.dtype) -> Step:
     """A step whose arrays are contiguous and of the type asked for, kernels cropped once more."""
     if isinstance(step, ConvStep):
-        step = cropped(step, shapes[step.input], shapes[step.value])
+        step = crop_kernel(step, shapes[step.input], shapes[step.value])
         weight, bias = (np.ascontiguousarray(a, dtype=dtype) for a in (step.weight, step.bias))
         return replace(step, weight=weight, bias=bias)
     if isinstance(step, AddStep) and step.bias is not None:

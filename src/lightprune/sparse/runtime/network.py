@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightprune.sparse.codegen.assembler import Assembled, assemble
+from lightprune.sparse.codegen.assembler import Executable, compile_program
 from lightprune.sparse.ir.graph import INPUT, Graph
 from lightprune.sparse.ir.program import Program
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.kernels.dispatch import operation
 from lightprune.sparse.passes.lower import lower
 from lightprune.sparse.runtime import work_sharing as jobs
-from lightprune.sparse.runtime.thread_pool import woken
+from lightprune.sparse.runtime.thread_pool import wake_workers
 
 _ALIGNMENT = 64
 
@@ -31,7 +31,7 @@ class Workspace:
         memory: float32, the arenas; they come with the first run.
     """
 
-    def __init__(self, code: Assembled) -> None:
+    def __init__(self, code: Executable) -> None:
         """Prepares the job that carries out `code`."""
         self._code = code
         self._job = _aligned(jobs.COLUMNS, np.int64)
@@ -68,7 +68,7 @@ class Workspace:
         job[jobs.IMAGES] = count
         job[jobs.TILES] = tiles
         job[jobs.THREADS] = threads
-        jobs.carry_out(self._address, woken(threads - 1))
+        jobs.execute(self._address, wake_workers(threads - 1))
 
 
 def _aligned(size: int, kind: type[np.generic]) -> NDArray[Any]:
@@ -122,14 +122,14 @@ class SparseNetwork(nn.Module):
         self._unprepared()
 
     @cached_property
-    def single(self) -> Assembled:
+    def single(self) -> Executable:
         """What is carried out for one image."""
-        return assemble(self.program, 1)
+        return compile_program(self.program, 1)
 
     @cached_property
-    def batched(self) -> Assembled:
+    def batched(self) -> Executable:
         """What is carried out for `LANES` images."""
-        return assemble(self.program, LANES)
+        return compile_program(self.program, LANES)
 
     def forward(self, images: Tensor) -> Tensor:
         """Computes the outputs of a batch.

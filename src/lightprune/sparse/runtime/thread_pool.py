@@ -6,17 +6,18 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.runtime.work_sharing import serve
+from lightprune.sparse.runtime.work_sharing import worker_loop
 
 # Some tenths of a millisecond: longer than what lies between two calls of a busy caller.
 _PATIENCE = 20_000
 _CACHE_LINE = 8
 
 
-class _Helper:
+class Worker:
     """A thread that watches a slot for offers, and sleeps when none has come for a while."""
 
     def __init__(self, number: int) -> None:
+        """Starts the thread with that number."""
         self._number = number
         self._slot = np.zeros(2 * _CACHE_LINE, np.int64)
         self.slot = self._slot[_CACHE_LINE:].ctypes.data
@@ -27,7 +28,7 @@ class _Helper:
 
     def _run(self) -> None:
         while True:
-            serve(self.slot, self._number, _PATIENCE)
+            worker_loop(self.slot, self._number, _PATIENCE)
             self.asleep = True
             # Who announces an offer looks after that whether this sleeps: one sees the other.
             if not self.announced:
@@ -37,7 +38,7 @@ class _Helper:
             self.asleep = False
 
 
-_helpers: list[_Helper] = []
+_helpers: list[Worker] = []
 _slots: dict[int, NDArray[np.int64]] = {0: np.zeros(0, np.int64)}
 _growing = threading.Lock()
 
@@ -55,12 +56,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def woken(count: int) -> NDArray[np.int64]:
+def wake_workers(count: int) -> NDArray[np.int64]:
     """Wakes `count` helping threads, starts what is missing, and returns their slots."""
     if count not in _slots:
         with _growing:
             while len(_helpers) < count:
-                _helpers.append(_Helper(len(_helpers) + 1))
+                _helpers.append(Worker(len(_helpers) + 1))
             _slots[count] = np.array([helper.slot for helper in _helpers[:count]], np.int64)
     for helper in _helpers[:count]:
         helper.announced = True

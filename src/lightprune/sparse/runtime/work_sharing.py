@@ -42,7 +42,7 @@ _SPINS_BEFORE_GIVING_WAY = 2000
 
 
 @compiled
-def work(job, thread):
+def run_job(job, thread):
     """Works on the job at the address until nothing of it is left to begin."""
     columns = integers(job)
     if columns[TILES] > 0:
@@ -178,7 +178,7 @@ def _carry_out_together(columns, own, head, begin, end):
 
 
 @compiled
-def carry_out(job, slots):
+def execute(job, slots):
     """Carries out the job at the address, with the threads that watch the slots and are free.
 
     Args:
@@ -190,7 +190,7 @@ def carry_out(job, slots):
     for slot in slots:
         # A thread that is busy with another job is not waited for.
         replace_if(slot, 0, job)
-    work(job, 0)
+    run_job(job, 0)
     for slot in slots:
         # Who took the offer leaves only when nothing is left to begin, and its part is finished.
         if not replace_if(slot, job, 0):
@@ -203,13 +203,13 @@ def carry_out(job, slots):
 
 
 @compiled
-def serve(slot, thread, patience):
+def worker_loop(slot, thread, patience):
     """Carries out the jobs offered in the slot; returns once `patience` looks found none."""
     waited = 0
     while waited < patience:
         job = fetch(slot)
         if job > 0 and replace_if(slot, job, -job):
-            work(job, thread)
+            run_job(job, thread)
             publish(slot, 0)
             waited = 0
         relax()
