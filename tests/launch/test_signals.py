@@ -10,14 +10,14 @@ import pytest
 
 PROGRAM = """
 import os, signal, subprocess, sys, time
-from lightprune import stopping
+from lightprune.launch import signals
 from lightprune.errors import Interrupted
 
 def ready():
     print("ready", os.getpid(), flush=True)
 
 try:
-    with stopping.stoppable():
+    with signals.interrupt_on_signals():
         {body}
 except Interrupted as stop:
     sys.exit(stop.status)
@@ -31,7 +31,7 @@ WINDS_DOWN = """
             time.sleep(60)
 """
 SWALLOWS = """
-        stopping._AT_MOST = 0.5
+        signals._AT_MOST = 0.5
         class Last:
             def __del__(self):
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -84,9 +84,9 @@ def test_a_signal_that_is_ignored_stays_so():
 
 
 def test_a_process_ends_with_the_program_that_started_it():
-    child = "from lightprune import stopping; stopping.end_with_starter(); "
+    child = "from lightprune.launch import signals; signals.exit_with_parent(); "
     child += "import os, time; print('ready', os.getpid(), flush=True); time.sleep(60)"
-    body = f"stopping.run_processes([sys.executable, '-c', {child!r}], {{}})"
+    body = f"signals.run_subprocess([sys.executable, '-c', {child!r}], {{}})"
     code = PROGRAM.format(body=body)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     started = int(process.stdout.readline().split()[1])

@@ -28,7 +28,7 @@ def nodes(number, *arguments):
     command = [
         *(sys.executable, "-m", "torch.distributed.run", f"--nnodes={number}"),
         *("--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}"),
-        *("-m", "lightprune.launch.launcher.worker", *map(str, arguments)),
+        *("-m", "lightprune.launch.worker", *map(str, arguments)),
     ]
     agents = [
         subprocess.Popen(

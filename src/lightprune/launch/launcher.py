@@ -46,7 +46,7 @@ def _launch(cfg: DictConfig, path: Path) -> float | None:
                 "nodes write the config by python train.py ... --cfg job --resolve > run.yaml, "
                 f"then on each node torchrun --nnodes={chosen.hardware.num_nodes} "
                 f"--nproc-per-node={chosen.hardware.devices} --rdzv-backend=c10d "
-                "--rdzv-endpoint=HOST:29500 -m lightprune.launch.launcher.worker run.yaml FOLDER"
+                "--rdzv-endpoint=HOST:29500 -m lightprune.launch.worker run.yaml FOLDER"
             )
         if chosen.hardware.processes == 1 or chosen.plan_only:
             return pipeline.run(chosen, path)
@@ -71,7 +71,7 @@ def _torchrun(chosen: Settings, cfg: DictConfig, path: Path) -> float | None:
             command = [
                 *(sys.executable, "-m", "lightprune.launch.torchrun", "--standalone"),
                 f"--nproc-per-node={chosen.hardware.devices}",
-                *("-m", "lightprune.launch.launcher.worker", str(config), str(path)),
+                *("-m", "lightprune.launch.worker", str(config), str(path)),
             ]
             told = {"OMP_NUM_THREADS": threads, COMMAND: shlex.join(sys.argv), CAUSE: str(cause)}
             status = run_subprocess(command, told)
