@@ -75,9 +75,9 @@ def test_at_exponent_0_the_masks_are_those_of_the_magnitude(weights, sparsity, s
     macs = data.draw(flags_for(weights))
     dead = data.draw(st.sampled_from(["rank", "first"]))
 
-    masks = pruned(weights, sparsity, macs, 0, scope=scope, dead_weights=dead)
+    masks = pruned(weights, sparsity, macs, 0, scope=scope, unreachable=dead)
 
-    plain = Pruner(scope=scope, dead_weights=dead)
+    plain = Pruner(scope=scope, unreachable=dead)
     dense = Masks.dense(weights)
     assert masks.digest() == plain.prune(weights, dense, sparsity, macs=macs).digest()
 
@@ -136,12 +136,12 @@ def test_a_higher_exponent_never_leaves_more_macs(exponents, sparsity, seed):
     assert left == sorted(left, reverse=True)
 
 
-@pytest.mark.parametrize("dead_weights", ["rank", "first"])
-def test_what_multiplies_nothing_goes_first_however_large(dead_weights):
+@pytest.mark.parametrize("unreachable", ["rank", "first"])
+def test_what_multiplies_nothing_goes_first_however_large(unreachable):
     weights = {"a": torch.tensor([9.0, 0.1, 8.0, 0.2]), "b": torch.tensor([0.3, 7.0])}
     macs = {"a": torch.tensor([0, 100, 0, 100]), "b": torch.tensor([1, 0])}
 
-    masks = pruned(weights, 0.5, macs, 0.01, dead_weights=dead_weights)
+    masks = pruned(weights, 0.5, macs, 0.01, unreachable=unreachable)
 
     assert all(torch.equal(masks[name], macs[name] > 0) for name in weights)
 

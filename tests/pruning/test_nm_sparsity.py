@@ -97,7 +97,7 @@ def test_dead_weights_of_a_group_go_first():
     weights = {"a": torch.tensor([[4.0, 3, 2, 1]])}
     live = {"a": torch.tensor([[False, True, True, True]])}
 
-    masks = Pruner(pattern="2:4", dead_weights="first").prune(
+    masks = Pruner(pattern="2:4", unreachable="first").prune(
         weights, Masks.dense(weights), 0.5, macs=live
     )
 

@@ -316,7 +316,7 @@ def test_dead_weights_go_before_any_live_one(weights, sparsity, floor, scope, da
     floor = floor if scope == "global" else 0.0
     zeros = round(sparsity * total_of(weights))
     assume(zeros <= sum(w.numel() - math.ceil(floor * w.numel()) for w in weights.values()))
-    pruner = Pruner(scope=scope, floor=floor, dead_weights="first")
+    pruner = Pruner(scope=scope, floor=floor, unreachable="first")
 
     masks = pruner.prune(weights, dense(weights), sparsity, macs=live)
 
@@ -331,7 +331,7 @@ def test_pruning_no_more_than_the_dead_weights_leaves_every_live_one():
     weights = {"a": torch.tensor([1.0, 9.0, 2.0, 8.0]), "b": torch.tensor([7.0, 0.1])}
     live = {"a": torch.tensor([True, False, True, False]), "b": torch.tensor([False, True])}
 
-    masks = Pruner(dead_weights="first").prune(weights, dense(weights), 0.5, macs=live)
+    masks = Pruner(unreachable="first").prune(weights, dense(weights), 0.5, macs=live)
 
     assert all(torch.equal(masks[name], live[name]) for name in weights)
 
@@ -405,7 +405,7 @@ def test_an_override_that_matches_nothing_is_refused_with_the_nearest_layer():
     [
         ({"scope": "globl"}, r"pruner\.scope=globl: allowed are global, .*; did you mean global\?"),
         ({"scope": None}, r"pruner\.scope=None: allowed are global, local, uniform_plus, erk$"),
-        ({"dead_weights": "last"}, r"pruner\.dead_weights=last: allowed are rank, first"),
+        ({"unreachable": "last"}, r"pruner\.unreachable=last: allowed are rank, first"),
         ({"floor": 1.0}, r"pruner\.floor=1\.0: allowed is a number in \[0, 1\)"),
         ({"floor": -0.1}, r"pruner\.floor=-0\.1: allowed is a number in \[0, 1\)"),
         ({"floor": math.nan}, r"pruner\.floor=nan: allowed is a number in \[0, 1\)"),

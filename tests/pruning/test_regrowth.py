@@ -176,7 +176,7 @@ def test_counts_are_exact_and_bounds_and_dead_weights_respected(
     highs = [max(math.floor(cap * n), low) for n, low in zip(sizes, lows, strict=True)]
     counts = data.draw(st.lists(st.integers(sum(lows), sum(highs)), min_size=2, max_size=2))
     final, first = (1 - kept / max(sum(sizes), 1) for kept in sorted(counts))
-    settings = {"scope": scope, "floor": floor, "cap": cap, "dead_weights": "first"}
+    settings = {"scope": scope, "floor": floor, "cap": cap, "unreachable": "first"}
     live = data.draw(flags_for(weights))
     gradients = {n: torch.rand(w.shape) - 0.5 for n, w in weights.items()}
     before = Pruner(**settings).prune(weights, Masks.dense(weights), first, macs=live)

@@ -68,7 +68,7 @@ def config(
         "targets": {"types": ["Conv2d"]},
         "criterion": chosen,
         "scope": scope,
-        "dead_weights": dead,
+        "unreachable": dead,
         "weights": weights,
         "regrowth": regrowth,
         "seed": seed,

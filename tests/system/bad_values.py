@@ -94,7 +94,7 @@ VALUES = {
     ),
     "span": (["schedule=cubic", "schedule.span=2"], ["schedule.span=2", "(0, 1]"]),
     "unreachable floor": (["pruner.floor=0.1"], ["pruner.floor=0.1", "leaves room"]),
-    "dead weights": (["pruner.dead_weights=maybe"], ["pruner.dead_weights=maybe", "rank, first"]),
+    "dead weights": (["pruner.unreachable=maybe"], ["pruner.unreachable=maybe", "rank, first"]),
     "criterion": (["pruner.criterion=lampp"], ["pruner.criterion=lampp", "a criterion"]),
     "norm": (["pruner.criterion.norm=l7"], ["pruner.criterion.norm=l7", "l1, l2"]),
     "pattern that matches nothing": (

@@ -53,7 +53,7 @@ ALSO = {
     ),
     "lamp, dead first, floor": (
         "pruner/criterion=lamp",
-        "pruner.dead_weights=first",
+        "pruner.unreachable=first",
         "pruner.floor=0.01",
     ),
     "per MAC, ERK, shuffled": (

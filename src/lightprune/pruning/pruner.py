@@ -47,7 +47,7 @@ class Pruner:
             whole groups, at the last event, whose sparsity must be 1-N/M; earlier events leave
             every group at least N. Other tensors stay dense, those with a sparsity of their own
             get it without a pattern, and sparsities count neither. None prunes any weights.
-        dead_weights: `rank` treats weights that no input reaches like any other (the study);
+        unreachable: `rank` treats weights that no input reaches like any other (the study);
             `first` prunes them before any live weight, which changes no output.
         weights: What becomes of the others: `keep` them; `rewind` them to earlier values; or, to
             see what the choice of weights and their values are worth, `shuffle` which of each
@@ -63,7 +63,7 @@ class Pruner:
     floor: float = 0.0
     cap: float = 1.0
     pattern: str | None = None
-    dead_weights: str = "rank"
+    unreachable: str = "rank"
     weights: str = "keep"
     regrowth: Regrowth | None = None
     seed: int = 0
@@ -72,7 +72,7 @@ class Pruner:
         """Checks every setting."""
         check_criterion("pruner.criterion", self.criterion)
         object.__setattr__(self, "sparsities", self._allocation.sparsities)
-        check_choice("pruner.dead_weights", self.dead_weights, ("rank", "first"))
+        check_choice("pruner.unreachable", self.unreachable, ("rank", "first"))
         known = ("keep", "rewind", "reinitialise", "shuffle")
         check_choice("pruner.weights", self.weights, known)
         check_number("pruner.seed", self.seed, 0, 2**31 - 1, whole=True)
@@ -115,7 +115,7 @@ class Pruner:
                 `pattern` refer; by default this event is the last.
             macs: How often one image has each weight multiply data, by name and in a shape that
                 broadcasts to the weight's (`reachability.multiplications`); 0 is a dead weight.
-                Used by `dead_weights="first"`, and by criteria that ask what a weight costs.
+                Used by `unreachable="first"`, and by criteria that ask what a weight costs.
             probe: Of the network that the weights are of, for criteria and regrowth that ask it.
             progress: i/n for event i of n: how far regrowth has faded.
 
@@ -178,7 +178,7 @@ class Pruner:
         self, weights: Mapping[str, Tensor], macs: Mapping[str, Tensor] | None
     ) -> dict[str, Tensor] | None:
         """Which weights some input reaches, where that makes a difference."""
-        if self.dead_weights == "rank" or macs is None:
+        if self.unreachable == "rank" or macs is None:
             return None
         return {n: (macs[n] > 0).to(w.device).expand(w.shape) for n, w in weights.items()}
 

@@ -81,7 +81,7 @@ def kind(config: Json) -> str:
     # Runs of earlier versions do not name it.
     if pruner.get("regrowth"):
         extra.append(f"{pruner['regrowth']['grow']} regrowth")
-    if pruner["dead_weights"] == "first":
+    if pruner["unreachable"] == "first":
         extra.append("dead first")
     if _smaller(config):
         extra.append("filters removed")

@@ -109,7 +109,7 @@ def _subject(network: nn.Module, description: ModelSpec, record: Json, sample: S
         weights=weights,
         macs=macs_per_weight(network, weights, example),
         images=images,
-        pruner=Pruner(criterion=criterion, dead_weights=pruner.get("dead_weights", "rank")),
+        pruner=Pruner(criterion=criterion, unreachable=pruner.get("unreachable", "rank")),
         floor=pruner.get("floor", 0.0),
         record=record,
         notes=(*about, *images.notes),

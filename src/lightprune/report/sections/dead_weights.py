@@ -41,7 +41,7 @@ class Zeros:
 
 @dataclass(frozen=True)
 class Pair:
-    """Runs that differ in `pruner.dead_weights` alone: seed by seed, of the same dense networks."""
+    """Runs that differ in `pruner.unreachable` alone: seed by seed, of the same dense networks."""
 
     names: tuple[str, str]
     rank: tuple[ReportedRun, ...]
@@ -74,7 +74,7 @@ def dead(findings: Findings) -> Section:
     ]
     pairs = list(_pairs(cells))
     if not pairs:
-        words = "No two of these runs differ in `pruner.dead_weights` alone."
+        words = "No two of these runs differ in `pruner.unreachable` alone."
         return Section(_TITLE, (*blocks, Text(words)))
     table = Table.of(_pair_row(pair, findings.between) for pair in pairs)
     return Section(_TITLE, (*blocks, Text(_meaning(pairs)), table))
@@ -159,13 +159,13 @@ def _row(name: str, run: ReportedRun) -> dict[str, str]:
 
 
 def _pairs(cells: list[RunGroup]) -> Iterator[Pair]:
-    """Runs that differ in `pruner.dead_weights` alone, by cell."""
+    """Runs that differ in `pruner.unreachable` alone, by cell."""
     for first in cells:
-        if first.first.config["pruner"]["dead_weights"] != "first":
+        if first.first.config["pruner"]["unreachable"] != "first":
             continue
         for rank in cells:
             theirs, mine = (without_seeds(cell.first.config) for cell in (rank, first))
-            as_first = {**theirs, "pruner": {**theirs["pruner"], "dead_weights": "first"}}
+            as_first = {**theirs, "pruner": {**theirs["pruner"], "unreachable": "first"}}
             by_start = {(run.seed, run.dense.weights, run.data): run for run in rank.runs}
             starts = [(run, (run.seed, run.dense.weights, run.data)) for run in first.runs]
             runs = [(by_start[start], run) for run, start in starts if start in by_start]
@@ -176,7 +176,7 @@ def _pairs(cells: list[RunGroup]) -> Iterator[Pair]:
 def _meaning(pairs: list[Pair]) -> str:
     """When `first` can change anything at all."""
     words = (
-        "`dead_weights=rank` lets dead weights compete with live ones, `first` prunes all of them "
+        "`unreachable=rank` lets dead weights compete with live ones, `first` prunes all of them "
         "before any live one, so that at the same nominal sparsity more live weights stay."
     )
     if idle := [percent(asked_sparsity(pair.first[0])) for pair in pairs if pair.same_masks]:
