@@ -21,7 +21,7 @@ def test_settings_become_objects_and_nodes_may_lie_in_nodes():
     [
         "os.mkdir",
         "lightprune.files.write_text",
-        "lightprune.launch.launcher.main",
+        "lightprune.launch.worker.main",
         "lightprune.pruning.masks.np.load",
         "lightprune.pruning.masks.Masks",
         "lightprune.training.fit.test",

@@ -163,7 +163,7 @@ def test_the_pruned_network_can_lose_its_channels_too(run, capsys):
 
 def test_a_network_of_other_layers_is_refused_in_a_line(run, tmp_path, capsys):
     found = json.loads((run / "run.json").read_text())
-    found["config"]["model"]["constructor"] = {"_target_": f"{vit.__module__}.vit"}
+    found["config"]["model"]["constructor"] = {"_target_": "lightprune.models.vit"}
     place = Path(tmp_path, "run")
     place.mkdir()
     (place / "run.json").write_text(json.dumps(found))
