@@ -1,4 +1,4 @@
-"""How often each weight multiplies data at a given input size; dead taps only meet padding."""
+"""How often each weight multiplies data at a given input size; some only multiply padding."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,9 +23,8 @@ def live_positions(
 
     Args as of `hits_per_tap`.
     """
-    return [
-        k for k, count in enumerate(hits_per_tap(size, kernel, stride, pad, dilation, out)) if count
-    ]
+    hits = hits_per_tap(size, kernel, stride, pad, dilation, out)
+    return [k for k, count in enumerate(hits) if count]
 
 
 def hits_per_tap(
@@ -145,14 +144,12 @@ def count_macs(
     Args:
         network: The network that holds `weights`.
         weights: The parameters to ask about, by any of their names.
-        example: A batch of the size the network is used at, shape (N, C, H, W); its values do
-            not matter.
+        example: Inputs of the size the network is used at, shape (N, C, H, W), of any values.
 
     Returns:
-        By name; weights that the example never reaches, and those of layers other than
-        convolutions, linear ones and attention, are left out. Padding other than zeros, and that
-        of transposed convolutions, is data. The products of attention between tokens use no
-        weight and count nowhere.
+        By name; weights that the example never reaches, and those of other layers than
+        convolutions, linear ones and attention, are left out. Padding other than zeros, and that of
+        transposed convolutions, is data. Products between tokens use no weight and count nowhere.
     """
     found: dict[str, MacCounts] = {}
     named = network.named_parameters(remove_duplicate=False)
