@@ -21,7 +21,7 @@ from lightprune.sparse.ir.program import (
     PoolStep,
     Program,
 )
-from lightprune.sparse.isa.register_blocks import GROUPINGS, LANES
+from lightprune.sparse.isa.register_blocks import CHANNEL_BLOCKS, LANES
 from lightprune.sparse.runtime import network as runtime
 from tests.sparse import reference
 
@@ -35,7 +35,7 @@ def network_of(program, threads=1, grouping=None):
     if grouping is not None:
         groupings = {step.value: grouping for step in program.steps}
         vars(network)["single"] = compile_program(program, 1, groupings)
-        if grouping in GROUPINGS:
+        if grouping in CHANNEL_BLOCKS:
             vars(network)["batched"] = compile_program(program, LANES, groupings)
     return network
 
@@ -43,13 +43,13 @@ def network_of(program, threads=1, grouping=None):
 @contextmanager
 def shared_now_and_then(seed):
     """Threads share some operations of what is assembled here, however small, and others not."""
-    draws, shares = Random(seed), rows.Rows._shares
+    draws, shares = Random(seed), rows.Emitter._shares
 
     def drawn(self, costs):
         with mock.patch.object(rows, "_WORTH_SHARING", draws.choice([0.0, inf])):
             return shares(self, costs)
 
-    with mock.patch.object(rows.Rows, "_shares", drawn):
+    with mock.patch.object(rows.Emitter, "_shares", drawn):
         yield
 
 

@@ -105,12 +105,12 @@ def _described(code: Executable, number: int, program: Program, seconds: float) 
         if not following.follows:
             break
         parts.append(_name(following))
-    step, positions = operation.task.step, operation.positions
+    step, weights = operation.task.step, operation.weights
     density, flops, grouping = None, 0, ""
-    if isinstance(step, ConvStep) and positions is not None:
+    if isinstance(step, ConvStep) and weights is not None:
         density = np.count_nonzero(step.weight) / step.weight.size
         flops = 2 * program.macs(step) * code.unit
-        grouping = str(positions.grouping)
+        grouping = str(weights.grouping)
     what = " + ".join(parts)
     return LayerTiming(operation.task.value, what, code.unit, seconds, density, flops, grouping)
 
@@ -121,6 +121,6 @@ def _name(operation: Instruction) -> str:
         return "unpack" if task.reads else "pack"
     if isinstance(task.step, ConvStep):
         # What a bias by position leaves to be done before the weights.
-        start = "" if operation.positions else ": bias"
+        start = "" if operation.weights else ": bias"
         return (task.step.layers or (task.value,))[0] + start
     return type(task.step).__name__.removesuffix("Step").lower()

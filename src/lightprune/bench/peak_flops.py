@@ -9,7 +9,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from lightprune.sparse.isa.register_blocks import LANES
-from lightprune.sparse.kernels.microkernel import widened
+from lightprune.sparse.kernels.microkernel import broadcast
 
 # More than begin before the first one ends: 2 a cycle, 4 or 5 cycles each.
 _CHAINS = 12
@@ -23,7 +23,7 @@ def _multiply_add_chains(_typing, times, factor):  # type: ignore[no-untyped-def
 
     def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         count, number = arguments
-        wide = widened(builder, number)
+        wide = broadcast(builder, number)
         fma = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             builder.module,
             ir.FunctionType(wide.type, [wide.type] * 3),

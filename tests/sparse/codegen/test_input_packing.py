@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightprune.sparse.codegen.gather_indices import planes_read
-from lightprune.sparse.codegen.input_packing import PackedInput, reached, sortings_of
+from lightprune.sparse.codegen.gather_indices import used_planes
+from lightprune.sparse.codegen.input_packing import PackedInput, plan_packed_inputs, tap_coordinates
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import LANES
 from tests.sparse.programs import convolution_programs, sizes
@@ -46,9 +46,9 @@ def test_a_tap_reads_its_own_row_and_column(rows, columns, stride, down, across,
 def test_every_tap_of_every_convolution_finds_a_plane(program, unit):
     steps = list(program.steps)
 
-    for value, sorting in sortings_of(steps, program.shapes, unit).items():
+    for value, sorting in plan_packed_inputs(steps, program.shapes, unit).items():
         step = next(step for step in steps if step.value == value)
-        for row, column in reached(step):
+        for row, column in tap_coordinates(step):
             plane, _, across = sorting.tap(row, column)
             assert 0 <= plane < sorting.planes
             assert unit > 1 or across == 0
@@ -80,14 +80,14 @@ SHAPES = {"input": (1, 8, 8), "three": (1, 4, 4), "one": (1, 4, 4), "same": (1, 
 def test_convolutions_of_one_value_with_one_stride_share_a_copy(unit):
     steps = [conv("three", 2, 3, (1, 0)), conv("one", 2, 1, (0, -1))]
 
-    found = sortings_of(steps, SHAPES, unit)
+    found = plan_packed_inputs(steps, SHAPES, unit)
 
     assert found["three"] is found["one"]
 
 
 def test_many_images_at_stride_1_are_read_as_they_are():
-    assert sortings_of([conv("same", 1, 3, (1, 1))], SHAPES, LANES) == {}
-    assert set(sortings_of([conv("same", 1, 3, (1, 1))], SHAPES, 1)) == {"same"}
+    assert plan_packed_inputs([conv("same", 1, 3, (1, 1))], SHAPES, LANES) == {}
+    assert set(plan_packed_inputs([conv("same", 1, 3, (1, 1))], SHAPES, 1)) == {"same"}
 
 
 def test_planes_are_read_where_any_convolution_has_a_weight():
@@ -95,9 +95,9 @@ def test_planes_are_read_where_any_convolution_has_a_weight():
     for step, tap in zip(steps, ((0, 0), (2, 1)), strict=True):
         step.weight[:] = 0
         step.weight[0, 0][tap] = 1
-    sorting = sortings_of(steps, {**SHAPES, "other": (1, 8, 8)}, 1)["same"]
+    sorting = plan_packed_inputs(steps, {**SHAPES, "other": (1, 8, 8)}, 1)["same"]
 
-    read = planes_read(sorting, steps)
+    read = used_planes(sorting, steps)
 
     # One plane for every column shift: the left one and the middle one.
     assert read.tolist() == [[True, True, False]]

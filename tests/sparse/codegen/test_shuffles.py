@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numba import cfunc, njit, types
 
-from lightprune.sparse.codegen.emit import Rows
-from lightprune.sparse.codegen.gather_indices import by_vector, planes_read
+from lightprune.sparse.codegen.emit import Emitter
+from lightprune.sparse.codegen.gather_indices import used_planes, used_vectors
 from lightprune.sparse.codegen.memory_plan import plan_memory
-from lightprune.sparse.codegen.shuffles import moves_of
+from lightprune.sparse.codegen.shuffles import plan_shuffles
 from lightprune.sparse.isa import instruction as c
 from lightprune.sparse.isa.instruction import encode
 from lightprune.sparse.isa.register_blocks import LANES
-from lightprune.sparse.jit.pointers import integers
+from lightprune.sparse.jit.pointers import int_array
 from lightprune.sparse.kernels import vector_ops as vectors
-from lightprune.sparse.kernels.copying import move_vectors
+from lightprune.sparse.kernels.copying import run_copy_plan
 from tests.sparse.programs import convolution_programs
 
 POSITIONS = 90
@@ -40,7 +40,7 @@ def carried_out(moves, values):
 def test_every_lane_gets_the_position_it_asked_for(indices, step):
     values = np.random.default_rng(0).normal(size=POSITIONS + LANES)
 
-    moves = moves_of(indices, step)
+    moves = plan_shuffles(indices, step)
 
     assert np.array_equal(np.unique(moves.vectors), np.arange(len(indices)))
     assert (np.diff(moves.vectors) >= 0).all()
@@ -54,7 +54,7 @@ def test_neighbours_take_one_move():
     indices = np.arange(7, 7 + LANES, dtype=np.int32)
     indices[:2] = -1
 
-    moves = moves_of(indices)
+    moves = plan_shuffles(indices)
 
     assert len(moves.vectors) == 1
     assert moves.places[0] == 4 * 9
@@ -63,7 +63,7 @@ def test_neighbours_take_one_move():
 
 @given(INDICES)
 def test_a_vector_takes_as_many_moves_as_its_positions_lie_in_vectors(indices):
-    moves = moves_of(indices, LANES)
+    moves = plan_shuffles(indices, LANES)
 
     needed = [max(1, len({n // LANES for n in vector if n >= 0})) for vector in indices]
     assert np.bincount(moves.vectors).tolist() == needed
@@ -71,11 +71,13 @@ def test_a_vector_takes_as_many_moves_as_its_positions_lie_in_vectors(indices):
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_a_stride_takes_as_many_moves(stride):
-    assert len(moves_of(np.arange(0, stride * LANES, stride, dtype=np.int32)).vectors) == stride
+    assert (
+        len(plan_shuffles(np.arange(0, stride * LANES, stride, dtype=np.int32)).vectors) == stride
+    )
 
 
 def _move(row, read, to):
-    move_vectors(integers(row), read, to)
+    run_copy_plan(int_array(row), read, to)
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +87,18 @@ def move():
     return ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 3)(code.address)
 
 
-@pytest.mark.parametrize("permutation", sorted({vectors._PERMUTATION, None}, key=str))
-@pytest.mark.parametrize("number", range(1, c.MOST_MOVES + 1))
+@pytest.mark.parametrize("permutation", sorted({vectors._PERMUTE_INSTRUCTION, None}, key=str))
+@pytest.mark.parametrize("number", range(1, c.MAX_SHUFFLES + 1))
 def test_lanes_are_permuted_with_and_without_an_instruction_for_it(
     permutation, number, monkeypatch
 ):
-    monkeypatch.setattr(vectors, "_PERMUTATION", permutation)
+    monkeypatch.setattr(vectors, "_PERMUTE_INSTRUCTION", permutation)
 
     @njit
     def carry_out(to, read, channels, moves):
-        vectors.copy_permuted(to, read, channels, 2, moves, number)
-        vectors.fill_permuted(to + 8 * LANES, read, channels, 2, moves, number)
-        vectors.max_permuted(to + 16 * LANES, read, channels, 2, moves, number)
+        vectors.shuffle_copy(to, read, channels, 2, moves, number)
+        vectors.shuffle_fill(to + 8 * LANES, read, channels, 2, moves, number)
+        vectors.shuffle_max(to + 16 * LANES, read, channels, 2, moves, number)
 
     draw = np.random.default_rng(2)
     lanes = draw.integers(-LANES // 2, LANES, (number, LANES), np.int32)
@@ -122,7 +124,7 @@ def test_lanes_are_permuted_with_and_without_an_instruction_for_it(
 @given(convolution_programs())
 def test_the_table_moves_the_vectors_that_some_weight_reads_and_no_other(move, program):
     layout = plan_memory(program, 1)
-    rows = Rows(layout)
+    rows = Emitter(layout)
     values = np.random.default_rng(1).normal(size=layout.size).astype(np.float32)
     for sorting in {id(s): s for s in layout.sortings.values()}.values():
         row = encode(rows._sort(sorting))
@@ -133,8 +135,8 @@ def test_the_table_moves_the_vectors_that_some_weight_reads_and_no_other(move, p
         value, read = layout.values[sorting.name], layout.values[sorting.value]
         indices = sorting.indices(read.shape, *value.shape[1:], value.plane).reshape(-1, LANES)
         expected = np.full(layout.size, np.nan, np.float32)
-        planes = planes_read(sorting, layout.readers(sorting))
-        needed = by_vector(planes, sorting.apart, value.plane)
+        planes = used_planes(sorting, layout.readers(sorting))
+        needed = used_vectors(planes, sorting.apart, value.plane)
         for channel, number in np.argwhere(needed):
             plane = values[read.origin + channel * read.plane :]
             begin = value.origin + channel * sorting.apart * value.plane + number * LANES
@@ -157,7 +159,7 @@ def _places(row):
     for _, count, channels, behind, number, moves in _int64(
         row[c.RUNS], int(row[c.N_RUNS]), c.RUN_COLUMNS
     ):
-        assert 1 <= number <= c.MOST_MOVES
+        assert 1 <= number <= c.MAX_SHUFFLES
         for read, to in _int64(channels, int(count), 2):
             for place, _ in _int64(moves, int(number), 2):
                 yield read + place, to + behind
@@ -167,8 +169,8 @@ def test_planes_and_vectors():
     planes = np.zeros((2, 3), np.bool_)
     planes[0, 1] = planes[1, 2] = True
 
-    assert np.array_equal(by_vector(planes, 3, LANES), planes)
-    wide = by_vector(planes, 3, 2 * LANES)
+    assert np.array_equal(used_vectors(planes, 3, LANES), planes)
+    wide = used_vectors(planes, 3, 2 * LANES)
     assert wide.tolist() == [[False, False, True, True, False, False], [False] * 4 + [True] * 2]
-    narrow = by_vector(planes, 4, LANES // 2)
+    narrow = used_vectors(planes, 4, LANES // 2)
     assert narrow.tolist() == [[True, False], [False, True]]

@@ -10,32 +10,32 @@ from lightprune.sparse.codegen.assembler import compile_program
 from lightprune.sparse.codegen.memory_plan import plan_memory
 from lightprune.sparse.codegen.weight_packing import (
     _CACHE_LINE,
-    _FIRST_CACHE,
+    _L1_BUDGET,
     choose_kernel,
-    positions,
+    pack_weights,
 )
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import ConvStep, PoolStep, Program
 from lightprune.sparse.isa.register_blocks import (
-    BLOCKS,
-    GROUPINGS,
+    CHANNEL_BLOCKS,
     LANES,
-    NARROW,
-    NARROW_GROUPINGS,
-    SINGLE_GROUPINGS,
+    NARROW_LANES,
+    REGISTER_BLOCKS,
+    SINGLE_IMAGE_BLOCKS,
+    SMALL_MAP_BLOCKS,
     ChannelBlock,
 )
 from tests.sparse.programs import convolution_programs
 
 # Images at a time, and a grouping that serves so many.
 GROUPED = st.one_of(
-    st.tuples(st.just(1), st.sampled_from([*SINGLE_GROUPINGS, *NARROW_GROUPINGS])),
-    st.tuples(st.just(LANES), st.sampled_from(GROUPINGS)),
+    st.tuples(st.just(1), st.sampled_from([*SINGLE_IMAGE_BLOCKS, *SMALL_MAP_BLOCKS])),
+    st.tuples(st.just(LANES), st.sampled_from(CHANNEL_BLOCKS)),
 )
 
 
 def found_for(step, layout, grouping):
-    return positions(step, layout, choose_kernel(step, layout, [grouping]))
+    return pack_weights(step, layout, choose_kernel(step, layout, [grouping]))
 
 
 def in_one_group(step):
@@ -162,7 +162,7 @@ def test_one_list_for_all_is_cheaper_where_the_weight_is_dense(other):
 def test_channels_are_lanes_where_a_dense_map_is_small(side, in_lanes):
     step, layout = dense_layer(side, 1)
 
-    served = NARROW_GROUPINGS if side**2 <= NARROW else SINGLE_GROUPINGS
+    served = SMALL_MAP_BLOCKS if side**2 <= NARROW_LANES else SINGLE_IMAGE_BLOCKS
     assert choose_kernel(step, layout, served).grouping.in_lanes == in_lanes
 
 
@@ -170,10 +170,10 @@ def test_inputs_beyond_the_reach_of_an_offset_are_refused():
     program = layer(np.ones((1, 64, 1, 1), np.float32), side=1100, name="big")
 
     with pytest.raises(InputError, match=r"big: its input of \(64, 1100, 1100\) is too large"):
-        found_for(program.steps[0], plan_memory(program, LANES), GROUPINGS[0])
+        found_for(program.steps[0], plan_memory(program, LANES), CHANNEL_BLOCKS[0])
 
 
-@pytest.mark.parametrize("grouping", GROUPINGS)
+@pytest.mark.parametrize("grouping", CHANNEL_BLOCKS)
 @pytest.mark.parametrize(("inputs", "kernel", "side"), [(3, 7, 32), (64, 3, 8), (512, 1, 4)])
 def test_what_a_block_reads_in_one_pass_fits_the_first_cache(inputs, kernel, side, grouping):
     program = layer(np.ones((16, inputs, kernel, kernel), np.float32), side, padding=kernel // 2)
@@ -183,13 +183,13 @@ def test_what_a_block_reads_in_one_pass_fits_the_first_cache(inputs, kernel, sid
 
     cut = choose_kernel(step, layout, [grouping])
 
-    width = grouping.stride * BLOCKS[cut.tiles[0].block].columns
+    width = grouping.stride * REGISTER_BLOCKS[cut.tiles[0].block].columns
     lines = {(int(tap) + place) // _CACHE_LINE for tap in taps for place in range(width)}
     a_channel = min(4 * apart, 4 * _CACHE_LINE * len(lines))
     # Vectors that overlap lines may touch one more of each.
-    assert cut.together == 1 or cut.together * a_channel <= 1.4 * _FIRST_CACHE
+    assert cut.together == 1 or cut.together * a_channel <= 1.4 * _L1_BUDGET
     one_less = len(cut.counts) - 1
-    assert not one_less or ceil(inputs / one_less) * a_channel > _FIRST_CACHE / 1.4
+    assert not one_less or ceil(inputs / one_less) * a_channel > _L1_BUDGET / 1.4
 
 
 def sparse_layer(side, width=None):
@@ -204,12 +204,12 @@ def test_a_map_of_few_positions_takes_narrow_vectors(width, narrow):
     program = sparse_layer(2, width)
     code = compile_program(program, 1)
 
-    (found,) = (op.positions for op in code.operations if op.positions)
+    (found,) = (op.weights for op in code.operations if op.weights)
     (sorting,) = code.layout.sortings.values()
     value = code.layout.values[sorting.name]
     assert sorting.narrow is narrow
-    assert (found.grouping.lanes == NARROW or found.grouping.in_lanes) is narrow
-    assert value.plane == (NARROW if narrow else LANES)
+    assert (found.grouping.lanes == NARROW_LANES or found.grouping.in_lanes) is narrow
+    assert value.plane == (NARROW_LANES if narrow else LANES)
     assert sorting.planes == 9
     assert sorting.apart * value.plane % LANES == 0
     assert sorting.apart - 9 < LANES // value.plane
@@ -218,15 +218,15 @@ def test_a_map_of_few_positions_takes_narrow_vectors(width, narrow):
 
 def test_narrow_groupings_compute_in_narrow_vectors_too():
     # Sparse lists, which vectors of channels would fill with zeros: some list is cheapest.
-    lists = [g for g in NARROW_GROUPINGS if not g.in_lanes]
+    lists = [g for g in SMALL_MAP_BLOCKS if not g.in_lanes]
 
     assert {(g.channels, g.shared) for g in lists} == {(1, True), (2, False), (4, False), (4, True)}
     step = sparse_layer(2).steps[0]
-    assert choose_kernel(step, plan_memory(sparse_layer(2), 1), NARROW_GROUPINGS).grouping in lists
+    assert choose_kernel(step, plan_memory(sparse_layer(2), 1), SMALL_MAP_BLOCKS).grouping in lists
 
 
 def test_groupings_are_told_apart_in_words():
-    every = dict.fromkeys((*SINGLE_GROUPINGS, *NARROW_GROUPINGS))
+    every = dict.fromkeys((*SINGLE_IMAGE_BLOCKS, *SMALL_MAP_BLOCKS))
     words = [str(grouping) for grouping in every]
 
     assert len(set(words)) == len(words)

@@ -4,7 +4,7 @@ from numba import config
 from lightprune.sparse.isa import register_blocks as blocks
 
 
-@pytest.mark.parametrize("block", blocks.BLOCKS, ids=str)
+@pytest.mark.parametrize("block", blocks.REGISTER_BLOCKS, ids=str)
 def test_every_block_fits_the_registers(block):
     # Besides the outputs, weights are held; an input may be an operand in memory.
     grouping = block.grouping
@@ -16,12 +16,12 @@ def test_every_block_fits_the_registers(block):
 def test_registers_are_those_that_numba_is_told_to_use(features, wide, monkeypatch):
     monkeypatch.setattr(config, "CPU_FEATURES", features)
 
-    assert blocks.processor_has("avx512f") is wide
+    assert blocks.has_cpu_feature("avx512f") is wide
 
 
 def test_no_register_is_used_that_numba_is_told_not_to(monkeypatch):
     monkeypatch.setattr(config, "CPU_FEATURES", None)
     monkeypatch.setattr(config, "ENABLE_AVX", False)
 
-    assert not blocks.processor_has("avx512f")
-    assert not blocks.processor_has("avx2")
+    assert not blocks.has_cpu_feature("avx512f")
+    assert not blocks.has_cpu_feature("avx2")

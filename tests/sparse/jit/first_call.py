@@ -14,4 +14,8 @@ program = residual_program()
 network_of(program, 2)(images_for(program, 3))
 dispatchers = [jobs.execute, jobs.worker_loop]
 misses = sum(sum(d.stats.cache_misses.values()) for d in dispatchers)
-print(json.dumps({"misses": misses, "compiled": sum(not c.cache_hits for c in compiled._kept)}))
+print(
+    json.dumps(
+        {"misses": misses, "compiled": sum(not c.cache_hits for c in compiled._compiled_functions)}
+    )
+)

@@ -61,12 +61,12 @@ def test_what_was_compiled_from_other_files_is_not(file, monkeypatch):
 
 
 def test_code_that_is_called_by_its_address_is_taken_from_disk_too(file, monkeypatch):
-    monkeypatch.setattr(compiled, "_kept", [])
+    monkeypatch.setattr(compiled, "_compiled_functions", [])
     signature = types.int64(types.int64)
 
     for _ in range(2):
-        assert compiled.address_of(loaded(file).plus_two, signature) != 0
-    first, second = compiled._kept
+        assert compiled.compile_to_address(loaded(file).plus_two, signature) != 0
+    first, second = compiled._compiled_functions
 
     assert (first.cache_hits, second.cache_hits) == (0, 1)
     assert second.ctypes(3) == 5

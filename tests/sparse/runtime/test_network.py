@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import AddStep, ConvStep, FlattenStep, PoolStep, Program
 from lightprune.sparse.isa.register_blocks import (
-    GROUPINGS,
+    CHANNEL_BLOCKS,
     LANES,
-    NARROW_GROUPINGS,
-    SINGLE_GROUPINGS,
+    SINGLE_IMAGE_BLOCKS,
+    SMALL_MAP_BLOCKS,
     ChannelBlock,
 )
 from tests.sparse.programs import (
@@ -36,7 +36,7 @@ from tests.sparse.programs import (
 )
 
 THREADS = st.integers(1, 3)
-ANY_GROUPING = st.sampled_from([*SINGLE_GROUPINGS, *NARROW_GROUPINGS])
+ANY_GROUPING = st.sampled_from([*SINGLE_IMAGE_BLOCKS, *SMALL_MAP_BLOCKS])
 GENERATOR = np.random.default_rng(0)
 
 
@@ -76,9 +76,9 @@ def test_channels_in_the_lanes_compute_the_same_bits(program, threads, whole):
     images = images_for(program, 3)
     if not whole:
         images = torch.randn(images.shape)
-    positions_in_lanes = network_of(program, 1, GROUPINGS[0])(images)
+    positions_in_lanes = network_of(program, 1, CHANNEL_BLOCKS[0])(images)
 
-    for grouping in SINGLE_GROUPINGS:
+    for grouping in SINGLE_IMAGE_BLOCKS:
         if grouping.in_lanes:
             network = network_of(program, threads, grouping)
             first = network(images)

@@ -35,10 +35,10 @@ def test_every_helper_has_a_slot_of_its_own():
 def test_helpers_sleep_when_nothing_is_asked():
     threads.wake_workers(2)
     until = time.monotonic() + 20
-    while not all(helper.asleep for helper in threads._helpers) and time.monotonic() < until:
+    while not all(helper.asleep for helper in threads._workers) and time.monotonic() < until:
         time.sleep(0.01)
 
-    assert all(helper.asleep for helper in threads._helpers)
+    assert all(helper.asleep for helper in threads._workers)
 
 
 def test_no_slot_is_taken_after_a_call():
@@ -47,7 +47,7 @@ def test_no_slot_is_taken_after_a_call():
     for count in (1, 3, 40):
         network(images_for(program, count))
 
-        assert all(helper._slot[threads._CACHE_LINE] == 0 for helper in threads._helpers)
+        assert all(helper._slot[threads._CACHE_LINE] == 0 for helper in threads._workers)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")

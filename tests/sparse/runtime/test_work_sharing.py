@@ -11,8 +11,8 @@ from numba import types
 
 from lightprune.sparse.isa import instruction as c
 from lightprune.sparse.isa.instruction import encode
-from lightprune.sparse.jit.atomics import fetch, fetch_add, give_way, publish
-from lightprune.sparse.jit.pointers import integers
+from lightprune.sparse.jit.atomics import atomic_load, atomic_store, fetch_add, yield_thread
+from lightprune.sparse.jit.pointers import int_array
 from lightprune.sparse.runtime import work_sharing as jobs
 from lightprune.sparse.runtime.thread_pool import wake_workers
 
@@ -27,31 +27,31 @@ SIGNATURE = types.void(*(types.int64,) * 9)
 def _look_back(op, count):
     """Counts what the operation before has not finished: each of its channels `count` times."""
     for channel in range(op[NEEDED]):
-        if fetch(op[BEFORE] + 8 * channel) < count:
+        if atomic_load(op[BEFORE] + 8 * channel) < count:
             fetch_add(op[EARLY], 1)
 
 
 def _record(row, first, last, arena, own, unit, source, target, count):
     """Counts the calls for each channel, and those before the operation before is finished."""
-    op = integers(row)
+    op = int_array(row)
     _look_back(op, count)
     for channel in range(first, last):
         for _ in range(op[DELAY] * (1 + channel % 3)):
-            give_way()
+            yield_thread()
         fetch_add(op[DONE] + 8 * channel, 1)
 
 
 def _record_two(row, first, last, arena, own, unit, source, target, count):
     """The same, but waits for another thread, though not forever; the second channel takes long."""
-    op = integers(row)
+    op = int_array(row)
     _look_back(op, count)
-    publish(op[WHO] + 8 * first, own)
+    atomic_store(op[WHO] + 8 * first, own)
     for _ in range(500_000):
-        if fetch(op[WHO] + 8 * (1 - first)):
+        if atomic_load(op[WHO] + 8 * (1 - first)):
             break
-        give_way()
+        yield_thread()
     for _ in range(first * op[DELAY]):
-        give_way()
+        yield_thread()
     fetch_add(op[DONE] + 8 * first, 1)
 
 
@@ -151,4 +151,4 @@ def test_two_threads_work_at_the_same_time_and_wait_for_each_other():
     ],
 )
 def test_a_thread_takes_an_equal_share_and_then_single_chunks(chunks, threads, taken, share):
-    assert jobs._share(chunks, threads, taken) == share
+    assert jobs._chunks_to_take(chunks, threads, taken) == share

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.codegen.constant_pool import ConstantPool
-from lightprune.sparse.codegen.emit import Rows
+from lightprune.sparse.codegen.emit import Emitter
 from lightprune.sparse.codegen.memory_plan import MemoryPlan, plan_memory
 from lightprune.sparse.codegen.schedule import Task
-from lightprune.sparse.codegen.weight_packing import PackedWeights, choose_kernel, positions
+from lightprune.sparse.codegen.weight_packing import PackedWeights, choose_kernel, pack_weights
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import (
@@ -24,14 +24,14 @@ from lightprune.sparse.ir.program import (
 )
 from lightprune.sparse.isa.instruction import NEXT, Fields, encode
 from lightprune.sparse.isa.register_blocks import (
+    CHANNEL_BLOCKS,
     FROM_BIAS,
     FROM_OUTPUT,
     FROM_RESIDUAL,
-    GROUPINGS,
     LANES,
-    NARROW,
-    NARROW_GROUPINGS,
-    SINGLE_GROUPINGS,
+    NARROW_LANES,
+    SINGLE_IMAGE_BLOCKS,
+    SMALL_MAP_BLOCKS,
     ChannelBlock,
 )
 
@@ -43,13 +43,13 @@ class Instruction:
     Attributes:
         task: What it carries out, or the last part of.
         columns: What its row says.
-        positions: The weights, of a convolution.
+        weights: The weights, of a convolution.
         follows: Whether it is carried out at once on what the operation before wrote.
     """
 
     task: Task
     columns: Fields
-    positions: PackedWeights | None = None
+    weights: PackedWeights | None = None
     follows: bool = False
 
 
@@ -103,7 +103,7 @@ class _Assembler:
         self.program = program
         self.groupings = groupings
         self.layout = plan_memory(program, unit)
-        self.rows = Rows(self.layout)
+        self.rows = Emitter(self.layout)
 
     def assembled(self) -> Executable:
         operations = [op for task in self.layout.tasks for op in self._operations(task)]
@@ -155,14 +155,14 @@ class _Assembler:
             added = () if step.residual is None else (step.residual,)
             yield Instruction(task, self.rows.sums(step.value, added, bias))
             start, bias = FROM_OUTPUT, np.zeros(len(bias), np.float32)
-        found = self._positions(step)
-        yield Instruction(task, self.rows.multiplies(step, found, bias, start), found)
+        packed = self._packed_weights(step)
+        yield Instruction(task, self.rows.multiplies(step, packed, bias, start), packed)
 
-    def _positions(self, step: ConvStep) -> PackedWeights:
+    def _packed_weights(self, step: ConvStep) -> PackedWeights:
         asked = self.groupings.get(step.value)
-        every = GROUPINGS
+        every = CHANNEL_BLOCKS
         if self.layout.unit == 1:
-            small = prod(self.layout.values[step.value].shape[1:]) <= NARROW
-            every = NARROW_GROUPINGS if small else SINGLE_GROUPINGS
+            small = prod(self.layout.values[step.value].shape[1:]) <= NARROW_LANES
+            every = SMALL_MAP_BLOCKS if small else SINGLE_IMAGE_BLOCKS
         cut = choose_kernel(step, self.layout, [asked] if asked else every)
-        return positions(step, self.layout, cut)
+        return pack_weights(step, self.layout, cut)

@@ -27,7 +27,7 @@ class ConstantPool:
         """Copies an array, as it lies in memory in C order; returns the copy's address."""
         size = -(-array.nbytes // _CACHE_LINE) * _CACHE_LINE
         if not self._chunks or self._free + size > len(self._chunks[-1]):
-            self._chunks.append(_reserved(max(_CHUNK, size)))
+            self._chunks.append(_allocate(max(_CHUNK, size)))
             self._free = 0
         place = self._chunks[-1][self._free : self._free + array.nbytes]
         place.view(array.dtype)[:] = array.reshape(-1)
@@ -35,7 +35,7 @@ class ConstantPool:
         return place.ctypes.data
 
 
-def _reserved(size: int) -> NDArray[np.uint8]:
+def _allocate(size: int) -> NDArray[np.uint8]:
     """Memory that begins at a cache line, on large pages where the system gives any."""
     if not hasattr(mmap, "MADV_HUGEPAGE"):
         memory = np.empty(size + _CACHE_LINE, np.uint8)

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.codegen.constant_pool import ConstantPool
-from lightprune.sparse.codegen.shuffles import Moves
+from lightprune.sparse.codegen.shuffles import Shuffles
 from lightprune.sparse.isa import instruction as c
 from lightprune.sparse.isa.register_blocks import LANES
 
 
 @dataclass(frozen=True, eq=False)
-class Channels:
+class ChannelOffsets:
     """The channels that every vector is needed for.
 
     Attributes:
@@ -26,15 +26,15 @@ class Channels:
     ends: NDArray[np.int64]
 
 
-def one_channel(vectors: int) -> Channels:
+def single_channel(vectors: int) -> ChannelOffsets:
     """The one that `move_vectors` is given the addresses of."""
     begins = np.zeros(vectors, np.int64)
-    return Channels(np.zeros((1, 2), np.int64), begins, begins + 1)
+    return ChannelOffsets(np.zeros((1, 2), np.int64), begins, begins + 1)
 
 
-def some_channels(
+def channels_in_use(
     needed: NDArray[np.bool_], reads: NDArray[np.int64], writes: NDArray[np.int64]
-) -> Channels:
+) -> ChannelOffsets:
     """Those for which a vector is needed.
 
     Args:
@@ -44,11 +44,16 @@ def some_channels(
     """
     _, channel = np.nonzero(needed.T)
     ends = np.cumsum(needed.sum(0))
-    return Channels(np.stack([reads[channel], writes[channel]], axis=1), ends - needed.sum(0), ends)
+    return ChannelOffsets(
+        np.stack([reads[channel], writes[channel]], axis=1), ends - needed.sum(0), ends
+    )
 
 
-def runs(
-    pool: ConstantPool, moves: Moves, channels: Channels, folded: NDArray[np.bool_] | None = None
+def copy_plan(
+    pool: ConstantPool,
+    moves: Shuffles,
+    channels: ChannelOffsets,
+    folded: NDArray[np.bool_] | None = None,
 ) -> c.Fields:
     """The columns of an operation that lead to its runs.
 
@@ -62,8 +67,8 @@ def runs(
         folded = np.zeros(len(moves.vectors), np.bool_)
     first = np.ones(len(moves.vectors), np.bool_)
     first[1:] = (np.diff(moves.vectors) != 0) | (np.diff(folded) != 0)
-    rank = _since(first)
-    starts = np.flatnonzero(rank % c.MOST_MOVES == 0)
+    rank = _rank_in_group(first)
+    starts = np.flatnonzero(rank % c.MAX_SHUFFLES == 0)
     kinds = np.where(folded, c.MAX, np.where(rank == 0, c.COPY, c.FILL))[starts]
     vectors = moves.vectors[starts]
     patterns, alike = np.unique(moves.lanes, axis=0, return_inverse=True)
@@ -84,7 +89,7 @@ def runs(
     return {c.RUNS: pool.address(table), c.N_RUNS: len(table)}
 
 
-def _since(first: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _rank_in_group(first: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How many places each lies behind the last that is first."""
     places = np.arange(len(first))
     return places - np.maximum.accumulate(np.where(first, places, 0))

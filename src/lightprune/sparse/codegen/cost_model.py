@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lightprune.sparse.isa import instruction as c
 from lightprune.sparse.isa.instruction import encode
-from lightprune.sparse.isa.register_blocks import BLOCKS, FROM_BIAS, LANES, Block
-from lightprune.sparse.kernels.convolution import convolution
+from lightprune.sparse.isa.register_blocks import FROM_BIAS, LANES, REGISTER_BLOCKS, RegisterBlock
+from lightprune.sparse.kernels.convolution import conv_kernel
 
 # A measurement multiplies so many groups of channels, with few weights each and with more: the
 # difference is what the weights take, the rest what it takes to begin.
@@ -30,7 +30,7 @@ _LINE = 4 * LANES
 _Call = ctypes.PYFUNCTYPE(None, *(ctypes.c_int64,) * 6)
 
 
-class Lines(Enum):
+class InputAlignment(Enum):
     """How the vectors of inputs of single images lie on vectors of memory, tap by tap.
 
     A map's rows follow one another, so that taps of another row begin within a cache line.
@@ -55,28 +55,30 @@ class BlockCost:
 
 
 @cache
-def block_costs(lines: Lines) -> tuple[BlockCost, ...]:
-    """What each of `BLOCKS` takes, by its place there.
+def block_costs(lines: InputAlignment) -> tuple[BlockCost, ...]:
+    """What each of `REGISTER_BLOCKS` takes, by its place there.
 
     Args:
         lines: How the inputs lie. Blocks with channels in their lanes read single numbers, and
             cost the same whatever it is.
     """
-    work = [_Work(number, lines, _MORE, _GROUPS) for number in range(len(BLOCKS))]
+    work = [_Benchmark(number, lines, _MORE, _GROUPS) for number in range(len(REGISTER_BLOCKS))]
     rounds = [[_seconds(each) for each in work] for _ in range(_ROUNDS)]
     return tuple(_cost(*np.min(found, 0).tolist()) for found in zip(*rounds, strict=True))
 
 
 @cache
-def seconds_a_byte() -> float:
+def seconds_per_byte() -> float:
     """What it takes to read weights that are in no cache of a core's own."""
-    number = next(n for n, b in enumerate(BLOCKS) if b.accumulators == 8 and b.grouping.in_lanes)
-    positions = _STREAM // (4 * BLOCKS[number].grouping.channels)
-    work = _Work(number, Lines.WHOLE, positions, groups=1)
+    number = next(
+        n for n, b in enumerate(REGISTER_BLOCKS) if b.accumulators == 8 and b.grouping.in_lanes
+    )
+    positions = _STREAM // (4 * REGISTER_BLOCKS[number].grouping.channels)
+    work = _Benchmark(number, InputAlignment.WHOLE, positions, groups=1)
     return min(work.seconds(1) for _ in range(2)) / _STREAM
 
 
-def _seconds(work: "_Work") -> tuple[float, float, float]:
+def _seconds(work: "_Benchmark") -> tuple[float, float, float]:
     """What no group takes, all groups with more positions, and with few."""
     more, few = (positions * np.arange(_GROUPS + 1) for positions in (_MORE, _FEW))
     return work.best(0, more), work.best(_GROUPS, more), work.best(_GROUPS, few)
@@ -89,14 +91,14 @@ def _cost(called: float, more: float, few: float) -> BlockCost:
     return BlockCost(position, max(0.0, (few - called) / _GROUPS - _FEW * position))
 
 
-class _Work:
+class _Benchmark:
     """A convolution of one block, and the memory that it works on.
 
     All of that is written first: what never was is one page of zeros, wherever it seems to lie.
     """
 
-    def __init__(self, number: int, lines: Lines, positions: int, groups: int) -> None:
-        block = BLOCKS[number]
+    def __init__(self, number: int, lines: InputAlignment, positions: int, groups: int) -> None:
+        block = REGISTER_BLOCKS[number]
         grouping, stride = block.grouping, block.grouping.stride
         lists = 1 if grouping.shared else grouping.channels
         plane = -(-block.vectors * stride // LANES) * LANES
@@ -137,7 +139,7 @@ class _Work:
 
     def seconds(self, groups: int) -> float:
         """What the first groups take."""
-        run, row, arena = _Call(convolution()), self._row.ctypes.data, self._arena
+        run, row, arena = _Call(conv_kernel()), self._row.ctypes.data, self._arena
         begin = time.perf_counter()
         run(row, 0, groups, arena, arena, 1)
         return time.perf_counter() - begin
@@ -148,7 +150,7 @@ class _Work:
         return min(self.seconds(groups) for _ in range(_TIMES))
 
 
-def _offsets(count: int, block: Block, lines: Lines) -> NDArray[np.int32]:
+def _offsets(count: int, block: RegisterBlock, lines: InputAlignment) -> NDArray[np.int32]:
     """Places all over the inputs, in bytes, that lie on cache lines as they are to."""
     places = np.random.default_rng(0).integers(0, _INPUTS // _LINE, count, np.int32) * _LINE
     within = (0,) if block.grouping.in_lanes else lines.value

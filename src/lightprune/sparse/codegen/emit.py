@@ -4,18 +4,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.codegen.constant_pool import ConstantPool
-from lightprune.sparse.codegen.copy_plan import one_channel, runs, some_channels
-from lightprune.sparse.codegen.gather_indices import by_vector, planes_read, pool_columns, spread
+from lightprune.sparse.codegen.copy_plan import channels_in_use, copy_plan, single_channel
+from lightprune.sparse.codegen.gather_indices import (
+    broadcast_bias,
+    pool_indices,
+    used_planes,
+    used_vectors,
+)
 from lightprune.sparse.codegen.input_packing import PackedInput
 from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
-from lightprune.sparse.codegen.shuffles import Moves, moves_of
+from lightprune.sparse.codegen.shuffles import Shuffles, plan_shuffles
 from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import ConvStep, FlattenStep, PoolStep
 from lightprune.sparse.isa import instruction as c
 from lightprune.sparse.isa.instruction import Fields, encode
-from lightprune.sparse.isa.register_blocks import BLOCKS, LANES
-from lightprune.sparse.kernels.convolution import convolution
+from lightprune.sparse.isa.register_blocks import LANES, REGISTER_BLOCKS
+from lightprune.sparse.kernels.convolution import conv_kernel
 
 # In seconds: what is shared at all, and what is worth as many chunks again.
 _WORTH_SHARING, _WORTH_CHUNKS = 3e-6, 60e-6
@@ -25,7 +30,7 @@ _CHUNKS, _MOST_CHUNKS = 10, 80
 _EVERY_VALUE = 0.3e-9
 
 
-class Rows:
+class Emitter:
     """Writes rows for values that are laid out.
 
     Attributes:
@@ -95,7 +100,7 @@ class Rows:
             (
                 piece.block,
                 *(piece.row * v.row + piece.column * stride for v in (out, read, residual)),
-                BLOCKS[piece.block].columns,
+                REGISTER_BLOCKS[piece.block].columns,
             )
             for piece in cut.tiles
         ]
@@ -120,7 +125,7 @@ class Rows:
             c.N_PIECES: len(blocks),
             c.START: start,
             c.SORTED: self._sorts(step),
-            c.CODE: convolution(),
+            c.CODE: conv_kernel(),
             c.IN_LANES: int(cut.grouping.in_lanes),
         }
 
@@ -149,14 +154,14 @@ class Rows:
         }
         if self.layout.unit > 1:
             return columns
-        found = moves_of(sorting.indices(read.shape, height, width, value.plane))
-        planes = planes_read(sorting, self.layout.readers(sorting))
-        needed = by_vector(planes, sorting.apart, value.plane)
+        found = plan_shuffles(sorting.indices(read.shape, height, width, value.plane))
+        planes = used_planes(sorting, self.layout.readers(sorting))
+        needed = used_vectors(planes, sorting.apart, value.plane)
         every = np.arange(read.shape[0])
         reads = 4 * (columns[c.IN] + every * columns[c.IN_PLANE])
         writes = 4 * (value.origin + every * sorting.apart * value.plane)
-        listed = some_channels(needed, reads, writes)
-        return columns | runs(self.pool, found, listed)
+        listed = channels_in_use(needed, reads, writes)
+        return columns | copy_plan(self.pool, found, listed)
 
     def sums(
         self,
@@ -181,7 +186,9 @@ class Rows:
             columns |= {c.HEIGHT: 1, c.WIDTH: value.plane}
         if bias is not None:
             columns |= {c.BIAS_KIND: bias.ndim and min(bias.ndim, 2)}
-            columns[c.BIAS] = self.pool.address(spread(bias, columns[c.WIDTH], self.layout.unit))
+            columns[c.BIAS] = self.pool.address(
+                broadcast_bias(bias, columns[c.WIDTH], self.layout.unit)
+            )
         return columns
 
     def pools(self, step: PoolStep) -> Fields:
@@ -201,13 +208,15 @@ class Rows:
         }
         if self.layout.unit > 1 or step.kind != "max":
             return columns
-        windows = pool_columns(step, value.shape, read.shape[2])
-        found = moves_of(windows, LANES)
+        windows = pool_indices(step, value.shape, read.shape[2])
+        found = plan_shuffles(windows, LANES)
         vectors = windows.shape[1] // LANES
         column, vector = np.divmod(found.vectors, vectors)
         order = np.argsort(vector, kind="stable")
-        moves = Moves(vector[order], found.places[order], found.lanes[order])
-        return columns | runs(self.pool, moves, one_channel(vectors), folded=column[order] > 0)
+        moves = Shuffles(vector[order], found.places[order], found.lanes[order])
+        return columns | copy_plan(
+            self.pool, moves, single_channel(vectors), folded=column[order] > 0
+        )
 
     def flattens(self, step: FlattenStep) -> Fields:
         """Makes every position a channel."""

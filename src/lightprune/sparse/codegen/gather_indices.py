@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.codegen.input_packing import PackedInput, reached
+from lightprune.sparse.codegen.input_packing import PackedInput, tap_coordinates
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep, PoolStep
 from lightprune.sparse.isa.register_blocks import LANES
 
 
-def pool_columns(step: PoolStep, shape: Shape, width: int) -> NDArray[np.int32]:
+def pool_indices(step: PoolStep, shape: Shape, width: int) -> NDArray[np.int32]:
     """(kernel columns, positions): where a window's columns lie in rows of maxima, or -1."""
     _, rows, columns = shape
     size = -(-rows * columns // LANES) * LANES
@@ -27,7 +27,7 @@ def pool_columns(step: PoolStep, shape: Shape, width: int) -> NDArray[np.int32]:
     return found
 
 
-def planes_read(sorting: PackedInput, steps: Sequence[ConvStep]) -> NDArray[np.bool_]:
+def used_planes(sorting: PackedInput, steps: Sequence[ConvStep]) -> NDArray[np.bool_]:
     """(channels, planes): which planes of a sorted value any weight of the steps reads."""
     inputs = steps[0].weight.shape[1] * steps[0].groups
     read = np.zeros((inputs, sorting.planes), np.bool_)
@@ -35,12 +35,12 @@ def planes_read(sorting: PackedInput, steps: Sequence[ConvStep]) -> NDArray[np.b
         outputs, width = step.weight.shape[:2]
         there = (step.weight != 0).reshape(step.groups, outputs // step.groups, width, -1)
         by_tap = np.logical_or.reduce(there, axis=1).reshape(inputs, -1)
-        for tap, place in enumerate(reached(step)):
+        for tap, place in enumerate(tap_coordinates(step)):
             read[:, sorting.tap(*place)[0]] |= by_tap[:, tap]
     return read
 
 
-def by_vector(planes: NDArray[np.bool_], apart: int, plane: int) -> NDArray[np.bool_]:
+def used_vectors(planes: NDArray[np.bool_], apart: int, plane: int) -> NDArray[np.bool_]:
     """(channels, vectors): which vectors hold a plane that is read, or a part of one.
 
     Args:
@@ -53,7 +53,7 @@ def by_vector(planes: NDArray[np.bool_], apart: int, plane: int) -> NDArray[np.b
     return vectors.repeat(max(1, plane // LANES), axis=1)
 
 
-def spread(bias: NDArray[np.floating], width: int, unit: int) -> NDArray[np.float32]:
+def broadcast_bias(bias: NDArray[np.floating], width: int, unit: int) -> NDArray[np.float32]:
     """A bias (C,), or one by position as rows of `width` like those it is added to."""
     if bias.ndim == 1:
         return np.asarray(bias, np.float32)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lightprune.sparse.ir.ops import Pair, Shape
 from lightprune.sparse.ir.program import ConvStep
-from lightprune.sparse.isa.register_blocks import LANES, NARROW
+from lightprune.sparse.isa.register_blocks import LANES, NARROW_LANES
 
 
 @dataclass
@@ -49,7 +49,7 @@ class PackedInput:
     @property
     def apart(self) -> int:
         """Planes from one channel to the next, in whole vectors."""
-        together = LANES // NARROW if self.narrow else 1
+        together = LANES // NARROW_LANES if self.narrow else 1
         return -(-self.planes // together) * together
 
     def indices(self, read: Shape, height: int, width: int, size: int) -> NDArray[np.int32]:
@@ -65,12 +65,12 @@ class PackedInput:
 
     def tap(self, row: int, column: int) -> tuple[int, int, int]:
         """Plane, row and column that output (0, 0) reads for the value's (row, column)."""
-        above, down = _aligned(row, self.rows, self.stride[0])
-        beside, across = _aligned(column, self.columns, self.stride[1])
+        above, down = _shift_before(row, self.rows, self.stride[0])
+        beside, across = _shift_before(column, self.columns, self.stride[1])
         return above * len(self.columns) + beside, down, across
 
 
-def _aligned(place: int, shifts: tuple[int, ...], stride: int) -> Pair:
+def _shift_before(place: int, shifts: tuple[int, ...], stride: int) -> Pair:
     """The number of the shift that is whole strides before a place, and how many."""
     number = max(
         number
@@ -80,7 +80,7 @@ def _aligned(place: int, shifts: tuple[int, ...], stride: int) -> Pair:
     return number, (place - shifts[number]) // stride
 
 
-def reached(step: ConvStep) -> list[Pair]:
+def tap_coordinates(step: ConvStep) -> list[Pair]:
     """The row and column of the input that output (0, 0) reads, by tap."""
     rows, columns = (
         [i * dilation - before for i in range(kernel)]
@@ -91,7 +91,7 @@ def reached(step: ConvStep) -> list[Pair]:
     return [(row, column) for row in rows for column in columns]
 
 
-def sortings_of(
+def plan_packed_inputs(
     convs: list[ConvStep], shapes: Mapping[str, Shape], unit: int
 ) -> dict[str, PackedInput]:
     """What the convolutions read that cannot read their inputs as they are."""
@@ -107,33 +107,33 @@ def sortings_of(
         sorting = found.setdefault(
             key, PackedInput(f"{step.input}/{len(found)}", step.input, step.stride)
         )
-        rows, columns = zip(*reached(step), strict=True)
+        rows, columns = zip(*tap_coordinates(step), strict=True)
         sorting.rows = tuple(sorted({*rows, *sorting.rows}))
         sorting.columns = tuple(sorted({*columns, *sorting.columns}))
         read[step.value] = sorting
         small = prod(shapes[step.value][1:]) <= LANES
-        sorting.narrow = unit == 1 and prod(shapes[step.value][1:]) <= NARROW
+        sorting.narrow = unit == 1 and prod(shapes[step.value][1:]) <= NARROW_LANES
         fewer[sorting.name] = (unit > 1 or not small, unit > 1)
     for sorting in found.values():
         if fewer[sorting.name][0]:
-            sorting.rows = _by_remainder(sorting.rows, sorting.stride[0])
+            sorting.rows = _one_per_phase(sorting.rows, sorting.stride[0])
         if fewer[sorting.name][1]:
-            sorting.columns = _by_remainder(sorting.columns, sorting.stride[1])
+            sorting.columns = _one_per_phase(sorting.columns, sorting.stride[1])
     return read
 
 
-def _by_remainder(shifts: tuple[int, ...], stride: int) -> tuple[int, ...]:
+def _one_per_phase(shifts: tuple[int, ...], stride: int) -> tuple[int, ...]:
     """The first shift of every remainder to the stride: the others are whole strides away."""
     firsts = {shift % stride: shift for shift in reversed(shifts)}
     return tuple(sorted(firsts.values()))
 
 
-def extent(
+def packed_shape(
     shape: Shape, step: ConvStep, sorting: PackedInput, shapes: Mapping[str, Shape]
 ) -> Shape:
     """The shape of a sorted value that also serves this convolution."""
     _, height, width = shapes[step.value]
-    places = [sorting.tap(row, column) for row, column in reached(step)]
+    places = [sorting.tap(row, column) for row, column in tap_coordinates(step)]
     return (
         shapes[step.input][0] * sorting.apart,
         max(shape[1], height + max(down for _, down, _ in places)),

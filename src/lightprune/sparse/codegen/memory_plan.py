@@ -6,14 +6,19 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.codegen.input_packing import PackedInput, extent, reached, sortings_of
+from lightprune.sparse.codegen.input_packing import (
+    PackedInput,
+    packed_shape,
+    plan_packed_inputs,
+    tap_coordinates,
+)
 from lightprune.sparse.codegen.schedule import Task, schedule
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep, Program
-from lightprune.sparse.isa.register_blocks import LANES, NARROW
+from lightprune.sparse.isa.register_blocks import LANES, NARROW_LANES
 
 # Channels are computed in groups of up to this many; one may have channels beyond the last.
-_OVERHANG = 4
+_CHANNEL_MULTIPLE = 4
 
 
 @dataclass
@@ -61,7 +66,7 @@ class Buffer:
     @property
     def size(self) -> int:
         """All planes, and those of channels beyond the last that a group may have."""
-        return -(-self.shape[0] // _OVERHANG) * _OVERHANG * self.plane
+        return -(-self.shape[0] // _CHANNEL_MULTIPLE) * _CHANNEL_MULTIPLE * self.plane
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -125,7 +130,7 @@ class MemoryPlan:
         """
         sorting, read = self.sortings.get(step.value), self.read_by(step)
         taps = []
-        for row, column in reached(step):
+        for row, column in tap_coordinates(step):
             plane, down, across = sorting.tap(row, column) if sorting else (0, row, column)
             taps.append(plane * read.plane + down * read.row + across * read.unit)
         return read.plane * (sorting.apart if sorting else 1), np.array(taps, np.int64)
@@ -135,28 +140,28 @@ def plan_memory(program: Program, unit: int) -> MemoryPlan:
     """Places every value of the program in an arena, for `unit` images at a time."""
     convs = [step for step in program.steps if isinstance(step, ConvStep)]
     values = {name: Buffer(shape, unit) for name, shape in program.shapes.items()}
-    sortings = sortings_of(convs, program.shapes, unit)
+    sortings = plan_packed_inputs(convs, program.shapes, unit)
     for step in convs:
         sorting = sortings.get(step.value)
         if sorting is None:
-            _widen(values[step.input], step)
+            _grow_halo(values[step.input], step)
             continue
-        vector = NARROW if sorting.narrow else LANES
+        vector = NARROW_LANES if sorting.narrow else LANES
         found = values.setdefault(sorting.name, Buffer((0, 0, 0), unit, vector=vector))
-        found.shape = extent(found.shape, step, sorting, program.shapes)
+        found.shape = packed_shape(found.shape, step, sorting, program.shapes)
     tasks = schedule(program, {value: sorting.name for value, sorting in sortings.items()})
     layout = MemoryPlan(unit, values, sortings, tasks)
-    layout.size = _place(layout, program.output)
+    layout.size = _assign_offsets(layout, program.output)
     return layout
 
 
-def _widen(value: Buffer, step: ConvStep) -> None:
+def _grow_halo(value: Buffer, step: ConvStep) -> None:
     (top, bottom), (left, right) = step.padding
     above, below, beside = value.margin
     value.margin = (max(above, top), max(below, bottom), max(beside, left, right))
 
 
-def _place(layout: MemoryPlan, output: str) -> int:
+def _assign_offsets(layout: MemoryPlan, output: str) -> int:
     """Lets values share memory that are never needed at the same time; returns the arena's size."""
     born: dict[str, int] = {}
     last: dict[str, int] = {}

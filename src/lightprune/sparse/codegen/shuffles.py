@@ -9,7 +9,7 @@ from lightprune.sparse.isa.register_blocks import LANES
 
 
 @dataclass(frozen=True, eq=False)
-class Moves:
+class Shuffles:
     """What fills vectors with positions: from where each is read, and which lane goes to which.
 
     The first move of a vector leaves 0 where it has no lane to fill, the next ones fill those up.
@@ -25,7 +25,7 @@ class Moves:
     lanes: NDArray[np.int32]
 
 
-def moves_of(indices: NDArray[np.int32], step: int = 1) -> Moves:
+def plan_shuffles(indices: NDArray[np.int32], step: int = 1) -> Shuffles:
     """The moves that fill lanes with the positions of these numbers, and with 0 where negative.
 
     Args:
@@ -51,4 +51,4 @@ def moves_of(indices: NDArray[np.int32], step: int = 1) -> Moves:
         pending = pending[(left[pending] >= 0).any(1)]
     filled = np.concatenate(vectors)
     order = np.argsort(filled, kind="stable")
-    return Moves(filled[order], np.concatenate(places)[order], np.concatenate(lanes)[order])
+    return Shuffles(filled[order], np.concatenate(places)[order], np.concatenate(lanes)[order])

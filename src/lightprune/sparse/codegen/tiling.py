@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from lightprune.sparse.codegen.cost_model import Lines, block_costs
-from lightprune.sparse.isa.register_blocks import BLOCKS, Block, ChannelBlock
+from lightprune.sparse.codegen.cost_model import InputAlignment, block_costs
+from lightprune.sparse.isa.register_blocks import REGISTER_BLOCKS, ChannelBlock, RegisterBlock
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Tile:
     """A rectangle of a map that one block computes.
 
     Attributes:
-        block: Place in `BLOCKS`.
+        block: Place in `REGISTER_BLOCKS`.
         row: Its first row of vectors.
         column: Its first vector in that row, or position if channels are lanes.
     """
@@ -24,32 +24,36 @@ class Tile:
 
 
 @cache
-def tile(grouping: ChannelBlock, rows: int, columns: int, lines: Lines) -> tuple[Tile, ...]:
+def tile(
+    grouping: ChannelBlock, rows: int, columns: int, lines: InputAlignment
+) -> tuple[Tile, ...]:
     """Cuts a map of rows x columns vectors, or positions, into blocks of the grouping, cheaply."""
     costs = {
         (block.rows, block.columns): cost.position
-        for block, cost in zip(BLOCKS, block_costs(lines), strict=True)
+        for block, cost in zip(REGISTER_BLOCKS, block_costs(lines), strict=True)
         if block.grouping == grouping
     }
     widths = sorted({width for _, width in costs})
     heights = {width: [h for h, w in costs if w == width] for width in widths}
     down = {
-        width: _cut(rows, heights[width], [costs[height, width] for height in heights[width]])
+        width: _partition(rows, heights[width], [costs[height, width] for height in heights[width]])
         for width in widths
     }
-    places = {block: index for index, block in enumerate(BLOCKS)}
-    across = _cut(columns, widths, [down[width][0] for width in widths])[1]
+    places = {block: index for index, block in enumerate(REGISTER_BLOCKS)}
+    across = _partition(columns, widths, [down[width][0] for width in widths])[1]
     found, column = [], 0
     for width in across:
         row = 0
         for height in down[width][1]:
-            found.append(Tile(places[Block(grouping, height, width)], row, column))
+            found.append(Tile(places[RegisterBlock(grouping, height, width)], row, column))
             row += height
         column += width
     return tuple(found)
 
 
-def _cut(length: int, sizes: Sequence[int], costs: Sequence[float]) -> tuple[float, list[int]]:
+def _partition(
+    length: int, sizes: Sequence[int], costs: Sequence[float]
+) -> tuple[float, list[int]]:
     """The cheapest way to cut a length into the sizes, the larger ones first."""
     # The last size of the cheapest cut of every shorter length: whole cuts would take memory in
     # proportion to the square of the length, which may be that of all positions of a map.

@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.errors import InputError
-from lightprune.sparse.codegen.cost_model import Lines, block_costs, seconds_a_byte
+from lightprune.sparse.codegen.cost_model import InputAlignment, block_costs, seconds_per_byte
 from lightprune.sparse.codegen.memory_plan import MemoryPlan
 from lightprune.sparse.codegen.tiling import Tile, tile
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep
-from lightprune.sparse.isa.register_blocks import BLOCKS, LANES, ChannelBlock
+from lightprune.sparse.isa.register_blocks import LANES, REGISTER_BLOCKS, ChannelBlock
 
 # What the inputs of one pass may take of the first cache, in bytes: weights pass through it, too.
-_FIRST_CACHE = 24 * 1024
+_L1_BUDGET = 24 * 1024
 # Float32 values that are read together, however few are asked for.
 _CACHE_LINE = 16
 # Weights on an input from which on it is worth keeping it there.
-_WORTH_PASSES = 12
+_MIN_REUSE = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class KernelChoice:
     order: NDArray[np.int64]
     together: int
     tiles: tuple[Tile, ...]
-    lines: Lines
+    lines: InputAlignment
     counts: NDArray[np.int64]
 
     @cached_property
@@ -53,7 +53,7 @@ class KernelChoice:
         costs = [block_costs(self.lines)[piece.block] for piece in self.tiles]
         begun = len(self.counts) * sum(cost.begin for cost in costs)
         lists = 1 if self.grouping.shared else self.grouping.channels
-        streamed = 4 * (lists + self.grouping.channels) * seconds_a_byte()
+        streamed = 4 * (lists + self.grouping.channels) * seconds_per_byte()
         each = sum(max(streamed, cost.position) for cost in costs)
         return np.asarray(self.counts.sum(0) * each + begun, np.float64)
 
@@ -90,22 +90,22 @@ def choose_kernel(
         layout: Where its values lie.
         groupings: What there is to choose from.
     """
-    kept = _ungrouped(step) != 0
+    kept = _expand_groups(step) != 0
     kept = kept.reshape(*kept.shape[:2], -1)
     any_order = not layout.in_order(step.value)
     return min(
-        (_cut(step, layout, grouping, kept, any_order) for grouping in groupings),
+        (_kernel_choice(step, layout, grouping, kept, any_order) for grouping in groupings),
         key=lambda cut: cut.group_seconds.sum(),
     )
 
 
-def positions(step: ConvStep, layout: MemoryPlan, cut: KernelChoice) -> PackedWeights:
+def pack_weights(step: ConvStep, layout: MemoryPlan, cut: KernelChoice) -> PackedWeights:
     """Lists where the output channels have weights, group by group.
 
     The order of the input channels and taps is that of the weight tensor whatever the grouping and
     the layout are, so every choice adds up the same numbers in the same order.
     """
-    weight = _ungrouped(step)
+    weight = _expand_groups(step)
     outputs, inputs = weight.shape[:2]
     size = cut.grouping.channels
     if outputs % size:
@@ -123,7 +123,7 @@ def positions(step: ConvStep, layout: MemoryPlan, cut: KernelChoice) -> PackedWe
             f"the sparse runtime: what is read of {out.unit} image(s) takes more than 2 GiB"
         )
     offsets = distances.astype(np.int32)
-    lists = _shared if cut.grouping.shared else _separate
+    lists = _pack_shared if cut.grouping.shared else _pack_separate
     found = [
         lists(blocks[:, :, first : first + cut.together], offsets[first : first + cut.together])
         for first in range(0, inputs, cut.together)
@@ -136,7 +136,7 @@ def positions(step: ConvStep, layout: MemoryPlan, cut: KernelChoice) -> PackedWe
     )
 
 
-def _cut(
+def _kernel_choice(
     step: ConvStep,
     layout: MemoryPlan,
     grouping: ChannelBlock,
@@ -145,15 +145,15 @@ def _cut(
 ) -> KernelChoice:
     """How a convolution whose `kept` (outputs, inputs, taps) weights are not 0 is computed."""
     out = layout.values[step.value]
-    lines = _lines(out.shape) if out.unit == 1 else Lines.WHOLE
+    lines = _input_alignment(out.shape) if out.unit == 1 else InputAlignment.WHOLE
     rows, columns = out.grid
     if out.unit == 1:
         columns = ceil(prod(out.shape[1:]) / grouping.stride)
     cut = tile(grouping, rows, columns, lines)
     outputs, inputs, taps = kept.shape
     together = inputs
-    if np.count_nonzero(kept) > _WORTH_PASSES * inputs * taps:
-        together = _channels_a_pass(step, layout, cut[0])
+    if np.count_nonzero(kept) > _MIN_REUSE * inputs * taps:
+        together = _channels_per_pass(step, layout, cut[0])
     size = grouping.channels
     groups = ceil(outputs / size)
     starts = np.arange(0, inputs, together)
@@ -171,16 +171,16 @@ def _cut(
     return KernelChoice(grouping, groups, order, together, cut, lines, counts.T.astype(np.int64))
 
 
-_Lists = tuple[NDArray[np.int32], NDArray[np.float32]]
+_Packed = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
-def _shared(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Lists:
+def _pack_shared(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Packed:
     """Positions where any channel of a group has a weight: where, and what."""
     group, channel, tap = np.nonzero((blocks != 0).any(1))
     return offsets[channel, tap][:, None], blocks[group, :, channel, tap]
 
 
-def _separate(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Lists:
+def _pack_separate(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Packed:
     """Positions of every channel's own weights, all lists of a group as long as the longest."""
     groups, channels = blocks.shape[:2]
     group, member, channel, tap = np.nonzero(blocks)
@@ -198,15 +198,15 @@ def _separate(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Lists
     return places, weights
 
 
-def _lines(shape: Shape) -> Lines:
+def _input_alignment(shape: Shape) -> InputAlignment:
     """How the taps of a row-by-row map lie; a map of one vector has a copy for each of them."""
     _, height, width = shape
     if width % LANES == 0 or height * width <= LANES:
-        return Lines.WHOLE
-    return Lines.HALF if width % (LANES // 2) == 0 else Lines.ANY
+        return InputAlignment.WHOLE
+    return InputAlignment.HALF if width % (LANES // 2) == 0 else InputAlignment.ANY
 
 
-def _ungrouped(step: ConvStep) -> NDArray[np.float32]:
+def _expand_groups(step: ConvStep) -> NDArray[np.float32]:
     """The weight (O, C, kh, kw) of the same convolution in one group."""
     weight = np.asarray(step.weight, np.float32)
     if step.groups == 1:
@@ -220,10 +220,10 @@ def _ungrouped(step: ConvStep) -> NDArray[np.float32]:
     return whole
 
 
-def _channels_a_pass(step: ConvStep, layout: MemoryPlan, piece: Tile) -> int:
+def _channels_per_pass(step: ConvStep, layout: MemoryPlan, piece: Tile) -> int:
     """How many input channels fit the first cache while one piece is computed."""
     inputs: int = step.weight.shape[1] * step.groups
-    block = BLOCKS[piece.block]
+    block = REGISTER_BLOCKS[piece.block]
     if layout.unit == 1:
         plane = layout.read_by(step).plane
         planes, within = np.divmod(layout.taps(step)[1], plane)
@@ -241,5 +241,5 @@ def _channels_a_pass(step: ConvStep, layout: MemoryPlan, piece: Tile) -> int:
             )
         )
         size = 4 * layout.unit * height * width
-    passes = ceil(inputs * size / _FIRST_CACHE)
+    passes = ceil(inputs * size / _L1_BUDGET)
     return ceil(inputs / passes)

@@ -42,7 +42,7 @@ channels, and the address of int64 (channels, 2): from where each is read and wh
 in bytes; how far behind that the vector lies; how many moves fill it, and the address of int64
 (moves, 2): where each reads, in bytes from the channel's start, and the address of int32, by lane
 the lane that it is filled from, or -1."""
-MOST_MOVES = 4
+MAX_SHUFFLES = 4
 """Moves that a run may have: a vector that needs more takes several runs."""
 COPY, FILL, MAX = range(3)
 """What the lanes that no move fills become: 0, or what they were; or every lane becomes the

@@ -6,7 +6,7 @@ from llvmlite import binding
 from numba import config
 
 
-def processor_has(feature: str) -> bool:
+def has_cpu_feature(feature: str) -> bool:
     """Whether the processor that Numba compiles for has it: this one, or one that was asked."""
     asked: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]
     if asked is not None:
@@ -16,11 +16,11 @@ def processor_has(feature: str) -> bool:
     return bool(binding.get_host_cpu_features().get(feature, False))
 
 
-LANES = 16 if processor_has("avx512f") else 8
+LANES = 16 if has_cpu_feature("avx512f") else 8
 """float32 values in a vector."""
-NARROW = 4
+NARROW_LANES = 4
 """Those in a narrow one: as many as a single image's map of 2x2 has positions."""
-_MOST_ACCUMULATORS = 24 if LANES == 16 else 12
+_MAX_ACCUMULATORS = 24 if LANES == 16 else 12
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class ChannelBlock:
         channels: Output channels.
         shared: Whether one list serves all of them.
         in_lanes: Whether vectors hold channels; single images only.
-        lanes: Float32 values in a vector: `LANES`, or `NARROW` for single images' maps of no more
-            positions, of which some cores load and multiply twice as many at a time.
+        lanes: Float32 values in a vector: `LANES`, or `NARROW_LANES` for single images' maps of no
+            more positions: some cores load and multiply twice as many such vectors at a time.
     """
 
     channels: int
@@ -64,7 +64,7 @@ class ChannelBlock:
 
 
 @dataclass(frozen=True)
-class Block:
+class RegisterBlock:
     """What one pass keeps in registers: rows x columns vectors of outputs for every channel.
 
     With channels in the lanes: the channels at one row of positions.
@@ -92,24 +92,25 @@ _SHAPES = {
     ChannelBlock(4, shared=True): "1x5 1x4 1x3 2x2 1x2 1x1",
     ChannelBlock(2, shared=False): "1x8 2x4 1x4 1x3 2x2 1x2 1x1",
     ChannelBlock(4, shared=False): "1x4 2x2 1x3 1x2 1x1",
-    ChannelBlock(1, shared=True, lanes=NARROW): "1x1",
-    ChannelBlock(2, shared=False, lanes=NARROW): "1x1",
-    ChannelBlock(4, shared=False, lanes=NARROW): "1x1",
-    ChannelBlock(4, shared=True, lanes=NARROW): "1x1",
+    ChannelBlock(1, shared=True, lanes=NARROW_LANES): "1x1",
+    ChannelBlock(2, shared=False, lanes=NARROW_LANES): "1x1",
+    ChannelBlock(4, shared=False, lanes=NARROW_LANES): "1x1",
+    ChannelBlock(4, shared=True, lanes=NARROW_LANES): "1x1",
     ChannelBlock(2 * LANES, shared=True, in_lanes=True): "1x6 1x4 1x2 1x1",
     ChannelBlock(8 * LANES, shared=True, in_lanes=True): "1x1",
 }
-GROUPINGS = tuple(g for g in _SHAPES if g.lanes == LANES and not g.in_lanes)
+CHANNEL_BLOCKS = tuple(g for g in _SHAPES if g.lanes == LANES and not g.in_lanes)
 """The groupings that are compiled and serve any number of images; plain sparse lists first."""
-SINGLE_GROUPINGS = tuple(g for g in _SHAPES if g.lanes == LANES)
+SINGLE_IMAGE_BLOCKS = tuple(g for g in _SHAPES if g.lanes == LANES)
 """Those that serve a single image."""
-NARROW_GROUPINGS = tuple(g for g in _SHAPES if g.lanes == NARROW or g.in_lanes)
-"""Those that serve a single image whose map has at most `NARROW` positions."""
-BLOCKS = tuple(
+SMALL_MAP_BLOCKS = tuple(g for g in _SHAPES if g.lanes == NARROW_LANES or g.in_lanes)
+"""Those that serve a single image whose map has at most `NARROW_LANES` positions."""
+REGISTER_BLOCKS = tuple(
     block
     for grouping, shapes in _SHAPES.items()
     for shape in shapes.split()
-    if (block := Block(grouping, *map(int, shape.split("x")))).accumulators <= _MOST_ACCUMULATORS
+    if (block := RegisterBlock(grouping, *map(int, shape.split("x")))).accumulators
+    <= _MAX_ACCUMULATORS
 )
 """Every block that is compiled; the kernels name one by its place in this tuple."""
 

@@ -8,7 +8,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 _I64 = ir.IntType(64)
-_ORDER = "seq_cst"
+_ORDERING = "seq_cst"
 _IS_X86 = "x86_64" in binding.get_default_triple()
 
 
@@ -17,7 +17,7 @@ def _pointer(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
 
 
 @intrinsic
-def at_address(_typing, address):
+def as_pointer(_typing, address):
     """The int64 address as a pointer that `numba.carray` takes."""
 
     def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
@@ -31,46 +31,46 @@ def fetch_add(_typing, address, amount):
     """Adds to the int64 at the address; returns what it was."""
 
     def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        return builder.atomic_rmw("add", _pointer(builder, arguments[0]), arguments[1], _ORDER)
+        return builder.atomic_rmw("add", _pointer(builder, arguments[0]), arguments[1], _ORDERING)
 
     return types.int64(types.int64, types.int64), generate
 
 
 @intrinsic
-def fetch(_typing, address):
+def atomic_load(_typing, address):
     """The int64 at the address, as other threads left it."""
 
     def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        return builder.load_atomic(_pointer(builder, arguments[0]), _ORDER, 8)
+        return builder.load_atomic(_pointer(builder, arguments[0]), _ORDERING, 8)
 
     return types.int64(types.int64), generate
 
 
 @intrinsic
-def publish(_typing, address, value):
+def atomic_store(_typing, address, value):
     """Writes the int64 at the address, after all that was written before."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), _ORDER, 8)
+        builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), _ORDERING, 8)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
 
 
 @intrinsic
-def replace_if(_typing, address, expected, value):
+def compare_exchange(_typing, address, expected, value):
     """Writes the value if the int64 at the address is the expected one; tells whether it was."""
 
     def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         address, expected, value = arguments
-        result = builder.cmpxchg(_pointer(builder, address), expected, value, _ORDER, _ORDER)
+        result = builder.cmpxchg(_pointer(builder, address), expected, value, _ORDERING, _ORDERING)
         return builder.extract_value(result, 1)
 
     return types.boolean(types.int64, types.int64, types.int64), generate
 
 
 @intrinsic
-def relax(_typing):
+def cpu_pause(_typing):
     """Tells the processor that this thread only waits."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, _arguments: Any) -> Any:
@@ -85,7 +85,7 @@ def relax(_typing):
 
 
 @intrinsic
-def give_way(_typing):
+def yield_thread(_typing):
     """Lets the operating system run another thread here."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, _arguments: Any) -> Any:
@@ -109,12 +109,12 @@ def _call(arguments: int) -> Any:
 
 
 @intrinsic
-def call_convolution(_typing, code, row, first, last, arena, own, unit):
+def call_conv_kernel(_typing, code, row, first, last, arena, own, unit):
     """Calls the code at `convolution.convolution()`."""
     return _call(6)
 
 
 @intrinsic
-def call_operation(_typing, code, row, first, last, arena, own, unit, source, target, count):
+def call_interpreter(_typing, code, row, first, last, arena, own, unit, source, target, count):
     """Calls the code at `kernels.operation()`."""
     return _call(9)

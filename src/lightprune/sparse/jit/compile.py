@@ -13,7 +13,7 @@ _PACKAGE = Path(__file__).parents[1]
 _STAMP = sha256(b"".join(file.read_bytes() for file in sorted(_PACKAGE.rglob("*.py")))).hexdigest()
 
 
-class _WholeCache(FunctionCache):
+class _PackageCache(FunctionCache):
     """Forgets a function when any file of the compiler or its runtime has changed.
 
     Numba looks at the function's own file only, and would go on using code that has others'
@@ -32,14 +32,14 @@ class _WholeCache(FunctionCache):
 _OPTIONS: Any = {"boundscheck": False, "error_model": "numpy"}
 
 
-def compiled(function: Callable[..., Any]) -> Any:
+def jit_cached(function: Callable[..., Any]) -> Any:
     """Compiles at the first call, or takes what an earlier process compiled."""
     dispatcher: Any = numba.njit(nogil=True, **_OPTIONS)(function)
-    dispatcher._cache = _WholeCache(function)
+    dispatcher._cache = _PackageCache(function)
     return dispatcher
 
 
-def inlined(function: Callable[..., Any]) -> Any:
+def jit_inline(function: Callable[..., Any]) -> Any:
     """Is compiled as a part of what calls it, for what only one compiled function calls.
 
     On its own, it would be compiled before that, and once more within it.
@@ -47,17 +47,17 @@ def inlined(function: Callable[..., Any]) -> Any:
     return numba.njit(inline="always", **_OPTIONS)(function)
 
 
-def address_of(function: Callable[..., Any], signature: Any) -> int:
+def compile_to_address(function: Callable[..., Any], signature: Any) -> int:
     """Compiles a function, or takes it from disk, and returns the address of its code.
 
     What calls it by its address does not have it compiled in. That matters for what takes long to
     compile: Numba would do so again for every function on the way.
     """
     code: Any = CFunc(function, (signature.args, signature.return_type), {}, _OPTIONS)
-    code._cache = _WholeCache(function)
+    code._cache = _PackageCache(function)
     code.compile()
-    _kept.append(code)
+    _compiled_functions.append(code)
     return int(code.address)
 
 
-_kept: list[Any] = []
+_compiled_functions: list[Any] = []

@@ -13,7 +13,7 @@ I64 = ir.IntType(64)
 BYTES = 4
 
 
-class Loop(ABC):
+class LoopBuilder(ABC):
     """Emits a loop over numbers from `begin` to `end`, and what its body is made of."""
 
     def __init__(

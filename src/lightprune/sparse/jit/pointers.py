@@ -3,20 +3,20 @@
 import numba
 import numpy as np
 
-from lightprune.sparse.jit.atomics import at_address
-from lightprune.sparse.jit.compile import compiled
+from lightprune.sparse.jit.atomics import as_pointer
+from lightprune.sparse.jit.compile import jit_cached
 
 # No array ends before what it is made for does: the kernels keep to their own bounds.
-_EVERYTHING = 1 << 40
+_UNBOUNDED = 1 << 40
 
 
-@compiled
-def floats(address):
+@jit_cached
+def float_array(address):
     """Float32 values from the address on."""
-    return numba.carray(at_address(address), _EVERYTHING, np.float32)
+    return numba.carray(as_pointer(address), _UNBOUNDED, np.float32)
 
 
-@compiled
-def integers(address):
+@jit_cached
+def int_array(address):
     """Int64 values from the address on."""
-    return numba.carray(at_address(address), _EVERYTHING, np.int64)
+    return numba.carray(as_pointer(address), _UNBOUNDED, np.int64)

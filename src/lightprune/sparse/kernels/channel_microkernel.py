@@ -7,21 +7,23 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from lightprune.sparse.isa.register_blocks import BLOCKS, LANES, Block
-from lightprune.sparse.jit.loop_builder import BYTES, FLOAT, I32, I64, Loop
-from lightprune.sparse.kernels.microkernel import widened
+from lightprune.sparse.isa.register_blocks import LANES, REGISTER_BLOCKS, RegisterBlock
+from lightprune.sparse.jit.loop_builder import BYTES, FLOAT, I32, I64, LoopBuilder
+from lightprune.sparse.kernels.microkernel import broadcast
 
 # How far ahead of their use weights are asked for, in bytes.
-_AHEAD = 2048
+_PREFETCH_DISTANCE = 2048
 _CACHE_LINE = 64
 
 _VECTOR = ir.VectorType(FLOAT, LANES)
 
 
-class _Pass(Loop):
+class _ChannelMicrokernel(LoopBuilder):
     """Emits the code of one block shape: a row of weights times a few inputs."""
 
-    def __init__(self, builder: ir.IRBuilder, block: Block, arguments: Sequence[ir.Value]) -> None:
+    def __init__(
+        self, builder: ir.IRBuilder, block: RegisterBlock, arguments: Sequence[ir.Value]
+    ) -> None:
         self.sums, self.input, self.offsets, self.weights, begin, end = arguments
         super().__init__(builder, begin, end)
         self.block = block
@@ -40,10 +42,10 @@ class _Pass(Loop):
         base = b.add(self.input, offset)
         row = self.plus(self.weights, number, BYTES * channels)
         for line in range(0, BYTES * channels, _CACHE_LINE):
-            self.ask_for(b.add(row, ir.Constant(I64, line + _AHEAD)))
+            self.ask_for(b.add(row, ir.Constant(I64, line + _PREFETCH_DISTANCE)))
         weights = [self.load(address) for address in self._row(row, channels // LANES)]
         inputs = [
-            widened(b, self.scalar(base, ir.Constant(I64, place), 0, 1, FLOAT))
+            broadcast(b, self.scalar(base, ir.Constant(I64, place), 0, 1, FLOAT))
             for place in range(self.block.columns)
         ]
         products = [(weight, read) for read in inputs for weight in weights]
@@ -59,13 +61,13 @@ class _Pass(Loop):
 
 
 @intrinsic
-def multiply_in_lanes(_typing, block, sums, input_, offsets, weights, begin, end):
+def multiply_channel_block(_typing, block, sums, input_, offsets, weights, begin, end):
     """Multiplies weights `begin` to `end` into the sums of one block with channels in its lanes.
 
     Addresses are int64.
 
     Args:
-        block: Place in `BLOCKS`.
+        block: Place in `REGISTER_BLOCKS`.
         sums: Address of float32 (columns of the block, channels).
         input_: Address that the offsets count from; the columns are neighbours.
         offsets: Address of int32 distances in bytes, one a position.
@@ -79,12 +81,12 @@ def multiply_in_lanes(_typing, block, sums, input_, offsets, weights, begin, end
         chosen, *rest = arguments
         ended, unknown = builder.append_basic_block("ended"), builder.append_basic_block("unknown")
         switch = builder.switch(chosen, unknown)
-        for number, shape in enumerate(BLOCKS):
+        for number, shape in enumerate(REGISTER_BLOCKS):
             if shape.grouping.in_lanes:
                 case = builder.append_basic_block(f"block{number}")
                 switch.add_case(ir.IntType(64)(number), case)
                 builder.position_at_end(case)
-                _Pass(builder, shape, rest).emit()
+                _ChannelMicrokernel(builder, shape, rest).emit()
                 builder.branch(ended)
         builder.position_at_end(unknown)
         builder.unreachable()
@@ -95,7 +97,7 @@ def multiply_in_lanes(_typing, block, sums, input_, offsets, weights, begin, end
 
 
 @intrinsic
-def collect_lanes(_typing, to, read, apart):
+def gather_strided(_typing, to, read, apart):
     """Collects a vector from the address `read` on, one value every `apart` bytes."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
@@ -112,7 +114,7 @@ def collect_lanes(_typing, to, read, apart):
 
 
 @intrinsic
-def spread_lanes(_typing, to, read, apart, least):
+def scatter_strided(_typing, to, read, apart, least):
     """Writes a vector from the address `to` on, one value every `apart` bytes.
 
     No value but NaN ends below `least`.
@@ -122,7 +124,7 @@ def spread_lanes(_typing, to, read, apart, least):
         to, read, apart, least = arguments
         found = builder.load(builder.inttoptr(read, _VECTOR.as_pointer()))
         found.align = BYTES
-        lowest = widened(builder, least)
+        lowest = broadcast(builder, least)
         below = builder.fcmp_ordered("<", found, lowest)
         kept = builder.select(below, lowest, found)
         for lane in range(LANES):

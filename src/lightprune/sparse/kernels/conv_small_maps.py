@@ -25,30 +25,32 @@ from lightprune.sparse.isa.instruction import (
     WEIGHTS,
 )
 from lightprune.sparse.isa.register_blocks import (
-    BLOCKS,
     FROM_BIAS,
     FROM_OUTPUT,
     FROM_RESIDUAL,
     LANES,
+    REGISTER_BLOCKS,
 )
-from lightprune.sparse.jit.compile import inlined
-from lightprune.sparse.jit.pointers import floats, integers
+from lightprune.sparse.jit.compile import jit_inline
+from lightprune.sparse.jit.pointers import float_array, int_array
 from lightprune.sparse.kernels.channel_microkernel import (
-    collect_lanes,
-    multiply_in_lanes,
-    spread_lanes,
+    gather_strided,
+    multiply_channel_block,
+    scatter_strided,
 )
 from lightprune.sparse.kernels.vector_ops import add_vector, clamp_vector, copy_vector
 
-_MOST_SUMS = max(LANES * block.accumulators for block in BLOCKS if block.grouping.in_lanes)
+_MAX_ACCUMULATORS = max(
+    LANES * block.accumulators for block in REGISTER_BLOCKS if block.grouping.in_lanes
+)
 
 
-@inlined
-def convolve_in_lanes(op, first, last, arena, inputs):
+@jit_inline
+def conv_channel_lanes(op, first, last, arena, inputs):
     """Computes groups `first` to `last` with their channels in the lanes."""
-    segments, pieces = integers(op[SEGMENTS]), integers(op[PIECES])
+    segments, pieces = int_array(op[SEGMENTS]), int_array(op[PIECES])
     channels, groups, passes = op[GROUP_CHANNELS], op[GROUPS], op[PASSES]
-    scratch = np.empty(_MOST_SUMS, np.float32)
+    scratch = np.empty(_MAX_ACCUMULATORS, np.float32)
     sums = scratch.ctypes.data
     for number in range(op[N_PIECES]):
         piece = PIECE_COLUMNS * number
@@ -71,15 +73,15 @@ def convolve_in_lanes(op, first, last, arena, inputs):
                     started = arena + 4 * (op[ADDED] + channel * apart + pieces[piece + 3])
                 kept = min(channels, op[CHANNELS] - channel)
                 bias = op[BIAS] + 4 * channel
-                _begin(op, start, sums, bias, kept, columns, started, apart)
-                multiply_in_lanes(block, sums, read, op[OFFSETS], op[WEIGHTS], begin, end)
-                _finish(op, least, sums, kept, columns, output)
+                _init_accumulators(op, start, sums, bias, kept, columns, started, apart)
+                multiply_channel_block(block, sums, read, op[OFFSETS], op[WEIGHTS], begin, end)
+                _store_accumulators(op, least, sums, kept, columns, output)
     # Keeps the array until its address is no longer used.
     scratch[0] = 0.0
 
 
-@inlined
-def _begin(op, start, sums, bias, kept, columns, read, apart):
+@jit_inline
+def _init_accumulators(op, start, sums, bias, kept, columns, read, apart):
     """What the sums of `kept` channels start from; what the others do is never looked at.
 
     Args:
@@ -101,17 +103,17 @@ def _begin(op, start, sums, bias, kept, columns, read, apart):
                 continue
             place = read + 4 * (first * apart + column)
             if first + LANES <= kept:
-                collect_lanes(to, place, 4 * apart)
+                gather_strided(to, place, 4 * apart)
             else:
-                values, others = floats(to), floats(place)
+                values, others = float_array(to), float_array(place)
                 for lane in range(kept - first):
                     values[lane] = others[lane * apart]
             if start == FROM_RESIDUAL:
                 add_vector(to, bias + 4 * first)
 
 
-@inlined
-def _finish(op, least, sums, kept, columns, output):
+@jit_inline
+def _store_accumulators(op, least, sums, kept, columns, output):
     """Writes the sums to the planes of their channels, those below `least` as that."""
     channels, apart = op[GROUP_CHANNELS], op[OUT_PLANE]
     for first in range(0, kept, LANES):
@@ -119,9 +121,9 @@ def _finish(op, least, sums, kept, columns, output):
             read = sums + 4 * (column * channels + first)
             place = output + 4 * (first * apart + column)
             if first + LANES <= kept:
-                spread_lanes(place, read, 4 * apart, least)
+                scatter_strided(place, read, 4 * apart, least)
             else:
                 clamp_vector(read, least)
-                values, others = floats(read), floats(place)
+                values, others = float_array(read), float_array(place)
                 for lane in range(kept - first):
                     others[lane * apart] = values[lane]

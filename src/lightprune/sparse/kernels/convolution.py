@@ -33,48 +33,48 @@ from lightprune.sparse.isa.instruction import (
     WEIGHTS,
 )
 from lightprune.sparse.isa.register_blocks import FROM_OUTPUT
-from lightprune.sparse.jit.compile import address_of, inlined
-from lightprune.sparse.jit.pointers import integers
-from lightprune.sparse.kernels.conv_small_maps import convolve_in_lanes
-from lightprune.sparse.kernels.copying import move_vectors, sort
+from lightprune.sparse.jit.compile import compile_to_address, jit_inline
+from lightprune.sparse.jit.pointers import int_array
+from lightprune.sparse.kernels.conv_small_maps import conv_channel_lanes
+from lightprune.sparse.kernels.copying import pack_input_batch, run_copy_plan
 from lightprune.sparse.kernels.multiply_block import multiply_block
 
 
 @cache
-def convolution() -> int:
+def conv_kernel() -> int:
     """The address of the code that carries out a convolution.
 
     It takes int64: the address of the operation's row, the first group, the one after the last,
     the addresses of the arena and of this thread's own, and how many float32 values a position is.
     """
-    return address_of(_convolve, types.void(*(types.int64,) * 6))
+    return compile_to_address(_conv, types.void(*(types.int64,) * 6))
 
 
-def _convolve(row, first, last, arena, own, unit):
-    op = integers(row)
+def _conv(row, first, last, arena, own, unit):
+    op = int_array(row)
     inputs = arena
     if op[SORTED]:
         inputs = own
-        sorting = integers(op[SORTED])
-        stamps = integers(own)
+        sorting = int_array(op[SORTED])
+        stamps = int_array(own)
         if not stamps[sorting[STAMP]]:
             # Every thread sorts for itself: the copies are larger than what they are copied from,
             # and to get them from another core takes longer.
             if unit == 1:
-                move_vectors(sorting, arena, own)
+                run_copy_plan(sorting, arena, own)
             else:
-                sort(sorting, arena, own)
+                pack_input_batch(sorting, arena, own)
             stamps[sorting[STAMP]] = 1
     if op[IN_LANES]:
-        convolve_in_lanes(op, first, last, arena, inputs)
+        conv_channel_lanes(op, first, last, arena, inputs)
     else:
-        _convolve_positions(op, first, last, arena, inputs)
+        _conv_pixel_lanes(op, first, last, arena, inputs)
 
 
-@inlined
-def _convolve_positions(op, first, last, arena, inputs):
+@jit_inline
+def _conv_pixel_lanes(op, first, last, arena, inputs):
     """Computes groups `first` to `last` with positions or images in the lanes."""
-    segments, pieces = integers(op[SEGMENTS]), integers(op[PIECES])
+    segments, pieces = int_array(op[SEGMENTS]), int_array(op[PIECES])
     channels, groups, passes = op[GROUP_CHANNELS], op[GROUPS], op[PASSES]
     for number in range(op[N_PIECES]):
         piece = PIECE_COLUMNS * number

@@ -27,21 +27,21 @@ from lightprune.sparse.isa.instruction import (
     WIDTH,
 )
 from lightprune.sparse.isa.register_blocks import LANES
-from lightprune.sparse.jit.compile import compiled, inlined
-from lightprune.sparse.jit.pointers import floats, integers
+from lightprune.sparse.jit.compile import jit_cached, jit_inline
+from lightprune.sparse.jit.pointers import float_array, int_array
 from lightprune.sparse.kernels.vector_ops import (
-    copy_permuted,
     copy_vector,
-    fill_permuted,
     fill_vector,
-    max_permuted,
+    shuffle_copy,
+    shuffle_fill,
+    shuffle_max,
 )
 
 
-@inlined
-def sort(op, arena, own):
+@jit_inline
+def pack_input_batch(op, arena, own):
     """Copies a value for a convolution, `LANES` images at once; see `sorting.Sorting`."""
-    row_shifts, column_shifts = integers(op[ROW_SHIFTS]), integers(op[COLUMN_SHIFTS])
+    row_shifts, column_shifts = int_array(op[ROW_SHIFTS]), int_array(op[COLUMN_SHIFTS])
     planes = op[N_ROWS] * op[N_COLUMNS]
     width, columns = op[WIDTH] // LANES, op[IN_WIDTH] // LANES
     down, across = op[STRIDE_H], op[STRIDE_W]
@@ -65,25 +65,25 @@ def sort(op, arena, own):
                     )
 
 
-@compiled
-def move_vectors(op, read, to):
+@jit_cached
+def run_copy_plan(op, read, to):
     """Carries out the moves of an operation, run by run."""
-    runs = integers(op[RUNS])
+    runs = int_array(op[RUNS])
     for run in range(0, RUN_COLUMNS * op[N_RUNS], RUN_COLUMNS):
         count, channels, behind = runs[run + 1], runs[run + 2], runs[run + 3]
         number, moves = runs[run + 4], runs[run + 5]
         if runs[run] == COPY:
-            copy_permuted(to + behind, read, channels, count, moves, number)
+            shuffle_copy(to + behind, read, channels, count, moves, number)
         elif runs[run] == FILL:
-            fill_permuted(to + behind, read, channels, count, moves, number)
+            shuffle_fill(to + behind, read, channels, count, moves, number)
         else:
-            max_permuted(to + behind, read, channels, count, moves, number)
+            shuffle_max(to + behind, read, channels, count, moves, number)
 
 
-@inlined
+@jit_inline
 def flatten(op, first, last, arena, unit):
     """Makes every position a channel."""
-    memory = floats(arena)
+    memory = float_array(arena)
     width = op[IN_WIDTH]
     for channel in range(first, last):
         for y in range(op[IN_HEIGHT]):
@@ -95,10 +95,10 @@ def flatten(op, first, last, arena, unit):
                     memory[out + i] = memory[read + i]
 
 
-@inlined
+@jit_inline
 def pack(op, first, last, arena, unit, source, count):
     """Copies the images to the arena; what is missing to a whole tile is zero."""
-    memory, images = floats(arena), floats(source)
+    memory, images = float_array(arena), float_array(source)
     height, width = op[HEIGHT], op[WIDTH] // unit
     if unit == 1:
         _pack_single(op, first, last, arena, source)
@@ -117,10 +117,10 @@ def pack(op, first, last, arena, unit, source, count):
                         memory[out + x * unit + image] = 0.0
 
 
-@inlined
+@jit_inline
 def _pack_single(op, first, last, arena, source):
     """Rows follow one another without margins in both."""
-    memory, images = floats(arena), floats(source)
+    memory, images = float_array(arena), float_array(source)
     size = op[HEIGHT] * op[WIDTH]
     whole = size // LANES * LANES
     for channel in range(first, last):
@@ -131,10 +131,10 @@ def _pack_single(op, first, last, arena, source):
             memory[out + i] = images[read + i]
 
 
-@inlined
+@jit_inline
 def unpack(op, first, last, arena, unit, target, count):
     """Copies the outputs from the arena."""
-    memory, outputs = floats(arena), floats(target)
+    memory, outputs = float_array(arena), float_array(target)
     height, width = op[HEIGHT], op[WIDTH] // unit
     size = op[CHANNELS] * height * width
     for channel in range(first, last):

@@ -43,21 +43,21 @@ from lightprune.sparse.isa.instruction import (
     WIDTH,
 )
 from lightprune.sparse.isa.register_blocks import LANES
-from lightprune.sparse.jit.atomics import call_convolution
-from lightprune.sparse.jit.compile import address_of, inlined
-from lightprune.sparse.jit.pointers import floats, integers
+from lightprune.sparse.jit.atomics import call_conv_kernel
+from lightprune.sparse.jit.compile import compile_to_address, jit_inline
+from lightprune.sparse.jit.pointers import float_array, int_array
 from lightprune.sparse.kernels.copying import flatten, pack, unpack
 from lightprune.sparse.kernels.pooling import avg_pool, max_pool, max_pool_single
 from lightprune.sparse.kernels.vector_ops import add_vector, clamp_vector, copy_vector, fill_vector
 
 
 @cache
-def operation() -> int:
-    """The address of the code that carries out an operation; see `_run_operation`."""
-    return address_of(_run_operation, types.void(*(types.int64,) * 9))
+def interpreter() -> int:
+    """The address of the code that carries out an operation; see `_interpret`."""
+    return compile_to_address(_interpret, types.void(*(types.int64,) * 9))
 
 
-def _run_operation(row, first, last, arena, own, unit, source, target, count):
+def _interpret(row, first, last, arena, own, unit, source, target, count):
     """Carries out one operation, and those that follow it, on some channels.
 
     Args:
@@ -72,14 +72,14 @@ def _run_operation(row, first, last, arena, own, unit, source, target, count):
         count: Number of images, at most `unit`.
     """
     while row:
-        op = integers(row)
+        op = int_array(row)
         kind = op[KIND]
         if kind == CONV:
-            call_convolution(op[CODE], row, first, last, arena, own, unit)
+            call_conv_kernel(op[CODE], row, first, last, arena, own, unit)
             first *= op[GROUP_CHANNELS]
             last = min(last * op[GROUP_CHANNELS], op[CHANNELS])
         elif kind == SUM:
-            _sum(op, first, last, arena)
+            _add(op, first, last, arena)
         elif kind == FLATTEN:
             flatten(op, first, last, arena, unit)
             first *= op[IN_HEIGHT] * op[IN_WIDTH]
@@ -91,11 +91,11 @@ def _run_operation(row, first, last, arena, own, unit, source, target, count):
         else:
             _by_channel(op, first, last, arena, unit)
         if op[MARGINS]:
-            _clear_margins(op, first, last, arena)
+            _clear_halo(op, first, last, arena)
         row = op[NEXT]
 
 
-@inlined
+@jit_inline
 def _by_channel(op, first, last, arena, unit):
     """Operations that compute a channel from the same channel of one value."""
     if op[KIND] == MAX_POOL:
@@ -107,10 +107,10 @@ def _by_channel(op, first, last, arena, unit):
         avg_pool(op, first, last, arena, unit)
 
 
-@inlined
-def _clear_margins(op, first, last, arena):
+@jit_inline
+def _clear_halo(op, first, last, arena):
     """Zeroes what surrounds the map: convolutions leave what they like there."""
-    memory = floats(arena)
+    memory = float_array(arena)
     for channel in range(first, last):
         place = op[OUT] + channel * op[OUT_PLANE]
         for i in range(place - op[BEFORE], place):
@@ -123,10 +123,10 @@ def _clear_margins(op, first, last, arena):
             memory[i] = 0.0
 
 
-@inlined
-def _sum(op, first, last, arena):
+@jit_inline
+def _add(op, first, last, arena):
     """Value = relu?(bias + input + added)."""
-    biases = floats(op[BIAS])
+    biases = float_array(op[BIAS])
     for channel in range(first, last):
         for y in range(op[HEIGHT]):
             out = arena + 4 * (op[OUT] + channel * op[OUT_PLANE] + y * op[OUT_ROW])

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from lightprune.sparse.isa.register_blocks import FROM_OUTPUT, FROM_RESIDUAL, LANES, Block
-from lightprune.sparse.jit.loop_builder import BYTES, FLOAT, I32, I64, Loop
+from lightprune.sparse.isa.register_blocks import FROM_OUTPUT, FROM_RESIDUAL, LANES, RegisterBlock
+from lightprune.sparse.jit.loop_builder import BYTES, FLOAT, I32, I64, LoopBuilder
 
 
-def widened(builder: ir.IRBuilder, value: ir.Value, lanes: int = LANES) -> ir.Value:
+def broadcast(builder: ir.IRBuilder, value: ir.Value, lanes: int = LANES) -> ir.Value:
     """The scalar in every lane."""
     vector = ir.VectorType(FLOAT, lanes)
     undefined = ir.Constant(vector, ir.Undefined)
@@ -22,10 +22,12 @@ def widened(builder: ir.IRBuilder, value: ir.Value, lanes: int = LANES) -> ir.Va
     return builder.shuffle_vector(first, undefined, zeros)
 
 
-class Pass(Loop):
+class Microkernel(LoopBuilder):
     """Emits the code of one block shape."""
 
-    def __init__(self, builder: ir.IRBuilder, block: Block, arguments: Sequence[ir.Value]) -> None:
+    def __init__(
+        self, builder: ir.IRBuilder, block: RegisterBlock, arguments: Sequence[ir.Value]
+    ) -> None:
         """Takes the arguments of `multiply.multiply_block` but the first."""
         (
             self.start_from,
@@ -133,7 +135,7 @@ class Pass(Loop):
         ]
 
     def _widened(self, value: ir.Value) -> ir.Value:
-        return widened(self.builder, value, self.block.grouping.lanes)
+        return broadcast(self.builder, value, self.block.grouping.lanes)
 
     def _outputs(self) -> list[ir.Value]:
         return self._planes(self.output, self.output_plane, self.output_row)

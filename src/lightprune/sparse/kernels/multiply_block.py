@@ -6,8 +6,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from lightprune.sparse.isa.register_blocks import BLOCKS
-from lightprune.sparse.kernels.microkernel import Pass
+from lightprune.sparse.isa.register_blocks import REGISTER_BLOCKS
+from lightprune.sparse.kernels.microkernel import Microkernel
 
 
 @intrinsic
@@ -36,7 +36,7 @@ def multiply_block(
     Addresses are int64, rows and planes are distances in float32 values.
 
     Args:
-        block: Place in `BLOCKS`.
+        block: Place in `REGISTER_BLOCKS`.
         start_from: `FROM_BIAS`, `FROM_RESIDUAL` or `FROM_OUTPUT`.
         output: Address of the block's first output in channel 0.
         output_row: From one row of outputs to the next.
@@ -60,13 +60,13 @@ def multiply_block(
         chosen, *rest = arguments
         ended, unknown = builder.append_basic_block("ended"), builder.append_basic_block("unknown")
         switch = builder.switch(chosen, unknown)
-        for number, shape in enumerate(BLOCKS):
+        for number, shape in enumerate(REGISTER_BLOCKS):
             if shape.grouping.in_lanes:
                 continue
             case = builder.append_basic_block(f"block{number}")
             switch.add_case(ir.IntType(64)(number), case)
             builder.position_at_end(case)
-            Pass(builder, shape, rest).emit()
+            Microkernel(builder, shape, rest).emit()
             builder.branch(ended)
         builder.position_at_end(unknown)
         builder.unreachable()

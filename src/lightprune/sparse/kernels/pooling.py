@@ -22,13 +22,13 @@ from lightprune.sparse.isa.instruction import (
     WIDTH,
 )
 from lightprune.sparse.isa.register_blocks import LANES
-from lightprune.sparse.jit.compile import compiled, inlined
-from lightprune.sparse.jit.pointers import floats
-from lightprune.sparse.kernels.copying import move_vectors
+from lightprune.sparse.jit.compile import jit_cached, jit_inline
+from lightprune.sparse.jit.pointers import float_array
+from lightprune.sparse.kernels.copying import run_copy_plan
 from lightprune.sparse.kernels.vector_ops import copy_vector, max_of_vectors, max_vector
 
 
-@inlined
+@jit_inline
 def max_pool(op, first, last, arena):
     """The largest of every window, `LANES` images at once."""
     width = op[IN_WIDTH] // LANES
@@ -51,7 +51,7 @@ def max_pool(op, first, last, arena):
     columns[0] = 0.0
 
 
-@inlined
+@jit_inline
 def max_pool_single(op, first, last, arena):
     """The same for a single image, whose positions are the lanes."""
     # Row by row the largest of each column, with room for a last vector that is not full.
@@ -63,12 +63,12 @@ def max_pool_single(op, first, last, arena):
             begin, end = max(top, 0), min(top + op[KERNEL_H], op[IN_HEIGHT])
             _max_rows(op, channel, begin, end, arena, found + 4 * y * op[IN_WIDTH])
         out = arena + 4 * (op[OUT] + channel * op[OUT_PLANE])
-        move_vectors(op, found, out)
+        run_copy_plan(op, found, out)
     # Keeps the array until its address is no longer used.
     columns[0] = 0.0
 
 
-@compiled
+@jit_cached
 def _max_rows(op, channel, begin, end, arena, found):
     read = arena + 4 * (op[IN] + channel * op[IN_PLANE])
     row = 4 * op[IN_ROW]
@@ -76,10 +76,10 @@ def _max_rows(op, channel, begin, end, arena, found):
         max_of_vectors(found + i, read + begin * row + i, row, end - begin)
 
 
-@inlined
+@jit_inline
 def avg_pool(op, first, last, arena, unit):
     """The mean of every window."""
-    memory = floats(arena)
+    memory = float_array(arena)
     for channel in range(first, last):
         for y in range(op[HEIGHT]):
             top = y * op[STRIDE_H] - op[TOP]

@@ -7,23 +7,23 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from lightprune.sparse.isa.instruction import MOST_MOVES
-from lightprune.sparse.isa.register_blocks import LANES, processor_has
-from lightprune.sparse.kernels.microkernel import widened
+from lightprune.sparse.isa.instruction import MAX_SHUFFLES
+from lightprune.sparse.isa.register_blocks import LANES, has_cpu_feature
+from lightprune.sparse.kernels.microkernel import broadcast
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _I64 = ir.IntType(64)
 _LANE_NUMBERS = ir.VectorType(ir.IntType(32), LANES)
 _NO_LANES = ir.Constant(_LANE_NUMBERS, [0] * LANES)
 # The instruction that permutes lanes as another vector says: elsewhere they are read one by one.
-_PERMUTATION = next(
+_PERMUTE_INSTRUCTION = next(
     (
         f"llvm.x86.{name}"
         for lanes, feature, name in (
             (16, "avx512f", "avx512.permvar.sf.512"),
             (8, "avx2", "avx2.permps"),
         )
-        if lanes == LANES and processor_has(feature)
+        if lanes == LANES and has_cpu_feature(feature)
     ),
     None,
 )
@@ -44,14 +44,14 @@ def _store(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
     builder.store(value, _pointer(builder, address)).align = 4
 
 
-def _larger(builder: ir.IRBuilder, new: ir.Value, old: ir.Value) -> ir.Value:
+def _max(builder: ir.IRBuilder, new: ir.Value, old: ir.Value) -> ir.Value:
     """The larger of two; NaN if either is."""
     above = builder.fcmp_ordered(">", new, old)
     unknown = builder.fcmp_unordered("uno", new, new)
     return builder.select(builder.or_(above, unknown), new, old)
 
 
-def _into(combine: _Combine) -> Any:
+def _elementwise(combine: _Combine) -> Any:
     """(to, read) -> what is at `to` becomes `combine(what is at read, what was at to)`."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
@@ -66,19 +66,19 @@ def _into(combine: _Combine) -> Any:
 @intrinsic
 def copy_vector(_typing, to, read):
     """Copies a vector."""
-    return _into(lambda _builder, new, _old: new)
+    return _elementwise(lambda _builder, new, _old: new)
 
 
 @intrinsic
 def add_vector(_typing, to, read):
     """Adds the vector at `read` to the one at `to`."""
-    return _into(lambda builder, new, old: builder.fadd(old, new))
+    return _elementwise(lambda builder, new, old: builder.fadd(old, new))
 
 
 @intrinsic
 def max_vector(_typing, to, read):
     """Leaves the larger of both at `to`, NaN if either is."""
-    return _into(_larger)
+    return _elementwise(_max)
 
 
 @intrinsic
@@ -90,7 +90,7 @@ def max_of_vectors(_typing, to, read, apart, count):
         found = cgutils.alloca_once_value(builder, _load(builder, read))  # type: ignore[no-untyped-call]
         with cgutils.for_range_slice(builder, _I64(1), count, _I64(1)) as (number, _):
             new = _load(builder, builder.add(read, builder.mul(number, apart)))
-            builder.store(_larger(builder, new, builder.load(found)), found)
+            builder.store(_max(builder, new, builder.load(found)), found)
         _store(builder, builder.load(found), to)
         return context.get_dummy_value()
 
@@ -103,7 +103,7 @@ def clamp_vector(_typing, to, least):
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         to, least = arguments
-        lowest, value = widened(builder, least), _load(builder, to)
+        lowest, value = broadcast(builder, least), _load(builder, to)
         below = builder.fcmp_ordered("<", value, lowest)
         _store(builder, builder.select(below, lowest, value), to)
         return context.get_dummy_value()
@@ -117,20 +117,20 @@ def fill_vector(_typing, to, value):
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         to, value = arguments
-        _store(builder, widened(builder, value), to)
+        _store(builder, broadcast(builder, value), to)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.float32), generate
 
 
-def _permuted(
+def _permute(
     builder: ir.IRBuilder, read: ir.Value, chosen: ir.Value, otherwise: ir.Value
 ) -> ir.Value:
     """The vector at `read` with its lanes as the vector says; `otherwise` where that is below 0."""
     there = builder.icmp_signed(">=", chosen, _NO_LANES)
-    if _PERMUTATION:
+    if _PERMUTE_INSTRUCTION:
         kind = ir.FunctionType(_VECTOR, [_VECTOR, _LANE_NUMBERS])
-        permute = cgutils.get_or_insert_function(builder.module, kind, _PERMUTATION)
+        permute = cgutils.get_or_insert_function(builder.module, kind, _PERMUTE_INSTRUCTION)
         found = builder.call(permute, [_load(builder, read), chosen])
     else:
         found = ir.Constant(_VECTOR, ir.Undefined)
@@ -143,8 +143,8 @@ def _permuted(
     return builder.select(there, found, otherwise)
 
 
-def _moved(combine: _Combine | None, begun: bool) -> Any:
-    """(to, read, channels, count, moves, number): see `copy_permuted`.
+def _shuffled(combine: _Combine | None, begun: bool) -> Any:
+    """(to, read, channels, count, moves, number): see `shuffle_copy`.
 
     Args:
         combine: Makes the vector's new value of what is moved there and of what it was; None
@@ -156,7 +156,7 @@ def _moved(combine: _Combine | None, begun: bool) -> Any:
         to, read, channels, count, moves, number = arguments
         ended = builder.append_basic_block("ended")
         switch = builder.switch(number, ended)
-        for moved in range(1, MOST_MOVES + 1):
+        for moved in range(1, MAX_SHUFFLES + 1):
             case = builder.append_basic_block(f"moves{moved}")
             switch.add_case(_I64(moved), case)
             builder.position_at_end(case)
@@ -172,7 +172,7 @@ def _moved(combine: _Combine | None, begun: bool) -> Any:
                 source, target = builder.add(source, read), builder.add(target, to)
                 found = _load(builder, target) if begun else ir.Constant(_VECTOR, [0.0] * LANES)
                 for place, numbers in chosen:
-                    new = _permuted(builder, builder.add(source, place), numbers, found)
+                    new = _permute(builder, builder.add(source, place), numbers, found)
                     found = combine(builder, new, found) if combine else new
                 _store(builder, found, target)
             builder.branch(ended)
@@ -189,7 +189,7 @@ def _pair(builder: ir.IRBuilder, pairs: ir.Value, number: ir.Value) -> tuple[ir.
 
 
 @intrinsic
-def copy_permuted(_typing, to, read, channels, count, moves, number):
+def shuffle_copy(_typing, to, read, channels, count, moves, number):
     """Fills a vector a channel with others whose lanes are permuted, the other lanes with 0.
 
     Args:
@@ -198,18 +198,18 @@ def copy_permuted(_typing, to, read, channels, count, moves, number):
         channels: Address of int64 (channels, 2): the places of each, in bytes.
         count: Number of channels.
         moves: Address of the moves; see `columns.RUN_COLUMNS`.
-        number: Number of moves, at most `MOST_MOVES`.
+        number: Number of moves, at most `MAX_SHUFFLES`.
     """
-    return _moved(None, begun=False)
+    return _shuffled(None, begun=False)
 
 
 @intrinsic
-def fill_permuted(_typing, to, read, channels, count, moves, number):
+def shuffle_fill(_typing, to, read, channels, count, moves, number):
     """The same, but leaves what is there in the other lanes."""
-    return _moved(None, begun=True)
+    return _shuffled(None, begun=True)
 
 
 @intrinsic
-def max_permuted(_typing, to, read, channels, count, moves, number):
+def shuffle_max(_typing, to, read, channels, count, moves, number):
     """The same, and leaves what is there where it is larger; NaN if either is."""
-    return _moved(_larger, begun=True)
+    return _shuffled(_max, begun=True)

@@ -16,7 +16,7 @@ from lightprune.sparse.codegen.assembler import Executable, compile_program
 from lightprune.sparse.ir.graph import INPUT, Graph
 from lightprune.sparse.ir.program import Program
 from lightprune.sparse.isa.register_blocks import LANES
-from lightprune.sparse.kernels.dispatch import operation
+from lightprune.sparse.kernels.dispatch import interpreter
 from lightprune.sparse.passes.lower import lower
 from lightprune.sparse.runtime import work_sharing as jobs
 from lightprune.sparse.runtime.thread_pool import wake_workers
@@ -44,7 +44,7 @@ class Workspace:
         self._job[jobs.UNIT] = code.unit
         self._job[jobs.SOURCE_STEP] = 4 * code.unit * prod(code.input_shape)
         self._job[jobs.TARGET_STEP] = 4 * code.unit * prod(code.output_shape)
-        self._job[jobs.CODE] = operation()
+        self._job[jobs.CODE] = interpreter()
         self._job[jobs.STAMPS] = code.layout.stamps // 2
 
     def run(self, images: int, outputs: int, count: int, tiles: int, threads: int) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lightprune.sparse.runtime.work_sharing import worker_loop
 
 # Some tenths of a millisecond: longer than what lies between two calls of a busy caller.
-_PATIENCE = 20_000
+_SPINS_BEFORE_SLEEP = 20_000
 _CACHE_LINE = 8
 
 
@@ -28,7 +28,7 @@ class Worker:
 
     def _run(self) -> None:
         while True:
-            worker_loop(self.slot, self._number, _PATIENCE)
+            worker_loop(self.slot, self._number, _SPINS_BEFORE_SLEEP)
             self.asleep = True
             # Who announces an offer looks after that whether this sleeps: one sees the other.
             if not self.announced:
@@ -38,32 +38,32 @@ class Worker:
             self.asleep = False
 
 
-_helpers: list[Worker] = []
+_workers: list[Worker] = []
 _slots: dict[int, NDArray[np.int64]] = {0: np.zeros(0, np.int64)}
-_growing = threading.Lock()
+_start_lock = threading.Lock()
 
 
-def _forget() -> None:
+def _reset_after_fork() -> None:
     global _growing
-    _helpers.clear()
+    _workers.clear()
     _slots.clear()
     _slots[0] = np.zeros(0, np.int64)
-    _growing = threading.Lock()
+    _start_lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
     # Threads do not survive a fork: the child starts its own.
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def wake_workers(count: int) -> NDArray[np.int64]:
     """Wakes `count` helping threads, starts what is missing, and returns their slots."""
     if count not in _slots:
-        with _growing:
-            while len(_helpers) < count:
-                _helpers.append(Worker(len(_helpers) + 1))
-            _slots[count] = np.array([helper.slot for helper in _helpers[:count]], np.int64)
-    for helper in _helpers[:count]:
+        with _start_lock:
+            while len(_workers) < count:
+                _workers.append(Worker(len(_workers) + 1))
+            _slots[count] = np.array([helper.slot for helper in _workers[:count]], np.int64)
+    for helper in _workers[:count]:
         helper.announced = True
         if helper.asleep:
             helper.woken.set()

@@ -12,16 +12,16 @@ finished, and that the next are taken.
 
 from lightprune.sparse.isa.instruction import BOUNDS, CHUNKS
 from lightprune.sparse.jit.atomics import (
-    call_operation,
-    fetch,
+    atomic_load,
+    atomic_store,
+    call_interpreter,
+    compare_exchange,
+    cpu_pause,
     fetch_add,
-    give_way,
-    publish,
-    relax,
-    replace_if,
+    yield_thread,
 )
-from lightprune.sparse.jit.compile import compiled
-from lightprune.sparse.jit.pointers import integers
+from lightprune.sparse.jit.compile import jit_cached
+from lightprune.sparse.jit.pointers import int_array
 
 _CACHE_LINE = 8
 
@@ -38,45 +38,45 @@ COLUMNS = 22
 # thousands of threads.
 _COUNT_BITS = 16
 _COUNT = (1 << _COUNT_BITS) - 1
-_SPINS_BEFORE_GIVING_WAY = 2000
+_SPINS_BEFORE_YIELD = 2000
 
 
-@compiled
+@jit_cached
 def run_job(job, thread):
     """Works on the job at the address until nothing of it is left to begin."""
-    columns = integers(job)
+    columns = int_array(job)
     if columns[TILES] > 0:
-        _work_on_tiles(job, columns, columns[ARENA] + thread * columns[ARENA_SIZE])
+        _run_tiles(job, columns, columns[ARENA] + thread * columns[ARENA_SIZE])
     else:
         # The first arena is everybody's. What a thread sorts must not lie where another has been:
         # its core would ask for every cache line before it writes to it.
         own = columns[ARENA] + (1 + thread) * columns[ARENA_SIZE]
-        _forget_stamps(columns, own)
-        _work_together(job, columns, own)
+        _clear_packed_flags(columns, own)
+        _run_shared(job, columns, own)
 
 
-@compiled
-def _forget_stamps(columns, own):
-    stamps = integers(own)
+@jit_cached
+def _clear_packed_flags(columns, own):
+    stamps = int_array(own)
     for number in range(columns[STAMPS]):
         stamps[number] = 0
 
 
-@compiled
-def _work_on_tiles(job, columns, own):
-    heads, unit = integers(columns[HEADS]), columns[UNIT]
+@jit_cached
+def _run_tiles(job, columns, own):
+    heads, unit = int_array(columns[HEADS]), columns[UNIT]
     while True:
         tile = fetch_add(job, 1)
         if tile >= columns[TILES]:
             return
-        _forget_stamps(columns, own)
+        _clear_packed_flags(columns, own)
         for number in range(columns[OPERATIONS]):
-            op = integers(heads[number])
-            call_operation(
+            op = int_array(heads[number])
+            call_interpreter(
                 columns[CODE],
                 heads[number],
                 0,
-                integers(op[BOUNDS])[op[CHUNKS]],
+                int_array(op[BOUNDS])[op[CHUNKS]],
                 own,
                 own,
                 unit,
@@ -86,31 +86,31 @@ def _work_on_tiles(job, columns, own):
             )
 
 
-@compiled
-def _told(ticket):
+@jit_cached
+def _unpack_ticket(ticket):
     """The operation's number, its finished chunks, and those that are taken."""
     return ticket >> 2 * _COUNT_BITS, ticket >> _COUNT_BITS & _COUNT, ticket & _COUNT
 
 
-@compiled
-def _work_together(job, columns, own):
-    heads, spins = integers(columns[HEADS]), 0
+@jit_cached
+def _run_shared(job, columns, own):
+    heads, spins = int_array(columns[HEADS]), 0
     while True:
-        number, _, taken = _told(fetch(job))
+        number, _, taken = _unpack_ticket(atomic_load(job))
         if number >= columns[OPERATIONS]:
             return
-        chunks = integers(heads[number])[CHUNKS]
+        chunks = int_array(heads[number])[CHUNKS]
         if taken < chunks:
-            _take(job, columns, own, _share(chunks, columns[THREADS], taken))
+            _run_chunks(job, columns, own, _chunks_to_take(chunks, columns[THREADS], taken))
         else:
-            relax()
+            cpu_pause()
             spins += 1
-            if spins % _SPINS_BEFORE_GIVING_WAY == 0:
-                give_way()
+            if spins % _SPINS_BEFORE_YIELD == 0:
+                yield_thread()
 
 
-@compiled
-def _share(chunks, threads, taken):
+@jit_cached
+def _chunks_to_take(chunks, threads, taken):
     """How many chunks a thread takes that comes when so many are taken.
 
     Four fifths are for the threads in equal shares. The others go one by one to whoever is free:
@@ -120,50 +120,50 @@ def _share(chunks, threads, taken):
     return equal if equal > 0 and taken + equal <= equal * threads else 1
 
 
-@compiled
-def _take(job, columns, own, share):
+@jit_cached
+def _run_chunks(job, columns, own, share):
     """Takes chunks and goes on with what is left, or with what follows, until others have that."""
-    heads, threads = integers(columns[HEADS]), columns[THREADS]
-    number, _, begin = _told(fetch_add(job, share))
+    heads, threads = int_array(columns[HEADS]), columns[THREADS]
+    number, _, begin = _unpack_ticket(fetch_add(job, share))
     while number < columns[OPERATIONS]:
-        chunks = integers(heads[number])[CHUNKS]
+        chunks = int_array(heads[number])[CHUNKS]
         end = min(begin + share, chunks)
         if begin >= end:
             return
-        _carry_out_together(columns, own, heads[number], begin, end)
+        _call_chunks(columns, own, heads[number], begin, end)
         share = 1
-        _, finished, taken = _told(fetch_add(job, ((end - begin) << _COUNT_BITS) + share))
+        _, finished, taken = _unpack_ticket(fetch_add(job, ((end - begin) << _COUNT_BITS) + share))
         if finished + end - begin < chunks:
             begin = taken
             continue
-        number, begin = _not_shared(columns, own, number + 1), 0
+        number, begin = _run_unshared(columns, own, number + 1), 0
         if number < columns[OPERATIONS]:
-            share = _share(integers(heads[number])[CHUNKS], threads, 0)
-        publish(job, (number << 2 * _COUNT_BITS) + share)
+            share = _chunks_to_take(int_array(heads[number])[CHUNKS], threads, 0)
+        atomic_store(job, (number << 2 * _COUNT_BITS) + share)
 
 
-@compiled
-def _not_shared(columns, own, number):
+@jit_cached
+def _run_unshared(columns, own, number):
     """Carries out operations of a single chunk; returns the number of the first that has more.
 
     Who finished the operation before them has most of what they read at hand.
     """
-    heads = integers(columns[HEADS])
+    heads = int_array(columns[HEADS])
     while number < columns[OPERATIONS]:
-        op = integers(heads[number])
+        op = int_array(heads[number])
         if op[CHUNKS] > 1:
             break
-        _carry_out_together(columns, own, heads[number], 0, 1)
+        _call_chunks(columns, own, heads[number], 0, 1)
         number += 1
     return number
 
 
-@compiled
-def _carry_out_together(columns, own, head, begin, end):
+@jit_cached
+def _call_chunks(columns, own, head, begin, end):
     """Carries out chunks of an operation on the tile that all threads work on."""
-    op = integers(head)
-    bounds = integers(op[BOUNDS])
-    call_operation(
+    op = int_array(head)
+    bounds = int_array(op[BOUNDS])
+    call_interpreter(
         columns[CODE],
         head,
         bounds[begin],
@@ -177,7 +177,7 @@ def _carry_out_together(columns, own, head, begin, end):
     )
 
 
-@compiled
+@jit_cached
 def execute(job, slots):
     """Carries out the job at the address, with the threads that watch the slots and are free.
 
@@ -185,32 +185,32 @@ def execute(job, slots):
         job: Address of the job.
         slots: int64, the addresses of the slots.
     """
-    columns = integers(job)
+    columns = int_array(job)
     columns[TICKET] = 0
     for slot in slots:
         # A thread that is busy with another job is not waited for.
-        replace_if(slot, 0, job)
+        compare_exchange(slot, 0, job)
     run_job(job, 0)
     for slot in slots:
         # Who took the offer leaves only when nothing is left to begin, and its part is finished.
-        if not replace_if(slot, job, 0):
+        if not compare_exchange(slot, job, 0):
             spins = 0
-            while fetch(slot) == -job:
-                relax()
+            while atomic_load(slot) == -job:
+                cpu_pause()
                 spins += 1
-                if spins % _SPINS_BEFORE_GIVING_WAY == 0:
-                    give_way()
+                if spins % _SPINS_BEFORE_YIELD == 0:
+                    yield_thread()
 
 
-@compiled
+@jit_cached
 def worker_loop(slot, thread, patience):
     """Carries out the jobs offered in the slot; returns once `patience` looks found none."""
     waited = 0
     while waited < patience:
-        job = fetch(slot)
-        if job > 0 and replace_if(slot, job, -job):
+        job = atomic_load(slot)
+        if job > 0 and compare_exchange(slot, job, -job):
             run_job(job, thread)
-            publish(slot, 0)
+            atomic_store(slot, 0)
             waited = 0
-        relax()
+        cpu_pause()
         waited += 1
