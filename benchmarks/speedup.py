@@ -25,12 +25,12 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import resnet18, resnet50, vgg16_bn
 
-from lightprune.bench.engines import EAGER, SPARSE, STRIPPED, chosen_engines
-from lightprune.bench.loaded_network import Subject
+from lightprune.bench.backends import EAGER, SPARSE, STRIPPED, select_backends
+from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.bench.machine import all_versions, available_cores, this_machine
-from lightprune.bench.model_files import Forms
-from lightprune.bench.sparsity_sweep import Level, NetworkSpeed, SpeedUps
-from lightprune.bench.timing import Effort, Timing, take_turns
+from lightprune.bench.model_files import ModelFiles
+from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
+from lightprune.bench.timing import Timing, TimingBudget, take_turns
 from lightprune.errors import InputError
 from lightprune.files import write_text
 from lightprune.models.from_spec import module_from_spec
@@ -93,7 +93,9 @@ def drawn(name):
 def subject(network, described):
     """A network as the engines take it."""
     size = described.input_shape
-    return Subject(Path(described.constructor), network, described, trace(network, size), None)
+    return LoadedNetwork(
+        Path(described.constructor), network, described, trace(network, size), None
+    )
 
 
 def pruned(network, targets, scope, sparsity, size):
@@ -111,7 +113,7 @@ class Contest:
     def __init__(self, dense, levels):
         """Takes the dense network's files, and the levels: a subject and its costs each."""
         self.dense, self.levels = dense, levels
-        self.engines = [e for e in chosen_engines(DENSE) if e.missing() is None]
+        self.engines = [e for e in select_backends(DENSE) if e.missing() is None]
 
     def differences(self, sparse):
         """Of every level: the largest difference to eager torch, and its largest logit."""
@@ -124,9 +126,9 @@ class Contest:
     def timings(self, threads, batches, effort):
         """The sparse runners, and Timings by contender: an engine's name, or a level's number."""
         torch.set_num_threads(threads)
-        engine = chosen_engines(SPARSE)[0]
+        engine = select_backends(SPARSE)[0]
         folder = self.dense.folder
-        sparse = [engine.build(Forms(level, folder), threads) for level, _ in self.levels]
+        sparse = [engine.build(ModelFiles(level, folder), threads) for level, _ in self.levels]
         runners = {e.name: (e.build(self.dense, threads), e.layout) for e in self.engines}
         runners |= {n: (runner, torch.contiguous_format) for n, runner in enumerate(sparse)}
         found = {contender: [] for contender in runners}
@@ -149,12 +151,12 @@ def measure(described, weights, network, targets, sparsities, asked):
     """One network at every sparsity."""
     name = described.constructor.rpartition(".")[2]
     print(name, file=sys.stderr, flush=True)
-    effort = Effort(rounds=asked.rounds, cell=asked.seconds)
+    effort = TimingBudget(rounds=asked.rounds, cell=asked.seconds)
     scope = "global" if weights == TRAINED else "local"
     size = described.input_shape
     copies = [pruned(network, targets, scope, sparsity, size) for sparsity in sparsities]
     with TemporaryDirectory(prefix="lightprune-speedup-") as folder:
-        dense = Forms(subject(network, described), Path(folder))
+        dense = ModelFiles(subject(network, described), Path(folder))
         contest = Contest(dense, [(subject(copied, described), cost) for copied, cost in copies])
         found = {}
         for threads in asked.threads:
@@ -163,11 +165,13 @@ def measure(described, weights, network, targets, sparsities, asked):
                 found.setdefault(contender, []).extend(timings)
         differences = contest.differences(sparse)
         levels = [
-            Level(cost.sparsity, cost.live_sparsity, cost.mac_density, *seen, tuple(found[number]))
+            SparsityLevel(
+                cost.sparsity, cost.live_sparsity, cost.mac_density, *seen, tuple(found[number])
+            )
             for number, ((_, cost), seen) in enumerate(zip(copies, differences, strict=True))
         ]
     timings = tuple(timing for engine in contest.engines for timing in found[engine.name])
-    return NetworkSpeed(name, weights, tuple(levels), timings)
+    return NetworkSweep(name, weights, tuple(levels), timings)
 
 
 def networks(asked):
@@ -217,7 +221,7 @@ def main():
     asked.sparsities = sorted(set(asked.sparsities))
     measured = tuple(networks(asked))
     command = strip_paths(shlex.join(["python", *sys.argv]))
-    found = SpeedUps(command, commit(), all_versions(), this_machine(), measured)
+    found = SparsitySweep(command, commit(), all_versions(), this_machine(), measured)
     for network in measured:
         show(network)
     if asked.out:

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lightprune.bench import engines
+from lightprune.bench import backends
 from lightprune.bench.result import BenchResult
-from lightprune.bench.timing import Effort, take_turns
+from lightprune.bench.timing import TimingBudget, take_turns
 from lightprune.cli.main import main
 from tests.export.finished import OWN, change_record, finished_run
 
@@ -52,8 +52,8 @@ def no_onnx(monkeypatch):
     """A Python without the optional packages: quicker, too."""
     from lightprune.export import onnx_file
 
-    find = engines.find_spec
-    for module in (engines, onnx_file):
+    find = backends.find_spec
+    for module in (backends, onnx_file):
         monkeypatch.setattr(
             module, "find_spec", lambda name: None if "onnx" in name else find(name)
         )
@@ -169,11 +169,11 @@ def test_an_engine_that_fails_is_left_out_with_its_reason(run, monkeypatch):
     def fail(forms, threads):
         raise RuntimeError("no such instruction\nand more")
 
-    broken = engines.Engine("eager", "eager", fail, dense=True)
-    kept = [e for e in engines.ENGINES if e.name == "csr"]
-    monkeypatch.setattr(engines, "ENGINES", (broken, *kept))
+    broken = backends.Backend("eager", "eager", fail, dense=True)
+    kept = [e for e in backends.BACKENDS if e.name == "csr"]
+    monkeypatch.setattr(backends, "BACKENDS", (broken, *kept))
     monkeypatch.setattr("lightprune.bench.model_files.missing_packages", lambda: ["onnx"])
-    monkeypatch.setattr("lightprune.bench.compare.ENGINES", engines.ENGINES)
+    monkeypatch.setattr("lightprune.bench.compare.BACKENDS", backends.BACKENDS)
 
     found = measured(run[0], "--batches", "1")
     assert found["left_out"] == {"eager": "no such instruction"}
@@ -234,7 +234,7 @@ def test_calls_take_turns_and_slow_ones_get_fewer(monkeypatch):
         return call
 
     calls = {"fast": taking("fast", 0.01), "slow": taking("slow", 1.0)}
-    found = take_turns(calls, Effort(rounds=4, turn=0.02, cell=4.0))
+    found = take_turns(calls, TimingBudget(rounds=4, turn=0.02, cell=4.0))
 
     assert {name: len(seconds) for name, seconds in found.items()} == {"fast": 8, "slow": 2}
     assert statistics.median(found["fast"]) == pytest.approx(0.01)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lightprune.bench.sparsity_sweep import read_speedups
+from lightprune.bench.sparsity_sweep import read_sparsity_sweep
 from lightprune.errors import InputError
-from tests.bench.test_engines import Small
+from tests.bench.test_backends import Small
 from tests.report.made import speed_ups
 
 
@@ -44,8 +44,8 @@ def test_written_is_read(tmp_path):
     file = tmp_path / "speedup.json"
     file.write_text(found.to_json())
 
-    assert read_speedups(file) == found
-    assert read_speedups(tmp_path / "nothing.json") is None
+    assert read_sparsity_sweep(file) == found
+    assert read_sparsity_sweep(tmp_path / "nothing.json") is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"networks": [{}], "machine": {}}'])
@@ -54,7 +54,7 @@ def test_a_damaged_measurement_is_one_line(tmp_path, text):
     file.write_text(text)
 
     with pytest.raises(InputError, match=r"speedup\.json: is damaged \(.*benchmarks/speedup\.py"):
-        read_speedups(file)
+        read_sparsity_sweep(file)
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ from dataclasses import asdict
 
 import pytest
 
-from lightprune.bench.loaded_network import read_subject
-from lightprune.bench.model_files import Forms
-from lightprune.bench.startup import _start, startup
+from lightprune.bench.loaded_network import load_network
+from lightprune.bench.model_files import ModelFiles
+from lightprune.bench.startup import _start, measure_startup
 from tests.export.finished import finished_run, small_network
 
 
 def test_a_start_is_imports_then_load_then_a_first_call(tmp_path):
     folder, _ = finished_run(tmp_path / "run")
-    file = Forms(read_subject(folder, small_network), tmp_path).sparse
+    file = ModelFiles(load_network(folder, small_network), tmp_path).sparse
     began = time.time()
     seconds = asdict(_start(file, began - 1))
 
@@ -25,11 +25,11 @@ def test_a_start_is_imports_then_load_then_a_first_call(tmp_path):
 
 def test_the_second_start_finds_compiled_what_the_first_one_left(tmp_path):
     folder, _ = finished_run(tmp_path / "run")
-    found = startup(Forms(read_subject(folder, small_network), tmp_path).sparse)
+    found = measure_startup(ModelFiles(load_network(folder, small_network), tmp_path).sparse)
 
     assert found.warm.first_call < found.cold.first_call / 2
 
 
 def test_a_process_that_fails_says_why(tmp_path):
     with pytest.raises(RuntimeError, match=r"nothing\.sparse\.safetensors"):
-        startup(tmp_path / "nothing.sparse.safetensors")
+        measure_startup(tmp_path / "nothing.sparse.safetensors")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from lightprune.bench.loaded_network import read_subject
+from lightprune.bench.loaded_network import load_network
 from lightprune.errors import InputError
 from lightprune.export.load import load
 from lightprune.export.sparse_file import StoredNetwork, read_sparse, write_sparse
@@ -203,7 +203,7 @@ def test_a_hostile_graph_is_refused_where_it_is_run(tmp_path, file, graph):
 
     assert "sparse graph" in refused(path)
     with pytest.raises(InputError, match=rf"^{path}: sparse graph"):
-        read_subject(path, lambda num_classes: small_network())
+        load_network(path, lambda num_classes: small_network())
 
 
 @given(data=st.data())

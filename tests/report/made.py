@@ -4,12 +4,12 @@ import csv
 import json
 from dataclasses import asdict
 
-from lightprune.bench.engines import chosen_engines
+from lightprune.bench.backends import select_backends
 from lightprune.bench.machine import Machine
-from lightprune.bench.output_check import Agreement
+from lightprune.bench.output_check import OutputCheck
 from lightprune.bench.result import BenchResult
-from lightprune.bench.sparsity_sweep import Level, NetworkSpeed, SpeedUps
-from lightprune.bench.startup import Start, Startup
+from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
+from lightprune.bench.startup import Startup, StartupSeconds
 from lightprune.bench.timing import Timing
 from lightprune.pruning.cost import LayerCost
 from lightprune.report.discovery import BENCH, find_runs
@@ -108,7 +108,7 @@ def timings(ms, cells=((1, 1), (1, 64), (2, 1), (2, 64))):
 
 def make_bench(folder, record, *, ms, processor="CPU", cells=((1, 1), (1, 64), (2, 1), (2, 64))):
     """Writes what `lightprune bench` leaves in the folder of a run with this record."""
-    start = Start(2.0, 0.1, 0.5)
+    start = StartupSeconds(2.0, 0.1, 0.5)
     result = BenchResult(
         path=str(folder),
         command="lightprune bench",
@@ -120,10 +120,10 @@ def make_bench(folder, record, *, ms, processor="CPU", cells=((1, 1), (1, 64), (
         startup=Startup(start, start),
         sizes={"sparse, fp32": 100},
         examples="test images",
-        engines=chosen_engines(",".join(ms)),
+        engines=select_backends(",".join(ms)),
         left_out={},
         timings=timings(ms, cells),
-        agreements=(Agreement("sparse", 20, 10, 1, 1, 2e-6),),
+        agreements=(OutputCheck("sparse", 20, 10, 1, 1, 2e-6),),
     )
     (folder / BENCH).parent.mkdir()
     (folder / BENCH).write_text(result.to_json())
@@ -132,17 +132,19 @@ def make_bench(folder, record, *, ms, processor="CPU", cells=((1, 1), (1, 64), (
 
 def speed_ups(**networks):
     """As of the benchmark: ms an image in the sparse runtime by sparsity; 1 ms dense."""
-    return SpeedUps(
+    return SparsitySweep(
         command="python benchmarks/speedup.py",
         commit="fedcba9876543210",
         versions={},
         machine=Machine("CPU", 2, 16, "Linux"),
         networks=tuple(
-            NetworkSpeed(
+            NetworkSweep(
                 name,
                 "fresh weights",
                 tuple(
-                    Level(sparsity, sparsity / 2, 1 - sparsity, 1e-6, 3.0, timings({"sparse": ms}))
+                    SparsityLevel(
+                        sparsity, sparsity / 2, 1 - sparsity, 1e-6, 3.0, timings({"sparse": ms})
+                    )
                     for sparsity, ms in levels.items()
                 ),
                 timings({"eager": 1.5, "onnx": 1.0, "onnx-stripped": 0.5}),

@@ -11,17 +11,17 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from lightprune.bench.engines import EAGER, ENGINES, SPARSE, Engine, Runner
-from lightprune.bench.evaluation_images import Examples, find_examples
-from lightprune.bench.loaded_network import Subject
+from lightprune.bench.backends import BACKENDS, EAGER, SPARSE, Backend, Runner
+from lightprune.bench.evaluation_images import EvaluationImages, find_evaluation_images
+from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.bench.machine import all_versions, available_cores, this_machine
-from lightprune.bench.model_files import Forms
-from lightprune.bench.op_profile import unit_timings
-from lightprune.bench.output_check import Agreement, agreement, logits_of
+from lightprune.bench.model_files import ModelFiles
+from lightprune.bench.op_profile import profile_ops
+from lightprune.bench.output_check import OutputCheck, check_outputs, logits_of
 from lightprune.bench.peak_flops import peak_flops
-from lightprune.bench.result import BenchResult, Layers
-from lightprune.bench.startup import Startup, startup
-from lightprune.bench.timing import Effort, Timing, take_turns
+from lightprune.bench.result import BenchResult, OpProfile
+from lightprune.bench.startup import Startup, measure_startup
+from lightprune.bench.timing import Timing, TimingBudget, take_turns
 from lightprune.errors import InputError, check_number
 from lightprune.export.load import load
 from lightprune.provenance import commit
@@ -34,7 +34,7 @@ _FP16 = "sparse, fp16"
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchConfig:
     """What is to be measured.
 
     Attributes:
@@ -47,10 +47,10 @@ class Asked:
         data_root: Where the test images lie; None takes the place that the run names.
     """
 
-    engines: tuple[Engine, ...]
+    engines: tuple[Backend, ...]
     threads: tuple[int, ...]
     batches: tuple[int, ...]
-    effort: Effort
+    effort: TimingBudget
     startup: bool = True
     layers: bool = False
     data_root: Path | None = None
@@ -64,7 +64,7 @@ class Asked:
         check_number("--rounds", self.effort.rounds, 1, 1000, whole=True)
 
 
-def numbers(option: str, text: str) -> tuple[int, ...]:
+def parse_int_list(option: str, text: str) -> tuple[int, ...]:
     """The whole numbers of a comma-separated list, ascending.
 
     Raises:
@@ -81,7 +81,7 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def bench(subject: Subject, asked: Asked, say: Say) -> BenchResult:
+def bench(subject: LoadedNetwork, asked: BenchConfig, say: Say) -> BenchResult:
     """Measures the network on every engine.
 
     Args:
@@ -93,9 +93,9 @@ def bench(subject: Subject, asked: Asked, say: Say) -> BenchResult:
         InputError: The data is not what was asked for, or no engine can be used.
     """
     before = torch.get_num_threads()
-    examples, random_because = find_examples(subject, asked.data_root)
+    examples, random_because = find_evaluation_images(subject, asked.data_root)
     with TemporaryDirectory(prefix="lightprune-bench-") as folder:
-        ring = _Ring(Forms(subject, Path(folder)), asked, say)
+        ring = _Ring(ModelFiles(subject, Path(folder)), asked, say)
         if random_because:
             ring.left_out["accuracy"] = random_because
         try:
@@ -120,7 +120,7 @@ def bench(subject: Subject, asked: Asked, say: Say) -> BenchResult:
             startup=started,
             sizes=ring.forms.sizes(),
             examples=examples.what,
-            engines=tuple(e for e in ENGINES if any(t.engine == e.name for t in ring.timings)),
+            engines=tuple(e for e in BACKENDS if any(t.engine == e.name for t in ring.timings)),
             left_out=ring.left_out,
             timings=tuple(ring.timings),
             agreements=tuple(ring.agreements),
@@ -131,12 +131,12 @@ def bench(subject: Subject, asked: Asked, say: Say) -> BenchResult:
 class _Ring:
     """Where the engines meet: what they are built from, and what came out so far."""
 
-    def __init__(self, forms: Forms, asked: Asked, say: Say) -> None:
+    def __init__(self, forms: ModelFiles, asked: BenchConfig, say: Say) -> None:
         self.forms, self.asked, self.say = forms, asked, say
         self.subject = forms.subject
         self.left_out: dict[str, str] = {}
         self.timings: list[Timing] = []
-        self.agreements: list[Agreement] = []
+        self.agreements: list[OutputCheck] = []
 
     def reasons(self) -> list[str]:
         """Why engines were left out, a line each."""
@@ -155,12 +155,12 @@ class _Ring:
             return None
         self.say("sparse runtime: load, first call")
         try:
-            return startup(self.forms.sparse)
+            return measure_startup(self.forms.sparse)
         except (OSError, RuntimeError, ValueError) as error:
             self.left_out["startup"] = str(error)
             return None
 
-    def compare(self, threads: int, examples: Examples | None) -> None:
+    def compare(self, threads: int, examples: EvaluationImages | None) -> None:
         """Times every engine with so many threads; compares their outputs if there are images."""
         torch.set_num_threads(threads)
         runners = self._built(threads)
@@ -173,7 +173,7 @@ class _Ring:
         if examples is not None:
             self._agree(runners, examples)
 
-    def _built(self, threads: int) -> dict[Engine, Runner]:
+    def _built(self, threads: int) -> dict[Backend, Runner]:
         """The engines that can be used, each having answered once for every batch."""
         found = {}
         for engine in self.asked.engines:
@@ -194,7 +194,7 @@ class _Ring:
             self.left_out[engine.name] = reason
         return found
 
-    def _time(self, runners: dict[Engine, Runner], threads: int, batch: int) -> None:
+    def _time(self, runners: dict[Backend, Runner], threads: int, batch: int) -> None:
         images = self.subject.images(batch)
         calls = {
             engine.name: partial(runner, _arranged(images, engine))
@@ -203,14 +203,14 @@ class _Ring:
         for name, seconds in take_turns(calls, self.asked.effort).items():
             self.timings.append(Timing.of(name, threads, batch, seconds))
 
-    def _agree(self, runners: dict[Engine, Runner], examples: Examples) -> None:
+    def _agree(self, runners: dict[Backend, Runner], examples: EvaluationImages) -> None:
         self.say(f"{len(examples.images):,} {examples.what}")
         eager = logits_of(self.subject.network, examples)
         for engine, runner in runners.items():
             # What eager torch says is known already.
             same = engine.name == EAGER
             found = eager if same else logits_of(runner, examples, engine.layout)
-            self.agreements.append(agreement(engine.name, found, eager, examples.labels))
+            self.agreements.append(check_outputs(engine.name, found, eager, examples.labels))
             if engine.name == SPARSE:
                 try:
                     narrow = load(self.forms.sparse_fp16)
@@ -218,13 +218,13 @@ class _Ring:
                     self.left_out[_FP16] = str(error)
                     continue
                 found = logits_of(narrow, examples)
-                self.agreements.append(agreement(_FP16, found, eager, examples.labels))
+                self.agreements.append(check_outputs(_FP16, found, eager, examples.labels))
 
-    def layers(self) -> Layers:
+    def layers(self) -> OpProfile:
         """Times every operation of the sparse runtime."""
         self.say("operations of the sparse runtime")
-        return Layers(peak_flops(), unit_timings(self.network))
+        return OpProfile(peak_flops(), profile_ops(self.network))
 
 
-def _arranged(images: Tensor, engine: Engine) -> Tensor:
+def _arranged(images: Tensor, engine: Backend) -> Tensor:
     return images.contiguous(memory_format=engine.layout)

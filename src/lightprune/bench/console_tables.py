@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
-from lightprune.bench.op_profile import LayerTiming, UnitTimings
-from lightprune.bench.output_check import CLOSE
+from lightprune.bench.op_profile import BatchProfile, OpTiming
+from lightprune.bench.output_check import NEAR_TIE
 from lightprune.bench.result import BenchResult
 
 
-def tables(result: BenchResult) -> Iterator[Table | str]:
+def bench_tables(result: BenchResult) -> Iterator[Table | str]:
     """Everything to print, in order."""
     for threads in dict.fromkeys(timing.threads for timing in result.timings):
         yield _speed(result, threads)
@@ -85,7 +85,7 @@ def _agreement(result: BenchResult) -> Table:
     columns = ("", "images", "accuracy", "differ", "close", "max |Δ logit|")
     title = (
         f"{result.examples}: predictions that differ from eager torch's, those of them whose top "
-        f"two logits are within {CLOSE:g}"
+        f"two logits are within {NEAR_TIE:g}"
     )
     return _table(title, columns, rows)
 
@@ -95,8 +95,8 @@ def _sizes(result: BenchResult) -> Table:
     return _table("file", ("", "size"), rows)
 
 
-def _layers(unit: UnitTimings, peak: float) -> Table:
-    def row(found: LayerTiming) -> tuple[str, ...]:
+def _layers(unit: BatchProfile, peak: float) -> Table:
+    def row(found: OpTiming) -> tuple[str, ...]:
         density = "" if found.density is None else f"{found.density:.1%}"
         rate = f"{found.rate / 1e9:.1f}" if found.flops else ""
         share = f"{found.rate / peak:.0%}" if found.flops else ""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10
 
-from lightprune.bench.loaded_network import Subject
+from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.data.image_folder import ImageFolder
 from lightprune.data.sources import Cifar10, Digits, Source
 from lightprune.errors import InputError
@@ -22,7 +22,7 @@ _RANDOM = 256
 
 
 @dataclass(frozen=True)
-class Examples:
+class EvaluationImages:
     """Images, and their classes if they are real ones.
 
     Attributes:
@@ -47,7 +47,9 @@ class Examples:
             yield (normalise(part) if part.dtype == torch.uint8 else part).contiguous()
 
 
-def find_examples(subject: Subject, root: Path | None) -> tuple[Examples, str | None]:
+def find_evaluation_images(
+    subject: LoadedNetwork, root: Path | None
+) -> tuple[EvaluationImages, str | None]:
     """The test images of a network's data set.
 
     Args:
@@ -73,15 +75,15 @@ def find_examples(subject: Subject, root: Path | None) -> tuple[Examples, str | 
             raise
         images = subject.images(_RANDOM)
         reason = f"{error} (--data-root DIR says where the test images lie)"
-        return Examples("random images", images, None, subject.description), reason
+        return EvaluationImages("random images", images, None, subject.description), reason
     what = "test images"
     known = (subject.record or {}).get("data", {}).get("fingerprint")
     if known not in (None, fingerprint):
         what = "test images, of other data than the run was tested with"
-    return Examples(what, data.test.images, data.test.labels, subject.description), None
+    return EvaluationImages(what, data.test.images, data.test.labels, subject.description), None
 
 
-def _source(subject: Subject, root: Path | None) -> Source:
+def _source(subject: LoadedNetwork, root: Path | None) -> Source:
     """The data set that lies at `root`, or else that the run used; nothing is downloaded."""
     asked = _asked_by_run(subject)
     kind = _SOURCES.get(asked.get("_target_", ""))
@@ -100,7 +102,7 @@ def _source(subject: Subject, root: Path | None) -> Source:
     return kind(**settings)
 
 
-def _asked_by_run(subject: Subject) -> dict[str, Any]:
+def _asked_by_run(subject: LoadedNetwork) -> dict[str, Any]:
     """The settings of a run's data; its record has those that are places in the command only."""
     record = subject.record
     if record is None:

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter
 
-from lightprune.bench.engines import SPARSE
+from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult
 from lightprune.rendering.document import Figure, counted
 from lightprune.rendering.plotting import COLOURS, GREY, drawn, look
@@ -18,7 +18,7 @@ _CAPTION = (
 )
 
 
-def speed(result: BenchResult) -> Figure:
+def bench_figure(result: BenchResult) -> Figure:
     """A column of panels for every number of threads."""
 
     def draw(canvas: Canvas) -> None:

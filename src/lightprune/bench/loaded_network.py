@@ -26,7 +26,7 @@ _PLAIN = "model.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class LoadedNetwork:
     """A network as a torch module, and as what the sparse runtime executes.
 
     Attributes:
@@ -68,7 +68,7 @@ class Subject:
         return torch.randn(count, *self.description.input_shape, generator=generator)
 
 
-def read_subject(path: Path, constructor: Constructor | None = None) -> Subject:
+def load_network(path: Path, constructor: Constructor | None = None) -> LoadedNetwork:
     """Reads a network.
 
     Args:
@@ -90,7 +90,7 @@ def read_subject(path: Path, constructor: Constructor | None = None) -> Subject:
     else:
         network, description = load_dense(file, constructor)
         graph = trace(network, description.input_shape)
-    return Subject(path, network, description, graph, _run_of(path, description))
+    return LoadedNetwork(path, network, description, graph, _run_of(path, description))
 
 
 def _file(path: Path) -> Path:

@@ -9,18 +9,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lightprune.bench.loaded_network import Subject
+from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.errors import InputError
 from lightprune.export.load import SPARSE_SUFFIX
 from lightprune.export.onnx_file import missing_packages, write_onnx
 from lightprune.export.sparse_file import StoredNetwork, write_sparse
-from lightprune.export.strip_dead_taps import without_dead_taps
+from lightprune.export.strip_unreachable import strip_unreachable
 from lightprune.files import write_weights
 from lightprune.sparse.ir.serialize import to_json
 
 
 @dataclass(frozen=True, eq=False)
-class Forms:
+class ModelFiles:
     """Files of a network, each written when it is first asked for.
 
     Attributes:
@@ -28,7 +28,7 @@ class Forms:
         folder: Where they are written.
     """
 
-    subject: Subject
+    subject: LoadedNetwork
     folder: Path
 
     @cached_property
@@ -56,7 +56,7 @@ class Forms:
     @cached_property
     def stripped_onnx(self) -> Path:
         """The dense network without the taps that no input can reach."""
-        smaller = without_dead_taps(self.subject.network, self.subject.images(2))
+        smaller = strip_unreachable(self.subject.network, self.subject.images(2))
         return self._onnx("stripped", smaller)
 
     def sizes(self) -> dict[str, int]:

@@ -18,7 +18,7 @@ _TIMES = 15
 
 
 @dataclass(frozen=True)
-class LayerTiming:
+class OpTiming:
     """One operation, and those that follow it on the same channels.
 
     Attributes:
@@ -46,7 +46,7 @@ class LayerTiming:
 
 
 @dataclass(frozen=True)
-class UnitTimings:
+class BatchProfile:
     """The operations of the sparse runtime for so many images at a time.
 
     Attributes:
@@ -57,10 +57,10 @@ class UnitTimings:
 
     images: int
     seconds: float
-    operations: tuple[LayerTiming, ...]
+    operations: tuple[OpTiming, ...]
 
 
-def unit_timings(network: SparseNetwork) -> tuple[UnitTimings, ...]:
+def profile_ops(network: SparseNetwork) -> tuple[BatchProfile, ...]:
     """Times every operation: for one image, and for a vector of images.
 
     A convolution's time includes sorting what it reads, even if another one reads the same.
@@ -68,13 +68,13 @@ def unit_timings(network: SparseNetwork) -> tuple[UnitTimings, ...]:
     return tuple(_timings(network.program, code) for code in (network.single, network.batched))
 
 
-def _timings(program: Program, code: Executable) -> UnitTimings:
+def _timings(program: Program, code: Executable) -> BatchProfile:
     heads = [number for number, found in enumerate(code.operations) if not found.follows]
     operations = []
     for place, number in enumerate(heads):
         seconds = _median(code, code.heads[place : place + 1])
         operations.append(_described(code, number, program, seconds))
-    return UnitTimings(code.unit, _median(code, code.heads), tuple(operations))
+    return BatchProfile(code.unit, _median(code, code.heads), tuple(operations))
 
 
 def _median(code: Executable, heads: NDArray[np.int64]) -> float:
@@ -98,7 +98,7 @@ def _median(code: Executable, heads: NDArray[np.int64]) -> float:
     return float(np.median([seconds(times) for _ in range(_TIMES)]))
 
 
-def _described(code: Executable, number: int, program: Program, seconds: float) -> LayerTiming:
+def _described(code: Executable, number: int, program: Program, seconds: float) -> OpTiming:
     operation = code.operations[number]
     parts = [_name(operation)]
     for following in code.operations[number + 1 :]:
@@ -112,7 +112,7 @@ def _described(code: Executable, number: int, program: Program, seconds: float) 
         flops = 2 * program.macs(step) * code.unit
         grouping = str(weights.grouping)
     what = " + ".join(parts)
-    return LayerTiming(operation.task.value, what, code.unit, seconds, density, flops, grouping)
+    return OpTiming(operation.task.value, what, code.unit, seconds, density, flops, grouping)
 
 
 def _name(operation: Instruction) -> str:

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightprune.bench.engines import Runner
-from lightprune.bench.evaluation_images import Examples
+from lightprune.bench.backends import Runner
+from lightprune.bench.evaluation_images import EvaluationImages
 
 _BATCH = 250
 # A slow engine on a large test set must not take longer than all timing.
 _SECONDS = 15.0
-CLOSE = 1e-4
+NEAR_TIE = 1e-4
 """Top two logits that differ by less may change places for rounding alone."""
 
 
 @dataclass(frozen=True)
-class Agreement:
+class OutputCheck:
     """What an engine makes of the images, compared with eager torch.
 
     Attributes:
@@ -25,7 +25,7 @@ class Agreement:
         images: How many.
         correct: How many it recognises; None if nobody knows what they show.
         differing: Predictions that differ.
-        close: Those of them whose top two logits eager torch has closer than `CLOSE`.
+        close: Those of them whose top two logits eager torch has closer than `NEAR_TIE`.
         largest_difference: Of any logit.
     """
 
@@ -43,7 +43,9 @@ class Agreement:
 
 
 def logits_of(
-    runner: Runner, examples: Examples, layout: torch.memory_format = torch.contiguous_format
+    runner: Runner,
+    examples: EvaluationImages,
+    layout: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
     """The logits of the images, (N, classes): of all of them if the engine is fast enough."""
     parts, enough = [], time.perf_counter() + _SECONDS
@@ -55,18 +57,18 @@ def logits_of(
     return torch.cat(parts)
 
 
-def agreement(engine: str, found: Tensor, eager: Tensor, labels: Tensor | None) -> Agreement:
+def check_outputs(engine: str, found: Tensor, eager: Tensor, labels: Tensor | None) -> OutputCheck:
     """Compares logits, (N, classes), with those of eager torch, as many as there are of both."""
     images = min(len(found), len(eager))
     found, eager = found[:images], eager[:images]
     predicted = found.argmax(1)
     differs = predicted != eager.argmax(1)
     top = eager.topk(min(2, eager.shape[1])).values
-    return Agreement(
+    return OutputCheck(
         engine=engine,
         images=images,
         correct=None if labels is None else int((predicted == labels[:images]).sum()),
         differing=int(differs.sum()),
-        close=int((differs & (top[:, 0] - top[:, -1] < CLOSE)).sum()),
+        close=int((differs & (top[:, 0] - top[:, -1] < NEAR_TIE)).sum()),
         largest_difference=float((found - eager).abs().max()),
     )

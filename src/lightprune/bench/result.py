@@ -5,21 +5,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from lightprune.bench.engines import ENGINES, SPARSE, STRIPPED, Engine
+from lightprune.bench.backends import BACKENDS, SPARSE, STRIPPED, Backend
 from lightprune.bench.machine import Machine
-from lightprune.bench.output_check import Agreement
-from lightprune.bench.startup import Start, Startup
+from lightprune.bench.output_check import OutputCheck
+from lightprune.bench.startup import Startup, StartupSeconds
 from lightprune.bench.timing import Timing
 from lightprune.pruning.cost import LayerCost
 
 if TYPE_CHECKING:  # The runtime's compiler takes a second to load, and readers do without.
-    from lightprune.bench.op_profile import UnitTimings
+    from lightprune.bench.op_profile import BatchProfile
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class SpeedUp:
+class Speedup:
     """How much faster the sparse runtime is: ratios of medians of the same turns.
 
     Attributes:
@@ -39,20 +39,20 @@ class SpeedUp:
     over_stripped: float | None
 
 
-def compared(threads: int, batch: int, medians: Mapping[str, float]) -> SpeedUp:
+def compare_medians(threads: int, batch: int, medians: Mapping[str, float]) -> Speedup:
     """Compares the medians of engines, by their names, in the same turns."""
-    dense = [engine.name for engine in ENGINES if engine.dense and engine.name in medians]
+    dense = [engine.name for engine in BACKENDS if engine.dense and engine.name in medians]
     fastest = min(dense, key=medians.__getitem__, default=None)
     mine = medians.get(SPARSE)
 
     def ratio(name: str | None) -> float | None:
         return medians[name] / mine if mine and name and name in medians else None
 
-    return SpeedUp(threads, batch, mine, fastest, ratio(fastest), ratio(STRIPPED))
+    return Speedup(threads, batch, mine, fastest, ratio(fastest), ratio(STRIPPED))
 
 
 @dataclass(frozen=True)
-class Layers:
+class OpProfile:
     """The sparse runtime's time by operation.
 
     Attributes:
@@ -61,7 +61,7 @@ class Layers:
     """
 
     peak: float
-    units: "tuple[UnitTimings, ...]"
+    units: "tuple[BatchProfile, ...]"
 
 
 @dataclass(frozen=True)
@@ -96,17 +96,17 @@ class BenchResult:
     startup: Startup | None
     sizes: Mapping[str, int]
     examples: str
-    engines: tuple[Engine, ...]
+    engines: tuple[Backend, ...]
     left_out: Mapping[str, str]
     timings: tuple[Timing, ...]
-    agreements: tuple[Agreement, ...]
-    layers: Layers | None = None
-    speedups: tuple[SpeedUp, ...] = field(init=False)
+    agreements: tuple[OutputCheck, ...]
+    layers: OpProfile | None = None
+    speedups: tuple[Speedup, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Compares the timings."""
         cells = dict.fromkeys((timing.threads, timing.batch) for timing in self.timings)
-        speedups = tuple(compared(*cell, self.medians(*cell)) for cell in cells)
+        speedups = tuple(compare_medians(*cell, self.medians(*cell)) for cell in cells)
         object.__setattr__(self, "speedups", speedups)
 
     def medians(self, threads: int, batch: int) -> dict[str, float]:
@@ -166,10 +166,11 @@ class BenchResult:
             parts = {
                 "machine": Machine(**found["machine"]),
                 "cost": LayerCost(**{count.name: cost[count.name] for count in fields(LayerCost)}),
-                "startup": start and Startup(**{key: Start(**start[key]) for key in start}),
-                "engines": tuple(engine for engine in ENGINES if engine.name in names),
+                "startup": start
+                and Startup(**{key: StartupSeconds(**start[key]) for key in start}),
+                "engines": tuple(engine for engine in BACKENDS if engine.name in names),
                 "timings": tuple(Timing(**timing) for timing in found["timings"]),
-                "agreements": tuple(Agreement(**one) for one in found["agreements"]),
+                "agreements": tuple(OutputCheck(**one) for one in found["agreements"]),
                 "layers": None,
             }
             return cls(**{**found, **parts})

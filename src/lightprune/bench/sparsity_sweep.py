@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lightprune.bench.machine import Machine
-from lightprune.bench.result import SpeedUp, compared
+from lightprune.bench.result import Speedup, compare_medians
 from lightprune.bench.timing import Timing
 from lightprune.errors import InputError
 
 
 @dataclass(frozen=True)
-class Level:
+class SparsityLevel:
     """A network pruned to a sparsity, in the sparse runtime.
 
     Attributes:
@@ -34,7 +34,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class NetworkSpeed:
+class NetworkSweep:
     """A network at several sparsities beside the engines that compute it dense.
 
     Attributes:
@@ -46,7 +46,7 @@ class NetworkSpeed:
 
     name: str
     weights: str
-    levels: tuple[Level, ...]
+    levels: tuple[SparsityLevel, ...]
     dense: tuple[Timing, ...]
 
     @property
@@ -54,14 +54,14 @@ class NetworkSpeed:
         """Every number of threads and images a batch that was measured."""
         return tuple(dict.fromkeys((timing.threads, timing.batch) for timing in self.dense))
 
-    def compared(self, level: Level, threads: int, batch: int) -> SpeedUp:
+    def compared(self, level: SparsityLevel, threads: int, batch: int) -> Speedup:
         """The sparse runtime at one level beside the dense engines."""
         medians = {
             timing.engine: timing.median
             for timing in (*self.dense, *level.timings)
             if (timing.threads, timing.batch) == (threads, batch)
         }
-        return compared(threads, batch, medians)
+        return compare_medians(threads, batch, medians)
 
     def break_even(self, threads: int, batch: int) -> tuple[float, float] | None:
         """Where the sparse runtime becomes as fast as the fastest dense engine.
@@ -72,7 +72,7 @@ class NetworkSpeed:
             Sparsity and MAC density; those of the first level if it is fast enough already; None
             if none is.
         """
-        before: tuple[Level, float] | None = None
+        before: tuple[SparsityLevel, float] | None = None
         for level in self.levels:
             ratio = self.compared(level, threads, batch).over_dense
             if not ratio:
@@ -84,7 +84,9 @@ class NetworkSpeed:
         return None
 
 
-def _between(slow: tuple[Level, float], fast: tuple[Level, float]) -> tuple[float, float]:
+def _between(
+    slow: tuple[SparsityLevel, float], fast: tuple[SparsityLevel, float]
+) -> tuple[float, float]:
     """Sparsity and MAC density where the time is 1, between two levels and theirs."""
     (a, above), (b, below) = slow, fast
     way = (above - 1) / (above - below) if above > below else 0.0
@@ -95,21 +97,21 @@ def _between(slow: tuple[Level, float], fast: tuple[Level, float]) -> tuple[floa
 
 
 @dataclass(frozen=True)
-class SpeedUps:
+class SparsitySweep:
     """What the benchmark measured, and its provenance."""
 
     command: str
     commit: str
     versions: Mapping[str, str]
     machine: Machine
-    networks: tuple[NetworkSpeed, ...]
+    networks: tuple[NetworkSweep, ...]
 
     def to_json(self) -> str:
         """As JSON, times in seconds."""
         return json.dumps(asdict(self), indent=1)
 
 
-def read_speedups(file: Path) -> SpeedUps | None:
+def read_sparsity_sweep(file: Path) -> SparsitySweep | None:
     """What the benchmark wrote; None if it wrote nothing.
 
     Raises:
@@ -119,7 +121,7 @@ def read_speedups(file: Path) -> SpeedUps | None:
         found = json.loads(file.read_text())
         networks = tuple(map(_network, found["networks"]))
         machine = Machine(**found["machine"])
-        return SpeedUps(**{**found, "machine": machine, "networks": networks})
+        return SparsitySweep(**{**found, "machine": machine, "networks": networks})
     except FileNotFoundError:
         return None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -129,11 +131,12 @@ def read_speedups(file: Path) -> SpeedUps | None:
         ) from error
 
 
-def _network(found: dict[str, Any]) -> NetworkSpeed:
+def _network(found: dict[str, Any]) -> NetworkSweep:
     levels = [
-        Level(**{**level, "timings": _timings(level["timings"])}) for level in found["levels"]
+        SparsityLevel(**{**level, "timings": _timings(level["timings"])})
+        for level in found["levels"]
     ]
-    return NetworkSpeed(**{**found, "levels": tuple(levels), "dense": _timings(found["dense"])})
+    return NetworkSweep(**{**found, "levels": tuple(levels), "dense": _timings(found["dense"])})
 
 
 def _timings(found: list[dict[str, Any]]) -> tuple[Timing, ...]:

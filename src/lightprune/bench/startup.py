@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 
 @dataclass(frozen=True)
-class Start:
+class StartupSeconds:
     """A process that reads a sparse file and computes one image, in seconds.
 
     Attributes:
@@ -34,11 +34,11 @@ class Startup:
         warm: With what the cold process left on disk.
     """
 
-    cold: Start
-    warm: Start
+    cold: StartupSeconds
+    warm: StartupSeconds
 
 
-def startup(file: Path) -> Startup:
+def measure_startup(file: Path) -> Startup:
     """Starts twice with a sparse file; the first time nothing is compiled.
 
     Raises:
@@ -49,7 +49,7 @@ def startup(file: Path) -> Startup:
         return Startup(*(_started(file, folder) for _ in range(2)))
 
 
-def _started(file: Path, compiled: str) -> Start:
+def _started(file: Path, compiled: str) -> StartupSeconds:
     done = subprocess.run(
         [sys.executable, "-m", __name__, str(file), str(time.time())],
         env={**os.environ, "NUMBA_CACHE_DIR": compiled},
@@ -59,10 +59,10 @@ def _started(file: Path, compiled: str) -> Start:
     )
     if done.returncode:
         raise RuntimeError(done.stderr.strip().rpartition("\n")[2] or f"exit {done.returncode}")
-    return Start(**json.loads(done.stdout))
+    return StartupSeconds(**json.loads(done.stdout))
 
 
-def _start(file: Path, began: float) -> Start:
+def _start(file: Path, began: float) -> StartupSeconds:
     """What such a process does; `began` is when it was started, in seconds since 1970."""
     import torch
 
@@ -75,7 +75,7 @@ def _start(file: Path, began: float) -> Start:
     loaded = time.time()
     assert isinstance(network, SparseNetwork)
     network(torch.zeros(1, *network.program.shapes[INPUT]))
-    return Start(imported - began, loaded - imported, time.time() - loaded)
+    return StartupSeconds(imported - began, loaded - imported, time.time() - loaded)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ _MOST_CALLS = 1000
 
 
 @dataclass(frozen=True)
-class Effort:
+class TimingBudget:
     """How long is measured.
 
     Attributes:
@@ -58,7 +58,9 @@ class Timing:
         return cls(engine, threads, batch, len(seconds), median, p90)
 
 
-def take_turns(calls: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, list[float]]:
+def take_turns(
+    calls: Mapping[str, Callable[[], object]], effort: TimingBudget
+) -> dict[str, list[float]]:
     """Times every call in turn, round after round.
 
     Returns:

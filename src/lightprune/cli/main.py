@@ -101,7 +101,7 @@ def _sources(parser: ArgumentParser) -> None:
 
 def _report(folder: Path, dense_dir: Path, throughput: Path, speedup: Path) -> None:
     # Reading takes seconds to load, and neither --help nor a wrong option needs it.
-    from lightprune.bench.sparsity_sweep import read_speedups
+    from lightprune.bench.sparsity_sweep import read_sparsity_sweep
     from lightprune.report.build import write_report
     from lightprune.report.discovery import find_runs
     from lightprune.report.findings import Findings
@@ -110,7 +110,7 @@ def _report(folder: Path, dense_dir: Path, throughput: Path, speedup: Path) -> N
     study = find_runs(folder, dense_dir)
     for gone in study.left_out:
         print(f"left out: {gone.folder}: {gone.reason}")
-    findings = Findings.of(study, read_throughput(throughput), read_speedups(speedup))
+    findings = Findings.of(study, read_throughput(throughput), read_sparsity_sweep(speedup))
     title = f"{folder.resolve().name}: {len(findings.study.runs)} runs"
     title += f", and {len(findings.tried)} that were tried" if findings.tried else ""
     print(write_report(findings, title, folder / "report"))
@@ -161,36 +161,36 @@ def _bench(
 ) -> None:
     from rich import get_console
 
-    from lightprune.bench.compare import Asked, bench, numbers
-    from lightprune.bench.console_tables import tables
-    from lightprune.bench.engines import chosen_engines
-    from lightprune.bench.figure import speed
-    from lightprune.bench.loaded_network import read_subject
+    from lightprune.bench.backends import select_backends
+    from lightprune.bench.compare import BenchConfig, bench, parse_int_list
+    from lightprune.bench.console_tables import bench_tables
+    from lightprune.bench.figure import bench_figure
+    from lightprune.bench.loaded_network import load_network
     from lightprune.bench.machine import available_cores
-    from lightprune.bench.timing import Effort
+    from lightprune.bench.timing import TimingBudget
     from lightprune.errors import check_folder
     from lightprune.files import write_text
     from lightprune.models.from_spec import import_constructor
     from lightprune.rendering.figures import write_figure
 
     cores = available_cores()
-    asked = Asked(
-        engines=chosen_engines(engines),
-        threads=numbers("--threads", threads) if threads else tuple(sorted({1, cores})),
-        batches=numbers("--batches", batches),
-        effort=Effort(rounds=rounds),
+    asked = BenchConfig(
+        engines=select_backends(engines),
+        threads=parse_int_list("--threads", threads) if threads else tuple(sorted({1, cores})),
+        batches=parse_int_list("--batches", batches),
+        effort=TimingBudget(rounds=rounds),
         startup=startup,
         layers=layers,
         data_root=data_root,
     )
     folder = to or (path if path.is_dir() else path.parent) / "bench"
     check_folder("--to", str(folder))
-    subject = read_subject(path, import_constructor(constructor) if constructor else None)
+    subject = load_network(path, import_constructor(constructor) if constructor else None)
     result = bench(subject, asked, lambda doing: print(doing, file=sys.stderr, flush=True))
-    for part in tables(result):
+    for part in bench_tables(result):
         get_console().print(part, highlight=False, soft_wrap=isinstance(part, str))
     write_text(folder / "bench.json", result.to_json())
-    write_figure(speed(result), folder)
+    write_figure(bench_figure(result), folder)
     print(folder / "bench.json")
 
 

@@ -11,7 +11,7 @@ from lightprune.errors import InputError, check_folder
 from lightprune.export.load import SPARSE_SUFFIX, load_dense
 from lightprune.export.onnx_file import missing_packages, write_onnx
 from lightprune.export.sparse_file import StoredNetwork, write_sparse
-from lightprune.export.strip_dead_taps import without_dead_taps
+from lightprune.export.strip_unreachable import strip_unreachable
 from lightprune.files import write_weights
 from lightprune.models.registry import Constructor
 from lightprune.runs.folder import RunFolder
@@ -68,7 +68,7 @@ def export(
     if missing := missing_packages():
         return [*lines, f"{onnx}: left out; pip install {' '.join(missing)} makes it possible"]
     example = torch.zeros(2, *description.input_shape)
-    write_onnx(onnx, without_dead_taps(network, example), example)
+    write_onnx(onnx, strip_unreachable(network, example), example)
     return [*lines, _line(onnx)]
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from lightprune.bench.sparsity_sweep import SpeedUps
+from lightprune.bench.sparsity_sweep import SparsitySweep
 from lightprune.report.comparisons import Comparison, against_dense, between_runs
 from lightprune.report.discovery import RunCollection
 from lightprune.report.groups import RunGroup, cells_of
@@ -36,14 +36,14 @@ class Findings:
     against_dense: tuple[Comparison, ...]
     between: tuple[Comparison, ...]
     throughput: Throughput | None
-    speedups: SpeedUps | None
+    speedups: SparsitySweep | None
 
     @classmethod
     def of(
         cls,
         study: RunCollection,
         throughput: Throughput | None = None,
-        speedups: SpeedUps | None = None,
+        speedups: SparsitySweep | None = None,
     ) -> "Findings":
         """Computes them."""
         tried = tuple(run for run in study.runs if run.folder.startswith(TRIED))

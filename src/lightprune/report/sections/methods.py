@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.bench.engines import SPARSE
+from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult
 from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
 from lightprune.rendering.plotting import COLOURS, GREY, drawn, percents

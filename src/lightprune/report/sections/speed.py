@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.bench.engines import SPARSE, STRIPPED
-from lightprune.bench.result import BenchResult, compared
+from lightprune.bench.backends import SPARSE, STRIPPED
+from lightprune.bench.result import BenchResult, compare_medians
 from lightprune.provenance import abbreviated
 from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
 from lightprune.rendering.plotting import GREY, drawn, logarithmic, look, pages, percents
@@ -62,7 +62,7 @@ def speed_lines(cells: Sequence[RunGroup]) -> Iterator[str]:
     for timed in timed_runs(cells):
         machine, timings = timed.bench.machine, timed.bench.timings
         threads = max(timing.threads for timing in timings)
-        found = [compared(threads, n, timed.bench.medians(threads, n)) for n in BATCHES]
+        found = [compare_medians(threads, n, timed.bench.medians(threads, n)) for n in BATCHES]
         ratios = [f"{at.over_dense:.1f} (batch {at.batch})" for at in found if at.over_dense]
         stripped = [f"{at.over_stripped:.1f}" for at in found if at.over_stripped]
         if ratios:
@@ -87,7 +87,9 @@ def fastest_lines(cells: Sequence[RunGroup], margin: float) -> Iterator[str]:
         threads = max(timing.threads for bench in here for timing in bench.timings)
         best = []
         for batch in BATCHES:
-            found = [compared(threads, batch, b.medians(threads, batch)).over_dense for b in here]
+            found = [
+                compare_medians(threads, batch, b.medians(threads, batch)).over_dense for b in here
+            ]
             if ratios := [ratio for ratio in found if ratio]:
                 best.append(f"{max(ratios):.1f} (batch {batch})")
         if best:
@@ -142,7 +144,7 @@ def _row(timed: Timed, threads: int) -> dict[str, str]:
         "MACs left": f"{100 * cost.mac_density:.1f} %",
         "test accuracy": f"{100 * run.accuracy:.2f} %",
         "to its dense (points)": points(run.accuracy - run.dense.accuracy),
-        **times(compared(threads, n, timed.bench.medians(threads, n)) for n in BATCHES),
+        **times(compare_medians(threads, n, timed.bench.medians(threads, n)) for n in BATCHES),
     }
 
 
@@ -174,7 +176,7 @@ def _latencies(rows: Sequence[Timed], threads: int) -> Iterator[_Costs]:
     for batch in BATCHES:
         medians = [row.bench.medians(threads, batch) for row in rows]
         if all(SPARSE in found for found in medians):
-            best = [compared(threads, batch, found).fastest_dense for found in medians]
+            best = [compare_medians(threads, batch, found).fastest_dense for found in medians]
             # The dense network is as fast in every row, but for the noise.
             dense = [found[name] for found, name in zip(medians, best, strict=True) if name]
             stripped = [found[STRIPPED] for found in medians if STRIPPED in found]

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.bench.result import SpeedUp
-from lightprune.bench.sparsity_sweep import Level, NetworkSpeed, SpeedUps
+from lightprune.bench.result import Speedup
+from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.provenance import abbreviated
 from lightprune.rendering.document import Block, Figure, Table, Text, counted
 from lightprune.rendering.plotting import GREY, drawn, logarithmic, look
@@ -14,7 +14,7 @@ from lightprune.rendering.plotting import GREY, drawn, logarithmic, look
 BATCHES = (1, 64)
 
 
-def speedup_blocks(found: SpeedUps) -> Iterator[Block]:
+def speedup_blocks(found: SparsitySweep) -> Iterator[Block]:
     """Where it was measured, a table for every number of threads, and the figures."""
     yield Text(
         "**By sparsity**, pruned by magnitude without training after it (this is about speed, not "
@@ -28,12 +28,12 @@ def speedup_blocks(found: SpeedUps) -> Iterator[Block]:
     yield from speedup_figures(found)
 
 
-def speedup_figures(found: SpeedUps) -> Iterator[Figure]:
+def speedup_figures(found: SparsitySweep) -> Iterator[Figure]:
     """One for each network of several sparsities."""
     yield from (_figure(network) for network in found.networks if len(network.levels) > 1)
 
 
-def times(found: Iterable[SpeedUp]) -> dict[str, str]:
+def times(found: Iterable[Speedup]) -> dict[str, str]:
     """Columns of a table: milliseconds of the sparse runtime, and how much faster it is."""
     columns = {}
     for at in found:
@@ -43,7 +43,7 @@ def times(found: Iterable[SpeedUp]) -> dict[str, str]:
     return columns
 
 
-def _row(network: NetworkSpeed, level: Level, threads: int) -> dict[str, str]:
+def _row(network: NetworkSweep, level: SparsityLevel, threads: int) -> dict[str, str]:
     return {
         "network": network.name,
         "sparsity": f"{100 * level.sparsity:.4g} %",
@@ -54,7 +54,7 @@ def _row(network: NetworkSpeed, level: Level, threads: int) -> dict[str, str]:
     }
 
 
-def _figure(network: NetworkSpeed) -> Figure:
+def _figure(network: NetworkSweep) -> Figure:
     counts = sorted({threads for threads, _ in network.cells})
 
     def draw(canvas: Canvas) -> None:
@@ -80,7 +80,7 @@ def _figure(network: NetworkSpeed) -> Figure:
     return drawn(f"speedup-{network.name}", "Speed-up against sparsity", caption, 3.4, draw)
 
 
-def _break_even(network: NetworkSpeed, threads: int, batch: int) -> str:
+def _break_even(network: NetworkSweep, threads: int, batch: int) -> str:
     found = network.break_even(threads, batch)
     if not found:
         return "not reached"
@@ -88,7 +88,7 @@ def _break_even(network: NetworkSpeed, threads: int, batch: int) -> str:
     return f"{'at most ' if found[0] == network.levels[0].sparsity else ''}{words}"
 
 
-def _draw(axes: Axes, network: NetworkSpeed, threads: int) -> None:
+def _draw(axes: Axes, network: NetworkSweep, threads: int) -> None:
     left = [1 - level.sparsity for level in network.levels]
     axes.axhline(1, color=GREY, linestyle="--", linewidth=0.8)
     for number, batch in enumerate(batch for count, batch in network.cells if count == threads):

@@ -11,7 +11,7 @@ from lightprune.pruning.mac_counts import front_padding, live_positions, observe
 _Crop = tuple[int, int, int]
 
 
-def without_dead_taps(network: nn.Module, example: Tensor) -> nn.Module:
+def strip_unreachable(network: nn.Module, example: Tensor) -> nn.Module:
     """A copy of a network whose kernels have lost the border taps that only meet padding.
 
     The copy takes images of the example's size only. A kernel keeps its extent along an axis

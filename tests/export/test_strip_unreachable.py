@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.models import resnet18
 
-from lightprune.export.strip_dead_taps import without_dead_taps
+from lightprune.export.strip_unreachable import strip_unreachable
 from lightprune.pruning.mac_counts import live_masks
 from tests.export.finished import with_statistics
 
@@ -32,7 +32,7 @@ def test_a_cropped_convolution_gives_the_same(drawn):
     conv.double()
     images = torch.randn(2, 2, *size, dtype=torch.float64)
 
-    smaller = without_dead_taps(conv, images)
+    smaller = strip_unreachable(conv, images)
 
     torch.testing.assert_close(smaller(images), conv(images), rtol=0, atol=1e-12)
 
@@ -42,7 +42,7 @@ def test_no_dead_tap_is_left_where_padding_is_symmetrical(padding, size):
     conv = nn.Conv2d(2, 4, 3 if padding != 2 else 5, padding=padding)
     images = torch.zeros(1, 2, size, size)
 
-    smaller = without_dead_taps(conv, images)
+    smaller = strip_unreachable(conv, images)
 
     assert smaller.weight.shape[2:] == (2 * size - 1, 2 * size - 1)
     assert live_masks(smaller, {"weight": smaller.weight}, images).pruned == 0
@@ -53,7 +53,7 @@ def test_an_even_kernel_under_same_padding_keeps_its_function(kernel, size):
     conv = nn.Conv2d(2, 4, kernel, padding="same").double()
     images = torch.randn(2, 2, *size, dtype=torch.float64)
 
-    smaller = without_dead_taps(conv, images)
+    smaller = strip_unreachable(conv, images)
 
     torch.testing.assert_close(smaller(images), conv(images), rtol=0, atol=1e-12)
 
@@ -68,7 +68,7 @@ def test_a_layer_called_at_two_sizes_keeps_what_either_reaches():
             return self.conv(x).mean((2, 3)) + self.conv(x[:, :, :1, :1]).flatten(1)
 
     network, images = Twice(), torch.randn(2, 2, 4, 4)
-    smaller = without_dead_taps(network, images)
+    smaller = strip_unreachable(network, images)
 
     assert smaller.conv.kernel_size == (3, 3)
     assert torch.equal(smaller(images), network(images))
@@ -78,7 +78,7 @@ def test_resnet18_on_32x32_loses_its_dead_weights_and_stays_itself():
     network = with_statistics(resnet18(num_classes=10))
     images = torch.randn(2, 3, 32, 32)
 
-    smaller = without_dead_taps(network, images)
+    smaller = strip_unreachable(network, images)
 
     lost = [sum(p.numel() for p in n.parameters()) for n in (network, smaller)]
     assert lost[0] - lost[1] == 6_946_816

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from lightprune.bench import engines
+from lightprune.bench import backends
+from lightprune.bench.backends import BACKENDS, select_backends
 from lightprune.bench.csr_baseline import with_csr_weights
-from lightprune.bench.engines import ENGINES, chosen_engines
-from lightprune.bench.loaded_network import Subject
-from lightprune.bench.model_files import Forms
-from lightprune.bench.output_check import agreement
+from lightprune.bench.loaded_network import LoadedNetwork
+from lightprune.bench.model_files import ModelFiles
+from lightprune.bench.output_check import check_outputs
 from lightprune.models.spec import ModelSpec
 from lightprune.sparse.frontend.trace import trace
 from tests.export.finished import prune_convolutions, with_statistics
@@ -36,11 +36,11 @@ def forms(tmp_path_factory):
     network = with_statistics(Small())
     prune_convolutions(network, 0.8)
     graph = trace(network, DESCRIBED.input_shape)
-    subject = Subject(tmp_path_factory.mktemp("forms"), network, DESCRIBED, graph, None)
-    return Forms(subject, subject.path)
+    subject = LoadedNetwork(tmp_path_factory.mktemp("forms"), network, DESCRIBED, graph, None)
+    return ModelFiles(subject, subject.path)
 
 
-@pytest.mark.parametrize("engine", [e for e in ENGINES if not e.compiles], ids=lambda e: e.name)
+@pytest.mark.parametrize("engine", [e for e in BACKENDS if not e.compiles], ids=lambda e: e.name)
 def test_an_engine_equals_eager_on_a_small_resnet(forms, engine):
     if reason := engine.missing():
         pytest.skip(reason)
@@ -73,9 +73,9 @@ def test_csr_layers_equal_dense_ones(layer, monkeypatch):
 
 
 def test_what_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    monkeypatch.setattr(engines.shutil, "which", lambda name: None)
-    missing = {engine.name: engine.missing() for engine in ENGINES}
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    monkeypatch.setattr(backends.shutil, "which", lambda name: None)
+    missing = {engine.name: engine.missing() for engine in BACKENDS}
 
     assert [name for name, reason in missing.items() if reason is None] == [
         "eager", "channels-last", "csr", "sparse",
@@ -85,14 +85,14 @@ def test_what_is_not_installed_is_named(monkeypatch):
 
 
 def test_engines_are_chosen_in_their_own_order():
-    assert [e.name for e in chosen_engines("sparse, eager")] == ["eager", "sparse"]
-    assert chosen_engines(None) == ENGINES
+    assert [e.name for e in select_backends("sparse, eager")] == ["eager", "sparse"]
+    assert select_backends(None) == BACKENDS
 
 
 def test_close_calls_are_told_from_real_differences():
     eager = torch.tensor([[1.0, 0.99995], [1.0, 0.5], [1.0, 0.0]])
     found = torch.tensor([[0.9999, 1.0], [0.4, 0.5], [1.0, 0.0]])
-    result = agreement("any", found, eager, torch.tensor([0, 1, 0]))
+    result = check_outputs("any", found, eager, torch.tensor([0, 1, 0]))
 
     assert (result.differing, result.close, result.correct) == (2, 1, 2)
     assert result.accuracy == 2 / 3

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lightprune.bench.csr_baseline import with_csr_weights
-from lightprune.bench.model_files import Forms
+from lightprune.bench.model_files import ModelFiles
 from lightprune.errors import InputError, check_choice
 
 Runner = Callable[[Tensor], Tensor]
@@ -21,7 +21,7 @@ EAGER, STRIPPED, SPARSE = "eager", "onnx-stripped", "sparse"
 
 
 @dataclass(frozen=True)
-class Engine:
+class Backend:
     """A way to execute a network on the CPU.
 
     Attributes:
@@ -36,7 +36,7 @@ class Engine:
 
     name: str
     label: str
-    build: Callable[[Forms, int], Runner]
+    build: Callable[[ModelFiles, int], Runner]
     dense: bool = False
     layout: torch.memory_format = torch.contiguous_format
     needs: tuple[str, ...] = ()
@@ -52,15 +52,15 @@ class Engine:
         return None
 
 
-def _eager(forms: Forms, threads: int) -> Runner:
+def _eager(forms: ModelFiles, threads: int) -> Runner:
     return forms.subject.network
 
 
-def _channels_last(forms: Forms, threads: int) -> Runner:
+def _channels_last(forms: ModelFiles, threads: int) -> Runner:
     return _in_channels_last(forms)
 
 
-def _compiled(forms: Forms, threads: int) -> Runner:
+def _compiled(forms: ModelFiles, threads: int) -> Runner:
     # What was compiled for other threads would only be looked through at every call.
     torch._dynamo.reset()
     # Frozen weights are folded and packed once. One graph serves all batches of 16 and more, one
@@ -73,19 +73,19 @@ def _compiled(forms: Forms, threads: int) -> Runner:
     return torch.compile(_in_channels_last(forms), dynamic=True, options=options)
 
 
-def _in_channels_last(forms: Forms) -> nn.Module:
+def _in_channels_last(forms: ModelFiles) -> nn.Module:
     return copy.deepcopy(forms.subject.network).to(memory_format=torch.channels_last)
 
 
-def _csr(forms: Forms, threads: int) -> Runner:
+def _csr(forms: ModelFiles, threads: int) -> Runner:
     return with_csr_weights(forms.subject.network)
 
 
-def _onnx(forms: Forms, threads: int) -> Runner:
+def _onnx(forms: ModelFiles, threads: int) -> Runner:
     return _session(forms.onnx, threads)
 
 
-def _stripped_onnx(forms: Forms, threads: int) -> Runner:
+def _stripped_onnx(forms: ModelFiles, threads: int) -> Runner:
     return _session(forms.stripped_onnx, threads)
 
 
@@ -106,7 +106,7 @@ def _session(file: Path, threads: int) -> Runner:
     return run
 
 
-def _sparse(forms: Forms, threads: int) -> Runner:
+def _sparse(forms: ModelFiles, threads: int) -> Runner:
     # Its compiler takes a second to load, and is not needed for the names of engines.
     from lightprune.sparse.runtime.network import SparseNetwork
 
@@ -114,16 +114,16 @@ def _sparse(forms: Forms, threads: int) -> Runner:
 
 
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
-ENGINES = (
-    Engine(EAGER, "eager", _eager, dense=True),
-    Engine(
+BACKENDS = (
+    Backend(EAGER, "eager", _eager, dense=True),
+    Backend(
         "channels-last",
         "eager, channels_last",
         _channels_last,
         dense=True,
         layout=torch.channels_last,
     ),
-    Engine(
+    Backend(
         "compile",
         "torch.compile",
         _compiled,
@@ -131,23 +131,23 @@ ENGINES = (
         layout=torch.channels_last,
         compiles=True,
     ),
-    Engine("onnx", "ONNX Runtime", _onnx, dense=True, needs=_ONNX),
-    Engine(STRIPPED, "ONNX Runtime, dead taps stripped", _stripped_onnx, needs=_ONNX),
-    Engine("csr", "torch CSR", _csr),
-    Engine(SPARSE, "sparse runtime", _sparse),
+    Backend("onnx", "ONNX Runtime", _onnx, dense=True, needs=_ONNX),
+    Backend(STRIPPED, "ONNX Runtime, dead taps stripped", _stripped_onnx, needs=_ONNX),
+    Backend("csr", "torch CSR", _csr),
+    Backend(SPARSE, "sparse runtime", _sparse),
 )
 
 
-def chosen_engines(asked: str | None) -> tuple[Engine, ...]:
-    """The engines of a comma-separated list, in the order of `ENGINES`; None asks for all.
+def select_backends(asked: str | None) -> tuple[Backend, ...]:
+    """The engines of a comma-separated list, in the order of `BACKENDS`; None asks for all.
 
     Raises:
         InputError: One is not known.
     """
-    known = [engine.name for engine in ENGINES]
+    known = [engine.name for engine in BACKENDS]
     names = known if asked is None else [name.strip() for name in asked.split(",")]
     for name in names:
         check_choice("--engines", name, known)
     if len(set(names)) < len(names):
         raise InputError(f"--engines={asked}: names one twice; allowed are {', '.join(known)}")
-    return tuple(engine for engine in ENGINES if engine.name in names)
+    return tuple(engine for engine in BACKENDS if engine.name in names)
