@@ -2,13 +2,13 @@ PYTHON ?= python3
 RECIPE ?= fast
 DATA ?= cifar10
 ROOT ?=
-CELLS ?= *
+EXPERIMENTS ?= *
 SEEDS ?= 0
 PRECISION ?=
 KILLS ?= 60
 SEED ?= 0
 BIN := .venv/bin
-NAME = study-$(RECIPE)$(if $(PRECISION),-$(PRECISION))
+NAME = reference-$(RECIPE)$(if $(PRECISION),-$(PRECISION))
 SWEEP = outputs/sweeps/$(NAME)
 READY := .venv/.ready
 
@@ -40,12 +40,12 @@ lint: setup  ## Check format, style and types
 demo: setup  ## Run the whole experiment on embedded data, in minutes
 	$(BIN)/python train.py experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98
 
-reproduce: setup  ## Redo the published study (RECIPE=fast|full|study SEEDS=0,1,2 CELLS='global_*' DATA=images ROOT=DIR PRECISION=bf16-mixed)
-	$(BIN)/python -m lightprune remaining $(SWEEP) --cells '$(CELLS)' --seeds '$(SEEDS)' --data $(DATA)
+reproduce: setup  ## Reproduce the reference (RECIPE=fast|full|study SEEDS=0,1,2 EXPERIMENTS='global_*' DATA=images ROOT=DIR PRECISION=bf16-mixed)
+	$(BIN)/python -m lightprune remaining $(SWEEP) --cells '$(EXPERIMENTS)' --seeds '$(SEEDS)' --data $(DATA)
 	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) $(if $(PRECISION),trainer.precision=$(PRECISION)) name=$(NAME) \
-	  'experiment=glob(study_$(CELLS))' seed=$(SEEDS) || status=$$?; \
+	  'experiment=glob(reference_$(EXPERIMENTS))' seed=$(SEEDS) || status=$$?; \
 	  if [ $${status:-0} -lt 128 ]; then $(BIN)/python -m lightprune report $(SWEEP) || status=1; fi; \
 	  exit $${status:-0}
 
-results: setup  ## Keep the finished runs of make reproduce, and of sweeps named lab-RECIPE, speed-ANYTHING and tried-ANYTHING, in results/, renew README's table
-	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,study lab,$(foreach recipe,fast full study,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/speed-* outputs/sweeps/tried-*)
+results: setup  ## Keep the finished runs of make reproduce, and of sweeps named methods-RECIPE, speed-ANYTHING and tried-ANYTHING, in results/, renew README's table
+	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,reference methods,$(foreach recipe,fast full study,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/speed-* outputs/sweeps/tried-*)

@@ -1,7 +1,7 @@
 """How much faster the sparse runtime is, by sparsity, and where it breaks even.
 
     python benchmarks/speedup.py --out results/speedup.json
-    python benchmarks/speedup.py --run outputs/sweeps/study-fast/... --out results/speedup.json
+    python benchmarks/speedup.py --run outputs/sweeps/reference-fast/... --out results/speedup.json
 
 With --out, a report shows what was measured; the figure lies beside the file.
 

@@ -51,8 +51,9 @@ def test_make_reproduce_passes_the_precision_on_and_keeps_such_runs_apart():
     asked = ["make", "-n", "reproduce", "RECIPE=full", "PRECISION=bf16-mixed"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
 
-    assert "recipe=full data=cifar10  trainer.precision=bf16-mixed name=study-full-bf16-mixed" in (
-        done.stdout
+    assert (
+        "recipe=full data=cifar10  trainer.precision=bf16-mixed name=reference-full-bf16-mixed"
+        in (done.stdout)
     )
-    assert "lightprune remaining outputs/sweeps/study-full-bf16-mixed " in done.stdout
-    assert "lightprune report outputs/sweeps/study-full-bf16-mixed ||" in done.stdout
+    assert "lightprune remaining outputs/sweeps/reference-full-bf16-mixed " in done.stdout
+    assert "lightprune report outputs/sweeps/reference-full-bf16-mixed ||" in done.stdout

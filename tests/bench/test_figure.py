@@ -181,7 +181,7 @@ def test_where_it_breaks_even_is_said_as_far_as_it_is_known(tmp_path):
     assert "1 thread, batch 1: at most 50 % (50 % of the MACs);" in fast.caption
 
 
-@pytest.mark.parametrize("sweep", ["speed-fast", "lab-fast"])
+@pytest.mark.parametrize("sweep", ["speed-fast", "methods-fast"])
 def test_a_sweep_for_speed_or_of_methods_is_kept_beside_the_study(tmp_path, sweep):
     about = {"criterion": "MagnitudePerMac"}
     for number, exponent in enumerate((0.25, 0.375, 0.5)):
@@ -196,8 +196,8 @@ def test_a_sweep_for_speed_or_of_methods_is_kept_beside_the_study(tmp_path, swee
     assert all((place / BENCH).exists() for place in kept)
     assert results_block(results) == "Measured results follow."
 
-    run(tmp_path / "study-fast")
-    publish(tmp_path / "study-fast", tmp_path / "study-fast" / "dense", results)
+    run(tmp_path / "reference-fast")
+    publish(tmp_path / "reference-fast", tmp_path / "study-fast" / "dense", results)
     block = results_block(results)
     assert "| global 98 % one_shot |" in block
     assert "magnitude_per_mac" not in block

@@ -7,7 +7,10 @@ import pytest
 from lightprune.report.discovery import find_runs
 from tests.system.entry import small
 
-CELLS = "study_control,study_global_90_one_shot,study_local_94_one_shot,study_global_98_multi_step"
+CELLS = (
+    "reference_control,reference_global_90_one_shot,reference_local_94_one_shot,"
+    "reference_global_98_multi_step"
+)
 
 
 @pytest.fixture(scope="session")

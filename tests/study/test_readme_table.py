@@ -28,7 +28,7 @@ def test_without_results_readme_says_that_they_follow(tmp_path):
 
 
 def test_make_results_keeps_runs_and_writes_the_table(tmp_path):
-    sweep, results, readme = (tmp_path / n for n in ("study-fast", "results", "README.md"))
+    sweep, results, readme = (tmp_path / n for n in ("reference-fast", "results", "README.md"))
     right = [True] * 80 + [False] * 20
     dense_right = [True] * 81 + [False] * 19
     make_run(

@@ -4,7 +4,7 @@ from lightprune.cli.main import main
 from lightprune.errors import InputError
 from lightprune.study.status import Begun, begun_in, jobs_of, outlook
 
-CONTROL, GLOBAL = "study_control", "study_global_98_one_shot"
+CONTROL, GLOBAL = "reference_control", "reference_global_98_one_shot"
 JOBS = [(name, seed) for name in (CONTROL, GLOBAL) for seed in ("0", "1")]
 
 
@@ -51,9 +51,11 @@ def test_real_folders_are_counted(real, capsys):
 
 def test_cells_are_those_of_the_glob():
     assert jobs_of("local_9*", "0,2") == [
-        (f"study_local_{cell}", seed)
+        (f"reference_local_{cell}", seed)
         for cell in ("94_multi_step", "94_one_shot", "98_one_shot")
         for seed in ("0", "2")
     ]
-    with pytest.raises(InputError, match=r"CELLS=nothing: matches no experiment; allowed are"):
+    with pytest.raises(
+        InputError, match=r"EXPERIMENTS=nothing: matches no experiment; allowed are"
+    ):
         jobs_of("nothing", "0")

@@ -20,7 +20,7 @@ REPRODUCE = [
     "reproduce",
     "RECIPE=smoke",
     "DATA=digits",
-    "CELLS=global_98_*",
+    "EXPERIMENTS=global_98_*",
 ]
 
 
@@ -65,4 +65,4 @@ def test_what_was_finished_before_a_kill_is_not_done_again(checkout):
     assert len(now) == 3
     assert "1 of 2 " in second.stdout
     assert "dense epoch" not in second.stdout
-    assert (checkout / "outputs/sweeps/study-smoke/report/report.html").exists()
+    assert (checkout / "outputs/sweeps/reference-smoke/report/report.html").exists()

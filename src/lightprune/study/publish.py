@@ -19,7 +19,7 @@ _FILES = ("run.json", "metrics.csv", "layers.csv", "predictions.csv")
 _DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
 # Runs for speed, of other methods and of what was tried are told by the report, not by README's
 # table.
-_APART = ("speed-", "lab-", TRIED)
+_APART = ("speed-", "methods-", TRIED)
 START = "<!-- results: made by `make results` -->"
 END = "<!-- end of results -->"
 # At the start of a word, or of the value of a setting or an option, quoted or not.
@@ -42,8 +42,8 @@ def publish(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
     """Copies the records of a sweep's finished runs, and of their dense networks.
 
     Args:
-        sweep: Its folder: `.../study-RECIPE` as `make reproduce` names it, `.../lab-RECIPE`,
-            `.../speed-ANYTHING` or `.../tried-ANYTHING`.
+        sweep: Its folder: `.../reference-RECIPE` as `make reproduce` names it,
+            `.../methods-RECIPE`, `.../speed-ANYTHING` or `.../tried-ANYTHING`.
         dense_dir: The cache of dense networks.
         results: Gets the runs in `RECIPE/`, or in a folder named as the sweep, with what
             `lightprune bench` measured, and the dense networks' predictions in `dense/`.
@@ -54,7 +54,7 @@ def publish(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
     Raises:
         InputError: There is no finished run in the sweep, or two of one cell and seed.
     """
-    recipe = sweep.resolve().name.removeprefix("study-")
+    recipe = sweep.resolve().name.removeprefix("reference-")
     places: dict[Path, ReportedRun] = {}
     for run in find_runs(sweep, dense_dir).runs:
         name = re.sub(r"[^a-z0-9.]+", "_", label(run)).strip("_")

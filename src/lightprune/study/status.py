@@ -34,15 +34,19 @@ class Begun:
 
 
 def jobs_of(cells: str, seeds: str) -> list[tuple[str, str]]:
-    """Experiment and seed of each run that `make reproduce CELLS= SEEDS=` asks for.
+    """Experiment and seed of each run that `make reproduce EXPERIMENTS= SEEDS=` asks for.
 
     Raises:
         InputError: No experiment has such a name.
     """
-    names = sorted(file.stem for file in _CONFIGS.glob(f"study_{cells}.yaml"))
+    names = sorted(file.stem for file in _CONFIGS.glob(f"reference_{cells}.yaml"))
     if not names:
-        options = ", ".join(sorted(f.stem.removeprefix("study_") for f in _CONFIGS.glob("study_*")))
-        raise InputError(f"CELLS={cells}: matches no experiment; allowed are patterns of {options}")
+        options = ", ".join(
+            sorted(f.stem.removeprefix("reference_") for f in _CONFIGS.glob("reference_*"))
+        )
+        raise InputError(
+            f"EXPERIMENTS={cells}: matches no experiment; allowed are patterns of {options}"
+        )
     return [(name, seed) for name in names for seed in seeds.split(",")]
 
 
