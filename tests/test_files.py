@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lightprune.files import write_text, write_weights
+from lightprune.files import csv_text, read_csv, write_text, write_weights
 
 
 def test_a_text_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path):
@@ -39,3 +39,9 @@ def test_weights_that_share_memory_are_each_written_under_every_name(tmp_path):
     read = load_file(tmp_path / "w")
     assert list(read) == sorted(state)
     assert all(torch.equal(read[name], state[name]) for name in state)
+
+
+def test_rows_come_back_from_csv_as_text_by_column(tmp_path):
+    write_text(tmp_path / "rows.csv", csv_text(("name", "n"), [("a, b", 1), ("c", None)]))
+
+    assert read_csv(tmp_path / "rows.csv") == [{"name": "a, b", "n": "1"}, {"name": "c", "n": ""}]

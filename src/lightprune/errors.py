@@ -26,6 +26,11 @@ class Interrupted(KeyboardInterrupt):
         self.status = status
 
 
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, or its type's name if it has no message."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
 def nearest(value: object, options: Iterable[str]) -> str:
     """Returns `"; did you mean X?"` for the option most like `value`, or nothing if none is."""
     match = difflib.get_close_matches(str(value), list(options), n=1)

@@ -1,9 +1,11 @@
 """Files written atomically, never seen in part, and known by their checksum."""
 
+import csv
 import hashlib
+import io
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, first_line
 
 
 class SaveError(RuntimeError):
@@ -21,6 +23,21 @@ class SaveError(RuntimeError):
 def write_text(path: Path, text: str) -> None:
     """Writes a text file."""
     replace_file(path, lambda partial: partial.write_text(text))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """Returns rows as CSV below a header line; lines end in a bare newline."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Returns the rows of a CSV file by the column names of its header line."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def write_weights(
@@ -68,7 +85,7 @@ def replace_file(
         _settle(path.parent)
     except (OSError, RuntimeError, SafetensorError) as error:
         kept = "the old one is kept" if path.exists() else "nothing else is lost"
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise SaveError(
             f"{path}: cannot be written ({reason}); {kept}; allowed is a disk with room for it "
             "that may be written to; then the same command continues"

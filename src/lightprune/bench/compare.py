@@ -22,7 +22,7 @@ from lightprune.bench.peak_flops import peak_flops
 from lightprune.bench.result import BenchResult, OpProfile
 from lightprune.bench.startup import Startup, measure_startup
 from lightprune.bench.timing import Timing, TimingBudget, take_turns
-from lightprune.errors import InputError, check_number
+from lightprune.errors import InputError, check_number, first_line
 from lightprune.export.load import load
 from lightprune.provenance import commit
 from lightprune.sparse.ir.program import ConvStep
@@ -190,7 +190,7 @@ class _Ring:
                     found[engine] = runner
                     continue
                 except Exception as error:  # Compilers and other runtimes may fail in any way.
-                    reason = str(error).partition("\n")[0] or type(error).__name__
+                    reason = first_line(error)
             self.left_out[engine.name] = reason
         return found
 

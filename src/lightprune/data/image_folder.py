@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from lightprune.data.images import ImageSet, LabelledImages
 from lightprune.data.sources import LARGEST_SIZE, Source, fit_image, visible_files
-from lightprune.errors import InputError, check_number, check_path
+from lightprune.errors import InputError, check_number, check_path, first_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ def _decode(file: Path, size: int) -> np.ndarray:
         SyntaxError,
         Image.DecompressionBombError,
     ) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise InputError(
             f"data.root: {file} is not a readable image ({reason}); allowed are intact image files"
         ) from error

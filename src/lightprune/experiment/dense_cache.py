@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lightprune.errors import first_line
 from lightprune.files import write_weights
 from lightprune.runs.identity import config_hash
 
@@ -67,7 +68,7 @@ def rewind_file_fault(folder: Path, epoch: int) -> str | None:
             return None
         reason = "its checksum does not match its content"
     except (OSError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
     return f"is damaged ({reason})"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, first_line
 from lightprune.experiment.config import Settings
 from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum
@@ -130,7 +130,7 @@ def _try(network: nn.Module, lab: Setup) -> None:
         with eval_mode(network):
             given = tuple(network(lab.example).shape)
     except Exception as error:  # The user's own code may raise anything.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(
             f"model: takes no images of {size} ({reason}); allowed is a network that does"
         ) from error

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightprune.errors import InputError, nearest
+from lightprune.errors import InputError, first_line, nearest
 from lightprune.training.fit import Setup
 
 
@@ -34,7 +34,7 @@ def load_pretrained(lab: Setup, path: Path) -> dict[str, Tensor]:
             "safetensors, or a state dict saved by torch.save"
         ) from error
     except Exception as error:  # Damaged bytes make the readers fail in every way.
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise InputError(
             f"dense.checkpoint={path}: cannot be read ({reason}); allowed are safetensors, or a "
             "state dict saved by torch.save"

@@ -12,7 +12,7 @@ from lightprune.export.load import SPARSE_SUFFIX, load_dense
 from lightprune.export.onnx_file import missing_packages, write_onnx
 from lightprune.export.sparse_file import StoredNetwork, write_sparse
 from lightprune.export.strip_unreachable import strip_unreachable
-from lightprune.files import write_weights
+from lightprune.files import read_csv, write_weights
 from lightprune.models.registry import Constructor
 from lightprune.runs.folder import RunFolder
 from lightprune.sparse.frontend.trace import trace
@@ -97,8 +97,7 @@ def torch_prune_state(state: Mapping[str, Tensor], pruned: Iterable[str]) -> dic
 def _pruned(folder: RunFolder, state: Mapping[str, Tensor]) -> list[str]:
     """The parameters that a run could prune."""
     try:
-        with folder.layers_file.open(newline="") as file:
-            names = [row["name"] for row in csv.DictReader(file)]
+        names = [row["name"] for row in read_csv(folder.layers_file)]
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise InputError(
             f"{folder.layers_file}: cannot be read ({error}); allowed is what the run left behind"

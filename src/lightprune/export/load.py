@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, first_line
 from lightprune.export.sparse_file import read_sparse
 from lightprune.models.from_spec import module_from_spec
 from lightprune.models.registry import Constructor
@@ -116,5 +116,5 @@ def _read(file: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
 
 
 def _damaged(file: Path, error: Exception) -> InputError:
-    reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+    reason = f"lacks {error}" if isinstance(error, KeyError) else first_line(error)
     return InputError(f"{file}: is damaged ({reason}); allowed is what a finished run left behind")

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, first_line
 from lightprune.files import replace_file
 
 NEEDS = ("onnx", "onnxscript")
@@ -40,7 +40,7 @@ def write_onnx(path: Path, network: nn.Module, example: torch.Tensor) -> None:
             verbose=False,
         )
     except Exception as error:  # Any code of the network's may fail in any way.
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise InputError(
             f"{path}: {type(network).__name__} is not expressible in ONNX ({reason}); allowed is "
             "a network that torch.onnx.export takes"

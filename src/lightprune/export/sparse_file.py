@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from lightprune.errors import InputError, check_choice
+from lightprune.errors import InputError, check_choice, first_line
 from lightprune.export.codec import (
     compress,
     decode_positions,
@@ -192,7 +192,7 @@ def _digest(about: Mapping[str, str], arrays: Arrays) -> str:
 
 def _damaged(path: Path, error: Exception) -> InputError:
     missing = f"lacks {error}" if isinstance(error, KeyError) else ""
-    reason = missing or str(error).partition("\n")[0] or type(error).__name__
+    reason = missing or first_line(error)
     return InputError(
         f"{path}: is damaged ({reason}); allowed is an intact file (lightprune export writes one)"
     )

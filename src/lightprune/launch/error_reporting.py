@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from lightprune.errors import InputError, Interrupted, nearest
+from lightprune.errors import InputError, Interrupted, first_line, nearest
 from lightprune.files import write_text
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
 
@@ -130,7 +130,7 @@ def describe_error(error: BaseException) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return _unknown_key(cause)
     if isinstance(cause, OmegaConfBaseException):
-        reason = str(cause).partition("\n")[0]
+        reason = first_line(cause)
         return f"{cause.full_key}: {reason}" if cause.full_key else reason
     said = re.sub(r"\s*\n\s*", " ", str(error)).strip() or type(error).__name__
     if isinstance(error, OverrideParseException) and error.override not in said:
@@ -157,7 +157,7 @@ def _no_option_name(error: BaseException, said: str) -> str:
 def _unknown_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if not group:
-        return str(error).partition("\n")[0]
+        return first_line(error)
     options = [str(o) for o in error.options or ()]
     if group == "hydra/launcher" and "joblib" not in options:
         return (

@@ -7,7 +7,7 @@ from inspect import signature
 import torch
 from torch import Tensor, nn
 
-from lightprune.errors import InputError, nearest
+from lightprune.errors import InputError, first_line, nearest
 from lightprune.models.registry import Constructor, builder_of
 from lightprune.models.slim import SLIM_NETWORK, slim_network
 from lightprune.models.spec import ModelSpec
@@ -41,7 +41,7 @@ def module_from_spec(
             network = build(num_classes=len(description.classes), **description.arguments)
         expected = network.state_dict()
     except Exception as error:  # The user's own code may raise anything.
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise InputError(
             f"{name}: {reason}; allowed is what builds the network for num_classes"
         ) from error
@@ -68,7 +68,7 @@ def import_constructor(name: str) -> Constructor:
         found: Constructor = getattr(importlib.import_module(module), attribute)
         signature(found)
     except Exception as error:  # The user's own code may raise anything.
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise InputError(
             f"{name}: {reason}; allowed is package.module.name of what builds the network"
         ) from error

@@ -1,8 +1,6 @@
 """What a report leaves for spreadsheets: a row a run, a row a comparison, at full precision."""
 
-import csv
-import io
-
+from lightprune.files import csv_text
 from lightprune.report.comparisons import Comparison
 from lightprune.report.groups import RunGroup
 from lightprune.report.reported_run import ReportedRun
@@ -69,8 +67,4 @@ def _test(c: Comparison) -> dict[str, object]:
 
 
 def _csv(records: list[dict[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+    return csv_text(list(records[0]), (record.values() for record in records))

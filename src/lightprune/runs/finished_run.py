@@ -1,10 +1,11 @@
 """A finished run as its folder tells it: typed, and checked against itself."""
 
-import csv
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from lightprune.errors import first_line
+from lightprune.files import read_csv
 from lightprune.pruning.cost import LayerCost
 from lightprune.pruning.event_record import EventRecord
 from lightprune.runs.folder import Json, RunFolder
@@ -226,18 +227,18 @@ def _dense(record: Json, folders: tuple[Path, ...]) -> Dense:
 
 
 def _layers(path: Path) -> dict[str, LayerCost]:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {row["name"]: LayerCost(**{f.name: int(row[f.name]) for f in _COUNTS}) for row in rows}
+    return {
+        row["name"]: LayerCost(**{f.name: int(row[f.name]) for f in _COUNTS})
+        for row in read_csv(path)
+    }
 
 
 def _curve(metrics: Path) -> tuple[float, ...]:
-    with metrics.open(newline="") as file:
-        return tuple(float(row["val_accuracy"]) for row in csv.DictReader(file))
+    return tuple(float(row["val_accuracy"]) for row in read_csv(metrics))
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         name = Path(error.filename).name if error.filename else ""
         return f"{name}: {error.strerror}" if name else str(error)
-    return str(error).partition("\n")[0] or type(error).__name__
+    return first_line(error)

@@ -1,7 +1,5 @@
 """What a run leaves behind: one folder, written atomically, complete or visibly incomplete."""
 
-import csv
-import io
 import json
 import shlex
 import shutil
@@ -14,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lightprune.errors import InputError, check_folder
-from lightprune.files import write_text
+from lightprune.files import csv_text, write_text
 from lightprune.pruning.cost import CostReport
 
 SCHEMA = 1
@@ -129,14 +127,12 @@ class RunFolder:
 
     def write_layers(self, cost: CostReport) -> None:
         """Writes layers.csv: one row a prunable parameter."""
-        text = io.StringIO()
         columns = ["name", *asdict(cost.total), "sparsity", "live_sparsity", "mac_density"]
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        for name, layer in cost.layers.items():
-            shares = {c: getattr(layer, c) for c in ("sparsity", "live_sparsity", "mac_density")}
-            writer.writerow({"name": name, **asdict(layer), **shares})
-        write_text(self.layers_file, text.getvalue())
+        rows = (
+            (name, *layer.counts(), layer.sparsity, layer.live_sparsity, layer.mac_density)
+            for name, layer in cost.layers.items()
+        )
+        write_text(self.layers_file, csv_text(columns, rows))
 
     @property
     def model_file(self) -> Path:

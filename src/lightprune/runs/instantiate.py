@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, first_line
 
 # A run folder may come from anywhere, and these packages only define things.
 _HOMES = ("lightprune.pruning", "lightprune.data", "lightprune.training")
@@ -28,7 +28,7 @@ def instantiate_safely(node: Mapping[str, Any], kind: type[Any], key: str) -> An
     except InputError:
         raise
     except (TypeError, ValueError, AttributeError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise InputError(f"{key}: cannot be built ({reason}); allowed is what a run has") from error
     if not isinstance(made, kind):
         raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is what a run has")

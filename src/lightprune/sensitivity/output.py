@@ -1,7 +1,5 @@
 """What a survey leaves: table, lines, CSV, allocation, figure, and the command that goes on."""
 
-import csv
-import io
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 from rich import get_console
 from rich.table import Table
 
-from lightprune.files import write_text
+from lightprune.files import csv_text, write_text
 from lightprune.rendering.figures import write_figure
 from lightprune.sensitivity.analysis import Survey
 from lightprune.sensitivity.figure import sensitivity
@@ -80,10 +78,8 @@ def lines(survey: Survey) -> Iterator[str]:
 
 def scan_csv(survey: Survey) -> str:
     """A row a measurement, at full precision; the first of each layer is the network as it is."""
-    text = io.StringIO()
     columns = ("name", "weights", "sparsity", "zeros", "images", "correct", "accuracy", "drop")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*columns, "monotone_drop"))
+    rows = []
     scan = survey.scan
     for layer, curve in zip(scan.layers, scan.curves(), strict=True):
         start = (layer.start / layer.weights, layer.start, scan.correct)
@@ -92,8 +88,8 @@ def scan_csv(survey: Survey) -> str:
         for sparsity, zeros, correct in (start, *points):
             accuracy, drop = correct / scan.images, scan.drop(correct)
             counted = (sparsity, zeros, scan.images, correct, accuracy, drop)
-            writer.writerow((layer.name, layer.weights, *counted, monotone[zeros]))
-    return text.getvalue()
+            rows.append((layer.name, layer.weights, *counted, monotone[zeros]))
+    return csv_text((*columns, "monotone_drop"), rows)
 
 
 def allocation_yaml(allocation: MeasuredAllocation) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightprune.errors import InputError, check_choice, check_number
+from lightprune.errors import InputError, check_choice, check_number, first_line
 from lightprune.export.load import load_dense
 from lightprune.files import checksum, write_text, write_weights
 from lightprune.models.from_spec import named
@@ -94,7 +94,7 @@ def remove_filters(network: nn.Module, example: Tensor, removal: Removal) -> nn.
         with torch.no_grad():
             fits = smaller(example).shape == network(example).shape
     except Exception as error:  # A library's, on any network at all.
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise InputError(f"its channels cannot be followed ({reason}); {_FOLLOWED}") from error
     if not fits:
         raise InputError(f"its logits would be fewer; {_FOLLOWED}")
@@ -196,7 +196,7 @@ def _check_same(smaller: nn.Module, built: nn.Module, example: Tensor) -> None:
         with torch.no_grad():
             torch.testing.assert_close(built.eval()(images), smaller(images))
     except (AssertionError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise InputError(f"numbers of channels do not tell it ({reason}); {_FOLLOWED}") from error
 
 

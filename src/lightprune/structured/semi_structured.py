@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.sparse import to_sparse_semi_structured
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, first_line
 
 # Their kernels for evaluation take weights past the layers, and know dense ones only.
 _FUSED = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
@@ -56,7 +56,7 @@ def semi_structured_(network: nn.Module) -> Converted:
         try:
             sparse = to_sparse_semi_structured(layer.weight.detach().contiguous())
         except RuntimeError as error:  # Of a shape or type that the GPU's kernels do not take.
-            left[name] = str(error).partition("\n")[0]
+            left[name] = first_line(error)
             continue
         layer.weight = nn.Parameter(sparse, requires_grad=False)
         layers.append(name)

@@ -1,6 +1,5 @@
 """What a sweep still has to do, and how long that takes by the epochs it has measured."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from statistics import median
 import yaml
 
 from lightprune.errors import InputError
+from lightprune.files import read_csv
 from lightprune.runs.folder import RunFolder
 
 _CONFIGS = Path("configs/experiment")
@@ -112,5 +112,4 @@ def _duration(seconds: float) -> str:
 def _seconds(file: Path) -> tuple[float, ...]:
     if not file.exists():
         return ()
-    with file.open(newline="") as rows:
-        return tuple(float(row["seconds"]) for row in csv.DictReader(rows))
+    return tuple(float(row["seconds"]) for row in read_csv(file))

@@ -1,10 +1,8 @@
 """One row an epoch: kept in checkpoints, written to metrics.csv, told on the console."""
 
-import csv
-import io
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from rich import get_console
 from rich.markup import escape
 
 from lightprune.callbacks.pruning_callback import PruningCallback
-from lightprune.files import write_text
+from lightprune.files import csv_text, write_text
 from lightprune.pruning.event_record import EventRecord
 from lightprune.training.classifier import Classifier
 
@@ -136,8 +134,5 @@ def tell_damaged(checkpoints: Sequence[Path], used: Path | None) -> None:
 
 def write_rows(file: Path, rows: list[EpochRow]) -> None:
     """Writes rows as CSV, atomically."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(EpochRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    write_text(file, text.getvalue())
+    columns = [field.name for field in fields(EpochRow)]
+    write_text(file, csv_text(columns, map(astuple, rows)))

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 from torch.export.graph_signature import InputKind
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, first_line
 from lightprune.pruning.eval_mode import eval_mode
 from lightprune.sparse.frontend.converters import BATCH, CONVERTERS
 from lightprune.sparse.frontend.fx_call import Call, UnsupportedOp
@@ -35,7 +35,7 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
         with eval_mode(module), _quiet():
             exported = torch.export.export(module, (example,), strict=False).run_decompositions({})
     except Exception as error:  # Any code of the network's may fail in any way.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(
             f"{type(module).__name__} cannot be traced on images of {tuple(input_shape)}: "
             f"{reason}; allowed is a network without branches that depend on the image's values"

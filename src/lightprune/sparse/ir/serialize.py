@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_type_hints
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, first_line
 from lightprune.sparse.ir.graph import Graph
 from lightprune.sparse.ir.ops import (
     AdaptiveAvgPool,
@@ -76,7 +76,7 @@ def from_json(text: str) -> Graph:
     except InputError:
         raise
     except (ValueError, TypeError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise InputError(f"sparse graph: damaged description: {reason}") from error
 
 
