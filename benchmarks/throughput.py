@@ -38,9 +38,9 @@ from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
 from lightprune.study.throughput import loop_name
 from lightprune.training.classifier import Classifier
-from lightprune.training.fit import Setup
 from lightprune.training.lr_schedule import LearningRate, LRCycles
 from lightprune.training.recipe import Phase
+from lightprune.training.setup import Setup
 from lightprune.training.trainer import TrainerConfig
 
 WARM_UP = 5

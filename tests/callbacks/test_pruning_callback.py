@@ -19,7 +19,7 @@ from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
 from lightprune.training.checkpoints import SealedCheckpointIO
-from lightprune.training.fit import fit
+from lightprune.training.fit import PhaseRun, fit
 from tests.callbacks import two_processes
 from tests.training.small import (
     MOMENTUM,
@@ -77,12 +77,14 @@ class Fits:
         return fit(
             bench,
             bench.new_network(),
-            phase(course.epochs, **self.settings),
+            PhaseRun(
+                "finetune",
+                phase(course.epochs, **self.settings),
+                course,
+                pruner=pruner or Pruner(),
+                dense=phase(20, peak=0.1),
+            ),
             self.folder / name,
-            name="finetune",
-            plan=course,
-            pruner=pruner or Pruner(),
-            dense=phase(20, peak=0.1),
         )
 
     def broken_off(self, name, epoch, **settings):

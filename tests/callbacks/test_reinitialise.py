@@ -2,7 +2,7 @@ import torch
 from lightning import Callback
 
 from lightprune.pruning.pruner import Pruner
-from lightprune.training.fit import fit
+from lightprune.training.fit import PhaseRun, fit
 from tests.training.small import copied, lab, phase, plan
 
 
@@ -19,11 +19,10 @@ def test_reinitialised_weights_are_fresh_under_the_mask_of_the_trained_ones(tmp_
         records[weights] = fit(
             bench,
             bench.new_network(),
-            phase(3),
+            PhaseRun(
+                "finetune", phase(3), plan((1, 0.5), epochs=3), pruner=Pruner(weights=weights)
+            ),
             tmp_path / weights,
-            name="finetune",
-            plan=plan((1, 0.5), epochs=3),
-            pruner=Pruner(weights=weights),
         ).records
     fresh = lab(seed=1).new_network().state_dict()
 

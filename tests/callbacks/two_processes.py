@@ -22,8 +22,7 @@ from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
-from lightprune.training.fit import fit
-from lightprune.training.fit import test as evaluate
+from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.trainer import TrainerConfig
 from tests.training.small import lab, phase, plan
 
@@ -133,15 +132,14 @@ def _train(folder):
     trained = fit(
         bench,
         bench.new_network(),
-        phase(2),
+        PhaseRun(
+            "finetune", phase(2), plan((0, 0.5), (1, 0.8), epochs=2), pruner=Pruner(OfThisProcess())
+        ),
         folder / "fit",
-        name="finetune",
-        plan=plan((0, 0.5), (1, 0.8), epochs=2),
-        pruner=Pruner(OfThisProcess()),
     )
     network = bench.new_network()
     network.load_state_dict(trained.state)
-    tested = evaluate(bench, network, phase(2))
+    tested = evaluate_test_set(bench, network, phase(2))
     return {
         "state": trained.state,
         "records": [record.dump() for record in trained.records],
@@ -161,11 +159,13 @@ def _ask(folder):
         trained = fit(
             bench,
             bench.new_network(),
-            phase(3, recalibrate=1),
+            PhaseRun(
+                "finetune",
+                phase(3, recalibrate=1),
+                plan((1, 0.5), (2, 0.8), epochs=3),
+                pruner=pruner,
+            ),
             folder / name,
-            name="finetune",
-            plan=plan((1, 0.5), (2, 0.8), epochs=3),
-            pruner=pruner,
         )
         records = [record.dump() for record in trained.records]
         seen[name] = {"went by": list(WENT_BY), "records": records, "state": trained.state}
@@ -181,12 +181,16 @@ def methods(folder, processes, pruners):
         trained = fit(
             bench,
             network,
-            phase(3),
+            PhaseRun(
+                "finetune",
+                phase(3),
+                plan((0, 0.4), (1, sparsity), epochs=3),
+                pruner=pruner,
+                rewind_weights={
+                    name: value.clone() for name, value in network.state_dict().items()
+                },
+            ),
             folder / f"{name}-{processes}",
-            name="finetune",
-            plan=plan((0, 0.4), (1, sparsity), epochs=3),
-            pruner=pruner,
-            early={name: value.clone() for name, value in network.state_dict().items()},
         )
         records = [record.dump() for record in trained.records]
         ended[name] = {

@@ -5,7 +5,7 @@ from torch import nn
 
 from lightprune.pruning.batch_norm import recalibrate
 from lightprune.pruning.pruner import Pruner
-from lightprune.training.fit import fit
+from lightprune.training.fit import PhaseRun, fit
 from tests.training.small import OnStep, copied, equal, lab, phase, plan
 
 
@@ -94,11 +94,10 @@ def test_an_event_recalibrates_on_the_first_training_batches_and_tells_both_accu
         trained = fit(
             bench,
             bench.new_network(),
-            phase(2, recalibrate=count),
+            PhaseRun(
+                "finetune", phase(2, recalibrate=count), plan((1, 0.7), epochs=2), pruner=Pruner()
+            ),
             folder,
-            name="finetune",
-            plan=plan((1, 0.7), epochs=2),
-            pruner=Pruner(),
         )
         records[count], ends[count] = trained.records[0], trained.state
 

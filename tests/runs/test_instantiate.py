@@ -24,7 +24,7 @@ def test_settings_become_objects_and_nodes_may_lie_in_nodes():
         "lightprune.launch.worker.main",
         "lightprune.pruning.masks.np.load",
         "lightprune.pruning.masks.Masks",
-        "lightprune.training.fit.test",
+        "lightprune.training.fit.evaluate_test_set",
         "lightprune.data.sources.CIFAR10",
         "lightprune.training.nothing.Here",
         "lightprune.pruningos.mkdir",

@@ -20,9 +20,9 @@ from lightprune.pruning.schedules import Plan, PruneEvent
 from lightprune.pruning.targets import Targets
 from lightprune.training.checkpoints import BestEpoch, SealedCheckpointIO, every_epoch
 from lightprune.training.classifier import Classifier
-from lightprune.training.fit import Setup
 from lightprune.training.lr_schedule import LearningRate, LRCycles
 from lightprune.training.recipe import FineTuning, Phase
+from lightprune.training.setup import Setup
 from lightprune.training.trainer import TrainerConfig
 
 CLASSES = ("ape", "bee", "cat", "doe")

@@ -9,7 +9,7 @@ from torch import nn
 
 from lightprune.models.model import Model
 from lightprune.pruning.pruner import Pruner
-from lightprune.training.fit import fit
+from lightprune.training.fit import PhaseRun, fit
 from tests.training.small import OnStep, lab, phase, plan
 
 COURSE = plan((1, 0.5), (2, 0.9), epochs=3)
@@ -49,11 +49,8 @@ def runs(tmp_path_factory):
         trained = fit(
             bench,
             bench.new_network(),
-            phase(3, peak=0.05),
+            PhaseRun("finetune", phase(3, peak=0.05), COURSE, pruner=Pruner()),
             folder,
-            name="finetune",
-            plan=COURSE,
-            pruner=Pruner(),
         )
         graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"] - before
         ends[compiled] = (trained, moved, graphs)

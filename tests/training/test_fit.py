@@ -11,8 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightprune.errors import InputError
 from lightprune.pruning.criteria import Random
 from lightprune.pruning.pruner import Pruner
-from lightprune.training.fit import fit
-from lightprune.training.fit import test as evaluate
+from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.lr_schedule import LearningRate, allr_peak
 from lightprune.training.recipe import Phase
 from tests.training.small import (
@@ -49,12 +48,8 @@ def fine_tuned(folder, *watchers, course=COURSE, how=None, bench=None, **setting
     return fit(
         bench,
         bench.new_network(),
-        how or phase(course.epochs),
+        PhaseRun("finetune", how or phase(course.epochs), course, pruner=Pruner(), dense=DENSE),
         folder,
-        name="finetune",
-        plan=course,
-        pruner=Pruner(),
-        dense=DENSE,
     )
 
 
@@ -103,13 +98,13 @@ def test_the_validation_accuracy_belongs_to_the_weights(tmp_path):
     network = bench.new_network()
     network.load_state_dict(trained.state)
 
-    assert evaluate(bench, network, phase()).accuracy == trained.validation
+    assert evaluate_test_set(bench, network, phase()).accuracy == trained.validation
 
 
 def test_a_dense_phase_prunes_nothing(tmp_path):
     bench = lab()
     trained = fit(
-        bench, bench.new_network(), dense_phase(), tmp_path, name="dense", plan=plan(epochs=3)
+        bench, bench.new_network(), PhaseRun("dense", dense_phase(), plan(epochs=3)), tmp_path
     )
 
     assert trained.records == ()
@@ -182,7 +177,7 @@ def test_a_resumed_dense_phase_ends_like_one_that_was_not_broken_off(tmp_path):
     def dense(folder, *watchers):
         bench = lab(*watchers)
         network = bench.new_network()
-        return fit(bench, network, dense_phase(), folder, name="dense", plan=plan(epochs=3))
+        return fit(bench, network, PhaseRun("dense", dense_phase(), plan(epochs=3)), folder)
 
     whole = dense(tmp_path / "whole")
     with pytest.raises(BrokenOffError):
@@ -222,7 +217,7 @@ def test_another_seed_alone_changes_the_batches_of_a_fit(tmp_path):
         network.load_state_dict(start)
         folder = tmp_path / str(seed)
         course = plan(epochs=1)
-        trained = fit(bench, network, dense_phase(1), folder, name="dense", plan=course)
+        trained = fit(bench, network, PhaseRun("dense", dense_phase(1), course), folder)
         states.append(trained.state)
 
     assert not equal(*states)
@@ -255,7 +250,7 @@ def test_a_network_is_tested_on_every_test_image_once_and_stays_as_it_is():
     network = bench.new_network()
     before = copied(network.state_dict())
 
-    seen = evaluate(bench, network, dense_phase())
+    seen = evaluate_test_set(bench, network, dense_phase())
 
     assert seen.images == 40
     assert equal(network.state_dict(), before)
@@ -264,7 +259,7 @@ def test_a_network_is_tested_on_every_test_image_once_and_stays_as_it_is():
 def test_testing_writes_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bench = lab()
-    evaluate(bench, bench.new_network(), dense_phase(0))
+    evaluate_test_set(bench, bench.new_network(), dense_phase(0))
 
     assert list(tmp_path.iterdir()) == []
 
@@ -300,12 +295,14 @@ def test_random_pruning_of_another_seed_keeps_other_weights(tmp_path):
         trained = fit(
             bench,
             bench.new_network(),
-            phase(1),
+            PhaseRun(
+                "finetune",
+                phase(1),
+                plan((0, 0.5), epochs=1),
+                pruner=Pruner(Random(seed)),
+                dense=DENSE,
+            ),
             tmp_path / str(seed),
-            name="finetune",
-            plan=plan((0, 0.5), epochs=1),
-            pruner=Pruner(Random(seed)),
-            dense=DENSE,
         )
         digests.append(trained.records[0].digest)
 

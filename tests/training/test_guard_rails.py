@@ -14,7 +14,7 @@ from lightprune.experiment.config import register, settings
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.classifier import NonFiniteLossError
-from lightprune.training.fit import fit
+from lightprune.training.fit import PhaseRun, fit
 from tests.training.small import cnn, copied, equal, lab, labelled, phase, plan, session
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -27,11 +27,13 @@ def trained(folder, *watchers, course=COURSE, network=cnn):
     return fit(
         bench,
         bench.new_network(),
-        phase(course.epochs),
+        PhaseRun(
+            "finetune" if course.events else "dense",
+            phase(course.epochs),
+            course,
+            pruner=Pruner() if course.events else None,
+        ),
         folder,
-        name="finetune" if course.events else "dense",
-        plan=course,
-        pruner=Pruner() if course.events else None,
     )
 
 

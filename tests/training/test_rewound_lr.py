@@ -7,7 +7,7 @@ from lightning import Callback
 from lightprune.callbacks.prune_step import weight_reset
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.checkpoints import Snapshots
-from lightprune.training.fit import fit
+from lightprune.training.fit import PhaseRun, fit
 from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, lab, phase, plan
 
 COURSE = plan((0, 0.5), (2, 0.8), epochs=3)
@@ -27,7 +27,7 @@ class Watch(Callback):
 
 def dense(folder, *watchers, **settings):
     bench = lab(*watchers)
-    return fit(bench, bench.new_network(), phase(4), folder, name="dense", plan=plan(), **settings)
+    return fit(bench, bench.new_network(), PhaseRun("dense", phase(4), plan(), **settings), folder)
 
 
 def tuned(folder, weights, early, *watchers):
@@ -35,13 +35,15 @@ def tuned(folder, weights, early, *watchers):
     return fit(
         bench,
         bench.new_network(),
-        phase(3),
+        PhaseRun(
+            "finetune",
+            phase(3),
+            COURSE,
+            pruner=Pruner(weights=weights),
+            dense=phase(4),
+            rewind_weights=early,
+        ),
         folder,
-        name="finetune",
-        plan=COURSE,
-        pruner=Pruner(weights=weights),
-        dense=phase(4),
-        early=early,
     )
 
 

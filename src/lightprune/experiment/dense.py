@@ -1,4 +1,4 @@
-"""The dense network of an experiment: from one's own file, from the cache, or trained now."""
+"""The dense network of an experiment: from a given file, from the cache, or trained."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -18,40 +18,41 @@ from lightprune.provenance import commit
 from lightprune.pruning.mac_counts import live_masks
 from lightprune.pruning.schedules import Plan
 from lightprune.runs.predictions import write_predictions
-from lightprune.training.fit import Setup, fit, test
+from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.metrics import Evaluation
 from lightprune.training.recipe import Phase
+from lightprune.training.setup import Setup
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DenseRecord:
-    """What is known of the dense network.
+    """What is recorded of the dense network.
 
     Attributes:
-        source: `trained` (now or earlier, by the same settings) or the path of one's own file.
-        key: Hash of the settings it was trained with; empty for one's own file.
+        source: `trained`, or the path of the file in `dense.checkpoint`.
+        key: Hash of the settings it was trained with; empty for a file.
         epochs: Of its training.
         seconds: Of its training, validation included.
-        validation: Accuracy on the validation images, 0..1; None for one's own file.
+        validation: Accuracy on the validation images, 0..1; None for a file.
         test_correct: Correctly classified test images.
         test_images: Test images.
         dead_weights: Prunable weights that no input reaches.
         changed_without_dead: Test images that are classified otherwise if those are zero: none.
-        weights: SHA-256 of the file that holds them.
-        commit: Of the code that trained it; empty for one's own file.
+        weights: SHA-256 of the file that holds the weights.
+        commit: Of the code that trained it; empty for a file.
     """
 
     source: str
-    key: str
-    epochs: int
-    seconds: float
-    validation: float | None
+    key: str = ""
+    epochs: int = 0
+    seconds: float = 0.0
+    validation: float | None = None
     test_correct: int
     test_images: int
     dead_weights: int
     changed_without_dead: int
     weights: str
-    commit: str
+    commit: str = ""
 
     @property
     def test_accuracy(self) -> float:
@@ -59,53 +60,86 @@ class DenseRecord:
         return self.test_correct / self.test_images
 
 
+@dataclass(frozen=True)
+class DenseMeasurement:
+    """A dense network on the test images.
+
+    Attributes:
+        test: Its evaluation.
+        unreachable: Prunable weights that no input reaches.
+        changed: Test images that are classified otherwise if those are zero.
+    """
+
+    test: Evaluation
+    unreachable: int
+    changed: int
+
+
 def dense_network(
-    lab: Setup,
+    setup: Setup,
     phase: Phase,
     cache_dir: Path,
-    asked: Mapping[str, Any],
+    identity: Mapping[str, Any],
     checkpoint: Path | None,
     snapshots: Collection[int] = (),
 ) -> tuple[dict[str, Tensor], DenseRecord]:
-    """The dense network's state dict, and what is known of it.
+    """The dense network's state dict and record: from a file, from the cache, or trained.
 
     Several jobs that need the same network share one training: the first one holds a lock, the
     others wait for it. A training that was interrupted continues; a trained network whose files
     are damaged is trained again, and a line says so.
 
     Args:
-        lab: Data, model and hardware.
+        setup: Data, model and trainer settings.
         phase: How it is trained.
         cache_dir: Where trained networks are kept.
-        asked: What the network depends on; equal mappings share one training.
-        checkpoint: One's own weights instead; None to train.
-        snapshots: After how many epochs a training keeps the weights, for `early_state`.
+        identity: What the network depends on; equal mappings share one training.
+        checkpoint: A file of weights to use instead; None to train.
+        snapshots: After how many epochs a training keeps the weights, for `rewind_state`.
     """
     if checkpoint is not None:
-        state = load_pretrained(lab, checkpoint)
-        seen = _tested(lab, phase, state)
-        counts = (seen.correct, seen.images, *_dead(lab, phase, state, seen))
-        own = DenseRecord(str(checkpoint), "", 0, 0.0, None, *counts, checksum(checkpoint), "")
-        return state, own
-    key = digest(asked)
-    folder = cache_dir / key
+        state = load_pretrained(setup, checkpoint)
+        measured = measure_dense(setup, phase, state)
+        return state, DenseRecord(
+            source=str(checkpoint),
+            test_correct=measured.test.correct,
+            test_images=measured.test.images,
+            dead_weights=measured.unreachable,
+            changed_without_dead=measured.changed,
+            weights=checksum(checkpoint),
+        )
+    folder = cache_dir / digest(identity)
     folder.mkdir(parents=True, exist_ok=True)
     with dense_lock(folder) if is_rank_zero() else nullcontext():
-        record = from_rank_zero(lambda: _recall(folder))
+        record = from_rank_zero(lambda: _cached_record(folder))
         if record is None:
-            record = _train(lab, phase, folder, asked, snapshots)
+            record = _train(setup, phase, folder, identity, snapshots)
         barrier()
     return load_file(folder / "model.safetensors"), record
 
 
-def _recall(folder: Path) -> DenseRecord | None:
-    """What is known of the network in a cache folder; None if it is not there, or not intact."""
-    about, weights = folder / "dense.json", folder / "model.safetensors"
-    if not about.exists():
+def measure_dense(setup: Setup, phase: Phase, state: Mapping[str, Tensor]) -> DenseMeasurement:
+    """Evaluates a dense network on the test set, and again with its unreachable weights at zero."""
+    test = evaluate_test_set(setup, setup.network_from(state), phase)
+    network = setup.network_from(state)
+    weights = {name: weight.detach() for name, weight in setup.targets.find(network).items()}
+    live = live_masks(network, weights, setup.example)
+    if not live.pruned:
+        return DenseMeasurement(test, 0, 0)
+    live.apply_(weights)
+    zeroed = evaluate_test_set(setup, network, phase)
+    changed = sum(a != b for a, b in zip(zeroed.predicted, test.predicted, strict=True))
+    return DenseMeasurement(test, live.pruned, changed)
+
+
+def _cached_record(folder: Path) -> DenseRecord | None:
+    """The record in a cache folder; None if there is none, or a file of the folder is damaged."""
+    file, weights = folder / "dense.json", folder / "model.safetensors"
+    if not file.exists():
         return None
-    damaged = about
+    damaged = file
     try:
-        record = DenseRecord(**json.loads(about.read_text()))
+        record = DenseRecord(**json.loads(file.read_text()))
         damaged = weights
         if checksum(weights) == record.weights:
             return record
@@ -117,59 +151,44 @@ def _recall(folder: Path) -> DenseRecord | None:
 
 
 def _train(
-    lab: Setup, phase: Phase, folder: Path, asked: Mapping[str, Any], snapshots: Collection[int]
+    setup: Setup,
+    phase: Phase,
+    folder: Path,
+    identity: Mapping[str, Any],
+    snapshots: Collection[int],
 ) -> DenseRecord:
-    """Trains, tests and saves; `dense.json` is written last."""
-    network = lab.new_network()
-    epochs, seconds, validation = 0, 0.0, None
+    """Trains, measures and saves; `dense.json`, written last, makes the folder complete."""
+    network = setup.new_network()
     state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    seconds, validation = 0.0, None
     if phase.epochs:
         plan = Plan((), phase.epochs)
-        trained = fit(
-            lab,
-            network,
-            phase,
-            folder,
-            name="dense",
-            plan=plan,
-            snapshots=snapshots,
-            belongs_to=asked,
-        )
+        run = PhaseRun("dense", phase, plan, snapshots=snapshots, identity=identity)
+        trained = fit(setup, network, run, folder)
+        state, seconds, validation = trained.state, trained.seconds, trained.validation
         if is_rank_zero():
-            for after, early in trained.snapshots.items():
-                save_rewind_state(folder, after, early)
-        state, epochs, seconds = trained.state, phase.epochs, trained.seconds
-        validation = trained.validation
-    seen = _tested(lab, phase, state)
+            for epochs, snapshot in trained.snapshots.items():
+                save_rewind_state(folder, epochs, snapshot)
+    measured = measure_dense(setup, phase, state)
     weights = folder / "model.safetensors"
     if is_rank_zero():
         write_weights(weights, state)
     barrier()
-    counts = (seen.correct, seen.images, *_dead(lab, phase, state, seen))
     record = DenseRecord(
-        "trained", folder.name, epochs, seconds, validation, *counts, checksum(weights), commit()
+        source="trained",
+        key=folder.name,
+        epochs=phase.epochs,
+        seconds=seconds,
+        validation=validation,
+        test_correct=measured.test.correct,
+        test_images=measured.test.images,
+        dead_weights=measured.unreachable,
+        changed_without_dead=measured.changed,
+        weights=checksum(weights),
+        commit=commit(),
     )
     if is_rank_zero():
-        write_predictions(folder / "predictions.csv", lab.data.test.labels.tolist(), seen.predicted)
+        labels = setup.data.test.labels.tolist()
+        write_predictions(folder / "predictions.csv", labels, measured.test.predicted)
         write_text(folder / "dense.json", json.dumps(asdict(record), indent=1))
     return record
-
-
-def _tested(lab: Setup, phase: Phase, state: dict[str, Tensor]) -> Evaluation:
-    network = lab.new_network()
-    network.load_state_dict(state)
-    return test(lab, network, phase)
-
-
-def _dead(lab: Setup, phase: Phase, state: dict[str, Tensor], seen: Evaluation) -> tuple[int, int]:
-    """How many dead weights there are, and how many test images zeroing them alone changes."""
-    network = lab.new_network()
-    network.load_state_dict(state)
-    weights = {name: weight.detach() for name, weight in lab.targets.find(network).items()}
-    live = live_masks(network, weights, lab.example)
-    if not live.pruned:
-        return 0, 0
-    live.apply_(weights)
-    alone = test(lab, network, phase)
-    changed = sum(a != b for a, b in zip(alone.predicted, seen.predicted, strict=True))
-    return live.pruned, changed

@@ -18,7 +18,7 @@ from lightprune.files import check_room, write_text, write_weights
 from lightprune.runs.folder import Json, RunFolder
 from lightprune.runs.identity import diff_configs
 from lightprune.runs.predictions import write_predictions
-from lightprune.training.fit import fit, test
+from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 
 
 def run(chosen: Settings, path: Path) -> float | None:
@@ -70,23 +70,18 @@ def _train_prune_test(prepared: CheckedRun, folder: RunFolder) -> float:
         Path(checkpoint) if checkpoint else None,
         snapshots=[back_to] if back_to else [],
     )
-    network = lab.new_network()
-    network.load_state_dict(dense_state)
-    trained = fit(
-        lab,
-        network,
+    finetuning = PhaseRun(
+        "finetune",
         chosen.recipe.finetune,
-        folder.path,
-        name="finetune",
-        plan=chosen.plan,
+        chosen.plan,
         pruner=chosen.pruner,
         dense=chosen.recipe.dense,
-        early=None if back_to is None else rewind_state(*training, back_to),
-        belongs_to=prepared.identity,
+        rewind_weights=None if back_to is None else rewind_state(*training, back_to),
+        identity=prepared.identity,
     )
-    final = lab.new_network()
-    final.load_state_dict(trained.state)
-    tested = test(lab, final, chosen.recipe.finetune)
+    trained = fit(lab, lab.network_from(dense_state), finetuning, folder.path)
+    final = lab.network_from(trained.state)
+    tested = evaluate_test_set(lab, final, chosen.recipe.finetune)
     if is_rank_zero():
         cost = measure(lab, final)
         write_weights(folder.model_file, trained.state)

@@ -14,7 +14,7 @@ from lightprune.files import checksum
 from lightprune.pruning.cost import CostReport, cost_report
 from lightprune.pruning.criteria import CollectingCriterion
 from lightprune.pruning.eval_mode import eval_mode
-from lightprune.training.fit import Setup
+from lightprune.training.setup import Setup
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightprune.errors import InputError, first_line, nearest
-from lightprune.training.fit import Setup
+from lightprune.training.setup import Setup
 
 
 def load_pretrained(lab: Setup, path: Path) -> dict[str, Tensor]:

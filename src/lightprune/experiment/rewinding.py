@@ -19,60 +19,49 @@ from lightprune.experiment.dense_cache import (
     warn_unusable,
 )
 from lightprune.pruning.schedules import Plan
-from lightprune.training.fit import Setup, fit
+from lightprune.training.fit import PhaseRun, fit
 from lightprune.training.recipe import Phase
+from lightprune.training.setup import Setup
 
 
 def rewind_state(
-    lab: Setup, phase: Phase, cache_dir: Path, asked: Mapping[str, Any], epochs: int
+    setup: Setup, phase: Phase, cache_dir: Path, identity: Mapping[str, Any], epochs: int
 ) -> dict[str, Tensor]:
     """The state dict of the network after the first `epochs` epochs of its dense training.
 
-    The training keeps it if it is told to. A network that was trained without being told, or
-    whose early weights are damaged, has its first epochs trained again, and a line says so:
-    exactly those epochs, wherever training is deterministic.
+    A dense training keeps it as a snapshot. If there is none, or it is damaged, the first epochs
+    are trained again, and a line says so: exactly those epochs, wherever training is
+    deterministic.
 
     Source: Frankle et al. 2020, "Linear Mode Connectivity and the Lottery Ticket Hypothesis",
     section 4; with no epochs, Frankle & Carbin 2019, "The Lottery Ticket Hypothesis".
 
     Args:
-        lab: Data, model and hardware.
+        setup: Data, model and trainer settings.
         phase: The dense training.
         cache_dir: Where trained networks are kept.
-        asked: What the network depends on.
+        identity: What the dense network depends on.
         epochs: 0 is the network before training.
     """
     if epochs == 0:
-        return lab.new_network().state_dict()
-    folder = cache_dir / digest(asked)
+        return setup.new_network().state_dict()
+    folder = cache_dir / digest(identity)
+    file = rewind_file(folder, epochs)
     with dense_lock(folder) if is_rank_zero() else nullcontext():
         fault = from_rank_zero(lambda: rewind_file_fault(folder, epochs))
         if fault is not None:
-            _train_again(lab, phase, folder, asked, epochs, fault)
+            if is_rank_zero():
+                again = f"the first {epochs} epochs of the dense training are trained again"
+                warn_unusable(file, fault, again)
+            run = PhaseRun("dense", phase, Plan((), phase.epochs), until=epochs, identity=identity)
+            _train_first_epochs(setup, run, folder, epochs)
         barrier()
-    return load_file(rewind_file(folder, epochs))
+    return load_file(file)
 
 
-def _train_again(
-    lab: Setup, phase: Phase, folder: Path, asked: Mapping[str, Any], epochs: int, fault: str
-) -> None:
-    """Trains the first epochs, and keeps what they end with."""
-    file = rewind_file(folder, epochs)
-    if is_rank_zero():
-        warn_unusable(
-            file, fault, f"the first {epochs} epochs of the dense training are trained again"
-        )
-    place = folder / file.stem
-    trained = fit(
-        lab,
-        lab.new_network(),
-        phase,
-        place,
-        name="dense",
-        plan=Plan((), phase.epochs),
-        until=epochs,
-        belongs_to=asked,
-    )
+def _train_first_epochs(setup: Setup, run: PhaseRun, folder: Path, epochs: int) -> None:
+    working_folder = folder / rewind_file(folder, epochs).stem
+    trained = fit(setup, setup.new_network(), run, working_folder)
     if is_rank_zero():
         save_rewind_state(folder, epochs, trained.state)
-        shutil.rmtree(place)
+        shutil.rmtree(working_folder)

@@ -14,8 +14,9 @@ from lightprune.experiment.preflight import CheckedRun
 from lightprune.provenance import commit, versions
 from lightprune.pruning.cost import CostReport, cost_report
 from lightprune.runs.folder import Json, RunFolder
-from lightprune.training.fit import Setup, Trained
+from lightprune.training.fit import PhaseResult
 from lightprune.training.metrics import Evaluation
+from lightprune.training.setup import Setup
 
 # Processes under torchrun are told by this variable what the user typed.
 COMMAND = "LIGHTPRUNE_COMMAND"
@@ -30,7 +31,7 @@ def measure(lab: Setup, network: nn.Module) -> CostReport:
 def full_record(
     prepared: CheckedRun,
     dense: DenseRecord,
-    trained: Trained,
+    trained: PhaseResult,
     tested: Evaluation,
     cost: CostReport,
     folder: RunFolder,

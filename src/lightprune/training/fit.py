@@ -1,29 +1,23 @@
-"""One training phase: trainer, callbacks, resume, and the weights it ends with."""
+"""One training phase: callbacks and trainer put together, resumed, and the weights it ends with."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning import seed_everything
-from lightning.pytorch.loggers import Logger
+from lightning import Callback, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from lightprune.callbacks.prune_step import weight_reset
 from lightprune.callbacks.pruning_callback import PruningCallback
-from lightprune.data.datamodule import ImageDataModule
-from lightprune.data.images import LabelledImages
-from lightprune.data.sources import Source
 from lightprune.distributed import from_rank_zero, is_rank_zero
 from lightprune.errors import Interrupted
 from lightprune.files import discard_partials
-from lightprune.models.model import Model
 from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
-from lightprune.pruning.targets import Targets
 from lightprune.training.checkpoints import LAST, BestEpoch, Snapshots, every_epoch, latest_intact
 from lightprune.training.classifier import Classifier, NonFiniteLossError
 from lightprune.training.history import EpochHistory, EpochRow, tell_damaged
@@ -32,58 +26,43 @@ from lightprune.training.metrics import Evaluation
 from lightprune.training.peaks import lr_shape, peak_lr
 from lightprune.training.recipe import FineTuning, Phase
 from lightprune.training.resume_guard import ResumeGuard
-from lightprune.training.trainer import TrainerConfig
-
-Loggers = Callable[[Path], Sequence[Logger]]
+from lightprune.training.setup import Setup
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What both phases of an experiment share.
+class PhaseRun:
+    """One training phase of a run: what is trained, how, and what its checkpoints belong to.
 
     Attributes:
-        model: How networks are built and run.
-        data: The images.
-        source: How they are split and normalised.
-        targets: Which weights are prunable.
-        hardware: What training runs on.
-        seed: Of everything random.
-        loggers: Makes the loggers of a phase, for its folder.
+        name: `dense` or `finetune`.
+        phase: The settings.
+        plan: Epochs and prune events.
+        pruner: Decides the masks at the events; None for a plan without events.
+        dense: The phase before this one, for `peak=auto` and `shape=rewind`; None if there is none.
+        rewind_weights: State dict early in that phase, for a pruner with `weights=rewind`.
+        snapshots: After how many epochs to keep the state dict.
+        until: How many of the plan's epochs to train; None for all.
+        identity: Plain values kept in every checkpoint; one with other values is refused.
     """
 
-    model: Model
-    data: LabelledImages
-    source: Source
-    targets: Targets
-    hardware: TrainerConfig
-    seed: int
-    loggers: Loggers
+    name: str
+    phase: Phase
+    plan: Plan
+    pruner: Pruner | None = None
+    dense: Phase | None = None
+    rewind_weights: Mapping[str, Tensor] | None = None
+    snapshots: Collection[int] = ()
+    until: int | None = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def example(self) -> Tensor:
-        """Inputs of the networks' size that differ from each other, shape (8, 3, H, W)."""
-        height, width = self.data.test.images.shape[1:3]
-        return torch.randn(8, 3, height, width, generator=torch.Generator().manual_seed(0))
-
-    def new_network(self) -> nn.Module:
-        """A network whose weights depend on the seed alone."""
-        seed_everything(self.seed, verbose=False)
-        return self.model.build(len(self.data.classes))
-
-    def data_module(self, phase: Phase, stream: str) -> ImageDataModule:
-        """The batches of a phase."""
-        return ImageDataModule(
-            self.data,
-            self.source,
-            batch_size=phase.batch_size,
-            augmentation=phase.augmentation,
-            seed=self.seed,
-            stream=stream,
-        )
+    def epochs(self) -> int:
+        """How many epochs to train."""
+        return self.plan.epochs if self.until is None else self.until
 
 
 @dataclass(frozen=True)
-class Trained:
+class PhaseResult:
     """What a phase ends with.
 
     Attributes:
@@ -93,7 +72,7 @@ class Trained:
         rows: One row an epoch.
         records: What the prune events did.
         seconds: Of all epochs, also those before an interruption.
-        snapshots: The network's state dicts after so many epochs, of those that were asked for.
+        snapshots: The state dicts after `PhaseRun.snapshots` epochs, by epochs trained.
     """
 
     state: dict[str, Tensor]
@@ -105,128 +84,141 @@ class Trained:
     snapshots: Mapping[int, dict[str, Tensor]]
 
 
-def fit(
-    lab: Setup,
-    network: nn.Module,
-    phase: Phase,
-    folder: Path,
-    *,
-    name: str,
-    plan: Plan,
-    pruner: Pruner | None = None,
-    dense: Phase | None = None,
-    early: Mapping[str, Tensor] | None = None,
-    snapshots: Collection[int] = (),
-    until: int | None = None,
-    belongs_to: Mapping[str, Any] | None = None,
-) -> Trained:
-    """Trains a network, continuing from `folder/checkpoints` if it was interrupted.
+@dataclass(frozen=True)
+class _Callbacks:
+    """In the order of their calls: the guard refuses before others restore; saving is last."""
 
-    The newest checkpoint that is intact continues; of one that is not a line is printed.
+    guard: ResumeGuard
+    pruning: PruningCallback
+    history: EpochHistory
+    best: BestEpoch
+    snapshots: Snapshots
+    checkpoint: ModelCheckpoint
 
-    The result is the best validated epoch at the final sparsity; if validation uses the test
-    set, it is the last epoch, since a choice would make the test set part of training; so it is
-    of a training that ends early.
+    def ordered(self) -> list[Callback]:
+        return list(vars(self).values())
+
+    def result(self) -> PhaseResult:
+        rows, epoch = self.history.rows, self.best.epoch
+        assert epoch is not None
+        return PhaseResult(
+            state=self.best.weights,
+            epoch=epoch,
+            validation=rows[epoch].val_accuracy,
+            rows=tuple(rows),
+            records=tuple(self.pruning.records),
+            seconds=sum(row.seconds for row in rows),
+            snapshots=self.snapshots.states,
+        )
+
+
+def fit(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> PhaseResult:
+    """Trains a network in place, resuming from the latest intact checkpoint in `folder`.
+
+    The result is the best validated epoch at the final sparsity. It is the last epoch if
+    validation uses the test set, since a choice would make the test set part of training, and if
+    training ends early (`run.until`).
 
     Args:
-        lab: What both phases share.
+        setup: What both phases share.
         network: Trained in place.
-        phase: How.
-        folder: Where checkpoints, metrics.csv and logs go.
-        name: `dense` or `finetune`.
-        plan: The phase's epochs and prune events.
-        pruner: Decides the masks at the events.
-        dense: The phase before this one, for `peak=auto` and `shape=rewind`.
-        early: The network's state early in that phase; needed by a pruner that rewinds.
-        snapshots: After how many epochs the state is to be kept.
-        until: How many of the plan's epochs to train; None for all.
-        belongs_to: What was asked, by which checkpoints of another run are refused.
+        run: The phase.
+        folder: Where metrics.csv, logs and `checkpoints/` go.
 
     Raises:
         InputError: The checkpoint belongs to another run.
         Interrupted: A signal arrived.
         NonFiniteLossError: Training diverged.
     """
+    callbacks = _callbacks(setup, run, folder)
+    classifier = _classifier(setup, network, run, callbacks.pruning)
+    trainer = setup.hardware.trainer(
+        epochs=run.epochs,
+        folder=folder,
+        callbacks=callbacks.ordered(),
+        loggers=setup.loggers(folder),
+    )
+    seed_everything(setup.seed, verbose=False)
+    checkpoint = _checkpoint_to_resume(folder)
+    data = setup.data_module(run.phase, run.name)
+    try:
+        with interruptible():
+            trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except NonFiniteLossError as error:
+        last = folder / "checkpoints" / LAST
+        raise NonFiniteLossError(
+            f"{error}; last good checkpoint: {last if last.exists() else 'none'}"
+        ) from error
+    return callbacks.result()
+
+
+def _callbacks(setup: Setup, run: PhaseRun, folder: Path) -> _Callbacks:
+    pruning = _pruning(setup, run)
+    validates_on_test = isinstance(setup.source.validation, str)
+    return _Callbacks(
+        ResumeGuard(run.identity),
+        pruning,
+        EpochHistory(run.name, folder / "metrics.csv", pruning),
+        BestEpoch(pruning, newest=run.until is not None or validates_on_test),
+        Snapshots(run.snapshots),
+        every_epoch(folder / "checkpoints"),
+    )
+
+
+def _pruning(setup: Setup, run: PhaseRun) -> PruningCallback:
+    finetuning = run.phase if isinstance(run.phase, FineTuning) else None
 
     def fresh() -> Mapping[str, Tensor]:
-        return replace(lab, seed=lab.seed + 1).new_network().state_dict()
+        return replace(setup, seed=setup.seed + 1).new_network().state_dict()
 
-    finetuning = phase if isinstance(phase, FineTuning) else None
-    pruning = PruningCallback(
-        pruner,
-        plan,
-        lab.targets,
-        lab.example,
+    return PruningCallback(
+        run.pruner,
+        run.plan,
+        setup.targets,
+        setup.example,
         optimizer_state=finetuning.optimizer_state if finetuning else "mask",
-        replacement=weight_reset(pruner.weights, fresh, early) if pruner else None,
+        replacement=weight_reset(run.pruner.weights, fresh, run.rewind_weights)
+        if run.pruner
+        else None,
         recalibrate=finetuning.recalibrate if finetuning else 0,
     )
-    before = dense or phase
+
+
+def _classifier(
+    setup: Setup, network: nn.Module, run: PhaseRun, pruning: PruningCallback
+) -> Classifier:
+    finetuning = run.phase if isinstance(run.phase, FineTuning) else None
+    dense = run.dense or run.phase
     restart = finetuning.restart if finetuning else "never"
-    cycles = LRCycles(lr_shape(phase, before), plan, restart)
-    classifier = Classifier(
+    cycles = LRCycles(lr_shape(run.phase, dense), run.plan, restart)
+    return Classifier(
         network,
-        lab.model,
-        lab.data.classes,
-        phase,
+        setup.model,
+        setup.data.classes,
+        run.phase,
         cycles,
-        peak=lambda epoch: peak_lr(epoch, phase, cycles, pruning.records, before),
-        seed=lab.seed,
+        peak=lambda epoch: peak_lr(epoch, run.phase, cycles, pruning.records, dense),
+        seed=setup.seed,
         l1=finetuning.l1 if finetuning else 0.0,
-        l1_weights=lab.targets.find(network).values(),
+        l1_weights=setup.targets.find(network).values(),
     )
-    history = EpochHistory(name, folder / "metrics.csv", pruning)
-    best = BestEpoch(pruning, newest=until is not None or isinstance(lab.source.validation, str))
-    kept = Snapshots(snapshots)
+
+
+def _checkpoint_to_resume(folder: Path) -> Path | None:
+    """The latest intact checkpoint, as rank 0 sees it; prints a line for every damaged one."""
     checkpoints = folder / "checkpoints"
-    trainer = lab.hardware.trainer(
-        epochs=plan.epochs if until is None else until,
-        folder=folder,
-        callbacks=[
-            ResumeGuard(belongs_to or {}),
-            pruning,
-            history,
-            best,
-            kept,
-            every_epoch(checkpoints),
-        ],
-        loggers=lab.loggers(folder),
-    )
-    seed_everything(lab.seed, verbose=False)
     if is_rank_zero():
         discard_partials(folder)
         discard_partials(checkpoints)
     last, damaged = from_rank_zero(lambda: latest_intact(checkpoints))
     if is_rank_zero():
         tell_damaged(damaged, last)
-    try:
-        with interruptible():
-            trainer.fit(
-                classifier,
-                datamodule=lab.data_module(phase, name),
-                ckpt_path=last,
-                weights_only=True,
-            )
-    except NonFiniteLossError as error:
-        good = checkpoints / LAST
-        raise NonFiniteLossError(
-            f"{error}; last good checkpoint: {good if good.exists() else 'none'}"
-        ) from error
-    assert best.epoch is not None
-    return Trained(
-        state=best.weights,
-        epoch=best.epoch,
-        validation=history.rows[best.epoch].val_accuracy,
-        rows=tuple(history.rows),
-        records=tuple(pruning.records),
-        seconds=sum(row.seconds for row in history.rows),
-        snapshots=kept.states,
-    )
+    return last
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Hands a signal on that arrived while a trainer ran, instead of Lightning's SystemExit."""
+    """Raises the `Interrupted` of a signal in the place of the SystemExit Lightning makes of it."""
     try:
         yield
     except SystemExit as end:
@@ -234,15 +226,14 @@ def interruptible() -> Iterator[None]:
         raise stop if isinstance(stop, Interrupted) else Interrupted(130) from None
 
 
-def test(lab: Setup, network: nn.Module, phase: Phase) -> Evaluation:
+def evaluate_test_set(setup: Setup, network: nn.Module, phase: Phase) -> Evaluation:
     """Evaluates a network on the test images, every image once."""
-    plan = Plan((), max(phase.epochs, 1))
-    cycles = LRCycles(phase.learning_rate, plan)
+    cycles = LRCycles(phase.learning_rate, Plan((), max(phase.epochs, 1)))
     classifier = Classifier(
-        network, lab.model, lab.data.classes, phase, cycles, peak=lambda epoch: 0.0
+        network, setup.model, setup.data.classes, phase, cycles, peak=lambda epoch: 0.0
     )
-    trainer = lab.hardware.trainer(epochs=0, folder=Path())
+    trainer = setup.hardware.trainer(epochs=0, folder=Path())
     with interruptible():
-        trainer.test(classifier, datamodule=lab.data_module(phase, "test"), verbose=False)
+        trainer.test(classifier, datamodule=setup.data_module(phase, "test"), verbose=False)
     assert classifier.evaluation is not None
     return classifier.evaluation

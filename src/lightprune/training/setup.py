@@ -1,0 +1,71 @@
+"""What the phases of an experiment share: network, data, targets, trainer settings, seed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning import seed_everything
+from lightning.pytorch.loggers import Logger
+from torch import Tensor, nn
+
+from lightprune.data.datamodule import ImageDataModule
+from lightprune.data.images import LabelledImages
+from lightprune.data.sources import Source
+from lightprune.models.model import Model
+from lightprune.pruning.targets import Targets
+from lightprune.training.recipe import Phase
+from lightprune.training.trainer import TrainerConfig
+
+Loggers = Callable[[Path], Sequence[Logger]]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What both phases of an experiment share.
+
+    Attributes:
+        model: How networks are built and run.
+        data: The images.
+        source: How they are split and normalised.
+        targets: Which weights are prunable.
+        hardware: What training runs on.
+        seed: Of everything random.
+        loggers: Makes the loggers of a phase, for its folder.
+    """
+
+    model: Model
+    data: LabelledImages
+    source: Source
+    targets: Targets
+    hardware: TrainerConfig
+    seed: int
+    loggers: Loggers
+
+    @property
+    def example(self) -> Tensor:
+        """Inputs of the networks' size that differ from each other, shape (8, 3, H, W)."""
+        height, width = self.data.test.images.shape[1:3]
+        return torch.randn(8, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+    def new_network(self) -> nn.Module:
+        """A network whose weights depend on the seed alone; seeds the global generators."""
+        seed_everything(self.seed, verbose=False)
+        return self.model.build(len(self.data.classes))
+
+    def network_from(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """A network with the weights and buffers of a state dict; seeds as `new_network` does."""
+        network = self.new_network()
+        network.load_state_dict(state)
+        return network
+
+    def data_module(self, phase: Phase, stream: str) -> ImageDataModule:
+        """The batches of a phase."""
+        return ImageDataModule(
+            self.data,
+            self.source,
+            batch_size=phase.batch_size,
+            augmentation=phase.augmentation,
+            seed=self.seed,
+            stream=stream,
+        )
