@@ -12,10 +12,10 @@ from lightprune.sparse.jit import compile as compiled
 from tests.sparse.programs import images_for, network_of, residual_program
 
 FUNCTION = """
-from lightprune.sparse.jit.compile import compiled
+from lightprune.sparse.jit.compile import jit_cached
 
 
-@compiled
+@jit_cached
 def plus_one(x):
     return x + 1
 
