@@ -5,9 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
-from lightprune.training.lr_schedule import LearningRate, LRCycles, RewoundLR, allr_peak
-from lightprune.training.peaks import lr_shape, peak_lr
-from tests.training.small import phase, plan
+from lightprune.training.lr_schedule import (
+    LearningRate,
+    LRCycles,
+    RewoundLR,
+    allr_peak,
+    lr_shape,
+    peak_lr,
+)
+from tests.training.small import plan
 
 SHAPES = ("linear", "cosine", "multistep", "constant")
 
@@ -72,7 +78,7 @@ def test_the_shape_takes_what_the_warm_up_leaves(shape, factor):
     assert rate.at(0.625) == pytest.approx(factor)
 
 
-def test_the_milestones_are_shares_of_the_cycle_as_in_the_study():
+def test_the_milestones_are_shares_of_the_cycle_as_in_the_reference():
     cycles = LRCycles(LearningRate(0.1, "multistep", warmup=0.0), plan(epochs=200))
     by_epoch = [cycles.at(step, 1, 0.1) for step in range(200)]
 
@@ -91,13 +97,13 @@ def test_every_prune_event_starts_a_cycle():
     rates = [cycles.at(step, 1, 1.0) for step in range(4)]
 
     assert rates == [0.75, 0.25, 0.75, 0.25]
-    assert [cycles.at_epoch(epoch) for epoch in range(4)] == [range(0, 2)] * 2 + [range(2, 4)] * 2
+    assert [cycles.cycle_at(epoch) for epoch in range(4)] == [range(0, 2)] * 2 + [range(2, 4)] * 2
 
 
 def test_the_epochs_before_the_first_event_are_a_cycle_too():
     cycles = LRCycles(LearningRate(1.0, "linear", warmup=0.0), plan((2, 0.5), epochs=3))
 
-    assert [cycles.at_epoch(epoch) for epoch in range(3)] == [range(0, 2)] * 2 + [range(2, 3)]
+    assert [cycles.cycle_at(epoch) for epoch in range(3)] == [range(0, 2)] * 2 + [range(2, 3)]
 
 
 def test_without_restarts_the_phase_is_one_cycle():
@@ -105,7 +111,7 @@ def test_without_restarts_the_phase_is_one_cycle():
     cycles = LRCycles(LearningRate(1.0, "linear", warmup=0.0), course, restart="never")
 
     assert [cycles.at(step, 1, 1.0) for step in range(4)] == [0.875, 0.625, 0.375, 0.125]
-    assert cycles.at_epoch(3) == range(0, 4)
+    assert cycles.cycle_at(3) == range(0, 4)
 
 
 @given(rate=rates(), course=courses(), steps=st.integers(1, 9), restart=st.booleans())
@@ -210,12 +216,18 @@ def test_a_rewound_rate_is_never_negative_and_never_above_the_peak(rate, course,
         assert 0 <= cycles.at(step, 3, 1.0) <= 1
 
 
-def test_fine_tuning_that_rewinds_takes_the_dense_course_and_peak():
-    tuned = phase(4, peak=0.2, shape="rewind")
-    dense = phase(8, peak=0.7, shape="cosine")
-    cycles = LRCycles(lr_shape(tuned, dense), plan((0, 0.5), epochs=4))
+def test_fine_tuning_that_rewinds_takes_the_dense_shape_and_peak():
+    finetune = LearningRate(0.2, "rewind")
+    dense = LearningRate(0.7, "cosine")
 
-    assert lr_shape(tuned, dense) == RewoundLR(dense.learning_rate, 8)
-    assert lr_shape(dense, dense) == dense.learning_rate
-    assert peak_lr(0, tuned, cycles, [], dense) == 0.7
-    assert peak_lr(0, phase(4, peak=0.2), cycles, [], dense) == 0.2
+    assert lr_shape(finetune, dense, 8) == RewoundLR(dense, 8)
+    assert lr_shape(dense, dense, 8) == dense
+    assert peak_lr(finetune, dense, epochs=4, dense_epochs=8) == 0.7
+    assert peak_lr(LearningRate(0.2), dense, epochs=4, dense_epochs=8) == 0.2
+
+
+def test_an_automatic_peak_needs_an_event_that_pruned():
+    finetune, dense = LearningRate("auto"), LearningRate(0.7)
+
+    assert peak_lr(finetune, dense, epochs=4, dense_epochs=8, distance=0.9) == 0.7
+    assert peak_lr(finetune, dense, epochs=4, dense_epochs=0, distance=0.1, sparsity=0.25) == 0.7

@@ -69,7 +69,7 @@ def check_rewinding(
             )
     if finetune.learning_rate.shape == REWIND:
         cycles = LRCycles(finetune.learning_rate, plan, finetune.restart)
-        longest = max(len(cycles.at_epoch(number)) for number in range(plan.epochs))
+        longest = max(len(cycles.cycle_at(number)) for number in range(plan.epochs))
         if longest > dense.epochs:
             raise InputError(
                 f"recipe.finetune.learning_rate.shape=rewind: a cycle of {longest} epochs is "

@@ -41,7 +41,7 @@ def show_plan(prepared: CheckedRun) -> None:
     epoch = 0
     while epoch < finetune.epochs:
         here = chosen.plan.cycle_at(epoch)
-        restarts = cycles.at_epoch(epoch).start == epoch
+        restarts = cycles.cycle_at(epoch).start == epoch
         rate = f"{tuned.shape} {peak}"
         zeros = counts.get(epoch)
         event = ("fine-tune", "", "", "")

@@ -135,7 +135,7 @@ class Classifier(PrunableModule):
         trainer = self.trainer
         steps = math.ceil(int(trainer.num_training_batches) / trainer.accumulate_grad_batches)
         epoch = min(trainer.global_step // steps, self._cycles.plan.epochs - 1)
-        peak = self._peak(self._cycles.at_epoch(epoch).start)
+        peak = self._peak(self._cycles.cycle_at(epoch).start)
         return self._cycles.at(trainer.global_step, steps, peak)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

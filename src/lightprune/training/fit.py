@@ -21,9 +21,8 @@ from lightprune.pruning.schedules import Plan
 from lightprune.training.checkpoints import LAST, BestEpoch, Snapshots, every_epoch, latest_intact
 from lightprune.training.classifier import Classifier, NonFiniteLossError
 from lightprune.training.history import EpochHistory, EpochRow, tell_damaged
-from lightprune.training.lr_schedule import LRCycles
+from lightprune.training.lr_schedule import LRCycles, lr_shape, peak_lr
 from lightprune.training.metrics import Evaluation
-from lightprune.training.peaks import lr_shape, peak_lr
 from lightprune.training.recipe import FineTuning, Phase
 from lightprune.training.resume_guard import ResumeGuard
 from lightprune.training.setup import Setup
@@ -188,16 +187,28 @@ def _classifier(
     setup: Setup, network: nn.Module, run: PhaseRun, pruning: PruningCallback
 ) -> Classifier:
     finetuning = run.phase if isinstance(run.phase, FineTuning) else None
-    dense = run.dense or run.phase
-    restart = finetuning.restart if finetuning else "never"
-    cycles = LRCycles(lr_shape(run.phase, dense), run.plan, restart)
+    settings, dense = run.phase.learning_rate, run.dense or run.phase
+    shape = lr_shape(settings, dense.learning_rate, dense.epochs)
+    cycles = LRCycles(shape, run.plan, finetuning.restart if finetuning else "never")
+
+    def peak(epoch: int) -> float:
+        event = next((r for r in reversed(pruning.records) if r.epoch <= epoch), None)
+        return peak_lr(
+            settings,
+            dense.learning_rate,
+            epochs=len(cycles.cycle_at(epoch)),
+            dense_epochs=dense.epochs,
+            distance=event.distance if event else 0.0,
+            sparsity=event.sparsity if event else 0.0,
+        )
+
     return Classifier(
         network,
         setup.model,
         setup.data.classes,
         run.phase,
         cycles,
-        peak=lambda epoch: peak_lr(epoch, run.phase, cycles, pruning.records, dense),
+        peak=peak,
         seed=setup.seed,
         l1=finetuning.l1 if finetuning else 0.0,
         l1_weights=setup.targets.find(network).values(),

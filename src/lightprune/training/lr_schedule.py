@@ -1,4 +1,4 @@
-"""The learning rate of every step, as a pure function of the step and the plan's cycles."""
+"""The learning rate of every step: a pure function of the step, the plan and plain numbers."""
 
 import math
 from collections.abc import Callable
@@ -8,9 +8,12 @@ from typing import Protocol
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.pruning.schedules import Plan
 
+AUTO = "auto"
+REWIND = "rewind"
+
 
 class LRShape(Protocol):
-    """The course of the learning rate over one cycle."""
+    """The learning rate over one cycle, as a share of the cycle's peak."""
 
     def at(self, progress: float, epochs: int) -> float:
         """The share of the peak at `progress` in [0, 1] through a cycle of so many epochs."""
@@ -19,14 +22,14 @@ class LRShape(Protocol):
 
 @dataclass(frozen=True)
 class LearningRate:
-    """The settings of a course: a shape that every cycle goes through as a whole.
+    """Peak and shape of the learning rate; every cycle goes through the whole shape.
 
     Attributes:
         peak: The highest learning rate, or `auto`: the dense peak, scaled in each cycle by how
             much the prune event before it changed the network (see `allr_peak`).
         shape: `linear` falls to 0 (LLR), `cosine` too (CLR), `multistep` falls to a tenth at
             each milestone, `constant` stays; for fine-tuning only, `rewind` repeats the end of
-            the dense training's course at its peak, in place of all other settings (see
+            the dense training's schedule at its peak, in place of all other settings (see
             `RewoundLR`).
         warmup: The share of the cycle, in [0, 1), in which it first rises linearly to the peak.
         milestones: For `multistep`: shares of the cycle.
@@ -38,8 +41,7 @@ class LearningRate:
     milestones: tuple[float, ...] = (0.5, 0.75)
 
     def __post_init__(self) -> None:
-        """Checks every setting."""
-        if self.peak != "auto":
+        if self.peak != AUTO:
             if isinstance(self.peak, str):
                 raise InputError(f"learning_rate.peak={self.peak}: allowed are a number or auto")
             check_number("learning_rate.peak", self.peak, 0, open_low=True)
@@ -54,7 +56,7 @@ class LearningRate:
         object.__setattr__(self, "milestones", tuple(self.milestones))
 
     def at(self, progress: float, epochs: int = 1) -> float:
-        """The share of the peak, whatever the length of the cycle."""
+        """The share of the peak at `progress` in [0, 1], whatever the length of the cycle."""
         if progress < self.warmup:
             return progress / self.warmup
         return _SHAPES[self.shape](self, (progress - self.warmup) / (1 - self.warmup))
@@ -62,25 +64,24 @@ class LearningRate:
 
 @dataclass(frozen=True)
 class RewoundLR:
-    """The last epochs of another training's course again, as many as the cycle has.
+    """Repeats the last epochs of another training's schedule, as many as the cycle has.
 
     Learning-rate rewinding: Renda et al. 2020, "Comparing Rewinding and Fine-tuning in Neural
     Network Pruning", section 2.
 
     Attributes:
-        rate: The other training's settings.
+        settings: The other training's.
         epochs: Its length; no cycle may be longer.
     """
 
-    rate: LearningRate
+    settings: LearningRate
     epochs: int
 
     def at(self, progress: float, epochs: int) -> float:
         """The other training's share of its peak, as long before its end as this cycle's end."""
-        return self.rate.at(1 - (1 - progress) * epochs / self.epochs)
+        return self.settings.at(1 - (1 - progress) * epochs / self.epochs)
 
 
-REWIND = "rewind"
 _SHAPES: dict[str, Callable[[LearningRate, float], float]] = {
     "linear": lambda rate, p: 1 - p,
     "cosine": lambda rate, p: (1 + math.cos(math.pi * p)) / 2,
@@ -94,16 +95,16 @@ class LRCycles:
     """The learning rate of a whole phase.
 
     Attributes:
-        rate: The course over each cycle.
+        shape: Of each cycle.
         plan: The phase's epochs and prune events.
         restart: `event` starts a cycle at every prune event; `never` makes the phase one cycle.
     """
 
-    rate: LRShape
+    shape: LRShape
     plan: Plan
     restart: str = "event"
 
-    def at_epoch(self, epoch: int) -> range:
+    def cycle_at(self, epoch: int) -> range:
         """The epochs of the cycle that `epoch` lies in."""
         return self.plan.cycle_at(epoch) if self.restart == "event" else range(self.plan.epochs)
 
@@ -115,23 +116,57 @@ class LRCycles:
             steps_per_epoch: Optimizer steps an epoch.
             peak: The peak of this cycle.
         """
-        cycle = self.at_epoch(min(step // steps_per_epoch, self.plan.epochs - 1))
+        cycle = self.cycle_at(min(step // steps_per_epoch, self.plan.epochs - 1))
         done = step + 0.5 - cycle.start * steps_per_epoch
         progress = min(done / (len(cycle) * steps_per_epoch), 1.0)
-        return peak * self.rate.at(progress, len(cycle))
+        return peak * self.shape.at(progress, len(cycle))
+
+
+def lr_shape(settings: LearningRate, dense: LearningRate, dense_epochs: int) -> LRShape:
+    """The shape of a phase's cycles: its own, or with `rewind` the end of the dense training's."""
+    return RewoundLR(dense, dense_epochs) if settings.shape == REWIND else settings
+
+
+def peak_lr(
+    settings: LearningRate,
+    dense: LearningRate,
+    *,
+    epochs: int,
+    dense_epochs: int,
+    distance: float = 0.0,
+    sparsity: float = 0.0,
+) -> float:
+    """The peak learning rate of one cycle.
+
+    Args:
+        settings: The phase's.
+        dense: The dense training's.
+        epochs: Length of the cycle.
+        dense_epochs: Length of the dense training.
+        distance: See `allr_peak`.
+        sparsity: After the last prune event; 0 before the first.
+    """
+    assert not isinstance(dense.peak, str)
+    if settings.shape == REWIND:
+        return dense.peak
+    if not isinstance(settings.peak, str):
+        return float(settings.peak)
+    if not sparsity:
+        return dense.peak
+    return allr_peak(dense.peak, distance, sparsity, epochs, max(dense_epochs, 1))
 
 
 def allr_peak(
-    highest: float, distance: float, sparsity: float, epochs: int, dense_epochs: int
+    dense_peak: float, distance: float, sparsity: float, epochs: int, dense_epochs: int
 ) -> float:
     """The peak of a retraining cycle: ALLR of Zimmer et al. 2021, section 3.
 
     Args:
-        highest: The dense training's peak.
+        dense_peak: The dense training's peak.
         distance: ||W - W_pruned|| / ||W|| over the live prunable weights at the last event.
         sparsity: The share of weights pruned so far, above 0.
         epochs: Length of the cycle.
         dense_epochs: Length of the dense training.
     """
-    scaled = highest * distance / math.sqrt(sparsity)
-    return min(max(scaled, highest * min(1.0, epochs / dense_epochs)), highest)
+    scaled = dense_peak * distance / math.sqrt(sparsity)
+    return min(max(scaled, dense_peak * min(1.0, epochs / dense_epochs)), dense_peak)
