@@ -1,4 +1,4 @@
-"""What criteria are told of the network in training, against plain double precision."""
+"""The probe of a network in training, against plain double precision."""
 
 import copy
 
@@ -76,7 +76,7 @@ def test_sums_are_those_of_the_epochs_first_batches_with_pruned_weights_at_zero(
     def look(probe, masks, classifier, batches):
         first = list(batches)[:2]
         expected = reference(classifier.network, first, masks, 0.1)
-        seen.append((probe.summed(lambda w, g: (w * g).abs(), 2, masks), expected, masks))
+        seen.append((probe.gradient_scores(lambda w, g: (w * g).abs(), 2, masks), expected, masks))
 
     probed(tmp_path, look, label_smoothing=0.1, l1=0.5)
     ((found, expected, masks),) = seen
@@ -91,7 +91,7 @@ def test_gradients_of_pruned_weights_are_dense(tmp_path):
     shares = []
 
     def look(probe, masks, classifier, batches):
-        gradients = probe.summed(lambda w, g: g, 1, masks)["4.weight"]
+        gradients = probe.gradient_scores(lambda w, g: g, 1, masks)["4.weight"]
         shares.append(float((gradients[~masks["4.weight"]] != 0).float().mean()))
 
     probed(tmp_path, look)
@@ -99,7 +99,7 @@ def test_gradients_of_pruned_weights_are_dense(tmp_path):
     assert shares[0] > 0.9
 
 
-@pytest.mark.parametrize("question", ["summed", "flow"])
+@pytest.mark.parametrize("question", ["gradient_scores", "synaptic_flow"])
 def test_a_question_leaves_no_trace(tmp_path, question):
     seen = []
 
@@ -111,8 +111,11 @@ def test_a_question_leaves_no_trace(tmp_path, question):
     def look(probe, masks, classifier, batches):
         classifier.network[1].eval()
         before = state(classifier)
-        asked = {"summed": (lambda w, g: w * g, 2, masks), "flow": (masks,)}
-        getattr(probe, question)(*asked[question])
+        arguments = {
+            "gradient_scores": (lambda w, g: w * g, 2, masks),
+            "synaptic_flow": (masks,),
+        }
+        getattr(probe, question)(*arguments[question])
         seen.append((before, state(classifier)))
 
     probed(tmp_path, look, network=with_dropout)
@@ -130,7 +133,7 @@ def test_what_dropout_draws_depends_on_seed_epoch_and_rank_alone(tmp_path):
     def look(probe, masks, classifier, batches):
         for _ in range(2):
             torch.rand(5)
-            sums.append(probe.summed(torch.mul, 2, masks))
+            sums.append(probe.gradient_scores(torch.mul, 2, masks))
 
     for folder, epoch in ((tmp_path / "a", 1), (tmp_path / "b", 0)):
         probed(folder, look, network=with_dropout, epoch=epoch, peak=1e-9)
@@ -144,7 +147,7 @@ def test_an_epoch_of_fewer_batches_gives_all_it_has(tmp_path):
     counts = []
 
     def look(probe, masks, classifier, batches):
-        counts.append(probe.summed(lambda w, g: torch.ones_like(w), 99, masks)["4.weight"])
+        counts.append(probe.gradient_scores(lambda w, g: torch.ones_like(w), 99, masks)["4.weight"])
 
     probed(tmp_path, look)
 
@@ -157,7 +160,7 @@ def test_a_frozen_weight_is_scored_like_any_other(tmp_path):
     def look(probe, masks, classifier, batches):
         for frozen in (False, True):
             classifier.network[4].weight.requires_grad_(not frozen)
-            sums.append(probe.summed(torch.mul, 1, masks))
+            sums.append(probe.gradient_scores(torch.mul, 1, masks))
 
     probed(tmp_path, look, epoch=0)
 
@@ -176,7 +179,7 @@ def test_the_flow_is_that_of_absolute_values_in_evaluation_mode(tmp_path):
         masks.apply_({name: weight.detach() for name, weight in named.items()})
         twin(torch.ones(1, 3, 8, 8, dtype=torch.float64)).sum().backward()
         expected = {name: weight.grad for name, weight in named.items()}
-        seen.append((probe.flow(masks), expected))
+        seen.append((probe.synaptic_flow(masks), expected))
 
     probed(tmp_path, look)
     found, expected = seen[0]
@@ -193,7 +196,7 @@ def test_synflow_conserves_the_flow_of_convolutions_and_empties_none_at_its_crit
 
     def look(probe, masks, classifier, batches):
         weights = {n: w.detach() for n, w in Targets().find(classifier.network).items()}
-        flow = probe.flow(masks)
+        flow = probe.synaptic_flow(masks)
         sums = [float((flow[n] * weights[n].abs() * masks[n]).sum()) for n in masks]
         dense = Masks.dense(weights)
         most = 1 - len(weights) / dense.total

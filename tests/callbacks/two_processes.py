@@ -10,6 +10,7 @@ from torch import distributed, nn
 
 from lightprune.callbacks.sync import broadcast_masks
 from lightprune.pruning.criteria import (
+    Criterion,
     Lamp,
     MagnitudePerMac,
     Movement,
@@ -28,11 +29,11 @@ from tests.training.small import lab, phase, plan
 
 
 @dataclass(frozen=True)
-class OfThisProcess:
+class OfThisProcess(Criterion):
     """Random scores that differ from process to process and from call to call."""
 
-    def saliency(self, name, weight):
-        return torch.rand(weight.shape)
+    def scores(self, weights, context):
+        return {name: torch.rand(weight.shape) for name, weight in weights.items()}
 
 
 # What the criteria below went by in this process.
@@ -46,19 +47,20 @@ def note(values):
 class NotedTaylor(Taylor):
     """Taylor, whose scores are noted."""
 
-    def saliencies(self, weights, masks, probe):
-        found = super().saliencies(weights, masks, probe)
-        for values in found.values():
+    def scores(self, weights, context):
+        scores = super().scores(weights, context)
+        for values in scores.values():
             note(values)
-        return found
+        return scores
 
 
 class NotedMovement(Movement):
-    """Movement, whose evidence is noted."""
+    """Movement, whose sums are noted."""
 
-    def saliency_of(self, name, weight, evidence):
-        note(evidence)
-        return super().saliency_of(name, weight, evidence)
+    def scores(self, weights, context):
+        for name in weights:
+            note(context.accumulated[name])
+        return super().scores(weights, context)
 
 
 ASKING = {

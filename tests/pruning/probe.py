@@ -1,4 +1,4 @@
-"""A Probe of a plain network, its batches and its loss: what criteria ask, by autograd alone."""
+"""A Probe of a plain network, its batches and its loss, by autograd alone; scores of one tensor."""
 
 import copy
 from dataclasses import dataclass, field
@@ -6,28 +6,30 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from lightprune.pruning.criteria import Criterion, ScoringContext
 from lightprune.pruning.masks import Masks
 
 
 @dataclass
 class PlainProbe:
-    """Answers by copies of the network, in evaluation mode; counts how often it was asked.
+    """Computes by copies of the network, in evaluation mode; counts how often it did.
 
     Attributes:
         network: The network whose parameters the masks name.
         batches: Its (inputs, targets), in the order in which they are taken.
         image: The shape of the one image that the flow takes.
-        evidence: What a CollectingCriterion has collected.
+        state: What a criterion has accumulated.
+        calls: How often it differentiated the network.
     """
 
     network: nn.Module
     batches: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     image: tuple[int, ...] = (1,)
-    evidence: dict[str, Tensor] = field(default_factory=dict)
-    asked: int = 0
+    state: dict[str, Tensor] = field(default_factory=dict)
+    calls: int = 0
 
-    def summed(self, score, batches, masks):
-        self.asked += 1
+    def gradient_scores(self, score, batches, masks):
+        self.calls += 1
         network = pruned_copy(self.network, masks)
         weights = parameters(network, masks)
         sums = {name: torch.zeros(mask.shape) for name, mask in masks.items()}
@@ -39,8 +41,8 @@ class PlainProbe:
                 sums[name] += score(weight.detach().float(), gradient.float())
         return sums
 
-    def flow(self, masks):
-        self.asked += 1
+    def synaptic_flow(self, masks):
+        self.calls += 1
         network = pruned_copy(self.network, masks).double()
         with torch.no_grad():
             for value in network.state_dict().values():
@@ -51,8 +53,15 @@ class PlainProbe:
             gradients = torch.autograd.grad(total, list(weights.values()))
         return dict(zip(weights, gradients, strict=True))
 
-    def collected(self):
-        return self.evidence
+    def accumulated(self):
+        return self.state
+
+
+def scores_of(criterion: Criterion, weight: Tensor, macs: Tensor | None = None) -> Tensor:
+    """The scores of one tensor, named "a", of which nothing is pruned."""
+    weights = {"a": weight}
+    context = ScoringContext(Masks.dense(weights), macs=None if macs is None else {"a": macs})
+    return criterion.scores(weights, context)["a"]
 
 
 def parameters(network: nn.Module, masks: Masks) -> dict[str, nn.Parameter]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from lightprune.pruning.criteria import Criterion, Inverted, Lamp, Magnitude, Random
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
+from tests.pruning.probe import scores_of
 from tests.pruning.strategies import (
     ANYTHING,
     FINITE,
@@ -33,14 +34,14 @@ def by_definition(weight):
 
 
 def test_four_scores_by_hand():
-    scores = Lamp().saliency("a", torch.tensor([[2.0, -1.0], [0.0, 4.0]]))
+    scores = scores_of(Lamp(), torch.tensor([[2.0, -1.0], [0.0, 4.0]]))
 
     torch.testing.assert_close(scores, torch.tensor([[4 / 20, 1 / 21], [0.0, 1.0]]))
     assert scores[1, 1] == 1
 
 
 def test_of_equal_weights_the_earlier_goes_first_and_so_scores_less():
-    scores = Lamp().saliency("a", torch.tensor([1.0, -1.0, 1.0, 1.0]))
+    scores = scores_of(Lamp(), torch.tensor([1.0, -1.0, 1.0, 1.0]))
 
     torch.testing.assert_close(scores, torch.tensor([1 / 4, 1 / 3, 1 / 2, 1.0]))
 
@@ -58,7 +59,7 @@ def test_a_layer_of_large_weights_is_not_spared_as_magnitude_spares_it():
 
 @given(SHAPES.flatmap(lambda shape: tensors(shape, ORDINARY)))
 def test_scores_agree_with_the_definition_in_float64(weight):
-    scores = Lamp().saliency("a", weight).double()
+    scores = scores_of(Lamp(), weight).double()
 
     torch.testing.assert_close(scores, by_definition(weight), rtol=1e-7, atol=1e-45)
 
@@ -67,7 +68,7 @@ def test_scores_agree_with_the_definition_in_float64(weight):
 def test_scores_are_float32_shares_of_the_same_shape_and_layout(weight):
     before = weight.clone()
 
-    scores = Lamp().saliency("a", weight)
+    scores = scores_of(Lamp(), weight)
 
     assert (scores.dtype, scores.shape) == (torch.float32, weight.shape)
     assert scores.stride() == weight.stride() or not weight.numel()
@@ -79,9 +80,9 @@ def test_scores_are_float32_shares_of_the_same_shape_and_layout(weight):
 @given(SHAPES.flatmap(lambda shape: tensors(shape, FINITE)), st.floats(0.0078125, 128, width=16))
 def test_the_scale_of_a_layer_does_not_matter(weight, factor):
     weight = torch.where(weight.abs() > 1e-15, weight, 0).clamp(-1e30, 1e30)
-    scores = Lamp().saliency("a", weight)
+    scores = scores_of(Lamp(), weight)
 
-    torch.testing.assert_close(Lamp().saliency("a", weight * factor), scores, rtol=2e-6, atol=0)
+    torch.testing.assert_close(scores_of(Lamp(), weight * factor), scores, rtol=2e-6, atol=0)
 
 
 @given(st.integers(0, 9999), sparsities())
@@ -111,16 +112,16 @@ def test_what_is_pruned_changes_no_score_of_the_others():
     weight = torch.randn(60)
     alive = weight.abs() > 0.5
 
-    scores = Lamp().saliency("a", weight * alive)
+    scores = scores_of(Lamp(), weight * alive)
 
-    torch.testing.assert_close(scores[alive], Lamp().saliency("a", weight[alive]))
+    torch.testing.assert_close(scores[alive], scores_of(Lamp(), weight[alive]))
     assert not scores[~alive].any()
 
 
 def test_a_large_layer_agrees_with_more_precise_numbers():
     weight = torch.randn(256, 128, 3, 3)
 
-    scores = Lamp().saliency("a", weight.contiguous(memory_format=torch.channels_last))
+    scores = scores_of(Lamp(), weight.contiguous(memory_format=torch.channels_last))
 
     values = weight.numpy().reshape(-1).astype(np.longdouble) ** 2
     order = values.argsort(kind="stable")
@@ -135,5 +136,5 @@ def test_what_asks_for_nothing_but_weights_can_be_inverted(criterion):
     weight = torch.tensor([2.0, -1.0, 0.0, 4.0])
 
     assert isinstance(criterion, Criterion)
-    expected = -criterion.saliency("a", weight)
-    assert torch.equal(Inverted(criterion).saliency("a", weight), expected)
+    expected = -scores_of(criterion, weight)
+    assert torch.equal(scores_of(Inverted(criterion), weight), expected)

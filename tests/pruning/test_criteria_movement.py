@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
-from lightprune.pruning.criteria import CollectingCriterion, Inverted, Movement
+from lightprune.pruning.criteria import Inverted, Movement, ScoringContext
+from lightprune.pruning.masks import Masks
+from tests.pruning.probe import PlainProbe
 from tests.pruning.strategies import SHAPES, tensors
 
 STEPS = SHAPES.flatmap(
@@ -14,11 +16,17 @@ STEPS = SHAPES.flatmap(
 )
 
 
-def collected(steps):
-    evidence = torch.zeros_like(steps[0][0], dtype=torch.float32)
+def accumulated(steps):
+    state = torch.zeros_like(steps[0][0], dtype=torch.float32)
     for weight, gradient in steps:
-        Movement().collect_(evidence, weight, gradient)
-    return evidence
+        Movement().update_(state, weight, gradient)
+    return state
+
+
+def scores_from(state):
+    weights = {"a": torch.zeros_like(state)}
+    context = ScoringContext(Masks.dense(weights), probe=PlainProbe(None, state={"a": state}))
+    return Movement().scores(weights, context)["a"]
 
 
 def test_four_weights_over_two_steps_by_hand():
@@ -27,54 +35,54 @@ def test_four_weights_over_two_steps_by_hand():
         (torch.tensor([2.0, -0.5, 1.0, 0.0]), torch.tensor([-1.0, -2.0, 1.0, 9.0])),
     ]
 
-    evidence = collected(steps)
+    state = accumulated(steps)
 
     # The first grew, the second and the third shrank, the last is pruned.
-    assert evidence.tolist() == [5, -4, -2, 0]
-    scores = Movement().saliency_of("a", steps[-1][0], evidence)
+    assert state.tolist() == [5, -4, -2, 0]
+    scores = scores_from(state)
     assert scores.tolist() == [5, -4, -2, 0]
 
 
 def test_plain_descent_scores_positive_what_it_moves_away_from_zero():
     weight = torch.randn(200)
     goal = torch.randn(200)
-    start, evidence = weight.clone(), torch.zeros(200)
+    start, state = weight.clone(), torch.zeros(200)
     for _ in range(5):
         gradient = weight - goal
-        Movement().collect_(evidence, weight, gradient)
+        Movement().update_(state, weight, gradient)
         weight = weight - 1e-3 * gradient
 
     same = start * goal > 0
-    assert torch.equal((evidence > 0)[same], (weight.abs() > start.abs())[same])
-    assert (evidence[~same] < 0).all()
+    assert torch.equal((state > 0)[same], (weight.abs() > start.abs())[same])
+    assert (state[~same] < 0).all()
 
 
 @given(STEPS)
-def test_evidence_agrees_with_float64(steps):
-    evidence = collected(steps)
+def test_sums_agree_with_float64(steps):
+    state = accumulated(steps)
 
     expected = -sum(weight.double() * gradient.double() for weight, gradient in steps)
-    assert evidence.dtype == torch.float32
-    torch.testing.assert_close(evidence.double(), expected, rtol=1e-6, atol=1e-4)
+    assert state.dtype == torch.float32
+    torch.testing.assert_close(state.double(), expected, rtol=1e-6, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_weights_of_other_precisions_are_collected_in_float32(dtype):
+def test_weights_of_other_precisions_are_summed_in_float32(dtype):
     weight, gradient = torch.tensor([1.5, -2.0]).to(dtype), torch.tensor([0.25, 1.0]).to(dtype)
 
-    assert collected([(weight, gradient)]).tolist() == [-0.375, 2.0]
+    assert accumulated([(weight, gradient)]).tolist() == [-0.375, 2.0]
 
 
-def test_scores_are_never_not_a_number_and_leave_the_evidence_alone():
-    evidence = torch.tensor([torch.nan, torch.inf, -torch.inf, 1.0])
+def test_scores_are_never_not_a_number_and_leave_the_sums_alone():
+    state = torch.tensor([torch.nan, torch.inf, -torch.inf, 1.0])
 
-    scores = Movement().saliency_of("a", torch.zeros(4), evidence)
+    scores = scores_from(state)
 
     assert scores.tolist() == [torch.inf, torch.inf, -torch.inf, 1]
-    assert evidence[0].isnan()
+    assert state[0].isnan()
 
 
-def test_what_collects_evidence_cannot_be_inverted():
-    assert isinstance(Movement(), CollectingCriterion)
-    with pytest.raises(InputError, match="a criterion that asks for nothing but the weights"):
+def test_a_criterion_that_accumulates_cannot_be_inverted():
+    assert Movement().needs == ("accumulated",)
+    with pytest.raises(InputError, match="a criterion that needs nothing but the weights"):
         Inverted(Movement())

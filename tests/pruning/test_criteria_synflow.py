@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.pruning.criteria import Magnitude, ProbingCriterion, Snip, Synflow
+from lightprune.pruning.criteria import Magnitude, ScoringContext, Snip, Synflow
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from tests.pruning.probe import PlainProbe
@@ -31,7 +31,7 @@ def weights_of(network):
 def flows(network, masks):
     """The scores without the root that keeps them within float32."""
     probe = PlainProbe(network, image=(network[0].in_features,))
-    found = Synflow().saliencies(weights_of(network), masks, probe)
+    found = Synflow().scores(weights_of(network), ScoringContext(masks, probe=probe))
     return {name: score.double() ** 8 for name, score in found.items()}
 
 
@@ -99,21 +99,21 @@ def test_flows_far_outside_of_float32_are_told_apart(scale):
     masks = Masks.dense(weights)
     probe = PlainProbe(network, image=(3,))
 
-    found = Synflow().saliencies(weights, masks, probe)
+    found = Synflow().scores(weights, ScoringContext(masks, probe=probe))
 
-    exact = {name: flow * weights[name] for name, flow in probe.flow(masks).items()}
+    exact = {name: flow * weights[name] for name, flow in probe.synaptic_flow(masks).items()}
     for name, score in found.items():
         assert score.dtype == torch.float32
         assert score.isfinite().all()
         assert torch.equal(score.flatten().argsort(), exact[name].flatten().argsort())
 
 
-class Told:
+class FixedFlow:
     def __init__(self, flow):
-        self.told = flow
+        self.flow = flow
 
-    def flow(self, masks):
-        return {"a": self.told}
+    def synaptic_flow(self, masks):
+        return {"a": self.flow}
 
 
 def test_what_is_not_finite_is_kept_and_what_is_not_there_scores_0():
@@ -121,7 +121,7 @@ def test_what_is_not_finite_is_kept_and_what_is_not_there_scores_0():
     flow = torch.tensor([torch.nan, torch.inf, torch.inf, torch.inf, 1.0], dtype=torch.float64)
     masks = Masks({"a": torch.tensor([True, True, True, False, True])})
 
-    found = Synflow().saliencies(weights, masks, Told(flow))
+    found = Synflow().scores(weights, ScoringContext(masks, probe=FixedFlow(flow)))
 
     assert found["a"].tolist() == [torch.inf, torch.inf, 0, 0, 2]
 
@@ -148,6 +148,6 @@ def test_a_number_of_rounds_that_is_no_count_is_refused(value):
         Synflow(value)
 
 
-def test_it_asks_the_network_a_hundred_times_by_default():
-    assert isinstance(Synflow(), ProbingCriterion)
+def test_it_ranks_in_a_hundred_rounds_by_default():
+    assert Synflow().needs == ("synaptic_flow",)
     assert Synflow().rounds == 100

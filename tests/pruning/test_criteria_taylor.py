@@ -5,21 +5,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.pruning.criteria import Inverted, ProbingCriterion, Snip, Taylor
+from lightprune.pruning.criteria import Inverted, ScoringContext, Snip, Taylor
 from lightprune.pruning.masks import Masks
 from tests.pruning.probe import PlainProbe
 
 BOTH = pytest.mark.parametrize("kind", [Taylor, Snip])
 
 
-class Told:
-    """A probe whose gradients are told: one number a weight and batch."""
+class FixedGradients:
+    """A probe of given gradients: one number a weight and batch."""
 
     def __init__(self, weights, gradients):
         self.weights = weights
         self.gradients = gradients
 
-    def summed(self, score, batches, masks):
+    def gradient_scores(self, score, batches, masks):
         return {
             name: sum(score(weight * masks[name], g) for g in self.gradients[name][:batches])
             for name, weight in self.weights.items()
@@ -75,7 +75,8 @@ GRADIENTS = {
 def test_four_scores_of_two_batches_by_hand(criterion, scores):
     masks = Masks.dense(WEIGHTS)
 
-    found = criterion.saliencies(WEIGHTS, masks, Told(WEIGHTS, GRADIENTS))
+    context = ScoringContext(masks, probe=FixedGradients(WEIGHTS, GRADIENTS))
+    found = criterion.scores(WEIGHTS, context)
 
     assert {name: score.tolist() for name, score in found.items()} == scores
 
@@ -84,7 +85,7 @@ def test_four_scores_of_two_batches_by_hand(criterion, scores):
 def test_taylor_sums_the_sizes_of_each_batch_as_autograd_has_them(seed, batches):
     probe, weights, masks = case(seed)
 
-    scores = Taylor(batches).saliencies(weights, masks, probe)
+    scores = Taylor(batches).scores(weights, ScoringContext(masks, probe=probe))
 
     network = zeroed(probe, masks)
     each = gradients(network, probe.batches[:batches])
@@ -97,7 +98,7 @@ def test_taylor_sums_the_sizes_of_each_batch_as_autograd_has_them(seed, batches)
 def test_snip_takes_the_batches_as_one_large_batch(seed, batches):
     probe, weights, masks = case(seed)
 
-    scores = Snip(batches).saliencies(weights, masks, probe)
+    scores = Snip(batches).scores(weights, ScoringContext(masks, probe=probe))
 
     network = zeroed(probe, masks)
     inputs, targets = zip(*probe.batches[:batches], strict=True)
@@ -109,7 +110,7 @@ def test_snip_takes_the_batches_as_one_large_batch(seed, batches):
 
 def test_the_sensitivity_is_how_fast_the_loss_changes_as_a_connection_fades():
     probe, weights, _ = case(3)
-    scores = Snip().saliencies(weights, Masks.dense(weights), probe)
+    scores = Snip().scores(weights, ScoringContext(Masks.dense(weights), probe=probe))
     network, (inputs, targets) = probe.network.double().eval(), probe.batches[0]
 
     def loss(factor):
@@ -124,10 +125,10 @@ def test_the_sensitivity_is_how_fast_the_loss_changes_as_a_connection_fades():
 
 
 @BOTH
-def test_only_the_asked_weights_are_scored_and_pruned_ones_score_0(kind):
+def test_only_the_passed_weights_are_scored_and_pruned_ones_score_0(kind):
     probe, weights, masks = case(1)
 
-    scores = kind().saliencies({"4.weight": weights["4.weight"]}, masks, probe)
+    scores = kind().scores({"4.weight": weights["4.weight"]}, ScoringContext(masks, probe=probe))
 
     assert list(scores) == ["4.weight"]
     assert scores["4.weight"].dtype == torch.float32
@@ -137,9 +138,9 @@ def test_only_the_asked_weights_are_scored_and_pruned_ones_score_0(kind):
 @BOTH
 def test_what_is_not_finite_is_kept_and_never_not_a_number(kind):
     weights = {"a": torch.ones(3)}
-    told = Told(weights, {"a": torch.tensor([[torch.nan, -torch.inf, 1.0]])})
+    probe = FixedGradients(weights, {"a": torch.tensor([[torch.nan, -torch.inf, 1.0]])})
 
-    scores = kind(batches=1).saliencies(weights, Masks.dense(weights), told)
+    scores = kind(batches=1).scores(weights, ScoringContext(Masks.dense(weights), probe=probe))
 
     assert scores["a"].tolist() == [torch.inf, torch.inf, 1]
 
@@ -153,7 +154,7 @@ def test_a_number_that_is_no_count_is_refused(kind, setting, value):
 
 
 @BOTH
-def test_what_asks_the_network_cannot_be_inverted(kind):
-    assert isinstance(kind(), ProbingCriterion)
-    with pytest.raises(InputError, match="a criterion that asks for nothing but the weights"):
+def test_a_criterion_that_needs_gradients_cannot_be_inverted(kind):
+    assert kind().needs == ("gradient_scores",)
+    with pytest.raises(InputError, match="a criterion that needs nothing but the weights"):
         Inverted(kind())

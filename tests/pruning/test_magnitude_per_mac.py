@@ -6,11 +6,12 @@ from torch import nn
 
 from lightprune.errors import InputError
 from lightprune.pruning.cost import cost_report
-from lightprune.pruning.criteria import CostedCriterion, Inverted, Magnitude, MagnitudePerMac
+from lightprune.pruning.criteria import Inverted, Magnitude, MagnitudePerMac
 from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
+from tests.pruning.probe import scores_of
 from tests.pruning.strategies import (
     ANYTHING,
     SHAPES,
@@ -53,7 +54,7 @@ def test_four_scores_by_hand():
     macs = torch.tensor([[1, 4], [9, 0]])
     weight = torch.tensor([[[3.0, 3.0], [3.0, 3.0]]])
 
-    scores = MagnitudePerMac().saliency_at("a", weight, macs)
+    scores = scores_of(MagnitudePerMac(), weight, macs)
 
     assert scores.tolist() == [[[3.0, 1.5], [1.0, -torch.inf]]]
 
@@ -63,9 +64,9 @@ def test_four_scores_by_hand():
     st.integers(0, 10**6).map(torch.tensor),
 )
 def test_at_exponent_0_the_scores_are_the_magnitudes_to_the_bit(weight, macs):
-    scores = MagnitudePerMac(0).saliency_at("a", weight, macs)
+    scores = scores_of(MagnitudePerMac(0), weight, macs)
 
-    expected = Magnitude().saliency("a", weight)
+    expected = scores_of(Magnitude(), weight)
     assert torch.equal(scores.view(torch.int32), expected.view(torch.int32))
     assert scores.stride() == weight.stride() or not weight.numel()
 
@@ -89,7 +90,7 @@ def test_scores_agree_with_float64_and_multiplications_counted_one_by_one(case, 
     weight = layer.weight.detach()
     macs = macs_per_weight(layer, {"weight": layer.weight}, torch.zeros(shape))["weight"]
 
-    scores = MagnitudePerMac(exponent).saliency_at("weight", layer.weight, macs).double()
+    scores = scores_of(MagnitudePerMac(exponent), layer.weight, macs).double()
 
     counts = counted(layer, shape).double()
     live = counts > 0
@@ -100,7 +101,7 @@ def test_scores_agree_with_float64_and_multiplications_counted_one_by_one(case, 
 
 @given(SHAPES.flatmap(lambda s: tensors(s, ANYTHING)), EXPONENTS, st.integers(0, 10**6))
 def test_scores_are_float32_of_the_same_shape_and_layout_and_never_nan(weight, exponent, macs):
-    scores = MagnitudePerMac(exponent).saliency_at("a", weight, torch.tensor(macs))
+    scores = scores_of(MagnitudePerMac(exponent), weight, torch.tensor(macs))
 
     assert (scores.dtype, scores.shape) == (torch.float32, weight.shape)
     assert scores.stride() == weight.stride() or not weight.numel()
@@ -174,8 +175,8 @@ def test_what_is_pruned_stays_pruned():
     assert after["b"].all()
 
 
-def test_costs_that_are_needed_and_not_given_are_asked_for():
-    with pytest.raises(TypeError, match=r"MagnitudePerMac\(exponent=0.5\) asks what weights cost"):
+def test_missing_macs_are_named():
+    with pytest.raises(TypeError, match=r"needs context\.macs: prune\(\.\.\., macs=\.\.\.\)"):
         Pruner(MagnitudePerMac()).prune(SIX, Masks.dense(SIX), 0.5)
 
 
@@ -185,9 +186,9 @@ def test_an_exponent_out_of_range_is_refused(exponent):
         MagnitudePerMac(exponent)
 
 
-def test_a_criterion_that_asks_for_costs_cannot_be_inverted():
-    assert isinstance(MagnitudePerMac(), CostedCriterion)
-    with pytest.raises(InputError, match="a criterion that asks for nothing but the weights"):
+def test_a_criterion_that_needs_macs_cannot_be_inverted():
+    assert MagnitudePerMac().needs == ("macs",)
+    with pytest.raises(InputError, match="a criterion that needs nothing but the weights"):
         Inverted(MagnitudePerMac())
 
 

@@ -12,7 +12,7 @@ from torch.nn.utils import prune as torch_prune
 from torchvision.models import resnet18
 
 from lightprune.errors import InputError
-from lightprune.pruning.criteria import Magnitude, Random
+from lightprune.pruning.criteria import Criterion, Magnitude, Random
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from tests.pruning.strategies import ANYTHING, flags_for, sparsities, tensors, weight_dicts
@@ -416,7 +416,10 @@ def test_an_override_that_matches_nothing_is_refused_with_the_nearest_layer():
         ({"cap": 0.2, "floor": 0.3}, r"pruner\.floor=0\.3: above pruner\.cap=0\.2; allowed is"),
         ({"weights": "lose"}, r"pruner\.weights=lose: allowed are keep, rewind, reinitialise, sh"),
         ({"regrowth": "gradient"}, r"pruner\.regrowth=gradient: allowed is a Regrowth, or null"),
-        ({"criterion": "magnitude"}, r"pruner\.criterion=magnitude: allowed is a criterion"),
+        (
+            {"criterion": "magnitude"},
+            r"pruner\.criterion=magnitude: allowed is a lightprune.pruning.Criterion",
+        ),
         ({"sparsities": "fc"}, r"pruner\.sparsities=fc?: allowed is a list of \[pattern, sparsity"),
         ({"sparsities": ["fc"]}, r"pruner\.sparsities=fc: allowed is a list of \[pattern, spar"),
         ({"sparsities": [["fc"]]}, r"pruner\.sparsities=\['fc'\]: allowed is a list of"),
@@ -438,24 +441,24 @@ def test_pruners_of_equal_settings_are_equal():
 
 
 @dataclass
-class Crowded:
-    """Scores a weight by its size over how many are left in its tensor; notes what it sees."""
+class Crowded(Criterion):
+    """Scores a weight by its size over how many are kept in its tensor; notes how many in all."""
 
     rounds: int
-    seen: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
 
-    def saliencies(self, weights, masks, probe):
-        self.seen.append(masks.kept)
-        return {n: w.abs() / max(int(masks[n].sum()), 1) for n, w in weights.items()}
+    def scores(self, weights, context):
+        self.counts.append(context.masks.kept)
+        return {n: w.abs() / max(int(context.masks[n].sum()), 1) for n, w in weights.items()}
 
 
-def test_the_rounds_of_a_probing_criterion_prune_equal_shares_of_what_is_left():
+def test_the_rounds_of_a_criterion_prune_equal_shares_of_what_is_left():
     weights = {"a": torch.rand(600), "b": torch.rand(400)}
     criterion = Crowded(rounds=3)
 
-    masks = Pruner(criterion).prune(weights, dense(weights), 0.999, probe=object())
+    masks = Pruner(criterion).prune(weights, dense(weights), 0.999)
 
-    assert criterion.seen == [1000, 100, 10]
+    assert criterion.counts == [1000, 100, 10]
     assert masks.kept == 1
 
 
@@ -464,8 +467,7 @@ def test_rounds_end_at_exactly_the_counts_of_one_round(weights, rounds, sparsity
     first = Pruner(scope=scope).prune(weights, dense(weights), start)
 
     one, many = (
-        Pruner(Crowded(n), scope=scope).prune(weights, first, sparsity, probe=object())
-        for n in (1, rounds)
+        Pruner(Crowded(n), scope=scope).prune(weights, first, sparsity) for n in (1, rounds)
     )
 
     assert many.pruned == one.pruned == max(first.pruned, round(sparsity * first.total))
@@ -480,11 +482,11 @@ def test_every_round_ranks_by_the_masks_of_the_round_before():
     weights["b"] *= 1.2
     once, twice = (Pruner(Crowded(rounds)) for rounds in (1, 2))
 
-    masks = twice.prune(weights, dense(weights), 0.96, probe=object())
+    masks = twice.prune(weights, dense(weights), 0.96)
 
-    half = once.prune(weights, dense(weights), 0.8, probe=object())
-    assert masks.digest() == once.prune(weights, half, 0.96, probe=object()).digest()
-    assert masks.digest() != once.prune(weights, dense(weights), 0.96, probe=object()).digest()
+    half = once.prune(weights, dense(weights), 0.8)
+    assert masks.digest() == once.prune(weights, half, 0.96).digest()
+    assert masks.digest() != once.prune(weights, dense(weights), 0.96).digest()
 
 
 def tie_free(*sizes):

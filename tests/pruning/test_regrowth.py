@@ -17,12 +17,12 @@ from tests.pruning.strategies import flags_for, weight_dicts
 
 
 @dataclass
-class Given:
-    """A Probe that tells gradients which a test has written down."""
+class FixedGradients:
+    """A Probe of given gradients."""
 
     gradients: dict
 
-    def summed(self, score, batches, masks):
+    def gradient_scores(self, score, batches, masks):
         return {n: batches * score(torch.zeros_like(g), g) for n, g in self.gradients.items()}
 
 
@@ -33,7 +33,7 @@ def flags(*kept, size=6):
 def after(weights, masks, gradients, *, sparsity=0.5, progress=0.0, **settings):
     """The next mask, as the positions that it keeps."""
     pruner = Pruner(regrowth=Regrowth(fraction=1 / 3), **settings)
-    probe = Given({"a": torch.tensor(gradients)})
+    probe = FixedGradients({"a": torch.tensor(gradients)})
     masks = pruner.prune(
         {"a": torch.tensor(weights)}, masks, sparsity, probe=probe, progress=progress
     )
@@ -83,7 +83,7 @@ def test_the_first_event_only_prunes(progress):
 
 
 def test_the_share_fades_as_a_cosine():
-    shares = [Regrowth(fraction=0.4).share(p) for p in (0, 1 / 3, 0.5, 2 / 3, 1)]
+    shares = [Regrowth(fraction=0.4).fraction_at(p) for p in (0, 1 / 3, 0.5, 2 / 3, 1)]
 
     assert shares == pytest.approx([0.4, 0.3, 0.2, 0.1, 0.0], abs=1e-12)
     assert shares[-1] == 0
@@ -112,13 +112,13 @@ def test_rigl_keeps_every_layers_count_and_grows_what_has_the_largest_gradient(s
         masks = masks or Masks.dense(weights)
         masks.apply_(weights)
         gradients = {n: torch.randn(s, generator=generator) for n, s in shapes.items()}
-        event = {"probe": Given(gradients), "progress": i / events}
+        event = {"probe": FixedGradients(gradients), "progress": i / events}
         before, masks = masks, pruner.prune(weights, masks, 0.8, final=0.8, **event)
 
         counts.add(tuple(int(mask.sum()) for mask in masks.values()))
         assert masks.pruned == round(0.8 * masks.total)
         for name in shapes if i else ():
-            share = regrowth.share(i / events)
+            share = regrowth.fraction_at(i / events)
             expected = exchanged(weights[name], before[name], gradients[name], share)
             assert np.array_equal(masks[name].flatten().numpy(), expected)
             assert (masks[name] & ~before[name]).any()
@@ -128,7 +128,7 @@ def test_rigl_keeps_every_layers_count_and_grows_what_has_the_largest_gradient(s
 def test_a_global_exchange_moves_weights_between_layers():
     weights = {"a": torch.tensor([5.0, 4.0, 3.0, 0.0]), "b": torch.tensor([2.0, 1.0, 0.0, 0.0])}
     masks = Masks({name: weight > 0 for name, weight in weights.items()})
-    probe = Given({"a": torch.tensor([0.0, 0, 0, 9]), "b": torch.tensor([0.0, 0, 1, 1])})
+    probe = FixedGradients({"a": torch.tensor([0.0, 0, 0, 9]), "b": torch.tensor([0.0, 0, 1, 1])})
     pruner = Pruner(regrowth=Regrowth(fraction=0.2))
 
     masks = pruner.prune(weights, masks, 3 / 8, probe=probe, progress=0.0)
@@ -157,7 +157,7 @@ def test_gradients_are_those_of_the_pruned_network():
         gradient += wrong.T @ x.double() / len(x)
     threshold = gradient.abs().flatten().topk(6).values[-1]
     assert torch.equal(chosen["weight"], gradient.abs() >= threshold)
-    assert probe.asked == 1
+    assert probe.calls == 1
 
 
 @given(
@@ -183,7 +183,7 @@ def test_counts_are_exact_and_bounds_and_dead_weights_respected(
 
     pruner = Pruner(**settings, regrowth=Regrowth(fraction=data.draw(st.floats(0, 1))))
     masks = pruner.prune(
-        weights, before, final, macs=live, probe=Given(gradients), progress=progress
+        weights, before, final, macs=live, probe=FixedGradients(gradients), progress=progress
     )
 
     assert masks.pruned == round(final * masks.total)

@@ -67,5 +67,8 @@ def test_inverted_magnitude_prunes_the_largest():
 
 
 def test_what_is_no_criterion_cannot_be_inverted():
-    with pytest.raises(InputError, match=r"pruner.criterion.criterion=l1: allowed is a criterion"):
+    with pytest.raises(
+        InputError,
+        match=r"pruner.criterion.criterion=l1: allowed is a lightprune.pruning.Criterion",
+    ):
         Inverted("l1")

@@ -64,7 +64,7 @@ def test_a_floor_is_kept(copy):
 @pytest.mark.parametrize(
     ("criterion", "said"),
     [
-        ("lightprune.pruning.Snip", "Snip, asks for more than a layer's weights"),
+        ("lightprune.pruning.Snip", "Snip, needs more than a layer's weights"),
         ("mine.Own", "Own, is none of lightprune's own"),
     ],
 )

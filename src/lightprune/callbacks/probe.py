@@ -1,7 +1,6 @@
-"""What a criterion may ask of the network in training: gradients, flow, collected evidence."""
+"""The Probe of a network in training: gradients, synaptic flow and accumulated scores."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from lightprune.callbacks.prunable_module import PrunableModule
 from lightprune.callbacks.score_accumulator import ScoreAccumulator
 from lightprune.distributed import all_reduce_sum_
+from lightprune.pruning.criteria.context import Score
 from lightprune.pruning.masks import Masks
 from lightprune.rng import drawing
 
@@ -20,33 +20,31 @@ from lightprune.rng import drawing
 class NetworkProbe:
     """A `Probe` of the network that a trainer trains, as it is at a prune event.
 
-    Each question is answered by a copy of the bare network, neither compiled nor wrapped, so that
-    weights, buffers, gradients and modes stay as they are. All processes must ask.
+    Everything is computed by a copy of the bare network, neither compiled nor wrapped, so that
+    weights, buffers, gradients and modes stay as they are. All processes must call.
 
     Attributes:
         trainer: Whose training images, and whose epoch.
         classifier: The network, and the loss it is trained with.
         example: Inputs of the size the network is used at, shape (N, C, H, W), on its device.
-        evidence: Of a criterion that collects.
+        accumulator: Of a criterion that accumulates scores.
     """
 
     trainer: Trainer
     classifier: PrunableModule
     example: Tensor
-    evidence: ScoreAccumulator | None
+    accumulator: ScoreAccumulator | None
 
-    def summed(
-        self, score: Callable[[Tensor, Tensor], Tensor], batches: int, masks: Masks
-    ) -> dict[str, Tensor]:
+    def gradient_scores(self, score: Score, batches: int, masks: Masks) -> dict[str, Tensor]:
         """Sums a score of weights and gradients over this epoch's first training batches.
 
         Every process takes its share of each batch. The loss is the training's without the L1
         norm; layers behave as in training, with draws that depend on seed, epoch and rank alone.
 
         Args:
-            score: As `Probe.summed` says.
+            score: As of `ScoringContext.gradient_scores`.
             batches: How many; an epoch that has fewer gives all it has.
-            masks: What is kept.
+            masks: Which weights are kept.
         """
         twin, weights = self._copy(masks)
         totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
@@ -59,8 +57,8 @@ class NetworkProbe:
                     totals[name] += score(weight.detach(), gradients[name])
         return {name: all_reduce_sum_(total) for name, total in totals.items()}
 
-    def flow(self, masks: Masks) -> dict[str, Tensor]:
-        """Gradients of the flow, as `Probe.flow` says, in evaluation mode and float64."""
+    def synaptic_flow(self, masks: Masks) -> dict[str, Tensor]:
+        """As of `ScoringContext.synaptic_flow`, in evaluation mode and float64."""
         twin, weights = self._copy(masks)
         twin.double().eval()
         for value in (*twin.parameters(), *twin.buffers()):
@@ -69,10 +67,10 @@ class NetworkProbe:
         with torch.enable_grad():
             return _gradients(twin(self.classifier.arrange(image)).sum(), weights)
 
-    def collected(self) -> dict[str, Tensor]:
-        """The evidence so far, over all processes: they collect from averaged gradients."""
-        assert self.evidence is not None
-        return self.evidence.values
+    def accumulated(self) -> dict[str, Tensor]:
+        """What has accumulated so far: of all processes, as their gradients are averaged."""
+        assert self.accumulator is not None
+        return self.accumulator.state
 
     def _copy(self, masks: Masks) -> tuple[nn.Module, dict[str, nn.Parameter]]:
         """A pruned copy of the network, and its prunable weights, by which it differentiates."""
@@ -86,6 +84,5 @@ class NetworkProbe:
 
 
 def _gradients(value: Tensor, weights: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-    """The derivatives of a value by name; zeros for a weight that it does not depend on."""
-    found = torch.autograd.grad(value, list(weights.values()), materialize_grads=True)
-    return dict(zip(weights, found, strict=True))
+    gradients = torch.autograd.grad(value, list(weights.values()), materialize_grads=True)
+    return dict(zip(weights, gradients, strict=True))

@@ -68,7 +68,7 @@ class PruneContext:
         example: Inputs that differ from each other, on the network's device.
         live: Which weights some input reaches.
         macs: How often one image has each weight multiply data.
-        evidence: Of a criterion that collects.
+        accumulator: Of a criterion that accumulates scores.
     """
 
     trainer: Trainer
@@ -77,7 +77,7 @@ class PruneContext:
     example: Tensor
     live: Masks
     macs: dict[str, Tensor]
-    evidence: ScoreAccumulator | None
+    accumulator: ScoreAccumulator | None
 
     def accuracy(self) -> float:
         """On the validation images, as the network stands."""
@@ -86,7 +86,7 @@ class PruneContext:
 
     def probe(self) -> NetworkProbe:
         """What the criterion may ask."""
-        return NetworkProbe(self.trainer, self.classifier, self.example, self.evidence)
+        return NetworkProbe(self.trainer, self.classifier, self.example, self.accumulator)
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,8 @@ class PruneStep:
         for optimizer in site.trainer.optimizers:
             POLICIES["reset" if replaced else self.optimizer_state](optimizer, site.weights, masks)
             mask_optimizer(optimizer, site.weights, staying)
-        if site.evidence is not None:
-            site.evidence.forget_(staying)
+        if site.accumulator is not None:
+            site.accumulator.reset_(staying)
 
     def _recalibrated(self, site: PruneContext) -> float | None:
         """The accuracy once batch norms are estimated anew; None where they are left."""

@@ -15,7 +15,6 @@ from lightprune.callbacks.optimizer_state import mask_averages
 from lightprune.callbacks.prunable_module import PrunableModule
 from lightprune.callbacks.prune_step import PruneContext, PruneStep, WeightReset
 from lightprune.callbacks.score_accumulator import ScoreAccumulator
-from lightprune.pruning.criteria import CollectingCriterion
 from lightprune.pruning.event_record import EventRecord, PruningError
 from lightprune.pruning.mac_counts import live_masks, macs_per_weight
 from lightprune.pruning.masks import GradientMasks, Masks
@@ -31,7 +30,7 @@ class PruningCallback(Callback):
     and checkpoint of an epoch belong to the same weights. Gradients of pruned weights are zeroed
     before every step; with clean optimizer state no optimizer can then move these weights, and
     the end of every epoch checks it. Averages of the weights are pruned with the weights. A
-    criterion that collects evidence sees the gradients of every step before they are zeroed.
+    criterion that accumulates scores sees the gradients of every step before they are zeroed.
 
     Attributes:
         plan: The events.
@@ -73,8 +72,8 @@ class PruningCallback(Callback):
             PruneStep(pruner, plan, optimizer_state, replacement, recalibrate) if pruner else None
         )
         criterion = pruner.criterion if pruner else None
-        self._evidence = (
-            ScoreAccumulator(criterion) if isinstance(criterion, CollectingCriterion) else None
+        self._accumulator = (
+            ScoreAccumulator(criterion) if criterion and "accumulated" in criterion.needs else None
         )
         self._weights: dict[str, nn.Parameter] = {}
         self._gradient_masks: GradientMasks | None = None
@@ -99,8 +98,8 @@ class PruningCallback(Callback):
                 raise PruningError("checkpoint: its masks do not match their digest")
             self._restored = None
         self.masks = masks
-        if self._evidence is not None:
-            self._evidence.place(self._weights)
+        if self._accumulator is not None:
+            self._accumulator.to(self._weights)
         self._gradient_masks = GradientMasks(masks, self._weights)
         mask_averages(trainer, pl_module, masks)
         if self._optimizer_state == "keep":
@@ -127,9 +126,9 @@ class PruningCallback(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Collects evidence for events to come, and zeroes the gradients of pruned weights."""
-        if self._evidence is not None and not self.plan.final_at(trainer.current_epoch):
-            self._evidence.collect_(self._weights)
+        """Accumulates scores for events to come, and zeroes the gradients of pruned weights."""
+        if self._accumulator is not None and not self.plan.final_at(trainer.current_epoch):
+            self._accumulator.update_(self._weights)
         if self.records:
             assert self._gradient_masks is not None
             gradients = {n: w.grad for n, w in self._weights.items() if w.grad is not None}
@@ -169,17 +168,17 @@ class PruningCallback(Callback):
         check_zeros(self.masks, self._weights, trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Masks, records, evidence, and what they belong to."""
+        """Masks, records, accumulated scores, and the fingerprint of what they belong to."""
         if self.masks is None or self._pruner is None:
             return {}
         packed = np.frombuffer(self.masks.pack(), np.uint8).copy()
-        evidence = {} if self._evidence is None else {"evidence": self._evidence.values}
+        accumulated = {} if self._accumulator is None else {"accumulated": self._accumulator.state}
         return {
             "belongs_to": self._belonging(),
             "masks": torch.from_numpy(packed),
             "digest": self.masks.digest(),
             "records": [record.dump() for record in self.records],
-            **evidence,
+            **accumulated,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -193,8 +192,8 @@ class PruningCallback(Callback):
         check_compatible(state_dict["belongs_to"], self._belonging())
         self._restored = state_dict
         self.records = [EventRecord.load(record) for record in state_dict["records"]]
-        if self._evidence is not None:
-            self._evidence.values = state_dict["evidence"]
+        if self._accumulator is not None:
+            self._accumulator.state = state_dict["accumulated"]
 
     def _belonging(self) -> Fingerprint:
         return fingerprint_of(self._pruner, self.plan, self._weights)
@@ -204,7 +203,7 @@ class PruningCallback(Callback):
         assert self._live is not None
         example = self._example.to(module.device)
         return PruneContext(
-            trainer, module, self._weights, example, self._live, self._macs, self._evidence
+            trainer, module, self._weights, example, self._live, self._macs, self._accumulator
         )
 
     def _apply(self) -> None:

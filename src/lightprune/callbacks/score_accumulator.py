@@ -1,11 +1,11 @@
-"""What a criterion that collects evidence has seen of every weight: kept, saved, restored."""
+"""The state of a criterion that accumulates scores over training steps."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from lightprune.pruning.criteria import CollectingCriterion
+from lightprune.pruning.criteria import Criterion
 from lightprune.pruning.masks import Masks
 
 
@@ -13,30 +13,29 @@ class ScoreAccumulator:
     """One float32 tensor a prunable parameter, on its device, in its layout.
 
     Attributes:
-        values: The tensors by name; zeros before the first step.
+        state: The tensors by name; zeros before the first step.
     """
 
-    def __init__(self, criterion: CollectingCriterion) -> None:
-        """Collects for `criterion`."""
-        self.values: dict[str, Tensor] = {}
+    def __init__(self, criterion: Criterion) -> None:
+        self.state: dict[str, Tensor] = {}
         self._criterion = criterion
 
-    def place(self, weights: Mapping[str, Tensor]) -> None:
-        """Goes where `weights` are, with what there is already."""
-        self.values = {
+    def to(self, weights: Mapping[str, Tensor]) -> None:
+        """Moves the state to the devices and layouts of `weights`; adds zeros for new ones."""
+        self.state = {
             name: torch.zeros_like(weight, dtype=torch.float32, requires_grad=False).copy_(
-                self.values.get(name, torch.zeros(()))
+                self.state.get(name, torch.zeros(()))
             )
             for name, weight in weights.items()
         }
 
     @torch.no_grad()
-    def collect_(self, weights: Mapping[str, nn.Parameter]) -> None:
-        """Adds what the coming step's gradients say, pruned weights' gradients among them."""
+    def update_(self, weights: Mapping[str, nn.Parameter]) -> None:
+        """Adds one step: weights before it, and their dense gradients."""
         for name, weight in weights.items():
             if weight.grad is not None:
-                self._criterion.collect_(self.values[name], weight.detach(), weight.grad)
+                self._criterion.update_(self.state[name], weight.detach(), weight.grad)
 
-    def forget_(self, settled: Masks) -> None:
-        """Starts anew for the weights that are not `settled`."""
-        settled.apply_(self.values)
+    def reset_(self, staying: Masks) -> None:
+        """Zeroes the state of the weights that are not `staying`."""
+        staying.apply_(self.state)

@@ -14,7 +14,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_folder, check_number, check_path
 from lightprune.experiment.config_checks import (
-    check_evidence,
+    check_accumulation,
     check_processes,
     check_regrowth,
     check_rewinding,
@@ -155,7 +155,7 @@ def settings(cfg: DictConfig) -> Settings:
     check_processes(recipe, hardware)
     check_rewinding(recipe, pruner, plan, cfg.dense.rewind_epoch, cfg.dense.checkpoint)
     check_regrowth(pruner, plan)
-    check_evidence(pruner, plan, hardware)
+    check_accumulation(pruner, plan, hardware)
     asked = identity_of(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.
     asked["trainer"]["accelerator"] = "gpu" if hardware.on_gpu else "cpu"

@@ -6,7 +6,6 @@ from typing import Any
 from torch.optim import SGD
 
 from lightprune.errors import InputError
-from lightprune.pruning.criteria import CollectingCriterion
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
 from lightprune.training.lr_schedule import REWIND, LRCycles
@@ -87,18 +86,18 @@ def check_regrowth(pruner: Pruner | None, plan: Plan) -> None:
         )
 
 
-def check_evidence(pruner: Pruner | None, plan: Plan, hardware: TrainerConfig) -> None:
-    """Raises InputError unless a criterion that collects has something to collect."""
-    if pruner is None or not isinstance(pruner.criterion, CollectingCriterion):
+def check_accumulation(pruner: Pruner | None, plan: Plan, hardware: TrainerConfig) -> None:
+    """Raises InputError unless a criterion that accumulates scores has steps to do so."""
+    if pruner is None or "accumulated" not in pruner.criterion.needs:
         return
     name = f"pruner.criterion={type(pruner.criterion).__name__}"
     if plan.events and plan.events[0].epoch == 0:
         raise InputError(
-            f"{name}: goes by the steps of fine-tuning, and there is none before an event at "
-            "epoch 0; allowed is schedule.start=1 or more"
+            f"{name}: accumulates scores at every step of fine-tuning, and there is none before an "
+            "event at epoch 0; allowed is schedule.start=1 or more"
         )
     if hardware.precision == "16-mixed":
         raise InputError(
             f"{name}: under trainer.precision=16-mixed the gradients of steps that are skipped "
-            "would spoil its evidence; allowed are trainer.precision=bf16-mixed and 32-true"
+            "would spoil its scores; allowed are trainer.precision=bf16-mixed and 32-true"
         )

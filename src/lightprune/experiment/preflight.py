@@ -12,7 +12,6 @@ from lightprune.experiment.config import Settings
 from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum
 from lightprune.pruning.cost import CostReport, cost_report
-from lightprune.pruning.criteria import CollectingCriterion
 from lightprune.pruning.eval_mode import eval_mode
 from lightprune.training.setup import Setup
 
@@ -45,10 +44,10 @@ class CheckedRun:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """About the size of a checkpoint: weights, momentum, best and early ones, evidence."""
+        """About the size of a checkpoint: weights, momentum, best and early ones, scores."""
         pruner = self.settings.pruner
-        collects = pruner is not None and isinstance(pruner.criterion, CollectingCriterion)
-        return (3 + bool(self.settings.rewinds_to) + collects) * 4 * self.cost.parameters
+        accumulates = pruner is not None and "accumulated" in pruner.criterion.needs
+        return (3 + bool(self.settings.rewinds_to) + accumulates) * 4 * self.cost.parameters
 
     @property
     def dense_identity(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The pruning core, in pure PyTorch: what to prune, how much, when, and by which scores."""
 
 from lightprune.pruning.criteria import (
+    Criterion,
     Inverted,
     Lamp,
     Magnitude,
@@ -31,6 +32,7 @@ from lightprune.pruning.targets import Targets
 __all__ = [
     "Constant",
     "Cosine",
+    "Criterion",
     "Cubic",
     "Geometric",
     "Inverted",

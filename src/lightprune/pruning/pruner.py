@@ -9,18 +9,17 @@ from torch import Tensor
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.pruning.allocation import Allocation
 from lightprune.pruning.criteria import (
-    AnyCriterion,
+    Criterion,
     Magnitude,
     Probe,
-    ProbingCriterion,
-    Random,
+    ScoringContext,
     check_criterion,
-    scores,
 )
+from lightprune.pruning.criteria.random import uniform
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.nm_sparsity import NM
 from lightprune.pruning.radix_select import k_smallest
-from lightprune.pruning.regrowth import GrowthContext, Regrowth, check_regrowth
+from lightprune.pruning.regrowth import Regrowth, check_regrowth
 from lightprune.pruning.scopes import RankingGroup
 from lightprune.pruning.selection import prune_group
 
@@ -57,7 +56,7 @@ class Pruner:
         seed: Of the shuffle, and of random regrowth.
     """
 
-    criterion: AnyCriterion = field(default_factory=Magnitude)
+    criterion: Criterion = field(default_factory=Magnitude)
     scope: str = "global"
     sparsities: tuple[tuple[str, float], ...] = ()
     floor: float = 0.0
@@ -114,9 +113,9 @@ class Pruner:
             final: The sparsity of the plan's last event, to which `sparsities`, `cap` and
                 `pattern` refer; by default this event is the last.
             macs: How often one image has each weight multiply data, by name and in a shape that
-                broadcasts to the weight's (`reachability.multiplications`); 0 is a dead weight.
-                Used by `unreachable="first"`, and by criteria that ask what a weight costs.
-            probe: Of the network that the weights are of, for criteria and regrowth that ask it.
+                broadcasts to the weight's (`macs_per_weight`); 0 for an unreachable weight.
+                Used by `unreachable="first"`, and by criteria that need it.
+            probe: Of the network that the weights are of, for criteria and regrowth that need it.
             progress: i/n for event i of n: how far regrowth has faded.
 
         Returns:
@@ -124,30 +123,27 @@ class Pruner:
 
         Raises:
             InputError: The settings leave too few weights to prune, or to keep.
-            TypeError: The criterion or the regrowth asks for `macs` or a `probe` that is not
-                there.
+            TypeError: The criterion or the regrowth needs `macs` or a `probe` and there is none.
         """
         before = masks.like(weights)
         groups = self._allocation.groups(weights, sparsity, final=final, masks=masks)
         live = self._live(weights, macs)
-        rounds = self.criterion.rounds if isinstance(self.criterion, ProbingCriterion) else 1
         kept = dict(before)
-        for turn in range(1, rounds + 1):
-            scored = scores(self.criterion, weights, weights, Masks(kept), macs, probe)
-            thinner = dict(kept)
+        for turn in range(1, self.criterion.rounds + 1):
+            context = ScoringContext(Masks(kept), macs=macs, probe=probe)
+            scores = self.criterion.scores(weights, context)
             for group in groups:
-                classes = self._classes(group, kept, live, scored)
-                zeros = group.zeros_at(turn / rounds)
-                thinner |= prune_group(kept, scored, classes, group.layers, zeros)
-            kept = thinner
-        if self.regrowth and masks.pruned and self.regrowth.share(progress):
-            promise = self.regrowth.promise(
-                GrowthContext(weights, before, probe, progress, self.seed)
-            )
-            may = live or Masks.dense(weights)
+                classes = self._classes(group, kept, live, scores)
+                zeros = group.zeros_at(turn / self.criterion.rounds)
+                kept |= prune_group(kept, scores, classes, group.layers, zeros)
+        if self.regrowth and masks.pruned and self.regrowth.fraction_at(progress):
+            context = ScoringContext(before, macs=macs, probe=probe)
+            growth_scores = self.regrowth.growth_scores(weights, context, progress, self.seed)
+            eligible = live or Masks.dense(weights)
             for group in groups:
-                parts = (scored, promise, may, group.layers)
-                kept |= self.regrowth.exchanged(kept, *parts, progress)
+                kept |= self.regrowth.exchange(
+                    kept, scores, growth_scores, eligible, group.layers, progress
+                )
         return self._shuffled(kept, before) if self.weights == "shuffle" else Masks(kept)
 
     def quotas(
@@ -187,26 +183,26 @@ class Pruner:
         group: RankingGroup,
         kept: Mapping[str, Tensor],
         live: Mapping[str, Tensor] | None,
-        scored: Mapping[str, Tensor],
+        scores: Mapping[str, Tensor],
     ) -> list[dict[str, Tensor]]:
         """The weights of a group that may be pruned, in the order of whole classes of them."""
-        may = {name: kept[name] for name in group.names}
+        prunable = {name: kept[name] for name in group.names}
         for layer in group.layers:
             if layer.pattern is not None:
-                keys = [each[layer.name] for each in (live, scored) if each is not None]
-                may[layer.name] = layer.pattern.open(kept[layer.name], *keys)
+                keys = [each[layer.name] for each in (live, scores) if each is not None]
+                prunable[layer.name] = layer.pattern.open(kept[layer.name], *keys)
         if live is None:
-            return [may]
+            return [prunable]
         return [
-            {name: mask & ~live[name] for name, mask in may.items()},
-            {name: mask & live[name] for name, mask in may.items()},
+            {name: mask & ~live[name] for name, mask in prunable.items()},
+            {name: mask & live[name] for name, mask in prunable.items()},
         ]
 
     def _shuffled(self, kept: Mapping[str, Tensor], before: Masks) -> Masks:
         """Prunes as many weights of each tensor as `kept` does, drawn among those kept before."""
         shuffled = {}
         for name, mask in kept.items():
-            draws = Random(self.seed).saliency(name, mask.float())
+            draws = uniform(mask, "saliency", self.seed, name)
             drop = int(before[name].count_nonzero()) - int(mask.count_nonzero())
             shuffled[name] = (
                 before[name] & ~k_smallest({name: draws}, {name: before[name]}, drop)[name]

@@ -1,61 +1,18 @@
-"""Regrowth: at every event some kept weights are exchanged for pruned ones that promise more."""
+"""Regrowth: every event but the first exchanges some kept weights for pruned ones."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lightprune.errors import InputError, check_choice, check_number
-from lightprune.pruning.criteria.base import Probe
-from lightprune.pruning.masks import Masks
+from lightprune.pruning.criteria import ScoringContext
+from lightprune.pruning.criteria.random import uniform
 from lightprune.pruning.radix_select import k_smallest
 from lightprune.pruning.scopes import TensorBudget
 from lightprune.pruning.selection import cap_per_layer, prune_group
-from lightprune.rng import named_generator
-
-
-@dataclass(frozen=True)
-class GrowthContext:
-    """What a way to grow may look at.
-
-    Attributes:
-        weights: By name.
-        masks: What was kept before the event.
-        probe: Of the network, if there is one.
-        progress: Through the plan's events.
-        seed: Of random draws.
-    """
-
-    weights: Mapping[str, Tensor]
-    masks: Masks
-    probe: Probe | None
-    progress: float
-    seed: int
-
-
-def _gradients(event: GrowthContext, batches: int) -> dict[str, Tensor]:
-    if event.probe is None:
-        raise TypeError("regrowth by gradient asks the network: prune(..., probe=...)")
-    found = event.probe.summed(lambda weight, gradient: gradient, batches, event.masks)
-    return {n: found[n].abs().nan_to_num_(nan=0.0, posinf=torch.inf) for n in event.weights}
-
-
-def _draws(event: GrowthContext, batches: int) -> dict[str, Tensor]:
-    drawn = {}
-    for name, weight in event.weights.items():
-        # At every event others: a weight that grew in vain would else grow again for ever.
-        generator = named_generator("regrowth", event.seed, name, repr(event.progress))
-        draws = torch.rand(weight.shape, generator=generator, dtype=torch.float32, device="cpu")
-        drawn[name] = torch.empty_like(weight, dtype=torch.float32).copy_(draws)
-    return drawn
-
-
-GROWTHS: Mapping[str, Callable[[GrowthContext, int], dict[str, Tensor]]] = {
-    "gradient": _gradients,
-    "random": _draws,
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +30,7 @@ class Regrowth:
     Neuroregeneration", section 4.2).
 
     Attributes:
-        fraction: The share of the kept weights, at the beginning.
+        fraction: The share of the kept weights that is exchanged, at the first event.
         grow: What comes back: `gradient`, by the magnitude of the dense gradient, or `random`.
         batches: How many batches of each process the gradient is summed over.
     """
@@ -83,29 +40,37 @@ class Regrowth:
     batches: int = 1
 
     def __post_init__(self) -> None:
-        """Checks every setting."""
         check_number("pruner.regrowth.fraction", self.fraction, 0, 1)
-        check_choice("pruner.regrowth.grow", self.grow, GROWTHS)
+        check_choice("pruner.regrowth.grow", self.grow, ("gradient", "random"))
         check_number("pruner.regrowth.batches", self.batches, 1, whole=True)
 
-    def share(self, progress: float) -> float:
-        """The share of the kept weights at `progress` in [0, 1] through the events."""
+    def fraction_at(self, progress: float) -> float:
+        """The fraction at `progress` in [0, 1] through the events."""
         return self.fraction / 2 * (1 + math.cos(math.pi * progress))
 
-    def promise(self, event: GrowthContext) -> dict[str, Tensor]:
+    def growth_scores(
+        self, weights: Mapping[str, Tensor], context: ScoringContext, progress: float, seed: int
+    ) -> dict[str, Tensor]:
         """Scores of all weights, float32: the highest come back first.
 
         Raises:
-            TypeError: They come from gradients, and there is no probe.
+            TypeError: They come from gradients, and the context has none.
         """
-        return GROWTHS[self.grow](event, self.batches)
+        if self.grow == "gradient":
+            gradients = context.gradient_scores(lambda weight, gradient: gradient, self.batches)
+            return {n: gradients[n].abs().nan_to_num_(nan=0.0, posinf=torch.inf) for n in weights}
+        # At every event others: a weight that grew in vain would else grow again for ever.
+        return {
+            name: uniform(weight, "regrowth", seed, name, repr(progress))
+            for name, weight in weights.items()
+        }
 
-    def exchanged(
+    def exchange(
         self,
         kept: Mapping[str, Tensor],
         scores: Mapping[str, Tensor],
-        promise: Mapping[str, Tensor],
-        may: Mapping[str, Tensor],
+        growth_scores: Mapping[str, Tensor],
+        eligible: Mapping[str, Tensor],
         layers: Sequence[TensorBudget],
         progress: float,
     ) -> dict[str, Tensor]:
@@ -115,9 +80,9 @@ class Regrowth:
 
         Args:
             kept: Bool by name: what the event keeps so far, within the bounds of `layers`.
-            scores: float32 by name: the lowest go.
-            promise: float32 by name: the highest come back.
-            may: Bool by name: the weights that take part.
+            scores: float32 by name: the lowest are pruned.
+            growth_scores: float32 by name: the highest come back.
+            eligible: Bool by name: the weights that take part.
             layers: The group.
             progress: In [0, 1].
 
@@ -127,11 +92,11 @@ class Regrowth:
         names = [layer.name for layer in layers]
         before = sum(int(kept[name].count_nonzero()) for name in names)
         size = sum(layer.size for layer in layers)
-        zeros = size - before + round(self.share(progress) * before)
-        left = prune_group(kept, scores, [may], layers, zeros)
+        zeros = size - before + round(self.fraction_at(progress) * before)
+        left = prune_group(kept, scores, [eligible], layers, zeros)
         counts = {name: int(mask.count_nonzero()) for name, mask in left.items()}
-        last = {name: -promise[name] for name in names}
-        candidates = {name: may[name] & ~left[name] for name in names}
+        last = {name: -growth_scores[name] for name in names}
+        candidates = {name: eligible[name] & ~left[name] for name in names}
         room = {layer.name: layer.maximum - counts[layer.name] for layer in layers}
         candidates, _ = cap_per_layer(last, candidates, room)
         for name, chosen in k_smallest(last, candidates, before - sum(counts.values())).items():

@@ -12,7 +12,7 @@ from lightprune.export.load import load_dense
 from lightprune.models.live_tap_conv import use_live_taps
 from lightprune.models.registry import Constructor
 from lightprune.models.spec import ModelSpec
-from lightprune.pruning.criteria import CostedCriterion, Criterion, Magnitude
+from lightprune.pruning.criteria import Criterion, Magnitude
 from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
@@ -116,7 +116,7 @@ def _subject(network: nn.Module, description: ModelSpec, record: Json, sample: S
     )
 
 
-def _criterion(node: Json | None) -> tuple[Criterion | CostedCriterion, tuple[str, ...]]:
+def _criterion(node: Json | None) -> tuple[Criterion, tuple[str, ...]]:
     """The run's criterion if it can score a layer by itself; else magnitude, and a line on it."""
     if node is None:
         return Magnitude(), (f"the run pruned nothing: {_MAGNITUDE}",)
@@ -126,10 +126,10 @@ def _criterion(node: Json | None) -> tuple[Criterion | CostedCriterion, tuple[st
             f"the run's criterion, {name}, is none of lightprune's own, and nothing is imported "
             f"because a file says so: {_MAGNITUDE}",
         )
-    criterion = instantiate_safely(node, object, "pruner.criterion")
-    if isinstance(criterion, Criterion | CostedCriterion):
+    criterion: Criterion = instantiate_safely(node, Criterion, "pruner.criterion")
+    if set(criterion.needs) <= {"macs"}:
         return criterion, ()
     return Magnitude(), (
-        f"the run's criterion, {name}, asks for more than a layer's weights, such as gradients: "
+        f"the run's criterion, {name}, needs more than a layer's weights, such as gradients: "
         f"{_MAGNITUDE}",
     )

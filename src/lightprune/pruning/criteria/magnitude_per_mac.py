@@ -1,16 +1,19 @@
-"""Criterion: how large a weight is for what it costs."""
+"""Criterion: the magnitude of a weight over a power of its MACs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lightprune.errors import check_number
-from lightprune.pruning.criteria.magnitude import Magnitude
+from lightprune.pruning.criteria.base import Criterion
+from lightprune.pruning.criteria.context import ScoringContext
+from lightprune.pruning.criteria.magnitude import magnitudes
 
 
 @dataclass(frozen=True)
-class MagnitudePerMac:
+class MagnitudePerMac(Criterion):
     """Scores a weight by |w| / (its MACs per image) ** exponent: sparsity lands where time goes.
 
     At exponent 0 this is `Magnitude`, to the bit. At 1/2 it ranks by w^2 per MAC: the greedy
@@ -34,15 +37,19 @@ class MagnitudePerMac:
         exponent: Of the MACs, in [0, 2].
     """
 
+    needs = ("macs",)
     exponent: float = 0.5
 
     def __post_init__(self) -> None:
-        """Checks the exponent."""
         check_number("pruner.criterion.exponent", self.exponent, 0, 2)
 
-    def saliency_at(self, name: str, weight: Tensor, macs: Tensor) -> Tensor:
-        """|w| / macs ** exponent in float32; at an exponent above 0, -inf for dead weights."""
-        scores = Magnitude().saliency(name, weight)
+    def scores(self, weights: Mapping[str, Tensor], context: ScoringContext) -> dict[str, Tensor]:
+        """|w| / macs ** exponent in float32; -inf for unreachable weights at exponents above 0."""
+        macs = context.macs
+        return {name: self._scores(weight, macs[name]) for name, weight in weights.items()}
+
+    def _scores(self, weight: Tensor, macs: Tensor) -> Tensor:
+        scores = magnitudes(weight)
         if self.exponent == 0:
             return scores
         # In float64 and rounded once: every machine divides by the same number.

@@ -1,13 +1,17 @@
-"""Criterion: where a weight is going, rather than where it is."""
+"""Criterion: movement of a weight away from zero during fine-tuning."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lightprune.pruning.criteria.base import Criterion
+from lightprune.pruning.criteria.context import ScoringContext
+
 
 @dataclass(frozen=True)
-class Movement:
+class Movement(Criterion):
     """Scores a weight by -(g w), summed over the steps of fine-tuning.
 
     Positive where training pushed a weight away from zero, negative where towards it. There is
@@ -15,14 +19,20 @@ class Movement:
     enough for the sums to rise above the noise of single batches.
 
     Source: Sanh et al. 2020, "Movement Pruning: Adaptive Sparsity by Fine-Tuning", section 4,
-    without the learning rate, and with hard masks: a pruned weight's evidence stands still.
-    Rewinding changes weights and keeps the evidence.
+    without the learning rate, and with hard masks: the sum of a pruned weight stands still.
+    Rewinding changes weights and keeps the sums.
     """
 
-    def collect_(self, evidence: Tensor, weight: Tensor, gradient: Tensor) -> None:
-        """Subtracts g w."""
-        evidence.addcmul_(gradient.detach().float(), weight.detach().float(), value=-1)
+    needs = ("accumulated",)
 
-    def saliency_of(self, name: str, weight: Tensor, evidence: Tensor) -> Tensor:
-        """The evidence; a NaN, which no finite score outranks, counts as infinite."""
-        return evidence.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    def update_(self, state: Tensor, weight: Tensor, gradient: Tensor) -> None:
+        """Subtracts g w."""
+        state.addcmul_(gradient.detach().float(), weight.detach().float(), value=-1)
+
+    def scores(self, weights: Mapping[str, Tensor], context: ScoringContext) -> dict[str, Tensor]:
+        """The sums; a NaN, which no finite score outranks, counts as infinite."""
+        sums = context.accumulated
+        return {
+            name: sums[name].nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+            for name in weights
+        }

@@ -1,4 +1,4 @@
-"""Criterion: how much of a network's flow passes through a weight, without any data."""
+"""Criterion: synaptic flow, without any data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from lightprune.errors import check_number
-from lightprune.pruning.criteria.base import Probe
-from lightprune.pruning.masks import Masks
+from lightprune.pruning.criteria.base import Criterion
+from lightprune.pruning.criteria.context import ScoringContext
 
 
 @dataclass(frozen=True)
-class Synflow:
+class Synflow(Criterion):
     """Scores a weight by the synaptic flow |dR/d|w| * w|.
 
     R is the sum of the outputs for an image of ones, of the network with |w| in place of w. Each
@@ -24,18 +24,16 @@ class Synflow:
     conserving synaptic flow", section 6 and algorithm 1.
 
     Attributes:
-        rounds: How often one event ranks anew; the paper's default.
+        rounds: As of `Criterion`; the paper's default.
     """
 
+    needs = ("synaptic_flow",)
     rounds: int = 100
 
     def __post_init__(self) -> None:
-        """Checks the number of rounds."""
         check_number("pruner.criterion.rounds", self.rounds, 1, whole=True)
 
-    def saliencies(
-        self, weights: Mapping[str, Tensor], masks: Masks, probe: Probe
-    ) -> dict[str, Tensor]:
+    def scores(self, weights: Mapping[str, Tensor], context: ScoringContext) -> dict[str, Tensor]:
         """The eighth roots of the flows in float32; an overflow of float64 counts as infinite.
 
         The flow multiplies through the layers and leaves float32's range, which is about the
@@ -43,12 +41,12 @@ class Synflow:
         settings, keeps six digits everywhere, where a logarithm keeps four, and is three square
         roots, which every device rounds alike.
         """
-        flows = probe.flow(masks)
-        return {name: _root(flows[name], weights[name], masks[name]) for name in weights}
+        flows, masks = context.synaptic_flow(), context.masks
+        return {name: _root(flows[name], weight, masks[name]) for name, weight in weights.items()}
 
 
 def _root(flow: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
     scores = (flow * weight.detach()).abs_()
-    # Even an infinite gradient sends nothing through a weight that is not there.
+    # Even an infinite gradient sends nothing through a pruned weight.
     scores.masked_fill_(~mask | (weight == 0), 0).nan_to_num_(nan=torch.inf, posinf=torch.inf)
     return scores.sqrt_().sqrt_().sqrt_().float()

@@ -1,4 +1,4 @@
-"""Criteria: how much the loss would change without a weight, to first order."""
+"""Criteria: the change of the loss without a weight, to first order (Taylor, SNIP)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from lightprune.errors import check_number
-from lightprune.pruning.criteria.base import Probe
-from lightprune.pruning.masks import Masks
+from lightprune.pruning.criteria.base import Criterion
+from lightprune.pruning.criteria.context import ScoringContext
+from lightprune.pruning.criteria.magnitude import magnitudes
 
 
 @dataclass(frozen=True)
-class Taylor:
+class Taylor(Criterion):
     """Scores a weight of a trained network by |g w|, summed over batches: each counts.
 
     g w is what a batch's loss loses to first order when w goes. Near a minimum the mean of g
@@ -24,27 +25,25 @@ class Taylor:
     Attributes:
         batches: How many training batches each process takes; the share of a batch that a process
             has counts as a batch, so that masks depend a little on how many there are.
-        rounds: How often one event ranks anew.
+        rounds: As of `Criterion`.
     """
 
+    needs = ("gradient_scores",)
     batches: int = 10
     rounds: int = 1
 
     def __post_init__(self) -> None:
-        """Checks both numbers."""
         check_number("pruner.criterion.batches", self.batches, 1, whole=True)
         check_number("pruner.criterion.rounds", self.rounds, 1, whole=True)
 
-    def saliencies(
-        self, weights: Mapping[str, Tensor], masks: Masks, probe: Probe
-    ) -> dict[str, Tensor]:
+    def scores(self, weights: Mapping[str, Tensor], context: ScoringContext) -> dict[str, Tensor]:
         """The sums of |g w| in float32; a NaN counts as infinite."""
-        sums = probe.summed(lambda w, g: (w * g).abs_(), self.batches, masks)
-        return {name: _sized(sums[name]) for name in weights}
+        sums = context.gradient_scores(lambda w, g: (w * g).abs_(), self.batches)
+        return {name: magnitudes(sums[name]) for name in weights}
 
 
 @dataclass(frozen=True)
-class Snip:
+class Snip(Criterion):
     """Scores a weight by |g w| with the gradient of all batches together: their signs may cancel.
 
     The connection sensitivity: how fast the loss changes as the connection fades. It is meant
@@ -56,24 +55,18 @@ class Snip:
 
     Attributes:
         batches: How many training batches each process takes; together they act as one.
-        rounds: How often one event ranks anew.
+        rounds: As of `Criterion`.
     """
 
+    needs = ("gradient_scores",)
     batches: int = 1
     rounds: int = 1
 
     def __post_init__(self) -> None:
-        """Checks both numbers."""
         check_number("pruner.criterion.batches", self.batches, 1, whole=True)
         check_number("pruner.criterion.rounds", self.rounds, 1, whole=True)
 
-    def saliencies(
-        self, weights: Mapping[str, Tensor], masks: Masks, probe: Probe
-    ) -> dict[str, Tensor]:
-        """The sizes of the sums of g w in float32; a NaN counts as infinite."""
-        sums = probe.summed(torch.mul, self.batches, masks)
-        return {name: _sized(sums[name]) for name in weights}
-
-
-def _sized(sums: Tensor) -> Tensor:
-    return sums.abs().nan_to_num_(nan=torch.inf, posinf=torch.inf)
+    def scores(self, weights: Mapping[str, Tensor], context: ScoringContext) -> dict[str, Tensor]:
+        """The magnitudes of the sums of g w in float32; a NaN counts as infinite."""
+        sums = context.gradient_scores(torch.mul, self.batches)
+        return {name: magnitudes(sums[name]) for name in weights}
