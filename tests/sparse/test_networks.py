@@ -35,7 +35,7 @@ def test_a_network_of_convolutions_and_relus_is_traced(build):
 
     traced = trace(network, SHAPE)
 
-    used = {name for node in traced.nodes for name in node.tensors().values()}
+    used = {name for node in traced.ops for name in node.tensors().values()}
     assert used == {n for n in network.state_dict() if not n.endswith("num_batches_tracked")}
     assert traced.shapes[traced.output] == (10, 1, 1)
 
@@ -63,6 +63,6 @@ def test_grouped_and_dilated_convolutions_are_taken():
     network = nn.Sequential(
         nn.Conv2d(3, 6, 3, groups=3), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=2, dilation=2)
     )
-    first, _, second = trace(network, SHAPE).nodes
+    first, _, second = trace(network, SHAPE).ops
 
     assert (first.groups, second.groups, second.dilation) == (3, 2, (2, 2))

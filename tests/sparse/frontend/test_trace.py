@@ -36,14 +36,14 @@ class Around(nn.Module):
 
 
 def last(function):
-    return trace(Around(function).eval(), SHAPE).nodes[-1]
+    return trace(Around(function).eval(), SHAPE).ops[-1]
 
 
 def test_resnet18_becomes_its_layers_under_their_own_names():
     resnet = resnet18(num_classes=10)
     traced = trace(resnet, (3, 32, 32))
-    kinds = [type(node) for node in traced.nodes]
-    used = {name for node in traced.nodes for name in node.tensors().values()}
+    kinds = [type(node) for node in traced.ops]
+    used = {name for node in traced.ops for name in node.tensors().values()}
 
     assert [kinds.count(kind) for kind in (Conv, Linear, Add, Relu)] == [20, 1, 8, 17]
     assert used == {n for n in resnet.state_dict() if not n.endswith("num_batches_tracked")}
@@ -73,8 +73,8 @@ def test_layers_that_train_on_live_taps_are_traced_as_the_convolutions_they_are(
 def test_padding_given_as_a_word_becomes_numbers():
     layer = nn.Conv2d(3, 4, (2, 3), padding="same", dilation=(1, 2))
 
-    assert trace(layer, SHAPE).nodes[0].padding == ((0, 1), (2, 2))
-    assert trace(nn.Conv2d(3, 4, 3, padding="valid"), SHAPE).nodes[0].padding == ((0, 0), (0, 0))
+    assert trace(layer, SHAPE).ops[0].padding == ((0, 1), (2, 2))
+    assert trace(nn.Conv2d(3, 4, 3, padding="valid"), SHAPE).ops[0].padding == ((0, 0), (0, 0))
 
 
 def test_a_change_in_place_is_seen_by_every_later_reader():
@@ -83,14 +83,14 @@ def test_a_change_in_place_is_seen_by_every_later_reader():
         x += x
         return x
 
-    relu, add = trace(Around(function), SHAPE).nodes[1:]
+    relu, add = trace(Around(function), SHAPE).ops[1:]
 
     assert add == Add(add.name, (relu.name, relu.name))
 
 
 def test_a_layer_used_twice_names_the_same_tensors_twice():
     layer = nn.Conv2d(3, 3, 1)
-    first, second = trace(nn.Sequential(layer, nn.ReLU(), layer), SHAPE).nodes[::2]
+    first, second = trace(nn.Sequential(layer, nn.ReLU(), layer), SHAPE).ops[::2]
 
     assert first.tensors() == second.tensors() == {"weight": "0.weight", "bias": "0.bias"}
 

@@ -40,7 +40,7 @@ def test_a_graph_survives_being_written_and_read(graph, text):
 
     assert read == graph
     assert read.shapes == graph.shapes
-    assert len({type(node) for node in graph.nodes}) == 10
+    assert len({type(node) for node in graph.ops}) == 10
     assert to_json(read) == text
 
 

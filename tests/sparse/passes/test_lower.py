@@ -1,3 +1,5 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -18,9 +20,8 @@ from lightprune.sparse.ir.program import (
     ConvStep,
     FlattenStep,
     PoolStep,
-    Program,
 )
-from lightprune.sparse.passes.lower import lower, unfused
+from lightprune.sparse.passes.lower import lower, stages
 from tests.sparse.lowering import Residual, arrays, block, check_same, kinds, simplified
 from tests.sparse.nets import densities, networks, pruned, unsettle
 
@@ -76,11 +77,10 @@ def test_resnet18_is_convolutions_and_one_pooling(program):
     assert sum(step.residual is not None for step in program.steps if hasattr(step, "weight")) == 8
 
 
-def test_resnet18_loses_its_dead_taps_and_nothing_else_before_channels_go(resnet, graph):
-    steps, shapes, _ = unfused(graph, arrays(resnet))
+def test_resnet18_loses_its_unreachable_taps_and_nothing_else_before_channels_go(resnet, graph):
+    whole = dict(islice(stages(graph, arrays(resnet)), 3))["fold_batch_norms"]
     layers = cost_report(resnet, Targets().find(resnet), torch.zeros(1, 3, 32, 32).double()).layers
-    convolutions = [step for step in steps if isinstance(step, ConvStep)][:-1]
-    whole = Program(tuple(steps), shapes, graph.output, flat=True)
+    convolutions = [step for step in whole.steps if isinstance(step, ConvStep)][:-1]
     kernels = {step.layers[0]: step.weight.shape[2:] for step in convolutions}
 
     assert {f"{s.layers[0]}.weight": whole.macs(s) for s in convolutions} == {

@@ -1,12 +1,14 @@
 """What the sparse runtime executes: fused steps on named values, with their weights and shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightprune.sparse.ir.graph import INPUT
+from lightprune.sparse.ir.listing import dims, listing
 from lightprune.sparse.ir.ops import Padding, Pair, Shape
 
 Array = NDArray[np.floating[Any]]
@@ -125,11 +127,11 @@ Step = ConvStep | AddStep | PoolStep | ConcatStep | FlattenStep
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A simplified network.
+    """A network as steps with their weights: what the passes rewrite and codegen compiles.
 
     Attributes:
         steps: In order of execution; each reads `graph.INPUT` or values of earlier steps.
-        shapes: (C, H, W) of every value that is left, the input included.
+        shapes: (C, H, W) of the input and of every step's value, by name.
         output: The name of the value that is the network's output.
         flat: Whether the output is (N, C) rather than (N, C, H, W).
     """
@@ -139,10 +141,56 @@ class Program:
     output: str
     flat: bool
 
-    def macs(self, step: ConvStep) -> int:
+    def with_steps(self, steps: Iterable[Step], output: str | None = None) -> "Program":
+        """The program with other steps, and the shapes of only their values and the input."""
+        steps = tuple(steps)
+        shapes = {name: self.shapes[name] for name in (INPUT, *(step.value for step in steps))}
+        return Program(steps, shapes, output or self.output, self.flat)
+
+    def macs(self, step: Step) -> int:
         """Multiplications of the non-zero weights for one image, as `pruning.cost` counts them.
 
-        Every weight at every output position, padding included.
+        Every weight at every output position, padding included; 0 for what is no convolution.
         """
+        if not isinstance(step, ConvStep):
+            return 0
         _, rows, columns = self.shapes[step.value]
         return int(np.count_nonzero(step.weight)) * rows * columns
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many steps, channels of values and multiplications there are."""
+        return {
+            "steps": len(self.steps),
+            "channels": sum(channels for channels, _, _ in self.shapes.values()),
+            "multiplications": sum(map(self.macs, self.steps)),
+        }
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{count:,} {what}" for what, count in self.sizes.items())
+        cells = {INPUT: (), **{step.value: _cells(step) for step in self.steps}}
+        rows = [(name, dims(self.shapes[name]), *cells[name]) for name in cells]
+        return listing(f"program: {sizes}; output {self.output}", rows)
+
+
+def _cells(step: Step) -> tuple[str, ...]:
+    """What a step does with which values, its settings, and the modules it comes from."""
+    notes: list[str] = []
+    if isinstance(step, ConvStep):
+        notes = [dims(step.weight.shape[2:])]
+        notes += [f"stride {dims(step.stride)}"] * (step.stride != (1, 1))
+        notes += [f"padding {step.padding}"] * (step.padding != ((0, 0), (0, 0)))
+        notes += [f"dilation {dims(step.dilation)}"] * (step.dilation != (1, 1))
+        notes += [f"{step.groups} groups"] * (step.groups != 1)
+        nonzero, total = np.count_nonzero(step.weight), step.weight.size
+        notes += [f"{nonzero:,} of {total:,} {step.weight.dtype} weights"]
+        notes += [f"residual {step.residual}"] * (step.residual is not None)
+    elif isinstance(step, PoolStep):
+        notes = [step.kind, dims(step.kernel), f"stride {dims(step.stride)}"]
+        notes += [f"padding {dims(step.padding)}"] * (step.padding != (0, 0))
+    elif isinstance(step, AddStep) and step.bias is not None:
+        notes = [f"bias {dims(step.bias.shape)}"]
+    notes += ["relu"] * getattr(step, "relu", False)
+    inputs = (step.input,) if isinstance(step, ConvStep) else step.inputs
+    call = f"{type(step).__name__.removesuffix('Step').lower()}({', '.join(inputs)})"
+    return call, ", ".join(notes), "/".join(getattr(step, "layers", ()))

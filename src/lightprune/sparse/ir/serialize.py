@@ -42,7 +42,7 @@ _KEYS = {"version", "input_shape", "output", "flat", "nodes"}
 
 def to_json(graph: Graph) -> str:
     """The graph as one line of JSON: names and numbers only, no weights."""
-    nodes = [{"op": type(node).__name__} | vars(node) for node in graph.nodes]
+    nodes = [{"op": type(node).__name__} | vars(node) for node in graph.ops]
     return json.dumps(
         {
             "version": _VERSION,
@@ -68,7 +68,7 @@ def from_json(text: str) -> Graph:
         if not isinstance(record["nodes"], list):
             raise ValueError("nodes is not a list")
         return Graph(
-            nodes=tuple(_node(node) for node in record["nodes"]),
+            ops=tuple(_node(node) for node in record["nodes"]),
             input_shape=_READERS[Shape](record["input_shape"], "input_shape"),
             output=_READERS[str](record["output"], "output"),
             flat=_READERS[bool](record["flat"], "flat"),

@@ -7,30 +7,42 @@ from numpy.typing import NDArray
 
 from lightprune.pruning.mac_counts import live_positions
 from lightprune.sparse.ir.ops import Pair, Shape
-from lightprune.sparse.ir.program import ConvStep
+from lightprune.sparse.ir.program import ConvStep, Program
 
 
-def crop_kernel(step: ConvStep, seen: Shape, out: Shape) -> ConvStep:
+def crop_kernels(program: Program) -> Program:
+    """Gives every convolution the smallest kernel that computes the same."""
+    shapes = program.shapes
+    return program.with_steps(
+        crop_kernel(step, shapes[step.input], shapes[step.value])
+        if isinstance(step, ConvStep)
+        else step
+        for step in program.steps
+    )
+
+
+def crop_kernel(step: ConvStep, in_shape: Shape, out_shape: Shape) -> ConvStep:
     """The same convolution with the smallest kernel, and with padding to match.
 
-    Taps that no input reaches are set to zero; rows and columns of taps at the kernel's edge that
+    Taps that meet nothing but padding are set to zero; rows and columns at the kernel's edge that
     are zero in every weight are cut off.
 
     Args:
         step: A convolution.
-        seen: (C, H, W) of its input.
-        out: (O, H', W') of its value.
+        in_shape: (C, H, W) of its input.
+        out_shape: (O, H', W') of its value.
     """
     weight = step.weight
     padding: list[Pair] = []
     for axis in (0, 1):
         stride, dilation = step.stride[axis], step.dilation[axis]
-        (pad, _), taps = step.padding[axis], weight.shape[2 + axis]
-        live = live_positions(seen[1 + axis], taps, stride, pad, dilation, out[1 + axis])
+        size, out = in_shape[1 + axis], out_shape[1 + axis]
+        (pad, _), extent = step.padding[axis], weight.shape[2 + axis]
+        live = live_positions(size, extent, stride, pad, dilation, out)
         along = np.moveaxis(weight, 2 + axis, 0)
-        # Most taps show in the first few channels.
+        # Most taps are non-zero in one of the first few channels.
         used = [tap for tap in live if along[tap, :8].any() or along[tap].any()]
-        # One tap has to stay, even where none reaches the input.
+        # A kernel keeps one tap even where none meets the input.
         first, last = (used[0], used[-1]) if used else (0, 0)
         along = along[first : last + 1]
         if unused := [tap for tap in range(first, last + 1) if tap not in used]:
@@ -38,19 +50,15 @@ def crop_kernel(step: ConvStep, seen: Shape, out: Shape) -> ConvStep:
             along[[tap - first for tap in unused]] = 0
         weight = np.moveaxis(along, 0, 2 + axis)
         before = pad - first * dilation
-        reach = (out[1 + axis] - 1) * stride + (last - first) * dilation
-        padding.append((before, reach - before - (seen[1 + axis] - 1)))
-    return replace(
-        step,
-        weight=np.ascontiguousarray(weight),
-        padding=(padding[0], padding[1]),
-    )
+        reach = (out - 1) * stride + (last - first) * dilation
+        padding.append((before, reach - before - (size - 1)))
+    return replace(step, weight=np.ascontiguousarray(weight), padding=(padding[0], padding[1]))
 
 
-def in_any_tap(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Flags of weights (O, C, kh, kw) as flags of their channels (O, C)."""
-    found = np.zeros(flags.shape[:2], np.bool_)
+def any_over_taps(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Flags of weights (O, C, kh, kw) reduced to flags of channel pairs (O, C)."""
+    result = np.zeros(flags.shape[:2], np.bool_)
     # Tap by tap: numpy reduces over axes as short as a kernel's several times slower.
     for i, j in np.ndindex(*flags.shape[2:]):
-        found |= flags[:, :, i, j]
-    return found
+        result |= flags[:, :, i, j]
+    return result
