@@ -134,7 +134,7 @@ class Ours:
             data=data,
             source=source,
             targets=Targets(),
-            hardware=TrainerConfig(accelerator="cpu", precision=precision, progress=False),
+            trainer_config=TrainerConfig(accelerator="cpu", precision=precision, progress=False),
             seed=0,
             loggers=lambda folder: [],
         )
@@ -156,7 +156,7 @@ class Ours:
         )
         trainer = Trainer(
             accelerator="cpu",
-            precision=self.lab.hardware.precision,
+            precision=self.lab.trainer_config.precision,
             max_epochs=1,
             limit_train_batches=WARM_UP + batches,
             limit_val_batches=0,

@@ -23,7 +23,7 @@ def commit() -> str:
     return described.stdout.strip() or "unknown"
 
 
-def abbreviated(commit: str) -> str:
+def short_commit(commit: str) -> str:
     """A commit as one quotes it, still saying that the checkout was changed."""
     return commit[:12] + ("-dirty" if commit.endswith("-dirty") else "")
 

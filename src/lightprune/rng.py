@@ -22,7 +22,7 @@ def named_seed(*name: int | str) -> int:
 
 
 @contextmanager
-def drawing(*name: int | str) -> Iterator[None]:
+def fork_named_rng(*name: int | str) -> Iterator[None]:
     """Makes what torch draws until the block ends depend on `name` alone.
 
     Afterwards its streams, of the CPU and of the GPU in use, go on as if nothing had been drawn.

@@ -115,7 +115,7 @@ def _process(rank, folder):
 
 
 def _agree(folder):
-    trainer = TrainerConfig(accelerator="cpu", devices=2).trainer(epochs=1, folder=folder)
+    trainer = TrainerConfig(accelerator="cpu", devices=2).build(epochs=1, folder=folder)
     weights = {"a": torch.zeros(50, 7), "b": torch.zeros(9)}
     mine = Pruner(OfThisProcess()).prune(weights, Masks.dense(weights), 0.5)
     together = broadcast_masks(trainer, mine, weights)

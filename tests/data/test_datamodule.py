@@ -16,7 +16,7 @@ from lightprune.data.datamodule import (
     RankShard,
     TrainingBatches,
 )
-from lightprune.data.images import ImageSet, LabelledImages
+from lightprune.data.images import ImageDataset, ImageSet
 from tests.training.small import STILL, InMemory, Workbench, image_set, labelled
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -29,7 +29,7 @@ def numbered(count):
     return ImageSet(images, torch.arange(count))
 
 
-def training(images, batch_size, *, seed=1, epoch=0, share=(0, 1), augmentation=STILL):
+def training(images, batch_size, *, seed=1, epoch=0, shard=(0, 1), augmentation=STILL):
     return TrainingBatches(
         images,
         batch_size,
@@ -37,7 +37,7 @@ def training(images, batch_size, *, seed=1, epoch=0, share=(0, 1), augmentation=
         AS_THEY_ARE,
         seed,
         lambda: epoch,
-        RankShard(*share),
+        RankShard(*shard),
         classes=len(images),
     )
 
@@ -135,7 +135,7 @@ def test_the_ranks_batches_join_to_the_single_process_batch_in_order(
     images = numbered(count)
     settings = {"epoch": epoch, "augmentation": Augmentation(1, cutmix=cutmix)}
     whole = list(training(images, size, **settings))
-    ranks = [list(training(images, size, share=(r, world), **settings)) for r in range(world)]
+    ranks = [list(training(images, size, shard=(r, world), **settings)) for r in range(world)]
 
     joined = [
         tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
@@ -184,34 +184,34 @@ def test_evaluation_takes_the_images_unchanged_and_in_order():
     torch.testing.assert_close(pixels, images.images.permute(0, 3, 1, 2) / 255)
 
 
-def module(tmp_path, *, stream="dense", seed=0, validation=40, data=None):
+def module(tmp_path, *, rng_key="dense", seed=0, validation=40, data=None):
     made = ImageDataModule(
         data or labelled(),
         InMemory(validation=validation),
         batch_size=32,
         augmentation=Augmentation(1),
         seed=seed,
-        stream=stream,
+        rng_key=rng_key,
     )
-    made.trainer = Workbench().trainer(epochs=1, folder=tmp_path)
+    made.trainer = Workbench().build(epochs=1, folder=tmp_path)
     return made
 
 
-@pytest.mark.parametrize("other", [{"stream": "finetune"}, {"seed": 1}], ids=str)
-def test_another_stream_or_seed_gives_other_batches(tmp_path, other):
+@pytest.mark.parametrize("other", [{"rng_key": "finetune"}, {"seed": 1}], ids=str)
+def test_another_rng_key_or_seed_gives_other_batches(tmp_path, other):
     first = module(tmp_path).train_dataloader()
 
     assert same(first, module(tmp_path).train_dataloader())
     assert not same(first, module(tmp_path, **other).train_dataloader())
 
 
-def test_another_stream_gives_other_shifts_too(tmp_path):
+def test_another_rng_key_gives_other_shifts_too(tmp_path):
     one = ImageSet(image_set(1).images.expand(64, -1, -1, -1), torch.zeros(64, dtype=torch.int64))
-    data = LabelledImages(one, one, ("a",))
+    data = ImageDataset(one, one, ("a",))
     settings = {"validation": "test", "data": data}
-    streams = [module(tmp_path, stream=name, **settings) for name in ("dense", "finetune")]
+    modules = [module(tmp_path, rng_key=name, **settings) for name in ("dense", "finetune")]
 
-    assert not same(*(stream.train_dataloader() for stream in streams))
+    assert not same(*(module.train_dataloader() for module in modules))
 
 
 def test_training_and_validation_images_are_disjoint_and_the_test_images_are_the_test_images(
@@ -220,7 +220,7 @@ def test_training_and_validation_images_are_disjoint_and_the_test_images_are_the
     count = 60
     images = torch.arange(count * 3, dtype=torch.uint8).view(count, 1, 1, 3)
     whole = ImageSet(images.expand(-1, 4, 4, -1), torch.arange(count) % 2)
-    data = LabelledImages(whole, labelled().test, ("a", "b"))
+    data = ImageDataset(whole, labelled().test, ("a", "b"))
     made = module(tmp_path, validation=20, data=data)
     made._augmentation = STILL
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightprune.data.images import (
+    ImageDataset,
     ImageSet,
-    LabelledImages,
-    recall,
-    split_off,
-    store,
+    load_cache,
+    save_cache,
+    stratified_split,
 )
 from lightprune.errors import InputError
 from tests.training.small import InMemory, labelled
@@ -23,7 +23,7 @@ def changed(data, part, field, index):
     values[index] += 1
     sets = {"train": data.train, "test": data.test}
     fields = {"images": sets[part].images, "labels": sets[part].labels, field: values}
-    return LabelledImages(**{**sets, part: ImageSet(**fields)}, classes=data.classes)
+    return ImageDataset(**{**sets, part: ImageSet(**fields)}, classes=data.classes)
 
 
 def same(first, second):
@@ -52,7 +52,7 @@ def test_another_class_name_or_order_changes_the_fingerprint():
     data = labelled()
     variants = [data.classes, ("ape", "bee", "cat", "elk"), data.classes[::-1], data.classes[:3]]
 
-    prints = {LabelledImages(data.train, data.test, names).fingerprint() for names in variants}
+    prints = {ImageDataset(data.train, data.test, names).fingerprint() for names in variants}
 
     assert len(prints) == 4
 
@@ -60,9 +60,9 @@ def test_another_class_name_or_order_changes_the_fingerprint():
 def test_the_same_pixels_in_another_shape_or_split_change_the_fingerprint():
     data = labelled()
     flat = ImageSet(data.train.images.reshape(136, 4, 16, 3), data.train.labels)
-    swapped = LabelledImages(data.test, data.train, data.classes)
+    swapped = ImageDataset(data.test, data.train, data.classes)
 
-    variants = [data, LabelledImages(flat, data.test, data.classes), swapped]
+    variants = [data, ImageDataset(flat, data.test, data.classes), swapped]
 
     assert len({variant.fingerprint() for variant in variants}) == 3
 
@@ -70,7 +70,7 @@ def test_the_same_pixels_in_another_shape_or_split_change_the_fingerprint():
 def test_the_memory_layout_does_not_change_the_fingerprint():
     data = labelled()
     relaid = data.train.images.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
-    again = LabelledImages(ImageSet(relaid, data.train.labels), data.test, data.classes)
+    again = ImageDataset(ImageSet(relaid, data.train.labels), data.test, data.classes)
 
     assert again.fingerprint() == data.fingerprint()
 
@@ -94,21 +94,21 @@ def test_a_split_is_exact_disjoint_stratified_and_always_the_same(sizes, share, 
     order.shuffle(labels)
     images, count = numbered(labels), round(share * len(labels))
 
-    rest, chosen = split_off(images, count)
+    rest, chosen = stratified_split(images, count)
 
     assert len(chosen) == count
     assert sorted(numbers(rest) + numbers(chosen)) == list(range(len(labels)))
     for label, size in enumerate(sizes):
         expected = size * count / len(labels)
         assert abs(int((chosen.labels == label).sum()) - expected) <= 1
-    again = split_off(images, count)
+    again = stratified_split(images, count)
     assert [numbers(part) for part in again] == [numbers(rest), numbers(chosen)]
 
 
 def test_both_sides_of_a_split_keep_the_order_and_the_labels_of_the_images():
     labels = [0, 1, 2] * 10
 
-    for part in split_off(numbered(labels), 12):
+    for part in stratified_split(numbered(labels), 12):
         assert numbers(part) == sorted(numbers(part))
         assert part.labels.tolist() == [labels[number] for number in numbers(part)]
 
@@ -116,7 +116,7 @@ def test_both_sides_of_a_split_keep_the_order_and_the_labels_of_the_images():
 @pytest.mark.parametrize("count", [2, 28, 30, 31, 5000])
 def test_a_split_that_leaves_a_class_out_is_refused_by_name(count):
     with pytest.raises(InputError, match=f"data.validation={count}: of 30 training images"):
-        split_off(numbered([0, 1, 2] * 10), count)
+        stratified_split(numbered([0, 1, 2] * 10), count)
 
 
 @given(
@@ -126,7 +126,7 @@ def test_a_split_that_leaves_a_class_out_is_refused_by_name(count):
 def test_a_split_is_refused_or_leaves_every_class_on_both_sides(sizes, share):
     labels = [label for label, size in enumerate(sizes) for _ in range(size)]
     try:
-        parts = split_off(numbered(labels), max(round(share * len(labels)), 1))
+        parts = stratified_split(numbered(labels), max(round(share * len(labels)), 1))
     except InputError:
         return
 
@@ -136,16 +136,16 @@ def test_a_split_is_refused_or_leaves_every_class_on_both_sides(sizes, share):
 
 def test_what_was_stored_is_recalled(tmp_path):
     data = labelled()
-    store(tmp_path / "deep" / "cache.safetensors", data, data.fingerprint())
+    save_cache(tmp_path / "deep" / "cache.safetensors", data, data.fingerprint())
 
-    recalled, fingerprint = recall(tmp_path / "deep" / "cache.safetensors")
+    recalled, fingerprint = load_cache(tmp_path / "deep" / "cache.safetensors")
 
     assert same(recalled, data)
     assert fingerprint == data.fingerprint()
 
 
 def test_nothing_is_recalled_from_a_file_that_is_not_there(tmp_path):
-    assert recall(tmp_path / "cache.safetensors") is None
+    assert load_cache(tmp_path / "cache.safetensors") is None
 
 
 @pytest.fixture
@@ -163,11 +163,11 @@ def test_a_truncated_cache_file_is_decoded_again(cache, keep):
     whole = file.read_bytes()
     file.write_bytes(whole[:keep])
 
-    assert recall(file) is None
+    assert load_cache(file) is None
     data, fingerprint = source.load()
     assert same(data, labelled())
     assert fingerprint == data.fingerprint()
-    assert same(recall(file)[0], data)
+    assert same(load_cache(file)[0], data)
 
 
 def flip(content, place, bit):
@@ -180,7 +180,7 @@ def flip(content, place, bit):
 def cached(tmp_path_factory):
     """An intact cache file."""
     file = tmp_path_factory.mktemp("cache") / "cache.safetensors"
-    store(file, labelled(), labelled().fingerprint())
+    save_cache(file, labelled(), labelled().fingerprint())
     return file
 
 
@@ -193,7 +193,7 @@ def test_a_flipped_bit_of_a_cache_files_header_changes_nothing_that_is_recalled(
     damaged = cached.with_name("damaged")
     damaged.write_bytes(flip(whole, place, bit))
 
-    recalled = recall(damaged)
+    recalled = load_cache(damaged)
 
     assert recalled is None or same(recalled[0], labelled())
     assert recalled is None or recalled[1] == labelled().fingerprint()
@@ -205,14 +205,14 @@ def test_a_flipped_bit_of_the_cached_class_names_is_noticed(cached):
     for place in range(whole.index(b"["), whole.index(b"]") + 1):
         for bit in range(8):
             damaged.write_bytes(flip(whole, place, bit))
-            assert recall(damaged) is None
+            assert load_cache(damaged) is None
 
 
 def test_a_flipped_bit_of_a_cached_pixel_is_noticed(cached):
     damaged = cached.with_name("damaged")
     damaged.write_bytes(flip(cached.read_bytes(), -1, 0))
 
-    assert recall(damaged) is None
+    assert load_cache(damaged) is None
 
 
 def test_a_safetensors_file_of_something_else_is_not_recalled(tmp_path):
@@ -220,4 +220,4 @@ def test_a_safetensors_file_of_something_else_is_not_recalled(tmp_path):
     file = tmp_path / "cache.safetensors"
     file.write_bytes(struct.pack("<Q", len(header)) + header + b"\x00")
 
-    assert recall(file) is None
+    assert load_cache(file) is None

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from lightprune.data.images import recall
+from lightprune.data.images import load_cache
 from lightprune.data.sources import Cifar10, Digits, Source, visible_files
 from lightprune.errors import InputError
 from tests.training.small import labelled
@@ -187,4 +187,4 @@ def test_a_lock_does_not_outlive_a_source_that_cannot_decode(tmp_path):
         with pytest.raises(InputError):
             source.load()
 
-    assert recall(tmp_path / "cifar10.safetensors") is None
+    assert load_cache(tmp_path / "cifar10.safetensors") is None

@@ -24,8 +24,8 @@ def test_weights_and_images_lie_in_the_layout_that_was_asked_for(channels_last):
     network = model.build(4)
 
     assert all(w.is_contiguous(memory_format=layout) for w in four_dimensional(network))
-    assert model.arrange(images).is_contiguous(memory_format=layout)
-    assert torch.equal(model.arrange(images), images)
+    assert model.to_memory_format(images).is_contiguous(memory_format=layout)
+    assert torch.equal(model.to_memory_format(images), images)
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -42,7 +42,7 @@ def test_every_way_to_run_a_network_gives_the_same_logits():
     logits = []
     for model in ways:
         torch.manual_seed(0)
-        logits.append(model.build(4).eval()(model.arrange(images)))
+        logits.append(model.build(4).eval()(model.to_memory_format(images)))
 
     for found in logits[1:]:
         torch.testing.assert_close(found, logits[0], atol=1e-6, rtol=1e-5)

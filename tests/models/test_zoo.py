@@ -66,7 +66,7 @@ def test_a_network_trains_a_step_is_pruned_and_its_file_loads_into_the_bare_one(
     network = chosen.model.build(10)
     weights = chosen.targets.find(network)
 
-    network(chosen.model.arrange(torch.randn(2, 3, 32, 32))).square().sum().backward()
+    network(chosen.model.to_memory_format(torch.randn(2, 3, 32, 32))).square().sum().backward()
     assert all(w.grad is not None and w.grad.isfinite().all() for w in weights.values())
     assert all(w.grad.any() for w in weights.values())
     Pruner().prune(weights, Masks.dense(weights), 0.5).apply_(weights)
@@ -81,7 +81,7 @@ def test_a_network_trains_a_step_is_pruned_and_its_file_loads_into_the_bare_one(
     assert all(torch.equal(bare.get_parameter(n), w) for n, w in weights.items())
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        expected, found = bare.eval()(images), network.eval()(chosen.model.arrange(images))
+        expected, found = bare.eval()(images), network.eval()(chosen.model.to_memory_format(images))
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from lightprune.data.images import recall
+from lightprune.data.images import load_cache
 from tests.system.damage import halve, write
 from tests.system.entry import record, shortest
 
@@ -78,6 +78,6 @@ def test_a_damaged_dense_network_is_named_and_trained_again(
 def test_damaged_decoded_images_are_decoded_again(server, finished, tmp_path, damage):
     file, _ = again(server, finished, tmp_path, "data/*.safetensors", damage)
 
-    images, fingerprint = recall(file)
+    images, fingerprint = load_cache(file)
     assert fingerprint == record(finished / "run")["data"]["fingerprint"]
     assert images.fingerprint() == fingerprint

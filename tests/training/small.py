@@ -12,13 +12,13 @@ from torch import nn
 from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.data.augmentation import Augmentation
 from lightprune.data.datamodule import ImageDataModule
-from lightprune.data.images import ImageSet, LabelledImages
+from lightprune.data.images import ImageDataset, ImageSet
 from lightprune.data.sources import Source
 from lightprune.models.model import Model
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan, PruneEvent
 from lightprune.pruning.targets import Targets
-from lightprune.training.checkpoints import BestEpoch, SealedCheckpointIO, every_epoch
+from lightprune.training.checkpoints import BestEpoch, SealedCheckpointIO, save_every_epoch
 from lightprune.training.classifier import Classifier
 from lightprune.training.lr_schedule import LearningRate, LRCycles
 from lightprune.training.recipe import FineTuning, Phase
@@ -74,7 +74,7 @@ def image_set(count, size=8, classes=4):
 def labelled(train=136, test=40, size=8, classes=CLASSES):
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        return LabelledImages(
+        return ImageDataset(
             image_set(train, size, len(classes)), image_set(test, size, len(classes)), classes
         )
 
@@ -100,8 +100,8 @@ class Workbench(TrainerConfig):
     progress: bool = False
     watchers: tuple[Callback, ...] = ()
 
-    def trainer(self, *, callbacks=(), **settings):
-        return super().trainer(callbacks=[*callbacks, *self.watchers], **settings)
+    def build(self, *, callbacks=(), **settings):
+        return super().build(callbacks=[*callbacks, *self.watchers], **settings)
 
 
 def lab(*watchers, network=cnn, validation=40, loggers=lambda folder: (), seed=0, **settings):
@@ -110,7 +110,7 @@ def lab(*watchers, network=cnn, validation=40, loggers=lambda folder: (), seed=0
         data=labelled(),
         source=InMemory(validation=validation),
         targets=Targets(),
-        hardware=Workbench(watchers=watchers, **settings),
+        trainer_config=Workbench(watchers=watchers, **settings),
         seed=seed,
         loggers=loggers,
     )
@@ -174,7 +174,7 @@ def session(
     how: Phase | None = None,
     loggers: Iterable = (),
     targets: Targets = Targets(),  # noqa: B008
-    data: LabelledImages | None = None,
+    data: ImageDataset | None = None,
     channels_last: bool = True,
     validation: int | str = 40,
     saves: bool = False,
@@ -224,10 +224,10 @@ def session(
         batch_size=how.batch_size,
         augmentation=how.augmentation,
         seed=0,
-        stream="finetune",
+        rng_key="finetune",
     )
     best = BestEpoch(pruning)
-    saving = [best, every_epoch(folder)] if saves else []
+    saving = [best, save_every_epoch(folder)] if saves else []
     callbacks = [pruning, *watchers, *saving]
     return Session(
         Trainer(callbacks=callbacks, **{**settings, **trainer}), classifier, pruning, module, best

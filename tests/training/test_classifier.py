@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_su
 from torch import nn
 
 from lightprune.data.augmentation import Augmentation
-from lightprune.data.images import ImageSet, LabelledImages
+from lightprune.data.images import ImageDataset, ImageSet
 from lightprune.training.classifier import NonFiniteLossError
 from tests.training.small import (
     OnEpoch,
@@ -29,7 +29,7 @@ COURSE = plan(epochs=2)
 
 
 def with_test_set(count, classes=("a", "b", "c", "d")):
-    return LabelledImages(labelled().train, image_set(count), classes)
+    return ImageDataset(labelled().train, image_set(count), classes)
 
 
 @torch.no_grad()
@@ -75,7 +75,7 @@ def constant(num_classes=4):
 
 def test_scores_of_classes_that_are_never_predicted_or_never_there_are_0(tmp_path):
     some = ImageSet(labelled().test.images[:10], torch.tensor([0] * 6 + [1] * 4))
-    data = LabelledImages(labelled().train, some, ("a", "b", "c", "d"))
+    data = ImageDataset(labelled().train, some, ("a", "b", "c", "d"))
     made = session(tmp_path, COURSE, network=constant, data=data)
 
     made.trainer.test(made.classifier, datamodule=made.data, verbose=False)

@@ -251,7 +251,7 @@ def test_fused_sgd_is_refused_where_losses_are_scaled():
     assert "allowed are fused=false, or trainer.precision=bf16-mixed or 32-true" in str(
         caught.value
     )
-    assert asked("trainer.precision=16-mixed", *PLAIN).hardware.precision == "16-mixed"
+    assert asked("trainer.precision=16-mixed", *PLAIN).trainer_config.precision == "16-mixed"
 
 
 def test_clipping_is_refused_where_lightning_would_refuse_it_in_mid_fit():
@@ -260,5 +260,5 @@ def test_clipping_is_refused_where_lightning_would_refuse_it_in_mid_fit():
     with pytest.raises(InputError, match=r"recipe.dense.optimizer.fused=true: under trainer.prec"):
         asked(*clipped)
 
-    assert asked(*clipped, *PLAIN).hardware.gradient_clip_val == 1
-    assert asked("trainer.gradient_clip_val=1", "trainer=cpu").hardware.precision == "32-true"
+    assert asked(*clipped, *PLAIN).trainer_config.gradient_clip_val == 1
+    assert asked("trainer.gradient_clip_val=1", "trainer=cpu").trainer_config.precision == "32-true"

@@ -5,7 +5,7 @@ from lightning import Callback
 from rich import get_console
 
 from lightprune.pruning.event_record import EventRecord
-from lightprune.training.history import EpochHistory, EpochRow, tell_event, write_rows
+from lightprune.training.history import EpochHistory, EpochRow, print_event, write_rows
 from tests.training.small import BreakOffAt, BrokenOffError, plan, session
 
 COURSE = plan((0, 0.5), (2, 0.9))
@@ -140,7 +140,7 @@ def test_a_resumed_run_completes_the_file(tmp_path):
 
 
 def test_an_event_is_told_in_one_line(capsys):
-    tell_event(record())
+    print_event(record())
 
     told = capsys.readouterr().out
     text = " ".join(told.split())
@@ -151,7 +151,7 @@ def test_an_event_is_told_in_one_line(capsys):
 
 
 def test_the_accuracy_after_recalibration_is_told_beside_the_one_before_it(capsys):
-    tell_event(record(recalibrated=0.625))
+    print_event(record(recalibrated=0.625))
 
     told = " ".join(capsys.readouterr().out.split())
     assert told.endswith("validation 87.00% -> 50.00%, 62.50% with batch norms recalibrated")
@@ -159,13 +159,13 @@ def test_the_accuracy_after_recalibration_is_told_beside_the_one_before_it(capsy
 
 def test_an_event_stays_in_one_line_on_a_narrow_console(capsys, monkeypatch):
     monkeypatch.setattr(get_console(), "_width", 40)
-    tell_event(record())
+    print_event(record())
 
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_emptied_layers_are_told_as_a_warning(capsys):
-    tell_event(record(emptied=("layer4.1.conv1.weight", "layer4.1.conv2.weight")))
+    print_event(record(emptied=("layer4.1.conv1.weight", "layer4.1.conv2.weight")))
 
     _, warning = capsys.readouterr().out.rstrip().splitlines()
     assert warning.startswith("warning: nothing is left of layer4.1.conv1.weight, layer4.1.conv2")

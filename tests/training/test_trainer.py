@@ -78,7 +78,7 @@ def test_processes_count_over_all_nodes():
 
 
 def test_one_process_trains_in_place(tmp_path):
-    trainer = TrainerConfig(accelerator="cpu").trainer(epochs=3, folder=tmp_path)
+    trainer = TrainerConfig(accelerator="cpu").build(epochs=3, folder=tmp_path)
 
     assert (trainer.world_size, trainer.max_epochs) == (1, 3)
     assert not isinstance(trainer.strategy, DDPStrategy)
@@ -87,7 +87,7 @@ def test_one_process_trains_in_place(tmp_path):
 
 
 def test_several_processes_train_with_ddp_over_gloo_on_the_cpu(tmp_path):
-    trainer = TrainerConfig(accelerator="cpu", devices=2).trainer(epochs=1, folder=tmp_path)
+    trainer = TrainerConfig(accelerator="cpu", devices=2).build(epochs=1, folder=tmp_path)
 
     assert isinstance(trainer.strategy, DDPStrategy)
     assert trainer.strategy._process_group_backend == "gloo"
@@ -102,7 +102,7 @@ def test_the_trainer_takes_the_settings_as_they_are(tmp_path):
         gradient_clip_val=0.5,
     )
 
-    trainer = hardware.trainer(epochs=1, folder=tmp_path)
+    trainer = hardware.build(epochs=1, folder=tmp_path)
 
     assert trainer.precision == "bf16-mixed"
     assert trainer.accumulate_grad_batches == 2
@@ -115,15 +115,15 @@ def test_half_precision_on_the_cpu_is_refused_or_used_but_not_replaced(tmp_path)
     except InputError:
         return
 
-    assert hardware.trainer(epochs=1, folder=tmp_path).precision == "16-mixed"
+    assert hardware.build(epochs=1, folder=tmp_path).precision == "16-mixed"
 
 
 def test_threads_are_set_if_asked_for(tmp_path):
     before = torch.get_num_threads()
     try:
-        TrainerConfig(accelerator="cpu", threads=2).trainer(epochs=1, folder=tmp_path)
+        TrainerConfig(accelerator="cpu", threads=2).build(epochs=1, folder=tmp_path)
         assert torch.get_num_threads() == 2
-        TrainerConfig(accelerator="cpu").trainer(epochs=1, folder=tmp_path)
+        TrainerConfig(accelerator="cpu").build(epochs=1, folder=tmp_path)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -131,6 +131,6 @@ def test_threads_are_set_if_asked_for(tmp_path):
 
 def test_no_progress_bar_is_shown_where_there_is_no_terminal(tmp_path):
     assert (
-        TrainerConfig(accelerator="cpu").trainer(epochs=1, folder=tmp_path).progress_bar_callback
+        TrainerConfig(accelerator="cpu").build(epochs=1, folder=tmp_path).progress_bar_callback
         is None
     )

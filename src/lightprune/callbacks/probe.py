@@ -13,7 +13,7 @@ from lightprune.callbacks.score_accumulator import ScoreAccumulator
 from lightprune.distributed import all_reduce_sum_
 from lightprune.pruning.criteria.context import Score
 from lightprune.pruning.masks import Masks
-from lightprune.rng import drawing
+from lightprune.rng import fork_named_rng
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class NetworkProbe:
         twin, weights = self._copy(masks)
         totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
         loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-        with torch.enable_grad(), drawing(*self.classifier.stream("probe")):
+        with torch.enable_grad(), fork_named_rng(*self.classifier.rng_key("probe")):
             for batch in islice(loader, batches):
                 loss = self.classifier.cross_entropy(twin, batch)
                 gradients = _gradients(loss, weights)
@@ -65,7 +65,7 @@ class NetworkProbe:
             value.detach().abs_()
         image = torch.ones_like(self.example[:1], dtype=torch.float64)
         with torch.enable_grad():
-            return _gradients(twin(self.classifier.arrange(image)).sum(), weights)
+            return _gradients(twin(self.classifier.to_memory_format(image)).sum(), weights)
 
     def accumulated(self) -> dict[str, Tensor]:
         """What has accumulated so far: of all processes, as their gradients are averaged."""

@@ -35,7 +35,7 @@ class PrunableModule(LightningModule, ABC):
         """Evaluates the network as it stands, on every process' share of `batches`."""
 
     @abstractmethod
-    def arrange(self, images: Tensor) -> Tensor:
+    def to_memory_format(self, images: Tensor) -> Tensor:
         """Images in the memory layout of the network."""
 
     @abstractmethod
@@ -43,5 +43,5 @@ class PrunableModule(LightningModule, ABC):
         """The mean training loss of a batch, by a copy of the network."""
 
     @abstractmethod
-    def stream(self, name: str) -> tuple[int | str, ...]:
+    def rng_key(self, name: str) -> tuple[int | str, ...]:
         """Names the random draws of one kind in this epoch and process."""

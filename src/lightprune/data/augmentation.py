@@ -29,7 +29,7 @@ class Draws:
     centres: Tensor
     mixes: Tensor
 
-    def of(self, images: Tensor) -> "Draws":
+    def take(self, images: Tensor) -> "Draws":
         """Those of the images with these numbers."""
         return Draws(*(drawn[images] for drawn in self._all()))
 

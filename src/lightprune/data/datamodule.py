@@ -9,7 +9,7 @@ from lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from lightprune.data.augmentation import Augmentation, Draws
-from lightprune.data.images import ImageSet, LabelledImages
+from lightprune.data.images import ImageDataset, ImageSet
 from lightprune.data.sources import Source
 from lightprune.rng import named_generator, named_seed
 
@@ -38,7 +38,7 @@ class RankShard:
     rank: int
     world: int
 
-    def of(self, indices: Tensor) -> Tensor:
+    def take(self, indices: Tensor) -> Tensor:
         """The consecutive part of a batch that belongs to this process."""
         return indices.tensor_split(self.world)[self.rank]
 
@@ -58,7 +58,7 @@ class TrainingBatches:
     normalise: Normalise
     seed: int
     epoch: Callable[[], int]
-    share: RankShard
+    shard: RankShard
     classes: int
 
     def __len__(self) -> int:
@@ -78,11 +78,11 @@ class TrainingBatches:
         order = torch.randperm(count, generator=generator)
         for number in range(len(self)):
             batch = order[number * self.batch_size : (number + 1) * self.batch_size]
-            mine = self.share.of(batch).to(device)
+            mine = self.shard.take(batch).to(device)
             pixels, labels = self._augmented(mine, draws)
             if self.augmentation.cutmix:
-                others, theirs = self._augmented(self.share.of(batch.roll(1)).to(device), draws)
-                pixels, kept = self.augmentation.mix(pixels, others, draws.of(mine))
+                others, theirs = self._augmented(self.shard.take(batch.roll(1)).to(device), draws)
+                pixels, kept = self.augmentation.mix(pixels, others, draws.take(mine))
                 own, other = (F.one_hot(of, self.classes).float() for of in (labels, theirs))
                 labels = torch.lerp(other, own, kept[:, None])
             yield self.normalise(pixels), labels
@@ -90,7 +90,7 @@ class TrainingBatches:
     def _augmented(self, images: Tensor, draws: Draws) -> Batch:
         """The images with these numbers, uint8 (B, H, W, 3), and their labels."""
         part = self.images.take(images)
-        return self.augmentation.apply(part.images, draws.of(images)), part.labels
+        return self.augmentation.apply(part.images, draws.take(images)), part.labels
 
 
 @dataclass
@@ -99,7 +99,7 @@ class EvaluationBatches:
 
     images: ImageSet
     normalise: Normalise
-    share: RankShard
+    shard: RankShard
     batch_size: int = EVALUATION_BATCH
 
     def __len__(self) -> int:
@@ -109,7 +109,7 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[Batch]:
         """Images float32 (B, 3, H, W) and labels int64 (B,)."""
         for batch in torch.split(torch.arange(len(self.images)), self.batch_size):
-            mine = self.images.take(self.share.of(batch).to(self.images.images.device))
+            mine = self.images.take(self.shard.take(batch).to(self.images.images.device))
             yield self.normalise(mine.images), mine.labels
 
 
@@ -118,13 +118,13 @@ class ImageDataModule(LightningDataModule):
 
     def __init__(
         self,
-        data: LabelledImages,
+        data: ImageDataset,
         source: Source,
         *,
         batch_size: int,
         augmentation: Augmentation,
         seed: int,
-        stream: str,
+        rng_key: str,
     ) -> None:
         """Splits the validation set off.
 
@@ -134,7 +134,7 @@ class ImageDataModule(LightningDataModule):
             batch_size: Images a batch, over all processes together.
             augmentation: Applied to training batches.
             seed: The run's seed.
-            stream: A name that sets this phase's shuffles apart from those of another phase.
+            rng_key: A name that sets this phase's shuffles apart from those of another phase.
         """
         super().__init__()
         self._train, self._validation = source.splits(data)
@@ -143,7 +143,7 @@ class ImageDataModule(LightningDataModule):
         self._batch_size = batch_size
         self._augmentation = augmentation
         self._normalise = Normalise(tuple(source.mean), tuple(source.std))
-        self._seed = named_seed(stream, seed)
+        self._seed = named_seed(rng_key, seed)
 
     def train_dataloader(self) -> TrainingBatches:
         """Shuffled, augmented batches."""
@@ -154,23 +154,23 @@ class ImageDataModule(LightningDataModule):
             self._normalise,
             self._seed,
             epoch=lambda: self._trainer().current_epoch,
-            share=self._share(),
+            shard=self._shard(),
             classes=self._classes,
         )
 
     def val_dataloader(self) -> EvaluationBatches:
         """The validation images."""
-        return EvaluationBatches(self._placed(self._validation), self._normalise, self._share())
+        return EvaluationBatches(self._placed(self._validation), self._normalise, self._shard())
 
     def test_dataloader(self) -> EvaluationBatches:
         """The test images."""
-        return EvaluationBatches(self._placed(self._test), self._normalise, self._share())
+        return EvaluationBatches(self._placed(self._test), self._normalise, self._shard())
 
     def _trainer(self) -> Trainer:
         assert self.trainer is not None
         return self.trainer
 
-    def _share(self) -> RankShard:
+    def _shard(self) -> RankShard:
         return RankShard(self._trainer().global_rank, self._trainer().world_size)
 
     def _placed(self, images: ImageSet) -> ImageSet:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from lightprune.data.images import ImageSet, LabelledImages
-from lightprune.data.sources import LARGEST_SIZE, Source, fit_image, visible_files
+from lightprune.data.images import ImageDataset, ImageSet
+from lightprune.data.sources import LARGEST_SIZE, Source, rgb_array, visible_files
 from lightprune.errors import InputError, check_number, check_path, first_line
 
 
@@ -41,10 +41,10 @@ class ImageFolder(Source):
         stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
         return repr((self.size, stats))
 
-    def decode(self) -> LabelledImages:
+    def decode(self) -> ImageDataset:
         """Decodes every file."""
         (train, classes), (test, _) = self._listing("train"), self._listing("test")
-        return LabelledImages(self._read(train), self._read(test), classes)
+        return ImageDataset(self._read(train), self._read(test), classes)
 
     def _listing(self, split: str) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
         if self.root is None or not Path(self.root).is_dir():
@@ -96,7 +96,7 @@ def _decode(file: Path, size: int) -> np.ndarray:
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             if frames > 1:
                 raise InputError(f"data.root: {file} has {frames} frames; allowed are still images")
-            return fit_image(image, size)
+            return rgb_array(image, size)
     except InputError:
         raise
     except (

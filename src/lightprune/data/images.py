@@ -36,7 +36,7 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
-class LabelledImages:
+class ImageDataset:
     """A data set: training and test images, and the names of the classes."""
 
     train: ImageSet
@@ -53,7 +53,7 @@ class LabelledImages:
         return digest.hexdigest()
 
 
-def split_off(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
+def stratified_split(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
     """Splits `count` images off, each class in proportion, always the same ones.
 
     Returns:
@@ -81,7 +81,7 @@ def _unsplittable(images: ImageSet, count: int) -> InputError:
     )
 
 
-def store(path: Path, data: LabelledImages, fingerprint: str) -> None:
+def save_cache(path: Path, data: ImageDataset, fingerprint: str) -> None:
     """Writes decoded images to a cache file, atomically."""
     tensors = {
         "train_images": data.train.images,
@@ -93,13 +93,13 @@ def store(path: Path, data: LabelledImages, fingerprint: str) -> None:
     write_weights(path, tensors, about)
 
 
-def recall(path: Path) -> tuple[LabelledImages, str] | None:
+def load_cache(path: Path) -> tuple[ImageDataset, str] | None:
     """Reads a cache file and its fingerprint back; None if there is none or it is damaged."""
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata()
             parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        data = LabelledImages(
+        data = ImageDataset(
             ImageSet(parts["train_images"], parts["train_labels"]),
             ImageSet(parts["test_images"], parts["test_labels"]),
             tuple(json.loads(about["classes"])),

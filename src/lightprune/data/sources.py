@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 
-from lightprune.data.images import ImageSet, LabelledImages, recall, split_off, store
+from lightprune.data.images import ImageDataset, ImageSet, load_cache, save_cache, stratified_split
 from lightprune.errors import InputError, check_flag, check_folder, check_number, check_path
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
@@ -58,18 +58,18 @@ class Source(ABC):
             for value in values:
                 check_number(f"data.{field}", value, 0, open_low=field == "std")
 
-    def load(self) -> tuple[LabelledImages, str]:
+    def load(self) -> tuple[ImageDataset, str]:
         """The images and their fingerprint, decoded now or taken from the cache."""
         self.signature()  # Missing data is an error before anything is written.
         Path(self.cache_dir).mkdir(parents=True, exist_ok=True)
         with FileLock(Path(self.cache_dir) / f"{type(self).__name__.lower()}.lock"):
-            cached = recall(self._cache_file())
+            cached = load_cache(self._cache_file())
             if cached is not None:
                 return cached
             data = self.decode()
             fingerprint = data.fingerprint()
             # A download changes the signature, so the file is named only now.
-            store(self._cache_file(), data, fingerprint)
+            save_cache(self._cache_file(), data, fingerprint)
         return data, fingerprint
 
     def _cache_file(self) -> Path:
@@ -90,10 +90,10 @@ class Source(ABC):
             )
         return count
 
-    def splits(self, data: LabelledImages) -> tuple[ImageSet, ImageSet]:
+    def splits(self, data: ImageDataset) -> tuple[ImageSet, ImageSet]:
         """The training and the validation images."""
         count = self.validation_count(len(data.train))
-        return split_off(data.train, count) if count else (data.train, data.test)
+        return stratified_split(data.train, count) if count else (data.train, data.test)
 
     @abstractmethod
     def signature(self) -> str:
@@ -104,7 +104,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def decode(self) -> LabelledImages:
+    def decode(self) -> ImageDataset:
         """Reads the data set.
 
         Raises:
@@ -137,7 +137,7 @@ class Cifar10(Source):
             sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in visible_files(folder))
         )
 
-    def decode(self) -> LabelledImages:
+    def decode(self) -> ImageDataset:
         """Reads (and if allowed downloads) the archive."""
         try:
             train, test = (
@@ -153,7 +153,7 @@ class Cifar10(Source):
             ImageSet(torch.from_numpy(part.data), torch.tensor(part.targets))
             for part in (train, test)
         ]
-        return LabelledImages(parts[0], parts[1], tuple(train.classes))
+        return ImageDataset(parts[0], parts[1], tuple(train.classes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,14 +176,14 @@ class Digits(Source):
         """The size: the digits themselves never change."""
         return f"digits {self.size}"
 
-    def decode(self) -> LabelledImages:
+    def decode(self) -> ImageDataset:
         """1,797 images of 8x8 grey levels; 397 of them are the test set."""
         digits = load_digits()
         grey = (digits.images * (255 / 16)).round().astype(np.uint8)
-        images = np.stack([fit_image(Image.fromarray(image), self.size) for image in grey])
+        images = np.stack([rgb_array(Image.fromarray(image), self.size) for image in grey])
         whole = ImageSet(torch.from_numpy(images), torch.from_numpy(digits.target).long())
-        train, test = split_off(whole, 397)
-        return LabelledImages(train, test, tuple(str(name) for name in digits.target_names))
+        train, test = stratified_split(whole, 397)
+        return ImageDataset(train, test, tuple(str(name) for name in digits.target_names))
 
 
 def visible_files(folder: Path) -> list[Path]:
@@ -193,7 +193,7 @@ def visible_files(folder: Path) -> list[Path]:
     return [file for file in folder.iterdir() if not file.name.startswith(".")]
 
 
-def fit_image(image: Image.Image, size: int) -> np.ndarray:
+def rgb_array(image: Image.Image, size: int) -> np.ndarray:
     """An image as uint8 RGB of shape (size, size, 3)."""
     if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip to white
         image = Image.fromarray(

@@ -82,7 +82,7 @@ class Settings:
     pruner: Pruner | None
     targets: Targets
     plan: Plan
-    hardware: TrainerConfig
+    trainer_config: TrainerConfig
     logger: DictConfig
     dense: DenseOptions
     seed: int
@@ -144,7 +144,7 @@ def settings(cfg: DictConfig) -> Settings:
     else:
         check_path("dense.checkpoint", cfg.dense.checkpoint)
     recipe = build(cfg.recipe, Recipe, "recipe")
-    hardware = build(cfg.trainer, TrainerConfig, "trainer")
+    trainer_config = build(cfg.trainer, TrainerConfig, "trainer")
     source = build(cfg.data, Source, "data")
     finetune = recipe.finetune
     pruner, plan = None, Plan((), finetune.epochs)
@@ -152,13 +152,13 @@ def settings(cfg: DictConfig) -> Settings:
         chosen = OmegaConf.masked_copy(cfg.pruner, [k for k in cfg.pruner if k != "targets"])
         pruner = build(chosen, Pruner, "pruner")
         plan = build(cfg.schedule, Schedule, "schedule").plan(finetune.epochs)
-    check_processes(recipe, hardware)
+    check_processes(recipe, trainer_config)
     check_rewinding(recipe, pruner, plan, cfg.dense.rewind_epoch, cfg.dense.checkpoint)
     check_regrowth(pruner, plan)
-    check_accumulation(pruner, plan, hardware)
+    check_accumulation(pruner, plan, trainer_config)
     asked = identity_of(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.
-    asked["trainer"]["accelerator"] = "gpu" if hardware.on_gpu else "cpu"
+    asked["trainer"]["accelerator"] = "gpu" if trainer_config.on_gpu else "cpu"
     return Settings(
         model=build(cfg.model, Model, "model"),
         source=source,
@@ -166,7 +166,7 @@ def settings(cfg: DictConfig) -> Settings:
         pruner=pruner,
         targets=build(cfg.pruner.targets, Targets, "pruner.targets"),
         plan=plan,
-        hardware=hardware,
+        trainer_config=trainer_config,
         logger=cfg.logger,
         dense=DenseOptions(**cfg.dense),
         seed=cfg.seed,

@@ -56,7 +56,7 @@ def show_plan(prepared: CheckedRun) -> None:
         f"{cost.weights:,} prunable weights, {cost.live:,} of them reached by some input; "
         f"{cost.macs:,} MACs an image",
         f"{len(train):,} training, {len(validation):,} validation, {len(lab.data.test):,} test "
-        f"images; {batches}, over {lab.hardware.processes} process(es)",
+        f"images; {batches}, over {lab.trainer_config.processes} process(es)",
         *_steps(chosen),
         *_settings(chosen.pruner),
         *_after_events(chosen),
@@ -66,7 +66,10 @@ def show_plan(prepared: CheckedRun) -> None:
 
 def _steps(chosen: Settings) -> list[str]:
     """What a batch size and a learning rate mean where a step is not one batch of one process."""
-    processes, batches = chosen.hardware.processes, chosen.hardware.accumulate_grad_batches
+    processes, batches = (
+        chosen.trainer_config.processes,
+        chosen.trainer_config.accumulate_grad_batches,
+    )
     if processes == batches == 1:
         return []
     phases = {"dense": chosen.recipe.dense, "fine-tune": chosen.recipe.finetune}

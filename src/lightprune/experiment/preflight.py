@@ -69,7 +69,7 @@ def preflight(chosen: Settings) -> CheckedRun:
         data=data,
         source=chosen.source,
         targets=chosen.targets,
-        hardware=chosen.hardware,
+        trainer_config=chosen.trainer_config,
         seed=chosen.seed,
         loggers=chosen.loggers,
     )

@@ -81,10 +81,10 @@ def full_record(
 
 
 def _hardware(lab: Setup) -> Json:
-    gpu = torch.cuda.get_device_name() if lab.hardware.on_gpu else None
+    gpu = torch.cuda.get_device_name() if lab.trainer_config.on_gpu else None
     return {
         "device": gpu or processor() or "cpu",
-        "processes": lab.hardware.processes,
+        "processes": lab.trainer_config.processes,
         "threads": torch.get_num_threads(),
-        "precision": lab.hardware.precision,
+        "precision": lab.trainer_config.precision,
     }

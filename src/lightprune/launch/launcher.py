@@ -40,15 +40,15 @@ def launch(cfg: DictConfig, folder: str) -> float | None:
 def _launch(cfg: DictConfig, path: Path) -> float | None:
     try:
         chosen = settings(cfg)
-        if chosen.hardware.num_nodes > 1 and not chosen.plan_only:
+        if chosen.trainer_config.num_nodes > 1 and not chosen.plan_only:
             raise InputError(
-                f"trainer.num_nodes={chosen.hardware.num_nodes}: allowed is 1 here; for several "
-                "nodes write the config by python train.py ... --cfg job --resolve > run.yaml, "
-                f"then on each node torchrun --nnodes={chosen.hardware.num_nodes} "
-                f"--nproc-per-node={chosen.hardware.devices} --rdzv-backend=c10d "
+                f"trainer.num_nodes={chosen.trainer_config.num_nodes}: allowed is 1 here; for "
+                "several nodes write the config by python train.py ... --cfg job --resolve > "
+                f"run.yaml, then on each node torchrun --nnodes={chosen.trainer_config.num_nodes} "
+                f"--nproc-per-node={chosen.trainer_config.devices} --rdzv-backend=c10d "
                 "--rdzv-endpoint=HOST:29500 -m lightprune.launch.worker run.yaml FOLDER"
             )
-        if chosen.hardware.processes == 1 or chosen.plan_only:
+        if chosen.trainer_config.processes == 1 or chosen.plan_only:
             return pipeline.run(chosen, path)
         return _torchrun(chosen, cfg, path)
     finally:
@@ -63,14 +63,15 @@ def _torchrun(chosen: Settings, cfg: DictConfig, path: Path) -> float | None:
     finished = pipeline.check_run_folder(preflight(chosen), folder)
     if finished is None:
         threads = str(
-            chosen.hardware.threads or max(1, (os.cpu_count() or 1) // chosen.hardware.devices)
+            chosen.trainer_config.threads
+            or max(1, (os.cpu_count() or 1) // chosen.trainer_config.devices)
         )
         with TemporaryDirectory() as ours:
             config, cause = Path(ours, "launch.yaml"), Path(ours, "cause")
             OmegaConf.save(cfg, config, resolve=True)
             command = [
                 *(sys.executable, "-m", "lightprune.launch.torchrun", "--standalone"),
-                f"--nproc-per-node={chosen.hardware.devices}",
+                f"--nproc-per-node={chosen.trainer_config.devices}",
                 *("-m", "lightprune.launch.worker", str(config), str(path)),
             ]
             told = {"OMP_NUM_THREADS": threads, COMMAND: shlex.join(sys.argv), CAUSE: str(cause)}
@@ -79,7 +80,8 @@ def _torchrun(chosen: Settings, cfg: DictConfig, path: Path) -> float | None:
         finished = folder.record()
         if status or finished is None:
             raise LaunchError(
-                f"{path}: {chosen.hardware.processes} processes ended with status {status}: {why}"
+                f"{path}: {chosen.trainer_config.processes} processes ended with status "
+                f"{status}: {why}"
             )
     else:
         console.show_result(finished, path)

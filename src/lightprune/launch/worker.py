@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
     loaded = OmegaConf.load(arguments[0])
     assert isinstance(loaded, DictConfig)
     chosen = settings(loaded)
-    _join(chosen.hardware)
+    _join(chosen.trainer_config)
     pipeline.run(chosen, Path(arguments[1]))
     torch.distributed.destroy_process_group()
 

@@ -32,7 +32,7 @@ def module_from_spec(
     Raises:
         InputError: The constructor is not known, fails, or builds another network.
     """
-    build = constructor or named(description.constructor)
+    build = constructor or registered_constructor(description.constructor)
     name = description.constructor
     # Drawing weights that are replaced at once takes longer than reading the file.
     place = torch.device("cpu" if constructor else "meta")
@@ -75,7 +75,7 @@ def import_constructor(name: str) -> Constructor:
     return found
 
 
-def named(name: str) -> Constructor:
+def registered_constructor(name: str) -> Constructor:
     """The constructor that a description names.
 
     Raises:

@@ -63,7 +63,7 @@ class Model:
             network = network.to(memory_format=torch.channels_last)
         return use_live_taps(network) if self.live_taps else network
 
-    def arrange(self, images: Tensor) -> Tensor:
+    def to_memory_format(self, images: Tensor) -> Tensor:
         """A batch of images in the layout of the network."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return images.contiguous(memory_format=layout)

@@ -17,7 +17,7 @@ from lightprune.errors import check_choice
 _WIDTHS = (16, 32, 64)
 
 
-def cifar_stem(network: nn.Module) -> nn.Module:
+def replace_stem(network: nn.Module) -> nn.Module:
     """Gives a ResNet of torchvision the CIFAR stem, in place: a 3x3 convolution, no max-pool.
 
     The stem of He et al. 2016, section 4.2. No map gets smaller than 4x4 at 32x32 input, so
@@ -31,17 +31,17 @@ def cifar_stem(network: nn.Module) -> nn.Module:
 
 def resnet18_cifar(num_classes: int = 10, **settings: Any) -> nn.Module:
     """ResNet18 of torchvision with the CIFAR stem; `settings` are torchvision's."""
-    return cifar_stem(resnet18(num_classes=num_classes, **settings))
+    return replace_stem(resnet18(num_classes=num_classes, **settings))
 
 
 def resnet34_cifar(num_classes: int = 10, **settings: Any) -> nn.Module:
     """ResNet34 of torchvision with the CIFAR stem; `settings` are torchvision's."""
-    return cifar_stem(resnet34(num_classes=num_classes, **settings))
+    return replace_stem(resnet34(num_classes=num_classes, **settings))
 
 
 def resnet50_cifar(num_classes: int = 10, **settings: Any) -> nn.Module:
     """ResNet50 of torchvision with the CIFAR stem; `settings` are torchvision's."""
-    return cifar_stem(resnet50(num_classes=num_classes, **settings))
+    return replace_stem(resnet50(num_classes=num_classes, **settings))
 
 
 def resnet20(num_classes: int = 10, shortcut: str = "B") -> nn.Module:
@@ -93,7 +93,7 @@ class CifarResNet(nn.Module):
         return logits
 
 
-class Padded(nn.Module):
+class PadShortcut(nn.Module):
     """Option A: every second row and column, and channels of zeros behind the others."""
 
     def __init__(self, before: int, channels: int) -> None:
@@ -106,13 +106,16 @@ class Padded(nn.Module):
         return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.added))
 
 
-def _projection(before: int, channels: int) -> nn.Module:
+def _projection_shortcut(before: int, channels: int) -> nn.Module:
     """Option B."""
     convolution = nn.Conv2d(before, channels, kernel_size=1, stride=2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels))
 
 
-_SHORTCUTS: dict[str, Callable[[int, int], nn.Module]] = {"A": Padded, "B": _projection}
+_SHORTCUTS: dict[str, Callable[[int, int], nn.Module]] = {
+    "A": PadShortcut,
+    "B": _projection_shortcut,
+}
 
 
 def _stage(before: int, channels: int, blocks: int, shortcut: str | None = None) -> nn.Sequential:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightprune.distributed import all_reduce_mean_
-from lightprune.rng import drawing
+from lightprune.rng import fork_named_rng
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
@@ -41,7 +41,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     count = 0
     try:
         network.train()
-        with torch.no_grad(), drawing("recalibration"):
+        with torch.no_grad(), fork_named_rng("recalibration"):
             for images in batches:
                 if count == 0:
                     for norm in norms:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lightprune.errors import InputError, check_choice, check_number, first_line
 from lightprune.export.load import load_dense
 from lightprune.files import checksum, write_text, write_weights
-from lightprune.models.from_spec import named
+from lightprune.models.from_spec import registered_constructor
 from lightprune.models.slim import SLIM_NETWORK, channel_counts, slim_network
 from lightprune.pruning.cost import cost_report
 from lightprune.pruning.targets import Targets
@@ -159,7 +159,7 @@ def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[s
 
 def _check_named(run: Path, constructor: str) -> None:
     try:
-        named(constructor)
+        registered_constructor(constructor)
     except InputError as error:
         raise InputError(
             f"{run}: {constructor}: is one's own, and would have to be imported because a file "

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lightprune.provenance import abbreviated
+from lightprune.provenance import short_commit
 from lightprune.rendering.document import Bullets, Section, Text
 from lightprune.report.findings import Findings
 from lightprune.report.groups import budget
@@ -27,7 +27,7 @@ def compute(findings: Findings) -> Section:
     if not seen:
         return Section(title, tuple(map(Text, lines)))
     source = (
-        f"Measured on {seen.machine}, by `{seen.command}`, commit `{abbreviated(seen.commit)}`: "
+        f"Measured on {seen.machine}, by `{seen.command}`, commit `{short_commit(seen.commit)}`: "
         + "; ".join(_rate(loop) for loop in seen.loops)
         + " images a second (median, lowest and highest round)."
     )

@@ -31,13 +31,13 @@ class BestEpoch(Callback):
         weights: The network's state dict after it, on the CPU.
     """
 
-    def __init__(self, pruning: PruningCallback, *, newest: bool = False) -> None:
-        """Follows the plan of `pruning`; with `newest` every epoch counts as the best yet."""
+    def __init__(self, pruning: PruningCallback, *, latest: bool = False) -> None:
+        """Follows the plan of `pruning`; with `latest` every epoch counts as the best yet."""
         self.epoch: int | None = None
         self.weights: dict[str, Tensor] = {}
         self._accuracy = -1.0
         self._pruning = pruning
-        self._newest = newest
+        self._latest = latest
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compares; of equal epochs the first stays."""
@@ -45,7 +45,7 @@ class BestEpoch(Callback):
         assert pl_module.evaluation is not None
         accuracy = pl_module.evaluation.accuracy
         final = self._pruning.plan.final_at(trainer.current_epoch)
-        if final and (self._newest or accuracy > self._accuracy):
+        if final and (self._latest or accuracy > self._accuracy):
             self.epoch, self._accuracy = trainer.current_epoch, accuracy
             self.weights = _copied(pl_module.network)
 
@@ -95,7 +95,7 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
     return {name: v.detach().cpu().clone() for name, v in network.state_dict().items()}
 
 
-def every_epoch(folder: Path) -> ModelCheckpoint:
+def save_every_epoch(folder: Path) -> ModelCheckpoint:
     """Saves `folder/last.ckpt` at the end of every epoch, after all other callbacks."""
     return ModelCheckpoint(
         dirpath=folder,

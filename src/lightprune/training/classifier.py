@@ -77,7 +77,7 @@ class Classifier(PrunableModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, shape (B, classes)."""
-        logits: Tensor = self.network(self.arrange(images))
+        logits: Tensor = self.network(self.to_memory_format(images))
         return logits
 
     @property
@@ -86,17 +86,17 @@ class Classifier(PrunableModule):
         assert self.evaluation is not None
         return self.evaluation.accuracy
 
-    def arrange(self, images: Tensor) -> Tensor:
+    def to_memory_format(self, images: Tensor) -> Tensor:
         """Images in the layout of the network."""
-        return self._model.arrange(images)
+        return self._model.to_memory_format(images)
 
     def cross_entropy(self, network: nn.Module, batch: Batch) -> Tensor:
         """The mean loss of a batch, with the phase's label smoothing, by this network's like."""
         images, labels = batch
-        logits = network(self.arrange(images))
+        logits = network(self.to_memory_format(images))
         return F.cross_entropy(logits, labels, label_smoothing=self._phase.label_smoothing)
 
-    def stream(self, name: str) -> tuple[int | str, ...]:
+    def rng_key(self, name: str) -> tuple[int | str, ...]:
         """Names the draws of one kind in this epoch and process, whatever was drawn before."""
         return name, self._seed, self.current_epoch, self.global_rank
 
@@ -106,7 +106,7 @@ class Classifier(PrunableModule):
 
     def on_train_epoch_start(self) -> None:
         """Makes what layers draw, as dropout does, depend on seed, epoch and rank alone."""
-        torch.manual_seed(named_seed(*self.stream("layers")))
+        torch.manual_seed(named_seed(*self.rng_key("layers")))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses the weights of another network before they are loaded.
@@ -169,41 +169,41 @@ class Classifier(PrunableModule):
 
     def on_validation_epoch_start(self) -> None:
         """Starts counting."""
-        self._tally.start()
+        self._tally.reset()
 
     def on_test_epoch_start(self) -> None:
         """Starts counting."""
-        self._tally.start()
+        self._tally.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Counts a batch."""
         images, labels = batch
-        self._tally.count(self(images), labels)
+        self._tally.update(self(images), labels)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Counts a batch."""
         images, labels = batch
-        self._tally.count(self(images), labels)
+        self._tally.update(self(images), labels)
 
     def on_validation_epoch_end(self) -> None:
         """Logs accuracy and loss of the validation set; in a fit, the loss must be finite."""
-        self.evaluation = self._tally.result()
+        self.evaluation = self._tally.compute()
         if self.trainer.state.fn == "fit":
             self._check_finite("val/loss", self.evaluation.loss)
         self._log("val", self.evaluation)
 
     def on_test_epoch_end(self) -> None:
         """Logs accuracy and loss of the test set."""
-        self.evaluation = self._tally.result()
+        self.evaluation = self._tally.compute()
         self._log("test", self.evaluation)
 
     def evaluate(self, batches: Iterable[Batch]) -> Evaluation:
         """Evaluates the network as it stands, outside of the trainer's loops."""
-        self._tally.start()
+        self._tally.reset()
         with eval_mode(self.network), self.trainer.precision_plugin.forward_context():
             for images, labels in batches:
-                self._tally.count(self(images), labels)
-        return self._tally.result()
+                self._tally.update(self(images), labels)
+        return self._tally.compute()
 
     def _log(self, stage: str, seen: Evaluation) -> None:
         self.log(f"{stage}/accuracy", seen.accuracy, prog_bar=True, sync_dist=True)

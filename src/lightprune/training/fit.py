@@ -18,9 +18,15 @@ from lightprune.files import discard_partials
 from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
-from lightprune.training.checkpoints import LAST, BestEpoch, Snapshots, every_epoch, latest_intact
+from lightprune.training.checkpoints import (
+    LAST,
+    BestEpoch,
+    Snapshots,
+    latest_intact,
+    save_every_epoch,
+)
 from lightprune.training.classifier import Classifier, NonFiniteLossError
-from lightprune.training.history import EpochHistory, EpochRow, tell_damaged
+from lightprune.training.history import EpochHistory, EpochRow, warn_damaged
 from lightprune.training.lr_schedule import LRCycles, lr_shape, peak_lr
 from lightprune.training.metrics import Evaluation
 from lightprune.training.recipe import FineTuning, Phase
@@ -131,7 +137,7 @@ def fit(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> PhaseR
     """
     callbacks = _callbacks(setup, run, folder)
     classifier = _classifier(setup, network, run, callbacks.pruning)
-    trainer = setup.hardware.trainer(
+    trainer = setup.trainer_config.build(
         epochs=run.epochs,
         folder=folder,
         callbacks=callbacks.ordered(),
@@ -141,7 +147,7 @@ def fit(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> PhaseR
     checkpoint = _checkpoint_to_resume(folder)
     data = setup.data_module(run.phase, run.name)
     try:
-        with interruptible():
+        with system_exit_as_interrupted():
             trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except NonFiniteLossError as error:
         last = folder / "checkpoints" / LAST
@@ -158,9 +164,9 @@ def _callbacks(setup: Setup, run: PhaseRun, folder: Path) -> _Callbacks:
         ResumeGuard(run.identity),
         pruning,
         EpochHistory(run.name, folder / "metrics.csv", pruning),
-        BestEpoch(pruning, newest=run.until is not None or validates_on_test),
+        BestEpoch(pruning, latest=run.until is not None or validates_on_test),
         Snapshots(run.snapshots),
-        every_epoch(folder / "checkpoints"),
+        save_every_epoch(folder / "checkpoints"),
     )
 
 
@@ -223,12 +229,12 @@ def _checkpoint_to_resume(folder: Path) -> Path | None:
         discard_partials(checkpoints)
     last, damaged = from_rank_zero(lambda: latest_intact(checkpoints))
     if is_rank_zero():
-        tell_damaged(damaged, last)
+        warn_damaged(damaged, last)
     return last
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def system_exit_as_interrupted() -> Iterator[None]:
     """Raises the `Interrupted` of a signal in the place of the SystemExit Lightning makes of it."""
     try:
         yield
@@ -243,8 +249,8 @@ def evaluate_test_set(setup: Setup, network: nn.Module, phase: Phase) -> Evaluat
     classifier = Classifier(
         network, setup.model, setup.data.classes, phase, cycles, peak=lambda epoch: 0.0
     )
-    trainer = setup.hardware.trainer(epochs=0, folder=Path())
-    with interruptible():
+    trainer = setup.trainer_config.build(epochs=0, folder=Path())
+    with system_exit_as_interrupted():
         trainer.test(classifier, datamodule=setup.data_module(phase, "test"), verbose=False)
     assert classifier.evaluation is not None
     return classifier.evaluation

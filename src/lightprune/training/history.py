@@ -64,7 +64,7 @@ class EpochHistory(Callback):
         """Tells of the prune event that has just happened, if one has."""
         records = self._pruning.records
         if trainer.is_global_zero and records and records[-1].epoch == trainer.current_epoch:
-            tell_event(records[-1])
+            print_event(records[-1])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds a row."""
@@ -103,7 +103,7 @@ class EpochHistory(Callback):
         self.rows = [EpochRow(**row) for row in state_dict["rows"]]
 
 
-def tell_event(record: EventRecord) -> None:
+def print_event(record: EventRecord) -> None:
     """Prints one line about a prune event, and a warning for layers that it emptied."""
     out = get_console()
     told = record.recalibrated
@@ -121,7 +121,7 @@ def tell_event(record: EventRecord) -> None:
         )
 
 
-def tell_damaged(checkpoints: Sequence[Path], used: Path | None) -> None:
+def warn_damaged(checkpoints: Sequence[Path], used: Path | None) -> None:
     """Prints one line for every checkpoint that cannot be used."""
     for checkpoint in checkpoints:
         get_console().print(

@@ -48,19 +48,19 @@ class Tally(nn.Module):
         self._losses: list[Tensor] = []
         self._predicted: list[Tensor] = []
 
-    def start(self) -> None:
+    def reset(self) -> None:
         """Forgets what was counted."""
         self._confusion.reset()
         self._losses, self._predicted = [], []
 
-    def count(self, logits: Tensor, labels: Tensor) -> None:
+    def update(self, logits: Tensor, labels: Tensor) -> None:
         """Adds a batch: logits (B, classes) of any float type, labels int64 (B,)."""
         logits = logits.float()
         self._predicted.append(logits.argmax(1))
         self._confusion.update(self._predicted[-1], labels)
         self._losses.append(F.cross_entropy(logits, labels, reduction="sum").double())
 
-    def result(self) -> Evaluation:
+    def compute(self) -> Evaluation:
         """What the processes counted together; all of them must ask."""
         confusion = self._confusion.compute().double()
         hits, actual, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from lightprune.data.datamodule import ImageDataModule
-from lightprune.data.images import LabelledImages
+from lightprune.data.images import ImageDataset
 from lightprune.data.sources import Source
 from lightprune.models.model import Model
 from lightprune.pruning.targets import Targets
@@ -29,16 +29,16 @@ class Setup:
         data: The images.
         source: How they are split and normalised.
         targets: Which weights are prunable.
-        hardware: What training runs on.
+        trainer_config: Device, processes and precision.
         seed: Of everything random.
         loggers: Makes the loggers of a phase, for its folder.
     """
 
     model: Model
-    data: LabelledImages
+    data: ImageDataset
     source: Source
     targets: Targets
-    hardware: TrainerConfig
+    trainer_config: TrainerConfig
     seed: int
     loggers: Loggers
 
@@ -59,7 +59,7 @@ class Setup:
         network.load_state_dict(state)
         return network
 
-    def data_module(self, phase: Phase, stream: str) -> ImageDataModule:
+    def data_module(self, phase: Phase, rng_key: str) -> ImageDataModule:
         """The batches of a phase."""
         return ImageDataModule(
             self.data,
@@ -67,5 +67,5 @@ class Setup:
             batch_size=phase.batch_size,
             augmentation=phase.augmentation,
             seed=self.seed,
-            stream=stream,
+            rng_key=rng_key,
         )

@@ -21,7 +21,7 @@ from lightprune.training.checkpoints import SealedCheckpointIO
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
-class OwnSignals(Callback):
+class KeepSigtermHandler(Callback):
     """Puts the program's own SIGTERM handler back in the place of Lightning's.
 
     Lightning's broadcasts from within the handler, which mixes with whatever collective the
@@ -106,7 +106,7 @@ class TrainerConfig:
         """Processes over all nodes."""
         return self.devices * self.num_nodes
 
-    def trainer(
+    def build(
         self,
         *,
         epochs: int,
@@ -144,7 +144,7 @@ class TrainerConfig:
             gradient_clip_val=self.gradient_clip_val,
             max_epochs=epochs,
             default_root_dir=folder,
-            callbacks=[OwnSignals(), *callbacks, *bars],
+            callbacks=[KeepSigtermHandler(), *callbacks, *bars],
             logger=list(loggers) or False,
             enable_progress_bar=shown,
             enable_model_summary=False,

@@ -1,6 +1,6 @@
 """Where every number comes from."""
 
-from lightprune.provenance import abbreviated
+from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, Bullets, Section, Table, Text
 from lightprune.report.findings import Findings
 from lightprune.report.groups import label
@@ -18,7 +18,7 @@ def provenance(findings: Findings) -> Section:
             "run folder": f"`{run.folder}`",
             "cell": name,
             "seed": str(run.seed),
-            "commit": f"`{abbreviated(run.commit)}`",
+            "commit": f"`{short_commit(run.commit)}`",
             "hardware": run.hardware,
             "data": run.data.fingerprint[:8],
             "command": f"no. {commands.index(run.command) + 1}",

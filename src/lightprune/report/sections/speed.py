@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.backends import SPARSE, STRIPPED
 from lightprune.bench.result import BenchResult, compare_medians
-from lightprune.provenance import abbreviated
+from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
 from lightprune.rendering.plotting import GREY, drawn, logarithmic, look, pages, percents
 from lightprune.report.findings import Findings
@@ -113,7 +113,7 @@ def speed(findings: Findings) -> Section:
 
 def _source(rows: Sequence[Timed]) -> str:
     machine = rows[0].bench.machine
-    commits = dict.fromkeys(f"`{abbreviated(row.bench.commit)}`" for row in rows)
+    commits = dict.fromkeys(f"`{short_commit(row.bench.commit)}`" for row in rows)
     words = (
         f"Medians of `lightprune bench` on {machine.label}, {machine.cores} cores, commit "
         f"{', '.join(commits)}. A run's engines took turns in one process: ratios in a row hold "

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.result import Speedup
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
-from lightprune.provenance import abbreviated
+from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, Figure, Table, Text, counted
 from lightprune.rendering.plotting import GREY, drawn, logarithmic, look
 
@@ -19,7 +19,7 @@ def speedup_blocks(found: SparsitySweep) -> Iterator[Block]:
     yield Text(
         "**By sparsity**, pruned by magnitude without training after it (this is about speed, not "
         f"accuracy), on {found.machine.label}, {found.machine.cores} cores, "
-        f"by `{found.command}`, commit `{abbreviated(found.commit)}`; medians of calls in turn in "
+        f"by `{found.command}`, commit `{short_commit(found.commit)}`; medians of calls in turn in "
         f"one process. {' '.join(f'{n.name}: {n.weights}.' for n in found.networks)}"
     )
     for threads in sorted({threads for n in found.networks for threads, _ in n.cells}):
