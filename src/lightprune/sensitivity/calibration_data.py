@@ -98,7 +98,7 @@ def read_images(
         normalise,
         named_seed("sensitivity", record["config"]["seed"]),
         epoch=lambda: 0,
-        share=_ALONE,
+        shard=_ALONE,
         classes=len(data.classes),
     )
     check_number("--batches", sample.batches, 1, len(training), whole=True)
