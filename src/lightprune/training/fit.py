@@ -1,7 +1,6 @@
 """One training phase: callbacks and trainer put together, resumed, and the weights it ends with."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 from lightprune.callbacks.prune_step import weight_reset
 from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.distributed import from_rank_zero, is_rank_zero
-from lightprune.errors import Interrupted
 from lightprune.files import discard_partials
 from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.pruner import Pruner
@@ -32,6 +30,7 @@ from lightprune.training.metrics import Evaluation
 from lightprune.training.recipe import FineTuning, Phase
 from lightprune.training.resume_guard import ResumeGuard
 from lightprune.training.setup import Setup
+from lightprune.training.trainer import system_exit_as_interrupted
 
 
 @dataclass(frozen=True)
@@ -231,16 +230,6 @@ def _checkpoint_to_resume(folder: Path) -> Path | None:
     if is_rank_zero():
         warn_damaged(damaged, last)
     return last
-
-
-@contextmanager
-def system_exit_as_interrupted() -> Iterator[None]:
-    """Raises the `Interrupted` of a signal in the place of the SystemExit Lightning makes of it."""
-    try:
-        yield
-    except SystemExit as end:
-        stop = end.__context__
-        raise stop if isinstance(stop, Interrupted) else Interrupted(130) from None
 
 
 def evaluate_test_set(setup: Setup, network: nn.Module, phase: Phase) -> Evaluation:

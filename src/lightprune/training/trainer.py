@@ -4,7 +4,8 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 from rich import get_console
 
-from lightprune.errors import InputError, check_choice, check_flag, check_number
+from lightprune.errors import InputError, Interrupted, check_choice, check_flag, check_number
 from lightprune.training.checkpoints import SealedCheckpointIO
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -152,3 +153,13 @@ class TrainerConfig:
             log_every_n_steps=10,
             use_distributed_sampler=False,
         )
+
+
+@contextmanager
+def system_exit_as_interrupted() -> Iterator[None]:
+    """Raises the `Interrupted` of a signal in the place of the SystemExit Lightning makes of it."""
+    try:
+        yield
+    except SystemExit as end:
+        stop = end.__context__
+        raise stop if isinstance(stop, Interrupted) else Interrupted(130) from None
