@@ -40,7 +40,7 @@ lint: setup  ## Check format, style and types
 demo: setup  ## Run the whole experiment on embedded data, in minutes
 	$(BIN)/python train.py experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98
 
-reproduce: setup  ## Reproduce the reference (RECIPE=fast|full|study SEEDS=0,1,2 EXPERIMENTS='global_*' DATA=images ROOT=DIR PRECISION=bf16-mixed)
+reproduce: setup  ## Reproduce the reference (RECIPE=fast|full|reference SEEDS=0,1,2 EXPERIMENTS='global_*' DATA=images ROOT=DIR PRECISION=bf16-mixed)
 	$(BIN)/python -m lightprune remaining $(SWEEP) --cells '$(EXPERIMENTS)' --seeds '$(SEEDS)' --data $(DATA)
 	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) $(if $(PRECISION),trainer.precision=$(PRECISION)) name=$(NAME) \
 	  'experiment=glob(reference_$(EXPERIMENTS))' seed=$(SEEDS) || status=$$?; \
@@ -48,4 +48,4 @@ reproduce: setup  ## Reproduce the reference (RECIPE=fast|full|study SEEDS=0,1,2
 	  exit $${status:-0}
 
 results: setup  ## Keep the finished runs of make reproduce, and of sweeps named methods-RECIPE, speed-ANYTHING and tried-ANYTHING, in results/, renew README's table
-	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,reference methods,$(foreach recipe,fast full study,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/speed-* outputs/sweeps/tried-*)
+	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,reference methods,$(foreach recipe,fast full reference,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/speed-* outputs/sweeps/tried-*)

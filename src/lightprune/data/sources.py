@@ -28,7 +28,7 @@ class Source(ABC):
 
     Attributes:
         validation: How many training images (or which share of them) are the validation set;
-            `test` validates on the test set, as the study does: for its reproduction only.
+            `test` validates on the test set, as the reference does: for its reproduction only.
         mean: Per channel, of pixels scaled to 0..1, subtracted.
         std: Per channel, divided by.
         cache_dir: Where decoded images are kept.

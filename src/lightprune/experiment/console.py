@@ -152,5 +152,5 @@ def show_result(record: Json, path: Path) -> None:
     out = get_console()
     out.print(table)
     if record["data"]["validation_is_test"]:
-        out.print("validated on the test set: for comparison with the study only")
+        out.print("validated on the test set: for comparison with the reference only")
     out.print(str(path), highlight=False, soft_wrap=True)
