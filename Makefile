@@ -41,11 +41,11 @@ demo: setup  ## Run the whole experiment on embedded data, in minutes
 	$(BIN)/python train.py experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98
 
 reproduce: setup  ## Reproduce the reference (RECIPE=fast|full|reference SEEDS=0,1,2 EXPERIMENTS='global_*' DATA=images ROOT=DIR PRECISION=bf16-mixed)
-	$(BIN)/python -m lightprune remaining $(SWEEP) --cells '$(EXPERIMENTS)' --seeds '$(SEEDS)' --data $(DATA)
+	$(BIN)/python -m study status $(SWEEP) --experiments '$(EXPERIMENTS)' --seeds '$(SEEDS)' --data $(DATA)
 	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) $(if $(PRECISION),trainer.precision=$(PRECISION)) name=$(NAME) \
 	  'experiment=glob(reference_$(EXPERIMENTS))' seed=$(SEEDS) || status=$$?; \
-	  if [ $${status:-0} -lt 128 ]; then $(BIN)/python -m lightprune report $(SWEEP) || status=1; fi; \
+	  if [ $${status:-0} -lt 128 ]; then $(BIN)/python -m study report $(SWEEP) || status=1; fi; \
 	  exit $${status:-0}
 
-results: setup  ## Keep the finished runs of make reproduce, and of sweeps named methods-RECIPE, speed-ANYTHING and tried-ANYTHING, in results/, renew README's table
-	$(BIN)/python -m lightprune results $(wildcard $(foreach kind,reference methods,$(foreach recipe,fast full reference,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/speed-* outputs/sweeps/tried-*)
+results: setup  ## Publish the finished runs of make reproduce, and of sweeps named methods-RECIPE, speed-ANYTHING and tried-ANYTHING, to results/, renew README's table
+	$(BIN)/python -m study publish $(wildcard $(foreach kind,reference methods,$(foreach recipe,fast full reference,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/speed-* outputs/sweeps/tried-*)

@@ -1,7 +1,7 @@
 """How much faster the sparse runtime is, by sparsity, and where it breaks even.
 
-    python benchmarks/speedup.py --out results/speedup.json
-    python benchmarks/speedup.py --run outputs/sweeps/reference-fast/... --out results/speedup.json
+    python -m benchmarks.speedup --out results/speedup.json
+    python -m benchmarks.speedup --run outputs/sweeps/reference-fast/... --out results/speedup.json
 
 With --out, a report shows what was measured; the figure lies beside the file.
 
@@ -42,10 +42,10 @@ from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
 from lightprune.report.build import write_figure
-from lightprune.report.sections.speed_by_sparsity import speedup_figures
 from lightprune.runs.folder import RunFolder
 from lightprune.sparse.frontend.trace import trace
-from lightprune.study.publish import strip_paths
+from study.publish import strip_paths
+from study.speed_by_sparsity import speedup_figures
 
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 # Most weights of VGG are in its linear layers.
@@ -220,7 +220,7 @@ def main():
     asked = parser.parse_args()
     asked.sparsities = sorted(set(asked.sparsities))
     measured = tuple(networks(asked))
-    command = strip_paths(shlex.join(["python", *sys.argv]))
+    command = strip_paths(shlex.join(["python", "-m", "benchmarks.speedup", *sys.argv[1:]]))
     found = SparsitySweep(command, commit(), all_versions(), this_machine(), measured)
     for network in measured:
         show(network)

@@ -1,6 +1,6 @@
 """Training throughput, data loading included: the study's loop beside this project's.
 
-    python benchmarks/throughput.py --root data/cifar10-jpeg --out results/throughput.json
+    python -m benchmarks.throughput --root data/cifar10-jpeg --out results/throughput.json
 
 With --out, a report on runs tells their training compute beside the study's.
 
@@ -36,12 +36,12 @@ from lightprune.models.model import Model
 from lightprune.provenance import commit
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
-from lightprune.study.throughput import loop_name
 from lightprune.training.classifier import Classifier
 from lightprune.training.lr_schedule import LearningRate, LRCycles
 from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
 from lightprune.training.trainer import TrainerConfig
+from study.throughput import loop_name
 
 WARM_UP = 5
 
@@ -220,7 +220,7 @@ def record(rates):
         {"name": name, "batch_size": batch, "images_per_second": values}
         for (name, batch), values in rates.items()
     ]
-    command = shlex.join(["python", *sys.argv])
+    command = shlex.join(["python", "-m", "benchmarks.throughput", *sys.argv[1:]])
     return {"command": command, "commit": commit(), "machine": machine(), "loops": loops}
 
 

@@ -1,10 +1,17 @@
 """The same examples and random numbers on every machine, one thread, one server of processes."""
 
+import shutil
+
 import pytest
 import torch
 from hypothesis import settings
 
-from tests.system.entry import Server
+from tests.system.entry import Server, small
+
+EXPERIMENTS = (
+    "reference_control,reference_global_90_one_shot,reference_local_94_one_shot,"
+    "reference_global_98_multi_step"
+)
 
 settings.register_profile("lightprune", deadline=None, derandomize=True, max_examples=20)
 settings.load_profile("lightprune")
@@ -22,3 +29,18 @@ def server():
     """Runs train.py; see tests/system/server.py."""
     with Server() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def finished_sweep(server, tmp_path_factory):
+    """A sweep of four configurations on the digits, and beside it a run that did not finish."""
+    folder = tmp_path_factory.mktemp("finished")
+    sweep = folder / "sweep"
+    overrides = small(f"experiment={EXPERIMENTS}", "seed=0", f"hydra.sweep.dir={sweep}")
+    done = server.train(folder, "-m", *overrides)
+    assert done.returncode == 0, done.stderr
+    stopped = sweep / "stopped"
+    stopped.mkdir()
+    finished = next(sweep.glob("*control*"))
+    shutil.copy(finished / "config.yaml", stopped)
+    return folder

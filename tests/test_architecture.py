@@ -59,7 +59,7 @@ BELOW_SPARSE = {"errors", "files", "pruning"}
 def package(parts):
     """`sparse/ir` of lightprune/sparse/ir/graph.py, `runs` of lightprune/runs/folder.py."""
     deep = 2 if parts[0] == "sparse" and len(parts) > 2 else 1
-    return "/".join(parts[:deep]).removesuffix(".py").replace("study", "report")
+    return "/".join(parts[:deep]).removesuffix(".py")
 
 
 def home(file):

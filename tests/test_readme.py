@@ -55,5 +55,5 @@ def test_make_reproduce_passes_the_precision_on_and_keeps_such_runs_apart():
         "recipe=full data=cifar10  trainer.precision=bf16-mixed name=reference-full-bf16-mixed"
         in (done.stdout)
     )
-    assert "lightprune remaining outputs/sweeps/reference-full-bf16-mixed " in done.stdout
-    assert "lightprune report outputs/sweeps/reference-full-bf16-mixed ||" in done.stdout
+    assert "study status outputs/sweeps/reference-full-bf16-mixed " in done.stdout
+    assert "study report outputs/sweeps/reference-full-bf16-mixed ||" in done.stdout

@@ -92,9 +92,9 @@ def config(
     }
 
 
-def findings(folder, throughput=None, speedups=None):
+def findings(folder):
     """What a report would be made from; dense networks lie in `folder/dense`."""
-    return Findings.of(find_runs(folder, folder / "dense"), throughput, speedups)
+    return Findings.of(find_runs(folder, folder / "dense"))
 
 
 def timings(ms, cells=((1, 1), (1, 64), (2, 1), (2, 64))):

@@ -45,12 +45,12 @@ def browse(page, *options):
 
 
 @pytest.fixture(scope="module")
-def page(study, tmp_path_factory):
-    return write_report(Findings.of(study), "a study", tmp_path_factory.mktemp("page"))
+def page(collection, tmp_path_factory):
+    return write_report(Findings.of(collection), "a sweep", tmp_path_factory.mktemp("page"))
 
 
 @pytest.mark.parametrize("width", [1280, 480])
-def test_the_page_opens_from_disk_without_network(page, study, tmp_path, width):
+def test_the_page_opens_from_disk_without_network(page, collection, tmp_path, width):
     probed = tmp_path / "probed.html"
     probed.write_text(page.read_text().replace("</body>", f"{PROBE}</body>"))
     dom = browse(probed, "--dump-dom", f"--window-size={width},900")

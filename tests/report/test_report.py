@@ -17,19 +17,16 @@ from lightprune.report.groups import cells_of
 from lightprune.report.result_table import rows_of
 from lightprune.report.sections.results import result_row
 
-# What the checkout has measured is not these runs'.
-NO_BENCHMARKS = ("--throughput", "nothing.json", "--speedup", "nothing.json")
-
 
 @pytest.fixture(scope="module")
-def written(real):
-    arguments = ["report", str(real / "sweep"), "--dense-dir", str(real / "dense"), *NO_BENCHMARKS]
-    assert main(arguments) == 0
-    return real / "sweep" / "report"
+def written(finished_sweep):
+    arguments = ["report", str(finished_sweep / "sweep")]
+    assert main([*arguments, "--dense-dir", str(finished_sweep / "dense")]) == 0
+    return finished_sweep / "sweep" / "report"
 
 
-def records(real):
-    files = (real / "sweep").glob("*/run.json")
+def records(finished_sweep):
+    files = (finished_sweep / "sweep").glob("*/run.json")
     return {file.parent.name: json.loads(file.read_text()) for file in files}
 
 
@@ -42,9 +39,9 @@ def test_every_kind_of_output_is_there(written):
     assert figures == {f"{name}.{suffix}" for name in expected for suffix in ("svg", "png")}
 
 
-def test_the_numbers_are_those_of_the_runs(real, written):
+def test_the_numbers_are_those_of_the_runs(finished_sweep, written):
     rows = list(csv.DictReader((written / "results.csv").open()))
-    runs = records(real)
+    runs = records(finished_sweep)
 
     assert sorted(row["folder"] for row in rows) == sorted(runs)
     for row in rows:
@@ -59,22 +56,24 @@ def test_the_numbers_are_those_of_the_runs(real, written):
         assert row["command"] == run["command"]
 
 
-def test_the_table_shows_them_rounded(real, study):
-    table = Table.of(map(result_row, rows_of(cells_of(study.runs))))
+def test_the_table_shows_them_rounded(finished_sweep, collection):
+    table = Table.of(map(result_row, rows_of(cells_of(collection.runs))))
     shown = {row[0]: row for row in table.rows}
-    run = next(r for r in records(real).values() if r["config"]["pruner"].get("scope") == "local")
+    run = next(
+        r for r in records(finished_sweep).values() if r["config"]["pruner"].get("scope") == "local"
+    )
 
     row = shown["local 94.24 % one_shot"]
     points = 100 * (run["test"]["accuracy"] - run["dense"]["test_accuracy"])
     assert row[2] == f"{100 * run['test']['accuracy']:.2f} %"
     assert row[4] == f"{points:+.2f}".replace("-", "−")
-    assert row[6:9] == (
+    assert row[5:8] == (
         f"{100 * run['cost']['sparsity']:.2f} %",
         f"{100 * run['cost']['live_sparsity']:.2f} %",
         f"{100 * run['cost']['mac_density']:.1f} %",
     )
-    assert row[9] == "2 + 4"
-    assert row[5] == ""  # Digits are not the study's question.
+    assert row[8] == "2 + 4"
+    assert "reference" not in table.columns
     assert shown["dense"][2] == f"{100 * run['dense']['test_accuracy']:.2f} %"
 
 
@@ -83,7 +82,8 @@ def test_markdown_and_page_have_the_same_sections_and_tables(written):
     titles = re.findall(r"^## (.*)$", text, re.M)
 
     assert re.findall(r"<h2>\d+\. (.*?)</h2>", page) == titles
-    assert titles[:3] == ["In short", "Results", "Training compute"]
+    assert titles[:3] == ["In short", "Results", "Dead weights"]
+    assert not {"Training compute", "Speed by sparsity", "Tuning runs"} & set(titles)
     assert page.count("<tbody>") == len(re.findall(r"^\| ---", text, re.M))
     for name in ("dense", "control (dense continued)", "global 98 % multi_step"):
         assert name in text
@@ -97,9 +97,9 @@ def test_what_is_not_finished_is_named(written):
     assert "4 finished runs; 1 run folder(s) left out" in text
 
 
-def test_provenance_says_where_numbers_come_from(real, written):
+def test_provenance_says_where_numbers_come_from(finished_sweep, written):
     text = (written / "report.md").read_text().partition("## Provenance")[2]
-    run = next(iter(records(real).values()))
+    run = next(iter(records(finished_sweep).values()))
 
     assert run["command"] in text
     assert run["commit"][:12] in text
@@ -107,8 +107,8 @@ def test_provenance_says_where_numbers_come_from(real, written):
     assert "source Digits, 10 classes, 1,200 training, 200 validation, 397 test images" in text
 
 
-def test_the_same_runs_give_the_same_bytes(study, written):
-    again = document(Findings.of(study), "again").figures
+def test_the_same_runs_give_the_same_bytes(collection, written):
+    again = document(Findings.of(collection), "again").figures
 
     assert {f.name for f in again} == {f.stem for f in (written / "figures").iterdir()}
     for figure in again:
@@ -172,8 +172,8 @@ def numberless(elements):
     return re.sub(r"\d+(\.\d+)?|#[\w-]+", "n", repr(elements))
 
 
-def test_a_figure_within_the_page_is_drawn_as_the_one_beside_it_in_far_fewer_bytes(study):
-    for figure in document(Findings.of(study), "again").figures:
+def test_a_figure_within_the_page_is_drawn_as_the_one_beside_it_in_far_fewer_bytes(collection):
+    for figure in document(Findings.of(collection), "again").figures:
         within = inline(figure)
 
         beside = figure.svg[figure.svg.index("<svg") :]
@@ -189,9 +189,9 @@ def test_type_in_figures_is_at_least_eight_points(written):
         assert min(map(float, sizes)) >= 8
 
 
-def test_an_old_reports_figures_do_not_stay(real, written):
+def test_an_old_reports_figures_do_not_stay(finished_sweep, written):
     old = written / "figures" / "layers-9.svg"
     old.write_text("old")
-    main(["report", str(real / "sweep"), "--dense-dir", str(real / "dense"), *NO_BENCHMARKS])
+    main(["report", str(finished_sweep / "sweep"), "--dense-dir", str(finished_sweep / "dense")])
 
     assert not old.exists()

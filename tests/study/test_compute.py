@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lightprune.cli.main import main
 from lightprune.errors import InputError
-from lightprune.study.compute import compute
-from lightprune.study.throughput import read_throughput
+from study.__main__ import main
+from study.compute import training_compute
+from study.throughput import read_throughput
 from tests.report.made import config, findings, make_run
 
 # The study's network, so that its question is asked.
@@ -30,8 +30,8 @@ def written(folder, *loops):
 def section(folder, *loops, **options):
     asked = {"asked": config(), "layers": LAYERS, "live_nnz": 223_338, **options}
     make_run(folder / "run", RIGHT, dense_right=RIGHT, **asked)
-    found = findings(folder, read_throughput(written(folder, *loops)) if loops else None)
-    return compute(found).blocks
+    throughput = read_throughput(written(folder, *loops)) if loops else None
+    return training_compute(findings(folder), throughput).blocks
 
 
 def test_the_studys_epochs_against_those_of_the_recipe(tmp_path):
@@ -39,7 +39,7 @@ def test_the_studys_epochs_against_those_of_the_recipe(tmp_path):
 
     # 400 * 200 s = 22.2 h; 30 * 90 s = 45 min.
     assert lines.items == (
-        "Training compute: the study 400 epochs x 200 s = 22.2 h; lightprune 22 + 8 epochs x "
+        "Training compute: the reference 400 epochs x 200 s = 22.2 h; lightprune 22 + 8 epochs x "
         "90 s = 45 min: 29.6 x less.",
     )
     assert "tests after epochs are left out" in how.words
@@ -74,7 +74,7 @@ def test_the_benchmark_writes_what_a_report_reads(tmp_path):
 def test_no_measurement_is_said_plainly(tmp_path):
     (block,) = section(tmp_path)
 
-    assert block.words.startswith("Training compute against the study's: not measured (")
+    assert block.words.startswith("Training compute against the reference's: not measured (")
 
 
 @pytest.mark.parametrize("loops", [(OURS,), (STUDY,), (STUDY, {**OURS, "batch_size": 512})])
@@ -89,7 +89,7 @@ def test_what_is_not_the_studys_question_is_not_held_against_it(tmp_path, option
     lines = section(tmp_path, STUDY, OURS, **options)[0]
 
     assert lines.items == (
-        "Training compute: no run here asks the study's question from the start.",
+        "Training compute: no run here trains the reference's network from the start.",
     )
 
 

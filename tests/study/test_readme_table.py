@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lightprune.cli.main import main
 from lightprune.errors import InputError
-from lightprune.study.publish import END, START, publish, replace_block, results_block, strip_paths
-from lightprune.study.reference import VARIANTS
-from tests.report.made import config, make_run
+from lightprune.report.discovery import BENCH
+from study.__main__ import main
+from study.publish import END, START, publish, replace_block, results_block, strip_paths
+from study.reference import DATASET_NAMES
+from tests.report.made import config, make_bench, make_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,14 +39,14 @@ def test_make_results_keeps_runs_and_writes_the_table(tmp_path):
         asked=config(),
         layers={"w": (11_166_912, 4_220_096, 1)},
         live_nnz=223_338,
-        fingerprint=next(iter(VARIANTS)),
+        fingerprint=next(iter(DATASET_NAMES)),
     )
     readme.write_text(f"# Title\n\n{START}\nold\n{END}\n\nmore\n")
-    arguments = ["results", str(sweep), "--results", str(results), "--readme", str(readme)]
+    arguments = ["publish", str(sweep), "--results", str(results), "--readme", str(readme)]
     assert main([*arguments, "--dense-dir", str(sweep / "dense")]) == 0
     first = readme.read_text()
     shutil.rmtree(sweep)  # What is committed tells it alone.
-    assert main(["results", *arguments[2:]]) == 0
+    assert main(["publish", *arguments[2:]]) == 0
 
     assert (results / "fast" / "global_98_one_shot-seed0" / "run.json").exists()
     assert {f.name for f in next((results / "dense").iterdir()).iterdir()} == {
@@ -90,3 +91,33 @@ def test_a_kept_record_names_no_place_of_a_machine(typed, kept):
 def test_a_readme_without_the_comments_is_refused():
     with pytest.raises(InputError, match="lacks the lines"):
         replace_block("# Title\n", "block")
+
+
+def timed_run(folder, about):
+    right, dense_right = [True] * 16 + [False] * 4, [True] * 18 + [False] * 2
+    record = make_run(folder, right, dense_right=dense_right, asked=config(**about))
+    make_bench(folder, record, ms={"eager": 2.0, "onnx": 1.0, "onnx-stripped": 0.8, "sparse": 0.25})
+
+
+@pytest.mark.parametrize("sweep", ["speed-fast", "methods-fast"])
+def test_a_sweep_for_speed_or_of_methods_is_kept_beside_the_study(tmp_path, sweep):
+    about = {"criterion": "MagnitudePerMac"}
+    for number, exponent in enumerate((0.25, 0.375, 0.5)):
+        timed_run(tmp_path / sweep / str(number), {**about, "exponent": exponent})
+    results = tmp_path / "results"
+    kept = publish(tmp_path / sweep, tmp_path / sweep / "dense", results)
+
+    names = [f"magnitude_per_mac_98_one_shot_exponent_{e}-seed0" for e in (0.25, 0.375, 0.5)]
+    assert [place.relative_to(results).as_posix() for place in kept] == [
+        f"{sweep}/{name}" for name in names
+    ]
+    assert all((place / BENCH).exists() for place in kept)
+    assert results_block(results) == "Measured results follow."
+
+    timed_run(tmp_path / "reference-fast" / "a", {})
+    publish(tmp_path / "reference-fast", tmp_path / "reference-fast" / "dense", results)
+    block = results_block(results)
+    assert "| global 98 % one_shot |" in block
+    assert "magnitude_per_mac" not in block
+    shutil.rmtree(results / sweep)
+    assert results_block(results) == block

@@ -1,8 +1,8 @@
 import pytest
 
-from lightprune.cli.main import main
 from lightprune.errors import InputError
-from lightprune.study.status import Begun, begun_in, jobs_of, outlook
+from study.__main__ import main
+from study.status import Begun, begun_in, jobs_of, outlook
 
 CONTROL, GLOBAL = "reference_control", "reference_global_98_one_shot"
 JOBS = [(name, seed) for name in (CONTROL, GLOBAL) for seed in ("0", "1")]
@@ -37,16 +37,16 @@ def test_a_finished_sweep_says_so():
     assert outlook(JOBS, seen) == "4 of 4 runs are done; nothing remains but the report"
 
 
-def test_real_folders_are_counted(real, capsys):
-    arguments = ["remaining", str(real / "sweep"), "--data", "digits", "--seeds", "0,1"]
-    assert main([*arguments, "--cells", "[cg]*_[9cm]*one_shot"]) == 0
-    assert main([*arguments[:-1], "0", "--cells", "control"]) == 0
+def test_real_folders_are_counted(finished_sweep, capsys):
+    arguments = ["status", str(finished_sweep / "sweep"), "--data", "digits", "--seeds", "0,1"]
+    assert main([*arguments, "--experiments", "[cg]*_[9cm]*one_shot"]) == 0
+    assert main([*arguments[:-1], "0", "--experiments", "control"]) == 0
     first, second = capsys.readouterr().out.splitlines()
 
     assert first.startswith("sweep: 1 of ")
     assert "about " in first
     assert second == "sweep: 1 of 1 runs are done; nothing remains but the report"
-    assert begun_in(real / "sweep", "cifar10") == []
+    assert begun_in(finished_sweep / "sweep", "cifar10") == []
 
 
 def test_cells_are_those_of_the_glob():

@@ -1,10 +1,12 @@
 """What was tried: runs that chose a recipe are told apart from its results."""
 
-from lightprune.cli.main import main
 from lightprune.rendering.document import Table
+from lightprune.report.discovery import find_runs
 from lightprune.report.sections.provenance import provenance
-from lightprune.study.tuning_runs import tried
-from tests.report.made import config, findings, make_run
+from study.__main__ import main
+from study.report import findings_of
+from study.tuning_runs import tuning_runs
+from tests.report.made import config, make_run
 
 DENSE = [True] * 900 + [False] * 100
 NEAR = [True] * 890 + [False] * 110
@@ -16,8 +18,12 @@ def asked(peak, **options):
     return made
 
 
+def findings(folder):
+    return findings_of(find_runs(folder, folder / "dense"))
+
+
 def rows(folder):
-    tables = [block for block in tried(findings(folder)).blocks if isinstance(block, Table)]
+    tables = [block for block in tuning_runs(findings(folder)).blocks if isinstance(block, Table)]
     return [dict(zip(t.columns, row, strict=True)) for t in tables for row in t.rows]
 
 
@@ -33,7 +39,7 @@ def test_a_trial_is_told_by_what_differs_from_the_run_of_its_kind(tmp_path):
     assert (row["dense, validation"], row["validation"]) == ("95.00 %", "94.00 %")
     assert (row["epochs"], row["dense, test"], row["test"]) == ("22 + 8", "90.00 %", "89.00 %")
     assert row["to its dense (points)"] == "−1.00"
-    assert [run.folder for run in found.study.runs] == ["fast/kept"]
+    assert [run.folder for run in found.collection.runs] == ["fast/kept"]
     assert [run.folder for cell in found.cells for run in cell.runs] == ["fast/kept"]
 
 
@@ -80,11 +86,11 @@ def test_provenance_and_title_tell_of_trials_too(tmp_path):
 
     assert [row[:2] for row in table.rows] == [
         ("`fast/kept`", "global 98 % one_shot"),
-        ("`tried-peak/run`", "tried: global 98 % one_shot"),
+        ("`tried-peak/run`", "tuning: global 98 % one_shot"),
     ]
     assert main(["report", str(tmp_path)]) == 0
     title = (tmp_path / "report" / "report.md").read_text().partition("\n")[0]
-    assert title == f"# {tmp_path.name}: 1 runs, and 1 that were tried"
+    assert title == f"# {tmp_path.name}: 1 runs, and 1 tuning runs"
 
 
 def test_trials_alone_are_a_study_of_their_own(tmp_path):

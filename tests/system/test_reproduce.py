@@ -28,7 +28,7 @@ REPRODUCE = [
 def checkout(tmp_path):
     """What make needs, and room for outputs."""
     project = ("pyproject.toml", "constraints.txt")
-    for name in ("Makefile", "train.py", "configs", "src", ".venv", *project):
+    for name in ("Makefile", "train.py", "configs", "src", "study", ".venv", *project):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 

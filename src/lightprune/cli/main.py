@@ -10,6 +10,8 @@ from lightprune.cli.options import bench_options, filters_options, sensitivity_o
 from lightprune.errors import InputError
 from lightprune.files import SaveError
 
+_MOVED = {"remaining": "python -m study status", "results": "python -m study publish"}
+
 
 class _Parser(ArgumentParser):
     """Refuses a wrong command line in one line, like every other wrong input."""
@@ -21,6 +23,12 @@ class _Parser(ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carries out one command; returns the exit status."""
     try:
+        arguments = sys.argv[1:] if arguments is None else arguments
+        if arguments and arguments[0] in _MOVED:
+            raise InputError(
+                f"{arguments[0]}: no command of lightprune; `{_MOVED[arguments[0]]}`, in a "
+                "checkout, does this"
+            )
         asked = _parser().parse_args(arguments)
         command: Callable[..., None] = asked.command
         command(**{key: value for key, value in vars(asked).items() if key != "command"})
@@ -38,14 +46,14 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser("report", help="tables, figures and report.html on finished runs")
     report.add_argument("folder", type=Path, metavar="DIR", help="where the run folders lie")
-    _sources(report)
+    report.add_argument(
+        "--dense-dir",
+        type=Path,
+        default=Path("outputs/dense"),
+        metavar="DIR",
+        help="the cache of dense networks, dense.cache_dir of the runs (default: outputs/dense)",
+    )
     report.set_defaults(command=_report)
-    results = commands.add_parser("results", help="README's table from the committed results")
-    results.add_argument("sweeps", type=Path, nargs="*", metavar="SWEEP", help="to keep first")
-    results.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
-    results.add_argument("--readme", type=Path, default=Path("README.md"), metavar="FILE")
-    _sources(results)
-    results.set_defaults(command=_results)
     export = commands.add_parser("export", help="a run's network as small, portable files")
     export.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
     export.add_argument("--to", type=Path, metavar="DIR", help="default: RUN/export")
@@ -66,74 +74,20 @@ def _parser() -> ArgumentParser:
     thinned = commands.add_parser("filters", help="a smaller dense network, to be fine-tuned")
     filters_options(thinned)
     thinned.set_defaults(command=_filters)
-    remaining = commands.add_parser("remaining", help="what make reproduce still has to do")
-    remaining.add_argument("sweep", type=Path, metavar="SWEEP", help="its folder, there or not")
-    remaining.add_argument("--cells", default="*", metavar="PATTERN", help="of the experiments")
-    remaining.add_argument("--seeds", default="0", metavar="0,1,2")
-    remaining.add_argument("--data", default="cifar10", metavar="OPTION")
-    remaining.set_defaults(command=_remaining)
     return parser
 
 
-def _sources(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--dense-dir",
-        type=Path,
-        default=Path("outputs/dense"),
-        metavar="DIR",
-        help="the cache of dense networks, dense.cache_dir of the runs (default: outputs/dense)",
-    )
-    parser.add_argument(
-        "--throughput",
-        type=Path,
-        default=Path("results/throughput.json"),
-        metavar="FILE",
-        help="what benchmarks/throughput.py measured (default: results/throughput.json)",
-    )
-    parser.add_argument(
-        "--speedup",
-        type=Path,
-        default=Path("results/speedup.json"),
-        metavar="FILE",
-        help="what benchmarks/speedup.py measured (default: results/speedup.json)",
-    )
-
-
-def _report(folder: Path, dense_dir: Path, throughput: Path, speedup: Path) -> None:
+def _report(folder: Path, dense_dir: Path) -> None:
     # Reading takes seconds to load, and neither --help nor a wrong option needs it.
-    from lightprune.bench.sparsity_sweep import read_sparsity_sweep
     from lightprune.report.build import write_report
     from lightprune.report.discovery import find_runs
     from lightprune.report.findings import Findings
-    from lightprune.study.throughput import read_throughput
 
-    study = find_runs(folder, dense_dir)
-    for gone in study.left_out:
-        print(f"left out: {gone.folder}: {gone.reason}")
-    findings = Findings.of(study, read_throughput(throughput), read_sparsity_sweep(speedup))
-    title = f"{folder.resolve().name}: {len(findings.study.runs)} runs"
-    title += f", and {len(findings.tried)} that were tried" if findings.tried else ""
-    print(write_report(findings, title, folder / "report"))
-
-
-def _results(
-    sweeps: list[Path],
-    results: Path,
-    readme: Path,
-    dense_dir: Path,
-    throughput: Path,
-    speedup: Path,
-) -> None:
-    from lightprune.files import write_text
-    from lightprune.study.publish import holds_runs, publish, replace_block, results_block
-
-    for sweep in sweeps:
-        for place in publish(sweep, dense_dir, results):
-            print(f"kept: {place}")
-    if holds_runs(results):
-        _report(results, results / "dense", throughput, speedup)
-    write_text(readme, replace_block(readme.read_text(), results_block(results)))
-    print(readme)
+    collection = find_runs(folder, dense_dir)
+    for skipped in collection.left_out:
+        print(f"left out: {skipped.folder}: {skipped.reason}")
+    title = f"{folder.resolve().name}: {len(collection.runs)} runs"
+    print(write_report(Findings.of(collection), title, folder / "report"))
 
 
 def _export(
@@ -231,12 +185,6 @@ def _filters(
 
     for line in write_smaller(run, Removal(sparsity, scope, norm, network), dense_dir):
         print(line)
-
-
-def _remaining(sweep: Path, cells: str, seeds: str, data: str) -> None:
-    from lightprune.study.status import begun_in, jobs_of, outlook
-
-    print(f"{sweep.name}: {outlook(jobs_of(cells, seeds), begun_in(sweep, data))}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Makes a report and writes it: Markdown, CSV, figures, and one page that holds everything."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightprune.files import write_text
-from lightprune.rendering.document import Document
+from lightprune.rendering.document import Document, Section
 from lightprune.rendering.figures import write_figure
 from lightprune.rendering.html import page
 from lightprune.rendering.markdown import markdown
@@ -21,14 +23,10 @@ from lightprune.report.sections.significance import paired
 from lightprune.report.sections.speed import speed
 from lightprune.report.sections.summary import short
 from lightprune.report.sections.training_curves import curves
-from lightprune.study.compute import compute
-from lightprune.study.tuning_runs import tried
 
 # In the order in which one reads them.
 _SECTIONS = (
-    short,
     results,
-    compute,
     dead,
     frontier,
     methods,
@@ -38,24 +36,42 @@ _SECTIONS = (
     events,
     classes,
     paired,
-    tried,
     provenance,
 )
 
 
-def document(findings: Findings, title: str) -> Document:
+@dataclass(frozen=True)
+class Additions:
+    """What a caller adds to a report.
+
+    Attributes:
+        summary: Lines at the end of the summary.
+        sections: Further sections, by the title of the section that each of them follows.
+    """
+
+    summary: tuple[str, ...] = ()
+    sections: Mapping[str, Section] = field(default_factory=dict)
+
+
+def document(findings: Findings, title: str, additions: Additions = Additions()) -> Document:
     """The report, without the sections on which these runs have nothing to say."""
-    made = (section(findings) for section in _SECTIONS)
-    return Document(title, tuple(section for section in made if section.blocks))
+    sections = [short(findings, additions.summary)]
+    for make in _SECTIONS:
+        section = make(findings)
+        added = additions.sections.get(section.title)
+        sections += [section, added] if added else [section]
+    return Document(title, tuple(section for section in sections if section.blocks))
 
 
-def write_report(findings: Findings, title: str, folder: Path) -> Path:
+def write_report(
+    findings: Findings, title: str, folder: Path, additions: Additions = Additions()
+) -> Path:
     """Makes the report and writes it into a folder, in the place of an earlier one.
 
     Returns:
         The page.
     """
-    report, figures = document(findings, title), folder / "figures"
+    report, figures = document(findings, title, additions), folder / "figures"
     names = set()
     for figure in report.figures:
         write_figure(figure, figures)

@@ -5,7 +5,6 @@ from lightprune.report.comparisons import Comparison
 from lightprune.report.groups import RunGroup
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import wilson
-from lightprune.study.reference import variant
 
 
 def results_csv(cells: tuple[RunGroup, ...]) -> str:
@@ -37,7 +36,7 @@ def _record(cell: RunGroup, run: ReportedRun) -> dict[str, object]:
         "finetune_epochs": run.config["recipe"]["finetune"]["epochs"],
         "dense_seconds": run.dense.seconds,
         "finetune_seconds": run.seconds,
-        "data": variant(run.data),
+        "data": run.dataset,
         "fingerprint": run.data.fingerprint,
         "validation_is_test": run.data.validation_is_test,
         "hardware": run.hardware,

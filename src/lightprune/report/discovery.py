@@ -1,5 +1,6 @@
 """Finds the finished runs below a folder, and names what is not finished or damaged."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +30,16 @@ class RunCollection:
     left_out: tuple[SkippedRun, ...]
 
 
-def find_runs(folder: Path, dense_dir: Path) -> RunCollection:
+def find_runs(
+    folder: Path, dense_dir: Path, dataset_names: Mapping[str, str] | None = None
+) -> RunCollection:
     """Reads every run folder below `folder`, itself included.
 
     Args:
         folder: Where to look.
         dense_dir: The cache of dense networks, whose predictions runs are compared with;
             `folder/dense` is looked at as well.
+        dataset_names: Names of known data sets, by fingerprint.
 
     Raises:
         InputError: There is no such folder, or no finished run in it.
@@ -54,11 +58,13 @@ def find_runs(folder: Path, dense_dir: Path) -> RunCollection:
         except DamagedError as error:
             left_out.append(SkippedRun(name, str(error)))
         else:
+            bench = None
             try:
-                runs.append(_with_bench(run, place / BENCH))
+                bench = _read_bench(run, place / BENCH)
             except DamagedError as error:
-                runs.append(ReportedRun(**vars(run)))
                 left_out.append(SkippedRun(f"{name}/{BENCH}", str(error)))
+            dataset = (dataset_names or {}).get(run.data.fingerprint, "")
+            runs.append(ReportedRun(**vars(run), bench=bench, dataset_name=dataset))
     if not runs:
         seen = f"; left out: {left_out[0].folder} ({left_out[0].reason})" if left_out else ""
         more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
@@ -69,14 +75,14 @@ def find_runs(folder: Path, dense_dir: Path) -> RunCollection:
     return RunCollection(tuple(runs), tuple(left_out))
 
 
-def _with_bench(run: FinishedRun, file: Path) -> ReportedRun:
-    """The run and what `lightprune bench` measured of it, if it did."""
+def _read_bench(run: FinishedRun, file: Path) -> BenchResult | None:
+    """What `lightprune bench` measured of a run's network; None if it was not timed."""
     try:
         bench = BenchResult.from_json(file.read_text())
     except FileNotFoundError:
-        return ReportedRun(**vars(run))
+        return None
     except (OSError, ValueError) as error:
         raise DamagedError(f"is damaged ({error})") from error
     if bench.cost != run.cost:
         raise DamagedError("is of another network than the run's")
-    return ReportedRun(**vars(run), bench=bench)
+    return bench

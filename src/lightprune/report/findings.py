@@ -1,17 +1,13 @@
-"""What a report's sections are made from: cells, rows and tests of a study's finished runs."""
+"""What a report's sections are made from: groups of runs, result rows and paired comparisons."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from lightprune.bench.sparsity_sweep import SparsitySweep
 from lightprune.report.comparisons import Comparison, against_dense, between_runs
 from lightprune.report.discovery import RunCollection
 from lightprune.report.groups import RunGroup, cells_of
+from lightprune.report.published import Published
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow, rows_of
-from lightprune.study.throughput import Throughput
-
-# What the names of sweeps begin with whose runs served to choose a recipe.
-TRIED = "tried-"
 
 
 @dataclass(frozen=True)
@@ -19,40 +15,41 @@ class Findings:
     """Everything that is computed before a report is written.
 
     Attributes:
-        study: The runs but those that were only tried, and those that are left out.
-        tried: Runs that served to choose a recipe, told by the name of their sweep.
+        collection: The runs, and those that are left out.
         cells: Its runs, seeds together.
         rows: Of the result table: dense networks, then cells.
         against_dense: Each run against the network that it started from.
         between: Runs against each other.
-        throughput: Of the study's training loop and of this project's; None if not measured.
-        speedups: Of the sparse runtime by sparsity; None if not measured.
+        published: Figures to show beside the runs; None for the runs alone.
+        tuning_runs: Runs that only Provenance lists, since they served to choose a recipe.
     """
 
-    study: RunCollection
-    tried: tuple[ReportedRun, ...]
+    collection: RunCollection
     cells: tuple[RunGroup, ...]
     rows: tuple[ResultRow, ...]
     against_dense: tuple[Comparison, ...]
     between: tuple[Comparison, ...]
-    throughput: Throughput | None
-    speedups: SparsitySweep | None
+    published: Published | None = None
+    tuning_runs: tuple[ReportedRun, ...] = ()
 
     @classmethod
     def of(
         cls,
-        study: RunCollection,
-        throughput: Throughput | None = None,
-        speedups: SparsitySweep | None = None,
+        collection: RunCollection,
+        published: Published | None = None,
+        tuning_runs: tuple[ReportedRun, ...] = (),
     ) -> "Findings":
-        """Computes them."""
-        tried = tuple(run for run in study.runs if run.folder.startswith(TRIED))
-        # A folder of nothing else is a study of its own.
-        tried = () if len(tried) == len(study.runs) else tried
-        study = replace(study, runs=tuple(run for run in study.runs if run not in tried))
-        cells = cells_of(study.runs)
-        tests = (against_dense(cells), between_runs(cells))
-        return cls(study, tried, cells, rows_of(cells), *tests, throughput, speedups)
+        """Groups and compares the runs of a collection."""
+        cells = cells_of(collection.runs)
+        return cls(
+            collection,
+            cells,
+            rows_of(cells, published),
+            against_dense(cells),
+            between_runs(cells),
+            published,
+            tuning_runs,
+        )
 
     @property
     def pruned(self) -> tuple[RunGroup, ...]:

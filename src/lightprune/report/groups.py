@@ -109,10 +109,10 @@ def label(run: ReportedRun) -> str:
     if not prunes(run.config):
         return "control (dense continued)" if what == "control" else what
     scope, _, rest = what.partition(" ")
-    return f"{scope} {percent(asked_sparsity(run))} {rest}"
+    return f"{scope} {percent(target_sparsity(run))} {rest}"
 
 
-def asked_sparsity(run: ReportedRun) -> float:
+def target_sparsity(run: ReportedRun) -> float:
     """The sparsity that the last event aimed at; 0 for a control."""
     return run.events[-1].target if run.events else 0.0
 
@@ -169,7 +169,7 @@ def _order(run: ReportedRun) -> tuple[Any, ...]:
     place = _SCOPES.index(scope) if scope in _SCOPES else len(_SCOPES)
     changed = any(word in what for word in _SANITY.values())
     epochs = run.dense.epochs + run.config["recipe"]["finetune"]["epochs"]
-    return changed, place, asked_sparsity(run), "one_shot" not in what, what, epochs, run.folder
+    return changed, place, target_sparsity(run), "one_shot" not in what, what, epochs, run.folder
 
 
 def _question(run: ReportedRun) -> Json:

@@ -12,6 +12,13 @@ class ReportedRun(FinishedRun):
 
     Attributes:
         bench: How fast its network is; None if not measured.
+        dataset_name: Of its images; empty for the name of their source class.
     """
 
     bench: BenchResult | None = None
+    dataset_name: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """The images in words, with the first digits of their fingerprint."""
+        return f"{self.dataset_name or self.data.source} ({self.data.fingerprint[:8]})"

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 from lightprune.report.groups import (
     RunGroup,
-    asked_sparsity,
     began_cut,
     budget,
-    kind,
     precision,
     without_seeds,
 )
+from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import Summary, wilson
-from lightprune.study.reference import FIGURES, Published, comparable, variant
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class ResultRow:
         seconds: Of both, likewise.
         data: The images in words.
         images: Test images.
-        published: The study's figure for it, if there is one.
+        published: The published figure of the same network, if there is one.
     """
 
     name: str
@@ -51,7 +49,7 @@ class ResultRow:
     seconds: str
     data: str
     images: int
-    published: Published | None
+    published: PublishedFigure | None
 
     @property
     def bars(self) -> tuple[float, float]:
@@ -73,7 +71,9 @@ class ResultRow:
         return "" if own else ", ".join(str(run.seed) for run in self.runs)
 
 
-def rows_of(cells: tuple[RunGroup, ...]) -> tuple[ResultRow, ...]:
+def rows_of(
+    cells: tuple[RunGroup, ...], published: Published | None = None
+) -> tuple[ResultRow, ...]:
     """Dense networks of each question first, then every cell."""
     dense: dict[str, dict[tuple[int, str], ReportedRun]] = {}
     for run in (run for cell in cells for run in cell.runs if not began_cut(run)):
@@ -86,8 +86,10 @@ def rows_of(cells: tuple[RunGroup, ...]) -> tuple[ResultRow, ...]:
         names = [f"{name} (no. {number})" for number, name in enumerate(names, 1)]
     if len(names) == 1:
         names = ["dense"]
-    rows = [_dense_row(name, group) for name, group in zip(names, groups, strict=True)]
-    return (*rows, *map(_row, cells))
+    dense_rows = (
+        _dense_row(name, group, published) for name, group in zip(names, groups, strict=True)
+    )
+    return (*dense_rows, *(_row(cell, published) for cell in cells))
 
 
 def _dense_question(run: ReportedRun) -> str:
@@ -98,7 +100,7 @@ def _dense_question(run: ReportedRun) -> str:
     return json.dumps(without_seeds(asked), sort_keys=True)
 
 
-def _dense_row(name: str, runs: list[ReportedRun]) -> ResultRow:
+def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) -> ResultRow:
     first = runs[0]
     live_macs = sum(layer.macs // layer.weights * layer.live for layer in first.layers.values())
     return ResultRow(
@@ -113,13 +115,13 @@ def _dense_row(name: str, runs: list[ReportedRun]) -> ResultRow:
         mac_density=live_macs / first.cost.macs,
         epochs=str(first.dense.epochs),
         seconds=_dense_seconds(runs),
-        data=variant(first.data),
+        data=first.dataset,
         images=first.data.test_images,
-        published=FIGURES[0] if comparable(first) else None,
+        published=published.dense if published and published.comparable(first) else None,
     )
 
 
-def _row(cell: RunGroup) -> ResultRow:
+def _row(cell: RunGroup, published: Published | None) -> ResultRow:
     runs, first = cell.runs, cell.first
     tuning = Summary.of([run.seconds for run in runs]).mean
     return ResultRow(
@@ -135,21 +137,11 @@ def _row(cell: RunGroup) -> ResultRow:
         mac_density=Summary.of([run.cost.mac_density for run in runs]).mean,
         epochs=budget(first),
         seconds=f"{_dense_seconds(runs)} + {tuning:.0f}",
-        data=variant(first.data),
+        data=first.dataset,
         images=first.data.test_images,
-        published=_published(first),
+        published=published.match(first) if published else None,
     )
 
 
 def _dense_seconds(runs: Sequence[ReportedRun]) -> str:
     return f"{Summary.of([run.dense.seconds for run in runs]).mean:.0f}"
-
-
-def _published(run: ReportedRun) -> Published | None:
-    """The study's figure for what a run did, if the study did it too."""
-    scope, _, rest = kind(run.config).partition(" ")
-    if not comparable(run) or rest not in ("one_shot", "multi_step"):
-        return None
-    target = asked_sparsity(run)
-    alike = [f for f in FIGURES if f.scope == scope and abs(f.sparsity - target) < 5e-4]
-    return alike[0] if alike else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lightprune.rendering.document import Block, Section, Table, Text
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
-from lightprune.report.groups import RunGroup, asked_sparsity, percent, without_seeds
+from lightprune.report.groups import RunGroup, percent, target_sparsity, without_seeds
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import Summary
 
@@ -102,7 +102,7 @@ def first_against_rank(findings: Findings) -> Iterator[str]:
         tests = [c for c in findings.between if {c.first, c.second} == {*pair.names}]
         apart = all(test.separated and not test.obstacle for test in tests)
         words = "the same masks" if pair.same_masks else "separated" if apart else "not separated"
-        sparsity = percent(asked_sparsity(pair.first[0]))
+        sparsity = percent(target_sparsity(pair.first[0]))
         bought.append(f"{sparsity} {pair.bought.points} points ({words})")
     if bought:
         yield (
@@ -179,7 +179,7 @@ def _meaning(pairs: list[Pair]) -> str:
         "`unreachable=rank` lets dead weights compete with live ones, `first` prunes all of them "
         "before any live one, so that at the same nominal sparsity more live weights stay."
     )
-    if idle := [percent(asked_sparsity(pair.first[0])) for pair in pairs if pair.same_masks]:
+    if idle := [percent(target_sparsity(pair.first[0])) for pair in pairs if pair.same_masks]:
         words += (
             f" At {', '.join(idle)} ranking alone removed every dead weight already: the masks are "
             "the same, bit by bit, and so `first` can buy nothing there."
@@ -191,7 +191,7 @@ def _pair_row(pair: Pair, comparisons: tuple[Comparison, ...]) -> dict[str, str]
     tests = [c for c in comparisons if {c.first, c.second} == {*pair.names}]
     kept = Summary.of([float(Zeros.of(run).dead_kept) for run in pair.rank]).mean
     return {
-        "sparsity": percent(asked_sparsity(pair.first[0])),
+        "sparsity": percent(target_sparsity(pair.first[0])),
         "seeds": ", ".join(str(run.seed) for run in pair.first),
         "rank: dead weights kept": f"{kept:,.0f}",
         "rank: accuracy": Summary.of([run.accuracy for run in pair.rank]).percent,

@@ -1,4 +1,4 @@
-"""Accuracy against sparsity, nominal and live, with the study's points."""
+"""Accuracy against sparsity, nominal and live."""
 
 from itertools import cycle
 
@@ -8,9 +8,9 @@ from matplotlib.figure import Figure as Canvas
 from lightprune.rendering.document import Section
 from lightprune.rendering.plotting import GREY, drawn, look, percents
 from lightprune.report.findings import Findings
+from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.methods import contests
-from lightprune.study.reference import FIGURES, Published, comparable
 
 _TICKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
 # What is worse than the best by more stands at the lower edge: a sanity check that fails, as it
@@ -20,7 +20,7 @@ _DEPTH = 0.2
 _PANELS, _LINE = 6.5, 0.17
 # Letters of a name of which two fit side by side into a legend.
 _SHORT = 50
-# Told apart without colours; dotted is the study.
+# Told apart without colours; dotted is what is published.
 _DASHES = ("--", "-.", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
 
 
@@ -31,13 +31,13 @@ def frontier(findings: Findings) -> Section:
     if not series:
         return Section(title, ())
     flat = [row for row in findings.rows if not row.pruned]
-    study = FIGURES if any(comparable(cell.first) for cell in findings.cells) else ()
+    published = findings.published
     columns = 2 if all(len(name) <= _SHORT for name in (*series, *(f.name for f in flat))) else 1
 
     def draw(canvas: Canvas) -> None:
         panels = canvas.subplots(2, 1, sharey=True)
         for axes, name, live in zip(panels, ("nominal", "live"), (False, True), strict=True):
-            _panel(axes, series, flat, study, live=live)
+            _panel(axes, series, flat, published, live=live)
             axes.set_xlabel(f"{name} sparsity (%), on a logarithmic scale of what is left")
             axes.set_ylabel("test accuracy (%)")
         handles, words = panels[0].get_legend_handles_labels()
@@ -50,11 +50,8 @@ def frontier(findings: Findings) -> Section:
     )
     if not complete:
         caption += " What was measured at one sparsity only, beside others, is in the next section."
-    if study:
-        caption += (
-            " Stars: the study's published figures; their live sparsity is computed, on the "
-            "assumption that L1 took every dead weight first."
-        )
+    if published:
+        caption += f" {published.caption}"
     return Section(
         title,
         (
@@ -88,11 +85,11 @@ def _panel(
     axes: Axes,
     series: dict[str, list[ResultRow]],
     flat: list[ResultRow],
-    study: tuple[Published, ...],
+    published: Published | None,
     *,
     live: bool,
 ) -> None:
-    def place(row: ResultRow | Published) -> float:
+    def place(row: ResultRow | PublishedFigure) -> float:
         return 1 - (row.live_sparsity if live else row.sparsity)
 
     everything = [row for rows in series.values() for row in rows]
@@ -111,17 +108,17 @@ def _panel(
                 axes.plot(x, floor, clip_on=False, **style)
     for row, dashes in zip(flat, cycle(_DASHES)):
         axes.axhline(row.accuracy.mean, color=GREY, linestyle=dashes, linewidth=1, label=row.name)
-    if study:
-        dense, *points = study
-        axes.axhline(
-            dense.accuracy, color="black", linestyle=":", linewidth=1.2, label="study: dense"
-        )
-        label = f"study: {', '.join(point.label for point in points)}"
-        stars = [place(point) for point in points], [point.accuracy for point in points]
-        axes.plot(*stars, "*", markersize=13, color="black", zorder=1.5, label=label)
-    _scale(axes, [place(row) for row in everything] + [place(point) for point in study[1:]])
+    stars = published.pruned if published else ()
+    highest = best
+    if published:
+        dense, name = published.dense.accuracy, published.name
+        axes.axhline(dense, color="black", linestyle=":", linewidth=1.2, label=f"{name}: dense")
+        label = f"{name}: {', '.join(star.label for star in stars)}"
+        xs, ys = [place(star) for star in stars], [star.accuracy for star in stars]
+        axes.plot(xs, ys, "*", markersize=13, color="black", zorder=1.5, label=label)
+        highest = max([best, dense, *ys])
+    _scale(axes, [*map(place, everything), *map(place, stars)])
     if axes.get_ylim()[0] < floor:
-        highest = max([best, *(point.accuracy for point in study)])
         axes.set_ylim(floor, highest + 0.015)
 
 

@@ -11,9 +11,9 @@ from lightprune.rendering.document import Block, Figure, Section, Table, Text, c
 from lightprune.rendering.plotting import COLOURS, GREY, drawn, percents
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
-from lightprune.report.groups import RunGroup, asked_sparsity, percent, trained
+from lightprune.report.groups import RunGroup, percent, target_sparsity, trained
 from lightprune.report.result_table import ResultRow
-from lightprune.report.sections.speed_by_sparsity import BATCHES
+from lightprune.report.sections.speed import BATCHES
 from lightprune.report.statistics import points
 
 # The plainest method is what others are held against, wherever it has run.
@@ -52,7 +52,7 @@ def contests(findings: Findings) -> list[Contest]:
     groups: dict[tuple[str, str, str], list[ResultRow]] = {}
     for row in findings.rows:
         if row.pruned:
-            at = percent(asked_sparsity(row.runs[0]))
+            at = percent(target_sparsity(row.runs[0]))
             groups.setdefault((at, trained(row.runs[0]), row.data), []).append(row)
     found = []
     for (at, training, _), rows in groups.items():

@@ -5,13 +5,12 @@ from lightprune.rendering.document import Block, Bullets, Section, Table, Text
 from lightprune.report.findings import Findings
 from lightprune.report.groups import label
 from lightprune.report.reported_run import ReportedRun
-from lightprune.study.reference import variant
 
 
 def provenance(findings: Findings) -> Section:
     """Of every run: its folder, code, machine, data and command; and what was left out."""
     runs = [(cell.name, run) for cell in findings.cells for run in cell.runs]
-    runs += [(f"tried: {label(run)}", run) for run in findings.tried]
+    runs += [(f"tuning: {label(run)}", run) for run in findings.tuning_runs]
     commands = list(dict.fromkeys(run.command for _, run in runs))
     table = Table.of(
         {
@@ -34,7 +33,7 @@ def provenance(findings: Findings) -> Section:
         Bullets(tuple(dict.fromkeys(_data(run) for _, run in runs))),
         Bullets(tuple(f"versions: {line}" for line in versions)),
     ]
-    if gone := findings.study.left_out:
+    if gone := findings.collection.left_out:
         lines = tuple(f"`{left.folder}`: {left.reason}" for left in gone)
         blocks += [Text("Left out, because they are not finished or damaged:"), Bullets(lines)]
     return Section("Provenance", tuple(blocks))
@@ -44,7 +43,7 @@ def _data(run: ReportedRun) -> str:
     data = run.data
     test = ", which is the test set" if data.validation_is_test else ""
     return (
-        f"data {data.fingerprint[:8]}: {variant(data)}, source {data.source}, "
+        f"data {data.fingerprint[:8]}: {run.dataset}, source {data.source}, "
         f"{len(data.classes)} classes, {data.train_images:,} training, "
         f"{data.validation_images:,} validation{test}, {data.test_images:,} test images; "
         f"fingerprint `{data.fingerprint}`"

@@ -1,14 +1,14 @@
-"""The result table, beside the study's published figures."""
+"""The result table, of a report."""
 
 from lightprune.rendering.document import Block, Section, Table, Text
 from lightprune.report.findings import Findings
+from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.result_table import ResultRow
 from lightprune.report.statistics import wilson
-from lightprune.study.reference import CAVEATS, FIGURES, NAME, comparable
 
 
 def results(findings: Findings) -> Section:
-    """The table beside the study's figures."""
+    """The table, and what its columns mean."""
     cells = findings.cells
     several = any(len(cell.runs) > 1 for cell in cells)
     words = (
@@ -24,23 +24,17 @@ def results(findings: Findings) -> Section:
         "control has trained as many. Rows stand in the order of what was done, not of accuracy: "
         "the table ranks nothing, the paired comparisons below do where they may."
     )
-    blocks: list[Block] = [Text(words), Table.of(map(result_row, findings.rows))]
-    if any(comparable(cell.first) for cell in cells):
-        quoted = ", ".join(f"{f.label} {100 * f.accuracy:.1f} %" for f in FIGURES)
-        blocks.append(Text(f"Column “study”: {NAME}: {quoted}. {CAVEATS}"))
-    else:
-        blocks.append(
-            Text(
-                f"These runs are of another network or other images than {NAME}; its figures "
-                "(dense 86.9 %, global 98 % 86.8 %, local 94 % 82.8 %) are not held against them."
-            )
-        )
+    published = findings.published
+    table = Table.of(result_row(row, published) for row in findings.rows)
+    blocks: list[Block] = [Text(words), table]
+    if published:
+        blocks.append(Text(published.note))
     if any(run.data.validation_is_test for cell in cells for run in cell.runs):
         blocks.append(Text("Some runs were validated on the test set: see Provenance."))
     return Section("Results", tuple(blocks))
 
 
-def result_row(row: ResultRow) -> dict[str, str]:
+def result_row(row: ResultRow, published: Published | None = None) -> dict[str, str]:
     """A row of the table, by column."""
     low, high = wilson(round(row.accuracy.mean * row.images), row.images)
     return {
@@ -49,7 +43,7 @@ def result_row(row: ResultRow) -> dict[str, str]:
         "test accuracy": row.accuracy.percent,
         "95 % interval": f"{100 * low:.1f} to {100 * high:.1f}",
         "to its dense (points)": row.difference.points if row.difference else "",
-        "study": f"{100 * row.published.accuracy:.1f} %" if row.published else "",
+        **({published.name: _accuracy(row.published)} if published else {}),
         "sparsity": f"{100 * row.sparsity:.2f} %",
         "live sparsity": f"{100 * row.live_sparsity:.2f} %",
         "MACs left": f"{100 * row.mac_density:.1f} %",
@@ -57,3 +51,7 @@ def result_row(row: ResultRow) -> dict[str, str]:
         "seconds": row.seconds,
         "data": row.data,
     }
+
+
+def _accuracy(figure: PublishedFigure | None) -> str:
+    return f"{100 * figure.accuracy:.1f} %" if figure else ""

@@ -1,6 +1,6 @@
 """Accuracy beside speed: the runs whose networks `lightprune bench` has timed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
@@ -9,16 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.backends import SPARSE, STRIPPED
-from lightprune.bench.result import BenchResult, compare_medians
+from lightprune.bench.result import BenchResult, Speedup, compare_medians
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
 from lightprune.rendering.plotting import GREY, drawn, logarithmic, look, pages, percents
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup, criterion
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.sections.speed_by_sparsity import BATCHES, speedup_blocks, times
 from lightprune.report.statistics import points
 
+BATCHES = (1, 64)
 _STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 11, "color": "black"}
 _CAPTION = (
     "Each mark is a run in the sparse runtime. Marks than which no other of their criterion is "
@@ -101,13 +101,11 @@ def fastest_lines(cells: Sequence[RunGroup], margin: float) -> Iterator[str]:
 
 
 def speed(findings: Findings) -> Section:
-    """Tables and a figure for each machine, then what was measured by sparsity alone."""
+    """Tables and a figure for each machine."""
     timed = timed_runs(findings.cells)
     blocks: list[Block] = []
     for suffix, rows in pages(timed, len(timed) or 1, lambda row: row.bench.machine):
         blocks += [Text(_source(rows)), *_tables(rows), *_figures(rows, suffix)]
-    if findings.speedups:
-        blocks += speedup_blocks(findings.speedups)
     return Section("Speed", tuple(blocks))
 
 
@@ -146,6 +144,16 @@ def _row(timed: Timed, threads: int) -> dict[str, str]:
         "to its dense (points)": points(run.accuracy - run.dense.accuracy),
         **times(compare_medians(threads, n, timed.bench.medians(threads, n)) for n in BATCHES),
     }
+
+
+def times(found: Iterable[Speedup]) -> dict[str, str]:
+    """Columns of a table: milliseconds of the sparse runtime, and how much faster it is."""
+    columns = {}
+    for at in found:
+        columns[f"ms, batch {at.batch}"] = f"{1e3 * at.sparse:.3g}" if at.sparse else ""
+        for over, ratio in (("fastest dense", at.over_dense), ("stripped", at.over_stripped)):
+            columns[f"over {over}, batch {at.batch}"] = f"{ratio:.2f}" if ratio else ""
+    return columns
 
 
 def _figures(rows: Sequence[Timed], suffix: str) -> Iterator[Figure]:

@@ -1,15 +1,15 @@
 """The findings in a few lines, for who has two minutes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lightprune.rendering.document import Block, Bullets, Section, Text
 from lightprune.report.findings import Findings
-from lightprune.report.groups import asked_sparsity, percent, trained
+from lightprune.report.groups import percent, target_sparsity, trained
+from lightprune.report.published import Published
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.dead_weights import first_against_rank, never_alive
 from lightprune.report.sections.speed import fastest_lines, speed_lines
 from lightprune.report.statistics import points
-from lightprune.study.compute import compute_lines
 
 # How much accuracy a sparsity may cost: the project's targets.
 _MARGINS = (0.003, 0.01)
@@ -17,30 +17,34 @@ _MARGINS = (0.003, 0.01)
 _DESCRIBED = 2
 
 
-def short(findings: Findings) -> Section:
-    """Accuracies beside the study's, how far one may prune, what never lived, compute, speed."""
+def short(findings: Findings, added: Sequence[str] = ()) -> Section:
+    """Accuracies, how far one may prune, what no input reaches, speed."""
     blocks: list[Block] = []
-    if gone := len(findings.study.left_out):
+    if gone := len(findings.collection.left_out):
         blocks.append(
             Text(
-                f"{len(findings.study.runs)} finished runs; {gone} run folder(s) left out, which "
-                "are named under Provenance."
+                f"{len(findings.collection.runs)} finished runs; {gone} run folder(s) left out, "
+                "which are named under Provenance."
             )
         )
-    lines = [_outcome(row) for row in findings.rows if row.published or not row.pruned]
+    lines = [
+        _outcome(row, findings.published)
+        for row in findings.rows
+        if row.published or not row.pruned
+    ]
     for training in dict.fromkeys(trained(row.runs[0]) for row in findings.rows if row.pruned):
         lines += _furthest(findings, training)
     lines += [*_scopes(findings), *never_alive(findings), *first_against_rank(findings)]
-    lines += [*compute_lines(findings), *_speeds(findings)]
-    return Section("In short", (*blocks, Bullets(tuple(lines))))
+    lines += _speeds(findings)
+    return Section("In short", (*blocks, Bullets((*lines, *added))))
 
 
-def _outcome(row: ResultRow) -> str:
+def _outcome(row: ResultRow, published: Published | None) -> str:
     line = f"**{row.name}**: {row.accuracy.percent}"
     if row.difference:
         line += f", {row.difference.points} points to its own dense network"
-    if row.published:
-        line += f" (the study: {100 * row.published.accuracy:.1f} %)"
+    if row.published and published:
+        line += f" ({published.name}: {100 * row.published.accuracy:.1f} %)"
     line += f"; seed {row.seeds}" if row.seeds else ""
     line += "" if "epochs" in row.name else f"; {row.epochs} epochs"
     return f"{line}; {row.data}."
@@ -52,8 +56,8 @@ def _furthest(findings: Findings, training: str) -> Iterator[str]:
     shown: list[ResultRow] = []
     for margin in _MARGINS:
         within = [row for row in rows if row.difference and row.difference.mean >= -margin]
-        most = max((asked_sparsity(row.runs[0]) for row in within), default=0.0)
-        best = [row for row in within if asked_sparsity(row.runs[0]) == most]
+        most = max((target_sparsity(row.runs[0]) for row in within), default=0.0)
+        best = [row for row in within if target_sparsity(row.runs[0]) == most]
         asked = f"within {100 * margin:.1f} points of its own dense network, {training}"
         if not best:
             yield f"No sparsity measured is {asked}."
@@ -84,7 +88,7 @@ def _doubt(findings: Findings, row: ResultRow, margin: float) -> str:
 
 
 def _speeds(findings: Findings) -> Iterator[str]:
-    """Of the study's cells, and the fastest of those that lose little; else of all cells."""
+    """Of cells with a published figure and the fastest that lose little; else of all cells."""
     published = {row.name for row in findings.rows if row.published}
     cells = [cell for cell in findings.cells if cell.name in published]
     lines = [*speed_lines(cells)]
@@ -101,7 +105,7 @@ def _scopes(findings: Findings) -> Iterator[str]:
         if kinds == ("global one_shot", "local one_shot") and c.paired and not c.obstacle:
             low, high = c.paired.interval
             yield (
-                f"Global against local at {percent(asked_sparsity(by_name[c.first].first))}, seed "
+                f"Global against local at {percent(target_sparsity(by_name[c.first].first))}, seed "
                 f"{c.seed}: {points(c.paired.difference)} points (95 % interval {points(low)} to "
                 f"{points(high)}); {c.verdict}."
             )

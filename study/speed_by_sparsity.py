@@ -1,23 +1,25 @@
 """The sparse runtime's speed-up by sparsity, as `benchmarks/speedup.py` measured it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.bench.result import Speedup
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Figure, Table, Text, counted
+from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
 from lightprune.rendering.plotting import GREY, drawn, logarithmic, look
+from lightprune.report.sections.speed import BATCHES, times
 
-BATCHES = (1, 64)
 
-
-def speedup_blocks(found: SparsitySweep) -> Iterator[Block]:
+def speed_by_sparsity(found: SparsitySweep | None) -> Section:
     """Where it was measured, a table for every number of threads, and the figures."""
+    return Section("Speed by sparsity", tuple(_blocks(found)) if found else ())
+
+
+def _blocks(found: SparsitySweep) -> Iterator[Block]:
     yield Text(
-        "**By sparsity**, pruned by magnitude without training after it (this is about speed, not "
+        "Pruned by magnitude without training after it (this is about speed, not "
         f"accuracy), on {found.machine.label}, {found.machine.cores} cores, "
         f"by `{found.command}`, commit `{short_commit(found.commit)}`; medians of calls in turn in "
         f"one process. {' '.join(f'{n.name}: {n.weights}.' for n in found.networks)}"
@@ -31,16 +33,6 @@ def speedup_blocks(found: SparsitySweep) -> Iterator[Block]:
 def speedup_figures(found: SparsitySweep) -> Iterator[Figure]:
     """One for each network of several sparsities."""
     yield from (_figure(network) for network in found.networks if len(network.levels) > 1)
-
-
-def times(found: Iterable[Speedup]) -> dict[str, str]:
-    """Columns of a table: milliseconds of the sparse runtime, and how much faster it is."""
-    columns = {}
-    for at in found:
-        columns[f"ms, batch {at.batch}"] = f"{1e3 * at.sparse:.3g}" if at.sparse else ""
-        for over, ratio in (("fastest dense", at.over_dense), ("stripped", at.over_stripped)):
-            columns[f"over {over}, batch {at.batch}"] = f"{ratio:.2f}" if ratio else ""
-    return columns
 
 
 def _row(network: NetworkSweep, level: SparsityLevel, threads: int) -> dict[str, str]:

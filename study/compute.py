@@ -1,54 +1,51 @@
-"""Training compute against the study's, both loops measured on one machine."""
-
-from collections.abc import Iterator
+"""Training compute against the reference's, both loops measured on one machine."""
 
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Bullets, Section, Text
 from lightprune.report.findings import Findings
 from lightprune.report.groups import budget
 from lightprune.report.reported_run import ReportedRun
-from lightprune.study.reference import EPOCHS, comparable
-from lightprune.study.throughput import Loop, Throughput, loop_name
+from study.reference import EPOCHS, comparable
+from study.throughput import Loop, Throughput, loop_name
 
 _HOW = (
     "Seconds of an epoch are its training images over the median throughput of the loop, data "
     "loading included, on an otherwise idle machine; tests after epochs are left out on both "
     "sides. Both loops crop and flip; what a recipe adds to the images (cutout, CutMix) is not "
-    "timed. The study trains on all training images, this project keeps its validation images "
+    "timed. The reference trains on all training images, this project keeps its validation images "
     "apart. The seconds in the table of results are those of the runs, whatever else ran beside "
     "them."
 )
 
 
-def compute(findings: Findings) -> Section:
+def training_compute(findings: Findings, throughput: Throughput | None) -> Section:
     """One line for each recipe, how it was computed, and where the measurement comes from."""
-    title, lines = "Training compute", tuple(compute_lines(findings))
-    seen = findings.throughput
-    if not seen:
+    title, lines = "Training compute", compute_lines(findings, throughput)
+    if not throughput:
         return Section(title, tuple(map(Text, lines)))
     source = (
-        f"Measured on {seen.machine}, by `{seen.command}`, commit `{short_commit(seen.commit)}`: "
-        + "; ".join(_rate(loop) for loop in seen.loops)
+        f"Measured on {throughput.machine}, by `{throughput.command}`, commit "
+        f"`{short_commit(throughput.commit)}`: "
+        + "; ".join(_rate(loop) for loop in throughput.loops)
         + " images a second (median, lowest and highest round)."
     )
     return Section(title, (Bullets(lines), Text(_HOW), Text(source)))
 
 
-def compute_lines(findings: Findings) -> Iterator[str]:
-    """The study's compute beside that of each recipe; why not, if they cannot be compared."""
-    # What one's own dense network has cost is not known.
-    firsts = [cell.first for cell in findings.cells if cell.first.dense.key]
-    recipes = {_recipe(run): run for run in firsts if comparable(run)}
+def compute_lines(findings: Findings, throughput: Throughput | None) -> tuple[str, ...]:
+    """The reference's compute beside that of each recipe; why not, if they cannot be compared."""
+    # What a user's own dense network has cost is not known.
+    trained = [cell.first for cell in findings.cells if cell.first.dense.key]
+    recipes = {_recipe(run): run for run in trained if comparable(run)}
     if not recipes:
-        yield "Training compute: no run here asks the study's question from the start."
-    elif not findings.throughput:
-        yield (
-            "Training compute against the study's: not measured (`python benchmarks/throughput.py "
-            "--out results/throughput.json` measures both training loops, on an idle machine)."
+        return ("Training compute: no run here trains the reference's network from the start.",)
+    if not throughput:
+        return (
+            "Training compute against the reference's: not measured (`python -m "
+            "benchmarks.throughput --out results/throughput.json` measures both training loops, "
+            "on an idle machine).",
         )
-    else:
-        for run in recipes.values():
-            yield _line(run, findings.throughput)
+    return tuple(_line(run, throughput) for run in recipes.values())
 
 
 def _recipe(run: ReportedRun) -> tuple[str, tuple[int, int], tuple[int, int]]:
@@ -59,20 +56,20 @@ def _recipe(run: ReportedRun) -> tuple[str, tuple[int, int], tuple[int, int]]:
 
 
 def _line(run: ReportedRun, seen: Throughput) -> str:
-    study, (name, *phases) = seen.loop("study"), _recipe(run)
+    reference, (name, *phases) = seen.loop("study"), _recipe(run)
     ours = [(epochs, seen.loop(name, size)) for epochs, size in phases]
     spent = [epochs * run.data.train_images / loop.rate for epochs, loop in ours if loop]
-    if not study or len(spent) < len(ours):
+    if not reference or len(spent) < len(ours):
         sizes = " and ".join(str(size) for size in sorted({size for _, size in phases}))
         return (
-            f"Training compute of {budget(run)} epochs: not measured (it takes the study's loop, "
-            f"and {name} at batch size {sizes})."
+            f"Training compute of {budget(run)} epochs: not measured (it takes the "
+            f"reference's loop, and {name} at batch size {sizes})."
         )
     held_out = 0 if run.data.validation_is_test else run.data.validation_images
-    theirs = (run.data.train_images + held_out) / study.rate
+    theirs = (run.data.train_images + held_out) / reference.rate
     epochs, whole = sum(epochs for epochs, _ in ours), sum(spent)
     return (
-        f"Training compute: the study {EPOCHS} epochs x {theirs:.0f} s = "
+        f"Training compute: the reference {EPOCHS} epochs x {theirs:.0f} s = "
         f"{_duration(EPOCHS * theirs)}; {name} {budget(run)} epochs x {whole / epochs:.0f} s = "
         f"{_duration(whole)}: {EPOCHS * theirs / whole:.1f} x less."
     )

@@ -1,12 +1,14 @@
 """What was tried on the way to the recipes: settings beside what they led to."""
 
+from dataclasses import replace
+
 from lightprune.rendering.document import Section, Table, Text
+from lightprune.report.discovery import RunCollection
 from lightprune.report.findings import Findings
 from lightprune.report.groups import budget, label, trained, without_seeds
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import points
 from lightprune.runs.identity import LATER, diff_configs
-from lightprune.study.reference import variant
 
 _WORDS = (
     "Runs that served to choose a recipe; no other section but Provenance counts them. Settings "
@@ -14,14 +16,28 @@ _WORDS = (
     "the results, which “beside” names. The validation accuracies choose: several were looked at, "
     "so the highest flatters a little. The test accuracies were read afterwards."
 )
+# What the names of their sweeps begin with.
+TUNING = "tried-"
 # They have a column of their own.
 _LENGTHS = ("recipe.dense.epochs", "recipe.finetune.epochs")
 
 
-def tried(findings: Findings) -> Section:
+def split_tuning_runs(
+    collection: RunCollection,
+) -> tuple[RunCollection, tuple[ReportedRun, ...]]:
+    """Runs to report on, and those that served to choose a recipe, by the name of their sweep."""
+    tuning = tuple(run for run in collection.runs if run.folder.startswith(TUNING))
+    # A folder of nothing else is reported on as such.
+    tuning = () if len(tuning) == len(collection.runs) else tuning
+    others = tuple(run for run in collection.runs if run not in tuning)
+    return replace(collection, runs=others), tuning
+
+
+def tuning_runs(findings: Findings) -> Section:
     """One table, in the order of the runs' kinds."""
-    rows = [_row(run, findings.study.runs) for run in sorted(findings.tried, key=_order)]
-    return Section("What was tried", (Text(_WORDS), Table.of(rows)) if rows else ())
+    reported = findings.collection.runs
+    rows = [_row(run, reported) for run in sorted(findings.tuning_runs, key=_order)]
+    return Section("Tuning runs", (Text(_WORDS), Table.of(rows)) if rows else ())
 
 
 def _order(run: ReportedRun) -> tuple[str, int, str]:
@@ -43,7 +59,7 @@ def _row(run: ReportedRun, kept: tuple[ReportedRun, ...]) -> dict[str, str]:
         "dense, test": _percent(run.dense.accuracy),
         "test": _percent(run.accuracy),
         "to its dense (points)": points(run.accuracy - run.dense.accuracy),
-        "data": variant(run.data),
+        "data": run.dataset,
     }
 
 

@@ -8,18 +8,19 @@ from lightprune.files import write_text
 from lightprune.rendering.document import Table
 from lightprune.rendering.markdown import table
 from lightprune.report.discovery import BENCH, find_runs
-from lightprune.report.findings import TRIED
 from lightprune.report.groups import cells_of, label
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow, rows_of
 from lightprune.report.sections.results import result_row
 from lightprune.report.sections.speed import speed_lines
+from study.reference import DATASET_NAMES, published
+from study.tuning_runs import TUNING
 
 _FILES = ("run.json", "metrics.csv", "layers.csv", "predictions.csv")
 _DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
 # Runs for speed, of other methods and of what was tried are told by the report, not by README's
 # table.
-_APART = ("speed-", "methods-", TRIED)
+_APART = ("speed-", "methods-", TUNING)
 START = "<!-- results: made by `make results` -->"
 END = "<!-- end of results -->"
 # At the start of a word, or of the value of a setting or an option, quoted or not.
@@ -31,7 +32,7 @@ _COLUMNS = (
     "seeds",
     "test accuracy",
     "to its dense (points)",
-    "study",
+    "reference",
     "live sparsity",
     "MACs left",
     "epochs",
@@ -91,20 +92,24 @@ def strip_paths(record: str) -> str:
 
 def results_block(results: Path) -> str:
     """What stands between the two comments."""
-    found = find_runs(results, results / "dense").runs if holds_runs(results) else ()
-    study = tuple(run for run in found if not run.folder.startswith(_APART))
-    if not study:
+    if not holds_runs(results):
         return _NOTHING
-    rows = rows_of(cells_of(study))
+    found = find_runs(results, results / "dense", DATASET_NAMES).runs
+    runs = tuple(run for run in found if not run.folder.startswith(_APART))
+    if not runs:
+        return _NOTHING
+    figures = published(runs)
+    rows = rows_of(cells_of(runs), figures)
     shown = [row for row in rows if _shown(row)] or rows
-    short = Table.of({name: result_row(row)[name] for name in _COLUMNS} for row in shown)
+    columns = [result_row(row, figures) for row in shown]
+    short = Table.of({c: row[c] for c in _COLUMNS if c in row} for row in columns)
     data = "; ".join(dict.fromkeys(row.data for row in shown))
-    cells = [cell for cell in cells_of(study) if cell.name in {row.name for row in shown}]
+    cells = [cell for cell in cells_of(runs) if cell.name in {row.name for row in shown}]
     speeds = " ".join(speed_lines(cells))
     return (
         f"{table(short)}\n\n"
         f"{speeds + ' ' if speeds else ''}"
-        f"Data: {data}; the study's figures are quoted, of lossless images and 400 epochs. "
+        f"Data: {data}; the reference's figures are quoted, of lossless images and 400 epochs. "
         f"All cells, tests and provenance: `{results.name}/report/report.md`."
     )
 

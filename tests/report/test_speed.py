@@ -1,7 +1,6 @@
-"""Accuracy beside speed: of runs, and by sparsity alone."""
+"""Accuracy beside speed, of runs that were timed."""
 
 import json
-import shutil
 
 import pytest
 
@@ -9,8 +8,7 @@ from lightprune.rendering.document import Figure, Table, Text
 from lightprune.report.discovery import BENCH
 from lightprune.report.sections.speed import fastest_lines, outline, speed, speed_lines
 from lightprune.report.sections.summary import short
-from lightprune.study.publish import publish, results_block
-from tests.report.made import config, findings, make_bench, make_run, speed_ups
+from tests.report.made import config, findings, make_bench, make_run
 
 RIGHT = [True] * 16 + [False] * 4
 DENSE_RIGHT = [True] * 18 + [False] * 2
@@ -142,7 +140,7 @@ def test_another_networks_or_a_damaged_bench_is_named_and_its_run_stays(tmp_path
     elif change == "schema":
         found["schema"] = 0
     file.write_text("{" if change == "text" else json.dumps(found))
-    study = findings(tmp_path).study
+    study = findings(tmp_path).collection
 
     assert [run.bench for run in study.runs] == [None]
     (gone,) = study.left_out
@@ -154,52 +152,3 @@ def test_the_outline_is_what_nothing_beats():
     points = [(1.0, 0.5, "a"), (2.0, 0.4, "b"), (3.0, 0.9, "c"), (3.0, 0.8, "d"), (4.0, 0.9, "e")]
 
     assert [words for *_, words in outline(points[::-1])] == ["a", "c"]
-
-
-def test_the_curve_comes_with_its_break_even(tmp_path):
-    run(tmp_path)
-    found = speed_ups(resnet18={0.0: 3.0, 0.5: 2.0, 0.9: 0.5}, vgg16_bn={0.95: 0.2})
-    section = findings(tmp_path, speedups=found)
-    _, figure = blocks(section, Figure)
-    one = blocks(section, Table)[2]
-
-    assert figure.name == "speedup-resnet18"
-    assert "1 thread, batch 64: 77 % (23 % of the MACs)" in figure.caption
-    assert [row[0] for row in one.rows] == ["resnet18"] * 3 + ["vgg16_bn"]
-    assert one.rows[-1] == (
-        *("vgg16_bn", "95 %", "47.5 %", "5.0 %", "1e-06 of 3"),
-        *("0.2", "5.00", "2.50", "12.8", "5.00", "2.50"),
-    )
-
-
-def test_where_it_breaks_even_is_said_as_far_as_it_is_known(tmp_path):
-    make_run(tmp_path / "a", RIGHT, dense_right=RIGHT, asked=config())
-    found = speed_ups(slow={0.5: 3.0, 0.9: 2.0}, fast={0.5: 0.9, 0.9: 0.5})
-    slow, fast = blocks(findings(tmp_path, speedups=found), Figure)
-
-    assert "1 thread, batch 1: not reached;" in slow.caption
-    assert "1 thread, batch 1: at most 50 % (50 % of the MACs);" in fast.caption
-
-
-@pytest.mark.parametrize("sweep", ["speed-fast", "methods-fast"])
-def test_a_sweep_for_speed_or_of_methods_is_kept_beside_the_study(tmp_path, sweep):
-    about = {"criterion": "MagnitudePerMac"}
-    for number, exponent in enumerate((0.25, 0.375, 0.5)):
-        run(tmp_path / sweep, str(number), {**about, "exponent": exponent})
-    results = tmp_path / "results"
-    kept = publish(tmp_path / sweep, tmp_path / sweep / "dense", results)
-
-    names = [f"magnitude_per_mac_98_one_shot_exponent_{e}-seed0" for e in (0.25, 0.375, 0.5)]
-    assert [place.relative_to(results).as_posix() for place in kept] == [
-        f"{sweep}/{name}" for name in names
-    ]
-    assert all((place / BENCH).exists() for place in kept)
-    assert results_block(results) == "Measured results follow."
-
-    run(tmp_path / "reference-fast")
-    publish(tmp_path / "reference-fast", tmp_path / "study-fast" / "dense", results)
-    block = results_block(results)
-    assert "| global 98 % one_shot |" in block
-    assert "magnitude_per_mac" not in block
-    shutil.rmtree(results / sweep)
-    assert results_block(results) == block

@@ -1,0 +1,46 @@
+"""Accuracies published elsewhere, which a caller can have shown beside the runs of a report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lightprune.report.reported_run import ReportedRun
+
+
+@dataclass(frozen=True)
+class PublishedFigure:
+    """The published accuracy of one network.
+
+    Attributes:
+        label: What was pruned, such as `global 98 %`.
+        sparsity: Fraction of the prunable weights that are zero.
+        live_sparsity: The same fraction of the weights that some input reaches.
+        accuracy: On the test images, 0..1.
+    """
+
+    label: str
+    sparsity: float
+    live_sparsity: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Published:
+    """Published figures of one source.
+
+    Attributes:
+        name: Heading of their column, and their name in legends.
+        note: Paragraph below the result table: the source and what limits a comparison.
+        caption: Sentence for the figures that show them.
+        dense: Of the dense network.
+        pruned: Of the pruned networks.
+        comparable: Whether a run trained the same network on the same images.
+        match: The figure of the same pruning as a run's, if there is one.
+    """
+
+    name: str
+    note: str
+    caption: str
+    dense: PublishedFigure
+    pruned: tuple[PublishedFigure, ...]
+    comparable: Callable[[ReportedRun], bool]
+    match: Callable[[ReportedRun], PublishedFigure | None]

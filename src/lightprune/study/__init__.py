@@ -1,1 +1,0 @@
-"""What only the reproduction of the reference needs."""

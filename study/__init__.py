@@ -1,0 +1,1 @@
+"""Reproduction of the reference: its figures, the compute comparison, and what results/ holds."""

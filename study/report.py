@@ -1,0 +1,53 @@
+"""The report on this checkout's results: the general one, with the reference and the benchmarks."""
+
+from pathlib import Path
+
+from lightprune.bench.sparsity_sweep import read_sparsity_sweep
+from lightprune.report.build import Additions, write_report
+from lightprune.report.discovery import RunCollection, find_runs
+from lightprune.report.findings import Findings
+from study.compute import compute_lines, training_compute
+from study.reference import DATASET_NAMES, published
+from study.speed_by_sparsity import speed_by_sparsity
+from study.throughput import read_throughput
+from study.tuning_runs import split_tuning_runs, tuning_runs
+
+
+def findings_of(collection: RunCollection) -> Findings:
+    """The findings of a sweep, or of all committed results, beside the reference's figures."""
+    reported, tuning = split_tuning_runs(collection)
+    return Findings.of(reported, published(reported.runs), tuning)
+
+
+def report(folder: Path, dense_dir: Path, throughput_file: Path, speedup_file: Path) -> Path:
+    """Writes the report on the runs below a folder into `folder/report`.
+
+    Args:
+        folder: Where the run folders lie.
+        dense_dir: The cache of dense networks.
+        throughput_file: What `benchmarks/throughput.py` measured, if it is there.
+        speedup_file: What `benchmarks/speedup.py` measured, if it is there.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: There is no finished run, or a benchmark's file is damaged.
+    """
+    collection = find_runs(folder, dense_dir, DATASET_NAMES)
+    for skipped in collection.left_out:
+        print(f"left out: {skipped.folder}: {skipped.reason}")
+    throughput, speedups = read_throughput(throughput_file), read_sparsity_sweep(speedup_file)
+    findings = findings_of(collection)
+    title = f"{folder.resolve().name}: {len(findings.collection.runs)} runs"
+    if findings.tuning_runs:
+        title += f", and {len(findings.tuning_runs)} tuning runs"
+    additions = Additions(
+        summary=compute_lines(findings, throughput),
+        sections={
+            "Results": training_compute(findings, throughput),
+            "Speed": speed_by_sparsity(speedups),
+            "Paired comparisons": tuning_runs(findings),
+        },
+    )
+    return write_report(findings, title, folder / "report", additions)
