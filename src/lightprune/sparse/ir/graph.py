@@ -69,9 +69,9 @@ class Graph:
 
 def _cells(op: Op) -> tuple[str, ...]:
     """What an op does with which values, and its settings."""
-    settings = {name: value for name, value in vars(op).items() if name not in ("name", "inputs")}
+    settings = [name for name in op.__struct_fields__ if name not in ("name", "inputs")]
     call = f"{type(op).__name__}({', '.join(op.inputs)})"
-    return call, " ".join(f"{name}={value}" for name, value in settings.items())
+    return call, " ".join(f"{name}={getattr(op, name)}" for name in settings)
 
 
 def _check_shape(shape: Shape) -> None:

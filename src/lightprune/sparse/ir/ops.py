@@ -1,20 +1,21 @@
-"""The operations of a traced network, one type each, and the shapes they make of shapes."""
+"""The operations of a traced network, one type each, with shape inference."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import Annotated
+
+import msgspec
 
 Shape = tuple[int, int, int]
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
-# More is damage, and would ask for more memory than there is.
+# A larger number in a file is damage, and would ask for more memory than there is.
 _LARGEST_WINDOW = 2**12
 _LARGEST_STRIDE = 2**6
 
 
-@dataclass(frozen=True)
-class Op:
-    """One operation, named by the value that it computes.
+class Op(msgspec.Struct, frozen=True, tag_field="op", tag=True, forbid_unknown_fields=True):
+    """One operation, named by the value that it computes; in JSON, "op" holds its type.
 
     Every value is one map per image, (C, H, W); flat vectors of C features are (C, 1, 1).
 
@@ -24,20 +25,19 @@ class Op:
     """
 
     name: str
-    inputs: tuple[str, ...]
+    inputs: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
     def shape(self, *shapes: Shape) -> Shape:
-        """The shape of its value, given those of its inputs; ValueError says what does not fit."""
+        """Infers its value's shape from those of its inputs; ValueError says what does not fit."""
         raise NotImplementedError
 
     def tensors(self) -> dict[str, str]:
-        """The names in the state dict of the tensors it uses, by their role in this node."""
+        """The names in the state dict of the tensors it uses, by their role: weight, bias, ..."""
         roles = ("weight", "bias", "mean", "variance")
         return {role: name for role in roles if (name := getattr(self, role, None)) is not None}
 
 
-@dataclass(frozen=True)
-class Conv(Op):
+class Conv(Op, frozen=True):
     """A 2-D convolution with zero padding.
 
     Attributes:
@@ -71,8 +71,7 @@ class Conv(Op):
         )
 
 
-@dataclass(frozen=True)
-class Linear(Op):
+class Linear(Op, frozen=True):
     """A fully connected layer on a flat value.
 
     Attributes:
@@ -93,8 +92,7 @@ class Linear(Op):
         return (self.features, 1, 1)
 
 
-@dataclass(frozen=True)
-class BatchNorm(Op):
+class BatchNorm(Op, frozen=True):
     """Batch norm with running statistics: (x - mean) / sqrt(variance + eps) * weight + bias.
 
     Attributes:
@@ -119,8 +117,7 @@ class BatchNorm(Op):
         return shape
 
 
-@dataclass(frozen=True)
-class Relu(Op):
+class Relu(Op, frozen=True):
     """max(x, 0)."""
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -129,8 +126,7 @@ class Relu(Op):
         return shape
 
 
-@dataclass(frozen=True)
-class Add(Op):
+class Add(Op, frozen=True):
     """The sum of two values of one shape."""
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -141,8 +137,7 @@ class Add(Op):
         return first
 
 
-@dataclass(frozen=True)
-class MaxPool(Op):
+class MaxPool(Op, frozen=True):
     """Max pooling; padding never wins. Attributes are (rows, columns)."""
 
     kernel: Pair
@@ -154,8 +149,7 @@ class MaxPool(Op):
         return _pooled(shapes, self.kernel, self.stride, self.padding)
 
 
-@dataclass(frozen=True)
-class AvgPool(Op):
+class AvgPool(Op, frozen=True):
     """Average pooling; attributes are (rows, columns).
 
     Attributes:
@@ -175,8 +169,7 @@ class AvgPool(Op):
         return _pooled(shapes, self.kernel, self.stride, self.padding)
 
 
-@dataclass(frozen=True)
-class AdaptiveAvgPool(Op):
+class AdaptiveAvgPool(Op, frozen=True):
     """Average pooling to a size that does not divide the map's: windows of uneven extent.
 
     Attributes:
@@ -192,8 +185,7 @@ class AdaptiveAvgPool(Op):
         return (c, *self.size)
 
 
-@dataclass(frozen=True)
-class Flatten(Op):
+class Flatten(Op, frozen=True):
     """A map as a flat vector, channel by channel."""
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -202,26 +194,30 @@ class Flatten(Op):
         return (prod(shape), 1, 1)
 
 
-@dataclass(frozen=True)
-class Concat(Op):
-    """Values of one height and width, one behind the other along the channels."""
+class Concat(Op, frozen=True):
+    """Values of one height and width, concatenated along the channels."""
 
     def shape(self, *shapes: Shape) -> Shape:
         """(sum of C, H, W)."""
         first, *rest = shapes
         if any(other[1:] != first[1:] for other in rest):
-            raise ValueError(f"shapes {shapes} beside each other")
+            raise ValueError(f"shapes {shapes} cannot be concatenated along the channels")
         return (sum(shape[0] for shape in shapes), *first[1:])
+
+
+AnyOp = (
+    Conv | Linear | BatchNorm | Relu | Add | MaxPool | AvgPool | AdaptiveAvgPool | Flatten | Concat
+)
 
 
 def _windows(
     size: Sequence[int], kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
 ) -> Pair:
-    """How many windows fit, per axis; ValueError if none does or a number makes no sense."""
+    """How many windows fit, per axis; ValueError if none does or a number is out of range."""
     sizes = (*kernel, *stride, *dilation)
     pads = (*padding[0], *padding[1])
-    fits = min(sizes) >= 1 and min(pads) >= 0 and max(*sizes, *pads) <= _LARGEST_WINDOW
-    if not fits or max(stride) > _LARGEST_STRIDE:
+    valid = min(sizes) >= 1 and min(pads) >= 0 and max(*sizes, *pads) <= _LARGEST_WINDOW
+    if not valid or max(stride) > _LARGEST_STRIDE:
         raise ValueError(
             f"kernel {kernel}, stride {stride}, padding {padding}, dilation {dilation}"
         )
@@ -235,9 +231,9 @@ def _windows(
 
 
 def _pooled(shapes: tuple[Shape, ...], kernel: Pair, stride: Pair, padding: Pair) -> Shape:
-    """The shape after pooling; every window has to meet the map."""
+    """The shape after pooling; every window overlaps the map."""
     ((c, *size),) = shapes
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise ValueError(f"padding {padding} is more than half of the kernel {kernel}")
-    around = tuple((p, p) for p in padding)
-    return (c, *_windows(size, kernel, stride, (around[0], around[1]), (1, 1)))
+    rows, columns = padding
+    return (c, *_windows(size, kernel, stride, ((rows, rows), (columns, columns)), (1, 1)))
