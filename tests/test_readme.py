@@ -32,14 +32,14 @@ def test_every_option_that_is_named_exists(line):
 
 
 def test_every_command_that_is_shown_composes():
-    config.register()
+    config.register_configs()
     commands = re.findall(r"^python train\.py (.*?)(?: +#.*)?$", README, re.M)
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         for command in commands:
             if "trainer=ddp " not in command and "my.safetensors" not in command:
                 plain = command.replace("-m ", "").replace("global,local", "local")
                 parts = [part.partition(",")[0] for part in plain.split()]
-                config.settings(compose("train", parts))
+                config.load_settings(compose("train", parts))
     assert len(commands) > 5
 
 

@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from lightprune.errors import InputError
-from lightprune.experiment.config import register, settings
-from lightprune.experiment.dense_cache import digest
+from lightprune.experiment.config import load_settings, register_configs
+from lightprune.experiment.dense_cache import dense_key
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.pruning.pruner import Pruner
 from lightprune.runs.identity import diff_configs, run_name
@@ -23,44 +23,44 @@ OPTIONS = [
 
 
 def composed(*overrides):
-    register()
+    register_configs()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose("train", list(overrides))
 
 
 @pytest.mark.parametrize(("group", "option"), sorted(OPTIONS))
 def test_every_option_of_every_group_makes_settings(group, option):
-    chosen = settings(composed(f"{group}={option}"))
+    settings = load_settings(composed(f"{group}={option}"))
 
-    assert chosen.plan.epochs == chosen.recipe.finetune.epochs
+    assert settings.plan.epochs == settings.recipe.finetune.epochs
 
 
 def test_the_default_is_the_main_job():
-    chosen = settings(composed())
+    settings = load_settings(composed())
 
-    assert chosen.pruner == Pruner()
-    assert chosen.plan.final == 0.98
-    assert len(chosen.plan.events) == 4
+    assert settings.pruner == Pruner()
+    assert settings.plan.final == 0.98
+    assert len(settings.plan.events) == 4
 
 
 def test_an_amount_takes_the_place_of_the_default_sparsity():
-    chosen = settings(composed("schedule.amount=0.3", "schedule.steps=8"))
+    settings = load_settings(composed("schedule.amount=0.3", "schedule.steps=8"))
 
-    assert chosen.plan.final == pytest.approx(1 - 0.7**8)
+    assert settings.plan.final == pytest.approx(1 - 0.7**8)
 
 
 @pytest.mark.parametrize(
-    "cosmetic", ["logger=none", "trainer.progress=false", "name=x", "trainer.threads=1"]
+    "neutral", ["logger=none", "trainer.progress=false", "name=x", "trainer.threads=1"]
 )
-def test_what_does_not_change_a_result_does_not_change_the_hash(cosmetic):
-    assert settings(composed()).digest == settings(composed(cosmetic)).digest
+def test_what_does_not_change_a_result_does_not_change_the_hash(neutral):
+    assert load_settings(composed()).config_hash == load_settings(composed(neutral)).config_hash
 
 
 @pytest.mark.parametrize(
     "change", ["seed=1", "pruner=local", "schedule.steps=2", "recipe.finetune.l1=1e-5"]
 )
 def test_what_changes_a_result_changes_the_hash(change):
-    assert settings(composed()).digest != settings(composed(change)).digest
+    assert load_settings(composed()).config_hash != load_settings(composed(change)).config_hash
 
 
 def test_run_names_do_not_depend_on_the_order_of_overrides():
@@ -99,12 +99,12 @@ def test_hashes_stay_what_they_are():
     # Whoever has such a run, or dense network, finds it again. The rates are spelled out, since a
     # recipe may change its own.
     peaks = ("recipe.dense.learning_rate.peak=0.1", "recipe.finetune.learning_rate.peak=0.05")
-    asked = ("trainer=cpu", "data=digits", "recipe=smoke", "pruner=local", "schedule=cubic")
-    chosen = settings(composed(*asked, *peaks))
-    dense = CheckedRun(chosen, None, "print", None, None, ()).dense_identity
+    overrides = ("trainer=cpu", "data=digits", "recipe=smoke", "pruner=local", "schedule=cubic")
+    settings = load_settings(composed(*overrides, *peaks))
+    dense = CheckedRun(settings, None, "print", None, None, ()).dense_identity
 
-    assert chosen.digest.startswith("0cf80f528418dc3f")
-    assert digest(dense) == "f72964bb7df4dcac"
+    assert settings.config_hash.startswith("0cf80f528418dc3f")
+    assert dense_key(dense) == "f72964bb7df4dcac"
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,10 @@ def test_hashes_stay_what_they_are():
     ],
 )
 def test_keys_that_came_later_change_the_hash_once_they_ask_for_something(later):
-    more = ("schedule.sparsity=0.5",)
+    without = load_settings(composed("schedule.sparsity=0.5"))
+    changed = load_settings(composed("schedule.sparsity=0.5", later))
 
-    assert settings(composed(*more)).digest != settings(composed(*more, later)).digest
+    assert without.config_hash != changed.config_hash
 
 
 @pytest.mark.parametrize(
@@ -130,26 +131,26 @@ def test_keys_that_came_later_change_the_hash_once_they_ask_for_something(later)
     [
         (["dense.rewind_epoch=21"], "dense.rewind_epoch=21: .* at most recipe.dense.epochs=20"),
         (["dense.rewind_epoch=-1"], "dense.rewind_epoch=-1: allowed is an integer at least 0"),
-        (["dense.checkpoint=a.pt"], "dense.checkpoint=a.pt: says nothing of the weights that"),
+        (["dense.checkpoint=a.pt"], "dense.checkpoint=a.pt: does not hold the early weights"),
     ],
 )
 def test_rewinding_needs_weights_to_go_back_to(overrides, message):
     with pytest.raises(InputError, match=message):
-        settings(composed("pruner.weights=rewind", *overrides))
+        load_settings(composed("pruner.weights=rewind", *overrides))
 
 
 def test_a_rewound_learning_rate_needs_as_many_dense_epochs():
     rewind = "recipe.finetune.learning_rate.shape=rewind"
     course = ("schedule=one_shot", "recipe.finetune.epochs=8")
 
-    assert settings(composed(rewind, *course, "recipe.dense.epochs=8")).plan.epochs == 8
+    assert load_settings(composed(rewind, *course, "recipe.dense.epochs=8")).plan.epochs == 8
     with pytest.raises(InputError, match=r"shape=rewind: a cycle of 8 epochs is longer"):
-        settings(composed(rewind, *course, "recipe.dense.epochs=7"))
+        load_settings(composed(rewind, *course, "recipe.dense.epochs=7"))
 
 
 def test_movement_needs_steps_before_its_first_event():
-    chosen = settings(composed("pruner/criterion=movement", "schedule.start=1"))
+    settings = load_settings(composed("pruner/criterion=movement", "schedule.start=1"))
 
-    assert chosen.plan.events[0].epoch == 1
+    assert settings.plan.events[0].epoch == 1
     with pytest.raises(InputError, match=r"criterion=Movement: .* allowed is schedule.start=1"):
-        settings(composed("pruner/criterion=movement"))
+        load_settings(composed("pruner/criterion=movement"))

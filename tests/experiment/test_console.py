@@ -11,14 +11,14 @@ from lightprune.experiment.preflight import preflight
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ("data=digits", "recipe=smoke", "model.constructor._target_=tests.system.tiny.tiny_resnet")
-SEEN = "learning rates are for the whole {}; batch norm sees the {}"
+SEEN = "learning rates are for a whole {}; batch norm sees the {}"
 
 
 def shown(capsys, folder, *overrides):
-    config.register()
+    config.register_configs()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        asked = compose("train", [*SMALL, f"data.cache_dir={folder}", *overrides])
-    show_plan(preflight(config.settings(asked)))
+        cfg = compose("train", [*SMALL, f"data.cache_dir={folder}", *overrides])
+    show_plan(preflight(config.load_settings(cfg)))
     return capsys.readouterr().out.splitlines()
 
 

@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from lightprune.experiment.dense import dense_network
-from lightprune.experiment.dense_cache import digest, rewind_file
+from lightprune.experiment.dense_cache import dense_key, rewind_file
 from lightprune.experiment.rewinding import rewind_state
 from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, lab, phase
 
-ASKED = {"about": "this network"}
+IDENTITY = {"about": "this network"}
 PHASE = phase(3)
 
 
 @pytest.fixture
 def cache(tmp_path, told):
     """A trained network that has kept its second epoch."""
-    dense_network(lab(), PHASE, tmp_path, ASKED, None, snapshots=[2])
+    dense_network(lab(), PHASE, tmp_path, IDENTITY, None, snapshots=[2])
     told.clear()
     return tmp_path
 
@@ -38,7 +38,7 @@ class Lines:
 
 
 def early(cache, epochs, *watchers):
-    return rewind_state(lab(*watchers), PHASE, cache, ASKED, epochs)
+    return rewind_state(lab(*watchers), PHASE, cache, IDENTITY, epochs)
 
 
 def test_after_no_epoch_the_network_is_as_it_was_built(tmp_path):
@@ -52,7 +52,7 @@ def test_weights_that_the_training_kept_cost_no_training(cache, told):
 
 
 def test_weights_that_were_not_kept_are_trained_again_to_the_bit(cache, told):
-    kept, file = early(cache, 2), rewind_file(cache / digest(ASKED), 2)
+    kept, file = early(cache, 2), rewind_file(cache / dense_key(IDENTITY), 2)
     file.unlink()
     again = early(cache, 2)
 
@@ -65,7 +65,7 @@ def test_weights_that_were_not_kept_are_trained_again_to_the_bit(cache, told):
 @pytest.mark.parametrize("place", [0, 300, -1])
 def test_damaged_weights_are_noticed_and_trained_again(cache, told, place):
     # What is loaded is a view of the file.
-    kept, file = copied(early(cache, 2)), rewind_file(cache / digest(ASKED), 2)
+    kept, file = copied(early(cache, 2)), rewind_file(cache / dense_key(IDENTITY), 2)
     content = bytearray(file.read_bytes())
     content[place] ^= 1
     file.write_bytes(content)

@@ -31,7 +31,7 @@ WINDS_DOWN = """
             time.sleep(60)
 """
 SWALLOWS = """
-        signals._AT_MOST = 0.5
+        signals._EXIT_TIMEOUT = 0.5
         class Last:
             def __del__(self):
                 os.kill(os.getpid(), signal.SIGTERM)

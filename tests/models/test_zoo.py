@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from lightprune.experiment.config import register, settings
+from lightprune.experiment.config import load_settings, register_configs
 from lightprune.files import write_weights
 from lightprune.models import zoo as networks
 from lightprune.models.model import Model
@@ -46,9 +46,9 @@ CONVOLUTIONS_AND_MORE = Targets(types=("Conv2d", "Linear", "MultiheadAttention")
 
 
 def asked(*overrides):
-    register()
+    register_configs()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return settings(compose("train", list(overrides)))
+        return load_settings(compose("train", list(overrides)))
 
 
 def on_meta(build):
@@ -113,7 +113,7 @@ def test_the_cifar_stem_keeps_the_map():
 
 
 def test_the_default_model_is_described_as_ever():
-    register()
+    register_configs()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         asked_for = compose("train", ["model=resnet18"]).model
 

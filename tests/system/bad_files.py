@@ -14,6 +14,8 @@ from tests.system.damage import (
     animate,
     archive,
     checkpoint,
+    dense_checkpoint_instead,
+    earlier_version,
     emptied,
     halve,
     images,
@@ -24,7 +26,6 @@ from tests.system.damage import (
     nan,
     obstacle,
     overflow,
-    own_weights_instead,
     then,
     unreadable,
     weights,
@@ -180,12 +181,19 @@ RUNS = {
         in_run("config.yaml", write(b"seed: !!python/object/apply:os.getcwd []")),
         ["/", "config.yaml: is damaged", "python/object"],
     ),
+    "folder of a run of an earlier version": (
+        earlier_version,
+        [
+            *("/", "holds a run of an earlier version (commit ", "pruner.unreachable as"),
+            *("pruner.dead_weights", "force=true"),
+        ],
+    ),
     "folder of another run": (
         lambda folder: ["seed=7"],
         ["/", "holds a run with", "=0, this one has 7", "force=true"],
     ),
     "folder of a run with other dense weights": (
-        own_weights_instead,
+        dense_checkpoint_instead,
         ["/", "holds a run with dense_weights=None", "force=true"],
     ),
 }

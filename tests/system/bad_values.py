@@ -25,8 +25,30 @@ VALUES = {
     "unknown option": (["pruner=globall"], ["pruner=globall", "global, local", "mean global?"]),
     "unknown logger": (["logger=tensorbord"], ["logger=tensorbord", "mean tensorboard?"]),
     "empty option": (["recipe="], ["recipe=", "fast, full"]),
-    "number for an option": (["recipe=5"], ["recipe=5", "a string or a list", "name of an option"]),
-    "null for an option": (["logger=null"], ["logger=null", "none is one of logger"]),
+    "number for an option": (
+        ["recipe=5"],
+        ["Config group override must be a string or a list", "recipe=5", "name of an option"],
+    ),
+    "null for an option": (
+        ["logger=null"],
+        [
+            "Config group override must be a string or a list",
+            "logger=null",
+            "none is one of logger",
+        ],
+    ),
+    "option that has been renamed": (
+        ["experiment=study_first_99_one_shot"],
+        ["experiment=study_first_99_one_shot", "=reference_unreachable_first_99_one_shot\n"],
+    ),
+    "key that has been renamed": (
+        ["pruner.dead_weights=first"],
+        ["pruner.dead_weights: has been renamed", "pruner.unreachable"],
+    ),
+    "added key that has been renamed": (
+        ["+pruner.dead_weights=first"],
+        ["pruner.dead_weights: has been renamed", "pruner.unreachable"],
+    ),
     "unknown key": (["pruner.scop=local"], ["pruner.scop", "no such key", "mean scope?"]),
     "unknown top-level key": (["sed=1"], ["sed", "no such key", "mean seed?"]),
     "unknown group": (["prunr=global"], ["prunr", "mean pruner?"]),
@@ -88,7 +110,7 @@ VALUES = {
         ["pruner.weights=rewind", "dense.rewind_epoch=3"],
         ["dense.rewind_epoch=3", "recipe.dense.epochs=2"],
     ),
-    "rewinding one's own weights": (
+    "rewinding weights from a file": (
         ["pruner.weights=rewind", "dense.checkpoint=/nowhere.pt"],
         ["dense.checkpoint=/nowhere.pt", "pruner.weights=rewind"],
     ),

@@ -8,6 +8,7 @@ import json
 
 import numpy as np
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -146,7 +147,18 @@ def later_schema(path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
 
 
-def own_weights_instead(folder):
+def earlier_version(folder):
+    """The folder of a run that a version with other module paths and keys has made."""
+    file = folder / "run" / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["model"]["_target_"] = "lightprune.training.network.Model"
+    config["pruner"]["_target_"] = "lightprune.pruning.pruner.Pruner"
+    config["pruner"]["dead_weights"] = config["pruner"].pop("unreachable")
+    file.write_text(yaml.safe_dump(config))
+    return []
+
+
+def dense_checkpoint_instead(folder):
     state = load_file(folder / "run" / "model.safetensors")
-    save_file(state, folder / "own.safetensors")
-    return [f"dense.checkpoint={folder / 'own.safetensors'}"]
+    save_file(state, folder / "dense.safetensors")
+    return [f"dense.checkpoint={folder / 'dense.safetensors'}"]

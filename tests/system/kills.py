@@ -159,7 +159,7 @@ class Run:
 
     def children(self):
         """Process ids of torchrun and of the ranks that this run has started."""
-        mark = f"LIGHTPRUNE_STARTER={self.process.pid}\0".encode()
+        mark = f"LIGHTPRUNE_LAUNCHER_PID={self.process.pid}\0".encode()
         found = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():

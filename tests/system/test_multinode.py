@@ -79,7 +79,7 @@ def test_a_wrong_input_is_told_once_in_one_line(config):
 
 def test_one_command_for_several_nodes_names_the_way(config, tmp_path):
     with pytest.raises(InputError) as refused:
-        launch(OmegaConf.load(config), str(tmp_path / "run"))
+        launch(OmegaConf.load(config), tmp_path / "run")
 
     message = str(refused.value)
     assert message.startswith("trainer.num_nodes=2: allowed is 1 here; ")

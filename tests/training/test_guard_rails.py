@@ -10,7 +10,7 @@ from lightning import Callback
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.experiment.config import register, settings
+from lightprune.experiment.config import load_settings, register_configs
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.classifier import NonFiniteLossError
@@ -228,9 +228,9 @@ def test_the_checks_leave_a_healthy_training_as_it_is(tmp_path):
 
 
 def asked(*overrides):
-    register()
+    register_configs()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return settings(compose("train", list(overrides)))
+        return load_settings(compose("train", list(overrides)))
 
 
 PLAIN = [f"recipe.{phase}.optimizer.fused=false" for phase in ("dense", "finetune")]

@@ -1,4 +1,4 @@
-"""The config: its top level as a schema, its parts as typed objects, the checks that cross them."""
+"""The config: its schema for Hydra, and its parts as typed, checked objects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from lightprune.experiment.config_checks import (
     check_regrowth,
     check_rewinding,
 )
+from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.models.model import Model
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan, Schedule
@@ -33,9 +34,9 @@ class DenseOptions:
     """Where the dense network comes from.
 
     Attributes:
-        checkpoint: One's own weights instead of a training.
-        cache_dir: Where trained dense networks are kept and found.
-        rewind_epoch: After how many of its epochs `pruner.weights=rewind` takes the weights.
+        checkpoint: A file of your own dense weights, instead of a training.
+        cache_dir: The cache of trained dense networks.
+        rewind_epoch: The dense epochs after which `pruner.weights=rewind` takes the weights.
     """
 
     checkpoint: str | None = None
@@ -45,12 +46,12 @@ class DenseOptions:
 
 @dataclass
 class Config:
-    """The top level; the groups are checked by the classes they name.
+    """The top level of the config; the groups are checked by the classes they name.
 
     Attributes:
-        seed: Of everything random.
-        name: Of the run's (or the sweep's) folder; None takes what was asked.
-        plan_only: Show what would happen and stop.
+        seed: Of all random numbers.
+        name: Of the run's (or the sweep's) folder; None names it by its overrides.
+        plan_only: Print the plan, train nothing.
         force: Start afresh in a folder that holds another run.
     """
 
@@ -73,7 +74,7 @@ class Settings:
     """A checked config as typed parts.
 
     Attributes:
-        asked: The resolved config without what does not change a result, for hashes and records.
+        identity: The resolved config without the keys that do not change a result.
     """
 
     model: Model
@@ -88,21 +89,25 @@ class Settings:
     seed: int
     plan_only: bool
     force: bool
-    asked: dict[str, Any]
+    identity: dict[str, Any]
 
     @property
-    def digest(self) -> str:
-        """Equal for configs that ask for the same result."""
-        return config_hash(self.asked)
+    def config_hash(self) -> str:
+        """Equal for configs with the same result."""
+        return config_hash(self.identity)
 
     @property
-    def rewinds_to(self) -> int | None:
-        """After how many dense epochs the weights are that events go back to; None if they stay."""
+    def rewind_epoch(self) -> int | None:
+        """The dense epochs after which the weights are that events rewind to; None without."""
         rewinds = self.pruner is not None and self.pruner.weights == "rewind"
         return self.dense.rewind_epoch if rewinds else None
 
     def loggers(self, folder: Path) -> Sequence[Logger]:
-        """The loggers of a phase, writing below its folder."""
+        """Returns the loggers of a phase, which write below its folder.
+
+        Raises:
+            InputError: The logger's package is not installed, or it makes no Lightning logger.
+        """
         if not self.logger:
             return []
         try:
@@ -119,23 +124,25 @@ class Settings:
         return [logger]
 
 
-def register() -> None:
-    """Makes the schema and the resolvers of `configs/` known to Hydra."""
+def register_configs() -> None:
+    """Registers the schema and the resolvers of `configs/` with Hydra and OmegaConf."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     OmegaConf.register_new_resolver(
-        "unless", lambda given, value: value if given is None else None, replace=True
+        "unless", lambda other, value: value if other is None else None, replace=True
     )
 
 
-def settings(cfg: DictConfig) -> Settings:
-    """Builds every part of a composed config and checks what crosses them.
+def load_settings(cfg: DictConfig) -> Settings:
+    """Builds every part of a composed config and checks them, and what they require of each other.
 
     Raises:
         InputError: A setting is wrong; one line that names it.
     """
     resolved = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(resolved, dict)
+    if key := find_renamed_key(resolved):
+        raise InputError(f"{key}: has been renamed; allowed is {RENAMED_KEYS[key]}")
     cfg = OmegaConf.create(resolved)
     check_number("seed", cfg.seed, 0, 2**31 - 1, whole=True)
     check_number("dense.rewind_epoch", cfg.dense.rewind_epoch, 0, whole=True)
@@ -149,16 +156,16 @@ def settings(cfg: DictConfig) -> Settings:
     finetune = recipe.finetune
     pruner, plan = None, Plan((), finetune.epochs)
     if "_target_" in cfg.pruner:
-        chosen = OmegaConf.masked_copy(cfg.pruner, [k for k in cfg.pruner if k != "targets"])
-        pruner = build(chosen, Pruner, "pruner")
+        node = OmegaConf.masked_copy(cfg.pruner, [k for k in cfg.pruner if k != "targets"])
+        pruner = build(node, Pruner, "pruner")
         plan = build(cfg.schedule, Schedule, "schedule").plan(finetune.epochs)
     check_processes(recipe, trainer_config)
     check_rewinding(recipe, pruner, plan, cfg.dense.rewind_epoch, cfg.dense.checkpoint)
     check_regrowth(pruner, plan)
     check_accumulation(pruner, plan, trainer_config)
-    asked = identity_of(resolved)
+    identity = identity_of(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.
-    asked["trainer"]["accelerator"] = "gpu" if trainer_config.on_gpu else "cpu"
+    identity["trainer"]["accelerator"] = "gpu" if trainer_config.on_gpu else "cpu"
     return Settings(
         model=build(cfg.model, Model, "model"),
         source=source,
@@ -172,41 +179,42 @@ def settings(cfg: DictConfig) -> Settings:
         seed=cfg.seed,
         plan_only=cfg.plan_only,
         force=cfg.force,
-        asked=asked,
+        identity=identity,
     )
 
 
 def build(node: DictConfig, kind: type[Any], key: str) -> Any:
-    """Calls the class that a config node names.
+    """Instantiates the class that a config node names.
+
+    Args:
+        node: A config with a `_target_`.
+        kind: The class that the result must be an instance of.
+        key: Of the node in the config, for messages.
 
     Raises:
-        InputError: It does not exist, refuses a setting, or makes something else than a `kind`.
+        InputError: The class does not exist, refuses a setting, or makes no `kind`.
     """
     try:
         built = instantiate(node, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, InputError):
-            raise InputError(_located(str(cause), str(error), key)) from error
+            raise InputError(_with_full_key(str(cause), str(error), key)) from error
         reason = str(cause or error).replace("\n", " ")
-        where = str(error).partition("full_key: ")[2].strip() or key
+        full_key = str(error).partition("full_key: ")[2].strip() or key
         raise InputError(
-            f"{where}: cannot be built ({reason}); allowed is what the class takes"
+            f"{full_key}: cannot be built ({reason}); allowed is what the class takes"
         ) from error
     if not isinstance(built, kind) and not (kind is Logger and callable(built)):
         raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is a class that does")
     return built
 
 
-def _located(message: str, error: str, key: str) -> str:
-    """Completes the name in a message with the place in the config where it arose."""
-    where = error.partition("full_key: ")[2].strip() or key
-    return message if message.startswith(f"{key}.") else f"{_parent(where, message)}{message}"
-
-
-def _parent(where: str, message: str) -> str:
-    name = message.partition("=")[0]
-    last = where.rpartition(".")[2]
-    if name.partition(".")[0] == last:
-        where = where.rpartition(".")[0]
-    return f"{where}." if where else ""
+def _with_full_key(message: str, error: str, key: str) -> str:
+    """Completes the key at the start of a class's message by its parents in the config."""
+    if message.startswith(f"{key}."):
+        return message
+    parent = error.partition("full_key: ")[2].strip() or key
+    if message.partition("=")[0].partition(".")[0] == parent.rpartition(".")[2]:
+        parent = parent.rpartition(".")[0]
+    return f"{parent}.{message}" if parent else message

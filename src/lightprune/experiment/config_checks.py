@@ -1,4 +1,4 @@
-"""The checks of a config that cross its groups: what cannot go together, before any training."""
+"""Checks across the groups of a config: settings that cannot go together."""
 
 from functools import partial
 from typing import Any
@@ -13,30 +13,29 @@ from lightprune.training.recipe import Recipe
 from lightprune.training.trainer import TrainerConfig
 
 
-def check_processes(recipe: Recipe, hardware: TrainerConfig) -> None:
-    """Raises InputError unless the machine can train both phases as they ask."""
+def check_processes(recipe: Recipe, trainer: TrainerConfig) -> None:
+    """Raises InputError unless both phases fit the processes, the precision and the clipping."""
     for name, phase in (("dense", recipe.dense), ("finetune", recipe.finetune)):
-        if phase.batch_size % hardware.processes:
+        if phase.batch_size % trainer.processes:
             raise InputError(
                 f"recipe.{name}.batch_size={phase.batch_size}: allowed is a multiple of the "
-                f"{hardware.processes} processes, which share each batch"
+                f"{trainer.processes} processes, which share each batch"
             )
-        _check_fused(name, phase.optimizer, hardware)
+        _check_fused(name, phase.optimizer, trainer)
 
 
-def _check_fused(phase: str, optimizer: Any, hardware: TrainerConfig) -> None:
-    """Refuses a fused optimizer where mixed precision would break it in mid fit, or worse."""
+def _check_fused(phase: str, optimizer: Any, trainer: TrainerConfig) -> None:
     if not isinstance(optimizer, partial) or not optimizer.keywords.get("fused"):
         return
-    where = f"recipe.{phase}.optimizer.fused=true: "
-    if hardware.precision == "16-mixed" and optimizer.func is SGD:
+    key = f"recipe.{phase}.optimizer.fused=true: "
+    if trainer.precision == "16-mixed" and optimizer.func is SGD:
         raise InputError(
-            f"{where}under trainer.precision=16-mixed fused SGD moves its momentum even in steps "
-            "that are skipped; allowed are fused=false, or trainer.precision=bf16-mixed or 32-true"
+            f"{key}under trainer.precision=16-mixed fused SGD updates its momentum even in "
+            "skipped steps; allowed are fused=false, or trainer.precision=bf16-mixed or 32-true"
         )
-    if hardware.precision != "32-true" and hardware.gradient_clip_val is not None:
+    if trainer.precision != "32-true" and trainer.gradient_clip_val is not None:
         raise InputError(
-            f"{where}under trainer.precision={hardware.precision} Lightning clips no gradients of "
+            f"{key}under trainer.precision={trainer.precision} Lightning clips no gradients of "
             "fused optimizers; allowed are fused=false, or no trainer.gradient_clip_val"
         )
 
@@ -44,21 +43,21 @@ def _check_fused(phase: str, optimizer: Any, hardware: TrainerConfig) -> None:
 def check_rewinding(
     recipe: Recipe, pruner: Pruner | None, plan: Plan, epoch: int, checkpoint: str | None
 ) -> None:
-    """Raises InputError unless the dense training has what weights and learning rates rewind to.
+    """Raises InputError unless the dense training has the epochs that the run rewinds to.
 
     Args:
         recipe: Both phases.
-        pruner: Whose `weights` may be `rewind`.
+        pruner: Rewinds if its `weights` is `rewind`.
         plan: Of the fine-tuning.
-        epoch: After how many epochs of the dense training the weights to rewind to are taken.
-        checkpoint: One's own dense weights, if there are any.
+        epoch: The dense epochs after which the weights to rewind to are taken.
+        checkpoint: A file of dense weights, which replaces the dense training.
     """
     dense, finetune = recipe.dense, recipe.finetune
     if pruner is not None and pruner.weights == "rewind":
         if checkpoint is not None:
             raise InputError(
-                f"dense.checkpoint={checkpoint}: says nothing of the weights that "
-                "pruner.weights=rewind goes back to; allowed is a dense training "
+                f"dense.checkpoint={checkpoint}: does not hold the early weights that "
+                "pruner.weights=rewind takes; allowed is a dense training "
                 "(dense.checkpoint=null)"
             )
         if epoch > dense.epochs:
@@ -72,13 +71,13 @@ def check_rewinding(
         if longest > dense.epochs:
             raise InputError(
                 f"recipe.finetune.learning_rate.shape=rewind: a cycle of {longest} epochs is "
-                f"longer than the dense training it rewinds; allowed is recipe.dense.epochs="
+                f"longer than the dense training it repeats; allowed is recipe.dense.epochs="
                 f"{longest} or more, or shorter cycles"
             )
 
 
 def check_regrowth(pruner: Pruner | None, plan: Plan) -> None:
-    """Raises InputError unless regrowth has an event at which it can exchange weights."""
+    """Raises InputError if regrowth has no event: it acts at every prune event but the first."""
     if pruner is not None and pruner.regrowth is not None and len(plan.events) < 2:
         raise InputError(
             "pruner.regrowth: exchanges weights at every prune event but the first, and this "
@@ -86,18 +85,18 @@ def check_regrowth(pruner: Pruner | None, plan: Plan) -> None:
         )
 
 
-def check_accumulation(pruner: Pruner | None, plan: Plan, hardware: TrainerConfig) -> None:
-    """Raises InputError unless a criterion that accumulates scores has steps to do so."""
+def check_accumulation(pruner: Pruner | None, plan: Plan, trainer: TrainerConfig) -> None:
+    """Raises InputError unless a criterion that accumulates has steps to accumulate over."""
     if pruner is None or "accumulated" not in pruner.criterion.needs:
         return
     name = f"pruner.criterion={type(pruner.criterion).__name__}"
     if plan.events and plan.events[0].epoch == 0:
         raise InputError(
-            f"{name}: accumulates scores at every step of fine-tuning, and there is none before an "
-            "event at epoch 0; allowed is schedule.start=1 or more"
+            f"{name}: accumulates scores over the steps of fine-tuning, and an event at epoch 0 "
+            "has none before it; allowed is schedule.start=1 or more"
         )
-    if hardware.precision == "16-mixed":
+    if trainer.precision == "16-mixed":
         raise InputError(
-            f"{name}: under trainer.precision=16-mixed the gradients of steps that are skipped "
-            "would spoil its scores; allowed are trainer.precision=bf16-mixed and 32-true"
+            f"{name}: under trainer.precision=16-mixed the gradients of skipped steps would "
+            "spoil its scores; allowed are trainer.precision=bf16-mixed and 32-true"
         )

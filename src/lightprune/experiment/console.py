@@ -1,4 +1,4 @@
-"""What a run tells on the console: its plan at the start, its result at the end."""
+"""Prints a run's plan at its start and its result at its end."""
 
 import re
 from dataclasses import fields
@@ -15,66 +15,65 @@ from lightprune.runs.folder import Json
 from lightprune.training.lr_schedule import REWIND, LRCycles
 
 
-def show_plan(prepared: CheckedRun) -> None:
-    """Prints what will happen: phases, prune events with exact counts, LR cycles, cost."""
+def show_plan(checked: CheckedRun) -> None:
+    """Prints phases, prune events with exact counts, LR cycles and cost of the dense network."""
     if not is_rank_zero():
         return
-    chosen, lab, cost = prepared.settings, prepared.lab, prepared.cost.total
-    train, validation = lab.source.splits(lab.data)
-    table = Table(title=f"plan: prune by {_pruner(chosen.pruner)}", title_justify="left")
+    settings, setup, cost = checked.settings, checked.setup, checked.cost.total
+    train, validation = setup.source.splits(setup.data)
+    table = Table(title=f"plan: prune by {_pruner(settings.pruner)}", title_justify="left")
     for column in ("epochs", "event", "zeros", "sparsity", "compression", "LR"):
         table.add_column(column, justify="left" if column == "event" else "right")
-    dense, finetune = chosen.recipe.dense, chosen.recipe.finetune
+    dense, finetune = settings.recipe.dense, settings.recipe.finetune
     steps = len(train) // finetune.batch_size * finetune.epochs
     batches = f"{steps:,} batches of {finetune.batch_size}"
-    if chosen.dense.checkpoint:
-        table.add_row("", f"dense weights of {chosen.dense.checkpoint}", "0", "0.00%", "1.0x", "")
+    if settings.dense.checkpoint:
+        table.add_row("", f"dense weights of {settings.dense.checkpoint}", "0", "0.00%", "1.0x", "")
     else:
         rate = f"{dense.learning_rate.shape} {dense.learning_rate.peak:g}"
         table.add_row(str(dense.epochs), "dense", "0", "0.00%", "1.0x", rate)
         steps = len(train) // dense.batch_size * dense.epochs
         batches = f"{steps:,} batches of {dense.batch_size}, then {batches}"
-    counts = {event.epoch: n for event, n in zip(chosen.plan.events, prepared.zeros, strict=True)}
-    cycles = LRCycles(finetune.learning_rate, chosen.plan, finetune.restart)
-    tuned = finetune.learning_rate
-    peak = dense.learning_rate.peak if tuned.shape == REWIND else tuned.peak
+    counts = {event.epoch: n for event, n in zip(settings.plan.events, checked.zeros, strict=True)}
+    cycles = LRCycles(finetune.learning_rate, settings.plan, finetune.restart)
+    learning_rate = finetune.learning_rate
+    peak = dense.learning_rate.peak if learning_rate.shape == REWIND else learning_rate.peak
     epoch = 0
     while epoch < finetune.epochs:
-        here = chosen.plan.cycle_at(epoch)
+        cycle = settings.plan.cycle_at(epoch)
         restarts = cycles.cycle_at(epoch).start == epoch
-        rate = f"{tuned.shape} {peak}"
+        rate = f"{learning_rate.shape} {peak}"
         zeros = counts.get(epoch)
         event = ("fine-tune", "", "", "")
         if zeros is not None:
-            left = f"{cost.weights / (cost.weights - zeros):.1f}x" if zeros < cost.weights else ""
-            event = ("prune", f"{zeros:,}", f"{zeros / cost.weights:.2%}", left)
-        table.add_row(f"{here.start + 1}-{here.stop}", *event, rate if restarts else "")
-        epoch = here.stop
+            kept = cost.weights - zeros
+            compression = f"{cost.weights / kept:.1f}x" if kept else ""
+            event = ("prune", f"{zeros:,}", f"{zeros / cost.weights:.2%}", compression)
+        table.add_row(f"{cycle.start + 1}-{cycle.stop}", *event, rate if restarts else "")
+        epoch = cycle.stop
     out = get_console()
     out.print(table)
     for line in (
         f"{cost.weights:,} prunable weights, {cost.live:,} of them reached by some input; "
         f"{cost.macs:,} MACs an image",
-        f"{len(train):,} training, {len(validation):,} validation, {len(lab.data.test):,} test "
-        f"images; {batches}, over {lab.trainer_config.processes} process(es)",
-        *_steps(chosen),
-        *_settings(chosen.pruner),
-        *_after_events(chosen),
+        f"{len(train):,} training, {len(validation):,} validation, {len(setup.data.test):,} test "
+        f"images; {batches}, over {setup.trainer_config.processes} process(es)",
+        *_batches(settings),
+        *_pruner_settings(settings.pruner),
+        *_after_events(settings),
     ):
         out.print(line, highlight=False, soft_wrap=True)
 
 
-def _steps(chosen: Settings) -> list[str]:
-    """What a batch size and a learning rate mean where a step is not one batch of one process."""
-    processes, batches = (
-        chosen.trainer_config.processes,
-        chosen.trainer_config.accumulate_grad_batches,
-    )
+def _batches(settings: Settings) -> list[str]:
+    """Explains batch size and learning rate where a step is not one batch of one process."""
+    trainer = settings.trainer_config
+    processes, batches = trainer.processes, trainer.accumulate_grad_batches
     if processes == batches == 1:
         return []
-    phases = {"dense": chosen.recipe.dense, "fine-tune": chosen.recipe.finetune}
-    if chosen.dense.checkpoint or phases["dense"].batch_size == phases["fine-tune"].batch_size:
-        phases = {"": chosen.recipe.finetune}
+    phases = {"dense": settings.recipe.dense, "fine-tune": settings.recipe.finetune}
+    if settings.dense.checkpoint or phases["dense"].batch_size == phases["fine-tune"].batch_size:
+        phases = {"": settings.recipe.finetune}
     lines = []
     for name, phase in phases.items():
         size, start = phase.batch_size, f"{name}: " if name else ""
@@ -83,39 +82,38 @@ def _steps(chosen: Settings) -> list[str]:
         if batches > 1:
             start += f"step {size * batches} = {batches} batches x {size}; "
         whole = "step" if batches > 1 else "batch"
-        seen = f"{size // processes} images of its process" if processes > 1 else f"{size} images"
-        lines.append(f"{start}learning rates are for the whole {whole}; batch norm sees the {seen}")
+        share = f"{size // processes} images of its process" if processes > 1 else f"{size} images"
+        lines.append(f"{start}learning rates are for a whole {whole}; batch norm sees the {share}")
     return lines
 
 
-def _after_events(chosen: Settings) -> list[str]:
-    """What events do besides pruning."""
+def _after_events(settings: Settings) -> list[str]:
+    """Says what events do besides pruning."""
     lines = []
-    if chosen.rewinds_to is not None:
+    if settings.rewind_epoch is not None:
         lines.append(
-            f"every event takes the weights back to those after {chosen.rewinds_to} dense epochs"
+            f"every event rewinds the weights to those after {settings.rewind_epoch} dense epochs"
         )
-    if count := chosen.recipe.finetune.recalibrate:
+    if count := settings.recipe.finetune.recalibrate:
         lines.append(f"every event recalibrates batch norms on {count} training batches")
     return lines
 
 
 def _pruner(pruner: Pruner | None) -> str:
-    """Scope and criterion."""
     if pruner is None:
         return "nothing"
     criterion = re.sub(r"(?<!^)(?=[A-Z])", "_", type(pruner.criterion).__name__).lower()
     return f"{pruner.scope} {criterion}"
 
 
-def _settings(pruner: Pruner | None) -> list[str]:
-    """A line of what else the pruner was told, if it was told anything."""
+def _pruner_settings(pruner: Pruner | None) -> list[str]:
+    """One line of the settings that differ from their defaults, if there are any."""
     if pruner is None:
         return []
-    told = {field.name: getattr(pruner, field.name) for field in fields(pruner)}
-    usual = vars(Pruner(pruner.criterion, pruner.scope, seed=pruner.seed))
-    own = [f"{name}={value}" for name, value in told.items() if value != usual[name]]
-    return [f"pruner: {', '.join(own)}"] if own else []
+    values = {field.name: getattr(pruner, field.name) for field in fields(pruner)}
+    defaults = vars(Pruner(pruner.criterion, pruner.scope, seed=pruner.seed))
+    changed = [f"{name}={value}" for name, value in values.items() if value != defaults[name]]
+    return [f"pruner: {', '.join(changed)}"] if changed else []
 
 
 def show_result(record: Json, path: Path) -> None:

@@ -11,7 +11,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
-from lightprune.experiment.dense_cache import dense_lock, digest, save_rewind_state, warn_unusable
+from lightprune.experiment.dense_cache import (
+    dense_key,
+    dense_lock,
+    save_rewind_state,
+    warn_unusable,
+)
 from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum, write_text, write_weights
 from lightprune.provenance import commit
@@ -108,7 +113,7 @@ def dense_network(
             changed_without_dead=measured.changed,
             weights=checksum(checkpoint),
         )
-    folder = cache_dir / digest(identity)
+    folder = cache_dir / dense_key(identity)
     folder.mkdir(parents=True, exist_ok=True)
     with dense_lock(folder) if is_rank_zero() else nullcontext():
         record = from_rank_zero(lambda: _cached_record(folder))

@@ -1,4 +1,4 @@
-"""The cache of dense networks: one folder a network, one process at a time, early weights."""
+"""The cache of dense networks: a folder and a lock for each, and its early weights."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -19,14 +19,14 @@ from lightprune.files import write_weights
 from lightprune.runs.identity import config_hash
 
 
-def digest(asked: Mapping[str, Any]) -> str:
-    """The name under which the network that `asked` describes is cached."""
-    return config_hash(asked)[:16]
+def dense_key(identity: Mapping[str, Any]) -> str:
+    """Returns the name of the cache folder of the dense network with this identity."""
+    return config_hash(identity)[:16]
 
 
 @contextmanager
 def dense_lock(folder: Path) -> Iterator[None]:
-    """Holds the lock of a dense training; it is free again if its holder ends, in any way."""
+    """Holds the lock of a dense training; it is released when its holder ends, in any way."""
     lock = FileLock(folder / "lock")
     try:
         lock.acquire(blocking=False)
@@ -41,30 +41,30 @@ def dense_lock(folder: Path) -> Iterator[None]:
 
 
 def warn_unusable(file: Path, reason: str, consequence: str) -> None:
-    """Prints one line about a file of the cache that cannot be used."""
+    """Prints a one-line warning about a file of the cache that cannot be used."""
     line = f"[yellow]warning[/]: {escape(str(file))}: {escape(reason)}; {consequence}"
     get_console().print(line, highlight=False, soft_wrap=True)
 
 
 def rewind_file(folder: Path, epoch: int) -> Path:
-    """Where the weights after so many epochs of the dense training lie."""
+    """Returns the file of the weights after `epoch` epochs of the dense training."""
     return folder / f"rewind-{epoch}.safetensors"
 
 
 def save_rewind_state(folder: Path, epoch: int, state: Mapping[str, Tensor]) -> None:
-    """Keeps the weights after so many epochs, with the SHA-256 of their content."""
-    write_weights(rewind_file(folder, epoch), state, {"sha256": _content(state)})
+    """Saves the weights after `epoch` dense epochs, with the SHA-256 of their content."""
+    write_weights(rewind_file(folder, epoch), state, {"sha256": _sha256(state)})
 
 
 def rewind_file_fault(folder: Path, epoch: int) -> str | None:
-    """Why the weights after so many epochs cannot be used; None if they can."""
+    """Returns why the weights after `epoch` dense epochs cannot be used; None if they can."""
     file = rewind_file(folder, epoch)
     if not file.exists():
         return "is not there"
     try:
         with safe_open(file, "pt") as opened:
-            told = (opened.metadata() or {}).get("sha256")
-        if _content(load_file(file)) == told:
+            expected = (opened.metadata() or {}).get("sha256")
+        if _sha256(load_file(file)) == expected:
             return None
         reason = "its checksum does not match its content"
     except (OSError, SafetensorError) as error:
@@ -72,8 +72,8 @@ def rewind_file_fault(folder: Path, epoch: int) -> str | None:
     return f"is damaged ({reason})"
 
 
-def _content(state: Mapping[str, Tensor]) -> str:
-    """A SHA-256 over names, types, shapes and bytes, whatever the order and the layout."""
+def _sha256(state: Mapping[str, Tensor]) -> str:
+    """Hashes names, dtypes, shapes and bytes, whatever the order and the memory layout."""
     digest = hashlib.sha256()
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()

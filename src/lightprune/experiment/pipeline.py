@@ -1,19 +1,21 @@
-"""The story of a run: plan, dense network, prune and fine-tune, test, run folder."""
+"""One run, top to bottom: preflight, dense network, prune and fine-tune, test, record."""
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
+from lightprune.distributed import from_rank_zero, is_rank_zero
 from lightprune.errors import InputError
 from lightprune.experiment import console
 from lightprune.experiment.config import Settings
 from lightprune.experiment.dense import dense_network
-from lightprune.experiment.dense_cache import digest
+from lightprune.experiment.dense_cache import dense_key
 from lightprune.experiment.preflight import CheckedRun, preflight
+from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.experiment.rewinding import rewind_state
-from lightprune.experiment.run_record import full_record, measure
+from lightprune.experiment.run_record import full_record, measure_cost
 from lightprune.files import check_room, write_text, write_weights
 from lightprune.runs.folder import Json, RunFolder
 from lightprune.runs.identity import diff_configs
@@ -21,11 +23,11 @@ from lightprune.runs.predictions import write_predictions
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 
 
-def run(chosen: Settings, path: Path) -> float | None:
+def run(settings: Settings, path: Path) -> float | None:
     """Runs an experiment, continues it, or shows its finished result.
 
     Args:
-        chosen: What is asked.
+        settings: Of the run.
         path: The run folder.
 
     Returns:
@@ -34,69 +36,64 @@ def run(chosen: Settings, path: Path) -> float | None:
     Raises:
         InputError: An input is wrong, or the folder holds another run.
     """
-    folder = RunFolder(path)
-    prepared = preflight(chosen)
-    if chosen.plan_only:
-        console.show_plan(prepared)
+    checked = preflight(settings)
+    if settings.plan_only:
+        console.show_plan(checked)
         return None
-    finished = from_rank_zero(lambda: check_run_folder(prepared, folder))
-    if finished is None:
+    folder = RunFolder(path)
+    record = from_rank_zero(lambda: check_run_folder(checked, folder))
+    if record is None:
         with folder.writing() if is_rank_zero() else nullcontext():
-            # Another process may have finished it between the two looks.
-            finished = from_rank_zero(lambda: check_run_folder(prepared, folder))
-            if finished is None:
-                console.show_plan(prepared)
+            # Another process may have finished the run before this one took the lock.
+            record = from_rank_zero(lambda: check_run_folder(checked, folder))
+            if record is None:
+                console.show_plan(checked)
                 if is_rank_zero():
-                    open_folder(prepared, folder)
-                return _train_prune_test(prepared, folder)
-    if is_rank_zero():
-        console.show_result(finished, path)
-    return float(finished["test"]["accuracy"])
+                    _open_run_folder(checked, folder)
+                _train_prune_test(checked, folder)
+                record = from_rank_zero(folder.record)
+    assert record is not None
+    console.show_result(record, path)
+    return float(record["test"]["accuracy"])
 
 
-def _train_prune_test(prepared: CheckedRun, folder: RunFolder) -> float:
-    """Dense, prune + fine-tune, test, record."""
-    chosen = prepared.settings
-    lab, checkpoint = prepared.lab, chosen.dense.checkpoint
-    back_to = chosen.rewinds_to
-    training = (
-        lab,
-        chosen.recipe.dense,
-        Path(chosen.dense.cache_dir),
-        prepared.dense_identity,
-    )
-    dense_state, dense = dense_network(
-        *training,
+def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
+    settings, setup, recipe = checked.settings, checked.setup, checked.settings.recipe
+    rewind_epoch, checkpoint = settings.rewind_epoch, settings.dense.checkpoint
+
+    dense_training = (setup, recipe.dense, Path(settings.dense.cache_dir), checked.dense_identity)
+    dense_state, dense_record = dense_network(
+        *dense_training,
         Path(checkpoint) if checkpoint else None,
-        snapshots=[back_to] if back_to else [],
+        snapshots=[rewind_epoch] if rewind_epoch else [],
     )
+
     finetuning = PhaseRun(
         "finetune",
-        chosen.recipe.finetune,
-        chosen.plan,
-        pruner=chosen.pruner,
-        dense=chosen.recipe.dense,
-        rewind_weights=None if back_to is None else rewind_state(*training, back_to),
-        identity=prepared.identity,
+        recipe.finetune,
+        settings.plan,
+        pruner=settings.pruner,
+        dense=recipe.dense,
+        rewind_weights=(
+            None if rewind_epoch is None else rewind_state(*dense_training, rewind_epoch)
+        ),
+        identity=checked.identity,
     )
-    trained = fit(lab, lab.network_from(dense_state), finetuning, folder.path)
-    final = lab.network_from(trained.state)
-    tested = evaluate_test_set(lab, final, chosen.recipe.finetune)
+    finetuned = fit(setup, setup.network_from(dense_state), finetuning, folder.path)
+
+    network = setup.network_from(finetuned.state)
+    test = evaluate_test_set(setup, network, recipe.finetune)
+
     if is_rank_zero():
-        cost = measure(lab, final)
-        write_weights(folder.model_file, trained.state)
+        cost = measure_cost(setup, network)
+        write_weights(folder.model_file, finetuned.state)
         folder.write_layers(cost)
-        write_predictions(folder.predictions_file, lab.data.test.labels.tolist(), tested.predicted)
-        folder.complete(full_record(prepared, dense, trained, tested, cost, folder))
-        finished = folder.record()
-        assert finished is not None
-        console.show_result(finished, folder.path)
-    barrier()
-    return tested.accuracy
+        write_predictions(folder.predictions_file, setup.data.test.labels.tolist(), test.predicted)
+        folder.complete(full_record(checked, dense_record, finetuned, test, cost, folder))
 
 
-def check_run_folder(prepared: CheckedRun, folder: RunFolder) -> Json | None:
-    """Checks that a folder is free for this run: empty, or this very run's, and with room.
+def check_run_folder(checked: CheckedRun, folder: RunFolder) -> Json | None:
+    """Checks that a run folder is empty or holds this very run, and that the disk has room.
 
     Returns:
         The record, if the run is complete.
@@ -105,28 +102,45 @@ def check_run_folder(prepared: CheckedRun, folder: RunFolder) -> Json | None:
         InputError: The folder holds another run, or the disk is too full for this one.
     """
     folder.check_free()
-    if not prepared.settings.force and folder.config_file.exists():
-        theirs = OmegaConf.to_container(OmegaConf.load(folder.config_file))
-        for key, there, here in diff_configs(theirs, prepared.identity):
-            raise InputError(
-                f"{folder.path}: holds a run with {key}={there}, this one has {here}; allowed is "
-                "the same run (force=true starts afresh, name= or hydra.run.dir= goes elsewhere)"
-            )
-        if (finished := folder.record()) is not None:
-            return finished
-    places = [folder.checkpoints]
-    if not prepared.settings.dense.checkpoint:
-        cached = Path(prepared.settings.dense.cache_dir, digest(prepared.dense_identity))
-        if not (cached / "dense.json").exists():
-            places.append(cached / "checkpoints")
-    # The last one, the one before it, and the one being written; some may be there already.
-    there = {place: sum(f.stat().st_size for f in place.glob("*.ckpt")) for place in places}
-    check_room({place: 3 * prepared.checkpoint_bytes - there[place] for place in places})
+    if not checked.settings.force and folder.config_file.exists():
+        _check_same_run(checked, folder)
+        if (record := folder.record()) is not None:
+            return record
+    checkpoints = [folder.checkpoints]
+    if not checked.settings.dense.checkpoint:
+        dense_folder = Path(checked.settings.dense.cache_dir, dense_key(checked.dense_identity))
+        if not (dense_folder / "dense.json").exists():
+            checkpoints.append(dense_folder / "checkpoints")
+    # The last one, the one before it, and the one being written; some may exist already.
+    sizes = {place: sum(f.stat().st_size for f in place.glob("*.ckpt")) for place in checkpoints}
+    check_room({place: 3 * checked.checkpoint_bytes - size for place, size in sizes.items()})
     return None
 
 
-def open_folder(prepared: CheckedRun, folder: RunFolder) -> None:
-    """Makes the folder this run's, keeping what it has saved so far."""
-    if prepared.settings.force:
+def _check_same_run(checked: CheckedRun, folder: RunFolder) -> None:
+    saved = OmegaConf.to_container(OmegaConf.load(folder.config_file))
+    elsewhere = "(force=true starts afresh, name= or hydra.run.dir= goes elsewhere)"
+    if isinstance(saved, dict) and (key := find_renamed_key(saved)):
+        raise InputError(
+            f"{folder.path}: holds a run of an earlier version{_commit(folder)}, with "
+            f"{RENAMED_KEYS[key]} as {key}; allowed is a run of this version {elsewhere}"
+        )
+    for key, saved_value, value in diff_configs(saved, checked.identity):
+        raise InputError(
+            f"{folder.path}: holds a run with {key}={saved_value}, this one has {value}; allowed "
+            f"is the same run {elsewhere}"
+        )
+
+
+def _commit(folder: RunFolder) -> str:
+    """Names the commit that made a finished run, in a record of any version."""
+    try:
+        return f" (commit {json.loads(folder.record_file.read_text())['commit']})"
+    except (OSError, KeyError, TypeError, ValueError):
+        return ""
+
+
+def _open_run_folder(checked: CheckedRun, folder: RunFolder) -> None:
+    if checked.settings.force:
         folder.clear()
-    write_text(folder.config_file, OmegaConf.to_yaml(OmegaConf.create(prepared.identity)))
+    write_text(folder.config_file, OmegaConf.to_yaml(OmegaConf.create(checked.identity)))

@@ -1,4 +1,4 @@
-"""One's own dense weights: read without running code, and held against the network."""
+"""Reads a file of your own dense weights, without running code from it, and checks it."""
 
 import warnings
 from pathlib import Path
@@ -13,12 +13,12 @@ from lightprune.errors import InputError, first_line, nearest
 from lightprune.training.setup import Setup
 
 
-def load_pretrained(lab: Setup, path: Path) -> dict[str, Tensor]:
-    """Reads one's own weights: safetensors, or a state dict saved by torch.
+def load_pretrained(setup: Setup, path: Path) -> dict[str, Tensor]:
+    """Reads `dense.checkpoint`: safetensors, or a state dict saved by `torch.save`.
 
     Raises:
-        InputError: The file is not there, not readable without running code, or of another
-            network.
+        InputError: The file does not exist, cannot be read without running code, or does not fit
+            the network.
     """
     if not path.is_file():
         raise InputError(f"dense.checkpoint={path}: no such file; allowed is a saved state dict")
@@ -39,18 +39,18 @@ def load_pretrained(lab: Setup, path: Path) -> dict[str, Tensor]:
             f"dense.checkpoint={path}: cannot be read ({reason}); allowed are safetensors, or a "
             "state dict saved by torch.save"
         ) from error
-    if not isinstance(state, dict) or not all(map(_named_weight, state.items())):
+    if not isinstance(state, dict) or not all(map(_is_named_tensor, state.items())):
         raise InputError(
             f"dense.checkpoint={path}: holds no state dict; allowed is what network.state_dict() "
             "gives: tensors by name"
         )
-    expected = lab.new_network().state_dict()
+    expected = setup.new_network().state_dict()
     for name in [*expected, *state]:
         _check_weight(path, name, state, expected)
     return state
 
 
-def _named_weight(item: tuple[Any, Any]) -> bool:
+def _is_named_tensor(item: tuple[Any, Any]) -> bool:
     name, value = item
     plain = isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
     return plain and isinstance(name, str)
@@ -59,20 +59,20 @@ def _named_weight(item: tuple[Any, Any]) -> bool:
 def _check_weight(
     path: Path, name: str, state: dict[str, Tensor], expected: dict[str, Tensor]
 ) -> None:
-    """Raises InputError unless a tensor of `state` fits the network, and is finite there."""
-    theirs, mine = state.get(name), expected.get(name)
-    if theirs is None or mine is None or theirs.shape != mine.shape:
+    """Raises InputError unless a tensor has the network's shape and kind, and is finite."""
+    actual, wanted = state.get(name), expected.get(name)
+    if actual is None or wanted is None or actual.shape != wanted.shape:
         near = nearest(name, [] if name in state else state)
         raise InputError(
             f"dense.checkpoint={path}: is of another network: {name} is "
-            f"{_shape(theirs)} there and {_shape(mine)} here{near}"
+            f"{_shape(actual)} there and {_shape(wanted)} here{near}"
         )
-    if theirs.is_floating_point() != mine.is_floating_point():
+    if actual.is_floating_point() != wanted.is_floating_point():
         raise InputError(
-            f"dense.checkpoint={path}: {name} is of {theirs.dtype} there and {mine.dtype} here; "
-            "allowed are weights of the network's own kind"
+            f"dense.checkpoint={path}: {name} is of {actual.dtype} there and {wanted.dtype} here; "
+            "allowed are weights of the network's dtype"
         )
-    if not theirs.to(mine.dtype).isfinite().all():
+    if not actual.to(wanted.dtype).isfinite().all():
         raise InputError(
             f"dense.checkpoint={path}: {name} holds NaN or infinite weights; allowed are finite "
             "ones"

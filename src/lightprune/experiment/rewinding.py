@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
 from lightprune.experiment.dense_cache import (
+    dense_key,
     dense_lock,
-    digest,
     rewind_file,
     rewind_file_fault,
     save_rewind_state,
@@ -45,7 +45,7 @@ def rewind_state(
     """
     if epochs == 0:
         return setup.new_network().state_dict()
-    folder = cache_dir / digest(identity)
+    folder = cache_dir / dense_key(identity)
     file = rewind_file(folder, epochs)
     with dense_lock(folder) if is_rank_zero() else nullcontext():
         fault = from_rank_zero(lambda: rewind_file_fault(folder, epochs))

@@ -1,4 +1,4 @@
-"""What run.json says of a finished run: its question, its answer, and where both come from."""
+"""The record of a finished run for run.json: config, data, results, cost, provenance."""
 
 import os
 import shlex
@@ -18,42 +18,42 @@ from lightprune.training.fit import PhaseResult
 from lightprune.training.metrics import Evaluation
 from lightprune.training.setup import Setup
 
-# Processes under torchrun are told by this variable what the user typed.
+# Environment variable: the command line that the user typed, for processes under torchrun.
 COMMAND = "LIGHTPRUNE_COMMAND"
 
 
-def measure(lab: Setup, network: nn.Module) -> CostReport:
+def measure_cost(setup: Setup, network: nn.Module) -> CostReport:
     """Counts the weights and MACs of a network."""
-    weights = {name: w.detach() for name, w in lab.targets.find(network).items()}
-    return cost_report(network, weights, lab.example[:1])
+    weights = {name: w.detach() for name, w in setup.targets.find(network).items()}
+    return cost_report(network, weights, setup.example[:1])
 
 
 def full_record(
-    prepared: CheckedRun,
+    checked: CheckedRun,
     dense: DenseRecord,
     trained: PhaseResult,
     tested: Evaluation,
     cost: CostReport,
     folder: RunFolder,
 ) -> Json:
-    """Everything a reader may want to know of a finished run."""
-    chosen, lab = prepared.settings, prepared.lab
-    train, validation = chosen.source.splits(lab.data)
+    """Returns the whole record of a finished run."""
+    settings, setup = checked.settings, checked.setup
+    train, validation = settings.source.splits(setup.data)
     return {
-        "config": chosen.asked,
-        "config_hash": chosen.digest,
+        "config": settings.identity,
+        "config_hash": settings.config_hash,
         "command": os.environ.get(COMMAND) or shlex.join(sys.argv),
         "commit": commit(),
         "versions": versions(),
-        "hardware": _hardware(lab),
+        "hardware": _hardware(setup),
         "data": {
-            "source": type(chosen.source).__name__,
-            "fingerprint": prepared.fingerprint,
-            "classes": list(lab.data.classes),
+            "source": type(settings.source).__name__,
+            "fingerprint": checked.fingerprint,
+            "classes": list(setup.data.classes),
             "train_images": len(train),
             "validation_images": len(validation),
-            "validation_is_test": isinstance(chosen.source.validation, str),
-            "test_images": len(lab.data.test),
+            "validation_is_test": isinstance(settings.source.validation, str),
+            "test_images": len(setup.data.test),
         },
         "dense": {**asdict(dense), "test_accuracy": dense.test_accuracy},
         "events": [record.dump() for record in trained.records],
@@ -80,11 +80,11 @@ def full_record(
     }
 
 
-def _hardware(lab: Setup) -> Json:
-    gpu = torch.cuda.get_device_name() if lab.trainer_config.on_gpu else None
+def _hardware(setup: Setup) -> Json:
+    gpu = torch.cuda.get_device_name() if setup.trainer_config.on_gpu else None
     return {
         "device": gpu or processor() or "cpu",
-        "processes": lab.trainer_config.processes,
+        "processes": setup.trainer_config.processes,
         "threads": torch.get_num_threads(),
-        "precision": lab.trainer_config.precision,
+        "precision": setup.trainer_config.precision,
     }

@@ -1,4 +1,4 @@
-"""Being told to stop: a signal ends the program at once, and no process outlives its starter."""
+"""Signals interrupt the program; no process outlives the one that started it."""
 
 import os
 import signal
@@ -11,40 +11,42 @@ from types import FrameType
 
 from lightprune.errors import Interrupted
 
-# SIGUSR1 is what SLURM is usually asked to send ahead of a preemption or a time limit.
+# SLURM is usually set up to send SIGUSR1 ahead of a preemption or a time limit.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-_STARTER = "LIGHTPRUNE_STARTER"
-_PATIENCE = 5.0
-_AT_MOST = 9.0
-_LOOK_EVERY = 0.5
+# Environment variable: the process id of the program that started this one.
+_LAUNCHER_PID = "LIGHTPRUNE_LAUNCHER_PID"
+# Seconds.
+_TERMINATION_TIMEOUT = 5.0
+_EXIT_TIMEOUT = 9.0
+_POLL_INTERVAL = 0.5
 
 
 @contextmanager
 def interrupt_on_signals() -> Iterator[None]:
     """Raises Interrupted in the main thread at the first signal; a second one ends the process.
 
-    Every file is replaced in one step, so a training may be left anywhere: what it had saved
-    continues. Signals that are ignored, as under nohup, stay so.
+    Every file is replaced in one step, so a training may be interrupted anywhere and continues
+    from what it has saved. Signals that are ignored, as under nohup, stay ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    told: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    received: list[int] = []
     timers: list[threading.Timer] = []
 
     def stop(number: int, _: FrameType | None) -> None:
-        if told:
+        if received:
             os._exit(128 + number)
-        told.append(number)
-        # Python swallows what is raised while it collects garbage.
-        last = threading.Timer(_AT_MOST, os._exit, (128 + number,))
-        last.daemon = True
-        last.start()
-        timers.append(last)
+        received.append(number)
+        # Python swallows exceptions raised in a finalizer; then the timer ends the process.
+        timer = threading.Timer(_EXIT_TIMEOUT, os._exit, (128 + number,))
+        timer.daemon = True
+        timer.start()
+        timers.append(timer)
         raise Interrupted(128 + number)
 
-    for number, handler in before.items():
+    for number, handler in handlers.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, stop)
     try:
@@ -52,31 +54,31 @@ def interrupt_on_signals() -> Iterator[None]:
     finally:
         for timer in timers:
             timer.cancel()
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def run_subprocess(command: Sequence[str], told: Mapping[str, str]) -> int:
+def run_subprocess(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Runs a command that starts further processes; returns its exit status.
 
-    It gets a session of its own, so that Ctrl-C in a terminal reaches it once, through here.
+    It runs in a new session, so that Ctrl-C in a terminal reaches it once, through this process.
     Processes that call `exit_with_parent` end with this one, whatever kills it.
 
     Args:
         command: Program and arguments.
-        told: Environment variables besides this process's own.
+        environment: Environment variables to add to those of this process.
 
     Raises:
         Interrupted: A signal arrived; no process is left.
     """
-    environment = {**os.environ, **told, _STARTER: str(os.getpid())}
-    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+    variables = {**os.environ, **environment, _LAUNCHER_PID: str(os.getpid())}
+    with subprocess.Popen(command, env=variables, start_new_session=True) as process:
         try:
             return process.wait()
         except BaseException:
             process.terminate()
             try:
-                process.wait(_PATIENCE)
+                process.wait(_TERMINATION_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
             raise
@@ -84,19 +86,19 @@ def run_subprocess(command: Sequence[str], told: Mapping[str, str]) -> int:
 
 def exit_with_parent() -> None:
     """Ends this process as soon as its parent, or the program that started that one, is gone."""
-    parent, starter = os.getppid(), int(os.environ.get(_STARTER, 0))
+    parent, launcher = os.getppid(), int(os.environ.get(_LAUNCHER_PID, 0))
 
     def watch() -> None:
-        while os.getppid() == parent and (not starter or _alive(starter)):
-            time.sleep(_LOOK_EVERY)
+        while os.getppid() == parent and (not launcher or _is_alive(launcher)):
+            time.sleep(_POLL_INTERVAL)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _alive(process: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
-        os.kill(process, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -1,4 +1,4 @@
-"""torchrun, whose own end by a signal leaves a status and no traceback."""
+"""torchrun that ends by a signal with the status 128 + signal and without a traceback."""
 
 import sys
 

@@ -1,10 +1,10 @@
-"""One process of several, started by torchrun on a saved config: `python -m` runs this file."""
+"""One process of several: the module `lightprune.launch.worker` that torchrun starts."""
 
 import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,97 +14,96 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from lightprune.errors import InputError, Interrupted
 from lightprune.experiment import pipeline
-from lightprune.experiment.config import register, settings
+from lightprune.experiment.config import load_settings, register_configs
 from lightprune.files import write_text
 from lightprune.launch.error_reporting import describe_error
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
 from lightprune.training.trainer import TrainerConfig
 
-# Names the file by which a program that starts processes learns why they failed.
-CAUSE = "LIGHTPRUNE_CAUSE"
-_PATIENCE = timedelta(seconds=5)
+# Environment variable: the file in which the launcher looks for the cause of a failure.
+CAUSE_FILE = "LIGHTPRUNE_CAUSE_FILE"
+_STORE_TIMEOUT = timedelta(seconds=5)
 
 
-def run_worker(main: Callable[[], None]) -> None:
-    """Calls `main` in one process of several, and ends the process with status 1 if it fails.
+def main(arguments: Sequence[str]) -> None:
+    """Runs one process of several, and ends it with status 1 if it fails.
 
-    Whatever fails in one process soon fails in the others, if only because that one is gone; so
-    only the first of them says why: in one line, after a traceback unless an input is wrong.
+    A failure in one process soon makes the others fail, if only because their peer is gone; so
+    only the first one reports: in one line, after a traceback unless an input is wrong.
+
+    Args:
+        arguments: The file of a resolved config, and the run folder.
     """
     try:
         with interrupt_on_signals():
-            main()
-    except Interrupted as stop:  # The starter says so, once for all processes.
+            _run(arguments)
+    except Interrupted as stop:  # The launcher reports it, once for all processes.
         sys.exit(stop.status)
     except Exception as error:
-        if _first():
-            _tell(error)
+        if _is_first_failure():
+            _report(error)
         sys.exit(1)
 
 
-def _tell(error: Exception) -> None:
+def _report(error: Exception) -> None:
     if not isinstance(error, InputError):
         traceback.print_exception(error)
-    if starter := os.environ.get(CAUSE):
-        write_text(Path(starter), describe_error(error))
+    if file := os.environ.get(CAUSE_FILE):
+        write_text(Path(file), describe_error(error))
     else:
         print(f"error: {describe_error(error)}", file=sys.stderr, flush=True)
 
 
-def _first() -> bool:
-    """Whether no other process of this run has failed yet; yes if there is nobody to ask."""
-    told = os.environ
-    attempt = f"{told.get('TORCHELASTIC_RUN_ID')}/{told.get('TORCHELASTIC_RESTART_COUNT')}"
+def _is_first_failure() -> bool:
+    """Whether no other process of this run has failed yet; True if the store is unreachable.
+
+    Torchelastic's `@record` and `ChildFailedError.get_first_failure` cannot decide that: their
+    times are whole seconds, of two failures in one second the lowest rank counts as the first
+    (mostly the one whose peer is gone), and each node chooses for itself.
+    """
+    env = os.environ
+    attempt = f"{env.get('TORCHELASTIC_RUN_ID')}/{env.get('TORCHELASTIC_RESTART_COUNT')}"
     try:
         store = TCPStore(
-            told["MASTER_ADDR"], int(told["MASTER_PORT"]), is_master=False, timeout=_PATIENCE
+            env["MASTER_ADDR"], int(env["MASTER_PORT"]), is_master=False, timeout=_STORE_TIMEOUT
         )
         return bool(store.add(f"lightprune/failed/{attempt}", 1) == 1)
     except (KeyError, ValueError, RuntimeError):
         return True
 
 
-def main(arguments: Sequence[str]) -> None:
-    """One process of several, started by torchrun on a saved config.
-
-    Raises:
-        InputError: An input is wrong.
-    """
+def _run(arguments: Sequence[str]) -> None:
     exit_with_parent()
-    register()
+    register_configs()
     if len(arguments) != 2 or not Path(arguments[0]).is_file():
         raise InputError(
             f"arguments={shlex.join(arguments)}: allowed are the file that "
             "python train.py ... --cfg job --resolve wrote, and a run folder"
         )
-    loaded = OmegaConf.load(arguments[0])
-    assert isinstance(loaded, DictConfig)
-    chosen = settings(loaded)
-    _join(chosen.trainer_config)
-    pipeline.run(chosen, Path(arguments[1]))
+    cfg = OmegaConf.load(arguments[0])
+    assert isinstance(cfg, DictConfig)
+    settings = load_settings(cfg)
+    _init_process_group(settings.trainer_config)
+    pipeline.run(settings, Path(arguments[1]))
     torch.distributed.destroy_process_group()
 
 
-def _join(hardware: TrainerConfig) -> None:
-    """Meets the other processes of this run.
-
-    Raises:
-        InputError: They are not as many as the config says.
-    """
-    started = int(os.environ.get("WORLD_SIZE", 0))
-    if started != hardware.processes:
+def _init_process_group(trainer: TrainerConfig) -> None:
+    """Raises InputError unless torchrun started as many processes as the config says."""
+    world_size = int(os.environ.get("WORLD_SIZE", 0))
+    if world_size != trainer.processes:
         raise InputError(
-            f"trainer.num_nodes={hardware.num_nodes} trainer.devices={hardware.devices}: torchrun "
-            f"started {started} processes; allowed is torchrun --nnodes={hardware.num_nodes} "
-            f"--nproc-per-node={hardware.devices}"
+            f"trainer.num_nodes={trainer.num_nodes} trainer.devices={trainer.devices}: torchrun "
+            f"started {world_size} processes; allowed is torchrun --nnodes={trainer.num_nodes} "
+            f"--nproc-per-node={trainer.devices}"
         )
-    if hardware.on_gpu:
+    if trainer.on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     # Rank 0 may wait for hours for another job's dense training; a dead rank ends all anyway.
     torch.distributed.init_process_group(
-        "nccl" if hardware.on_gpu else "gloo", timeout=timedelta(days=1)
+        "nccl" if trainer.on_gpu else "gloo", timeout=timedelta(days=1)
     )
 
 
 if __name__ == "__main__":
-    run_worker(lambda: main(sys.argv[1:]))
+    main(sys.argv[1:])
