@@ -15,7 +15,7 @@ from torchvision.models import mobilenet_v2, resnet18, resnet50, squeezenet1_1
 import lightprune
 from lightprune.cli.main import main
 from lightprune.errors import InputError
-from lightprune.experiment.config import register
+from lightprune.experiment.config import register_configs
 from lightprune.models.slim import channel_counts
 from lightprune.models.zoo import resnet20, vgg16_bn_cifar, vit
 from lightprune.structured.channel_pruning import Removal, remove_filters
@@ -198,7 +198,7 @@ def test_what_words_alone_do_not_tell_is_left_open(run, tmp_path, capsys, said):
 
 
 def compose_words(words):
-    register()
+    register_configs()
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         return compose("train", words)
 
