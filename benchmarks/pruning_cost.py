@@ -21,9 +21,10 @@ from torchvision.models import resnet18
 
 from lightprune.models.model import Model
 from lightprune.pruning.event_record import EventRecord, distance
-from lightprune.pruning.mac_counts import live_masks
+from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import GradientMasks, Masks
 from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.reachability import live_masks
 from lightprune.pruning.schedules import PruneEvent
 from lightprune.pruning.targets import Targets
 
@@ -34,7 +35,8 @@ STEPS = 50
 def before_event(network):
     """What PruningCallback holds before its first event."""
     weights = Targets().find(network)
-    return weights, Masks.dense(weights), live_masks(network, weights, torch.zeros(1, 3, 32, 32))
+    macs = macs_per_weight(network, weights, torch.zeros(1, 3, 32, 32))
+    return weights, Masks.dense(weights), live_masks(weights, macs)
 
 
 def ours(held):

@@ -12,15 +12,15 @@ from torch import nn
 
 from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.errors import InputError
-from lightprune.pruning.criteria import Magnitude, Random
+from lightprune.pruning.criteria import Criterion, Magnitude, Random
 from lightprune.pruning.event_record import PruningError
-from lightprune.pruning.mac_counts import live_masks
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
 from lightprune.training.checkpoints import SealedCheckpointIO
 from lightprune.training.fit import PhaseRun, fit
 from tests.callbacks import two_processes
+from tests.pruning.probe import live_masks_of
 from tests.training.small import (
     MOMENTUM,
     BreakOffAt,
@@ -561,7 +561,7 @@ def test_the_accuracy_right_after_an_event_is_that_of_the_pruned_network(tmp_pat
 
 def test_records_tell_how_far_the_live_weights_were_moved(tmp_path):
     made = session(tmp_path, plan((0, 0.7), epochs=1))
-    live = live_masks(made.network, made.weights, torch.zeros(1, 3, 8, 8))
+    live = live_masks_of(made.network, made.weights, torch.zeros(1, 3, 8, 8))
     whole = torch.cat([weight[live[name]] for name, weight in made.weights.items()])
     masks = Pruner().prune(made.weights, Masks.dense(made.weights), 0.7)
     lost = torch.cat([weight[live[n] & ~masks[n]] for n, weight in made.weights.items()])
@@ -645,25 +645,25 @@ def test_a_checkpoint_of_other_prunable_weights_is_refused(tmp_path):
         other.fit(tmp_path / "one.ckpt")
 
 
-class Own:
+class Custom(Criterion):
     """A criterion as a user may write it."""
 
-    def saliency(self, name, weight):
-        return weight.detach().abs().float()
+    def scores(self, weights, context):
+        return {name: weight.detach().abs().float() for name, weight in weights.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class OwnWithSlots:
+class CustomWithSlots(Criterion):
     """The same without a dictionary of attributes."""
 
     power: int = 2
 
-    def saliency(self, name, weight):
-        return weight.detach().abs().float() ** self.power
+    def scores(self, weights, context):
+        return {name: weight.abs().float() ** self.power for name, weight in weights.items()}
 
 
-@pytest.mark.parametrize("criterion", [Own, OwnWithSlots])
-def test_a_criterion_of_ones_own_does_not_stand_in_the_way_of_a_resume(tmp_path, criterion):
+@pytest.mark.parametrize("criterion", [Custom, CustomWithSlots])
+def test_a_run_with_a_custom_criterion_resumes(tmp_path, criterion):
     Fits(tmp_path, {}).broken_off("run", 2, pruner=Pruner(criterion()))
 
     trained = Fits(tmp_path, {}).run("run", pruner=Pruner(criterion()))

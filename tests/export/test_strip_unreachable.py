@@ -8,8 +8,8 @@ from torch import nn
 from torchvision.models import resnet18
 
 from lightprune.export.strip_unreachable import strip_unreachable
-from lightprune.pruning.mac_counts import live_masks
 from tests.export.finished import with_statistics
+from tests.pruning.probe import live_masks_of
 
 
 @st.composite
@@ -45,7 +45,7 @@ def test_no_dead_tap_is_left_where_padding_is_symmetrical(padding, size):
     smaller = strip_unreachable(conv, images)
 
     assert smaller.weight.shape[2:] == (2 * size - 1, 2 * size - 1)
-    assert live_masks(smaller, {"weight": smaller.weight}, images).pruned == 0
+    assert live_masks_of(smaller, {"weight": smaller.weight}, images).pruned == 0
 
 
 @pytest.mark.parametrize(("kernel", "size"), [((3, 4), (1, 8)), ((9, 4), (4, 4)), ((4, 3), (8, 1))])

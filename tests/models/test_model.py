@@ -6,8 +6,8 @@ from torchvision.models import resnet18
 from lightprune.errors import InputError
 from lightprune.models.live_tap_conv import LiveTapConv2d
 from lightprune.models.model import Model
-from lightprune.pruning.mac_counts import live_masks
 from lightprune.pruning.targets import Targets
+from tests.pruning.probe import live_masks_of
 from tests.training.small import cnn, equal
 
 
@@ -74,7 +74,7 @@ def test_the_imagenet_stem_leaves_62_percent_of_the_weights_dead_at_32x32():
     network = resnet18(num_classes=10)
     weights = {name: w.detach() for name, w in Targets().find(network).items()}
 
-    live = live_masks(network, weights, torch.randn(1, 3, 32, 32))
+    live = live_masks_of(network, weights, torch.randn(1, 3, 32, 32))
 
     assert (live.total, live.pruned) == (11_166_912, 6_946_816)
 

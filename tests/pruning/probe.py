@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from lightprune.pruning.criteria import Criterion, ScoringContext
+from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import Masks
+from lightprune.pruning.reachability import live_masks
 
 
 @dataclass
@@ -55,6 +57,11 @@ class PlainProbe:
 
     def accumulated(self):
         return self.state
+
+
+def live_masks_of(network: nn.Module, weights: dict[str, Tensor], example: Tensor) -> Masks:
+    """Masks of the weights that some input of the example's size reaches."""
+    return live_masks(weights, macs_per_weight(network, weights, example))
 
 
 def scores_of(criterion: Criterion, weight: Tensor, macs: Tensor | None = None) -> Tensor:

@@ -29,7 +29,7 @@ def of_shapes(*shapes, seed=0):
 
 
 def zeros_of(pruner, weights, sparsity):
-    return [zeros for _, zeros in pruner.quotas(weights, sparsity)]
+    return [zeros for _, zeros in pruner.zero_counts(weights, sparsity)]
 
 
 def test_kernels_by_hand():
@@ -103,7 +103,7 @@ def test_uniform_plus_that_leaves_no_room_is_refused_by_name():
     weights = of_shapes((4, 3, 1, 1), (10, 10, 1, 1), (10, 4))
 
     with pytest.raises(InputError, match=r"pruner\.scope=uniform_plus: keeps 20 of .*of which 150"):
-        Pruner(scope="uniform_plus").quotas(weights, 0.99)
+        Pruner(scope="uniform_plus").zero_counts(weights, 0.99)
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -111,7 +111,7 @@ def test_a_sparsity_by_name_goes_before_every_scope(scope):
     weights = of_shapes((4, 3, 1, 1), (10, 10, 1, 1), (10, 4))
     pruner = Pruner(scope=scope, sparsities=[("layer0", 0.5), ("layer2", 0.9)])
 
-    assert sorted(pruner.quotas(weights, 0.7)) == [
+    assert sorted(pruner.zero_counts(weights, 0.7)) == [
         (("layer0.weight",), 6),
         (("layer1.weight",), 70),
         (("layer2.weight",), 36),
@@ -225,12 +225,14 @@ def test_an_early_event_comes_as_near_to_the_cap_as_its_sparsity_lets_it():
 def test_a_cap_below_the_kept_share_is_refused_by_name():
     weights = of_shapes((10, 10))
 
-    with pytest.raises(InputError, match=r"pruner\.cap=0\.4: keeps at most 40 of .*which 50 shall"):
-        Pruner(cap=0.4).quotas(weights, 0.5)
+    with pytest.raises(
+        InputError, match=r"pruner\.cap=0\.4: keeps at most 40 of .*which 50 are to"
+    ):
+        Pruner(cap=0.4).zero_counts(weights, 0.5)
 
 
 def test_a_sparsity_by_name_goes_before_a_cap():
     weights = of_shapes((10, 10), (10, 10))
     pruner = Pruner(cap=0.5, sparsities=[("layer0", 0.0)])
 
-    assert pruner.quotas(weights, 0.6) == [(("layer0.weight",), 0), (("layer1.weight",), 60)]
+    assert pruner.zero_counts(weights, 0.6) == [(("layer0.weight",), 0), (("layer1.weight",), 60)]

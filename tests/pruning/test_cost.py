@@ -30,7 +30,7 @@ def test_the_dense_resnet18_has_its_known_figures(network):
     assert report.compression_prunable == report.compression_parameters == 1
 
 
-def test_the_live_macs_of_dense_resnet18_leave_out_the_dead_taps(network):
+def test_the_live_macs_of_dense_resnet18_leave_out_the_unreachable_weights(network):
     report = cost_report(network, Targets().find(network), IMAGE)
 
     assert report.total.macs_live == 37_011_456 - 6_946_816
@@ -89,7 +89,7 @@ def test_two_layers_cost_what_one_counts_by_hand():
     assert report.total.mac_density == pytest.approx(288 / 384)
 
 
-def test_dead_taps_cost_macs_only_in_the_dense_count():
+def test_unreachable_weights_cost_macs_only_in_the_dense_count():
     network = nn.Conv2d(2, 3, 3, padding=1, bias=False)
 
     report = cost_report(network, {"weight": network.weight}, torch.zeros(1, 2, 1, 1))
@@ -190,7 +190,7 @@ def test_the_compression_of_a_network_without_weights_left_is_infinite():
     assert report.compression_parameters == math.inf
 
 
-def test_a_layer_of_dead_weights_alone_has_a_live_sparsity():
+def test_a_layer_of_unreachable_weights_alone_has_a_live_sparsity():
     network = nn.Conv2d(1, 1, 2, dilation=2, padding=1, bias=False)
 
     cost = cost_report(network, {"weight": network.weight}, torch.zeros(1, 1, 1, 1)).total

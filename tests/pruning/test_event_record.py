@@ -57,9 +57,9 @@ def test_the_distance_of_weights_of_other_precisions_is_computed_in_float32(dtyp
 
 
 def test_a_network_without_live_weights_has_a_live_sparsity():
-    dead = masks(a=[0, 0, 0, 0], b=[0, 0])
+    unreachable = masks(a=[0, 0, 0, 0], b=[0, 0])
 
-    found = EventRecord.of(PruneEvent(0, 0.5), KEPT, dead, distance=0, before=0, after=0)
+    found = EventRecord.of(PruneEvent(0, 0.5), KEPT, unreachable, distance=0, before=0, after=0)
 
     assert found.live_sparsity == 0
 

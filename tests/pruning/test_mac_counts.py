@@ -1,317 +1,224 @@
+import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import given
 from torch import nn
-from torch.nn import functional as F
-from torchvision.models import mobilenet_v2, resnet18, vgg11_bn
+from torchvision.models import resnet18
 
-from lightprune.pruning.mac_counts import live_masks, live_positions
-from lightprune.pruning.masks import Masks
+from lightprune.pruning.cost import cost_report
+from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.targets import Targets
-
-RESNET_DEAD = {
-    "layer4.0.conv1.weight": 655_360,
-    "layer4.0.conv2.weight": 2_097_152,
-    "layer4.1.conv1.weight": 2_097_152,
-    "layer4.1.conv2.weight": 2_097_152,
-}
-IMAGE = torch.zeros(1, 3, 32, 32)
+from tests.pruning.probe import live_masks_of
+from tests.pruning.test_reachability import IMAGE, RowAndColumn, convolutions, padded
 
 
-@pytest.fixture(scope="module")
-def network():
-    torch.manual_seed(0)
-    return resnet18(num_classes=10).eval()
-
-
-@pytest.fixture(scope="module")
-def live(network):
-    return live_masks(network, Targets().find(network), IMAGE)
-
-
-def conv_weights(network):
-    return {n: p for n, p in network.named_parameters() if n.endswith("weight") and p.dim() > 2}
-
-
-def touched(layer, shape):
-    """The weights whose gradient is not 0: inputs and output weights are positive, so none cancels.
-
-    Float64, whose convolutions take no shortcut through transformed domains.
-    """
-    layer = layer.double()
-    out = layer(torch.rand(shape, dtype=torch.float64) + 1)
-    (gradient,) = torch.autograd.grad((out * (torch.rand_like(out) + 1)).sum(), layer.weight)
-    return gradient != 0
+def counted(layer, shape):
+    """Goes through every output and every tap and looks whether the input that it meets exists."""
+    size, (out_height, out_width) = shape[2:], layer(torch.zeros(shape)).shape[2:]
+    pads = layer.padding
+    if isinstance(pads, str):
+        spans = zip(layer.dilation, layer.kernel_size, strict=True)
+        pads = (0, 0) if pads == "valid" else [d * (k - 1) // 2 for d, k in spans]
+    counts = np.zeros(layer.weight.shape, dtype=np.int64)
+    for y in range(out_height):
+        for x in range(out_width):
+            for tap_y, tap_x in np.ndindex(*layer.kernel_size):
+                row = y * layer.stride[0] - pads[0] + tap_y * layer.dilation[0]
+                column = x * layer.stride[1] - pads[1] + tap_x * layer.dilation[1]
+                counts[:, :, tap_y, tap_x] += 0 <= row < size[0] and 0 <= column < size[1]
+    return torch.from_numpy(counts)
 
 
 def found(layer, shape):
-    return live_masks(layer, {"weight": layer.weight}, torch.zeros(shape).to(layer.weight))[
-        "weight"
-    ]
-
-
-@st.composite
-def convolutions(draw, kind=nn.Conv2d, spatial=2):
-    """A convolution with zero padding and an input size that it accepts."""
-
-    def each(low, high):
-        return tuple(draw(st.integers(low, high)) for _ in range(spatial))
-
-    kernel, dilation, size = each(1, 4), each(1, 3), each(1, 6)
-    padding = draw(st.one_of(st.just(each(0, 4)), st.sampled_from(["same", "valid"])))
-    stride = (1,) * spatial if padding == "same" else each(1, 4)
-    if padding != "same":
-        pads = (0,) * spatial if padding == "valid" else padding
-        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-        assume(all(n + 2 * p >= span for n, p, span in zip(size, pads, spans, strict=True)))
-    groups = draw(st.sampled_from([1, 2]))
-    return kind(2, 4, kernel, stride, padding, dilation, groups), (2, 2, *size)
+    used = macs_per_weight(layer, {"weight": layer.weight}, torch.zeros(shape))["weight"]
+    assert used.dtype == torch.int64
+    return used.expand(layer.weight.shape)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @given(convolutions())
-def test_dead_weights_are_those_that_never_get_a_gradient(case):
+def test_every_multiplication_with_data_is_counted_and_none_with_padding(case):
     layer, shape = case
 
-    assert torch.equal(found(layer, shape), touched(layer, shape))
+    assert torch.equal(found(layer, shape), counted(layer, shape))
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same'")
-@given(st.one_of(convolutions(nn.Conv1d, 1), convolutions(nn.Conv3d, 3)))
-def test_the_same_holds_in_one_and_in_three_dimensions(case):
-    layer, shape = case
-
-    assert torch.equal(found(layer, shape), touched(layer, shape))
+def test_a_padded_kernel_of_three_multiplies_so_often():
+    assert found(padded(), (1, 1, 3, 4))[0, 0].tolist() == [[6, 8, 6], [9, 12, 9], [6, 8, 6]]
+    assert found(padded(), (1, 1, 1, 1))[0, 0].tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
-@given(st.data(), st.sampled_from(["circular", "reflect", "replicate"]))
-def test_padding_that_repeats_data_leaves_every_weight_live(data, mode):
-    kernel, stride, dilation = (data.draw(st.integers(1, 3)) for _ in range(3))
-    span = dilation * (kernel - 1) + 1
-    size = data.draw(st.integers((span + 3) // 2, 7))
-    padding = data.draw(st.integers((max(span - size, 0) + 1) // 2, size - 1))
-    layer = nn.Conv2d(2, 4, kernel, stride, padding, dilation, padding_mode=mode)
-    shape = (2, 2, size, size + 1)
-
-    assert found(layer, shape).all()
-    assert touched(layer, shape).all()
-
-
-def test_transposed_convolutions_and_linear_layers_are_live():
-    assert found(nn.ConvTranspose2d(2, 3, 3, padding=1), (1, 2, 1, 1)).all()
-    assert found(nn.Linear(4, 3), (1, 4)).all()
-
-
-@pytest.mark.parametrize(
-    ("size", "stride", "live"),
-    [(1, 1, [1]), (2, 2, [1, 2]), (2, 1, [0, 1, 2]), (32, 2, [0, 1, 2])],
-)
-def test_a_padded_kernel_of_three_meets_data_at_known_positions(size, stride, live):
-    out = (size - 1) // stride + 1
-
-    assert live_positions(size, kernel=3, stride=stride, pad=1, dilation=1, out=out) == live
-
-
-def test_resnet18_at_32_by_32_has_its_known_dead_weights_layer_by_layer(live):
-    dead = {name: int((~mask).sum()) for name, mask in live.items()}
-
-    assert {name: count for name, count in dead.items() if count} == RESNET_DEAD
-    assert live.pruned == 6_946_816
-    assert live.kept == 4_220_096
-
-
-def test_resnet18_at_224_by_224_has_no_dead_weight(network):
-    masks = live_masks(network, Targets().find(network), torch.zeros(1, 3, 224, 224))
-
-    assert masks.pruned == 0
-
-
-def test_dead_weights_of_resnet18_never_get_a_gradient(network, live):
-    weights = Targets().find(network)
-    torch.manual_seed(1)
-    network.zero_grad()
-    F.cross_entropy(network(torch.randn(8, 3, 32, 32)), torch.arange(8)).backward()
-
-    assert not any(weights[name].grad[~mask].any() for name, mask in live.items())
-    network.zero_grad()
-
-
-def check_logits_without_dead_weights(network, image_size):
-    weights = conv_weights(network)
-    torch.manual_seed(2)
-    images = torch.randn(4, 3, image_size, image_size)
-    masks = live_masks(network, weights, images[:1])
-    network.eval()
-    with torch.no_grad():
-        before = network(images)
-        masks.apply_(weights)
-        after = network(images)
-
-    assert torch.equal(before, after)
-    return masks
-
-
-def test_zeroing_the_dead_weights_leaves_the_logits_of_resnet18_bit_identical():
-    torch.manual_seed(0)
-    masks = check_logits_without_dead_weights(resnet18(num_classes=10), 32)
-
-    assert masks.pruned == 6_946_816
-
-
-def test_zeroing_the_dead_weights_leaves_the_logits_of_mobilenet_v2_bit_identical():
-    torch.manual_seed(0)
-    masks = check_logits_without_dead_weights(mobilenet_v2(num_classes=10), 32)
-
-    depthwise_on_one_pixel = [name for name in masks if not masks[name].all()]
-    assert all(masks[name].shape[1:] == (1, 3, 3) for name in depthwise_on_one_pixel)
-    assert [int(masks[name].sum()) for name in depthwise_on_one_pixel] == [576 * 4, 960, 960, 960]
-
-
-def test_vgg11_whose_last_convolutions_see_two_by_two_pixels_has_no_dead_weight():
-    with torch.device("meta"):
-        network = vgg11_bn(num_classes=10, init_weights=False)
-    network.classifier = nn.Linear(25_088, 10)
-    network.features.to_empty(device="cpu")
-
-    masks = live_masks(network, conv_weights(network), IMAGE)
-
-    assert len(masks) == 8
-    assert masks.pruned == 0
-
-
-def test_vgg11_without_its_last_pooling_has_dead_weights_at_16_by_16():
-    with torch.device("meta"):
-        features = vgg11_bn(init_weights=False).features[:-1]
-    features.to_empty(device="cpu")
-
-    masks = live_masks(features, conv_weights(features), torch.zeros(1, 3, 16, 16))
-
-    dead = {name: int((~mask).sum()) for name, mask in masks.items() if not mask.all()}
-    assert dead == dict.fromkeys(("22.weight", "25.weight"), 512 * 512 * 8)
-
-
-class RowAndColumn(nn.Module):
-    """Sees the first row and the first column of an image, with one layer or with two."""
-
-    def __init__(self, first, second):
-        super().__init__()
-        self.first, self.second = first, second
-
-    def forward(self, x):
-        return self.first(x[..., :1, :]).sum() + self.second(x[..., :1]).sum()
-
-
-def padded():
-    return nn.Conv2d(1, 1, 3, padding=1)
-
-
-def cross_of(network):
-    weights = {"first.weight": network.first.weight}
-    return live_masks(network, weights, torch.zeros(1, 1, 3, 3))["first.weight"][0, 0].tolist()
-
-
-CROSS = [[False, True, False], [True, True, True], [False, True, False]]
-
-
-def test_a_layer_called_at_two_sizes_is_live_where_either_call_reaches_it():
+def test_a_batch_costs_an_image_no_more():
     layer = padded()
 
-    assert cross_of(RowAndColumn(layer, layer)) == CROSS
+    assert torch.equal(found(layer, (5, 1, 4, 4)), found(layer, (1, 1, 4, 4)))
 
 
-def test_a_weight_shared_by_two_layers_is_live_where_either_reaches_it():
-    network = RowAndColumn(padded(), padded())
-    network.second.weight = network.first.weight
+def test_without_padding_the_counts_are_those_of_the_cost_report():
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 1, groups=2), nn.Flatten(2)
+    ).append(nn.Linear(9, 2))
+    weights = Targets(types=("Conv2d", "Linear")).find(network)
+    image = torch.zeros(1, 1, 8, 8)
 
-    assert cross_of(network) == CROSS
+    used = macs_per_weight(network, weights, image)
+    layers = cost_report(network, weights, image).layers
+
+    sums = {name: int(used[name].expand(w.shape).sum()) for name, w in weights.items()}
+    assert sums == {name: layer.macs for name, layer in layers.items()}
+    assert [int(used[name].max()) for name in weights] == [9, 9, 4]
 
 
-def test_a_layer_that_is_never_called_is_live():
-    network = nn.Sequential(nn.Conv2d(1, 1, 1))
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_padding_that_repeats_the_image_is_data(mode):
+    layer = nn.Conv2d(1, 1, 3, padding=1, padding_mode=mode)
+
+    assert found(layer, (1, 1, 4, 5)).unique().tolist() == [20]
+
+
+def test_a_transposed_convolution_multiplies_every_input():
+    assert found(nn.ConvTranspose2d(2, 3, 3, stride=2), (1, 2, 4, 5)).unique().tolist() == [20]
+
+
+def test_the_calls_of_a_layer_and_the_layers_of_a_weight_add_up():
+    layer = padded()
+    apart = RowAndColumn(padded(), padded())
+    apart.second.weight = apart.first.weight
+
+    for network in (RowAndColumn(layer, layer), apart):
+        used = macs_per_weight(
+            network, {"first.weight": network.first.weight}, IMAGE[:, :1, :3, :3]
+        )
+        assert used["first.weight"].tolist() == [[0, 2, 0], [2, 6, 2], [0, 2, 0]]
+
+
+def test_what_the_image_never_reaches_counts_once():
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
     network[0].unused = nn.Conv2d(1, 1, 3, padding=1)
+    weights = {n: w for n, w in network.named_parameters() if n.endswith("weight")}
 
-    masks = live_masks(network, conv_weights(network), torch.zeros(1, 1, 1, 1))
+    used = macs_per_weight(network, weights, torch.zeros(1, 1, 4, 4))
 
-    assert masks["0.unused.weight"].all()
-
-
-def test_only_the_weights_asked_for_are_answered(network):
-    asked = {"layer4.1.conv2.weight": network.layer4[1].conv2.weight}
-
-    assert list(live_masks(network, asked, IMAGE)) == list(asked)
-
-
-def test_copies_of_the_weights_are_answered_as_the_weights_themselves(network, live):
-    copies = {name: p.detach().clone() for name, p in Targets().find(network).items()}
-
-    assert live_masks(network, copies, IMAGE).digest() == live.digest()
+    assert {n: u.unique().tolist() for n, u in used.items()} == {
+        "0.weight": [16],
+        "0.unused.weight": [1],
+        "1.weight": [1],
+    }
 
 
-class Noisy(nn.Module):
-    """Layers whose mode matters, in mixed modes."""
+def test_the_unreachable_weights_of_resnet18_are_the_weights_that_multiply_nothing():
+    network = resnet18(num_classes=10)
+    weights = Targets().find(network)
+
+    used = macs_per_weight(network, weights, IMAGE)
+    live = live_masks_of(network, weights, IMAGE)
+
+    assert all(torch.equal(used[n].expand(w.shape) > 0, live[n]) for n, w in weights.items())
+    assert used["layer4.1.conv2.weight"].tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert used["conv1.weight"].max() == 16 * 16
+
+
+class Tokens(nn.Module):
+    """The pixels of an image as tokens of a layer, laid out in one of several ways."""
+
+    def __init__(self, layout, layer):
+        super().__init__()
+        self.layout, self.layer = layout, layer
+
+    def forward(self, images):
+        tokens = images.flatten(2).transpose(1, 2)
+        if self.layout == "sequence first":
+            tokens = tokens.transpose(0, 1)
+        if self.layout == "all in one":
+            tokens = tokens.flatten(0, 1)
+        return self.layer(tokens)
+
+
+@pytest.mark.parametrize("layout", ["batch first", "sequence first", "all in one"])
+def test_a_linear_layer_multiplies_once_a_token_however_tokens_are_laid_out(layout):
+    network = Tokens(layout, nn.Linear(3, 4))
+
+    used = macs_per_weight(network, {"layer.weight": network.layer.weight}, torch.zeros(5, 3, 2, 7))
+
+    assert used["layer.weight"].tolist() == 14
+
+
+class Attends(nn.Module):
+    """Attention of an image's rows to its columns, or to themselves."""
+
+    def __init__(self, crossed, **settings):
+        super().__init__()
+        self.crossed = crossed
+        self.attention = nn.MultiheadAttention(4, 2, **settings)
+
+    def forward(self, images):
+        rows, columns = images.mean(3).transpose(1, 2), images.mean(2).transpose(1, 2)
+        if not self.attention.batch_first:
+            rows, columns = rows.transpose(0, 1), columns.transpose(0, 1)
+        if self.crossed:
+            return self.attention(rows, value=columns, key=columns)[0]
+        return self.attention(rows, rows, rows, need_weights=False)[0]
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize(("crossed", "columns"), [(False, 6), (True, 7)])
+def test_attention_projects_every_token_once(batch_first, crossed, columns):
+    network = Attends(crossed, batch_first=batch_first)
+    weights = Targets(types=("Linear", "MultiheadAttention")).find(network)
+
+    used = macs_per_weight(network, weights, torch.zeros(3, 4, 6, 7))
+
+    rows = used["attention.in_proj_weight"].expand(12, 4)
+    assert rows.tolist() == [[6] * 4] * 4 + [[columns] * 4] * 8
+    assert used["attention.out_proj.weight"].tolist() == 6
+
+
+class Crossed(nn.Module):
+    """Attention of an image's rows to its columns, which have other features."""
 
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.norm = nn.BatchNorm2d(4)
-        self.drop = nn.Dropout(0.5)
-        self.frozen = nn.BatchNorm2d(4).eval()
+        self.attention = nn.MultiheadAttention(4, 2, kdim=3, vdim=3, batch_first=True)
 
-    def forward(self, x):
-        return self.frozen(self.drop(self.norm(self.conv(x))))
-
-
-def check_untouched(network, look):
-    modes = [module.training for module in network.modules()]
-    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    random_state = torch.get_rng_state()
-
-    look()
-
-    assert [module.training for module in network.modules()] == modes
-    assert all(torch.equal(tensor, state[n]) for n, tensor in network.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), random_state)
-    assert not any(module._forward_hooks for module in network.modules())
-    assert all(parameter.grad is None for parameter in network.parameters())
+    def forward(self, images):
+        columns = images.mean(2).transpose(1, 2)
+        rows = torch.cat([images, images[:, :1]], 1).mean(3).transpose(1, 2)
+        return self.attention(rows, columns, columns)[0]
 
 
-def test_looking_leaves_modes_buffers_hooks_and_random_state_as_they_are():
-    network = Noisy().train()
-    network.frozen.eval()
+def test_projections_of_their_own_are_counted_by_what_they_project():
+    network = Crossed()
+    weights = Targets(types=("MultiheadAttention",)).find(network)
 
-    check_untouched(network, lambda: live_masks(network, conv_weights(network), IMAGE))
+    used = macs_per_weight(network, weights, IMAGE[:, :, :6, :7])
 
-
-def test_a_forward_that_fails_leaves_the_network_as_it_was():
-    network = Noisy().train()
-    network.frozen.eval()
-
-    def look():
-        with pytest.raises(RuntimeError):
-            live_masks(network, conv_weights(network), torch.zeros(1, 5, 8, 8))
-
-    check_untouched(network, look)
+    assert {name: int(count) for name, count in used.items()} == {
+        "attention.q_proj_weight": 6,
+        "attention.k_proj_weight": 7,
+        "attention.v_proj_weight": 7,
+    }
 
 
-def test_a_network_that_always_draws_random_numbers_leaves_the_random_state_as_it_is():
-    class Drawing(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 1, 1)
+@pytest.mark.parametrize("training", [True, False])
+def test_an_encoder_layer_is_counted_though_torch_has_a_fast_path_for_it(training):
+    layer = nn.TransformerEncoderLayer(3, 1, 5, batch_first=True).train(training)
+    network = Tokens("batch first", layer)
+    weights = Targets(types=("Linear", "MultiheadAttention")).find(network)
 
-        def forward(self, x):
-            return F.dropout(self.conv(x), 0.5, training=True)
+    used = macs_per_weight(network, weights, torch.zeros(2, 3, 2, 2))
 
-    network = Drawing()
-
-    check_untouched(network, lambda: live_masks(network, conv_weights(network), IMAGE))
+    assert [int(used[name].max()) for name in weights] == [4, 4, 4, 4]
+    assert len(weights) == 4
 
 
-def test_live_masks_are_masks_of_the_weights_shapes():
-    network = Noisy()
-    masks = live_masks(network, conv_weights(network), IMAGE)
+def test_a_weight_tied_between_attention_and_another_layer_multiplies_for_both():
+    network = Attends(False)
+    network.output = nn.Linear(4, 4)
+    network.output.weight = network.attention.out_proj.weight
+    both = nn.Sequential(network, network.output)
 
-    assert isinstance(masks, Masks)
-    assert masks["conv.weight"].shape == (4, 3, 3, 3)
-    assert masks["conv.weight"].dtype == torch.bool
+    used = macs_per_weight(
+        both, {"0.output.weight": network.output.weight}, torch.zeros(1, 4, 6, 7)
+    )
+
+    assert used["0.output.weight"].tolist() == 6 + 6

@@ -20,8 +20,8 @@ from tests.pruning.strategies import (
     tensors,
     weight_dicts,
 )
-from tests.pruning.test_mac_counts import convolutions
-from tests.pruning.test_macs_per_weight import counted
+from tests.pruning.test_mac_counts import counted
+from tests.pruning.test_reachability import convolutions
 from tests.system.entry import record, shortest
 from tests.training.small import plan, session
 
@@ -74,11 +74,11 @@ def test_at_exponent_0_the_scores_are_the_magnitudes_to_the_bit(weight, macs):
 @given(weight_dicts(), sparsities(), st.sampled_from(["global", "local"]), st.data())
 def test_at_exponent_0_the_masks_are_those_of_the_magnitude(weights, sparsity, scope, data):
     macs = data.draw(flags_for(weights))
-    dead = data.draw(st.sampled_from(["rank", "first"]))
+    unreachable = data.draw(st.sampled_from(["rank", "first"]))
 
-    masks = pruned(weights, sparsity, macs, 0, scope=scope, unreachable=dead)
+    masks = pruned(weights, sparsity, macs, 0, scope=scope, unreachable=unreachable)
 
-    plain = Pruner(scope=scope, unreachable=dead)
+    plain = Pruner(scope=scope, unreachable=unreachable)
     dense = Masks.dense(weights)
     assert masks.digest() == plain.prune(weights, dense, sparsity, macs=macs).digest()
 

@@ -80,7 +80,7 @@ def test_events_before_the_last_are_exact_and_leave_every_group_n(case, scope, s
     size = sum(w.numel() for w in weights.values() if not w.shape[1] % of)
     for share in [*sorted(shares), 1.0]:
         weights = {n: data.draw(tensors(tuple(w.shape))) for n, w in weights.items()}
-        planned = sum(zeros for _, zeros in pruner.quotas(weights, share * final, final=final))
+        planned = sum(zeros for _, zeros in pruner.zero_counts(weights, share * final, final=final))
         after = pruner.prune(weights, masks, share * final, final=final)
 
         assert after.pruned == planned == round(share * final * size)
@@ -93,7 +93,7 @@ def test_events_before_the_last_are_exact_and_leave_every_group_n(case, scope, s
     assert set(counts) == {keep}
 
 
-def test_dead_weights_of_a_group_go_first():
+def test_unreachable_weights_of_a_group_go_first():
     weights = {"a": torch.tensor([[4.0, 3, 2, 1]])}
     live = {"a": torch.tensor([[False, True, True, True]])}
 
@@ -122,14 +122,14 @@ def test_another_final_sparsity_is_refused_with_the_right_one(scope, pattern, sp
 
     message = rf"pruner\.pattern={pattern}: .*; allowed is schedule\.sparsity={share}$"
     with pytest.raises(InputError, match=message):
-        Pruner(scope=scope, pattern=pattern).quotas(weights, 0.3, final=sparsity)
+        Pruner(scope=scope, pattern=pattern).zero_counts(weights, 0.3, final=sparsity)
 
 
 def test_a_pattern_that_covers_nothing_is_refused():
     weights = {"stem.weight": torch.rand(8, 3, 3, 3), "bias": torch.rand(8)}
 
     with pytest.raises(InputError, match=r"pruner\.pattern=2:4: no prunable weight"):
-        Pruner(pattern="2:4").quotas(weights, 0.5)
+        Pruner(pattern="2:4").zero_counts(weights, 0.5)
 
 
 @pytest.mark.parametrize("text", ["4:2", "2:2", "0:4", "2", "2:4:8", "a:b", "", 124, True, "2:4 "])

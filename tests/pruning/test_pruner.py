@@ -94,7 +94,7 @@ def test_local_masks_agree_with_a_float64_sort_of_each_tensor(weights, sparsity)
 
     masks = pruner.prune(weights, dense(weights), sparsity)
 
-    for (name,), zeros in pruner.quotas(weights, sparsity):
+    for (name,), zeros in pruner.zero_counts(weights, sparsity):
         expected = brute_force({name: weights[name]}, zeros)
         assert torch.equal(masks[name], expected[name])
 
@@ -103,7 +103,9 @@ def test_local_masks_agree_with_a_float64_sort_of_each_tensor(weights, sparsity)
 def test_local_counts_are_exact_in_sum_and_each_within_one_of_its_share(sizes, sparsity):
     weights = {f"layer{i}.weight": torch.empty(size) for i, size in enumerate(sizes)}
 
-    counts = {name: zeros for (name,), zeros in Pruner(scope="local").quotas(weights, sparsity)}
+    counts = {
+        name: zeros for (name,), zeros in Pruner(scope="local").zero_counts(weights, sparsity)
+    }
 
     assert sum(counts.values()) == round(sparsity * sum(sizes))
     assert all(abs(counts[n] - sparsity * w.numel()) < 1 for n, w in weights.items())
@@ -165,14 +167,14 @@ def test_pruning_leaves_the_weights_and_the_former_masks_alone(weights, data):
 
 
 @pytest.mark.parametrize("scope", ["global", "local"])
-def test_quotas_never_fall_below_what_is_pruned_already(scope):
+def test_zero_counts_never_fall_below_what_is_pruned_already(scope):
     weights = {"conv.weight": torch.rand(100), "fc.weight": torch.rand(10)}
     pruner = Pruner(scope=scope, sparsities=[("fc", 0.5)])
     masks = pruner.prune(weights, dense(weights), 0.8)
 
-    quotas = pruner.quotas(weights, 0.2, final=0.8, masks=masks)
+    counts = pruner.zero_counts(weights, 0.2, final=0.8, masks=masks)
 
-    assert sorted(quotas) == [(("conv.weight",), 80), (("fc.weight",), 5)]
+    assert sorted(counts) == [(("conv.weight",), 80), (("fc.weight",), 5)]
 
 
 @pytest.mark.parametrize("value", [1.0, -2.5, 0.0, -0.0])
@@ -311,7 +313,7 @@ def test_a_tensor_already_below_the_floor_does_not_stop_later_events():
 
 
 @given(weight_dicts(), sparsities(), FLOORS, SCOPES, st.data())
-def test_dead_weights_go_before_any_live_one(weights, sparsity, floor, scope, data):
+def test_unreachable_weights_go_before_any_live_one(weights, sparsity, floor, scope, data):
     live = data.draw(flags_for(weights))
     floor = floor if scope == "global" else 0.0
     zeros = round(sparsity * total_of(weights))
@@ -321,13 +323,13 @@ def test_dead_weights_go_before_any_live_one(weights, sparsity, floor, scope, da
     masks = pruner.prune(weights, dense(weights), sparsity, macs=live)
 
     assert masks.pruned == zeros
-    for names, count in pruner.quotas(weights, sparsity):
+    for names, count in pruner.zero_counts(weights, sparsity):
         part = {name: weights[name] for name in names}
         expected = brute_force(part, count, floor=floor, live=live)
         assert all(torch.equal(masks[name], expected[name]) for name in names)
 
 
-def test_pruning_no_more_than_the_dead_weights_leaves_every_live_one():
+def test_pruning_no_more_than_the_unreachable_weights_leaves_every_live_one():
     weights = {"a": torch.tensor([1.0, 9.0, 2.0, 8.0]), "b": torch.tensor([7.0, 0.1])}
     live = {"a": torch.tensor([True, False, True, False]), "b": torch.tensor([False, True])}
 
@@ -336,7 +338,7 @@ def test_pruning_no_more_than_the_dead_weights_leaves_every_live_one():
     assert all(torch.equal(masks[name], live[name]) for name in weights)
 
 
-def test_dead_weights_rank_like_any_other_by_default():
+def test_unreachable_weights_rank_like_any_other_by_default():
     weights = {"a": torch.tensor([1.0, 9.0, 2.0, 8.0])}
     live = {"a": torch.tensor([True, False, True, False])}
 

@@ -167,7 +167,7 @@ def test_gradients_are_those_of_the_pruned_network():
     st.floats(0, 1),
     st.data(),
 )
-def test_counts_are_exact_and_bounds_and_dead_weights_respected(
+def test_counts_are_exact_and_bounds_and_unreachable_weights_respected(
     weights, scope, bounds, progress, data
 ):
     floor, cap = bounds

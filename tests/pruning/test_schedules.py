@@ -36,13 +36,13 @@ RAMPS = [Linear, Cubic, Geometric, Cosine]
 def test_the_ramps_pass_through_their_published_values(kind, shares):
     ramp = kind(sparsity=0.98)
 
-    assert [ramp.share(p, 0.98) for p in (0.25, 0.5, 0.75)] == pytest.approx(shares, abs=6e-4)
+    assert [ramp.sparsity_at(p, 0.98) for p in (0.25, 0.5, 0.75)] == pytest.approx(shares, abs=6e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("final", [0.0, 0.5, 0.98])
-def test_every_shape_ends_at_the_final_share(kind, final):
-    assert kind(sparsity=final).share(1.0, final) == pytest.approx(final)
+def test_every_shape_ends_at_the_final_sparsity(kind, final):
+    assert kind(sparsity=final).sparsity_at(1.0, final) == pytest.approx(final)
 
 
 @pytest.mark.parametrize(("steps", "amount"), [(2, 0.859), (4, 0.624), (8, 0.387)])

@@ -16,9 +16,10 @@ from lightprune.callbacks.prunable_module import PrunableModule
 from lightprune.callbacks.prune_step import PruneContext, PruneStep, WeightReset
 from lightprune.callbacks.score_accumulator import ScoreAccumulator
 from lightprune.pruning.event_record import EventRecord, PruningError
-from lightprune.pruning.mac_counts import live_masks, macs_per_weight
+from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import GradientMasks, Masks
 from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.reachability import live_masks
 from lightprune.pruning.schedules import Plan
 from lightprune.pruning.targets import Targets
 
@@ -89,8 +90,8 @@ class PruningCallback(Callback):
         """Takes masks (restored ones, or such that keep all) to the weights' device."""
         network = _network(pl_module)
         example = self._example.to(pl_module.device)
-        self._live = live_masks(network, self._weights, example)
         self._macs = macs_per_weight(network, self._weights, example)
+        self._live = live_masks(self._weights, self._macs)
         masks = self.masks.like(self._weights) if self.masks else Masks.dense(self._weights)
         if self._restored is not None:
             masks = Masks.unpack(self._restored["masks"].numpy().tobytes(), self._weights)

@@ -20,7 +20,8 @@ from lightprune.experiment.dense_cache import (
 from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum, write_text, write_weights
 from lightprune.provenance import commit
-from lightprune.pruning.mac_counts import live_masks
+from lightprune.pruning.mac_counts import macs_per_weight
+from lightprune.pruning.reachability import live_masks
 from lightprune.pruning.schedules import Plan
 from lightprune.runs.predictions import write_predictions
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
@@ -128,7 +129,7 @@ def measure_dense(setup: Setup, phase: Phase, state: Mapping[str, Tensor]) -> De
     test = evaluate_test_set(setup, setup.network_from(state), phase)
     network = setup.network_from(state)
     weights = {name: weight.detach() for name, weight in setup.targets.find(network).items()}
-    live = live_masks(network, weights, setup.example)
+    live = live_masks(weights, macs_per_weight(network, weights, setup.example))
     if not live.pruned:
         return DenseMeasurement(test, 0, 0)
     live.apply_(weights)

@@ -101,8 +101,8 @@ def preflight(settings: Settings) -> CheckedRun:
     zeros = []
     for event in settings.plan.events:
         assert settings.pruner is not None
-        quotas = settings.pruner.quotas(weights, event.sparsity, final=settings.plan.final)
-        zeros.append(sum(count for _, count in quotas))
+        counts = settings.pruner.zero_counts(weights, event.sparsity, final=settings.plan.final)
+        zeros.append(sum(count for _, count in counts))
     cost = cost_report(network, weights, setup.example[:1])
     return CheckedRun(settings, setup, fingerprint, dense_weights, cost, tuple(zeros))
 

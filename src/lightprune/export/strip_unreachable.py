@@ -5,7 +5,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from lightprune.pruning.mac_counts import front_padding, live_positions, observed
+from lightprune.pruning.mac_counts import observed
+from lightprune.pruning.reachability import front_padding, live_positions
 
 # The first tap that is kept, how many are, and the padding on both sides of the input.
 _Crop = tuple[int, int, int]

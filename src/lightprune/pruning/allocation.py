@@ -19,7 +19,7 @@ _STEPS = 1 << 30
 
 @dataclass(frozen=True)
 class Allocation:
-    """The settings of a pruner that say how many zeros each tensor gets; attributes as there."""
+    """Divides the zeros of a prune event among tensors; attributes as of `Pruner`."""
 
     scope: str = "global"
     sparsities: tuple[tuple[str, float], ...] = ()
@@ -28,7 +28,6 @@ class Allocation:
     pattern: NM | None = None
 
     def __post_init__(self) -> None:
-        """Checks every setting, and makes `sparsities` a tuple of pairs."""
         check_choice("pruner.scope", self.scope, SCOPES)
         check_number("pruner.floor", self.floor, 0, 1, open_high=True)
         check_number("pruner.cap", self.cap, 0, 1, open_low=True)
@@ -43,8 +42,8 @@ class Allocation:
                 f"{self.pattern.density:g} of each tensor; allowed is a {name} that permits that"
             )
         pairs = []
-        whole = isinstance(self.sparsities, list | tuple)
-        for pair in self.sparsities if whole else [self.sparsities]:
+        is_list = isinstance(self.sparsities, list | tuple)
+        for pair in self.sparsities if is_list else [self.sparsities]:
             if not (isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)):
                 raise InputError(
                     f"pruner.sparsities={pair}: allowed is a list of [pattern, sparsity] pairs"
@@ -61,11 +60,11 @@ class Allocation:
         final: float | None = None,
         masks: Masks | None = None,
     ) -> list[RankingGroup]:
-        """Shares the zeros out; args and errors as of `Pruner.quotas`.
+        """Divides the zeros; args and errors as of `Pruner.zero_counts`.
 
         Returns:
-            Every tensor in one group: those with a sparsity of their own, those that the pattern
-            leaves dense, the others.
+            Groups that hold every tensor once: first those that `sparsities` names or that the
+            pattern leaves dense, then the others.
         """
         for name, _ in self.sparsities:
             check_pattern("pruner.sparsities", name, dict(weights))
@@ -75,75 +74,74 @@ class Allocation:
         shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
         protected = SCOPES[self.scope].protected(shapes)
         progress = sparsity / final if final else 1.0
-        alone: list[RankingGroup] = []
+        separate: list[RankingGroup] = []
         common: list[TensorBudget] = []
         for name, shape in shapes.items():
-            group = self._alone(name, shape, pruned[name], progress)
+            group = self._separate(name, shape, pruned[name], progress)
             if group is not None:
-                alone.append(group)
+                separate.append(group)
             else:
-                common.append(self._layer(name, shape, pruned[name], protected.get(name, 0.0)))
+                common.append(self._budget(name, shape, pruned[name], protected.get(name, 0.0)))
         group = RankingGroup(tuple(common), 0)
         group = replace(group, zeros=max(round(sparsity * group.size), group.pruned))
-        self._check([*alone, group], group, sparsity, sparsity if final is None else final)
-        parts = SCOPES[self.scope].split(self._relaxed(group), sparsity)
-        return [part for part in (*alone, *parts) if part.layers]
+        self._check([*separate, group], group, sparsity, sparsity if final is None else final)
+        parts = SCOPES[self.scope].split(self._relax_cap(group), sparsity)
+        return [part for part in (*separate, *parts) if part.budgets]
 
-    def _alone(self, name: str, shape: Shape, pruned: int, progress: float) -> RankingGroup | None:
-        """A tensor that takes no part in the common sparsity: its own, or left dense."""
+    def _separate(
+        self, name: str, shape: Shape, pruned: int, progress: float
+    ) -> RankingGroup | None:
+        """The group of a tensor outside the common sparsity: one of `sparsities`, or left dense."""
         size = math.prod(shape)
         for pattern, share in self.sparsities:
             if matches(name, pattern):
-                layer = TensorBudget(name, shape, pruned, min_kept(self.floor, size), size)
-                return RankingGroup((layer,), max(round(share * progress * size), pruned))
+                budget = TensorBudget(name, shape, pruned, min_kept(self.floor, size), size)
+                return RankingGroup((budget,), max(round(share * progress * size), pruned))
         if self.pattern and not self.pattern.covers(shape):
             return RankingGroup((TensorBudget(name, shape, pruned, size, size),), pruned)
         return None
 
-    def _layer(self, name: str, shape: Shape, pruned: int, protected: float) -> TensorBudget:
-        """A tensor of the common sparsity, with its bounds."""
+    def _budget(self, name: str, shape: Shape, pruned: int, protected: float) -> TensorBudget:
         size = math.prod(shape)
-        cap = _down(self.cap * size)
+        cap = _floor(self.cap * size)
         whole = size // self.pattern.of * self.pattern.keep if self.pattern else 0
-        minimum = max(min_kept(self.floor, size), min(_up(protected * size), cap), whole)
+        minimum = max(min_kept(self.floor, size), min(_ceil(protected * size), cap), whole)
         return TensorBudget(name, shape, pruned, minimum, max(minimum, cap), self.pattern)
 
-    def _relaxed(self, group: RankingGroup) -> RankingGroup:
-        """The group with the lowest cap, from the asked one on, that its zeros leave room for.
+    def _relax_cap(self, group: RankingGroup) -> RankingGroup:
+        """The group with the lowest cap, from `self.cap` upwards, that its zeros allow.
 
-        An early event keeps more than the cap in sum, and what is pruned already stays so.
+        An early event keeps more than the cap in sum, and what is pruned already stays pruned.
         """
 
         def at(step: int) -> RankingGroup:
             cap = self.cap + (1 - self.cap) * step / _STEPS
-            layers = [
-                replace(layer, maximum=max(layer.maximum, _down(cap * layer.size)))
-                for layer in group.layers
+            budgets = [
+                replace(budget, maximum=max(budget.maximum, _floor(cap * budget.size)))
+                for budget in group.budgets
             ]
-            return replace(group, layers=tuple(layers))
+            return replace(group, budgets=tuple(budgets))
 
         def spare(step: int) -> int:
-            return group.zeros - sum(layer.least for layer in at(step).layers)
+            return group.zeros - sum(budget.min_zeros for budget in at(step).budgets)
 
         return at(bisect_left(range(_STEPS), 0, key=spare))
 
     def _check(
         self, groups: list[RankingGroup], common: RankingGroup, sparsity: float, final: float
     ) -> None:
-        """Refuses bounds that the numbers of zeros do not fit."""
         if self.pattern:
-            self._check_whole(self.pattern, common.size, final)
+            self._check_pattern(self.pattern, common.size, final)
         for group in groups:
             self._check_room(group)
-        most, kept = sum(layer.maximum for layer in common.layers), common.size - common.zeros
-        if sparsity >= final and most < kept:
+        allowed, kept = sum(budget.maximum for budget in common.budgets), common.size - common.zeros
+        if sparsity >= final and allowed < kept:
             raise InputError(
-                f"pruner.cap={self.cap}: keeps at most {most} of {_named(common)}, of which "
-                f"{kept} shall be kept; allowed is a cap above the kept share"
+                f"pruner.cap={self.cap}: keeps at most {allowed} of {_named(common)}, of which "
+                f"{kept} are to be kept; allowed is a cap above the kept share"
             )
 
-    def _check_whole(self, pattern: NM, size: int, final: float) -> None:
-        """Refuses a pattern that covers nothing, and one that the last event would not reach."""
+    def _check_pattern(self, pattern: NM, size: int, final: float) -> None:
         if not size:
             raise InputError(
                 f"pruner.pattern={pattern}: no prunable weight has its input channels in whole "
@@ -156,33 +154,32 @@ class Allocation:
             )
 
     def _check_room(self, group: RankingGroup) -> None:
-        """Refuses bounds that the number of zeros does not fit."""
-        most = sum(layer.most for layer in group.layers)
-        if group.zeros > most:
-            sizes = [(layer.size, layer.pruned) for layer in group.layers]
+        allowed = sum(budget.max_zeros for budget in group.budgets)
+        if group.zeros > allowed:
+            sizes = [(budget.size, budget.pruned) for budget in group.budgets]
             room = sum(max(size - min_kept(self.floor, size), pruned) for size, pruned in sizes)
             cause = "floor" if group.zeros > room else "scope"
             raise InputError(
-                f"pruner.{cause}={getattr(self, cause)}: keeps {group.size - most} of "
-                f"{_named(group)}, of which {group.zeros} shall be pruned; allowed is a {cause} "
+                f"pruner.{cause}={getattr(self, cause)}: keeps {group.size - allowed} of "
+                f"{_named(group)}, of which {group.zeros} are to be pruned; allowed is a {cause} "
                 "that leaves room for the sparsity"
             )
 
 
 def min_kept(floor: float, size: int) -> int:
-    """How many of so many weights a floor keeps from being pruned."""
-    return _up(floor * size)
+    """How many of `size` weights a floor keeps from being pruned."""
+    return _ceil(floor * size)
 
 
 def _named(group: RankingGroup) -> str:
-    others = " and others" if len(group.layers) > 1 else ""
+    others = " and others" if len(group.budgets) > 1 else ""
     return f"the weights of {', '.join(group.names[:1])}{others}"
 
 
-def _up(count: float) -> int:
+def _ceil(count: float) -> int:
     # Rounded first: 0.07 * 100 is a hair above 7.
     return math.ceil(round(count, 6))
 
 
-def _down(count: float) -> int:
+def _floor(count: float) -> int:
     return math.floor(round(count, 6))

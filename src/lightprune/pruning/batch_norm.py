@@ -1,4 +1,4 @@
-"""Batch-norm recalibration: running statistics estimated anew for the weights as they are now."""
+"""Batch-norm recalibration: running statistics are estimated anew after pruning."""
 
 from collections.abc import Iterable
 
@@ -19,8 +19,8 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Every running mean and variance becomes the plain average of its values over `batches`, and
     over processes where there are several, all of which must call. The network runs in training
-    mode without gradients. Weights, the modes of all layers and the random streams are left as
-    they were; what layers draw depends on nothing but their order.
+    mode without gradients. Weights, the modes of all layers and the global random state stay as
+    they were; draws of layers such as dropout depend on their order alone.
 
     Args:
         network: Any module; one without batch norms is left as it is.

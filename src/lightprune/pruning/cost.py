@@ -13,14 +13,14 @@ from lightprune.pruning.mac_counts import MacCounts, count_macs
 class LayerCost:
     """Counts of one prunable weight, or sums of them.
 
-    A MAC is one multiply-accumulate of a weight with an input position, padding included, as
-    is usual; `macs_live` leaves out the taps that only ever meet padding.
+    A MAC is one multiply-accumulate of a weight with an input element, padding included, as is
+    usual; `macs_live` leaves out kernel positions that only ever meet padding.
 
     Attributes:
         weights: Number of weights.
         live: Those that some input can reach.
         nnz: Those that are not zero.
-        live_nnz: Those that are neither zero nor dead.
+        live_nnz: Those that are not zero and that some input can reach.
         macs: MACs of the dense layer for one input.
         macs_nnz: MACs of the non-zero weights.
         macs_live: MACs of the non-zero live weights.
@@ -50,7 +50,6 @@ class LayerCost:
         return self.macs_live / self.macs if self.macs else 0.0
 
     def __add__(self, other: "LayerCost") -> "LayerCost":
-        """Sums every count."""
         return LayerCost(*(a + b for a, b in zip(self.counts(), other.counts(), strict=True)))
 
     def counts(self) -> tuple[int, ...]:
@@ -77,14 +76,14 @@ class CostReport:
 
     @property
     def compression_prunable(self) -> float:
-        """Prunable weights divided by those that are left (infinite if none is)."""
+        """Prunable weights divided by non-zero ones (infinite if there is none)."""
         return self.total.weights / self.total.nnz if self.total.nnz else float("inf")
 
     @property
     def compression_parameters(self) -> float:
-        """All parameters divided by those that are left."""
-        left = self.parameters - self.total.weights + self.total.nnz
-        return self.parameters / left if left else float("inf")
+        """All parameters divided by those that are not pruned (infinite if there is none)."""
+        remaining = self.parameters - self.total.weights + self.total.nnz
+        return self.parameters / remaining if remaining else float("inf")
 
 
 def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> CostReport:
@@ -103,12 +102,11 @@ def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tens
     return CostReport(layers, sum(p.numel() for p in network.parameters()))
 
 
-# A weight that no input reaches costs nothing, and nothing says that it is dead.
+# A layer that the example does not run costs nothing; its weights count as reachable.
 _UNUSED = MacCounts(applied=torch.tensor(0), data=torch.tensor(1))
 
 
 def _layer_cost(weight: Tensor, used: MacCounts) -> LayerCost:
-    """The counts of one weight."""
     nonzero = weight != 0
     live = (used.data > 0).to(weight.device).expand_as(weight)
     both = nonzero & live
@@ -124,7 +122,6 @@ def _layer_cost(weight: Tensor, used: MacCounts) -> LayerCost:
 
 
 def _macs(kept: Tensor, applied: Tensor) -> int:
-    """The MACs of the weights that are kept."""
     if applied.numel() == 1:
         return int(kept.count_nonzero()) * int(applied)
     # Summed before they are multiplied: a product for every weight would be eight times its size.

@@ -1,4 +1,4 @@
-"""Evaluation mode for a while: every layer gets back the mode it had, frozen ones included."""
+"""Evaluation mode in a `with` block: every layer gets back the mode it had."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -13,7 +13,7 @@ from lightprune.pruning.schedules import PruneEvent
 
 
 class PruningError(RuntimeError):
-    """Pruning left a state that must not go on: a dead network, a moved zero, differing ranks."""
+    """Pruning failed: the output is constant, a pruned weight not zero, or ranks differ."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,16 @@ class EventRecord:
     """What a prune event did.
 
     Attributes:
-        epoch: Before whose first step it happened.
-        target: The sparsity that was asked for.
-        sparsity: The sparsity that was reached.
+        epoch: The epoch before whose first step it happened.
+        target: The sparsity in the plan.
+        sparsity: The sparsity of the masks.
         pruned: Number of zeros among the prunable weights.
-        live_sparsity: The share of zeros among the weights that some input reaches.
-        distance: ||W - W_pruned|| / ||W|| over the live prunable weights.
-        before: Validation accuracy before it.
+        live_sparsity: The share of zeros among the weights that some input can reach.
+        distance: ||W - W_pruned|| / ||W|| over the prunable weights that some input can reach.
+        before: Validation accuracy before it, 0..1.
         after: Validation accuracy right after it.
         recovered: Validation accuracy after the last epoch trained since.
-        emptied: Parameters of which nothing is left.
+        emptied: Parameters whose every weight is pruned.
         digest: Of the masks.
         recalibrated: Validation accuracy once batch norms were estimated anew after it; None
             where they were left as they were.
@@ -61,7 +61,7 @@ class EventRecord:
         after: float,
         recalibrated: float | None = None,
     ) -> "EventRecord":
-        """Describes an event by the masks it ended with and the measurements around it."""
+        """The record of an event, from the masks after it and what was measured around it."""
         overlap = sum(int((mask & live[name]).count_nonzero()) for name, mask in masks.items())
         return cls(
             epoch=event.epoch,
@@ -80,7 +80,7 @@ class EventRecord:
 
     @classmethod
     def load(cls, state: Mapping[str, Any]) -> "EventRecord":
-        """Reads `dump`'s mapping back, or that of an earlier version, which told less."""
+        """Reads `dump`'s mapping back."""
         return cls(**{**state, "emptied": tuple(state["emptied"])})
 
     def dump(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class EventRecord:
 
 @torch.no_grad()
 def distance(weights: Mapping[str, Tensor], masks: Masks, live: Masks) -> float:
-    """How far pruning moves the live weights: ||W - W_pruned|| / ||W||."""
+    """The relative change of the live weights by pruning: ||W - W_pruned|| / ||W||."""
     removed = whole = 0.0
     for name, weight in weights.items():
         squares = weight.float().square() * live[name]

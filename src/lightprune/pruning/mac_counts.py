@@ -1,4 +1,4 @@
-"""How often each weight multiplies data at a given input size; some only multiply padding."""
+"""MACs of every weight at a given input size, with padding and without."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,51 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lightprune.pruning.eval_mode import eval_mode
-from lightprune.pruning.masks import Masks
-
-
-def live_positions(
-    size: int, kernel: int, stride: int, pad: int, dilation: int, out: int
-) -> list[int]:
-    """The kernel positions along one axis that some output index multiplies with data.
-
-    Args as of `hits_per_tap`.
-    """
-    hits = hits_per_tap(size, kernel, stride, pad, dilation, out)
-    return [k for k, count in enumerate(hits) if count]
-
-
-def hits_per_tap(
-    size: int, kernel: int, stride: int, pad: int, dilation: int, out: int
-) -> list[int]:
-    """How many output indices multiply each kernel position along one axis with data.
-
-    For tap k these are the o in [0, out) with 0 <= o*stride - pad + k*dilation < size.
-
-    Args:
-        size: Input extent along the axis.
-        kernel: Kernel extent.
-        stride: Stride.
-        pad: Padding in front.
-        dilation: Dilation.
-        out: Output extent.
-    """
-    counts = []
-    for start in range(-pad, kernel * dilation - pad, dilation):
-        first, last = max(0, -(start // stride)), min(out - 1, (size - 1 - start) // stride)
-        counts.append(max(0, last - first + 1))
-    return counts
-
-
-def front_padding(conv: _ConvNd) -> tuple[int, ...]:
-    """The padding before the first element of each spatial axis."""
-    if conv.padding == "valid":
-        return (0,) * len(conv.kernel_size)
-    if conv.padding == "same":
-        spans = zip(conv.dilation, conv.kernel_size, strict=True)
-        return tuple(d * (k - 1) // 2 for d, k in spans)
-    assert not isinstance(conv.padding, str)
-    return tuple(conv.padding)
+from lightprune.pruning.reachability import front_padding, hits_per_tap
 
 
 @dataclass(frozen=True)
@@ -75,20 +31,20 @@ class Call:
 
 @dataclass(frozen=True)
 class MacCounts:
-    """How often one image has each element of a weight multiply.
+    """How many multiplications each element of a weight does for one image.
 
     int64 tensors on the CPU, of shapes that broadcast to the weight's.
 
     Attributes:
         applied: Padding included: the MACs of a dense layer, as they are usually counted.
-        data: Products with padding left out; 0 is a dead weight.
+        data: Without those of padding; 0 for an unreachable weight.
     """
 
     applied: Tensor
     data: Tensor
 
     def __add__(self, other: "MacCounts") -> "MacCounts":
-        """What two calls do together."""
+        """The counts of two calls together."""
         return MacCounts(self.applied + other.applied, self.data + other.data)
 
 
@@ -119,8 +75,8 @@ def _calls(
     calls: dict[nn.Module, list[Call]] = {}
 
     def record(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        given = signature(module.forward).bind(*args, **kwargs).arguments.values()
-        shapes = tuple(value.shape for value in given if isinstance(value, Tensor))
+        arguments = signature(module.forward).bind(*args, **kwargs).arguments.values()
+        shapes = tuple(value.shape for value in arguments if isinstance(value, Tensor))
         first = output if isinstance(output, Tensor) else output[0]
         calls.setdefault(module, []).append(Call(shapes, first.shape))
 
@@ -139,11 +95,11 @@ def _calls(
 def count_macs(
     network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
 ) -> dict[str, MacCounts]:
-    """Counts how often one image has each weight multiply, over all calls of all its layers.
+    """Counts the multiplications of each weight for one image, over all calls of its layers.
 
     Args:
         network: The network that holds `weights`.
-        weights: The parameters to ask about, by any of their names.
+        weights: The parameters to count, by any of their names.
         example: Inputs of the size the network is used at, shape (N, C, H, W), of any values.
 
     Returns:
@@ -151,7 +107,7 @@ def count_macs(
         convolutions, linear ones and attention, are left out. Padding other than zeros, and that of
         transposed convolutions, is data. Products between tokens use no weight and count nowhere.
     """
-    found: dict[str, MacCounts] = {}
+    counts: dict[str, MacCounts] = {}
     named = network.named_parameters(remove_duplicate=False)
     owners = {id(parameter): name for name, parameter in named if name in weights}
     with _calls(network, example, tuple(_LAYERS)) as calls:
@@ -159,14 +115,14 @@ def count_macs(
             count = next(rule for kind, rule in _LAYERS.items() if isinstance(module, kind))
             for weight, used in (pair for call in seen for pair in count(module, call)):
                 if name := owners.get(id(weight)):
-                    found[name] = found[name] + used if name in found else used
-    return found
+                    counts[name] = counts[name] + used if name in counts else used
+    return counts
 
 
 def macs_per_weight(
     network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
 ) -> dict[str, Tensor]:
-    """Counts how often each weight multiplies data for one image: what it costs in MACs.
+    """Counts how often each weight multiplies data for one image, padding left out.
 
     Args as of `count_macs`.
 
@@ -174,25 +130,8 @@ def macs_per_weight(
         int64 tensors on the CPU by name, in shapes that broadcast to the weights'. Weights that
         `count_macs` leaves out count as used once: nothing is known about them.
     """
-    found = count_macs(network, weights, example)
-    return {name: found[name].data if name in found else torch.tensor(1) for name in weights}
-
-
-def live_masks(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> Masks:
-    """Finds the weights that some input can reach, from the geometry of every convolution.
-
-    Args as of `count_macs`.
-
-    Returns:
-        Masks of the weights' shapes, True = live: multiplies data at least once.
-    """
-    used = macs_per_weight(network, weights, example)
-    return Masks(
-        {
-            name: torch.ones_like(w, dtype=torch.bool).logical_and_((used[name] > 0).to(w.device))
-            for name, w in weights.items()
-        }
-    )
+    counts = count_macs(network, weights, example)
+    return {name: counts[name].data if name in counts else torch.tensor(1) for name in weights}
 
 
 def _convolution(layer: _ConvNd, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:

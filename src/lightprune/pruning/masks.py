@@ -1,4 +1,4 @@
-"""Which weights are kept: bool tensors by parameter name, that count, apply, pack and hash."""
+"""Masks: bool tensors by parameter name, True = kept; counted, applied, packed and hashed."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,6 @@ class Masks(Mapping[str, Tensor]):
     """
 
     def __init__(self, kept: Mapping[str, Tensor]) -> None:
-        """Wraps bool tensors; the order of `kept` is the order of the weights."""
         self._kept = dict(kept)
 
     @classmethod
@@ -25,15 +24,12 @@ class Masks(Mapping[str, Tensor]):
         return cls({name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()})
 
     def __getitem__(self, name: str) -> Tensor:
-        """The mask of one parameter."""
         return self._kept[name]
 
     def __iter__(self) -> Iterator[str]:
-        """The parameter names, in the network's order."""
         return iter(self._kept)
 
     def __len__(self) -> int:
-        """How many parameters are masked."""
         return len(self._kept)
 
     @property
@@ -57,7 +53,7 @@ class Masks(Mapping[str, Tensor]):
         return self.pruned / self.total
 
     def emptied(self) -> tuple[str, ...]:
-        """The parameters of which nothing is kept."""
+        """The names of the parameters whose every weight is pruned."""
         return tuple(name for name, mask in self._kept.items() if not mask.any())
 
     def like(self, weights: Mapping[str, Tensor]) -> "Masks":
@@ -130,14 +126,13 @@ _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class GradientMasks:
-    """Masks in the form that zeroes gradients fastest: at every step, it counts.
+    """Masks in the form that zeroes gradients fastest, as every training step does.
 
-    Integers of the weights' own size, all bits set where a weight is kept: one vectorised AND,
+    Integers of the weights' element size, all bits set where a weight is kept: one vectorised AND,
     in about half the time of a selection by bools, for as much memory as the weights.
     """
 
     def __init__(self, masks: Masks, weights: Mapping[str, Tensor]) -> None:
-        """Prepares for gradients of the types and layouts of `weights`."""
         self._bits = {
             name: torch.empty_like(weights[name], dtype=_INTEGERS[weights[name].element_size()])
             .copy_(mask)

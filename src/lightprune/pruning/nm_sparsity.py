@@ -11,7 +11,7 @@ from lightprune.errors import InputError
 
 @dataclass(frozen=True)
 class NM:
-    """Keeps `keep` of each `of` consecutive weights along the input channels.
+    """N:M sparsity keeps `keep` of each `of` consecutive weights along the input channels.
 
     The weights of a group have one output channel and one kernel position: what sparse tensor
     cores multiply (`2:4`, of linear layers and of convolutions as matrices). Source: Mishra et
@@ -42,7 +42,6 @@ class NM:
         return cls(int(parts[1]), int(parts[2]))
 
     def __str__(self) -> str:
-        """As it is written in a config."""
         return f"{self.keep}:{self.of}"
 
     @property
@@ -54,13 +53,13 @@ class NM:
         """Whether a tensor `(n_out, n_in, ...)` has input channels in whole groups."""
         return len(shape) > 1 and shape[1] % self.of == 0
 
-    def open(self, kept: Tensor, *keys: Tensor) -> Tensor:
-        """Finds the weights that may be pruned without leaving a group fewer than N.
+    def prunable(self, kept: Tensor, *keys: Tensor) -> Tensor:
+        """Marks the weights that may be pruned while every group keeps N.
 
         Args:
-            kept: Bool, of a shape that the pattern covers.
-            keys: What ranks the weights of a group, of the same shape: the first key counts
-                first, the lowest values go first, ties go by input channel.
+            kept: Which weights are kept, bool, of a shape that the pattern covers.
+            keys: Sort keys of the weights, of the same shape: the first key counts first, the
+                lowest values are pruned first, ties by input channel.
 
         Returns:
             Bool, of that shape: M-N of each group of M, less those that are pruned already.

@@ -18,15 +18,15 @@ from lightprune.pruning.criteria import (
 from lightprune.pruning.criteria.random import uniform
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.nm_sparsity import NM
-from lightprune.pruning.radix_select import k_smallest
+from lightprune.pruning.radix_select import k_smallest, prune_group
+from lightprune.pruning.reachability import live_masks
 from lightprune.pruning.regrowth import Regrowth, check_regrowth
 from lightprune.pruning.scopes import RankingGroup
-from lightprune.pruning.selection import prune_group
 
 
 @dataclass(frozen=True)
 class Pruner:
-    """Prunes the least salient weights, to an exact count.
+    """Prunes the lowest-scored weights, to an exact count.
 
     What is pruned stays pruned, unless `regrowth` exchanges it.
 
@@ -46,12 +46,11 @@ class Pruner:
             whole groups, at the last event, whose sparsity must be 1-N/M; earlier events leave
             every group at least N. Other tensors stay dense, those with a sparsity of their own
             get it without a pattern, and sparsities count neither. None prunes any weights.
-        unreachable: `rank` treats weights that no input reaches like any other (the study);
+        unreachable: `rank` treats weights that no input reaches like any other;
             `first` prunes them before any live weight, which changes no output.
-        weights: What becomes of the others: `keep` them; `rewind` them to earlier values; or, to
-            see what the choice of weights and their values are worth, `shuffle` which of each
-            tensor are pruned, or `reinitialise` them all at the last event (Frankle et al. 2021,
-            section 5).
+        weights: What happens to the kept weights: `keep` their values; `rewind` them to earlier
+            ones; or, as sanity checks, `shuffle` which of each tensor are pruned, or
+            `reinitialise` them all at the last event (Frankle et al. 2021, section 5).
         regrowth: Which pruned weights come back for others at every event but the first.
         seed: Of the shuffle, and of random regrowth.
     """
@@ -68,12 +67,11 @@ class Pruner:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Checks every setting."""
         check_criterion("pruner.criterion", self.criterion)
         object.__setattr__(self, "sparsities", self._allocation.sparsities)
         check_choice("pruner.unreachable", self.unreachable, ("rank", "first"))
-        known = ("keep", "rewind", "reinitialise", "shuffle")
-        check_choice("pruner.weights", self.weights, known)
+        policies = ("keep", "rewind", "reinitialise", "shuffle")
+        check_choice("pruner.weights", self.weights, policies)
         check_number("pruner.seed", self.seed, 0, 2**31 - 1, whole=True)
         check_regrowth(self.regrowth)
         exclusive = {
@@ -82,8 +80,8 @@ class Pruner:
             "pruner.regrowth": self.regrowth is not None,
         }
         if sum(exclusive.values()) > 1:
-            chosen = " with ".join(name for name, given in exclusive.items() if given)
-            raise InputError(f"{chosen}: cannot be combined; allowed is one of them")
+            settings = " with ".join(name for name, is_set in exclusive.items() if is_set)
+            raise InputError(f"{settings}: cannot be combined; allowed is one of them")
         if self.regrowth is not None and self.weights == "rewind":
             raise InputError(
                 "pruner.regrowth with pruner.weights=rewind: what regrows starts from zero, and "
@@ -135,18 +133,18 @@ class Pruner:
             for group in groups:
                 classes = self._classes(group, kept, live, scores)
                 zeros = group.zeros_at(turn / self.criterion.rounds)
-                kept |= prune_group(kept, scores, classes, group.layers, zeros)
+                kept |= prune_group(kept, scores, classes, group.budgets, zeros)
         if self.regrowth and masks.pruned and self.regrowth.fraction_at(progress):
             context = ScoringContext(before, macs=macs, probe=probe)
             growth_scores = self.regrowth.growth_scores(weights, context, progress, self.seed)
             eligible = live or Masks.dense(weights)
             for group in groups:
                 kept |= self.regrowth.exchange(
-                    kept, scores, growth_scores, eligible, group.layers, progress
+                    kept, scores, growth_scores, eligible, group.budgets, progress
                 )
         return self._shuffled(kept, before) if self.weights == "shuffle" else Masks(kept)
 
-    def quotas(
+    def zero_counts(
         self,
         weights: Mapping[str, Tensor],
         sparsity: float,
@@ -154,13 +152,13 @@ class Pruner:
         final: float | None = None,
         masks: Masks | None = None,
     ) -> list[tuple[tuple[str, ...], int]]:
-        """How many zeros each group of jointly ranked tensors gets: `[(names, zeros), ...]`.
+        """How many zeros each jointly ranked group of tensors gets: `[(names, zeros), ...]`.
 
         Counts of single tensors are rounded one by one and then corrected, those nearest to one
         half first, so that their sum is the rounded total. Args as of `prune`.
 
         Raises:
-            InputError: A pattern matches nothing, or a setting is in the way of the sparsity.
+            InputError: A pattern matches nothing, or a setting does not allow the sparsity.
         """
         groups = self._allocation.groups(weights, sparsity, final=final, masks=masks)
         return [(group.names, group.zeros) for group in groups]
@@ -172,11 +170,11 @@ class Pruner:
 
     def _live(
         self, weights: Mapping[str, Tensor], macs: Mapping[str, Tensor] | None
-    ) -> dict[str, Tensor] | None:
-        """Which weights some input reaches, where that makes a difference."""
+    ) -> Masks | None:
+        """Which weights some input reaches; None where they are ranked like any other."""
         if self.unreachable == "rank" or macs is None:
             return None
-        return {n: (macs[n] > 0).to(w.device).expand(w.shape) for n, w in weights.items()}
+        return live_masks(weights, macs)
 
     def _classes(
         self,
@@ -185,12 +183,12 @@ class Pruner:
         live: Mapping[str, Tensor] | None,
         scores: Mapping[str, Tensor],
     ) -> list[dict[str, Tensor]]:
-        """The weights of a group that may be pruned, in the order of whole classes of them."""
+        """The weights of a group that may be pruned, in classes of which the first goes first."""
         prunable = {name: kept[name] for name in group.names}
-        for layer in group.layers:
-            if layer.pattern is not None:
-                keys = [each[layer.name] for each in (live, scores) if each is not None]
-                prunable[layer.name] = layer.pattern.open(kept[layer.name], *keys)
+        for budget in group.budgets:
+            if budget.pattern is not None:
+                keys = [each[budget.name] for each in (live, scores) if each is not None]
+                prunable[budget.name] = budget.pattern.prunable(kept[budget.name], *keys)
         if live is None:
             return [prunable]
         return [
@@ -199,7 +197,7 @@ class Pruner:
         ]
 
     def _shuffled(self, kept: Mapping[str, Tensor], before: Masks) -> Masks:
-        """Prunes as many weights of each tensor as `kept` does, drawn among those kept before."""
+        """Masks with the counts of `kept`, drawn at random from the weights kept before."""
         shuffled = {}
         for name, mask in kept.items():
             draws = uniform(mask, "saliency", self.seed, name)

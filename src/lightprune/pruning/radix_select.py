@@ -1,9 +1,11 @@
-"""Selects the lowest-scored weights: exact counts, ties by position, linear time, little memory."""
+"""Selects the lowest-scored weights: exact counts, ties by index, linear time, little memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
+
+from lightprune.pruning.scopes import TensorBudget
 
 # 1 MiB of keys: every temporary of a chunk stays in a core's cache.
 _CHUNK = 1 << 18
@@ -21,19 +23,19 @@ def k_smallest(
 
     Args:
         scores: float32 scores by parameter name, none NaN.
-        among: bool tensors of the same names and shapes: the weights to choose from.
-        count: How many to choose, at most the number of True entries in `among`.
+        among: bool tensors of the same names and shapes: the weights to select from.
+        count: How many to select, at most the number of True entries in `among`.
 
     Returns:
-        Contiguous bool tensors, True = chosen. Among equal scores the earlier names, and then
-        the earlier positions in row-major order, are chosen first.
+        Contiguous bool tensors, True = selected. Among equal scores the earlier names, and then
+        the lower row-major indices, are selected first.
     """
     if count <= 0:
         return {
             name: torch.zeros(m.shape, dtype=m.dtype, device=m.device) for name, m in among.items()
         }
     threshold, ties = _kth(scores, among, count)
-    chosen = {}
+    selected = {}
     for name, mask in among.items():
         marks = torch.empty(mask.shape, dtype=torch.bool, device=mask.device)
         parts = torch.split(marks.view(-1), _CHUNK)
@@ -43,8 +45,70 @@ def k_smallest(
                 tied = (keys == threshold).nonzero()[:ties, 0]
                 part[tied] = True
                 ties -= len(tied)
-        chosen[name] = marks
-    return chosen
+        selected[name] = marks
+    return selected
+
+
+def prune_group(
+    kept: Mapping[str, Tensor],
+    scores: Mapping[str, Tensor],
+    classes: Sequence[Mapping[str, Tensor]],
+    budgets: Sequence[TensorBudget],
+    zeros: int,
+) -> dict[str, Tensor]:
+    """Prunes the lowest-scored weights of tensors that are ranked together.
+
+    First each tensor is pruned to its maximum, by its own lowest scores; then the lowest of the
+    group, where a tensor at its minimum loses nothing more.
+
+    Args:
+        kept: Which weights are kept, bool by name; may hold more tensors than the group.
+        scores: float32 by name, none NaN.
+        classes: Which weights may be pruned, bool by name: all of an earlier class before any of
+            a later one.
+        budgets: The tensors of the group.
+        zeros: How many zeros the group gets; fewer where classes and minima do not allow them.
+
+    Returns:
+        New masks of these tensors, in the layouts of `kept`.
+    """
+    scores = {budget.name: scores[budget.name] for budget in budgets}
+    remaining = {budget.name: kept[budget.name].clone() for budget in budgets}
+    counts = {name: int(mask.count_nonzero()) for name, mask in remaining.items()}
+    drop = zeros - sum(budget.size - counts[budget.name] for budget in budgets)
+    for bounds in (
+        {budget.name: budget.size - budget.min_zeros for budget in budgets},
+        {budget.name: budget.size - budget.max_zeros for budget in budgets},
+    ):
+        for members in classes:
+            room = {name: counts[name] - bounds[name] for name in remaining}
+            if drop <= 0 or max(room.values()) <= 0:
+                continue
+            among = {name: members[name] & remaining[name] for name in remaining}
+            among, available = cap_per_layer(scores, among, room)
+            for name, lowest in k_smallest(scores, among, min(drop, available)).items():
+                remaining[name].logical_and_(lowest.logical_not())
+                counts[name] -= int(lowest.count_nonzero())
+            drop -= min(drop, available)
+    return remaining
+
+
+def cap_per_layer(
+    scores: Mapping[str, Tensor], among: Mapping[str, Tensor], room: Mapping[str, int]
+) -> tuple[dict[str, Tensor], int]:
+    """Limits each tensor of `among` to its `room[name]` lowest scores.
+
+    Returns:
+        The limited bool tensors, and how many weights they hold in sum.
+    """
+    limited, total = {}, 0
+    for name, mask in among.items():
+        count = int(mask.count_nonzero())
+        limit = max(min(count, room[name]), 0)
+        one = {name: scores[name]}
+        limited[name] = mask if limit == count else k_smallest(one, {name: mask}, limit)[name]
+        total += limit
+    return limited, total
 
 
 def _keys(scores: Tensor, mask: Tensor) -> Iterator[Tensor]:
@@ -60,7 +124,7 @@ def _keys(scores: Tensor, mask: Tensor) -> Iterator[Tensor]:
 
 
 def _kth(scores: Mapping[str, Tensor], among: Mapping[str, Tensor], count: int) -> tuple[int, int]:
-    """The key of the `count`-th lowest score, and how many entries equal to it are chosen."""
+    """The key of the `count`-th lowest score, and how many entries equal to it are selected."""
     device = next(iter(among.values())).device
     histogram = torch.zeros(1 << 16, dtype=torch.int64, device=device)
     for name, mask in among.items():

@@ -10,19 +10,18 @@ from torch import Tensor
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.pruning.criteria import ScoringContext
 from lightprune.pruning.criteria.random import uniform
-from lightprune.pruning.radix_select import k_smallest
+from lightprune.pruning.radix_select import cap_per_layer, k_smallest, prune_group
 from lightprune.pruning.scopes import TensorBudget
-from lightprune.pruning.selection import cap_per_layer, prune_group
 
 
 @dataclass(frozen=True)
 class Regrowth:
-    """Exchanges a share of the kept weights, which falls to 0 as a cosine over the events.
+    """Exchanges a fraction of the kept weights, which falls to 0 as a cosine over the events.
 
-    After an event has pruned what it shall, the lowest of the kept weights of each group that is
-    ranked together go as well, and as many of all that are pruned now come back, those of the
-    largest gradients or random ones. Numbers of zeros stay as they are. One that goes and comes
-    back at once keeps its value; the others start from zero.
+    After an event has pruned to its sparsity, the lowest of the kept weights of each group that
+    is ranked together are pruned as well, and as many of all pruned ones come back, those of the
+    largest gradients or random ones. Numbers of zeros stay as they are. A weight that is pruned
+    and comes back at once keeps its value; the others start from zero.
 
     With constant sparsity and `pruner.scope=erk` this is RigL (Evci et al. 2020, "Rigging the
     Lottery", section 3), with random growth SET (Mocanu et al. 2018); with a rising sparsity it
@@ -30,7 +29,7 @@ class Regrowth:
     Neuroregeneration", section 4.2).
 
     Attributes:
-        fraction: The share of the kept weights that is exchanged, at the first event.
+        fraction: Of the kept weights that are exchanged, at the start of the plan.
         grow: What comes back: `gradient`, by the magnitude of the dense gradient, or `random`.
         batches: How many batches of each process the gradient is summed over.
     """
@@ -71,37 +70,37 @@ class Regrowth:
         scores: Mapping[str, Tensor],
         growth_scores: Mapping[str, Tensor],
         eligible: Mapping[str, Tensor],
-        layers: Sequence[TensorBudget],
+        budgets: Sequence[TensorBudget],
         progress: float,
     ) -> dict[str, Tensor]:
-        """Exchanges weights of one group, as many as the tensors' minima let go.
+        """Exchanges weights of one group, as many as the tensors' minima allow.
 
-        No tensor falls below its minimum even for the moment, and none grows above its maximum.
+        No tensor falls below its minimum even in between, and none grows above its maximum.
 
         Args:
-            kept: Bool by name: what the event keeps so far, within the bounds of `layers`.
+            kept: Bool by name: what the event keeps so far, within the bounds of `budgets`.
             scores: float32 by name: the lowest are pruned.
             growth_scores: float32 by name: the highest come back.
             eligible: Bool by name: the weights that take part.
-            layers: The group.
+            budgets: The tensors of the group.
             progress: In [0, 1].
 
         Returns:
             New masks of these tensors, with as many zeros in sum.
         """
-        names = [layer.name for layer in layers]
+        names = [budget.name for budget in budgets]
         before = sum(int(kept[name].count_nonzero()) for name in names)
-        size = sum(layer.size for layer in layers)
+        size = sum(budget.size for budget in budgets)
         zeros = size - before + round(self.fraction_at(progress) * before)
-        left = prune_group(kept, scores, [eligible], layers, zeros)
-        counts = {name: int(mask.count_nonzero()) for name, mask in left.items()}
-        last = {name: -growth_scores[name] for name in names}
-        candidates = {name: eligible[name] & ~left[name] for name in names}
-        room = {layer.name: layer.maximum - counts[layer.name] for layer in layers}
-        candidates, _ = cap_per_layer(last, candidates, room)
-        for name, chosen in k_smallest(last, candidates, before - sum(counts.values())).items():
-            left[name].logical_or_(chosen)
-        return left
+        masks = prune_group(kept, scores, [eligible], budgets, zeros)
+        counts = {name: int(mask.count_nonzero()) for name, mask in masks.items()}
+        order = {name: -growth_scores[name] for name in names}
+        candidates = {name: eligible[name] & ~masks[name] for name in names}
+        room = {budget.name: budget.maximum - counts[budget.name] for budget in budgets}
+        candidates, _ = cap_per_layer(order, candidates, room)
+        for name, grown in k_smallest(order, candidates, before - sum(counts.values())).items():
+            masks[name].logical_or_(grown)
+        return masks
 
 
 def check_regrowth(value: object) -> None:

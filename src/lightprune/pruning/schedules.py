@@ -24,7 +24,6 @@ class Plan:
     epochs: int
 
     def __post_init__(self) -> None:
-        """Checks that the events fit the budget and never give a pruned weight back."""
         for event in self.events:
             if not 0 <= event.epoch < self.epochs:
                 raise InputError(
@@ -74,7 +73,6 @@ class Schedule(ABC):
     start: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Checks the start, and that the target is given once."""
         check_number("schedule.start", self.start, 0, whole=True)
         if (self.sparsity is None) == (self.amount is None):
             raise InputError(
@@ -97,22 +95,22 @@ class Schedule(ABC):
                 f"schedule.start={self.start}: allowed are epochs below "
                 f"recipe.finetune.epochs={epochs}"
             )
-        starts = [self.start + epoch for epoch in self.starts(epochs - self.start)]
+        event_epochs = [self.start + epoch for epoch in self.event_epochs(epochs - self.start)]
         final = self.sparsity
         if final is None:
             assert self.amount is not None
-            final = 1 - (1 - self.amount) ** len(starts)
+            final = 1 - (1 - self.amount) ** len(event_epochs)
             check_number("schedule.amount: its sparsity", final, 0, 1, open_high=True)
-        shares = [min(self.share((i + 1) / len(starts), final), final) for i in range(len(starts))]
-        shares[-1] = final
-        return Plan(tuple(map(PruneEvent, starts, shares)), epochs)
+        count = len(event_epochs)
+        sparsities = [min(self.sparsity_at(i / count, final), final) for i in range(1, count)]
+        return Plan(tuple(map(PruneEvent, event_epochs, [*sparsities, final])), epochs)
 
     @abstractmethod
-    def starts(self, epochs: int) -> list[int]:
+    def event_epochs(self, epochs: int) -> list[int]:
         """The epochs of the events in a budget, rising, the first of them 0."""
 
     @abstractmethod
-    def share(self, progress: float, final: float) -> float:
+    def sparsity_at(self, progress: float, final: float) -> float:
         """The sparsity at `progress` in (0, 1] through the events, rising up to `final`."""
 
 
@@ -120,11 +118,11 @@ class Schedule(ABC):
 class OneShot(Schedule):
     """One event."""
 
-    def starts(self, epochs: int) -> list[int]:
+    def event_epochs(self, epochs: int) -> list[int]:
         """Epoch 0."""
         return [0]
 
-    def share(self, progress: float, final: float) -> float:
+    def sparsity_at(self, progress: float, final: float) -> float:
         """The final sparsity."""
         return final
 
@@ -135,7 +133,7 @@ def _geometric(progress: float, final: float) -> float:
 
 @dataclass(frozen=True)
 class MultiStep(Schedule):
-    """`steps` events with equal gaps, each pruning the same share of what is left (the study).
+    """`steps` events with equal gaps, each pruning the same share of the kept weights.
 
     Attributes:
         steps: How many events.
@@ -144,11 +142,10 @@ class MultiStep(Schedule):
     steps: int = 4
 
     def __post_init__(self) -> None:
-        """Checks the number of events."""
         super().__post_init__()
         check_number("schedule.steps", self.steps, 1, whole=True)
 
-    def starts(self, epochs: int) -> list[int]:
+    def event_epochs(self, epochs: int) -> list[int]:
         """Equal gaps, rounded down to whole epochs."""
         if self.steps > epochs:
             less = f" less schedule.start={self.start}" if self.start else ""
@@ -158,7 +155,7 @@ class MultiStep(Schedule):
             )
         return [step * epochs // self.steps for step in range(self.steps)]
 
-    def share(self, progress: float, final: float) -> float:
+    def sparsity_at(self, progress: float, final: float) -> float:
         """1-(1-g)^k with the g that reaches `final` in the last step."""
         return _geometric(progress, final)
 
@@ -174,11 +171,10 @@ class Ramp(Schedule):
     span: float = 0.7
 
     def __post_init__(self) -> None:
-        """Checks the span."""
         super().__post_init__()
         check_number("schedule.span", self.span, 0, 1, open_low=True)
 
-    def starts(self, epochs: int) -> list[int]:
+    def event_epochs(self, epochs: int) -> list[int]:
         """Every epoch of the span, at least one."""
         return list(range(max(1, round(self.span * epochs))))
 
@@ -187,25 +183,33 @@ class Ramp(Schedule):
 class Linear(Ramp):
     """s(p) = sT p."""
 
-    def share(self, progress: float, final: float) -> float:
+    def sparsity_at(self, progress: float, final: float) -> float:
         """Equal numbers of weights at every event."""
         return final * progress
 
 
 @dataclass(frozen=True)
 class Cubic(Ramp):
-    """s(p) = sT (1 - (1-p)^3), the gradual schedule of Zhu & Gupta 2017, equation 1."""
+    """s(p) = sT (1 - (1-p)^3), gradual pruning.
 
-    def share(self, progress: float, final: float) -> float:
+    Source: Zhu & Gupta 2017, "To prune, or not to prune: exploring the efficacy of pruning for
+    model compression", equation 1.
+    """
+
+    def sparsity_at(self, progress: float, final: float) -> float:
         """Fast at first, slow towards the end."""
         return float(final * (1 - (1 - progress) ** 3))
 
 
 @dataclass(frozen=True)
 class Geometric(Ramp):
-    """1-s(p) = (1-sT)^p: every event prunes the same share of what is left (SynFlow's ramp)."""
+    """1-s(p) = (1-sT)^p: every event prunes the same share of the kept weights.
 
-    def share(self, progress: float, final: float) -> float:
+    Source: Tanaka et al. 2020, "Pruning neural networks without any data by iteratively
+    conserving synaptic flow", algorithm 1.
+    """
+
+    def sparsity_at(self, progress: float, final: float) -> float:
         """As MultiStep, at every epoch."""
         return _geometric(progress, final)
 
@@ -214,7 +218,7 @@ class Geometric(Ramp):
 class Cosine(Ramp):
     """s(p) = sT (1 - cos(pi p)) / 2: slow at both ends."""
 
-    def share(self, progress: float, final: float) -> float:
+    def sparsity_at(self, progress: float, final: float) -> float:
         """Fastest half way."""
         return final * (1 - math.cos(math.pi * progress)) / 2
 
@@ -224,7 +228,6 @@ class Constant(Ramp):
     """s(p) = sT: the first event prunes, the later ones exchange weights (see `Regrowth`)."""
 
     def __post_init__(self) -> None:
-        """Refuses an amount: only the first event would prune it."""
         super().__post_init__()
         if self.amount is not None:
             raise InputError(
@@ -232,6 +235,6 @@ class Constant(Ramp):
                 "allowed is schedule.sparsity"
             )
 
-    def share(self, progress: float, final: float) -> float:
+    def sparsity_at(self, progress: float, final: float) -> float:
         """The final sparsity."""
         return final

@@ -1,4 +1,4 @@
-"""How a number of zeros is shared out among tensors: one ranking of all, or a count for each."""
+"""Scopes divide a number of zeros among tensors: one ranking of all, or a count for each."""
 
 import math
 from abc import ABC, abstractmethod
@@ -13,15 +13,15 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class TensorBudget:
-    """A tensor, and how many of its weights may be kept.
+    """A tensor, and how many of its weights are pruned and may be kept.
 
     Attributes:
         name: The parameter's name.
         shape: Its shape, `(n_out, n_in, ...)`.
         pruned: How many of its weights are pruned now.
-        minimum: How many must be kept; where fewer are left, none of those may be pruned.
+        minimum: How many must be kept; where fewer are kept already, none of those may be pruned.
         maximum: How many may be kept.
-        pattern: What limits the choice of those that are pruned.
+        pattern: Limits which of its weights may be pruned.
     """
 
     name: str
@@ -37,64 +37,64 @@ class TensorBudget:
         return math.prod(self.shape)
 
     @property
-    def least(self) -> int:
-        """How many zeros it gets at least: what is pruned stays pruned."""
+    def min_zeros(self) -> int:
+        """Its fewest zeros: what is pruned stays pruned."""
         return max(self.size - self.maximum, self.pruned)
 
     @property
-    def most(self) -> int:
-        """How many zeros it gets at most."""
+    def max_zeros(self) -> int:
+        """Its most zeros."""
         return max(self.size - self.minimum, self.pruned)
 
 
 @dataclass(frozen=True)
 class RankingGroup:
-    """Tensors that are ranked together, and how many zeros they shall have in sum."""
+    """Tensors that are ranked together, and how many zeros they get in sum."""
 
-    layers: tuple[TensorBudget, ...]
+    budgets: tuple[TensorBudget, ...]
     zeros: int
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of its tensors."""
-        return tuple(layer.name for layer in self.layers)
+        """The names of its tensors."""
+        return tuple(budget.name for budget in self.budgets)
 
     @property
     def size(self) -> int:
         """How many weights it has."""
-        return sum(layer.size for layer in self.layers)
+        return sum(budget.size for budget in self.budgets)
 
     @property
     def pruned(self) -> int:
         """How many of them are pruned now."""
-        return sum(layer.pruned for layer in self.layers)
+        return sum(budget.pruned for budget in self.budgets)
 
     def zeros_at(self, progress: float) -> int:
-        """The zeros at `progress` in (0, 1] from what is pruned now to all that shall be.
+        """The zeros at `progress` in (0, 1] from `pruned` to `zeros`.
 
-        In between, equal steps prune equal shares of what is left.
+        In between, equal steps prune equal shares of the weights that are still kept.
         """
         kept = self.size - self.pruned
         if progress == 1 or not kept:
             return self.zeros
-        left = math.pow((self.size - self.zeros) / kept, progress)
-        return self.size - round(kept * left)
+        share = math.pow((self.size - self.zeros) / kept, progress)
+        return self.size - round(kept * share)
 
 
 class Scope(ABC):
-    """A way to share zeros out among tensors."""
+    """Divides zeros among tensors."""
 
     def protected(self, shapes: Mapping[str, Shape]) -> dict[str, float]:
-        """The shares that this scope keeps of some of all tensors, whatever the sparsity."""
+        """The shares of some tensors, by name, that are kept whatever the sparsity."""
         return {}
 
     @abstractmethod
     def split(self, group: RankingGroup, sparsity: float) -> list[RankingGroup]:
-        """Parts a group, whose zeros fit its layers' bounds, into such as are ranked together.
+        """Splits a group into groups that are ranked together.
 
         Args:
-            group: Layers and how many zeros they get.
-            sparsity: The share of zeros that was asked for, before it became a whole number.
+            group: Tensors, and how many zeros they get; the bounds of the tensors allow them.
+            sparsity: The share of zeros, before it was rounded to a whole number of weights.
         """
 
 
@@ -107,17 +107,17 @@ class Global(Scope):
 
 
 class Local(Scope):
-    """Each tensor the same share of zeros; where bounds are in the way, the others make it up."""
+    """Each tensor gets the same share of zeros; where its bounds forbid it, others make it up."""
 
     def split(self, group: RankingGroup, sparsity: float) -> list[RankingGroup]:
-        """Each tensor on its own: shares as `rate` says, then whole numbers with an exact sum."""
-        rates = [self.rate(layer.shape) for layer in group.layers]
-        shares = water_fill(group.layers, rates, sparsity)
-        counts = round_to_total(group.layers, shares, group.zeros)
-        return [RankingGroup((layer,), n) for layer, n in zip(group.layers, counts, strict=True)]
+        """A group for each tensor: shares by `rate`, then whole numbers with an exact sum."""
+        rates = [self.rate(budget.shape) for budget in group.budgets]
+        shares = water_fill(group.budgets, rates, sparsity)
+        counts = round_to_total(group.budgets, shares, group.zeros)
+        return [RankingGroup((budget,), n) for budget, n in zip(group.budgets, counts, strict=True)]
 
     def rate(self, shape: Shape) -> int:
-        """How many weights a tensor keeps in proportion to others, above 0: as many as it has."""
+        """What the number of kept weights of a tensor is proportional to, above 0: its size."""
         return max(math.prod(shape), 1)
 
 
@@ -159,61 +159,68 @@ SCOPES: dict[str, Scope] = {
 
 
 def water_fill(
-    layers: Sequence[TensorBudget], rates: Sequence[int], sparsity: float
+    budgets: Sequence[TensorBudget], rates: Sequence[int], sparsity: float
 ) -> list[float]:
-    """Shares out zeros so that tensors keep weights in proportion to `rates`, within bounds.
+    """Divides zeros so that tensors keep weights in proportion to `rates`, within bounds.
 
     At a level l, a tensor has size - rate + l * rate zeros, or as many as its bounds allow. So
-    the sum rises with the level, in straight pieces between the levels at which some tensor
-    meets a bound; the right piece holds the answer. Where rates are sizes and no bound is met,
+    the sum is piecewise linear in the level, with a knot where a tensor meets a bound; it is
+    interpolated between two knots. Where rates are sizes and no bound is met,
     the level is the sparsity, to the bit.
 
     Args:
-        layers: The tensors.
-        rates: Of each, above 0.
+        budgets: The tensors.
+        rates: One a tensor, above 0.
         sparsity: The share of zeros in the sum; taken as near as the bounds allow.
 
     Returns:
-        How many zeros each tensor gets; not whole numbers yet.
+        How many zeros each tensor gets, not rounded.
     """
-    total = sum(layer.size for layer in layers)
-    pairs = list(zip(layers, rates, strict=True))
+    total = sum(budget.size for budget in budgets)
+    pairs = list(zip(budgets, rates, strict=True))
     if not total:
         return [0.0] * len(pairs)
 
     def zeros(level: float) -> list[float]:
-        free = ((layer, layer.size - rate + level * rate) for layer, rate in pairs)
-        return [min(max(share, layer.least), layer.most) for layer, share in free]
+        free = ((budget, budget.size - rate + level * rate) for budget, rate in pairs)
+        return [min(max(share, budget.min_zeros), budget.max_zeros) for budget, share in free]
 
     def reached(level: float) -> float:
         return sum(zeros(level)) / total
 
-    bounds = [(bound, layer, rate) for layer, rate in pairs for bound in (layer.least, layer.most)]
-    stops = sorted({(bound - layer.size + rate) / rate for bound, layer, rate in bounds})
-    place = bisect_right(stops, sparsity, key=reached)
-    if place in (0, len(stops)):
-        return zeros(stops[max(place - 1, 0)])
-    low, high = stops[place - 1], stops[place]
+    knots = sorted(
+        {
+            (bound - budget.size + rate) / rate
+            for budget, rate in pairs
+            for bound in (budget.min_zeros, budget.max_zeros)
+        }
+    )
+    index = bisect_right(knots, sparsity, key=reached)
+    if index in (0, len(knots)):
+        return zeros(knots[max(index - 1, 0)])
+    low, high = knots[index - 1], knots[index]
     start, end = reached(low), reached(high)
     return zeros(low + (high - low) * (sparsity - start) / (end - start))
 
 
 def round_to_total(
-    layers: Sequence[TensorBudget], shares: Sequence[float], total: int
+    budgets: Sequence[TensorBudget], shares: Sequence[float], total: int
 ) -> list[int]:
-    """Whole numbers of zeros nearest to `shares`, within the layers' bounds, with an exact sum.
+    """Whole numbers of zeros nearest to `shares`, within the tensors' bounds, with an exact sum.
 
     Rounded one by one and then corrected, those nearest to one half first, then by name.
     """
     counts = [
-        min(max(round(share), layer.least), layer.most)
-        for layer, share in zip(layers, shares, strict=True)
+        min(max(round(share), budget.min_zeros), budget.max_zeros)
+        for budget, share in zip(budgets, shares, strict=True)
     ]
     while gap := total - sum(counts):
         step = 1 if gap > 0 else -1
         movable = [
-            i for i, layer in enumerate(layers) if layer.least <= counts[i] + step <= layer.most
+            i
+            for i, budget in enumerate(budgets)
+            if budget.min_zeros <= counts[i] + step <= budget.max_zeros
         ]
-        nearest = min(movable, key=lambda i: (step * (counts[i] - shares[i]), layers[i].name))
+        nearest = min(movable, key=lambda i: (step * (counts[i] - shares[i]), budgets[i].name))
         counts[nearest] += step
     return counts

@@ -36,7 +36,6 @@ class Targets:
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Accepts lists and checks that every type exists."""
         for field in ("types", "include", "exclude"):
             value = getattr(self, field)
             if not isinstance(value, list | tuple) or not all(isinstance(n, str) for n in value):
@@ -45,14 +44,14 @@ class Targets:
         for name in self.types:
             kind = getattr(nn, name, None)
             if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-                known = [
+                layer_types = [
                     n
                     for n, k in vars(nn).items()
                     if isinstance(k, type) and issubclass(k, nn.Module)
                 ]
                 raise InputError(
                     f"pruner.targets.types={name}: allowed are layer types of torch.nn"
-                    f"{nearest(name, known)}"
+                    f"{nearest(name, layer_types)}"
                 )
 
     def find(self, network: nn.Module) -> dict[str, nn.Parameter]:
@@ -65,7 +64,7 @@ class Targets:
             `{parameter name: parameter}`.
 
         Raises:
-            InputError: A pattern matches nothing, or nothing is left to prune.
+            InputError: A pattern matches nothing, or there is nothing to prune.
         """
         named = self._named(network)
         for field in ("include", "exclude"):
@@ -76,20 +75,20 @@ class Targets:
             for patterns in (self.include, self.exclude)
         )
         first = {id(weight): name for name, weight in reversed(named.items())}
-        found = {
+        targets = {
             name: weight
             for name, weight in named.items()
             if first[id(weight)] == name and id(weight) in included - excluded
         }
-        if not found:
+        if not targets:
             raise InputError(
                 f"pruner.targets.types={list(self.types)}: the network has no prunable weight "
                 "of these types and patterns; allowed are types it contains"
             )
-        return found
+        return targets
 
     def _named(self, network: nn.Module) -> dict[str, nn.Parameter]:
-        """Every weight of the right types that is trained, under each of its names."""
+        """Every trainable weight of these layer types, under each of its names."""
         kinds = tuple(getattr(nn, name) for name in self.types)
         return {
             f"{layer}.{name}" if layer else name: weight
@@ -107,8 +106,8 @@ def weights_of(layer: nn.Module) -> dict[str, nn.Parameter]:
     projection is a linear layer of its own.
     """
     names = _PROJECTIONS if isinstance(layer, nn.MultiheadAttention) else ("weight",)
-    found = {name: getattr(layer, name, None) for name in names}
-    return {n: weight for n, weight in found.items() if isinstance(weight, nn.Parameter)}
+    weights = {name: getattr(layer, name, None) for name in names}
+    return {n: weight for n, weight in weights.items() if isinstance(weight, nn.Parameter)}
 
 
 def check_pattern(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.pruning.mac_counts import live_positions
+from lightprune.pruning.reachability import live_positions
 from lightprune.sparse.ir.ops import Pair, Shape
 from lightprune.sparse.ir.program import ConvStep, Program
 
