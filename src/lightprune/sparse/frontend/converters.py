@@ -1,4 +1,4 @@
-"""What each operator of torch becomes in the graph: one small function an operator, one table."""
+"""ATen operators to ops of the graph IR: one converter an operator, and their table."""
 
 import operator
 from collections.abc import Callable
@@ -21,63 +21,60 @@ from lightprune.sparse.ir.ops import (
     Relu,
 )
 
-# The number of images traced with: two, so that a shape that depends on it is told from others.
-BATCH = 2
+# The batch size of the traced example; not 1, so that it cannot be mistaken for another extent.
+TRACE_BATCH = 2
 
 
 def _conv(call: Call) -> Op:
-    """A convolution; padding given as a word becomes numbers."""
-    _, _, *kernel = call.extent(call.arguments["weight"])
+    """Turns padding "same" and "valid" into numbers."""
+    _, _, *kernel = call.torch_shape(call.arguments["weight"])
     rows, columns = call.pair("dilation")
     padding = call.arguments["padding"]
     if isinstance(padding, str):
         spans = ((kernel[0] - 1) * rows, (kernel[1] - 1) * columns)
-        half = [(span // 2, span - span // 2) if padding == "same" else (0, 0) for span in spans]
+        sides = [(span // 2, span - span // 2) if padding == "same" else (0, 0) for span in spans]
     else:
-        half = [(pad, pad) for pad in call.pair("padding")]
+        sides = [(pad, pad) for pad in call.pair("padding")]
     return Conv(
         name=call.node.name,
         inputs=(call.value(call.arguments["input"]),),
-        weight=call.needed("weight"),
+        weight=call.required_tensor("weight"),
         bias=call.tensor("bias"),
-        channels=call.extent()[1],
+        channels=call.torch_shape()[1],
         kernel=(kernel[0], kernel[1]),
         stride=call.pair("stride"),
-        padding=(half[0], half[1]),
+        padding=(sides[0], sides[1]),
         dilation=(rows, columns),
         groups=call.arguments["groups"],
     )
 
 
 def _linear(call: Call) -> Op:
-    """A fully connected layer on features, not on the last axis of a map."""
     source = call.value(call.arguments["input"])
-    if len(call.extent()) != 2:
+    if len(call.torch_shape()) != 2:
         raise UnsupportedOp("it is applied to a map; supported is one on (N, C)")
-    weight, bias = call.needed("weight"), call.tensor("bias")
-    return Linear(call.node.name, (source,), weight, bias, call.extent()[1])
+    weight, bias = call.required_tensor("weight"), call.tensor("bias")
+    return Linear(call.node.name, (source,), weight, bias, call.torch_shape()[1])
 
 
 def _batch_norm(call: Call) -> Op:
-    """Batch norm with running statistics, all that evaluation mode leaves of it."""
     return BatchNorm(
         name=call.node.name,
         inputs=(call.value(call.arguments["input"]),),
         weight=call.tensor("weight"),
         bias=call.tensor("bias"),
-        mean=call.needed("running_mean"),
-        variance=call.needed("running_var"),
+        mean=call.required_tensor("running_mean"),
+        variance=call.required_tensor("running_var"),
         eps=float(call.arguments["eps"]),
     )
 
 
 def _relu(call: Call) -> Op:
-    """ReLU; in-place ones are ordinary by now."""
+    # torch.export has made in-place ReLUs functional.
     return Relu(call.node.name, (call.value(call.arguments["self"]),))
 
 
 def _add(call: Call) -> Op:
-    """The sum of two computed values."""
     if call.arguments["alpha"] != 1:
         raise UnsupportedOp(f"alpha={call.arguments['alpha']}")
     summands = (call.arguments["self"], call.arguments["other"])
@@ -85,7 +82,7 @@ def _add(call: Call) -> Op:
 
 
 def _pool(call: Call) -> Op:
-    """Max or average pooling."""
+    """Max or average pooling: only max pooling has a dilation."""
     source = call.value(call.arguments["self"])
     kernel = call.pair("kernel_size")
     stride, padding = call.pair("stride", kernel), call.pair("padding")
@@ -94,28 +91,27 @@ def _pool(call: Call) -> Op:
     if call.arguments.get("divisor_override") is not None:
         raise UnsupportedOp("a divisor_override")
     if "dilation" not in call.arguments:
-        counted = bool(call.arguments["count_include_pad"])
-        return AvgPool(call.node.name, (source,), kernel, stride, padding, counted)
+        include_pad = bool(call.arguments["count_include_pad"])
+        return AvgPool(call.node.name, (source,), kernel, stride, padding, include_pad)
     if call.pair("dilation") != (1, 1):
         raise UnsupportedOp("a dilation")
     return MaxPool(call.node.name, (source,), kernel, stride, padding)
 
 
 def _adaptive(call: Call) -> Op:
-    """Adaptive pooling: plain windows wherever the sizes allow it."""
+    """Adaptive average pooling: plain average pooling where the windows are of one size."""
     source = call.value(call.arguments["self"])
-    (_, *size), wanted = call.shapes[source], call.pair("output_size")
-    pairs = list(zip(size, wanted, strict=True))
-    if all(n % out == 0 for n, out in pairs):
-        window = (size[0] // wanted[0], size[1] // wanted[1])
+    (_, *size), out = call.shapes[source], call.pair("output_size")
+    if all(n % k == 0 for n, k in zip(size, out, strict=True)):
+        window = (size[0] // out[0], size[1] // out[1])
         return AvgPool(call.node.name, (source,), window, window, (0, 0), True)
-    return AdaptiveAvgPool(call.node.name, (source,), wanted)
+    return AdaptiveAvgPool(call.node.name, (source,), out)
 
 
 def _mean(call: Call) -> Op:
-    """The mean over the whole map."""
+    """The mean over height and width."""
     source, dims = call.value(call.arguments["self"]), call.arguments["dim"] or []
-    if len(call.extent(call.arguments["self"])) != 4 or {d % 4 for d in dims} != {2, 3}:
+    if len(call.torch_shape(call.arguments["self"])) != 4 or {d % 4 for d in dims} != {2, 3}:
         raise UnsupportedOp(
             f"a mean over dimensions {dims}; supported is one over height and width"
         )
@@ -125,33 +121,32 @@ def _mean(call: Call) -> Op:
 
 
 def _reshape(call: Call) -> Op | str:
-    """Any reshape that keeps a value or flattens it."""
+    """A reshape that does nothing, or that flattens."""
     source = call.value(call.arguments["self"])
-    images, *rest = call.extent()
+    batch, *rest = call.torch_shape()
     target = (*rest, 1, 1)[:3] if len(rest) in (1, 3) else None
-    if images == BATCH and target == call.shapes[source]:
+    if batch == TRACE_BATCH and target == call.shapes[source]:
         return source
-    if images == BATCH and len(rest) == 1:
+    if batch == TRACE_BATCH and len(rest) == 1:
         return Flatten(call.node.name, (source,))
-    raise UnsupportedOp(f"a reshape to {(images, *rest)}; supported is one to (N, features)")
+    raise UnsupportedOp(f"a reshape to {(batch, *rest)}; supported is one to (N, features)")
 
 
 def _concat(call: Call) -> Op:
-    """Concatenation along the channels."""
-    if call.arguments["dim"] % len(call.extent()) != 1:
+    if call.arguments["dim"] % len(call.torch_shape()) != 1:
         raise UnsupportedOp(f"along dimension {call.arguments['dim']}; supported is along channels")
     return Concat(call.node.name, tuple(call.value(t) for t in call.arguments["tensors"]))
 
 
-def _same(call: Call) -> str:
-    """What gives its input back."""
+def _identity(call: Call) -> str:
+    """An operator that returns its input."""
     if call.arguments.get("train"):
         raise UnsupportedOp("it drops features in evaluation mode too")
     return call.value(call.arguments.get("self", call.arguments.get("input")))
 
 
-def _first(call: Call) -> str:
-    """The one result that is used of an operator with several."""
+def _getitem(call: Call) -> str:
+    """The first result of an operator with several."""
     source, index = call.node.args
     if index != 0:
         raise UnsupportedOp(f"result {index} of it is used")
@@ -159,13 +154,13 @@ def _first(call: Call) -> str:
 
 
 _ATEN = torch.ops.aten
-# A new operation: a node in nodes.py, a function above, and a line here.
+# A new operator: an op in ir/ops.py, a function above, and a line here.
 CONVERTERS: dict[Any, Callable[[Call], Op | str]] = {
     _ATEN.conv2d.default: _conv,
     _ATEN.conv2d.padding: _conv,
     _ATEN.linear.default: _linear,
     _ATEN._native_batch_norm_legit_no_training.default: _batch_norm,
-    operator.getitem: _first,
+    operator.getitem: _getitem,
     _ATEN.relu.default: _relu,
     _ATEN.add.Tensor: _add,
     _ATEN.max_pool2d.default: _pool,
@@ -181,8 +176,8 @@ CONVERTERS: dict[Any, Callable[[Call], Op | str]] = {
     _ATEN.squeeze.default: _reshape,
     _ATEN.unsqueeze.default: _reshape,
     _ATEN.cat.default: _concat,
-    _ATEN.dropout.default: _same,
-    _ATEN.alias.default: _same,
-    _ATEN.clone.default: _same,
-    _ATEN.detach.default: _same,
+    _ATEN.dropout.default: _identity,
+    _ATEN.alias.default: _identity,
+    _ATEN.clone.default: _identity,
+    _ATEN.detach.default: _identity,
 }

@@ -1,4 +1,4 @@
-"""One call of an operator in an exported program, and what it may refuse."""
+"""One call of an ATen operator in an exported program, with typed access to its arguments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _SUPPORTED = (
 
 
 class UnsupportedOp(Exception):  # noqa: N818
-    """Why an operation cannot be taken; `Call.refusal` adds which one, and where."""
+    """Why an operator cannot be converted; `Call.error` adds which one, and where."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Call:
     Attributes:
         node: The call.
         arguments: Its arguments by their names in the operator's schema, defaults included.
-        values: The graph's names of the tensors computed so far.
-        stored: The names in the state dict of the parameters and buffers.
-        shapes: The (C, H, W) of every value of the graph so far.
+        values: The names in the graph IR of the tensors computed so far.
+        state_names: The names in the state dict of the placeholders for parameters and buffers.
+        shapes: The (C, H, W) of every value of the graph IR so far.
     """
 
     node: fx.Node
     arguments: Mapping[str, Any]
     values: Mapping[fx.Node, str]
-    stored: Mapping[str, str]
+    state_names: Mapping[str, str]
     shapes: Mapping[str, Shape]
 
     def value(self, argument: Any) -> str:
@@ -43,38 +43,38 @@ class Call:
             raise UnsupportedOp("it reads something that is not computed from the images")
         return self.values[argument]
 
-    def tensor(self, role: str) -> str | None:
-        """The name in the state dict of the tensor that an argument is."""
-        argument = self.arguments[role]
+    def tensor(self, name: str) -> str | None:
+        """The name in the state dict of an argument, None if that is None."""
+        argument = self.arguments[name]
         if argument is None:
             return None
-        if not isinstance(argument, fx.Node) or argument.name not in self.stored:
-            raise UnsupportedOp(f"its {role} is computed, not a stored parameter")
-        return self.stored[argument.name]
+        if not isinstance(argument, fx.Node) or argument.name not in self.state_names:
+            raise UnsupportedOp(f"its {name} is computed, not a stored parameter")
+        return self.state_names[argument.name]
 
-    def needed(self, role: str) -> str:
-        """As `tensor`, for one that must be there."""
-        name = self.tensor(role)
-        if name is None:
-            raise UnsupportedOp(f"it has no {role}")
-        return name
+    def required_tensor(self, name: str) -> str:
+        """As `tensor`, for an argument that must not be None."""
+        tensor = self.tensor(name)
+        if tensor is None:
+            raise UnsupportedOp(f"it has no {name}")
+        return tensor
 
-    def pair(self, role: str, default: Pair | None = None) -> Pair:
-        """A number or list of numbers as (rows, columns)."""
-        numbers = self.arguments[role]
+    def pair(self, name: str, default: Pair | None = None) -> Pair:
+        """An argument that is a number or a list of numbers as (rows, columns)."""
+        numbers = self.arguments[name]
         numbers = list(numbers) if isinstance(numbers, Sequence) else [numbers]
         if not numbers and default is not None:
             return default
         return numbers[0], numbers[-1]
 
-    def extent(self, argument: fx.Node | None = None) -> tuple[int, ...]:
-        """The shape in torch of an argument, or of the result."""
-        found = (argument or self.node).meta["val"]
-        return tuple(found[0].shape if isinstance(found, tuple | list) else found.shape)
+    def torch_shape(self, argument: fx.Node | None = None) -> tuple[int, ...]:
+        """The shape in torch, batch included, of an argument or of the result."""
+        example = (argument or self.node).meta["val"]
+        return tuple(example[0].shape if isinstance(example, tuple | list) else example.shape)
 
-    def refusal(self, reason: str) -> InputError:
-        """The error that names the operation and its module."""
-        places = list(self.node.meta.get("nn_module_stack", {}).values())
-        where = places[-1][0] if places else ""
+    def error(self, reason: str) -> InputError:
+        """The error that names the operator and its module."""
+        modules = list(self.node.meta.get("nn_module_stack", {}).values())
+        where = modules[-1][0] if modules else ""
         name = getattr(self.node.target, "__name__", str(self.node.target)).partition(".")[0]
         return InputError(f"{name} in {where or 'the network itself'}: {reason}; {_SUPPORTED}")
