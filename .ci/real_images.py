@@ -27,7 +27,7 @@ def unpack(archive: Path, folder: Path, a_class: int) -> None:
 
 
 def main(archive: Path, work: Path) -> None:
-    """Runs the main job and checks what it left."""
+    """Runs the main job and checks its results."""
     unpack(archive, work / "images", 100)
     run = work / "run"
     command = [
@@ -42,9 +42,11 @@ def main(archive: Path, work: Path) -> None:
     network.load_state_dict(load_file(run / "model.safetensors"))
     layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
     zeros = sum(int((layer.weight == 0).sum()) for layer in layers)
-    asked = round(0.98 * 11_166_912)
-    if zeros != asked or record["test"]["images"] != 1000:
-        sys.exit(f"error: {zeros} zeros instead of {asked}, {record['test']['images']} test images")
+    expected = round(0.98 * 11_166_912)
+    if zeros != expected or record["test"]["images"] != 1000:
+        sys.exit(
+            f"error: {zeros} zeros instead of {expected}, {record['test']['images']} test images"
+        )
     print(f"real images: {zeros} zeros, {record['test']['correct']} of 1000 test images right")
 
 

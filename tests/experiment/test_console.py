@@ -49,7 +49,7 @@ def shown(capsys, folder, *overrides):
     ],
 )
 def test_the_plan_tells_what_a_step_and_its_learning_rate_are(tmp_path, capsys, overrides, lines):
-    told = shown(capsys, tmp_path, *overrides)
+    printed = shown(capsys, tmp_path, *overrides)
 
-    assert told[len(told) - len(lines) :] == lines
-    assert sum("batch norm sees" in line for line in told) == len(lines)
+    assert printed[len(printed) - len(lines) :] == lines
+    assert sum("batch norm sees" in line for line in printed) == len(lines)

@@ -13,15 +13,15 @@ PHASE = phase(3)
 
 
 @pytest.fixture
-def cache(tmp_path, told):
+def cache(tmp_path, printed):
     """A trained network that has kept its second epoch."""
     dense_network(lab(), PHASE, tmp_path, IDENTITY, None, snapshots=[2])
-    told.clear()
+    printed.clear()
     return tmp_path
 
 
 @pytest.fixture
-def told(monkeypatch):
+def printed(monkeypatch):
     """The lines that are printed."""
     lines = []
     for module in ("lightprune.experiment.dense_cache", "lightprune.training.history"):
@@ -46,24 +46,24 @@ def test_after_no_epoch_the_network_is_as_it_was_built(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_that_the_training_kept_cost_no_training(cache, told):
+def test_weights_that_the_training_kept_cost_no_training(cache, printed):
     assert early(cache, 2)
-    assert told == []
+    assert printed == []
 
 
-def test_weights_that_were_not_kept_are_trained_again_to_the_bit(cache, told):
+def test_weights_that_were_not_kept_are_trained_again_to_the_bit(cache, printed):
     kept, file = early(cache, 2), rewind_file(cache / dense_key(IDENTITY), 2)
     file.unlink()
     again = early(cache, 2)
 
     assert equal(again, kept)
-    assert "is not there; the first 2 epochs of the dense training are trained again" in told[0]
-    assert len(told) == 3
+    assert "is not there; the first 2 epochs of the dense training are trained again" in printed[0]
+    assert len(printed) == 3
     assert sorted(f.suffix for f in file.parent.glob("rewind-*")) == [".safetensors"]
 
 
 @pytest.mark.parametrize("place", [0, 300, -1])
-def test_damaged_weights_are_noticed_and_trained_again(cache, told, place):
+def test_damaged_weights_are_noticed_and_trained_again(cache, printed, place):
     # What is loaded is a view of the file.
     kept, file = copied(early(cache, 2)), rewind_file(cache / dense_key(IDENTITY), 2)
     content = bytearray(file.read_bytes())
@@ -71,14 +71,14 @@ def test_damaged_weights_are_noticed_and_trained_again(cache, told, place):
     file.write_bytes(content)
 
     assert equal(early(cache, 2), kept)
-    assert "is damaged" in told[0]
+    assert "is damaged" in printed[0]
 
 
-def test_training_them_again_continues_where_it_was_interrupted(cache, told):
+def test_training_them_again_continues_where_it_was_interrupted(cache, printed):
     with pytest.raises(BrokenOffError):
         early(cache, 3, BreakOffAt(2))
-    told.clear()
+    printed.clear()
     state = early(cache, 3)
 
-    assert len(told) == 2
+    assert len(printed) == 2
     assert all(torch.isfinite(value).all() for value in state.values())

@@ -22,6 +22,10 @@ VALUES = {
     ),
     "option of the program that does not exist": (["--sed"], ["unrecognized", "--sed", "--help"]),
     "config that does not exist": (["--config-name=trian"], ["Cannot find", "'trian'"]),
+    "recipe that has been renamed": (
+        ["recipe=study"],
+        ["recipe=study: has been renamed", "recipe=reference"],
+    ),
     "unknown option": (["pruner=globall"], ["pruner=globall", "global, local", "mean global?"]),
     "unknown logger": (["logger=tensorbord"], ["logger=tensorbord", "mean tensorboard?"]),
     "empty option": (["recipe="], ["recipe=", "fast, full"]),
@@ -116,7 +120,10 @@ VALUES = {
     ),
     "span": (["schedule=cubic", "schedule.span=2"], ["schedule.span=2", "(0, 1]"]),
     "unreachable floor": (["pruner.floor=0.1"], ["pruner.floor=0.1", "leaves room"]),
-    "dead weights": (["pruner.unreachable=maybe"], ["pruner.unreachable=maybe", "rank, first"]),
+    "unreachable weights": (
+        ["pruner.unreachable=maybe"],
+        ["pruner.unreachable=maybe", "rank, first"],
+    ),
     "criterion": (["pruner.criterion=lampp"], ["pruner.criterion=lampp", "a criterion"]),
     "norm": (["pruner.criterion.norm=l7"], ["pruner.criterion.norm=l7", "l1, l2"]),
     "pattern that matches nothing": (

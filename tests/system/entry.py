@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 TINY = "model.constructor._target_=tests.system.tiny.tiny_resnet"
 
 
-def asked(folder, *overrides):
-    """Overrides, and before them what keeps all that is written in `folder`, a run in its `run`."""
-    places = [f"dense.cache_dir={folder / 'dense'}", f"data.cache_dir={folder / 'data'}"]
+def arguments(folder, *overrides):
+    """The command line of a run that writes everything below `folder`, its results in `run`."""
+    folders = [f"dense.cache_dir={folder / 'dense'}", f"data.cache_dir={folder / 'data'}"]
     if "-m" not in overrides:
-        places.append(f"hydra.run.dir={folder / 'run'}")
+        folders.append(f"hydra.run.dir={folder / 'run'}")
     options = [o for o in overrides if o.startswith("-")]
-    return [*options, *places, *(o for o in overrides if o not in options)]
+    return [*options, *folders, *(o for o in overrides if o not in options)]
 
 
 def environment():
@@ -28,7 +28,7 @@ def environment():
 def start(folder, *overrides):
     """Starts train.py and gives its standard output as it comes."""
     return subprocess.Popen(
-        [sys.executable, "train.py", *asked(folder, *overrides)],
+        [sys.executable, "train.py", *arguments(folder, *overrides)],
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -40,7 +40,7 @@ def start(folder, *overrides):
 def train(folder, *overrides, timeout=180):
     """Runs train.py to its end."""
     return subprocess.run(
-        [sys.executable, "train.py", *asked(folder, *overrides)],
+        [sys.executable, "train.py", *arguments(folder, *overrides)],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -71,10 +71,12 @@ class Server:
     def train(self, folder, *overrides):
         """Runs train.py to its end."""
         out, err = folder / "stdout", folder / "stderr"
-        run = {"argv": asked(folder, *overrides), "out": str(out), "err": str(err)}
-        print(json.dumps(run), file=self.process.stdin, flush=True)
+        request = {"argv": arguments(folder, *overrides), "out": str(out), "err": str(err)}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
         status = int(self.process.stdout.readline())
-        return subprocess.CompletedProcess(run["argv"], status, out.read_text(), err.read_text())
+        return subprocess.CompletedProcess(
+            request["argv"], status, out.read_text(), err.read_text()
+        )
 
 
 def record(folder):
@@ -87,7 +89,7 @@ def small(*overrides):
 
 
 def shortest(*overrides):
-    """The same with one epoch a phase, where what matters is how a run begins."""
+    """The same with one epoch a phase, for tests of how a run starts."""
     return small(
         "recipe.dense.epochs=1", "recipe.finetune.epochs=1", "schedule=one_shot", *overrides
     )

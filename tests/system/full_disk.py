@@ -16,12 +16,12 @@ from lightprune.training.checkpoints import LAST, is_intact
 from tests.system.kills import Run
 
 
-def main(place, data, *asked):
+def main(place, data, *overrides):
     """Trains until an epoch of fine-tuning is saved, takes the room away, gives it back."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", place], check=True)
     folder = Path(place)
     shutil.copytree(data, folder / "data")
-    run = Run(folder, asked)
+    run = Run(folder, overrides)
     last = folder / "run" / "checkpoints" / LAST
     while run.running and not last.exists():
         time.sleep(0.002)
@@ -31,7 +31,7 @@ def main(place, data, *asked):
         check_room({folder / "run": 1 << 20})
     except InputError as error:
         refused = str(error)
-    seen = {
+    outcome = {
         "refused": refused,
         "wrong": wrong,
         "status": run.process.returncode,
@@ -40,9 +40,9 @@ def main(place, data, *asked):
         "partials": [str(file) for file in folder.rglob("*.partial")],
     }
     (folder / "filler").unlink()
-    again = Run(folder, asked)
-    seen["wrong"] += again.end(60)
-    print(json.dumps({**seen, "again": again.lines, "finished": again.process.returncode}))
+    again = Run(folder, overrides)
+    outcome["wrong"] += again.end(60)
+    print(json.dumps({**outcome, "again": again.lines, "finished": again.process.returncode}))
 
 
 def fill(file):

@@ -27,7 +27,7 @@ import torch
 
 from lightprune.training.checkpoints import LAST, is_intact
 from tests.system.entry import small, start
-from tests.system.remains import left
+from tests.system.run_digests import run_digests
 
 SCHEDULES = {
     "one_shot": ("schedule=one_shot",),
@@ -35,8 +35,8 @@ SCHEDULES = {
     "cubic": ("schedule=cubic", "schedule.span=0.75"),
     "constant": ("schedule=constant", "recipe.finetune.restart=never"),
 }
-ALSO = {
-    "nothing more": (),
+PRUNER_SETTINGS = {
+    "defaults": (),
     "movement, rewound": (
         "pruner/criterion=movement",
         "schedule.start=1",
@@ -51,7 +51,7 @@ ALSO = {
         "pruner.criterion.rounds=2",
         "pruner/regrowth=gradient",
     ),
-    "lamp, dead first, floor": (
+    "lamp, unreachable first, floor": (
         "pruner/criterion=lamp",
         "pruner.unreachable=first",
         "pruner.floor=0.01",
@@ -85,34 +85,37 @@ TORCHRUN_STOPS_WITHIN = 40
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One kind of run."""
+class Configuration:
+    """The settings of one victim."""
 
     schedule: str
     pruner: str
     processes: int
-    also: str = "nothing more"
+    pruner_settings: str = "defaults"
 
     @property
-    def asked(self):
+    def overrides(self):
         return small(
             f"pruner={self.pruner}",
             *SCHEDULES[self.schedule],
             "schedule.sparsity=0.9",
-            *ALSO[self.also],
+            *PRUNER_SETTINGS[self.pruner_settings],
             *(("trainer=ddp_cpu",) if self.processes == 2 else ("trainer=cpu",)),
         )
 
 
-CELLS = [
+CONFIGURATIONS = [
     *(
-        Cell(*kind)
+        Configuration(*kind)
         for kind in itertools.product(
             ("one_shot", "multi_step", "cubic"), ("global", "local"), (1, 2)
         )
     ),
-    *(Cell("constant", "rigl", processes) for processes in (1, 2)),
-    *(Cell(*kind) for kind in itertools.product(("multi_step",), ("global",), (1, 2), ALSO)),
+    *(Configuration("constant", "rigl", processes) for processes in (1, 2)),
+    *(
+        Configuration(*kind)
+        for kind in itertools.product(("multi_step",), ("global",), (1, 2), PRUNER_SETTINGS)
+    ),
 ]
 
 
@@ -128,9 +131,9 @@ class Kill:
 class Run:
     """A running train.py: its lines as they come, and the processes that belong to it."""
 
-    def __init__(self, folder, asked):
+    def __init__(self, folder, overrides):
         self.folder, self.lines = folder, []
-        self.process = start(folder, *asked)
+        self.process = start(folder, *overrides)
         self.readers = [Thread(target=self._read, daemon=True), Thread(target=self._complain)]
         self.complaint = ""
         for reader in self.readers:
@@ -160,16 +163,16 @@ class Run:
     def children(self):
         """Process ids of torchrun and of the ranks that this run has started."""
         mark = f"LIGHTPRUNE_LAUNCHER_PID={self.process.pid}\0".encode()
-        found = {}
+        processes = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
                     if mark in (entry / "environ").read_bytes():
-                        found[int(entry.name)] = (entry / "cmdline").read_bytes()
+                        processes[int(entry.name)] = (entry / "cmdline").read_bytes()
                 except OSError:
                     continue
-        agents = [pid for pid, line in found.items() if b"lightprune.launch.torchrun" in line]
-        return agents, [pid for pid in found if pid not in agents]
+        agents = [pid for pid, line in processes.items() if b"lightprune.launch.torchrun" in line]
+        return agents, [pid for pid in processes if pid not in agents]
 
     def end(self, limit):
         """Waits for the end of all processes; what has not ended in time is named."""
@@ -244,10 +247,10 @@ def reached(run, chance):
     return run.running
 
 
-def finish(folder, asked):
+def finish(folder, overrides):
     """Runs to the end; what was wrong with where it continued."""
     before = saved(folder)
-    run = Run(folder, asked)
+    run = Run(folder, overrides)
     wrong = run.end(ENDS_WITHIN)
     assert not wrong, wrong
     assert run.process.returncode == 0, run.complaint[-2000:]
@@ -257,14 +260,14 @@ def finish(folder, asked):
 def saved(folder):
     """How many epochs of each phase an intact checkpoint holds; infinitely many are done."""
     phases = {"finetune": folder / "run", "dense": next(folder.glob("dense/*"), folder)}
-    found = {}
+    epochs = {}
     for phase, place in phases.items():
         last = place / "checkpoints" / LAST
         if last.exists() and is_intact(last):
-            found[phase] = torch.load(last, weights_only=True)["epoch"] + 1
+            epochs[phase] = torch.load(last, weights_only=True)["epoch"] + 1
     if (phases["dense"] / "dense.json").exists():
-        found["dense"] = 1000
-    return found
+        epochs["dense"] = 1000
+    return epochs
 
 
 def repeated(run, before):
@@ -278,18 +281,18 @@ def repeated(run, before):
     return wrong
 
 
-def campaign(folder, cell, kills, chance):
+def campaign(folder, configuration, kills, chance):
     """Kills one victim up to `kills` times; the kills that hit."""
-    asked, hits = cell.asked, []
+    overrides, hits = configuration.overrides, []
     while len(hits) < kills:
         before = saved(folder)
-        run = Run(folder, asked)
+        run = Run(folder, overrides)
         hit = kill(run, chance)
         if hit is None:
             break
         hit.wrong += repeated(run, before)
         hits.append(hit)
-    wrong = finish(folder, asked)
+    wrong = finish(folder, overrides)
     if hits:
         hits[-1].wrong += wrong
     return hits
@@ -304,26 +307,26 @@ def main():
     parser.add_argument("--kills", type=int, default=60, help="at least as many")
     parser.add_argument("--each", type=int, default=5, help="kills of a victim")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    chance = random.Random(asked.seed)
+    options = parser.parse_args()
+    chance = random.Random(options.seed)
     hits, resumes, wrong, expected = [], 0, [], {}
     with TemporaryDirectory() as place:
-        for number, cell in enumerate(itertools.cycle(CELLS)):
-            if len(hits) >= asked.kills and number >= len(CELLS):
+        for number, configuration in enumerate(itertools.cycle(CONFIGURATIONS)):
+            if len(hits) >= options.kills and number >= len(CONFIGURATIONS):
                 break
-            if cell not in expected:
+            if configuration not in expected:
                 untouched = Path(place, f"untouched-{number}")
-                finish(untouched, cell.asked)
-                expected[cell] = left(untouched)
+                finish(untouched, configuration.overrides)
+                expected[configuration] = run_digests(untouched)
             victim = Path(place, f"victim-{number}")
-            mine = campaign(victim, cell, asked.each, chance)
-            found = left(victim)
-            differs = [name for name in found if found[name] != expected[cell][name]]
-            faults = [f"{hit.how}, {hit.where}: {w}" for hit in mine for w in hit.wrong]
-            print(f"{cell}: {len(mine)} kills, {'DIFFERS' if differs else 'identical'}")
-            for line in [f"  {hit.how}, at {hit.where}" for hit in mine] + faults + differs:
+            kills = campaign(victim, configuration, options.each, chance)
+            digests = run_digests(victim)
+            differs = [name for name in digests if digests[name] != expected[configuration][name]]
+            faults = [f"{hit.how}, {hit.where}: {w}" for hit in kills for w in hit.wrong]
+            print(f"{configuration}: {len(kills)} kills, {'DIFFERS' if differs else 'identical'}")
+            for line in [f"  {hit.how}, at {hit.where}" for hit in kills] + faults + differs:
                 print(line, flush=True)
-            hits, resumes, wrong = hits + mine, resumes + len(mine), wrong + faults + differs
+            hits, resumes, wrong = hits + kills, resumes + len(kills), wrong + faults + differs
     print(f"\n{len(hits)} kills, {resumes} resumes, {len(wrong)} mismatches")
     for name, count in sorted(Counter(hit.how for hit in hits).items()):
         print(f"{count:5} {name}")

@@ -24,13 +24,13 @@ def obey_permissions():
         assert ctypes.CDLL(None).capset(header, no_capabilities) == 0
 
 
-def run(asked):
+def run(request):
     """The fork's whole life."""
     for stream, name in ((1, "out"), (2, "err")):
-        file = os.open(asked[name], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        file = os.open(request[name], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(file, stream)
     obey_permissions()
-    sys.argv = ["train.py", *asked["argv"]]
+    sys.argv = ["train.py", *request["argv"]]
     status = 0
     try:
         runpy.run_path(str(TRAIN), run_name="__main__")

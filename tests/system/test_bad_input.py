@@ -9,7 +9,7 @@ from tests.system.bad_files import FILES, RUNS
 from tests.system.bad_values import VALUES
 from tests.system.entry import small, train
 
-# What is asked, or what makes the files and says what is asked -> what the one line must say.
+# Overrides, or a function that makes files and returns overrides -> parts of the one line.
 CASES = {**VALUES, **FILES, **RUNS}
 SECONDS = 20
 
@@ -32,7 +32,7 @@ def content(folder):
 
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_gets_one_line_and_nothing_is_written_or_lost(server, request, tmp_path, name):
-    overrides, says = CASES[name]
+    overrides, expected = CASES[name]
     if name in RUNS:
         shutil.copytree(request.getfixturevalue("finished"), tmp_path, dirs_exist_ok=True)
     if callable(overrides):
@@ -44,8 +44,8 @@ def test_bad_input_gets_one_line_and_nothing_is_written_or_lost(server, request,
 
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith(f"error: {says[0]}"), done.stderr
-    assert all(part in done.stderr for part in says), done.stderr
+    assert done.stderr.startswith(f"error: {expected[0]}"), done.stderr
+    assert all(part in done.stderr for part in expected), done.stderr
     assert content(tmp_path) == before
     assert time.monotonic() - began < SECONDS
 

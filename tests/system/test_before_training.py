@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from tests.system.entry import record, small
 
-ASKED = small("recipe.dense.epochs=0", "recipe.finetune.epochs=1", "schedule=one_shot")
+OVERRIDES = small("recipe.dense.epochs=0", "recipe.finetune.epochs=1", "schedule=one_shot")
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ ASKED = small("recipe.dense.epochs=0", "recipe.finetune.epochs=1", "schedule=one
     ids=str,
 )
 def test_an_untrained_network_is_pruned_and_then_trained(server, tmp_path, criterion):
-    done = server.train(tmp_path, *ASKED, "schedule.sparsity=0.9", *criterion)
+    done = server.train(tmp_path, *OVERRIDES, "schedule.sparsity=0.9", *criterion)
 
     assert done.returncode == 0, done.stderr
     run, state = record(tmp_path / "run"), load_file(tmp_path / "run" / "model.safetensors")

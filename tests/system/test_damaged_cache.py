@@ -10,13 +10,13 @@ from tests.system.damage import halve, write
 from tests.system.entry import record, shortest
 
 # So little that no layer is emptied, which would be a warning of its own.
-ASKED = shortest("schedule.sparsity=0.5")
+OVERRIDES = shortest("schedule.sparsity=0.5")
 
 
 @pytest.fixture(scope="module")
 def finished(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    assert server.train(folder, *ASKED).returncode == 0
+    assert server.train(folder, *OVERRIDES).returncode == 0
     return folder
 
 
@@ -42,7 +42,7 @@ def again(server, finished, tmp_path, name, damage):
     shutil.copytree(finished / "data", tmp_path / "data")
     (file,) = tmp_path.glob(name)
     damage(file)
-    done = server.train(tmp_path, *ASKED)
+    done = server.train(tmp_path, *OVERRIDES)
     assert (done.returncode, done.stderr) == (0, "")
     for part in ("test", "dense", "events"):
         assert record(tmp_path / "run")[part] == record(finished / "run")[part]
@@ -64,14 +64,14 @@ def again(server, finished, tmp_path, name, damage):
 def test_a_damaged_dense_network_is_named_and_trained_again(
     server, finished, tmp_path, name, damage
 ):
-    file, said = again(server, finished, tmp_path, f"dense/*/{name}", damage)
+    file, stdout = again(server, finished, tmp_path, f"dense/*/{name}", damage)
 
-    warnings = [line for line in said.splitlines() if line.startswith("warning")]
+    warnings = [line for line in stdout.splitlines() if line.startswith("warning")]
     assert len(warnings) == 1
     assert warnings[0].startswith(f"warning: {file}: is damaged")
     assert warnings[0].endswith("the network is trained again")
     shutil.rmtree(tmp_path / "run")
-    assert "warning" not in server.train(tmp_path, *ASKED).stdout
+    assert "warning" not in server.train(tmp_path, *OVERRIDES).stdout
 
 
 @pytest.mark.parametrize("damage", [halve, flip_a_bit, remove])

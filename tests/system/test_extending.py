@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from lightprune.data.sources import Digits
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-from tests.system.entry import ROOT, asked, record
+from tests.system.entry import ROOT, arguments, record
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 # The text since the piece before it, the last path in which is where it goes.
@@ -37,7 +37,7 @@ def extended(tmp_path_factory):
 
 def train(copy, *overrides):
     return subprocess.run(
-        [sys.executable, "train.py", *asked(copy, *overrides)],
+        [sys.executable, "train.py", *arguments(copy, *overrides)],
         cwd=copy,
         env={**os.environ, "PYTHONPATH": str(copy / "src")},
         capture_output=True,

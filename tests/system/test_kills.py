@@ -2,27 +2,27 @@ import random
 
 import pytest
 
-from tests.system.kills import Cell, campaign
-from tests.system.remains import left
+from tests.system.kills import Configuration, campaign
+from tests.system.run_digests import run_digests
 
 pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize(
-    ("cell", "kills"),
+    ("configuration", "kills"),
     [
-        (Cell("multi_step", "global", 1, "movement, rewound"), 2),
-        (Cell("multi_step", "local", 2, "taylor, regrown"), 1),
+        (Configuration("multi_step", "global", 1, "movement, rewound"), 2),
+        (Configuration("multi_step", "local", 2, "taylor, regrown"), 1),
     ],
     ids=["one process", "two processes"],
 )
 def test_a_run_killed_again_and_again_ends_as_if_nobody_had_touched_it(
-    server, tmp_path, cell, kills
+    server, tmp_path, configuration, kills
 ):
     (tmp_path / "untouched").mkdir()
-    assert server.train(tmp_path / "untouched", *cell.asked).returncode == 0
-    hits = campaign(tmp_path / "victim", cell, kills, random.Random(kills))
+    assert server.train(tmp_path / "untouched", *configuration.overrides).returncode == 0
+    hits = campaign(tmp_path / "victim", configuration, kills, random.Random(kills))
 
     assert hits
     assert [hit for hit in hits if hit.wrong] == []
-    assert left(tmp_path / "victim") == left(tmp_path / "untouched")
+    assert run_digests(tmp_path / "victim") == run_digests(tmp_path / "untouched")

@@ -35,7 +35,7 @@ def convolutions(network):
     return [m.weight for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
 
 
-def test_the_saved_network_has_exactly_the_asked_zeros(finished):
+def test_the_saved_network_has_exactly_the_requested_zeros(finished):
     weights = convolutions(bare(finished[0]))
     zeros = sum(int((w == 0).sum()) for w in weights)
 
@@ -50,17 +50,17 @@ def test_a_bare_evaluation_of_the_saved_network_counts_the_reported_images(finis
     inputs = ((pixels - 0.3) / 0.35).permute(0, 3, 1, 2).contiguous()
     predicted = bare(folder)(inputs).argmax(1)
     correct = int((predicted == data.test.labels).sum())
-    labels, told = read_predictions(folder / "run" / "predictions.csv")
+    labels, predictions = read_predictions(folder / "run" / "predictions.csv")
 
     assert (correct, len(inputs)) == (run["test"]["correct"], run["test"]["images"])
     assert fingerprint == run["data"]["fingerprint"]
     assert labels == tuple(data.test.labels.tolist())
-    assert told == tuple(predicted.tolist())
+    assert predictions == tuple(predicted.tolist())
     assert run["dense"]["dead_weights"] > 0
     assert run["dense"]["changed_without_dead"] == 0
 
 
-def test_the_console_tells_plan_events_and_result(finished):
+def test_the_console_shows_plan_events_and_result(finished):
     _, done = finished
 
     assert done.stdout.count("pruned before epoch") == 4
@@ -128,7 +128,7 @@ def test_another_pruner_shares_the_dense_training(server, finished):
     assert sum(int((w == 0).sum()) for w in convs) == round(0.9 * sum(w.numel() for w in convs))
 
 
-def test_a_run_that_is_told_to_stop_says_so_and_continues(server, finished, tmp_path):
+def test_an_interrupted_run_says_so_and_continues(server, finished, tmp_path):
     folder, _ = finished
     shutil.copytree(folder / "dense", tmp_path / "dense")
     process = start(tmp_path, *MAIN)
@@ -167,15 +167,15 @@ def test_force_starts_afresh_and_ends_the_same(server, finished, tmp_path):
     assert record(tmp_path / "run")["test"] == record(folder / "run")["test"]
 
 
-def test_ones_own_dense_weights_count_by_content(server, finished, tmp_path):
+def test_dense_weights_from_a_file_count_by_content(server, finished, tmp_path):
     folder, _ = finished
     source = next((folder / "dense").glob("*/model.safetensors"))
-    own = shutil.copy(source, tmp_path / "own.safetensors")
-    done = server.train(tmp_path, *MAIN, f"dense.checkpoint={own}")
-    state = load_file(own)
+    file = shutil.copy(source, tmp_path / "dense.safetensors")
+    done = server.train(tmp_path, *MAIN, f"dense.checkpoint={file}")
+    state = load_file(file)
     state["fc.bias"] += 1
-    save_file(state, own)
-    other = server.train(tmp_path, *MAIN, f"dense.checkpoint={own}")
+    save_file(state, file)
+    other = server.train(tmp_path, *MAIN, f"dense.checkpoint={file}")
 
     assert done.returncode == 0, done.stderr
     assert record(tmp_path / "run")["test"] == record(folder / "run")["test"]
@@ -213,9 +213,9 @@ def test_a_relative_amount_reaches_its_compounded_sparsity(server, tmp_path):
     assert "75.99%" in done.stdout, done.stderr
 
 
-def test_a_plan_names_what_else_the_pruner_was_told(server, tmp_path):
-    own = ("pruner/criterion=magnitude_per_mac", "pruner.cap=0.9", "pruner.weights=shuffle")
-    done = server.train(tmp_path, *small("plan_only=true", *own))
+def test_a_plan_names_the_pruner_settings_that_differ_from_the_defaults(server, tmp_path):
+    settings = ("pruner/criterion=magnitude_per_mac", "pruner.cap=0.9", "pruner.weights=shuffle")
+    done = server.train(tmp_path, *small("plan_only=true", *settings))
 
     assert "plan: prune by global magnitude_per_mac" in done.stdout, done.stderr
     assert "pruner: cap=0.9, weights=shuffle\n" in done.stdout

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.entry import ROOT, asked, environment, record, small, train
+from tests.system.entry import ROOT, arguments, environment, record, small, train
 
 pytestmark = pytest.mark.long
 
 PARALLEL = ("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
-def begin(folder, *overrides):
+def start_session(folder, *overrides):
     """Starts train.py as a terminal does: in a group of its own, whose processes bear a mark."""
     return subprocess.Popen(
-        [sys.executable, "train.py", *asked(folder, *overrides)],
+        [sys.executable, "train.py", *arguments(folder, *overrides)],
         cwd=ROOT,
         env={**environment(), "MARK": str(folder)},
         stdout=subprocess.PIPE,
@@ -34,21 +34,21 @@ def wait_for(process, text):
     assert line, process.stderr.read()
 
 
-def left(folder):
+def remaining_processes(folder):
     """The processes that bear the folder's mark, a moment after the first of them has ended."""
-    mark, found = f"MARK={folder}\0".encode(), []
+    mark, processes = f"MARK={folder}\0".encode(), []
     for _ in range(100):
-        found = []
+        processes = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 if mark in (entry / "environ").read_bytes():
-                    found.append((entry / "cmdline").read_bytes())
+                    processes.append((entry / "cmdline").read_bytes())
             except OSError:
                 continue
-        if not found:
+        if not processes:
             break
         time.sleep(0.2)
-    return found
+    return processes
 
 
 def test_jobs_side_by_side_share_one_dense_training_and_failures_are_listed(tmp_path):
@@ -76,33 +76,33 @@ def test_jobs_side_by_side_share_one_dense_training_and_failures_are_listed(tmp_
 def test_ctrl_c_ends_a_sweep_and_leaves_no_process(tmp_path, kind):
     settings = small("pruner=random", "recipe.dense.epochs=0")
     long = ("recipe.finetune.epochs=400", f"hydra.sweep.dir={tmp_path / 'sweep'}")
-    sweep = begin(tmp_path, *kind, *settings, *long)
+    sweep = start_session(tmp_path, *kind, *settings, *long)
     wait_for(sweep, "finetune epoch 1/")
     os.killpg(sweep.pid, signal.SIGINT)
     _, complaint = sweep.communicate(timeout=30)
 
     assert sweep.returncode == 130
-    assert left(tmp_path) == []
+    assert remaining_processes(tmp_path) == []
     assert "interrupted: the same command continues" in complaint.splitlines()
 
 
 def test_a_killed_parallel_sweep_leaves_no_process(tmp_path):
     settings = small("pruner=random", "seed=0,1", "recipe.dense.epochs=0")
     long = ("recipe.finetune.epochs=400", f"hydra.sweep.dir={tmp_path / 'sweep'}")
-    sweep = begin(tmp_path, *PARALLEL, *settings, *long)
+    sweep = start_session(tmp_path, *PARALLEL, *settings, *long)
     wait_for(sweep, "finetune epoch 1/")
     wait_for(sweep, "finetune epoch 1/")
     sweep.kill()
     sweep.communicate(timeout=30)
 
-    assert left(tmp_path) == []
+    assert remaining_processes(tmp_path) == []
 
 
 def test_a_killed_dense_training_is_taken_over_by_the_job_that_waits_for_it(tmp_path):
-    holder = begin(tmp_path, *small("pruner=random", "recipe.dense.epochs=4"))
+    holder = start_session(tmp_path, *small("pruner=random", "recipe.dense.epochs=4"))
     wait_for(holder, "dense epoch 2/4")
     holder.send_signal(signal.SIGSTOP)
-    other = begin(
+    other = start_session(
         tmp_path,
         *small("pruner=global", "recipe.dense.epochs=4"),
         f"hydra.run.dir={tmp_path / 'other'}",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.entry import ROOT, asked, environment, record, small
+from tests.system.entry import ROOT, arguments, environment, record, small
 
 pytestmark = pytest.mark.long
 
@@ -61,7 +61,7 @@ def shown(folder):
 
 
 def training_process(folder, task):
-    """The process that trains in a job of the array, once it has told of its second epoch."""
+    """The process that trains in a job of the array, after its second epoch."""
     marks = [f"STAND_IN={folder}\0".encode(), f"SLURM_ARRAY_TASK_ID={task}\0".encode()]
     for _ in range(600):
         if "finetune epoch 3/" in shown(folder):
@@ -83,11 +83,15 @@ def test_jobs_continue_after_their_time_limit_and_failures_are_listed(cluster):
         *("pruner=global", "schedule.steps=2,9"),
         *("recipe.dense.epochs=0", "recipe.finetune.epochs=8"),
     )
-    own = ("hydra/launcher=slurm", "hydra.launcher.partition=big", "hydra.launcher.timeout_min=90")
+    launcher = (
+        "hydra/launcher=slurm",
+        "hydra.launcher.partition=big",
+        "hydra.launcher.timeout_min=90",
+    )
     sweep = subprocess.Popen(
         [
             *(sys.executable, "train.py"),
-            *asked(cluster, "-m", *own, *settings, f"hydra.sweep.dir={cluster / 'sweep'}"),
+            *arguments(cluster, "-m", *launcher, *settings, f"hydra.sweep.dir={cluster / 'sweep'}"),
         ],
         cwd=ROOT,
         env=environment(),

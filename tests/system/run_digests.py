@@ -1,4 +1,4 @@
-"""What a run leaves, as digests by name, without times and without where it lies."""
+"""Digests of what a run writes, by name, without times and paths."""
 
 import csv
 import hashlib
@@ -10,37 +10,37 @@ from lightprune.training.checkpoints import LAST, PREVIOUS
 from tests.system.entry import record
 
 
-def left(folder):
-    """What a finished run leaves, without times, as digests by name."""
+def run_digests(folder):
+    """Digests of everything a finished run has written but times and paths, by name."""
     run = folder / "run"
     (dense,) = (folder / "dense").glob("*/dense.json")
-    told = record(run)
-    told.pop("seconds"), told["dense"].pop("seconds"), told.pop("command")
-    known = json.loads(dense.read_text())
-    known.pop("seconds")
-    found = {
+    run_record = record(run)
+    run_record.pop("seconds"), run_record["dense"].pop("seconds"), run_record.pop("command")
+    dense_record = json.loads(dense.read_text())
+    dense_record.pop("seconds")
+    contents = {
         "network": (run / "model.safetensors").read_bytes(),
         "layers.csv": (run / "layers.csv").read_bytes(),
         "dense network": (dense.parent / "model.safetensors").read_bytes(),
-        "run.json": told,
-        "dense.json": known,
+        "run.json": run_record,
+        "dense.json": dense_record,
     }
     for name, phase in (("dense", dense.parent), ("finetune", run)):
-        if name == "dense" and known["epochs"] == 0:
+        if name == "dense" and dense_record["epochs"] == 0:
             continue  # What never trained leaves no metrics and no checkpoints.
         with (phase / "metrics.csv").open() as file:
             rows = [{**row, "seconds": ""} for row in csv.DictReader(file)]
-        found[f"{name} metrics.csv"] = rows
+        contents[f"{name} metrics.csv"] = rows
         for file in (LAST, PREVIOUS):
             state = torch.load(phase / "checkpoints" / file, weights_only=True)
             callbacks = state["callbacks"]
             for row in callbacks["EpochHistory"]["rows"]:
                 row.pop("seconds")
             for part in ("PruningCallback", "EpochHistory", "BestEpoch", "Snapshots"):
-                found[f"{name} {file} {part}"] = callbacks.get(part)
+                contents[f"{name} {file} {part}"] = callbacks.get(part)
             for part in ("state_dict", "optimizer_states", "epoch", "global_step"):
-                found[f"{name} {file} {part}"] = state[part]
-    return {name: digest(value) for name, value in found.items()}
+                contents[f"{name} {file} {part}"] = state[part]
+    return {name: digest(value) for name, value in contents.items()}
 
 
 def digest(value):
