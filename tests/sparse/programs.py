@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from lightprune.sparse.codegen import emit as rows
+from lightprune.sparse.codegen import emit
 from lightprune.sparse.codegen.assembler import compile_program
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import (
@@ -28,28 +28,28 @@ from tests.sparse import reference
 BATCHES = (1, 2, LANES - 1, LANES, LANES + 1, 40)
 
 
-def network_of(program, threads=1, grouping=None):
-    """A network that executes this program, every convolution grouped as asked where it can be."""
+def network_of(program, threads=1, channel_block=None):
+    """A network that executes this program, with the channel block wherever it is possible."""
     with mock.patch.object(runtime, "lower", return_value=program):
         network = runtime.SparseNetwork(None, {}, threads)
-    if grouping is not None:
-        groupings = {step.value: grouping for step in program.steps}
-        vars(network)["single"] = compile_program(program, 1, groupings)
-        if grouping in CHANNEL_BLOCKS:
-            vars(network)["batched"] = compile_program(program, LANES, groupings)
+    if channel_block is not None:
+        channel_blocks = {step.value: channel_block for step in program.steps}
+        vars(network)["single"] = compile_program(program, 1, channel_blocks)
+        if channel_block in CHANNEL_BLOCKS:
+            vars(network)["batched"] = compile_program(program, LANES, channel_blocks)
     return network
 
 
 @contextmanager
 def shared_now_and_then(seed):
     """Threads share some operations of what is assembled here, however small, and others not."""
-    draws, shares = Random(seed), rows.Emitter._shares
+    draws, chunks = Random(seed), emit.Emitter._chunks
 
     def drawn(self, costs):
-        with mock.patch.object(rows, "_WORTH_SHARING", draws.choice([0.0, inf])):
-            return shares(self, costs)
+        with mock.patch.object(emit, "_WORTH_SHARING", draws.choice([0.0, inf])):
+            return chunks(self, costs)
 
-    with mock.patch.object(rows.Emitter, "_shares", drawn):
+    with mock.patch.object(emit.Emitter, "_chunks", drawn):
         yield
 
 
@@ -227,6 +227,17 @@ def programs(draw, steps=6):
     # Steps that come after it are carried out and must leave it as it is.
     last = draw(st.sampled_from([step.value for step in [*found, found[-1]]]))
     return Program(tuple(found), shapes, last, flat=shapes[last][1:] == (1, 1))
+
+
+def layer(weight, side, width=None, padding=0, name="layer"):
+    """A convolution that keeps the size of its maps, which are square unless a width is given."""
+    outputs, inputs = weight.shape[:2]
+    pads = ((padding, padding),) * 2
+    step = ConvStep(
+        "out", INPUT, weight, np.zeros(outputs), (1, 1), pads, (1, 1), 1, None, False, (name,)
+    )
+    size = (side, width or side)
+    return Program((step,), {INPUT: (inputs, *size), "out": (outputs, *size)}, "out", False)
 
 
 def residual_program(density=0.3):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lightprune.sparse.codegen.assembler import Executable, Instruction
+from lightprune.sparse.codegen.executable import Executable, Instruction
 from lightprune.sparse.ir.program import ConvStep, Program
 from lightprune.sparse.runtime.network import SparseNetwork, Workspace
 
@@ -28,7 +28,7 @@ class OpTiming:
         seconds: For all of these.
         density: The share of weights that are not zero; None for what has none.
         flops: Two for every non-zero weight and output, for all of the images.
-        grouping: Output channels at a time, and how; see `Grouping`.
+        grouping: Output channels at a time, and how; see `ChannelBlock`.
     """
 
     value: str
@@ -69,12 +69,12 @@ def profile_ops(network: SparseNetwork) -> tuple[BatchProfile, ...]:
 
 
 def _timings(program: Program, code: Executable) -> BatchProfile:
-    heads = [number for number, found in enumerate(code.operations) if not found.follows]
+    heads = [number for number, found in enumerate(code.instructions) if not found.fused]
     operations = []
     for place, number in enumerate(heads):
         seconds = _median(code, code.heads[place : place + 1])
         operations.append(_described(code, number, program, seconds))
-    return BatchProfile(code.unit, _median(code, code.heads), tuple(operations))
+    return BatchProfile(code.images_per_vector, _median(code, code.heads), tuple(operations))
 
 
 def _median(code: Executable, heads: NDArray[np.int64]) -> float:
@@ -82,11 +82,11 @@ def _median(code: Executable, heads: NDArray[np.int64]) -> float:
     workspace = Workspace(replace(code, heads=np.ascontiguousarray(heads)))
 
     def seconds(times: int) -> float:
-        images = torch.zeros(times * code.unit * prod(code.input_shape))
-        outputs = torch.empty(times * code.unit * prod(code.output_shape))
+        images = torch.zeros(times * code.images_per_vector * prod(code.input_shape))
+        outputs = torch.empty(times * code.images_per_vector * prod(code.output_shape))
         addresses = images.data_ptr(), outputs.data_ptr()
         begin = time.perf_counter()
-        workspace.run(*addresses, times * code.unit, times, 1)
+        workspace.run(*addresses, times * code.images_per_vector, times, 1)
         return (time.perf_counter() - begin) / times
 
     seconds(1)
@@ -99,20 +99,22 @@ def _median(code: Executable, heads: NDArray[np.int64]) -> float:
 
 
 def _described(code: Executable, number: int, program: Program, seconds: float) -> OpTiming:
-    operation = code.operations[number]
+    operation = code.instructions[number]
     parts = [_name(operation)]
-    for following in code.operations[number + 1 :]:
-        if not following.follows:
+    for following in code.instructions[number + 1 :]:
+        if not following.fused:
             break
         parts.append(_name(following))
     step, weights = operation.task.step, operation.weights
     density, flops, grouping = None, 0, ""
     if isinstance(step, ConvStep) and weights is not None:
         density = np.count_nonzero(step.weight) / step.weight.size
-        flops = 2 * program.macs(step) * code.unit
-        grouping = str(weights.grouping)
+        flops = 2 * program.macs(step) * code.images_per_vector
+        grouping = str(weights.channel_block)
     what = " + ".join(parts)
-    return OpTiming(operation.task.value, what, code.unit, seconds, density, flops, grouping)
+    return OpTiming(
+        operation.task.value, what, code.images_per_vector, seconds, density, flops, grouping
+    )
 
 
 def _name(operation: Instruction) -> str:

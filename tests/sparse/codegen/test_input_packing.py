@@ -9,18 +9,20 @@ from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import LANES
 from tests.sparse.programs import convolution_programs, sizes
 
-SHIFTS = st.sets(st.integers(-4, 6), min_size=1, max_size=4).map(lambda found: tuple(sorted(found)))
+SHIFTS = st.sets(st.integers(-4, 6), min_size=1, max_size=4).map(
+    lambda shifts: tuple(sorted(shifts))
+)
 
 
 @given(SHIFTS, SHIFTS, sizes(3), sizes(6), sizes(5))
-def test_a_sorted_position_is_the_shifted_one_or_nothing(rows, columns, stride, read, size):
-    sorting = PackedInput("sorted", "value", stride, rows, columns)
+def test_a_packed_pixel_is_the_shifted_one_or_zero(rows, columns, stride, read, size):
+    packed = PackedInput("packed", "value", stride, rows, columns)
     room = size[0] * size[1] + 3
 
-    found = sorting.indices((1, *read), *size, room)
+    indices = packed.gather_indices((1, *read), *size, room)
 
-    assert found.shape == (sorting.planes, room)
-    for plane, numbers in enumerate(found):
+    assert indices.shape == (packed.planes, room)
+    for plane, numbers in enumerate(indices):
         row, column = rows[plane // len(columns)], columns[plane % len(columns)]
         for place, number in enumerate(numbers):
             y = place // size[1] * stride[0] + row
@@ -33,9 +35,9 @@ def test_a_sorted_position_is_the_shifted_one_or_nothing(rows, columns, stride, 
 def test_a_tap_reads_its_own_row_and_column(rows, columns, stride, down, across, data):
     row = data.draw(st.sampled_from(rows)) + down * stride[0]
     column = data.draw(st.sampled_from(columns)) + across * stride[1]
-    sorting = PackedInput("sorted", "value", stride, rows, columns)
+    packed = PackedInput("packed", "value", stride, rows, columns)
 
-    plane, y, x = sorting.tap(row, column)
+    plane, y, x = packed.locate(row, column)
 
     assert min(y, x) >= 0
     assert rows[plane // len(columns)] + y * stride[0] == row
@@ -43,15 +45,15 @@ def test_a_tap_reads_its_own_row_and_column(rows, columns, stride, down, across,
 
 
 @given(convolution_programs(), st.sampled_from([1, LANES]))
-def test_every_tap_of_every_convolution_finds_a_plane(program, unit):
+def test_every_tap_of_every_convolution_finds_a_plane(program, images_per_vector):
     steps = list(program.steps)
 
-    for value, sorting in plan_packed_inputs(steps, program.shapes, unit).items():
+    for value, packed in plan_packed_inputs(steps, program.shapes, images_per_vector).items():
         step = next(step for step in steps if step.value == value)
         for row, column in tap_coordinates(step):
-            plane, _, across = sorting.tap(row, column)
-            assert 0 <= plane < sorting.planes
-            assert unit > 1 or across == 0
+            plane, _, across = packed.locate(row, column)
+            assert 0 <= plane < packed.planes
+            assert images_per_vector > 1 or across == 0
 
 
 def conv(value, stride, kernel, padding):
@@ -76,13 +78,13 @@ def conv(value, stride, kernel, padding):
 SHAPES = {"input": (1, 8, 8), "three": (1, 4, 4), "one": (1, 4, 4), "same": (1, 8, 8)}
 
 
-@pytest.mark.parametrize("unit", [1, LANES])
-def test_convolutions_of_one_value_with_one_stride_share_a_copy(unit):
+@pytest.mark.parametrize("images_per_vector", [1, LANES])
+def test_convolutions_of_one_value_with_one_stride_share_a_copy(images_per_vector):
     steps = [conv("three", 2, 3, (1, 0)), conv("one", 2, 1, (0, -1))]
 
-    found = plan_packed_inputs(steps, SHAPES, unit)
+    packed_inputs = plan_packed_inputs(steps, SHAPES, images_per_vector)
 
-    assert found["three"] is found["one"]
+    assert packed_inputs["three"] is packed_inputs["one"]
 
 
 def test_many_images_at_stride_1_are_read_as_they_are():
@@ -95,9 +97,9 @@ def test_planes_are_read_where_any_convolution_has_a_weight():
     for step, tap in zip(steps, ((0, 0), (2, 1)), strict=True):
         step.weight[:] = 0
         step.weight[0, 0][tap] = 1
-    sorting = plan_packed_inputs(steps, {**SHAPES, "other": (1, 8, 8)}, 1)["same"]
+    packed = plan_packed_inputs(steps, {**SHAPES, "other": (1, 8, 8)}, 1)["same"]
 
-    read = used_planes(sorting, steps)
+    read = used_planes(packed, steps)
 
     # One plane for every column shift: the left one and the middle one.
     assert read.tolist() == [[True, True, False]]

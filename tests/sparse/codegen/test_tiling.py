@@ -21,30 +21,30 @@ from lightprune.sparse.isa.register_blocks import (
     st.integers(1, 40),
     st.sampled_from(InputAlignment),
 )
-def test_pieces_cover_every_vector_once(grouping, rows, columns, lines):
+def test_tiles_cover_every_vector_once(channel_block, rows, columns, alignment):
     covered = np.zeros((rows, columns), int)
 
-    for piece in tile(grouping, rows, columns, lines):
-        block = REGISTER_BLOCKS[piece.block]
-        assert block.grouping == grouping
-        assert piece.row + block.rows <= rows
-        assert piece.column + block.columns <= columns
-        covered[piece.row : piece.row + block.rows, piece.column :][:, : block.columns] += 1
+    for tile_ in tile(channel_block, rows, columns, alignment):
+        block = REGISTER_BLOCKS[tile_.block]
+        assert block.channel_block == channel_block
+        assert tile_.row + block.rows <= rows
+        assert tile_.column + block.columns <= columns
+        covered[tile_.row : tile_.row + block.rows, tile_.column :][:, : block.columns] += 1
 
     assert (covered == 1).all()
 
 
-@pytest.mark.parametrize("grouping", SINGLE_IMAGE_BLOCKS)
-def test_the_pieces_of_a_large_map_take_little_memory(grouping):
+@pytest.mark.parametrize("channel_block", SINGLE_IMAGE_BLOCKS)
+def test_the_tiles_of_a_large_map_take_little_memory(channel_block):
     tracemalloc.start()
-    found = tile(grouping, 1, 64 * 64, InputAlignment.WHOLE)
+    tiles = tile(channel_block, 1, 64 * 64, InputAlignment.ALIGNED)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert len(found) <= 64 * 64
+    assert len(tiles) <= 64 * 64
     assert peak < 4 * 2**20
 
 
-@pytest.mark.parametrize("grouping", SINGLE_IMAGE_BLOCKS)
-def test_every_grouping_has_a_block_of_one_vector(grouping):
-    assert RegisterBlock(grouping, 1, 1) in REGISTER_BLOCKS
+@pytest.mark.parametrize("channel_block", SINGLE_IMAGE_BLOCKS)
+def test_every_channel_block_has_a_register_block_of_one_vector(channel_block):
+    assert RegisterBlock(channel_block, 1, 1) in REGISTER_BLOCKS

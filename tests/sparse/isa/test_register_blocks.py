@@ -7,8 +7,8 @@ from lightprune.sparse.isa import register_blocks as blocks
 @pytest.mark.parametrize("block", blocks.REGISTER_BLOCKS, ids=str)
 def test_every_block_fits_the_registers(block):
     # Besides the outputs, weights are held; an input may be an operand in memory.
-    grouping = block.grouping
-    weights = grouping.channels // (blocks.LANES if grouping.in_lanes else 1)
+    channel_block = block.channel_block
+    weights = channel_block.channels // (blocks.LANES if channel_block.channel_lanes else 1)
     assert block.accumulators + weights <= (32 if blocks.LANES == 16 else 16)
 
 
@@ -25,3 +25,12 @@ def test_no_register_is_used_that_numba_is_told_not_to(monkeypatch):
 
     assert not blocks.has_cpu_feature("avx512f")
     assert not blocks.has_cpu_feature("avx2")
+
+
+def test_channel_blocks_print_differently():
+    every = dict.fromkeys((*blocks.SINGLE_IMAGE_BLOCKS, *blocks.SMALL_MAP_BLOCKS))
+    words = [str(channel_block) for channel_block in every]
+
+    assert len(set(words)) == len(words)
+    expected = {"1", "4", "4 shared", "1 narrow", "4 narrow", "4 shared narrow"}
+    assert {*expected, f"{2 * blocks.LANES} in lanes"} < set(words)

@@ -4,7 +4,7 @@ On a processor with wide registers, this runs it all with the narrow ones of oth
 it compiles, in their own cache):
 
     NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx2,+fma,+avx,+sse4.2,+popcnt,+bmi,+bmi2 \
-        pytest -n 0 tests/sparse/test_runtime.py
+        pytest -n 0 tests/sparse/runtime/test_network.py
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ from tests.sparse.programs import (
 )
 
 THREADS = st.integers(1, 3)
-ANY_GROUPING = st.sampled_from([*SINGLE_IMAGE_BLOCKS, *SMALL_MAP_BLOCKS])
+ANY_BLOCK = st.sampled_from([*SINGLE_IMAGE_BLOCKS, *SMALL_MAP_BLOCKS])
 GENERATOR = np.random.default_rng(0)
 
 
@@ -51,11 +51,11 @@ def conv(value, read, weight, padding=0, stride=1, relu=False, residual=None):
 
 
 @settings(max_examples=60)
-@given(convolution_programs(), ANY_GROUPING, THREADS, st.sampled_from(BATCHES))
-def test_a_convolution_of_whole_numbers_is_exact(program, grouping, threads, count):
+@given(convolution_programs(), ANY_BLOCK, THREADS, st.sampled_from(BATCHES))
+def test_a_convolution_of_whole_numbers_is_exact(program, channel_block, threads, count):
     images = images_for(program, count)
 
-    outputs = network_of(program, threads, grouping)(images)
+    outputs = network_of(program, threads, channel_block)(images)
 
     assert torch.equal(outputs.double(), expected(program, images))
 
@@ -76,17 +76,17 @@ def test_channels_in_the_lanes_compute_the_same_bits(program, threads, whole):
     images = images_for(program, 3)
     if not whole:
         images = torch.randn(images.shape)
-    positions_in_lanes = network_of(program, 1, CHANNEL_BLOCKS[0])(images)
+    pixels_in_lanes = network_of(program, 1, CHANNEL_BLOCKS[0])(images)
 
-    for grouping in SINGLE_IMAGE_BLOCKS:
-        if grouping.in_lanes:
-            network = network_of(program, threads, grouping)
+    for channel_block in SINGLE_IMAGE_BLOCKS:
+        if channel_block.channel_lanes:
+            network = network_of(program, threads, channel_block)
             first = network(images)
             poison(network)
-            np.testing.assert_array_equal(bits(first + 0.0), bits(positions_in_lanes + 0.0))
+            np.testing.assert_array_equal(bits(first + 0.0), bits(pixels_in_lanes + 0.0))
             assert torch.equal(network(images), first)
     if whole:
-        assert torch.equal(positions_in_lanes.double(), expected(program, images))
+        assert torch.equal(pixels_in_lanes.double(), expected(program, images))
 
 
 def flattened_and_padded():
@@ -117,11 +117,13 @@ def bits(outputs):
 
 
 @settings(max_examples=15)
-@given(convolution_programs(), ANY_GROUPING, THREADS)
-def test_no_bit_depends_on_the_batch_the_threads_or_the_grouping(program, grouping, threads):
+@given(convolution_programs(), ANY_BLOCK, THREADS)
+def test_no_bit_depends_on_the_batch_the_threads_or_the_channel_block(
+    program, channel_block, threads
+):
     images = torch.randn(images_for(program, LANES + 2).shape)
-    single, grouped = network_of(program), network_of(program, threads, grouping)
-    # Where nothing but zeros is added up, one grouping may leave 0 and another -0.
+    single, grouped = network_of(program), network_of(program, threads, channel_block)
+    # Where nothing but zeros is added up, one channel_block may leave 0 and another -0.
     alone = torch.cat([single(image[None]) for image in images]) + 0.0
 
     for count in (1, LANES - 1, LANES + 2):
@@ -204,24 +206,26 @@ def test_what_is_not_finite_stays_in_its_image_and_comes_out_where_torch_has_it(
 
 
 @settings(max_examples=15)
-@given(convolution_programs(), ANY_GROUPING, st.sampled_from([1, LANES]))
-def test_an_output_without_a_weight_on_what_is_not_finite_may_stay_finite(program, grouping, count):
-    # In torch a weight of zero times infinity is NaN; here that depends on whether the grouping
+@given(convolution_programs(), ANY_BLOCK, st.sampled_from([1, LANES]))
+def test_an_output_without_a_weight_on_what_is_not_finite_may_stay_finite(
+    program, channel_block, count
+):
+    # In torch a weight of zero times infinity is NaN; here that depends on whether the kernel
     # has a zero there at all. So every NaN that comes out is one of torch's, but not the other way
     # round; convolutions in groups, which are computed as one, may see infinity in other groups.
     assume(all(step.groups == 1 for step in program.steps))
     images = images_for(program, count)
     images[0, 0, 0, 0] = np.inf
 
-    outputs = network_of(program, 1, grouping)(images)
+    outputs = network_of(program, 1, channel_block)(images)
     dense = expected(program, images)
 
     assert not (outputs.isnan() & ~dense.isnan()).any()
     assert torch.equal(outputs[1:].double(), dense[1:])
 
 
-@pytest.mark.parametrize("unit", [1, LANES])
-def test_two_convolutions_of_one_value_may_differ_in_all_but_that(unit):
+@pytest.mark.parametrize("count", [1, LANES])
+def test_two_convolutions_of_one_value_may_differ_in_all_but_that(count):
     wide, narrow = whole_numbers(GENERATOR, 4, 3, 3, 3), whole_numbers(GENERATOR, 4, 3, 1, 1)
     steps = (
         conv("a", INPUT, wide, padding=1, stride=2),
@@ -234,7 +238,7 @@ def test_two_convolutions_of_one_value_may_differ_in_all_but_that(unit):
     half, third = (4, 5, 6), (2, 4, 4)
     shapes = {INPUT: (3, 9, 11), "a": half, "b": half, "c": (4, 9, 11), "d": half, "e": half}
     program = Program(steps, {**shapes, "out": third}, "out", flat=False)
-    images = images_for(program, unit)
+    images = images_for(program, count)
 
     for threads in (1, 2):
         outputs = network_of(program, threads)(images)

@@ -16,7 +16,7 @@ def names():
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("sparse-")]
 
 
-def test_helpers_are_started_once_and_shared():
+def test_workers_are_started_once_and_shared():
     program = residual_program()
     for _ in range(3):
         network_of(program, 3)(images_for(program, 3))
@@ -24,7 +24,7 @@ def test_helpers_are_started_once_and_shared():
     assert names().count("sparse-1") == names().count("sparse-2") == 1
 
 
-def test_every_helper_has_a_slot_of_its_own():
+def test_every_worker_has_a_separate_slot():
     slots = threads.wake_workers(3)
 
     assert len(set(slots.tolist())) == 3
@@ -32,13 +32,13 @@ def test_every_helper_has_a_slot_of_its_own():
     assert len(threads.wake_workers(0)) == 0
 
 
-def test_helpers_sleep_when_nothing_is_asked():
+def test_workers_sleep_when_there_are_no_jobs():
     threads.wake_workers(2)
     until = time.monotonic() + 20
-    while not all(helper.asleep for helper in threads._workers) and time.monotonic() < until:
+    while not all(worker.asleep for worker in threads._workers) and time.monotonic() < until:
         time.sleep(0.01)
 
-    assert all(helper.asleep for helper in threads._workers)
+    assert all(worker.asleep for worker in threads._workers)
 
 
 def test_no_slot_is_taken_after_a_call():
@@ -47,11 +47,11 @@ def test_no_slot_is_taken_after_a_call():
     for count in (1, 3, 40):
         network(images_for(program, count))
 
-        assert all(helper._slot[threads._CACHE_LINE] == 0 for helper in threads._workers)
+        assert all(worker._memory[threads._SLOT] == 0 for worker in threads._workers)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
-def test_a_forked_process_starts_helpers_of_its_own():
+def test_a_forked_process_starts_other_workers():
     script = Path(__file__).parent / "forked_calls.py"
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, timeout=120, check=True

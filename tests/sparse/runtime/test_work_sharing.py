@@ -1,5 +1,6 @@
-"""How threads share operations: whatever they do, each channel is computed once and in order."""
+"""How threads share instructions: whatever they do, each channel is computed once and in order."""
 
+from dataclasses import dataclass
 from functools import cache
 
 import numba
@@ -9,50 +10,73 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import types
 
-from lightprune.sparse.isa import instruction as c
-from lightprune.sparse.isa.instruction import encode
+from lightprune.sparse.isa.instruction import Opcode, Operands, encode, record_type
 from lightprune.sparse.jit.atomics import atomic_load, atomic_store, fetch_add, yield_thread
-from lightprune.sparse.jit.pointers import int_array
-from lightprune.sparse.runtime import work_sharing as jobs
+from lightprune.sparse.jit.pointers import record_at
+from lightprune.sparse.runtime.job import JOB
 from lightprune.sparse.runtime.thread_pool import wake_workers
+from lightprune.sparse.runtime.work_sharing import _chunks_to_take, execute
 
-# What the code below finds in a row: how often each channel was computed, and by whom; the same of
-# the operation before, and how many channels that has; mistakes; how long a channel takes.
-DONE, WHO, BEFORE, NEEDED, EARLY, DELAY = c.OUT, c.ADDED, c.IN, c.HEIGHT, c.BIAS, c.WIDTH
 ARENA = 64
 SIGNATURE = types.void(*(types.int64,) * 9)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Count(Operands):
+    """What the code below finds in an instruction.
+
+    Attributes:
+        done: Address of how often each channel was computed.
+        threads: Address of the private arenas of the threads that computed each.
+        before: Address of how often each channel of the instruction before was computed.
+        n_before: How many channels that has.
+        early: Address of the number of channels there that were not finished.
+        delay: How long a channel takes.
+    """
+
+    opcode = Opcode.ADD
+    done: int
+    threads: int
+    before: int
+    n_before: int
+    early: int
+    delay: int
+
+
+COUNT = record_type(Count)
+
+
 @numba.njit(nogil=True)
-def _look_back(op, count):
-    """Counts what the operation before has not finished: each of its channels `count` times."""
-    for channel in range(op[NEEDED]):
-        if atomic_load(op[BEFORE] + 8 * channel) < count:
-            fetch_add(op[EARLY], 1)
+def _look_back(address, count):
+    """Counts what the instruction before has not finished: each of its channels `count` times."""
+    op = record_at(address, COUNT)
+    for channel in range(op.n_before):
+        if atomic_load(op.before + 8 * channel) < count:
+            fetch_add(op.early, 1)
 
 
-def _record(row, first, last, arena, own, unit, source, target, count):
-    """Counts the calls for each channel, and those before the operation before is finished."""
-    op = int_array(row)
-    _look_back(op, count)
+def _record(address, first, last, arena, private_arena, size, source, target, count):
+    """Counts the calls for each channel, and those before the instruction before is finished."""
+    op = record_at(address, COUNT)
+    _look_back(address, count)
     for channel in range(first, last):
-        for _ in range(op[DELAY] * (1 + channel % 3)):
+        for _ in range(op.delay * (1 + channel % 3)):
             yield_thread()
-        fetch_add(op[DONE] + 8 * channel, 1)
+        fetch_add(op.done + 8 * channel, 1)
 
 
-def _record_two(row, first, last, arena, own, unit, source, target, count):
+def _record_two(address, first, last, arena, private_arena, size, source, target, count):
     """The same, but waits for another thread, though not forever; the second channel takes long."""
-    op = int_array(row)
-    _look_back(op, count)
-    atomic_store(op[WHO] + 8 * first, own)
+    op = record_at(address, COUNT)
+    _look_back(address, count)
+    atomic_store(op.threads + 8 * first, private_arena)
     for _ in range(500_000):
-        if atomic_load(op[WHO] + 8 * (1 - first)):
+        if atomic_load(op.threads + 8 * (1 - first)):
             break
         yield_thread()
-    for _ in range(first * op[DELAY]):
+    for _ in range(first * op.delay):
         yield_thread()
-    fetch_add(op[DONE] + 8 * first, 1)
+    fetch_add(op.done + 8 * first, 1)
 
 
 @cache
@@ -62,42 +86,42 @@ def code(function):
 
 
 class Job:
-    """Operations with these bounds of chunks, and what became of them."""
+    """Instructions with these bounds of chunks, and how they were executed."""
 
     def __init__(self, bounds, threads, function=_record, delay=0, declared=None):
         self.bounds = [np.array(places, np.int64) for places in bounds]
         self.done = [np.zeros(places[-1], np.int64) for places in bounds]
-        self.who = [np.zeros(places[-1], np.int64) for places in bounds]
+        self.owners = [np.zeros(places[-1], np.int64) for places in bounds]
         self.early = np.zeros(1, np.int64)
-        self.rows = [self._row(number, delay) for number in range(len(bounds))]
-        self.heads = np.array([row.ctypes.data for row in self.rows], np.int64)
+        self.records = [self._record(number, delay) for number in range(len(bounds))]
+        self.heads = np.array([record.ctypes.data for record in self.records], np.int64)
         self.memory = np.zeros((threads + 1) * ARENA, np.float32)
         self.threads = threads
-        self.columns = np.zeros(jobs.COLUMNS, np.int64)
-        self.columns[jobs.OPERATIONS] = len(bounds)
-        self.columns[jobs.HEADS] = self.heads.ctypes.data
-        self.columns[jobs.ARENA] = self.memory.ctypes.data
-        self.columns[jobs.ARENA_SIZE] = 4 * ARENA
-        self.columns[jobs.CODE] = code(function).address
-        self.columns[jobs.THREADS] = declared or threads
+        self.job = np.zeros((), JOB)
+        self.job["heads"] = self.heads.ctypes.data
+        self.job["n_heads"] = len(bounds)
+        self.job["arena"] = self.memory.ctypes.data
+        self.job["arena_size"] = 4 * ARENA
+        self.job["interpreter"] = code(function).address
+        self.job["threads"] = declared or threads
 
-    def _row(self, number, delay):
+    def _record(self, number, delay):
         return encode(
-            {
-                c.CHUNKS: len(self.bounds[number]) - 1,
-                c.BOUNDS: self.bounds[number].ctypes.data,
-                DONE: self.done[number].ctypes.data,
-                WHO: self.who[number].ctypes.data,
-                BEFORE: self.done[number - 1].ctypes.data,
-                NEEDED: len(self.done[number - 1]) if number else 0,
-                EARLY: self.early.ctypes.data,
-                DELAY: delay,
-            }
+            Count(
+                chunks=len(self.bounds[number]) - 1,
+                chunk_bounds=self.bounds[number].ctypes.data,
+                done=self.done[number].ctypes.data,
+                threads=self.owners[number].ctypes.data,
+                before=self.done[number - 1].ctypes.data,
+                n_before=len(self.done[number - 1]) if number else 0,
+                early=self.early.ctypes.data,
+                delay=delay,
+            )
         )
 
     def run(self, times=1):
-        self.columns[jobs.IMAGES] = times
-        jobs.execute(self.columns.ctypes.data, wake_workers(self.threads - 1))
+        self.job["images"] = times
+        execute(self.job.ctypes.data, wake_workers(self.threads - 1))
 
 
 # Chunks may be empty.
@@ -112,7 +136,7 @@ BOUNDS = st.lists(st.integers(0, 3), min_size=1, max_size=80).map(
     declared=st.sampled_from([None, 1, 256]),
     delay=st.sampled_from([0, 1, 20]),
 )
-def test_every_channel_is_computed_once_after_all_of_the_operation_before(
+def test_every_channel_is_computed_once_after_all_of_the_instruction_before(
     bounds, threads, declared, delay
 ):
     job = Job(bounds, threads, delay=delay, declared=declared)
@@ -127,13 +151,13 @@ def test_two_threads_work_at_the_same_time_and_wait_for_each_other():
     job = Job([[0, 1, 2]] * 5, 2, _record_two, delay=2000)
     shared = 0
 
-    # A helper that the system lets wait may miss a job, or its beginning.
+    # A worker that the system lets wait may miss a job, or its start.
     for times in range(1, 6):
-        for who in job.who:
-            who[:] = 0
+        for owners in job.owners:
+            owners[:] = 0
         job.run(times)
         assert job.early[0] == 0
-        shared += sum(first != second for first, second in job.who)
+        shared += sum(first != second for first, second in job.owners)
     assert shared > 0
 
 
@@ -151,4 +175,4 @@ def test_two_threads_work_at_the_same_time_and_wait_for_each_other():
     ],
 )
 def test_a_thread_takes_an_equal_share_and_then_single_chunks(chunks, threads, taken, share):
-    assert jobs._chunks_to_take(chunks, threads, taken) == share
+    assert _chunks_to_take(chunks, threads, taken) == share

@@ -1,4 +1,4 @@
-"""Runs: the moves of a vector, for the channels that need it, as the kernels read them."""
+"""Copy plans: shuffles, and the channels they apply to, as the kernels read them."""
 
 from dataclasses import dataclass
 
@@ -7,89 +7,89 @@ from numpy.typing import NDArray
 
 from lightprune.sparse.codegen.constant_pool import ConstantPool
 from lightprune.sparse.codegen.shuffles import Shuffles
-from lightprune.sparse.isa import instruction as c
 from lightprune.sparse.isa.register_blocks import LANES
+from lightprune.sparse.isa.tables import MAX_SHUFFLES, CopyMode, CopyRun, table_type
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelOffsets:
-    """The channels that every vector is needed for.
+    """The channels in which each vector is filled.
 
     Attributes:
-        places: int64 (n, 2), in bytes from where a channel is read and where it is written.
-        begins: int64 (vectors,), the first that a vector is needed for.
-        ends: int64 (vectors,), one after the last.
+        offsets: int64 (n, 2): from where a channel is read and where it is written, in bytes.
+        begins: int64 (vectors,): the first row of `offsets` for a vector.
+        ends: int64 (vectors,): one after the last.
     """
 
-    places: NDArray[np.int64]
+    offsets: NDArray[np.int64]
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
 
 
 def single_channel(vectors: int) -> ChannelOffsets:
-    """The one that `move_vectors` is given the addresses of."""
+    """The one channel whose addresses `run_copy_plan` is given."""
     begins = np.zeros(vectors, np.int64)
     return ChannelOffsets(np.zeros((1, 2), np.int64), begins, begins + 1)
 
 
 def channels_in_use(
-    needed: NDArray[np.bool_], reads: NDArray[np.int64], writes: NDArray[np.int64]
+    used: NDArray[np.bool_], reads: NDArray[np.int64], writes: NDArray[np.int64]
 ) -> ChannelOffsets:
-    """Those for which a vector is needed.
+    """The channels in which a vector is used.
 
     Args:
-        needed: (channels, vectors).
+        used: (channels, vectors).
         reads: From where each channel is read, in bytes.
-        writes: Where each channel is written.
+        writes: Where each channel is written, in bytes.
     """
-    _, channel = np.nonzero(needed.T)
-    ends = np.cumsum(needed.sum(0))
-    return ChannelOffsets(
-        np.stack([reads[channel], writes[channel]], axis=1), ends - needed.sum(0), ends
-    )
+    _, channel = np.nonzero(used.T)
+    counts = used.sum(0)
+    ends = np.cumsum(counts)
+    return ChannelOffsets(np.stack([reads[channel], writes[channel]], axis=1), ends - counts, ends)
 
 
 def copy_plan(
     pool: ConstantPool,
-    moves: Shuffles,
+    shuffles: Shuffles,
     channels: ChannelOffsets,
-    folded: NDArray[np.bool_] | None = None,
-) -> c.Fields:
-    """The columns of an operation that lead to its runs.
+    maximum: NDArray[np.bool_] | None = None,
+) -> tuple[int, int]:
+    """Plans the copies of some channels.
 
     Args:
-        pool: Keeps the runs.
-        moves: What fills the vectors of one channel.
-        channels: Which of them have that vector.
-        folded: (moves,), those that only raise what is there; after the others of a vector.
+        pool: Stores the plan.
+        shuffles: What fills the vectors of one channel.
+        channels: In which channels.
+        maximum: (shuffles,): those that take the maximum; after the others of a vector.
+
+    Returns:
+        The address of the `CopyRun`s, and how many there are.
     """
-    if folded is None:
-        folded = np.zeros(len(moves.vectors), np.bool_)
-    first = np.ones(len(moves.vectors), np.bool_)
-    first[1:] = (np.diff(moves.vectors) != 0) | (np.diff(folded) != 0)
-    rank = _rank_in_group(first)
-    starts = np.flatnonzero(rank % c.MAX_SHUFFLES == 0)
-    kinds = np.where(folded, c.MAX, np.where(rank == 0, c.COPY, c.FILL))[starts]
-    vectors = moves.vectors[starts]
-    patterns, alike = np.unique(moves.lanes, axis=0, return_inverse=True)
-    lanes = pool.address(patterns) + patterns.itemsize * LANES * alike.reshape(-1)
-    listed = np.stack([moves.places, lanes], axis=1)
+    if maximum is None:
+        maximum = np.zeros(len(shuffles.vectors), np.bool_)
+    starts_group = np.ones(len(shuffles.vectors), np.bool_)
+    starts_group[1:] = (np.diff(shuffles.vectors) != 0) | (np.diff(maximum) != 0)
+    rank = _rank_in_group(starts_group)
+    starts = np.flatnonzero(rank % MAX_SHUFFLES == 0)
+    vectors = shuffles.vectors[starts]
+    patterns, inverse = np.unique(shuffles.lanes, axis=0, return_inverse=True)
+    lanes = pool.address(patterns) + patterns.itemsize * LANES * inverse.reshape(-1)
+    listed = np.stack([shuffles.offsets, lanes], axis=1)
     begin, end = channels.begins[vectors], channels.ends[vectors]
-    table = np.stack(
-        [
-            kinds,
-            end - begin,
-            pool.address(channels.places) + channels.places.strides[0] * begin,
-            4 * LANES * vectors,
-            np.diff(starts, append=len(rank)),
-            pool.address(listed) + listed.strides[0] * starts,
-        ],
-        axis=1,
-    )[end > begin]
-    return {c.RUNS: pool.address(table), c.N_RUNS: len(table)}
+    runs = np.zeros(len(starts), table_type(CopyRun))
+    runs["mode"] = np.where(
+        maximum, CopyMode.MAX, np.where(rank == 0, CopyMode.COPY, CopyMode.FILL)
+    )[starts]
+    runs["channels"] = end - begin
+    runs["channel_offsets"] = pool.address(channels.offsets) + channels.offsets.strides[0] * begin
+    runs["vector_offset"] = 4 * LANES * vectors
+    runs["n_shuffles"] = np.diff(starts, append=len(rank))
+    runs["shuffles"] = pool.address(listed) + listed.strides[0] * starts
+    runs = runs[end > begin]
+    return pool.address(runs), len(runs)
 
 
-def _rank_in_group(first: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many places each lies behind the last that is first."""
-    places = np.arange(len(first))
-    return places - np.maximum.accumulate(np.where(first, places, 0))
+def _rank_in_group(starts_group: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many elements each lies behind the start of its group."""
+    index = np.arange(len(starts_group))
+    return index - np.maximum.accumulate(np.where(starts_group, index, 0))

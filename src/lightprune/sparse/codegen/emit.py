@@ -1,4 +1,6 @@
-"""The rows of the table of operations: what each column of each kind of operation says."""
+"""Emits the operands of every instruction from a program step and the memory plan."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,220 +19,215 @@ from lightprune.sparse.codegen.shuffles import Shuffles, plan_shuffles
 from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import ConvStep, FlattenStep, PoolStep
-from lightprune.sparse.isa import instruction as c
-from lightprune.sparse.isa.instruction import Fields, encode
+from lightprune.sparse.isa.instruction import (
+    Add,
+    AvgPool,
+    BiasKind,
+    Conv,
+    Flatten,
+    MaxPool,
+    Pack,
+    PackInput,
+    Pool,
+    Unpack,
+    encode,
+)
 from lightprune.sparse.isa.register_blocks import LANES, REGISTER_BLOCKS
+from lightprune.sparse.isa.tables import NO_VIEW, TileRecord, table_type
 from lightprune.sparse.kernels.convolution import conv_kernel
 
 # In seconds: what is shared at all, and what is worth as many chunks again.
 _WORTH_SHARING, _WORTH_CHUNKS = 3e-6, 60e-6
 # Two threads take four of ten each, and the last two one by one.
-_CHUNKS, _MOST_CHUNKS = 10, 80
-# Seconds a float32 value that an operation other than a convolution writes, about.
-_EVERY_VALUE = 0.3e-9
+_CHUNKS, _MAX_CHUNKS = 10, 80
+# Seconds that an instruction other than a convolution takes for a float32 value, about.
+_SECONDS_PER_VALUE = 0.3e-9
 
 
 class Emitter:
-    """Writes rows for values that are laid out.
+    """Emits operands for buffers of a memory plan.
 
     Attributes:
-        pool: Keeps what the addresses in the rows lead to.
+        plan: The memory plan.
+        pool: Stores what the operands' addresses refer to.
     """
 
-    def __init__(self, layout: MemoryPlan) -> None:
-        """Begins a table for values that lie as `layout` says."""
-        self.layout = layout
+    def __init__(self, plan: MemoryPlan) -> None:
+        self.plan = plan
         self.pool = ConstantPool()
-        self._sorted: dict[str, int] = {}
+        self._packed: dict[str, int] = {}
 
-    def _writes(self, value: Buffer, channels: int) -> Fields:
-        """The columns that say what is written, and in which shares."""
-        costs = np.full(channels, _EVERY_VALUE * value.plane * (value.shape[0] // channels))
-        return {**self._computes(value, channels), **self._shares(costs)}
+    def _output(self, buffer: Buffer, channels: int) -> dict[str, Any]:
+        """The operands that every instruction has, `channels` being what it works on."""
+        seconds = _SECONDS_PER_VALUE * buffer.channel_stride * (buffer.shape[0] // channels)
+        return {**self._target(buffer, channels), **self._chunks(np.full(channels, seconds))}
 
-    def _computes(self, value: Buffer, channels: int) -> Fields:
-        """The columns that say what is written."""
-        _, height, width = value.shape
+    def _target(self, buffer: Buffer, channels: int) -> dict[str, Any]:
         return {
-            c.OUT: value.origin,
-            c.OUT_PLANE: value.plane,
-            c.OUT_ROW: value.row,
-            c.HEIGHT: height,
-            c.WIDTH: width * self.layout.unit,
-            c.BEFORE: value.before,
-            c.MARGINS: int(any(value.margin)),
-            c.CHANNELS: channels,
-            c.ADDED: -1,
-            c.IN: -1,
+            "channels": channels,
+            "output": buffer.view,
+            "halo_offset": buffer.halo_offset,
+            "clear_halo": int(any(buffer.halo)),
         }
 
-    def _reads(self, value: Buffer) -> Fields:
-        _, height, width = value.shape
-        return {
-            c.IN: value.origin,
-            c.IN_PLANE: value.plane,
-            c.IN_ROW: value.row,
-            c.IN_HEIGHT: height,
-            c.IN_WIDTH: width * self.layout.unit,
-        }
-
-    def _adds(self, value: Buffer) -> Fields:
-        return {c.ADDED: value.origin, c.ADDED_PLANE: value.plane, c.ADDED_ROW: value.row}
-
-    def _shares(self, costs: NDArray[np.float64]) -> Fields:
-        """Chunks of channels that take about equally long."""
+    def _chunks(self, costs: NDArray[np.float64]) -> dict[str, Any]:
+        """Chunks of channels that take about equally long, by the channels' costs."""
         total = np.concatenate([[0.0], np.cumsum(costs)])
         chunks = 1
         if total[-1] > _WORTH_SHARING:
             worth = _CHUNKS * max(1, int(total[-1] / _WORTH_CHUNKS))
-            chunks = min(len(costs), _MOST_CHUNKS, worth)
+            chunks = min(len(costs), _MAX_CHUNKS, worth)
         bounds = np.searchsorted(total, np.linspace(0, total[-1], chunks + 1)).astype(np.int64)
         bounds[0], bounds[-1] = 0, len(costs)
-        return {c.CHUNKS: chunks, c.BOUNDS: self.pool.address(bounds)}
+        return {"chunks": chunks, "chunk_bounds": self.pool.address(bounds)}
 
-    def multiplies(
-        self, step: ConvStep, found: PackedWeights, bias: NDArray[np.float32], start: int
-    ) -> Fields:
-        """A convolution, with its bias (O,), from one of the `FROM_...`."""
-        cut = found.cut
-        out, read = self.layout.values[step.value], self.layout.read_by(step)
-        residual = self.layout.values[step.residual] if step.residual else out
-        stride = cut.grouping.stride
-        blocks = [
+    def conv(
+        self, step: ConvStep, packed: PackedWeights, bias: NDArray[np.float32], init: int
+    ) -> Conv:
+        """A convolution, with its bias (O,), that starts from one of the `FROM_...`."""
+        choice = packed.choice
+        output, read = self.plan.buffers[step.value], self.plan.input_buffer(step)
+        residual = self.plan.buffers[step.residual] if step.residual else output
+        pixels = choice.channel_block.pixels_per_vector
+        tiles = [
             (
-                piece.block,
-                *(piece.row * v.row + piece.column * stride for v in (out, read, residual)),
-                REGISTER_BLOCKS[piece.block].columns,
+                tile.block,
+                *(tile.row * b.row_stride + tile.column * pixels for b in (output, read, residual)),
+                REGISTER_BLOCKS[tile.block].columns,
             )
-            for piece in cut.tiles
+            for tile in choice.tiles
         ]
-        whole = np.zeros(len(cut.order), np.float32)
-        whole[: len(bias)] = bias
-        return {
-            **self._computes(out, out.shape[0]),
-            **self._reads(read),
-            **self._adds(residual),
-            **self._shares(cut.group_seconds),
-            c.KIND: c.CONV,
-            c.RELU: int(step.relu),
-            c.BIAS: self.pool.address(whole[cut.order]),
-            c.ORDER: self.pool.address(cut.order),
-            c.SEGMENTS: self.pool.address(found.segments),
-            c.OFFSETS: self.pool.address(found.offsets),
-            c.WEIGHTS: self.pool.address(found.weights),
-            c.GROUPS: cut.groups,
-            c.GROUP_CHANNELS: cut.grouping.channels,
-            c.PASSES: len(cut.counts),
-            c.PIECES: self.pool.address(np.array(blocks, np.int64)),
-            c.N_PIECES: len(blocks),
-            c.START: start,
-            c.SORTED: self._sorts(step),
-            c.CODE: conv_kernel(),
-            c.IN_LANES: int(cut.grouping.in_lanes),
-        }
+        padded_bias = np.zeros(len(choice.channel_order), np.float32)
+        padded_bias[: len(bias)] = bias
+        return Conv(
+            **self._target(output, output.shape[0]),
+            **self._chunks(choice.group_seconds),
+            input=read.view,
+            residual=residual.view,
+            init=init,
+            relu=int(step.relu),
+            bias=self.pool.address(padded_bias[choice.channel_order]),
+            channel_order=self.pool.address(choice.channel_order),
+            indptr=self.pool.address(packed.indptr),
+            offsets=self.pool.address(packed.offsets),
+            weights=self.pool.address(packed.weights),
+            groups=choice.groups,
+            group_channels=choice.channel_block.channels,
+            passes=len(choice.entries),
+            tiles=self.pool.address(np.array(tiles, table_type(TileRecord))),
+            n_tiles=len(tiles),
+            packed_input=self._packed_input(step),
+            code=conv_kernel(),
+            channel_lanes=int(choice.channel_block.channel_lanes),
+        )
 
-    def _sorts(self, step: ConvStep) -> int:
-        """The address of the row that sorts what the step reads, or 0."""
-        sorting = self.layout.sortings.get(step.value)
-        if sorting is None:
+    def _packed_input(self, step: ConvStep) -> int:
+        """The address of the record that packs the step's input, or 0."""
+        packed = self.plan.packed_inputs.get(step.value)
+        if packed is None:
             return 0
-        if sorting.name not in self._sorted:
-            row = encode(self._sort(sorting) | {c.STAMP: len(self._sorted)})
-            self._sorted[sorting.name] = self.pool.address(row)
-        return self._sorted[sorting.name]
+        if packed.name not in self._packed:
+            record = encode(self.pack_input(packed, flag=len(self._packed)))
+            self._packed[packed.name] = self.pool.address(record)
+        return self._packed[packed.name]
 
-    def _sort(self, sorting: PackedInput) -> Fields:
-        value, read = self.layout.values[sorting.name], self.layout.values[sorting.value]
-        _, height, width = value.shape
-        columns = {
-            **self._computes(value, read.shape[0]),
-            **self._reads(read),
-            c.STRIDE_H: sorting.stride[0],
-            c.STRIDE_W: sorting.stride[1],
-            c.ROW_SHIFTS: self.pool.address(np.array(sorting.rows, np.int64)),
-            c.N_ROWS: len(sorting.rows),
-            c.COLUMN_SHIFTS: self.pool.address(np.array(sorting.columns, np.int64)),
-            c.N_COLUMNS: len(sorting.columns),
-        }
-        if self.layout.unit > 1:
-            return columns
-        found = plan_shuffles(sorting.indices(read.shape, height, width, value.plane))
-        planes = used_planes(sorting, self.layout.readers(sorting))
-        needed = used_vectors(planes, sorting.apart, value.plane)
-        every = np.arange(read.shape[0])
-        reads = 4 * (columns[c.IN] + every * columns[c.IN_PLANE])
-        writes = 4 * (value.origin + every * sorting.apart * value.plane)
-        listed = channels_in_use(needed, reads, writes)
-        return columns | copy_plan(self.pool, found, listed)
+    def pack_input(self, packed: PackedInput, flag: int) -> PackInput:
+        """Packs an input, unless the flag of that number says that it has been done."""
+        buffer, source = self.plan.buffers[packed.name], self.plan.buffers[packed.value]
+        runs, n_runs = 0, 0
+        if self.plan.images_per_vector == 1:
+            _, height, width = buffer.shape
+            indices = packed.gather_indices(source.shape, height, width, buffer.channel_stride)
+            planes = used_planes(packed, self.plan.readers(packed))
+            used = used_vectors(planes, packed.padded_planes, buffer.channel_stride)
+            channels = np.arange(source.shape[0])
+            reads = 4 * (source.view.offset + channels * source.channel_stride)
+            stride = packed.padded_planes * buffer.channel_stride
+            writes = 4 * (buffer.view.offset + channels * stride)
+            offsets = channels_in_use(used, reads, writes)
+            runs, n_runs = copy_plan(self.pool, plan_shuffles(indices), offsets)
+        return PackInput(
+            **self._target(buffer, source.shape[0]),
+            input=source.view,
+            flag=flag,
+            stride_h=packed.stride[0],
+            stride_w=packed.stride[1],
+            row_shifts=self.pool.address(np.array(packed.row_shifts, np.int64)),
+            n_row_shifts=len(packed.row_shifts),
+            column_shifts=self.pool.address(np.array(packed.column_shifts, np.int64)),
+            n_column_shifts=len(packed.column_shifts),
+            copy_runs=runs,
+            n_copy_runs=n_runs,
+        )
 
-    def sums(
+    def add(
         self,
         name: str,
         inputs: tuple[str, ...],
         bias: NDArray[np.floating] | None = None,
         relu: bool = False,
         first: int = 0,
-    ) -> Fields:
-        """Sums up to two values and a bias, from channel `first` of the value on."""
-        value = self.layout.values[name]
-        read = [self.layout.values[n] for n in inputs]
-        columns = self._writes(value, read[0].shape[0] if read else value.shape[0])
-        columns |= {c.KIND: c.SUM, c.RELU: int(relu)}
-        columns[c.OUT] += first * value.plane
-        if read:
-            columns |= self._reads(read[0])
-        if len(read) > 1:
-            columns |= self._adds(read[1])
-        if self.layout.unit == 1:
-            # Planes without margins are one row each.
-            columns |= {c.HEIGHT: 1, c.WIDTH: value.plane}
+    ) -> Add:
+        """The sum of up to two values and a bias, written from channel `first` of the value on."""
+        output, summands = self.plan.buffers[name], [self.plan.buffers[n] for n in inputs]
+        channels = summands[0].shape[0] if summands else output.shape[0]
+        view = output.view._replace(offset=output.view.offset + first * output.channel_stride)
+        if self.plan.images_per_vector == 1:
+            # Without a halo, a channel is one row.
+            view = view._replace(height=1, width=output.channel_stride)
+        kind, address = BiasKind.NONE, 0
         if bias is not None:
-            columns |= {c.BIAS_KIND: bias.ndim and min(bias.ndim, 2)}
-            columns[c.BIAS] = self.pool.address(
-                broadcast_bias(bias, columns[c.WIDTH], self.layout.unit)
-            )
-        return columns
-
-    def pools(self, step: PoolStep) -> Fields:
-        """The largest or the mean of windows."""
-        value, read = self.layout.values[step.value], self.layout.values[step.input]
-        columns = {
-            **self._writes(value, value.shape[0]),
-            **self._reads(read),
-            c.KIND: c.MAX_POOL if step.kind == "max" else c.AVG_POOL,
-            c.KERNEL_H: step.kernel[0],
-            c.KERNEL_W: step.kernel[1],
-            c.STRIDE_H: step.stride[0],
-            c.STRIDE_W: step.stride[1],
-            c.TOP: step.padding[0],
-            c.LEFT: step.padding[1],
-            c.COUNT_PADDING: int(step.count_include_pad),
-        }
-        if self.layout.unit > 1 or step.kind != "max":
-            return columns
-        windows = pool_indices(step, value.shape, read.shape[2])
-        found = plan_shuffles(windows, LANES)
-        vectors = windows.shape[1] // LANES
-        column, vector = np.divmod(found.vectors, vectors)
-        order = np.argsort(vector, kind="stable")
-        moves = Shuffles(vector[order], found.places[order], found.lanes[order])
-        return columns | copy_plan(
-            self.pool, moves, single_channel(vectors), folded=column[order] > 0
+            kind = BiasKind.PER_CHANNEL if bias.ndim == 1 else BiasKind.PER_PIXEL
+            rows = broadcast_bias(bias, view.width, self.plan.images_per_vector)
+            address = self.pool.address(rows)
+        return Add(
+            **self._output(output, channels) | {"output": view},
+            input=summands[0].view if summands else NO_VIEW,
+            addend=summands[1].view if len(summands) > 1 else NO_VIEW,
+            bias_kind=kind,
+            bias=address,
+            relu=int(relu),
         )
 
-    def flattens(self, step: FlattenStep) -> Fields:
-        """Makes every position a channel."""
-        value, read = self.layout.values[step.value], self.layout.values[step.input]
-        columns = {**self._writes(value, read.shape[0]), **self._reads(read)}
-        return {**columns, c.KIND: c.FLATTEN, c.IN_WIDTH: read.shape[2]}
+    def pool2d(self, step: PoolStep) -> Pool:
+        """The maximum or the mean of windows."""
+        output, read = self.plan.buffers[step.value], self.plan.buffers[step.input]
+        operands = self._output(output, output.shape[0]) | {
+            "input": read.view,
+            "kernel_h": step.kernel[0],
+            "kernel_w": step.kernel[1],
+            "stride_h": step.stride[0],
+            "stride_w": step.stride[1],
+            "pad_top": step.padding[0],
+            "pad_left": step.padding[1],
+        }
+        if step.kind == "avg":
+            return AvgPool(**operands, count_padding=int(step.count_include_pad))
+        if self.plan.images_per_vector > 1:
+            return MaxPool(**operands)
+        indices = pool_indices(step, output.shape, read.shape[2])
+        shuffles = plan_shuffles(indices, LANES)
+        vectors = indices.shape[1] // LANES
+        # One output vector after the other, each from the first kernel column on.
+        column, vector = np.divmod(shuffles.vectors, vectors)
+        order = np.argsort(vector, kind="stable")
+        shuffles = Shuffles(vector[order], shuffles.offsets[order], shuffles.lanes[order])
+        maximum = column[order] > 0
+        runs, n_runs = copy_plan(self.pool, shuffles, single_channel(vectors), maximum)
+        return MaxPool(**operands, copy_runs=runs, n_copy_runs=n_runs)
 
-    def packs(self) -> Fields:
-        """Copies the images to where the network reads them."""
-        value = self.layout.values[INPUT]
-        return {**self._writes(value, value.shape[0]), c.KIND: c.PACK}
+    def flatten(self, step: FlattenStep) -> Flatten:
+        """Every pixel as a channel."""
+        output, read = self.plan.buffers[step.value], self.plan.buffers[step.input]
+        return Flatten(**self._output(output, read.shape[0]), input=read.view)
 
-    def unpacks(self, output: str) -> Fields:
-        """Copies the network's output to where the caller wants it."""
-        value = self.layout.values[output]
-        columns = {**self._writes(value, value.shape[0]), **self._reads(value)}
-        return columns | {c.KIND: c.UNPACK, c.MARGINS: 0}
+    def pack(self) -> Pack:
+        """Copies the caller's images to the network's input."""
+        buffer = self.plan.buffers[INPUT]
+        return Pack(**self._output(buffer, buffer.shape[0]))
+
+    def unpack(self, output: str) -> Unpack:
+        """Copies the network's output to the caller's memory."""
+        buffer = self.plan.buffers[output]
+        operands = self._output(buffer, buffer.shape[0]) | {"output": NO_VIEW, "clear_halo": 0}
+        return Unpack(**operands, input=buffer.view)

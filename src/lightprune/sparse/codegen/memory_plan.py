@@ -1,4 +1,4 @@
-"""Where every value lies in memory: planes, rows, margins of zeros, and a place in the arena."""
+"""Memory planning: strides and halos of every tensor, and its offset in a shared arena."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,178 +16,189 @@ from lightprune.sparse.codegen.schedule import Task, schedule
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep, Program
 from lightprune.sparse.isa.register_blocks import LANES, NARROW_LANES
+from lightprune.sparse.isa.tables import View
 
-# Channels are computed in groups of up to this many; one may have channels beyond the last.
+# Channels are computed in groups of up to this many; the last group may exceed the channels.
 _CHANNEL_MULTIPLE = 4
 
 
 @dataclass
 class Buffer:
-    """One value's memory; distances are float32 values.
+    """The memory of one tensor; offsets and strides count float32 values.
 
     Attributes:
-        shape: (C, H, W); for a sorted value C counts the planes.
-        unit: Float32 values a position.
-        margin: Positions of zeros (above, below, at either side) that readers rely on.
-        place: From the arena's start to its first plane.
-        vector: Float32 values that a plane is a multiple of.
+        shape: (C, H, W); for a packed input C counts the planes.
+        images_per_vector: Float32 values a pixel.
+        halo: Pixels of zeros (above, below, at either side) that readers rely on.
+        offset: From the arena's start to its first channel.
+        alignment: What the channel stride is a multiple of.
     """
 
     shape: Shape
-    unit: int
-    margin: tuple[int, int, int] = (0, 0, 0)
-    place: int = 0
-    vector: int = LANES
+    images_per_vector: int
+    halo: tuple[int, int, int] = (0, 0, 0)
+    offset: int = 0
+    alignment: int = LANES
 
     @property
-    def row(self) -> int:
+    def row_stride(self) -> int:
         """From one row to the next."""
-        return (self.shape[2] + self.margin[2]) * self.unit
+        return (self.shape[2] + self.halo[2]) * self.images_per_vector
 
     @property
-    def before(self) -> int:
-        """From a plane's start to its first position."""
-        above, _, beside = self.margin
-        return above * self.row + beside * self.unit
+    def halo_offset(self) -> int:
+        """From a channel's start to its first pixel."""
+        above, _, beside = self.halo
+        return above * self.row_stride + beside * self.images_per_vector
 
     @property
-    def origin(self) -> int:
-        """From the arena's start to the first position of the first channel."""
-        return self.place + self.before
-
-    @property
-    def plane(self) -> int:
+    def channel_stride(self) -> int:
         """From one channel to the next."""
         _, height, width = self.shape
-        _, below, beside = self.margin
-        needed = (height - 1 + below) * self.row + (width + beside) * self.unit
-        return -(-(self.before + needed) // self.vector) * self.vector
+        _, below, beside = self.halo
+        size = (height - 1 + below) * self.row_stride + (width + beside) * self.images_per_vector
+        return -(-(self.halo_offset + size) // self.alignment) * self.alignment
 
     @property
     def size(self) -> int:
-        """All planes, and those of channels beyond the last that a group may have."""
-        return -(-self.shape[0] // _CHANNEL_MULTIPLE) * _CHANNEL_MULTIPLE * self.plane
+        """All channels, and those beyond the last that a group may have."""
+        return -(-self.shape[0] // _CHANNEL_MULTIPLE) * _CHANNEL_MULTIPLE * self.channel_stride
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of vectors: those of the map, or all its positions in one row."""
+    def vector_grid(self) -> tuple[int, int]:
+        """Rows and columns of vectors: those of the map, or all its pixels in one row."""
         _, height, width = self.shape
-        if self.unit == 1:
+        if self.images_per_vector == 1:
             return 1, -(-height * width // LANES)
         return height, width
+
+    @property
+    def view(self) -> View:
+        """Its pixels as an operand."""
+        _, height, width = self.shape
+        return View(
+            self.offset + self.halo_offset,
+            self.channel_stride,
+            self.row_stride,
+            height,
+            width * self.images_per_vector,
+        )
 
 
 @dataclass
 class MemoryPlan:
-    """The memory of a whole program for one number of images at a time.
+    """The memory of a whole program.
 
     Attributes:
-        unit: Float32 values a position: 1 or `LANES`.
-        values: By name, those that are sorted included.
-        sortings: By the name of the convolution's value that reads them.
+        images_per_vector: Images that are computed together: 1 or `LANES`.
+        buffers: By the name of their value or packed input.
+        packed_inputs: By the name of the convolution's value that reads them.
         tasks: What is computed, in order.
         size: Float32 values of the arena.
     """
 
-    unit: int
-    values: dict[str, Buffer]
-    sortings: dict[str, PackedInput]
+    images_per_vector: int
+    buffers: dict[str, Buffer]
+    packed_inputs: dict[str, PackedInput]
     tasks: tuple[Task, ...] = ()
     size: int = 0
 
     @property
-    def stamps(self) -> int:
-        """Float32 values at the arena's start: an int64 for every sorted value."""
-        return -(-2 * len(self.sortings) // LANES) * LANES
+    def flags_size(self) -> int:
+        """Float32 values at the arena's start: an int64 flag for every packed input."""
+        return -(-2 * len(self.packed_inputs) // LANES) * LANES
 
-    def read_by(self, step: ConvStep) -> Buffer:
-        """What a convolution reads: its input, or that sorted."""
-        sorting = self.sortings.get(step.value)
-        return self.values[sorting.name if sorting else step.input]
+    def input_buffer(self, step: ConvStep) -> Buffer:
+        """What a convolution reads: its input, or that packed."""
+        packed = self.packed_inputs.get(step.value)
+        return self.buffers[packed.name if packed else step.input]
 
-    def readers(self, sorting: PackedInput) -> list[ConvStep]:
-        """The convolutions that read a sorted value."""
+    def readers(self, packed: PackedInput) -> list[ConvStep]:
+        """The convolutions that read a packed input."""
         steps = (task.step for task in self.tasks)
         return [
             step
             for step in steps
-            if isinstance(step, ConvStep) and self.sortings.get(step.value) is sorting
+            if isinstance(step, ConvStep) and self.packed_inputs.get(step.value) is packed
         ]
 
-    def in_order(self, name: str) -> bool:
-        """Whether the channels of a value must be computed one after the other.
+    def keeps_channel_order(self, name: str) -> bool:
+        """Whether the channels of a value must be computed in order.
 
-        What follows at once, and zeroes margins, does so on channels that are neighbours.
+        Fused tasks, and clearing the halo, work on a range of neighbouring channels.
         """
-        followed = any(a.value == name and b.follows for a, b in pairwise(self.tasks))
-        return followed or any(self.values[name].margin)
+        has_fused = any(a.value == name and b.fused for a, b in pairwise(self.tasks))
+        return has_fused or any(self.buffers[name].halo)
 
-    def taps(self, step: ConvStep) -> tuple[int, NDArray[np.int64]]:
-        """Where a convolution reads: float32 values from the input's origin.
+    def tap_offsets(self, step: ConvStep) -> tuple[int, NDArray[np.int64]]:
+        """What a convolution reads: float32 values from the input's first pixel.
 
         Returns:
-            From one input channel to the next; and (kh * kw), by tap, for output (0, 0).
+            From one input channel to the next; and (kh * kw,), by tap, for output (0, 0).
         """
-        sorting, read = self.sortings.get(step.value), self.read_by(step)
-        taps = []
+        packed, buffer = self.packed_inputs.get(step.value), self.input_buffer(step)
+        offsets = []
         for row, column in tap_coordinates(step):
-            plane, down, across = sorting.tap(row, column) if sorting else (0, row, column)
-            taps.append(plane * read.plane + down * read.row + across * read.unit)
-        return read.plane * (sorting.apart if sorting else 1), np.array(taps, np.int64)
+            plane, y, x = packed.locate(row, column) if packed else (0, row, column)
+            offsets.append(
+                plane * buffer.channel_stride + y * buffer.row_stride + x * buffer.images_per_vector
+            )
+        planes = packed.padded_planes if packed else 1
+        return buffer.channel_stride * planes, np.array(offsets, np.int64)
 
 
-def plan_memory(program: Program, unit: int) -> MemoryPlan:
-    """Places every value of the program in an arena, for `unit` images at a time."""
+def plan_memory(program: Program, images_per_vector: int) -> MemoryPlan:
+    """Gives every value of the program, and every packed input, a buffer in one arena."""
     convs = [step for step in program.steps if isinstance(step, ConvStep)]
-    values = {name: Buffer(shape, unit) for name, shape in program.shapes.items()}
-    sortings = plan_packed_inputs(convs, program.shapes, unit)
+    buffers = {name: Buffer(shape, images_per_vector) for name, shape in program.shapes.items()}
+    packed_inputs = plan_packed_inputs(convs, program.shapes, images_per_vector)
     for step in convs:
-        sorting = sortings.get(step.value)
-        if sorting is None:
-            _grow_halo(values[step.input], step)
+        packed = packed_inputs.get(step.value)
+        if packed is None:
+            _grow_halo(buffers[step.input], step)
             continue
-        vector = NARROW_LANES if sorting.narrow else LANES
-        found = values.setdefault(sorting.name, Buffer((0, 0, 0), unit, vector=vector))
-        found.shape = packed_shape(found.shape, step, sorting, program.shapes)
-    tasks = schedule(program, {value: sorting.name for value, sorting in sortings.items()})
-    layout = MemoryPlan(unit, values, sortings, tasks)
-    layout.size = _assign_offsets(layout, program.output)
-    return layout
+        alignment = NARROW_LANES if packed.narrow else LANES
+        buffer = buffers.setdefault(
+            packed.name, Buffer((0, 0, 0), images_per_vector, alignment=alignment)
+        )
+        buffer.shape = packed_shape(buffer.shape, step, packed, program.shapes)
+    tasks = schedule(program, {value: packed.name for value, packed in packed_inputs.items()})
+    plan = MemoryPlan(images_per_vector, buffers, packed_inputs, tasks)
+    plan.size = _assign_offsets(plan, program.output)
+    return plan
 
 
-def _grow_halo(value: Buffer, step: ConvStep) -> None:
+def _grow_halo(buffer: Buffer, step: ConvStep) -> None:
     (top, bottom), (left, right) = step.padding
-    above, below, beside = value.margin
-    value.margin = (max(above, top), max(below, bottom), max(beside, left, right))
+    above, below, beside = buffer.halo
+    buffer.halo = (max(above, top), max(below, bottom), max(beside, left, right))
 
 
-def _assign_offsets(layout: MemoryPlan, output: str) -> int:
-    """Lets values share memory that are never needed at the same time; returns the arena's size."""
-    born: dict[str, int] = {}
-    last: dict[str, int] = {}
-    moment = 0
-    for task in layout.tasks:
-        # What follows at once is computed while others still compute what it follows.
-        moment += not task.follows
+def _assign_offsets(plan: MemoryPlan, output: str) -> int:
+    """First fit: buffers share memory unless both are live; returns the arena's size."""
+    first_use: dict[str, int] = {}
+    last_use: dict[str, int] = {}
+    time = 0
+    for task in plan.tasks:
+        # A fused task runs while other threads still compute the task before it.
+        time += not task.fused
         for name in (task.value, *task.reads):
-            born.setdefault(name, moment)
-            last[name] = moment
-    last[output] = moment + 1
-    placed: list[Buffer] = []
-    ends: dict[int, int] = {}
-    # Single images are read a little before their start, and beyond their end.
-    start = LANES * -(-max(value.row for value in layout.values.values()) // LANES)
-    start += layout.stamps
-    for name in born:
-        value = layout.values[name]
-        value.place = start
-        for other in sorted(placed, key=lambda other: other.place):
-            if ends[id(other)] < born[name]:
+            first_use.setdefault(name, time)
+            last_use[name] = time
+    last_use[output] = time + 1
+    placed: list[tuple[Buffer, int]] = []
+    # Kernels for single images read a little before a buffer's start, and beyond its end.
+    start = LANES * -(-max(buffer.row_stride for buffer in plan.buffers.values()) // LANES)
+    start += plan.flags_size
+    for name, begin in first_use.items():
+        buffer = plan.buffers[name]
+        buffer.offset = start
+        for other, last in sorted(placed, key=lambda entry: entry[0].offset):
+            if last < begin:
                 continue
-            if value.place + value.size <= other.place:
+            if buffer.offset + buffer.size <= other.offset:
                 break
-            value.place = max(value.place, other.place + other.size)
-        placed.append(value)
-        ends[id(value)] = last[name]
-    largest = max(value.plane for value in placed)
-    return max(value.place + value.size for value in placed) + largest + start
+            buffer.offset = max(buffer.offset, other.offset + other.size)
+        placed.append((buffer, last_use[name]))
+    largest = max(buffer.channel_stride for buffer, _ in placed)
+    return max(buffer.offset + buffer.size for buffer, _ in placed) + largest + start

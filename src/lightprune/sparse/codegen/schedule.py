@@ -1,4 +1,4 @@
-"""In which order values are computed, and which follow at once on what they are computed from."""
+"""The order of computation, and which tasks are fused to the one before."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,38 +9,38 @@ from lightprune.sparse.ir.program import ConcatStep, FlattenStep, PoolStep, Prog
 
 @dataclass(frozen=True)
 class Task:
-    """One operation on all channels of a value.
+    """The computation of one value.
 
     Attributes:
-        value: The name of what it computes.
-        reads: The names of what it reads, sorted values included.
-        step: The step it carries out; None packs the images.
-        follows: Whether it is computed channel by channel from what was computed just before, so
-            that whoever computed some channels of that goes on with them.
+        value: Its name.
+        reads: The names of what it reads, packed inputs included.
+        step: The program step; None packs the images.
+        fused: Whether each channel is computed from that channel of the task before, so that the
+            thread that computed some channels there continues with them here.
     """
 
     value: str
     reads: tuple[str, ...]
     step: Step | None
-    follows: bool
+    fused: bool
 
 
-def schedule(program: Program, sortings: Mapping[str, str]) -> tuple[Task, ...]:
+def schedule(program: Program, packed_inputs: Mapping[str, str]) -> tuple[Task, ...]:
     """Orders what a program computes.
 
     Args:
         program: The steps.
-        sortings: By a step's value, the name of the sorted value it reads.
+        packed_inputs: By a step's value, the name of the packed input that it reads.
     """
-    return tuple(_tasks(program, sortings))
+    return tuple(_tasks(program, packed_inputs))
 
 
-def _tasks(program: Program, sortings: Mapping[str, str]) -> Iterator[Task]:
-    yield Task(INPUT, (), None, follows=False)
-    before: tuple[str, bool] = (INPUT, True)
+def _tasks(program: Program, packed_inputs: Mapping[str, str]) -> Iterator[Task]:
+    yield Task(INPUT, (), None, fused=False)
+    previous: tuple[str, bool] = (INPUT, True)
     for step in program.steps:
         by_channel = not isinstance(step, ConcatStep | FlattenStep)
-        follows = isinstance(step, PoolStep) and before == (step.input, True)
-        sorted_ = (sortings[step.value],) if step.value in sortings else ()
-        yield Task(step.value, (*step.inputs, *sorted_), step, follows)
-        before = (step.value, by_channel)
+        fused = isinstance(step, PoolStep) and previous == (step.input, True)
+        packed = (packed_inputs[step.value],) if step.value in packed_inputs else ()
+        yield Task(step.value, (*step.inputs, *packed), step, fused)
+        previous = (step.value, by_channel)

@@ -1,4 +1,4 @@
-"""How a map is cut into blocks that fit the registers."""
+"""Tiling: an output map as rectangles that fit register blocks, at the least cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from lightprune.sparse.isa.register_blocks import REGISTER_BLOCKS, ChannelBlock,
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of a map that one block computes.
+    """A rectangle of a map that one register block computes.
 
     Attributes:
-        block: Place in `REGISTER_BLOCKS`.
+        block: Index in `REGISTER_BLOCKS`.
         row: Its first row of vectors.
-        column: Its first vector in that row, or position if channels are lanes.
+        column: Its first vector in that row, or pixel if channels are lanes.
     """
 
     block: int
@@ -25,49 +25,50 @@ class Tile:
 
 @cache
 def tile(
-    grouping: ChannelBlock, rows: int, columns: int, lines: InputAlignment
+    channel_block: ChannelBlock, rows: int, columns: int, alignment: InputAlignment
 ) -> tuple[Tile, ...]:
-    """Cuts a map of rows x columns vectors, or positions, into blocks of the grouping, cheaply."""
+    """Tiles a map of rows x columns vectors, or pixels, with the blocks of a channel block."""
     costs = {
-        (block.rows, block.columns): cost.position
-        for block, cost in zip(REGISTER_BLOCKS, block_costs(lines), strict=True)
-        if block.grouping == grouping
+        (block.rows, block.columns): cost.per_entry
+        for block, cost in zip(REGISTER_BLOCKS, block_costs(alignment), strict=True)
+        if block.channel_block == channel_block
     }
     widths = sorted({width for _, width in costs})
     heights = {width: [h for h, w in costs if w == width] for width in widths}
-    down = {
+    vertical = {
         width: _partition(rows, heights[width], [costs[height, width] for height in heights[width]])
         for width in widths
     }
-    places = {block: index for index, block in enumerate(REGISTER_BLOCKS)}
-    across = _partition(columns, widths, [down[width][0] for width in widths])[1]
-    found, column = [], 0
-    for width in across:
+    indices = {block: index for index, block in enumerate(REGISTER_BLOCKS)}
+    horizontal = _partition(columns, widths, [vertical[width][0] for width in widths])[1]
+    tiles, column = [], 0
+    for width in horizontal:
         row = 0
-        for height in down[width][1]:
-            found.append(Tile(places[RegisterBlock(grouping, height, width)], row, column))
+        for height in vertical[width][1]:
+            block = RegisterBlock(channel_block, height, width)
+            tiles.append(Tile(indices[block], row, column))
             row += height
         column += width
-    return tuple(found)
+    return tuple(tiles)
 
 
 def _partition(
     length: int, sizes: Sequence[int], costs: Sequence[float]
 ) -> tuple[float, list[int]]:
-    """The cheapest way to cut a length into the sizes, the larger ones first."""
-    # The last size of the cheapest cut of every shorter length: whole cuts would take memory in
-    # proportion to the square of the length, which may be that of all positions of a map.
-    seconds, last = [0.0], [0]
+    """The cheapest way to split a length into the sizes, the larger ones first; and its cost."""
+    # The last size of the cheapest partition of every shorter length: whole partitions would take
+    # memory in proportion to the square of the length, which may be that of all pixels of a map.
+    totals, last = [0.0], [0]
     for end in range(1, length + 1):
-        cheapest, size = min(
-            (seconds[end - size] + cost, size)
+        total, size = min(
+            (totals[end - size] + cost, size)
             for size, cost in zip(sizes, costs, strict=True)
             if size <= end
         )
-        seconds.append(cheapest)
+        totals.append(total)
         last.append(size)
-    cut, rest = [], length
+    parts, rest = [], length
     while rest:
-        cut.append(last[rest])
+        parts.append(last[rest])
         rest -= last[rest]
-    return seconds[length], sorted(cut, reverse=True)
+    return totals[length], sorted(parts, reverse=True)

@@ -1,64 +1,239 @@
-"""The table of operations: its columns, and the numbers that name the operations.
+"""The instruction set: opcodes, their operands by name, and the records that encode them.
 
-An operation is a row of int64. Addresses are bytes; places and distances within the arena are
-counted in float32 values.
+Operands are int64. Addresses and byte offsets say so; every other offset and stride counts float32
+values. Kernels read an instruction as a record of `record_type` of its operands.
 """
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-CONV, SUM, MAX_POOL, AVG_POOL, FLATTEN, PACK, UNPACK = range(7)
+from lightprune.sparse.isa.tables import NO_VIEW, View, table_type
 
-# Every operation: which it is, the address of one that follows at once on the same channels (or
-# 0), its shares of the channels, what it writes and what it reads.
-KIND, NEXT, CHUNKS, BOUNDS, CHANNELS = range(5)
-OUT, OUT_PLANE, OUT_ROW, HEIGHT, WIDTH, BEFORE, MARGINS = range(5, 12)
-IN, IN_PLANE, IN_ROW, IN_HEIGHT, IN_WIDTH = range(12, 17)
-RELU, BIAS = 17, 18
-# A second value that is added; -1 for none.
-ADDED, ADDED_PLANE, ADDED_ROW = 19, 20, 21
-# Convolution.
-SEGMENTS, OFFSETS, WEIGHTS, GROUPS, GROUP_CHANNELS, PASSES, PIECES, N_PIECES, START = range(22, 31)
-# Sum: whether BIAS holds one value a channel (1), one a position (2) or none (0).
-BIAS_KIND = 22
-# Pooling and sorting: windows.
-KERNEL_H, KERNEL_W, STRIDE_H, STRIDE_W, TOP, LEFT, COUNT_PADDING = range(22, 29)
-STAMP, ROW_SHIFTS, N_ROWS, COLUMN_SHIFTS, N_COLUMNS = range(31, 36)
-# Pooling and sorting single images: runs of moves of vectors.
-RUNS, N_RUNS = 36, 37
-# Convolution: the address of the row that sorts what it reads (or 0).
-SORTED = 31
-# Convolution: the address of the code, which is compiled once and not into each caller.
-CODE = 38
-# Convolution: whether its output channels are lanes.
-IN_LANES = 39
-# Convolution: the address of int64 (groups, channels): which output channels a group has.
-ORDER = 40
-COLUMNS = 41
-
-RUN_COLUMNS = 6
-"""What there is to say of vectors that are filled alike, one a channel: one of `COPY`...; how many
-channels, and the address of int64 (channels, 2): from where each is read and where it is written,
-in bytes; how far behind that the vector lies; how many moves fill it, and the address of int64
-(moves, 2): where each reads, in bytes from the channel's start, and the address of int32, by lane
-the lane that it is filled from, or -1."""
-MAX_SHUFFLES = 4
-"""Moves that a run may have: a vector that needs more takes several runs."""
-COPY, FILL, MAX = range(3)
-"""What the lanes that no move fills become: 0, or what they were; or every lane becomes the
-largest of what it was and of all that is moved there."""
-
-PIECE_COLUMNS = 5
-"""What there is to say of a piece: its block; where it begins in the output, the input and the
-residual; how many columns it has."""
-
-Fields = dict[int, int]
-"""Some columns of a row: their numbers, and what they say."""
+Record = NDArray[np.void]
 
 
-def encode(columns: Fields) -> NDArray[np.int64]:
-    """The row with these columns, the others 0."""
-    row = np.zeros(COLUMNS, np.int64)
-    for column, value in columns.items():
-        row[column] = value
-    return row
+class Opcode(IntEnum):
+    """What an instruction does; `PACK_INPUT` is never dispatched but called by `CONV`."""
+
+    CONV = 0
+    ADD = 1
+    MAX_POOL = 2
+    AVG_POOL = 3
+    FLATTEN = 4
+    PACK = 5
+    UNPACK = 6
+    PACK_INPUT = 7
+
+
+class BiasKind(IntEnum):
+    """How many values the bias of an `Add` has."""
+
+    NONE = 0
+    PER_CHANNEL = 1
+    PER_PIXEL = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operands:
+    """What threads share an instruction by.
+
+    Attributes:
+        chunks: Into how many chunks its channels, or groups of channels, are split.
+        chunk_bounds: Address of int64 (chunks + 1,).
+    """
+
+    opcode: ClassVar[Opcode]
+    chunks: int = 0
+    chunk_bounds: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelOperands(Operands):
+    """Operands of every instruction that computes channels.
+
+    Attributes:
+        channels: How many.
+        output: What it writes.
+        halo_offset: From a channel's start to its first pixel.
+        clear_halo: Whether the values around the map are zeroed afterwards.
+    """
+
+    channels: int
+    output: View
+    halo_offset: int = 0
+    clear_halo: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv(ChannelOperands):
+    """output = relu?(conv(input) + init), with the non-zero weights only.
+
+    Attributes:
+        input: What it reads, in the arena or, if packed, in the thread's private one.
+        residual: What is added; the output if nothing is.
+        init: What the accumulators start from: `FROM_BIAS`, `FROM_RESIDUAL` or `FROM_OUTPUT`.
+        relu: Whether max(., 0) comes last.
+        bias: Address of float32, by group and channel.
+        channel_order: Address of int64 (groups, group_channels): the output channels.
+        indptr: Address of int64 (passes * groups + 1,): where the entries of each start.
+        offsets: Address of int32: what every entry reads, in bytes from the input's first pixel.
+        weights: Address of float32 (entries, group_channels).
+        groups: Groups of output channels that are computed together.
+        group_channels: Channels of a group.
+        passes: Passes over the input channels.
+        tiles: Address of the `TileRecord`s.
+        n_tiles: How many.
+        packed_input: Address of the `PackInput` record that packs the input, or 0.
+        code: Address of the kernel.
+        channel_lanes: Whether vector lanes are output channels.
+    """
+
+    opcode = Opcode.CONV
+    input: View
+    residual: View
+    init: int
+    relu: int
+    bias: int
+    channel_order: int
+    indptr: int
+    offsets: int
+    weights: int
+    groups: int
+    group_channels: int
+    passes: int
+    tiles: int
+    n_tiles: int
+    packed_input: int
+    code: int
+    channel_lanes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(ChannelOperands):
+    """output = relu?(bias + input + addend); views may be `NO_VIEW`.
+
+    Attributes:
+        input: The first summand.
+        addend: The second.
+        bias_kind: A `BiasKind`.
+        bias: Address of float32 (channels,) or (channels, height, width).
+        relu: Whether max(., 0) comes last.
+    """
+
+    opcode = Opcode.ADD
+    input: View = NO_VIEW
+    addend: View = NO_VIEW
+    bias_kind: int = BiasKind.NONE
+    bias: int = 0
+    relu: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool(ChannelOperands):
+    """The windows of a pooling."""
+
+    input: View
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    pad_top: int
+    pad_left: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPool(Pool):
+    """output = the maximum of each window.
+
+    Attributes:
+        copy_runs: Single images: address of the `CopyRun`s from the row maxima to the output.
+        n_copy_runs: How many.
+    """
+
+    opcode = Opcode.MAX_POOL
+    copy_runs: int = 0
+    n_copy_runs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AvgPool(Pool):
+    """output = the mean of each window; `count_padding` divides by the whole window's size."""
+
+    opcode = Opcode.AVG_POOL
+    count_padding: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flatten(ChannelOperands):
+    """output = the input with every pixel as a channel; `channels` are the input's."""
+
+    opcode = Opcode.FLATTEN
+    input: View
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack(ChannelOperands):
+    """output = the caller's images."""
+
+    opcode = Opcode.PACK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unpack(ChannelOperands):
+    """The caller's outputs = the input."""
+
+    opcode = Opcode.UNPACK
+    input: View
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackInput(ChannelOperands):
+    """Copies the input so that a convolution reads it at stride 1; see `codegen.input_packing`.
+
+    Attributes:
+        input: What is copied; `channels` are its channels.
+        flag: Which of the int64 flags at the private arena's start says that it has been done.
+        stride_h: Rows from one output row to the next.
+        stride_w: Columns from one output column to the next.
+        row_shifts: Address of int64.
+        n_row_shifts: How many.
+        column_shifts: Address of int64.
+        n_column_shifts: How many.
+        copy_runs: Single images: address of the `CopyRun`s that do it.
+        n_copy_runs: How many.
+    """
+
+    opcode = Opcode.PACK_INPUT
+    input: View
+    flag: int
+    stride_h: int
+    stride_w: int
+    row_shifts: int
+    n_row_shifts: int
+    column_shifts: int
+    n_column_shifts: int
+    copy_runs: int = 0
+    n_copy_runs: int = 0
+
+
+def record_type(operands: type[Operands]) -> np.dtype[np.void]:
+    """The record type of an instruction: opcode, address of the fused next one (or 0), operands.
+
+    Those of a base class are the first of its subclasses'.
+    """
+    view = table_type(View)
+    named = [(field.name, view if field.type is View else np.int64) for field in fields(operands)]
+    return np.dtype([("opcode", np.int64), ("next", np.int64), *named])
+
+
+def encode(operands: Operands) -> Record:
+    """The instruction with these operands, as the kernels read it."""
+    record = np.zeros((), record_type(type(operands)))
+    record["opcode"] = operands.opcode
+    for field in fields(operands):
+        record[field.name] = getattr(operands, field.name)
+    return record

@@ -1,4 +1,4 @@
-"""What the inner loop may hold in registers: the shapes of blocks of outputs."""
+"""What code generation and kernels know of the processor: vectors, cache lines, register blocks."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from numba import config
 
 
 def has_cpu_feature(feature: str) -> bool:
-    """Whether the processor that Numba compiles for has it: this one, or one that was asked."""
-    asked: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]
-    if asked is not None:
-        return f"+{feature}" in asked.split(",")
+    """Whether the CPU that Numba compiles for has the feature: this one, or the configured one."""
+    configured: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]
+    if configured is not None:
+        return f"+{feature}" in configured.split(",")
     if feature.startswith("avx") and not config.ENABLE_AVX:  # type: ignore[attr-defined]
         return False
     return bool(binding.get_host_cpu_features().get(feature, False))
@@ -19,71 +19,78 @@ def has_cpu_feature(feature: str) -> bool:
 LANES = 16 if has_cpu_feature("avx512f") else 8
 """float32 values in a vector."""
 NARROW_LANES = 4
-"""Those in a narrow one: as many as a single image's map of 2x2 has positions."""
+"""float32 values in a narrow vector: as many as a single image's 2x2 map has pixels."""
+CACHE_LINE = 64
+"""Bytes."""
 _MAX_ACCUMULATORS = 24 if LANES == 16 else 12
 
 
 @dataclass(frozen=True)
 class ChannelBlock:
-    """How many output channels are computed at once, and whether they share positions.
+    """How many output channels are computed together, and whether they share offsets.
 
-    Channels that share one list of positions read each input once for all of them, but multiply
-    with a zero where only some of them have a weight: right for dense layers. Lists of their own
-    run side by side: no multiplication is wasted, and the additions of one hide the latency of
-    those of the others, which on small maps are too few.
+    Channels that share one list of offsets load each input once for all of them, but multiply by
+    zero where only some of them have a weight: right for dense layers. With a list a channel, the
+    lists run side by side: no multiplication is wasted, and the additions of one channel hide the
+    latency of the others', which on small maps are too few.
 
-    The lanes of a vector are positions of a map, or images. Where a map of a single image is too
-    small to fill them, they can be output channels instead, which share positions then.
+    Vector lanes are pixels of a map, or images. Where a single image's map is too small to fill
+    them, they can be output channels instead, which then share offsets.
 
     Attributes:
         channels: Output channels.
-        shared: Whether one list serves all of them.
-        in_lanes: Whether vectors hold channels; single images only.
+        shared: Whether one list of offsets serves all of them.
+        channel_lanes: Whether vector lanes are channels; single images only.
         lanes: Float32 values in a vector: `LANES`, or `NARROW_LANES` for single images' maps of no
-            more positions: some cores load and multiply twice as many such vectors at a time.
+            more pixels: some cores load and multiply twice as many such vectors at a time.
     """
 
     channels: int
     shared: bool
-    in_lanes: bool = False
+    channel_lanes: bool = False
     lanes: int = LANES
 
     @property
-    def stride(self) -> int:
-        """Positions of a single image that lie in one vector."""
-        return 1 if self.in_lanes else self.lanes
+    def pixels_per_vector(self) -> int:
+        """Pixels of a single image in one vector."""
+        return 1 if self.channel_lanes else self.lanes
+
+    @property
+    def lists(self) -> int:
+        """Lists of offsets."""
+        return 1 if self.shared else self.channels
 
     def __str__(self) -> str:
-        """The channels, and in few words how."""
-        how = (
-            (" in lanes", self.in_lanes),
-            (" shared", self.shared and self.channels > 1 and not self.in_lanes),
+        suffixes = (
+            (" in lanes", self.channel_lanes),
+            (" shared", self.shared and self.channels > 1 and not self.channel_lanes),
             (" narrow", self.lanes < LANES),
         )
-        return f"{self.channels}{''.join(words for words, so in how if so)}"
+        return f"{self.channels}{''.join(suffix for suffix, applies in suffixes if applies)}"
 
 
 @dataclass(frozen=True)
 class RegisterBlock:
-    """What one pass keeps in registers: rows x columns vectors of outputs for every channel.
+    """The outputs that one inner loop accumulates in registers.
 
-    With channels in the lanes: the channels at one row of positions.
+    These are `rows` x `columns` vectors for every channel; with channels in the lanes, those of
+    `columns` pixels of one row.
     """
 
-    grouping: ChannelBlock
+    channel_block: ChannelBlock
     rows: int
     columns: int
 
     @property
     def vectors(self) -> int:
-        """Vectors of outputs a channel, or positions."""
+        """Vectors of outputs a channel, or pixels."""
         return self.rows * self.columns
 
     @property
     def accumulators(self) -> int:
         """Registers that hold outputs."""
-        in_a_vector = LANES if self.grouping.in_lanes else 1
-        return self.grouping.channels // in_a_vector * self.vectors
+        channels_per_vector = LANES if self.channel_block.channel_lanes else 1
+        return self.channel_block.channels // channels_per_vector * self.vectors
 
 
 _SHAPES = {
@@ -96,23 +103,23 @@ _SHAPES = {
     ChannelBlock(2, shared=False, lanes=NARROW_LANES): "1x1",
     ChannelBlock(4, shared=False, lanes=NARROW_LANES): "1x1",
     ChannelBlock(4, shared=True, lanes=NARROW_LANES): "1x1",
-    ChannelBlock(2 * LANES, shared=True, in_lanes=True): "1x6 1x4 1x2 1x1",
-    ChannelBlock(8 * LANES, shared=True, in_lanes=True): "1x1",
+    ChannelBlock(2 * LANES, shared=True, channel_lanes=True): "1x6 1x4 1x2 1x1",
+    ChannelBlock(8 * LANES, shared=True, channel_lanes=True): "1x1",
 }
-CHANNEL_BLOCKS = tuple(g for g in _SHAPES if g.lanes == LANES and not g.in_lanes)
-"""The groupings that are compiled and serve any number of images; plain sparse lists first."""
-SINGLE_IMAGE_BLOCKS = tuple(g for g in _SHAPES if g.lanes == LANES)
-"""Those that serve a single image."""
-SMALL_MAP_BLOCKS = tuple(g for g in _SHAPES if g.lanes == NARROW_LANES or g.in_lanes)
-"""Those that serve a single image whose map has at most `NARROW_LANES` positions."""
+CHANNEL_BLOCKS = tuple(b for b in _SHAPES if b.lanes == LANES and not b.channel_lanes)
+"""Channel blocks for any number of images; plain sparse lists first."""
+SINGLE_IMAGE_BLOCKS = tuple(b for b in _SHAPES if b.lanes == LANES)
+"""Channel blocks for a single image."""
+SMALL_MAP_BLOCKS = tuple(b for b in _SHAPES if b.lanes == NARROW_LANES or b.channel_lanes)
+"""Channel blocks for a single image whose map has at most `NARROW_LANES` pixels."""
 REGISTER_BLOCKS = tuple(
     block
-    for grouping, shapes in _SHAPES.items()
+    for channel_block, shapes in _SHAPES.items()
     for shape in shapes.split()
-    if (block := RegisterBlock(grouping, *map(int, shape.split("x")))).accumulators
+    if (block := RegisterBlock(channel_block, *map(int, shape.split("x")))).accumulators
     <= _MAX_ACCUMULATORS
 )
-"""Every block that is compiled; the kernels name one by its place in this tuple."""
+"""Every register block that is compiled; instructions name one by its index."""
 
 FROM_BIAS, FROM_RESIDUAL, FROM_OUTPUT = 0, 1, 2
-"""What the outputs start from: the bias, bias plus residual, or what an earlier pass left."""
+"""What accumulators start from: the bias, bias plus residual, or the output of an earlier pass."""

@@ -1,1 +1,1 @@
-"""How kernels become machine code: Numba, and LLVM IR where Numba cannot say it."""
+"""How kernels become machine code: Numba, and LLVM IR where Numba cannot express it."""

@@ -1,4 +1,4 @@
-"""Memory shared between threads, for compiled code: addresses, atomic operations, waiting."""
+"""Atomic operations, spin-wait hints and calls by address, for compiled code."""
 
 import os
 from typing import Any
@@ -38,7 +38,7 @@ def fetch_add(_typing, address, amount):
 
 @intrinsic
 def atomic_load(_typing, address):
-    """The int64 at the address, as other threads left it."""
+    """The int64 at the address."""
 
     def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         return builder.load_atomic(_pointer(builder, arguments[0]), _ORDERING, 8)
@@ -48,7 +48,7 @@ def atomic_load(_typing, address):
 
 @intrinsic
 def atomic_store(_typing, address, value):
-    """Writes the int64 at the address, after all that was written before."""
+    """Stores the int64 at the address; earlier writes become visible before it."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), _ORDERING, 8)
@@ -59,7 +59,7 @@ def atomic_store(_typing, address, value):
 
 @intrinsic
 def compare_exchange(_typing, address, expected, value):
-    """Writes the value if the int64 at the address is the expected one; tells whether it was."""
+    """Stores the value if the int64 at the address is the expected one; returns whether it was."""
 
     def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         address, expected, value = arguments
@@ -71,7 +71,7 @@ def compare_exchange(_typing, address, expected, value):
 
 @intrinsic
 def cpu_pause(_typing):
-    """Tells the processor that this thread only waits."""
+    """Tells the processor that this thread spins."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, _arguments: Any) -> Any:
         if _IS_X86:
@@ -86,7 +86,7 @@ def cpu_pause(_typing):
 
 @intrinsic
 def yield_thread(_typing):
-    """Lets the operating system run another thread here."""
+    """Lets the operating system run another thread on this core."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, _arguments: Any) -> Any:
         if os.name == "posix":
@@ -97,24 +97,38 @@ def yield_thread(_typing):
     return types.void(), generate
 
 
-def _call(arguments: int) -> Any:
-    """A call of the code at an address with so many int64."""
+def _call(count: int) -> Any:
+    """A call of the code at an address with `count` int64 arguments."""
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, given: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [_I64] * arguments)
-        builder.call(builder.inttoptr(given[0], kind.as_pointer()), given[1:])
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [_I64] * count)
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
         return context.get_dummy_value()
 
-    return types.void(*(types.int64,) * (1 + arguments)), generate
+    return types.void(*(types.int64,) * (1 + count)), generate
 
 
 @intrinsic
-def call_conv_kernel(_typing, code, row, first, last, arena, own, unit):
-    """Calls the code at `convolution.convolution()`."""
+def call_conv_kernel(
+    _typing, code, instruction, first, last, arena, private_arena, images_per_vector
+):
+    """Calls `kernels.convolution.conv_kernel()`."""
     return _call(6)
 
 
 @intrinsic
-def call_interpreter(_typing, code, row, first, last, arena, own, unit, source, target, count):
-    """Calls the code at `kernels.operation()`."""
+def call_interpreter(
+    _typing,
+    code,
+    instruction,
+    first,
+    last,
+    arena,
+    private_arena,
+    images_per_vector,
+    source,
+    target,
+    count,
+):
+    """Calls `kernels.dispatch.interpreter()`."""
     return _call(9)

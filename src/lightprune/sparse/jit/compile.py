@@ -1,4 +1,4 @@
-"""How the runtime's functions are compiled: without the GIL, and kept on disk for the next time."""
+"""How kernels are compiled: by Numba, without the GIL, cached on disk until any source changes."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -14,10 +14,10 @@ _STAMP = sha256(b"".join(file.read_bytes() for file in sorted(_PACKAGE.rglob("*.
 
 
 class _PackageCache(FunctionCache):
-    """Forgets a function when any file of the compiler or its runtime has changed.
+    """Invalidates a cached function when any file of `sparse/` has changed.
 
-    Numba looks at the function's own file only, and would go on using code that has others'
-    functions compiled into it as they were.
+    Numba looks at the function's file only, and would go on using code that has outdated versions
+    of other files' functions compiled into it.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -30,34 +30,33 @@ class _PackageCache(FunctionCache):
 
 
 _OPTIONS: Any = {"boundscheck": False, "error_model": "numpy"}
+# Keeps the code alive whose addresses have been handed out.
+_compiled_functions: list[Any] = []
 
 
 def jit_cached(function: Callable[..., Any]) -> Any:
-    """Compiles at the first call, or takes what an earlier process compiled."""
+    """Compiles the function at its first call, or loads what an earlier process compiled."""
     dispatcher: Any = numba.njit(nogil=True, **_OPTIONS)(function)
     dispatcher._cache = _PackageCache(function)
     return dispatcher
 
 
 def jit_inline(function: Callable[..., Any]) -> Any:
-    """Is compiled as a part of what calls it, for what only one compiled function calls.
+    """Compiles the function as a part of its caller, for what only one compiled function calls.
 
-    On its own, it would be compiled before that, and once more within it.
+    `jit_cached` would compile it by itself first, and once more within the caller.
     """
     return numba.njit(inline="always", **_OPTIONS)(function)
 
 
 def compile_to_address(function: Callable[..., Any], signature: Any) -> int:
-    """Compiles a function, or takes it from disk, and returns the address of its code.
+    """Compiles a function, or loads it from disk, and returns the address of its code.
 
-    What calls it by its address does not have it compiled in. That matters for what takes long to
-    compile: Numba would do so again for every function on the way.
+    Callers by address do not have it compiled in. That matters for what takes long to compile:
+    Numba would do so again for every caller up the chain.
     """
     code: Any = CFunc(function, (signature.args, signature.return_type), {}, _OPTIONS)
     code._cache = _PackageCache(function)
     code.compile()
     _compiled_functions.append(code)
     return int(code.address)
-
-
-_compiled_functions: list[Any] = []

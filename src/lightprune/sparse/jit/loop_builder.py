@@ -1,4 +1,4 @@
-"""A loop over weights that keeps vectors of sums in registers, in LLVM IR."""
+"""A loop over sparse entries whose accumulators stay in vector registers, emitted as LLVM IR."""
 
 from abc import ABC, abstractmethod
 
@@ -14,12 +14,11 @@ BYTES = 4
 
 
 class LoopBuilder(ABC):
-    """Emits a loop over numbers from `begin` to `end`, and what its body is made of."""
+    """Emits a loop over the entries `begin` to `end`, and the parts of its body."""
 
     def __init__(
         self, builder: ir.IRBuilder, begin: ir.Value, end: ir.Value, lanes: int = LANES
     ) -> None:
-        """Writes at the builder's place."""
         self.builder = builder
         self.begin = begin
         self.end = end
@@ -31,28 +30,28 @@ class LoopBuilder(ABC):
         )
 
     @abstractmethod
-    def one(self, number: ir.Value, held: list[ir.Value]) -> list[ir.Value]:
-        """The sums after one number's weights."""
+    def body(self, number: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
+        """Emits the loop's body; returns the accumulators after entry `number`."""
 
-    def summed(self, sums: list[ir.Value]) -> list[ir.Value]:
-        """The sums after every number from `begin` to `end`."""
+    def emit_loop(self, initial: list[ir.Value]) -> list[ir.Value]:
+        """Emits the loop; returns the accumulators after the last entry."""
         b, entry = self.builder, self.builder.block
         loop, done = b.append_basic_block("loop"), b.append_basic_block("done")
         b.cbranch(b.icmp_signed("<", self.begin, self.end), loop, done)
         b.position_at_end(loop)
         number = b.phi(I64)
         number.add_incoming(self.begin, entry)
-        held = [b.phi(self.vector) for _ in sums]
-        after = self.one(number, held)
+        accumulators = [b.phi(self.vector) for _ in initial]
+        after = self.body(number, accumulators)
         following = b.add(number, ir.Constant(I64, 1))
         number.add_incoming(following, loop)
-        for phi, first, last in zip(held, sums, after, strict=True):
+        for phi, first, last in zip(accumulators, initial, after, strict=True):
             phi.add_incoming(first, entry)
             phi.add_incoming(last, loop)
         b.cbranch(b.icmp_signed("<", following, self.end), loop, done)
         b.position_at_end(done)
         results = []
-        for first, last in zip(sums, after, strict=True):
+        for first, last in zip(initial, after, strict=True):
             phi = b.phi(self.vector)
             phi.add_incoming(first, entry)
             phi.add_incoming(last, loop)
@@ -63,18 +62,18 @@ class LoopBuilder(ABC):
         """The product of two vectors plus a third, rounded once."""
         return self.builder.call(self._fma, [first, second, added])
 
-    def scalar(
-        self, array: ir.Value, number: ir.Value, which: int, each: int, kind: ir.Type
+    def load_element(
+        self, array: ir.Value, row: ir.Value, column: int, columns: int, kind: ir.Type
     ) -> ir.Value:
-        """Value `which` of the `each` values that an array holds for a number."""
-        first = self.plus(array, number, BYTES * each)
-        address = self.plus(first, ir.Constant(I64, which), BYTES) if which else first
+        """The element (row, column) of an array of four-byte values with so many columns."""
+        first = self.address(array, row, BYTES * columns)
+        address = self.address(first, ir.Constant(I64, column), BYTES) if column else first
         loaded = self.builder.load(self.pointer(address, kind))
         loaded.align = BYTES
         return loaded
 
-    def plus(self, base: ir.Value, count: ir.Value, size: int) -> ir.Value:
-        """The address so many things of a size after another."""
+    def address(self, base: ir.Value, count: ir.Value, size: int) -> ir.Value:
+        """The address `count` items of `size` bytes after `base`."""
         return self.builder.add(base, self.builder.mul(count, ir.Constant(I64, size)))
 
     def load(self, address: ir.Value) -> ir.Value:
@@ -87,14 +86,15 @@ class LoopBuilder(ABC):
         """Writes a vector to an address."""
         self.builder.store(value, self.pointer(address, self.vector)).align = BYTES
 
-    def ask_for(self, address: ir.Value) -> None:
-        """Has the cache line at an address, which need not exist, brought near."""
+    def prefetch(self, address: ir.Value) -> None:
+        """Prefetches the cache line at an address, which need not be valid."""
         kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), I32, I32, I32])
         prefetch = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             self.builder.module, kind, "llvm.prefetch.p0"
         )
-        read, often, data = I32(0), I32(3), I32(1)
-        self.builder.call(prefetch, [self.pointer(address, ir.IntType(8)), read, often, data])
+        for_reading, high_locality, data_cache = I32(0), I32(3), I32(1)
+        pointer = self.pointer(address, ir.IntType(8))
+        self.builder.call(prefetch, [pointer, for_reading, high_locality, data_cache])
 
     def pointer(self, address: ir.Value, kind: ir.Type) -> ir.Value:
         """An address as a pointer."""

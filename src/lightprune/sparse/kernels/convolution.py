@@ -1,4 +1,4 @@
-"""Convolution in the sparse runtime, compiled by Numba: on a range of groups of channels."""
+"""The convolution kernel: non-zero weights times inputs, for a range of groups of channels."""
 
 from functools import cache
 from math import inf
@@ -6,66 +6,44 @@ from math import inf
 import numpy as np
 from numba import types
 
-from lightprune.sparse.isa.instruction import (
-    ADDED,
-    ADDED_PLANE,
-    ADDED_ROW,
-    BIAS,
-    GROUP_CHANNELS,
-    GROUPS,
-    IN,
-    IN_LANES,
-    IN_ROW,
-    N_PIECES,
-    OFFSETS,
-    ORDER,
-    OUT,
-    OUT_PLANE,
-    OUT_ROW,
-    PASSES,
-    PIECE_COLUMNS,
-    PIECES,
-    RELU,
-    SEGMENTS,
-    SORTED,
-    STAMP,
-    START,
-    WEIGHTS,
-)
+from lightprune.sparse.isa.instruction import Conv, PackInput, record_type
 from lightprune.sparse.isa.register_blocks import FROM_OUTPUT
+from lightprune.sparse.isa.tables import TileRecord, table_type
 from lightprune.sparse.jit.compile import compile_to_address, jit_inline
-from lightprune.sparse.jit.pointers import int_array
+from lightprune.sparse.jit.pointers import int_array, record_array, record_at
 from lightprune.sparse.kernels.conv_small_maps import conv_channel_lanes
 from lightprune.sparse.kernels.copying import pack_input_batch, run_copy_plan
 from lightprune.sparse.kernels.multiply_block import multiply_block
 
+_CONV, _PACK_INPUT, _TILE = record_type(Conv), record_type(PackInput), table_type(TileRecord)
+
 
 @cache
 def conv_kernel() -> int:
-    """The address of the code that carries out a convolution.
+    """The address of the compiled kernel.
 
-    It takes int64: the address of the operation's row, the first group, the one after the last,
-    the addresses of the arena and of this thread's own, and how many float32 values a position is.
+    It takes int64: the address of a `Conv` record, the first group, the one after the last, the
+    addresses of the arena and of this thread's private one, and the images per vector.
     """
     return compile_to_address(_conv, types.void(*(types.int64,) * 6))
 
 
-def _conv(row, first, last, arena, own, unit):
-    op = int_array(row)
+def _conv(instruction, first, last, arena, private_arena, images_per_vector):
+    op = record_at(instruction, _CONV)
     inputs = arena
-    if op[SORTED]:
-        inputs = own
-        sorting = int_array(op[SORTED])
-        stamps = int_array(own)
-        if not stamps[sorting[STAMP]]:
-            # Every thread sorts for itself: the copies are larger than what they are copied from,
+    if op.packed_input:
+        inputs = private_arena
+        packing = record_at(op.packed_input, _PACK_INPUT)
+        packed = int_array(private_arena)
+        if not packed[packing.flag]:
+            # Every thread packs for itself: the copies are larger than what they are copied from,
             # and to get them from another core takes longer.
-            if unit == 1:
-                run_copy_plan(sorting, arena, own)
+            if images_per_vector == 1:
+                run_copy_plan(packing.copy_runs, packing.n_copy_runs, arena, private_arena)
             else:
-                pack_input_batch(sorting, arena, own)
-            stamps[sorting[STAMP]] = 1
-    if op[IN_LANES]:
+                pack_input_batch(packing, arena, private_arena)
+            packed[packing.flag] = 1
+    if op.channel_lanes:
         conv_channel_lanes(op, first, last, arena, inputs)
     else:
         _conv_pixel_lanes(op, first, last, arena, inputs)
@@ -73,41 +51,40 @@ def _conv(row, first, last, arena, own, unit):
 
 @jit_inline
 def _conv_pixel_lanes(op, first, last, arena, inputs):
-    """Computes groups `first` to `last` with positions or images in the lanes."""
-    segments, pieces = int_array(op[SEGMENTS]), int_array(op[PIECES])
-    channels, groups, passes = op[GROUP_CHANNELS], op[GROUPS], op[PASSES]
-    for number in range(op[N_PIECES]):
-        piece = PIECE_COLUMNS * number
-        block = pieces[piece]
-        output = arena + 4 * (op[OUT] + pieces[piece + 1])
-        read = inputs + 4 * (op[IN] + pieces[piece + 2])
-        residual = arena + 4 * (op[ADDED] + pieces[piece + 3])
+    """Computes groups `first` to `last` with pixels or images in the vector lanes."""
+    indptr, tiles = int_array(op.indptr), record_array(op.tiles, _TILE)
+    channels, groups, passes = op.group_channels, op.groups, op.passes
+    for number in range(op.n_tiles):
+        tile = tiles[number]
+        output = arena + 4 * (op.output.offset + tile.output)
+        read = inputs + 4 * (op.input.offset + tile.input)
+        residual = arena + 4 * (op.residual.offset + tile.residual)
         for step in range(passes):
-            start = op[START] if step == 0 else FROM_OUTPUT
-            ends = step == passes - 1
-            least = np.float32(0.0 if op[RELU] and ends else -inf)
+            init = op.init if step == 0 else FROM_OUTPUT
+            is_last = step == passes - 1
+            minimum = np.float32(0.0 if op.relu and is_last else -inf)
             for group in range(first, last):
-                begin = segments[step * groups + group]
-                end = segments[step * groups + group + 1]
-                if begin == end and start == FROM_OUTPUT and not (op[RELU] and ends):
+                begin = indptr[step * groups + group]
+                end = indptr[step * groups + group + 1]
+                if begin == end and init == FROM_OUTPUT and not (op.relu and is_last):
                     continue
                 channel = group * channels
                 multiply_block(
-                    block,
-                    start,
+                    tile.block,
+                    init,
                     output,
-                    op[OUT_ROW],
-                    op[OUT_PLANE],
+                    op.output.row_stride,
+                    op.output.channel_stride,
                     residual,
-                    op[ADDED_ROW],
-                    op[ADDED_PLANE],
-                    op[ORDER] + 8 * channel,
-                    op[BIAS] + 4 * channel,
+                    op.residual.row_stride,
+                    op.residual.channel_stride,
+                    op.channel_order + 8 * channel,
+                    op.bias + 4 * channel,
                     read,
-                    op[IN_ROW],
-                    op[OFFSETS],
-                    op[WEIGHTS],
+                    op.input.row_stride,
+                    op.offsets,
+                    op.weights,
                     begin,
                     end,
-                    least,
+                    minimum,
                 )

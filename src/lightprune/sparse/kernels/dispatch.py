@@ -1,8 +1,8 @@
-"""The operations of the sparse runtime, compiled by Numba: each on a range of channels.
+"""The interpreter: runs one instruction, and those fused to it, on a range of channels.
 
-A value lies in the arena as planes of rows of positions; a position is one float32 (a single
-image) or `LANES` of them (that many images). Values of single images have no margins, so that a
-plane is one long row; others may have margins around the map, which are zero.
+A tensor lies in the arena as channels of rows of pixels; a pixel is one float32 (a single image) or
+`LANES` of them (that many images). Tensors of single images have no halo, so that a channel is one
+long row; others may have a halo of zeros around the map.
 """
 
 from functools import cache
@@ -11,136 +11,123 @@ import numpy as np
 from numba import types
 
 from lightprune.sparse.isa.instruction import (
-    ADDED,
-    ADDED_PLANE,
-    ADDED_ROW,
-    AVG_POOL,
-    BEFORE,
-    BIAS,
-    BIAS_KIND,
-    CHANNELS,
-    CODE,
-    CONV,
-    FLATTEN,
-    GROUP_CHANNELS,
-    HEIGHT,
-    IN,
-    IN_HEIGHT,
-    IN_PLANE,
-    IN_ROW,
-    IN_WIDTH,
-    KIND,
-    MARGINS,
-    MAX_POOL,
-    NEXT,
-    OUT,
-    OUT_PLANE,
-    OUT_ROW,
-    PACK,
-    RELU,
-    SUM,
-    UNPACK,
-    WIDTH,
+    Add,
+    AvgPool,
+    BiasKind,
+    ChannelOperands,
+    Conv,
+    Flatten,
+    MaxPool,
+    Opcode,
+    Pack,
+    Unpack,
+    record_type,
 )
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.jit.atomics import call_conv_kernel
 from lightprune.sparse.jit.compile import compile_to_address, jit_inline
-from lightprune.sparse.jit.pointers import float_array, int_array
+from lightprune.sparse.jit.pointers import float_array, record_at
 from lightprune.sparse.kernels.copying import flatten, pack, unpack
 from lightprune.sparse.kernels.pooling import avg_pool, max_pool, max_pool_single
 from lightprune.sparse.kernels.vector_ops import add_vector, clamp_vector, copy_vector, fill_vector
 
+_ANY = record_type(ChannelOperands)
+_CONV, _ADD, _FLATTEN = record_type(Conv), record_type(Add), record_type(Flatten)
+_MAX_POOL, _AVG_POOL = record_type(MaxPool), record_type(AvgPool)
+_PACK, _UNPACK = record_type(Pack), record_type(Unpack)
+
 
 @cache
 def interpreter() -> int:
-    """The address of the code that carries out an operation; see `_interpret`."""
+    """The address of the compiled interpreter; see `_interpret`."""
     return compile_to_address(_interpret, types.void(*(types.int64,) * 9))
 
 
-def _interpret(row, first, last, arena, own, unit, source, target, count):
-    """Carries out one operation, and those that follow it, on some channels.
+def _interpret(
+    instruction, first, last, arena, private_arena, images_per_vector, source, target, count
+):
+    """Runs an instruction, and those that are fused to it, on some channels.
 
     Args:
-        row: Address of its row of the table.
+        instruction: Address of its record.
         first: The first channel, or group of channels of a convolution.
         last: One after the last.
         arena: Address of the arena.
-        own: Address of the arena that this thread sorts values into.
-        unit: Float32 values a position: 1 or `LANES`.
+        private_arena: Address of the arena that this thread packs inputs into.
+        images_per_vector: 1 or `LANES`.
         source: Address of the images to pack, (n, C, H, W) contiguous.
         target: Address of the outputs to unpack to, (n, C, H, W) contiguous.
-        count: Number of images, at most `unit`.
+        count: Number of images, at most `images_per_vector`.
     """
-    while row:
-        op = int_array(row)
-        kind = op[KIND]
-        if kind == CONV:
-            call_conv_kernel(op[CODE], row, first, last, arena, own, unit)
-            first *= op[GROUP_CHANNELS]
-            last = min(last * op[GROUP_CHANNELS], op[CHANNELS])
-        elif kind == SUM:
-            _add(op, first, last, arena)
-        elif kind == FLATTEN:
-            flatten(op, first, last, arena, unit)
-            first *= op[IN_HEIGHT] * op[IN_WIDTH]
-            last *= op[IN_HEIGHT] * op[IN_WIDTH]
-        elif kind == PACK:
-            pack(op, first, last, arena, unit, source, count)
-        elif kind == UNPACK:
-            unpack(op, first, last, arena, unit, target, count)
-        else:
-            _by_channel(op, first, last, arena, unit)
-        if op[MARGINS]:
+    while instruction:
+        op = record_at(instruction, _ANY)
+        opcode = op.opcode
+        if opcode == Opcode.CONV:
+            conv = record_at(instruction, _CONV)
+            call_conv_kernel(
+                conv.code, instruction, first, last, arena, private_arena, images_per_vector
+            )
+            first *= conv.group_channels
+            last = min(last * conv.group_channels, conv.channels)
+        elif opcode == Opcode.ADD:
+            _add(record_at(instruction, _ADD), first, last, arena)
+        elif opcode == Opcode.FLATTEN:
+            view = record_at(instruction, _FLATTEN).input
+            flatten(op.output, view, first, last, arena, images_per_vector)
+            first *= view.height * (view.width // images_per_vector)
+            last *= view.height * (view.width // images_per_vector)
+        elif opcode == Opcode.PACK:
+            packing = record_at(instruction, _PACK)
+            pack(packing, first, last, arena, images_per_vector, source, count)
+        elif opcode == Opcode.UNPACK:
+            unpacking = record_at(instruction, _UNPACK)
+            unpack(unpacking, first, last, arena, images_per_vector, target, count)
+        elif opcode == Opcode.MAX_POOL:
+            if images_per_vector == 1:
+                max_pool_single(record_at(instruction, _MAX_POOL), first, last, arena)
+            else:
+                max_pool(record_at(instruction, _MAX_POOL), first, last, arena)
+        elif opcode == Opcode.AVG_POOL:
+            avg_pool(record_at(instruction, _AVG_POOL), first, last, arena, images_per_vector)
+        if op.clear_halo:
             _clear_halo(op, first, last, arena)
-        row = op[NEXT]
-
-
-@jit_inline
-def _by_channel(op, first, last, arena, unit):
-    """Operations that compute a channel from the same channel of one value."""
-    if op[KIND] == MAX_POOL:
-        if unit == 1:
-            max_pool_single(op, first, last, arena)
-        else:
-            max_pool(op, first, last, arena)
-    elif op[KIND] == AVG_POOL:
-        avg_pool(op, first, last, arena, unit)
+        instruction = op.next
 
 
 @jit_inline
 def _clear_halo(op, first, last, arena):
-    """Zeroes what surrounds the map: convolutions leave what they like there."""
-    memory = float_array(arena)
+    """Zeroes what surrounds the map: convolutions leave anything there."""
+    memory, out = float_array(arena), op.output
     for channel in range(first, last):
-        place = op[OUT] + channel * op[OUT_PLANE]
-        for i in range(place - op[BEFORE], place):
+        pixels = out.offset + channel * out.channel_stride
+        for i in range(pixels - op.halo_offset, pixels):
             memory[i] = 0.0
-        for y in range(op[HEIGHT] - 1):
-            for i in range(place + y * op[OUT_ROW] + op[WIDTH], place + (y + 1) * op[OUT_ROW]):
+        for y in range(out.height - 1):
+            row = pixels + y * out.row_stride
+            for i in range(row + out.width, row + out.row_stride):
                 memory[i] = 0.0
-        ends = place + (op[HEIGHT] - 1) * op[OUT_ROW] + op[WIDTH]
-        for i in range(ends, place - op[BEFORE] + op[OUT_PLANE]):
+        end = pixels + (out.height - 1) * out.row_stride + out.width
+        for i in range(end, pixels - op.halo_offset + out.channel_stride):
             memory[i] = 0.0
 
 
 @jit_inline
 def _add(op, first, last, arena):
-    """Value = relu?(bias + input + added)."""
-    biases = float_array(op[BIAS])
+    out, read, more, biases = op.output, op.input, op.addend, float_array(op.bias)
     for channel in range(first, last):
-        for y in range(op[HEIGHT]):
-            out = arena + 4 * (op[OUT] + channel * op[OUT_PLANE] + y * op[OUT_ROW])
-            bias = op[BIAS] + 4 * (channel * op[HEIGHT] + y) * op[WIDTH]
-            read = arena + 4 * (op[IN] + channel * op[IN_PLANE] + y * op[IN_ROW])
-            added = arena + 4 * (op[ADDED] + channel * op[ADDED_PLANE] + y * op[ADDED_ROW])
-            for i in range(0, 4 * op[WIDTH], 4 * LANES):
-                if op[BIAS_KIND] == 2:
-                    copy_vector(out + i, bias + i)
+        for y in range(out.height):
+            to = arena + 4 * (out.offset + channel * out.channel_stride + y * out.row_stride)
+            bias = op.bias + 4 * (channel * out.height + y) * out.width
+            value = arena + 4 * (read.offset + channel * read.channel_stride + y * read.row_stride)
+            addend = arena + 4 * (more.offset + channel * more.channel_stride + y * more.row_stride)
+            for i in range(0, 4 * out.width, 4 * LANES):
+                if op.bias_kind == BiasKind.PER_PIXEL:
+                    copy_vector(to + i, bias + i)
                 else:
-                    fill_vector(out + i, biases[channel] if op[BIAS_KIND] else np.float32(0.0))
-                if op[IN] >= 0:
-                    add_vector(out + i, read + i)
-                if op[ADDED] >= 0:
-                    add_vector(out + i, added + i)
-                if op[RELU]:
-                    clamp_vector(out + i, np.float32(0.0))
+                    fill_vector(to + i, biases[channel] if op.bias_kind else np.float32(0.0))
+                if read.offset >= 0:
+                    add_vector(to + i, value + i)
+                if more.offset >= 0:
+                    add_vector(to + i, addend + i)
+                if op.relu:
+                    clamp_vector(to + i, np.float32(0.0))

@@ -1,15 +1,22 @@
-"""The inner loop of the sparse runtime: vectors of outputs held in registers, in LLVM IR.
+"""The inner loop with pixels or images in the lanes: outputs accumulate in registers, in LLVM IR.
 
-Numba compiles it into the functions that call it. Written in its own Python it would spill the
+Numba compiles it into the functions that call it. Written in its Python, it would spill the
 accumulators to memory at every weight: the loop is fast because they stay in registers while the
-weights of one output channel stream past.
+weights of some output channels stream past.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from llvmlite import ir
 
-from lightprune.sparse.isa.register_blocks import FROM_OUTPUT, FROM_RESIDUAL, LANES, RegisterBlock
+from lightprune.sparse.isa.register_blocks import (
+    FROM_OUTPUT,
+    FROM_RESIDUAL,
+    LANES,
+    REGISTER_BLOCKS,
+    RegisterBlock,
+)
 from lightprune.sparse.jit.loop_builder import BYTES, FLOAT, I32, I64, LoopBuilder
 
 
@@ -22,57 +29,83 @@ def broadcast(builder: ir.IRBuilder, value: ir.Value, lanes: int = LANES) -> ir.
     return builder.shuffle_vector(first, undefined, zeros)
 
 
+def raise_to(builder: ir.IRBuilder, value: ir.Value, minimum: ir.Value) -> ir.Value:
+    """The vector with lanes below those of `minimum` raised to them; NaN stays, as in ReLU."""
+    below = builder.fcmp_ordered("<", value, minimum)
+    return builder.select(below, minimum, value)
+
+
+def switch_over_blocks(
+    builder: ir.IRBuilder,
+    arguments: Sequence[ir.Value],
+    microkernel: Callable[[ir.IRBuilder, RegisterBlock, Sequence[ir.Value]], Any],
+    channel_lanes: bool,
+) -> None:
+    """Emits a switch over the index of a register block, which is the first argument.
+
+    Every case is the `microkernel` of that block, with the other arguments.
+    """
+    index, *rest = arguments
+    ended, unknown = builder.append_basic_block("ended"), builder.append_basic_block("unknown")
+    switch = builder.switch(index, unknown)
+    for number, block in enumerate(REGISTER_BLOCKS):
+        if block.channel_block.channel_lanes == channel_lanes:
+            case = builder.append_basic_block(f"block{number}")
+            switch.add_case(I64(number), case)
+            builder.position_at_end(case)
+            microkernel(builder, block, rest).emit()
+            builder.branch(ended)
+    builder.position_at_end(unknown)
+    builder.unreachable()
+    builder.position_at_end(ended)
+
+
 class Microkernel(LoopBuilder):
-    """Emits the code of one block shape."""
+    """Emits the code of one register block from the arguments of `multiply_block`."""
 
     def __init__(
         self, builder: ir.IRBuilder, block: RegisterBlock, arguments: Sequence[ir.Value]
     ) -> None:
-        """Takes the arguments of `multiply.multiply_block` but the first."""
         (
-            self.start_from,
+            self.init,
             self.output,
-            self.output_row,
-            self.output_plane,
+            self.output_row_stride,
+            self.output_channel_stride,
             self.residual,
-            self.residual_row,
-            self.residual_plane,
-            self.order,
+            self.residual_row_stride,
+            self.residual_channel_stride,
+            self.channel_order,
             self.bias,
             self.input,
-            self.input_row,
+            self.input_row_stride,
             self.offsets,
             self.weights,
             begin,
             end,
-            self.least,
+            self.minimum,
         ) = arguments
-        super().__init__(builder, begin, end, block.grouping.lanes)
+        super().__init__(builder, begin, end, block.channel_block.lanes)
         self.block = block
 
     def emit(self) -> None:
-        """Writes the code at the builder's place, and leaves that after it."""
-        results = self.summed(self._started())
-        lowest = self._widened(self.least)
-        for address, value in zip(self._outputs(), results, strict=True):
-            # This order of comparison lets a NaN through, as ReLU does.
-            below = self.builder.fcmp_ordered("<", value, lowest)
-            kept = self.builder.select(below, lowest, value)
-            self.store(kept, address)
+        """Emits initialization, loop, and the stores of the clamped outputs."""
+        results = self.emit_loop(self._initial_accumulators())
+        minimum = self._broadcast(self.minimum)
+        for address, value in zip(self._output_addresses(), results, strict=True):
+            self.store(raise_to(self.builder, value, minimum), address)
 
-    def _started(self) -> list[ir.Value]:
-        """The accumulators' first values, by `start_from`."""
+    def _initial_accumulators(self) -> list[ir.Value]:
         b = self.builder
         merged, from_bias = b.append_basic_block("started"), b.append_basic_block("bias")
         residual, output = b.append_basic_block("residual"), b.append_basic_block("output")
-        switch = b.switch(self.start_from, from_bias)
+        switch = b.switch(self.init, from_bias)
         switch.add_case(ir.Constant(I64, FROM_RESIDUAL), residual)
         switch.add_case(ir.Constant(I64, FROM_OUTPUT), output)
         incoming = []
         for block, values in (
             (from_bias, self._biases),
             (residual, self._biased_residuals),
-            (output, lambda: [self.load(a) for a in self._outputs()]),
+            (output, lambda: [self.load(a) for a in self._output_addresses()]),
         ):
             b.position_at_end(block)
             incoming.append((values(), b.block))
@@ -81,86 +114,89 @@ class Microkernel(LoopBuilder):
         accumulators = []
         for number in range(self.block.accumulators):
             phi = b.phi(self.vector)
-            for found, block in incoming:
-                phi.add_incoming(found[number], block)
+            for values, block in incoming:
+                phi.add_incoming(values[number], block)
             accumulators.append(phi)
         return accumulators
 
-    def one(self, number: ir.Value, held: list[ir.Value]) -> list[ir.Value]:
-        """The accumulators after the weights of one position, or of one a list."""
-        grouping, vectors = self.block.grouping, self.block.vectors
+    def body(self, number: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
+        """The accumulators after entry `number`: one weight a channel, one offset a list."""
+        channel_block, vectors = self.block.channel_block, self.block.vectors
         inputs = [
-            [self.load(a) for a in self._places(base, self.input_row)]
-            for base in self._read_at(number)
+            [self.load(a) for a in self._vector_addresses(base, self.input_row_stride)]
+            for base in self._input_addresses(number)
         ]
         weights = [
-            self.scalar(self.weights, number, channel, grouping.channels, FLOAT)
-            for channel in range(grouping.channels)
+            self.load_element(self.weights, number, channel, channel_block.channels, FLOAT)
+            for channel in range(channel_block.channels)
         ]
         return [
-            self.multiply_add(weight, read, held[channel * vectors + place])
-            for channel, weight in enumerate(map(self._widened, weights))
-            for place, read in enumerate(inputs[0 if grouping.shared else channel])
+            self.multiply_add(weight, value, accumulators[channel * vectors + vector])
+            for channel, weight in enumerate(map(self._broadcast, weights))
+            for vector, value in enumerate(inputs[0 if channel_block.shared else channel])
         ]
 
-    def _read_at(self, number: ir.Value) -> list[ir.Value]:
-        """Where every list reads: two offsets are loaded at once."""
-        b, grouping = self.builder, self.block.grouping
-        if grouping.shared:
-            offsets = [b.sext(self.scalar(self.offsets, number, 0, 1, I32), I64)]
+    def _input_addresses(self, number: ir.Value) -> list[ir.Value]:
+        """What every list reads: two offsets are loaded at once."""
+        b, lists = self.builder, self.block.channel_block.lists
+        if lists == 1:
+            offsets = [b.sext(self.load_element(self.offsets, number, 0, 1, I32), I64)]
         else:
-            offsets, lists = [], grouping.channels
+            offsets = []
             for pair in range(0, lists, 2):
-                both = self.scalar(self.offsets, number, pair, lists, I64)
+                both = self.load_element(self.offsets, number, pair, lists, I64)
                 offsets.append(b.sext(b.trunc(both, I32), I64))
                 offsets.append(b.ashr(both, ir.Constant(I64, 32)))
         return [b.add(self.input, offset) for offset in offsets]
 
     def _biases(self) -> list[ir.Value]:
         values = []
-        for channel in range(self.block.grouping.channels):
-            place = self.plus(self.bias, ir.Constant(I64, channel), BYTES)
-            wide = self._widened(self.builder.load(self.pointer(place, FLOAT)))
-            values += [wide] * self.block.vectors
+        for channel in range(self.block.channel_block.channels):
+            address = self.address(self.bias, ir.Constant(I64, channel), BYTES)
+            bias = self._broadcast(self.builder.load(self.pointer(address, FLOAT)))
+            values += [bias] * self.block.vectors
         return values
 
     def _biased_residuals(self) -> list[ir.Value]:
-        added = [
+        residuals = [
             self.load(a)
-            for a in self._planes(self.residual, self.residual_plane, self.residual_row)
+            for a in self._channel_addresses(
+                self.residual, self.residual_channel_stride, self.residual_row_stride
+            )
         ]
         return [
             self.builder.fadd(bias, value)
-            for bias, value in zip(self._biases(), added, strict=True)
+            for bias, value in zip(self._biases(), residuals, strict=True)
         ]
 
-    def _widened(self, value: ir.Value) -> ir.Value:
-        return broadcast(self.builder, value, self.block.grouping.lanes)
+    def _broadcast(self, value: ir.Value) -> ir.Value:
+        return broadcast(self.builder, value, self.block.channel_block.lanes)
 
-    def _outputs(self) -> list[ir.Value]:
-        return self._planes(self.output, self.output_plane, self.output_row)
+    def _output_addresses(self) -> list[ir.Value]:
+        return self._channel_addresses(
+            self.output, self.output_channel_stride, self.output_row_stride
+        )
 
-    def _planes(self, base: ir.Value, plane: ir.Value, row: ir.Value) -> list[ir.Value]:
-        return [
-            address
-            for channel in range(self.block.grouping.channels)
-            for address in self._places(self._of(channel, base, plane), row)
-        ]
+    def _channel_addresses(
+        self, base: ir.Value, channel_stride: ir.Value, row_stride: ir.Value
+    ) -> list[ir.Value]:
+        """Addresses of the block's vectors in every channel of the group."""
+        b, addresses = self.builder, []
+        for number in range(self.block.channel_block.channels):
+            entry = self.pointer(self.address(self.channel_order, I64(number), 8), I64)
+            start = self.address(base, b.mul(b.load(entry), channel_stride), BYTES)
+            addresses += self._vector_addresses(start, row_stride)
+        return addresses
 
-    def _of(self, number: int, base: ir.Value, plane: ir.Value) -> ir.Value:
-        """The address in the group's channel of that number."""
-        channel = self.builder.load(self.pointer(self.plus(self.order, I64(number), 8), I64))
-        return self.plus(base, self.builder.mul(channel, plane), BYTES)
-
-    def _places(self, base: ir.Value, row: ir.Value) -> list[ir.Value]:
-        """Addresses of the block's vectors in one plane."""
+    def _vector_addresses(self, base: ir.Value, row_stride: ir.Value) -> list[ir.Value]:
+        """Addresses of the block's vectors in one channel."""
         rows = [
-            self.plus(base, row, number * BYTES) if number else base
+            self.address(base, row_stride, number * BYTES) if number else base
             for number in range(self.block.rows)
         ]
-        size = self.block.grouping.lanes * BYTES
+        size = self.block.channel_block.lanes * BYTES
         return [
-            self.plus(start, ir.Constant(I64, column), size) if column else start
+            self.address(start, ir.Constant(I64, column), size) if column else start
             for start in rows
             for column in range(self.block.columns)
         ]

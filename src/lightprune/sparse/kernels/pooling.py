@@ -1,26 +1,7 @@
-"""Pooling in the sparse runtime, compiled by Numba: each on a range of channels."""
+"""Pooling kernels, each on a range of channels."""
 
 import numpy as np
 
-from lightprune.sparse.isa.instruction import (
-    COUNT_PADDING,
-    HEIGHT,
-    IN,
-    IN_HEIGHT,
-    IN_PLANE,
-    IN_ROW,
-    IN_WIDTH,
-    KERNEL_H,
-    KERNEL_W,
-    LEFT,
-    OUT,
-    OUT_PLANE,
-    OUT_ROW,
-    STRIDE_H,
-    STRIDE_W,
-    TOP,
-    WIDTH,
-)
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.jit.compile import jit_cached, jit_inline
 from lightprune.sparse.jit.pointers import float_array
@@ -30,72 +11,77 @@ from lightprune.sparse.kernels.vector_ops import copy_vector, max_of_vectors, ma
 
 @jit_inline
 def max_pool(op, first, last, arena):
-    """The largest of every window, `LANES` images at once."""
-    width = op[IN_WIDTH] // LANES
-    # The largest of each column.
-    columns = np.empty(op[IN_WIDTH], np.float32)
-    found = columns.ctypes.data
+    """The maximum of every window, `LANES` images at once."""
+    out, view = op.output, op.input
+    width = view.width // LANES
+    scratch = np.empty(view.width, np.float32)
+    column_maxima = scratch.ctypes.data
     for channel in range(first, last):
-        for y in range(op[HEIGHT]):
-            top = y * op[STRIDE_H] - op[TOP]
-            begin, end = max(top, 0), min(top + op[KERNEL_H], op[IN_HEIGHT])
-            _max_rows(op, channel, begin, end, arena, found)
-            out = arena + 4 * (op[OUT] + channel * op[OUT_PLANE] + y * op[OUT_ROW])
-            for x in range(op[WIDTH] // LANES):
-                left = x * op[STRIDE_W] - op[LEFT]
-                start, stop = max(left, 0), min(left + op[KERNEL_W], width)
-                copy_vector(out + 4 * x * LANES, found + 4 * LANES * start)
+        read = arena + 4 * (view.offset + channel * view.channel_stride)
+        for y in range(out.height):
+            top = y * op.stride_h - op.pad_top
+            begin, end = max(top, 0), min(top + op.kernel_h, view.height)
+            _max_of_rows(read, view.row_stride, view.width, begin, end, column_maxima)
+            to = arena + 4 * (out.offset + channel * out.channel_stride + y * out.row_stride)
+            for x in range(out.width // LANES):
+                left = x * op.stride_w - op.pad_left
+                start, stop = max(left, 0), min(left + op.kernel_w, width)
+                copy_vector(to + 4 * x * LANES, column_maxima + 4 * LANES * start)
                 for column in range(start + 1, stop):
-                    max_vector(out + 4 * x * LANES, found + 4 * LANES * column)
+                    max_vector(to + 4 * x * LANES, column_maxima + 4 * LANES * column)
     # Keeps the array until its address is no longer used.
-    columns[0] = 0.0
+    scratch[0] = 0.0
 
 
 @jit_inline
 def max_pool_single(op, first, last, arena):
-    """The same for a single image, whose positions are the lanes."""
-    # Row by row the largest of each column, with room for a last vector that is not full.
-    columns = np.empty(op[HEIGHT] * op[IN_WIDTH] + LANES, np.float32)
-    found = columns.ctypes.data
+    """The maximum of every window of a single image, whose pixels are the vector lanes."""
+    out, view = op.output, op.input
+    # A row of column maxima for every output row; the last vector may be partly empty.
+    scratch = np.empty(out.height * view.width + LANES, np.float32)
+    column_maxima = scratch.ctypes.data
     for channel in range(first, last):
-        for y in range(op[HEIGHT]):
-            top = y * op[STRIDE_H] - op[TOP]
-            begin, end = max(top, 0), min(top + op[KERNEL_H], op[IN_HEIGHT])
-            _max_rows(op, channel, begin, end, arena, found + 4 * y * op[IN_WIDTH])
-        out = arena + 4 * (op[OUT] + channel * op[OUT_PLANE])
-        run_copy_plan(op, found, out)
+        read = arena + 4 * (view.offset + channel * view.channel_stride)
+        for y in range(out.height):
+            top = y * op.stride_h - op.pad_top
+            begin, end = max(top, 0), min(top + op.kernel_h, view.height)
+            to = column_maxima + 4 * y * view.width
+            _max_of_rows(read, view.row_stride, view.width, begin, end, to)
+        to = arena + 4 * (out.offset + channel * out.channel_stride)
+        run_copy_plan(op.copy_runs, op.n_copy_runs, column_maxima, to)
     # Keeps the array until its address is no longer used.
-    columns[0] = 0.0
+    scratch[0] = 0.0
 
 
 @jit_cached
-def _max_rows(op, channel, begin, end, arena, found):
-    read = arena + 4 * (op[IN] + channel * op[IN_PLANE])
-    row = 4 * op[IN_ROW]
-    for i in range(0, 4 * op[IN_WIDTH], 4 * LANES):
-        max_of_vectors(found + i, read + begin * row + i, row, end - begin)
+def _max_of_rows(read, row_stride, width, begin, end, to):
+    row = 4 * row_stride
+    for i in range(0, 4 * width, 4 * LANES):
+        max_of_vectors(to + i, read + begin * row + i, row, end - begin)
 
 
 @jit_inline
-def avg_pool(op, first, last, arena, unit):
+def avg_pool(op, first, last, arena, images_per_vector):
     """The mean of every window."""
-    memory = float_array(arena)
+    memory, out, view = float_array(arena), op.output, op.input
     for channel in range(first, last):
-        for y in range(op[HEIGHT]):
-            top = y * op[STRIDE_H] - op[TOP]
-            begin, end = max(top, 0), min(top + op[KERNEL_H], op[IN_HEIGHT])
-            for x in range(op[WIDTH] // unit):
-                left = x * op[STRIDE_W] - op[LEFT]
+        for y in range(out.height):
+            top = y * op.stride_h - op.pad_top
+            begin, end = max(top, 0), min(top + op.kernel_h, view.height)
+            for x in range(out.width // images_per_vector):
+                left = x * op.stride_w - op.pad_left
                 start = max(left, 0)
-                stop = min(left + op[KERNEL_W], op[IN_WIDTH] // unit)
-                counted = (end - begin) * (stop - start)
-                if op[COUNT_PADDING]:
-                    counted = op[KERNEL_H] * op[KERNEL_W]
-                out = op[OUT] + channel * op[OUT_PLANE] + y * op[OUT_ROW] + x * unit
-                for i in range(unit):
+                stop = min(left + op.kernel_w, view.width // images_per_vector)
+                divisor = (end - begin) * (stop - start)
+                if op.count_padding:
+                    divisor = op.kernel_h * op.kernel_w
+                to = out.offset + channel * out.channel_stride
+                to += y * out.row_stride + x * images_per_vector
+                for i in range(images_per_vector):
                     total = np.float32(0.0)
                     for row in range(begin, end):
-                        read = op[IN] + channel * op[IN_PLANE] + row * op[IN_ROW] + i
+                        read = view.offset + channel * view.channel_stride
+                        read += row * view.row_stride + i
                         for column in range(start, stop):
-                            total += memory[read + column * unit]
-                    memory[out + i] = total / np.float32(counted)
+                            total += memory[read + column * images_per_vector]
+                    memory[to + i] = total / np.float32(divisor)

@@ -1,4 +1,4 @@
-"""Single steps on vectors in memory, for compiled code: `LANES` float32 values at an address."""
+"""Intrinsics on vectors in memory: `LANES` float32 values at an address."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,15 +7,15 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from lightprune.sparse.isa.instruction import MAX_SHUFFLES
 from lightprune.sparse.isa.register_blocks import LANES, has_cpu_feature
-from lightprune.sparse.kernels.microkernel import broadcast
+from lightprune.sparse.isa.tables import MAX_SHUFFLES
+from lightprune.sparse.kernels.microkernel import broadcast, raise_to
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _I64 = ir.IntType(64)
-_LANE_NUMBERS = ir.VectorType(ir.IntType(32), LANES)
-_NO_LANES = ir.Constant(_LANE_NUMBERS, [0] * LANES)
-# The instruction that permutes lanes as another vector says: elsewhere they are read one by one.
+_INDICES = ir.VectorType(ir.IntType(32), LANES)
+_ZEROS = ir.Constant(_INDICES, [0] * LANES)
+# The instruction that permutes lanes by a vector of indices; without one they are loaded singly.
 _PERMUTE_INSTRUCTION = next(
     (
         f"llvm.x86.{name}"
@@ -45,14 +45,14 @@ def _store(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
 
 
 def _max(builder: ir.IRBuilder, new: ir.Value, old: ir.Value) -> ir.Value:
-    """The larger of two; NaN if either is."""
+    """The maximum of two; NaN if either is."""
     above = builder.fcmp_ordered(">", new, old)
     unknown = builder.fcmp_unordered("uno", new, new)
     return builder.select(builder.or_(above, unknown), new, old)
 
 
 def _elementwise(combine: _Combine) -> Any:
-    """(to, read) -> what is at `to` becomes `combine(what is at read, what was at to)`."""
+    """(to, read): the vector at `to` becomes `combine(vector at read, vector at to)`."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         to, read = arguments
@@ -77,35 +77,34 @@ def add_vector(_typing, to, read):
 
 @intrinsic
 def max_vector(_typing, to, read):
-    """Leaves the larger of both at `to`, NaN if either is."""
+    """Writes the maximum of both to `to`; NaN if either is."""
     return _elementwise(_max)
 
 
 @intrinsic
-def max_of_vectors(_typing, to, read, apart, count):
-    """Writes the largest of `count` vectors, `apart` bytes from one to the next; NaN if any is."""
+def max_of_vectors(_typing, to, read, stride, count):
+    """Writes the maximum of `count` vectors, `stride` bytes apart; NaN if any is."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, read, apart, count = arguments
-        found = cgutils.alloca_once_value(builder, _load(builder, read))  # type: ignore[no-untyped-call]
+        to, read, stride, count = arguments
+        maximum = cgutils.alloca_once_value(builder, _load(builder, read))  # type: ignore[no-untyped-call]
         with cgutils.for_range_slice(builder, _I64(1), count, _I64(1)) as (number, _):
-            new = _load(builder, builder.add(read, builder.mul(number, apart)))
-            builder.store(_max(builder, new, builder.load(found)), found)
-        _store(builder, builder.load(found), to)
+            new = _load(builder, builder.add(read, builder.mul(number, stride)))
+            builder.store(_max(builder, new, builder.load(maximum)), maximum)
+        _store(builder, builder.load(maximum), to)
         return context.get_dummy_value()
 
     return types.void(*(types.int64,) * 4), generate
 
 
 @intrinsic
-def clamp_vector(_typing, to, least):
-    """Raises what lies below `least` to it, but for NaN."""
+def clamp_vector(_typing, to, minimum):
+    """Raises what lies below `minimum` to it; NaN stays."""
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, least = arguments
-        lowest, value = broadcast(builder, least), _load(builder, to)
-        below = builder.fcmp_ordered("<", value, lowest)
-        _store(builder, builder.select(below, lowest, value), to)
+        to, minimum = arguments
+        value = raise_to(builder, _load(builder, to), broadcast(builder, minimum))
+        _store(builder, value, to)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.float32), generate
@@ -124,57 +123,57 @@ def fill_vector(_typing, to, value):
 
 
 def _permute(
-    builder: ir.IRBuilder, read: ir.Value, chosen: ir.Value, otherwise: ir.Value
+    builder: ir.IRBuilder, read: ir.Value, indices: ir.Value, otherwise: ir.Value
 ) -> ir.Value:
-    """The vector at `read` with its lanes as the vector says; `otherwise` where that is below 0."""
-    there = builder.icmp_signed(">=", chosen, _NO_LANES)
+    """The lanes of the vector at `read` by index; those of `otherwise` where it is negative."""
+    valid = builder.icmp_signed(">=", indices, _ZEROS)
     if _PERMUTE_INSTRUCTION:
-        kind = ir.FunctionType(_VECTOR, [_VECTOR, _LANE_NUMBERS])
+        kind = ir.FunctionType(_VECTOR, [_VECTOR, _INDICES])
         permute = cgutils.get_or_insert_function(builder.module, kind, _PERMUTE_INSTRUCTION)
-        found = builder.call(permute, [_load(builder, read), chosen])
+        permuted = builder.call(permute, [_load(builder, read), indices])
     else:
-        found = ir.Constant(_VECTOR, ir.Undefined)
-        safe = builder.select(there, chosen, _NO_LANES)
+        permuted = ir.Constant(_VECTOR, ir.Undefined)
+        safe = builder.select(valid, indices, _ZEROS)
         for lane in map(ir.IntType(32), range(LANES)):
-            distance = builder.sext(builder.extract_element(safe, lane), _I64)
-            place = builder.add(read, builder.mul(distance, _I64(4)))
-            value = builder.load(builder.inttoptr(place, ir.FloatType().as_pointer()))
-            found = builder.insert_element(found, value, lane)
-    return builder.select(there, found, otherwise)
+            index = builder.sext(builder.extract_element(safe, lane), _I64)
+            address = builder.add(read, builder.mul(index, _I64(4)))
+            value = builder.load(builder.inttoptr(address, ir.FloatType().as_pointer()))
+            permuted = builder.insert_element(permuted, value, lane)
+    return builder.select(valid, permuted, otherwise)
 
 
-def _shuffled(combine: _Combine | None, begun: bool) -> Any:
-    """(to, read, channels, count, moves, number): see `shuffle_copy`.
+def _shuffled(combine: _Combine | None, keep: bool) -> Any:
+    """(to, read, offsets, channels, shuffles, count): see `shuffle_copy`.
 
     Args:
-        combine: Makes the vector's new value of what is moved there and of what it was; None
-            takes what is moved there.
-        begun: Whether the vectors begin with what they are, or with 0.
+        combine: Makes a vector's new value from what is shuffled in and what it was; None takes
+            what is shuffled in.
+        keep: Whether the vectors start from what they hold, or from 0.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, read, channels, count, moves, number = arguments
+        to, read, offsets, channels, shuffles, count = arguments
         ended = builder.append_basic_block("ended")
-        switch = builder.switch(number, ended)
-        for moved in range(1, MAX_SHUFFLES + 1):
-            case = builder.append_basic_block(f"moves{moved}")
-            switch.add_case(_I64(moved), case)
+        switch = builder.switch(count, ended)
+        for constant_count in range(1, MAX_SHUFFLES + 1):
+            case = builder.append_basic_block(f"shuffles{constant_count}")
+            switch.add_case(_I64(constant_count), case)
             builder.position_at_end(case)
-            # Read before the loop: they stay in registers.
-            chosen = []
-            for move in range(moved):
-                place, lanes = _pair(builder, moves, _I64(move))
-                numbers = builder.load(builder.inttoptr(lanes, _LANE_NUMBERS.as_pointer()))
-                numbers.align = 4
-                chosen.append((place, numbers))
-            with cgutils.for_range(builder, count) as loop:
-                source, target = _pair(builder, channels, loop.index)
+            # Loaded before the loop: they stay in registers.
+            loaded = []
+            for number in range(constant_count):
+                offset, lanes = _load_pair(builder, shuffles, _I64(number))
+                indices = builder.load(builder.inttoptr(lanes, _INDICES.as_pointer()))
+                indices.align = 4
+                loaded.append((offset, indices))
+            with cgutils.for_range(builder, channels) as loop:
+                source, target = _load_pair(builder, offsets, loop.index)
                 source, target = builder.add(source, read), builder.add(target, to)
-                found = _load(builder, target) if begun else ir.Constant(_VECTOR, [0.0] * LANES)
-                for place, numbers in chosen:
-                    new = _permute(builder, builder.add(source, place), numbers, found)
-                    found = combine(builder, new, found) if combine else new
-                _store(builder, found, target)
+                value = _load(builder, target) if keep else ir.Constant(_VECTOR, [0.0] * LANES)
+                for offset, indices in loaded:
+                    new = _permute(builder, builder.add(source, offset), indices, value)
+                    value = combine(builder, new, value) if combine else new
+                _store(builder, value, target)
             builder.branch(ended)
         builder.position_at_end(ended)
         return context.get_dummy_value()
@@ -182,34 +181,34 @@ def _shuffled(combine: _Combine | None, begun: bool) -> Any:
     return types.void(*(types.int64,) * 6), generate
 
 
-def _pair(builder: ir.IRBuilder, pairs: ir.Value, number: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """One of int64 (pairs, 2)."""
-    first = builder.inttoptr(builder.add(pairs, builder.mul(number, _I64(16))), _I64.as_pointer())
+def _load_pair(builder: ir.IRBuilder, pairs: ir.Value, row: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """A row of int64 (pairs, 2)."""
+    first = builder.inttoptr(builder.add(pairs, builder.mul(row, _I64(16))), _I64.as_pointer())
     return builder.load(first), builder.load(builder.gep(first, [_I64(1)]))
 
 
 @intrinsic
-def shuffle_copy(_typing, to, read, channels, count, moves, number):
-    """Fills a vector a channel with others whose lanes are permuted, the other lanes with 0.
+def shuffle_copy(_typing, to, read, offsets, channels, shuffles, count):
+    """Fills one vector a channel with the permuted lanes of others, the other lanes with 0.
 
     Args:
-        to: What the places to write to count from.
-        read: What the places to read from count from.
-        channels: Address of int64 (channels, 2): the places of each, in bytes.
-        count: Number of channels.
-        moves: Address of the moves; see `columns.RUN_COLUMNS`.
-        number: Number of moves, at most `MAX_SHUFFLES`.
+        to: Address that the channels' write offsets count from.
+        read: Address that the channels' read offsets count from.
+        offsets: Address of int64 (channels, 2): those offsets, in bytes.
+        channels: Number of channels.
+        shuffles: Address of the shuffles; see `CopyRun`.
+        count: Number of shuffles, at most `MAX_SHUFFLES`.
     """
-    return _shuffled(None, begun=False)
+    return _shuffled(None, keep=False)
 
 
 @intrinsic
-def shuffle_fill(_typing, to, read, channels, count, moves, number):
-    """The same, but leaves what is there in the other lanes."""
-    return _shuffled(None, begun=True)
+def shuffle_fill(_typing, to, read, offsets, channels, shuffles, count):
+    """Like `shuffle_copy`, but the other lanes keep their values."""
+    return _shuffled(None, keep=True)
 
 
 @intrinsic
-def shuffle_max(_typing, to, read, channels, count, moves, number):
-    """The same, and leaves what is there where it is larger; NaN if either is."""
-    return _shuffled(_max, begun=True)
+def shuffle_max(_typing, to, read, offsets, channels, shuffles, count):
+    """Like `shuffle_fill`, but takes the maximum of old and new; NaN if either is."""
+    return _shuffled(_max, keep=True)

@@ -12,69 +12,75 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightprune.sparse.codegen.assembler import Executable, compile_program
+from lightprune.sparse.codegen.assembler import compile_program
+from lightprune.sparse.codegen.executable import Executable
 from lightprune.sparse.ir.graph import INPUT, Graph
 from lightprune.sparse.ir.program import Program
-from lightprune.sparse.isa.register_blocks import LANES
+from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES
 from lightprune.sparse.kernels.dispatch import interpreter
 from lightprune.sparse.passes.lower import lower
-from lightprune.sparse.runtime import work_sharing as jobs
+from lightprune.sparse.runtime.job import JOB
 from lightprune.sparse.runtime.thread_pool import wake_workers
-
-_ALIGNMENT = 64
+from lightprune.sparse.runtime.work_sharing import execute
 
 
 class Workspace:
-    """Memory for one call at a time: a job, an arena for every thread, and one for all of them.
+    """Memory for one call at a time: a job record, an arena a thread, and one that they share.
 
     Attributes:
-        memory: float32, the arenas; they come with the first run.
+        memory: float32, the arenas; allocated by the first run.
     """
 
-    def __init__(self, code: Executable) -> None:
-        """Prepares the job that carries out `code`."""
-        self._code = code
-        self._job = _aligned(jobs.COLUMNS, np.int64)
-        self._address = self._job.ctypes.data
+    def __init__(self, executable: Executable) -> None:
+        self._executable = executable
+        self._job = _aligned(1, JOB)
         self._arenas = 0
         self.memory = _aligned(0, np.float32)
-        self._job[jobs.OPERATIONS] = len(code.heads)
-        self._job[jobs.HEADS] = code.heads.ctypes.data
-        self._job[jobs.ARENA_SIZE] = 4 * code.arena_size
-        self._job[jobs.UNIT] = code.unit
-        self._job[jobs.SOURCE_STEP] = 4 * code.unit * prod(code.input_shape)
-        self._job[jobs.TARGET_STEP] = 4 * code.unit * prod(code.output_shape)
-        self._job[jobs.CODE] = interpreter()
-        self._job[jobs.STAMPS] = code.layout.stamps // 2
+        size = executable.images_per_vector
+        self._set(
+            heads=executable.heads.ctypes.data,
+            n_heads=len(executable.heads),
+            arena_size=4 * executable.arena_size,
+            images_per_vector=size,
+            source_stride=4 * size * prod(executable.input_shape),
+            target_stride=4 * size * prod(executable.output_shape),
+            flags=executable.memory.flags_size // 2,
+            interpreter=interpreter(),
+        )
 
-    def run(self, images: int, outputs: int, count: int, tiles: int, threads: int) -> None:
-        """Carries out one job: `tiles` of images apart, or one tile together if 0.
+    def _set(self, **fields: int) -> None:
+        for name, value in fields.items():
+            self._job[name] = value
+
+    def run(self, images: int, outputs: int, count: int, minibatches: int, threads: int) -> None:
+        """Computes the outputs of `count` images.
 
         Args:
             images: Address of the images.
             outputs: Address of the outputs.
             count: Number of images.
-            tiles: Into how many tiles they are cut.
-            threads: How many may work on it.
+            minibatches: Into how many they are split, each for one thread; 0: not split, and all
+                threads work on one.
+            threads: At most so many.
         """
-        arenas = threads if tiles else threads + 1
+        arenas = threads if minibatches else threads + 1
         if self._arenas < arenas:
-            self.memory = _aligned(arenas * self._code.arena_size, np.float32)
-            self._job[jobs.ARENA] = self.memory.ctypes.data
+            self.memory = _aligned(arenas * self._executable.arena_size, np.float32)
+            self._set(arena=self.memory.ctypes.data)
             self._arenas = arenas
-        job = self._job
-        job[jobs.SOURCE] = images
-        job[jobs.TARGET] = outputs
-        job[jobs.IMAGES] = count
-        job[jobs.TILES] = tiles
-        job[jobs.THREADS] = threads
-        jobs.execute(self._address, wake_workers(threads - 1))
+        self._set(
+            source=images, target=outputs, images=count, minibatches=minibatches, threads=threads
+        )
+        execute(self._job.ctypes.data, wake_workers(threads - 1))
 
 
-def _aligned(size: int, kind: type[np.generic]) -> NDArray[Any]:
-    array: NDArray[Any] = np.zeros(size + _ALIGNMENT, kind)
-    skipped = -array.ctypes.data % _ALIGNMENT // array.itemsize
-    return array[skipped : skipped + size]
+def _aligned(count: int, kind: Any) -> NDArray[Any]:
+    """Zeros that start at a cache line."""
+    size = count * np.dtype(kind).itemsize
+    memory = np.zeros(size + CACHE_LINE, np.uint8)
+    skipped = -memory.ctypes.data % CACHE_LINE
+    array: NDArray[Any] = memory[skipped : skipped + size].view(kind)
+    return array
 
 
 class SparseNetwork(nn.Module):
@@ -90,7 +96,7 @@ class SparseNetwork(nn.Module):
     def __init__(
         self, graph: Graph, state: Mapping[str, NDArray[np.generic]], threads: int | None = None
     ) -> None:
-        """Simplifies the network; the rest is prepared at the first call.
+        """Lowers the network to a program; the first call compiles the rest.
 
         Args:
             graph: The network's operations.
@@ -103,32 +109,31 @@ class SparseNetwork(nn.Module):
         super().__init__()
         self.threads = threads
         self.program: Program = lower(graph, state)
-        self._unprepared()
+        self._reset()
         self.eval()
 
-    def _unprepared(self) -> None:
+    def _reset(self) -> None:
         self._idle: dict[int, list[Workspace]] = {1: [], LANES: []}
-        self._preparing = threading.Lock()
+        self._compile_lock = threading.Lock()
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy needs: all else holds addresses, and is prepared again at its first call."""
-        prepared = ("single", "batched", "_idle", "_preparing", "_process")
-        return {name: value for name, value in vars(self).items() if name not in prepared}
+        # All else holds addresses; a copy compiles again at its first call.
+        compiled = ("single", "batched", "_idle", "_compile_lock", "_process")
+        return {name: value for name, value in vars(self).items() if name not in compiled}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes what another network gave."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._unprepared()
+        self._reset()
 
     @cached_property
     def single(self) -> Executable:
-        """What is carried out for one image."""
+        """The program compiled for one image at a time."""
         return compile_program(self.program, 1)
 
     @cached_property
     def batched(self) -> Executable:
-        """What is carried out for `LANES` images."""
+        """The program compiled for `LANES` images at a time."""
         return compile_program(self.program, LANES)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -146,12 +151,12 @@ class SparseNetwork(nn.Module):
         self._check(images)
         shape = self.program.shapes[self.program.output]
         count = images.shape[0]
-        # Of the images' type and on their device, whatever the defaults are.
+        # With the images' dtype and device, whatever the defaults are.
         outputs = images.new_empty(count, *(shape[:1] if self.program.flat else shape))
         if count:
-            # A copy that outlives the call: its address is all that the kernels know.
-            read = images.resolve_neg().contiguous()
-            self._run(read.data_ptr(), outputs.data_ptr(), count)
+            # A reference that outlives the call: the kernels have only the address.
+            source = images.resolve_neg().contiguous()
+            self._run(source.data_ptr(), outputs.data_ptr(), count)
         return outputs
 
     def _check(self, images: Tensor) -> None:
@@ -159,40 +164,35 @@ class SparseNetwork(nn.Module):
         if not isinstance(images, Tensor):
             raise ValueError(f"images are a {type(images).__name__}: needs a tensor")
         if images.shape[1:] != shape:
-            needed = ", ".join(map(str, shape))
-            raise ValueError(f"images of shape {tuple(images.shape)}: needs (N, {needed})")
-        dense = images.dtype is torch.float32 and images.layout is torch.strided
-        if not (dense and images.is_cpu):
+            expected = ", ".join(map(str, shape))
+            raise ValueError(f"images of shape {tuple(images.shape)}: needs (N, {expected})")
+        is_dense = images.dtype is torch.float32 and images.layout is torch.strided
+        if not (is_dense and images.is_cpu):
             kind = (images.dtype, images.layout, images.device.type)
-            named = ", ".join(str(part).removeprefix("torch.") for part in kind)
-            raise ValueError(f"images are {named}: needs float32, strided, cpu")
+            actual = ", ".join(str(part).removeprefix("torch.") for part in kind)
+            raise ValueError(f"images are {actual}: needs float32, strided, cpu")
 
     def _run(self, images: int, outputs: int, count: int) -> None:
         threads = max(1, self.threads or torch.get_num_threads())
-        unit = 1 if count < LANES else LANES
-        workspace = self._taken(unit)
-        tiles = -(-count // unit)
-        if tiles >= threads:
-            workspace.run(images, outputs, count, tiles, threads)
+        size = 1 if count < LANES else LANES
+        workspace = self._workspace(size)
+        minibatches = -(-count // size)
+        if minibatches >= threads:
+            workspace.run(images, outputs, count, minibatches, threads)
         else:
             shapes = self.program.shapes
-            sizes = [4 * prod(shapes[name]) for name in (INPUT, self.program.output)]
-            for first in range(0, count, unit):
-                workspace.run(
-                    images + first * sizes[0],
-                    outputs + first * sizes[1],
-                    min(unit, count - first),
-                    0,
-                    threads,
-                )
-        self._idle[unit].append(workspace)
+            source, target = (4 * prod(shapes[name]) for name in (INPUT, self.program.output))
+            for first in range(0, count, size):
+                part = min(size, count - first)
+                workspace.run(images + first * source, outputs + first * target, part, 0, threads)
+        self._idle[size].append(workspace)
 
-    def _taken(self, unit: int) -> Workspace:
+    def _workspace(self, images_per_vector: int) -> Workspace:
         try:
-            return self._idle[unit].pop()
+            return self._idle[images_per_vector].pop()
         except IndexError:
             if self._process != os.getpid():
-                # Forked while another thread prepared: nobody here would ever release its lock.
-                self._preparing, self._process = threading.Lock(), os.getpid()
-            with self._preparing:
-                return Workspace(self.single if unit == 1 else self.batched)
+                # Forked while another thread compiled: nobody here would ever release its lock.
+                self._compile_lock, self._process = threading.Lock(), os.getpid()
+            with self._compile_lock:
+                return Workspace(self.single if images_per_vector == 1 else self.batched)

@@ -1,4 +1,4 @@
-"""The threads that help: started once, shared by all networks, asleep when nothing is asked."""
+"""The worker threads: started once, shared by all networks, asleep when there are no jobs."""
 
 import os
 import threading
@@ -6,35 +6,36 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from lightprune.sparse.isa.register_blocks import CACHE_LINE
 from lightprune.sparse.runtime.work_sharing import worker_loop
 
 # Some tenths of a millisecond: longer than what lies between two calls of a busy caller.
 _SPINS_BEFORE_SLEEP = 20_000
-_CACHE_LINE = 8
+_SLOT = CACHE_LINE // 8
+"""Index of the slot: a cache line from the memory of others on either side."""
 
 
 class Worker:
-    """A thread that watches a slot for offers, and sleeps when none has come for a while."""
+    """A thread that watches a slot for jobs, and sleeps when none has come for a while."""
 
     def __init__(self, number: int) -> None:
-        """Starts the thread with that number."""
         self._number = number
-        self._slot = np.zeros(2 * _CACHE_LINE, np.int64)
-        self.slot = self._slot[_CACHE_LINE:].ctypes.data
+        self._memory = np.zeros(2 * _SLOT, np.int64)
+        self.slot = self._memory[_SLOT:].ctypes.data
         self.asleep = False
         self.announced = False
-        self.woken = threading.Event()
+        self.wake = threading.Event()
         threading.Thread(target=self._run, name=f"sparse-{number}", daemon=True).start()
 
     def _run(self) -> None:
         while True:
             worker_loop(self.slot, self._number, _SPINS_BEFORE_SLEEP)
             self.asleep = True
-            # Who announces an offer looks after that whether this sleeps: one sees the other.
+            # A caller first announces a job, then looks whether this sleeps: one sees the other.
             if not self.announced:
-                self.woken.wait()
+                self.wake.wait()
             self.announced = False
-            self.woken.clear()
+            self.wake.clear()
             self.asleep = False
 
 
@@ -44,7 +45,7 @@ _start_lock = threading.Lock()
 
 
 def _reset_after_fork() -> None:
-    global _growing
+    global _start_lock
     _workers.clear()
     _slots.clear()
     _slots[0] = np.zeros(0, np.int64)
@@ -52,19 +53,19 @@ def _reset_after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # Threads do not survive a fork: the child starts its own.
+    # Threads do not survive a fork: the child starts others.
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def wake_workers(count: int) -> NDArray[np.int64]:
-    """Wakes `count` helping threads, starts what is missing, and returns their slots."""
+    """Wakes `count` workers, starts those that are missing, and returns their slots."""
     if count not in _slots:
         with _start_lock:
             while len(_workers) < count:
                 _workers.append(Worker(len(_workers) + 1))
-            _slots[count] = np.array([helper.slot for helper in _workers[:count]], np.int64)
-    for helper in _workers[:count]:
-        helper.announced = True
-        if helper.asleep:
-            helper.woken.set()
+            _slots[count] = np.array([worker.slot for worker in _workers[:count]], np.int64)
+    for worker in _workers[:count]:
+        worker.announced = True
+        if worker.asleep:
+            worker.wake.set()
     return _slots[count]

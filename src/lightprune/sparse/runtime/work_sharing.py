@@ -1,16 +1,16 @@
-"""One pass through the network, shared out among the threads that come to help.
+"""One pass through the network, shared among the threads that are free.
 
-Two ways: each thread takes whole tiles of images (`TILES` > 0), or all work on one tile, operation
-by operation, each taking chunks of channels; an operation of one chunk stays with whoever finished
-the one before it. Nobody waits for a thread that has not come: a chunk goes to whoever asks first,
-so a late or busy thread costs speed and never an answer.
+There are two ways: each thread takes whole minibatches, or all work on one, instruction by
+instruction, each taking chunks of channels; an instruction of one chunk stays with the thread that
+finished the one before it. No thread waits for one that has not come: a chunk goes to the first
+that asks, so a late or busy thread costs speed and never a result.
 
-What threads write for one another to read takes long to arrive, longest between cores that share no
-cache. So all they have to say is in one number, the ticket, and told in one step: that chunks are
-finished, and that the next are taken.
+What one thread writes takes long to reach another, longest between cores that share no cache. So
+they coordinate by one number, the ticket, and update it in one atomic step: some chunks are
+finished, and the next are taken.
 """
 
-from lightprune.sparse.isa.instruction import BOUNDS, CHUNKS
+from lightprune.sparse.isa.instruction import Operands, record_type
 from lightprune.sparse.jit.atomics import (
     atomic_load,
     atomic_store,
@@ -20,22 +20,16 @@ from lightprune.sparse.jit.atomics import (
     fetch_add,
     yield_thread,
 )
-from lightprune.sparse.jit.compile import jit_cached
-from lightprune.sparse.jit.pointers import int_array
+from lightprune.sparse.jit.compile import jit_cached, jit_inline
+from lightprune.sparse.jit.pointers import int_array, record_at
+from lightprune.sparse.runtime.job import JOB
 
-_CACHE_LINE = 8
+_HEADER = record_type(Operands)
 
-# The columns of a job, all int64; addresses and sizes are bytes. The ticket has a cache line of
-# its own: what never changes would leave the core with it whenever another one writes to it.
-TICKET = 0
-OPERATIONS, HEADS, ARENA, ARENA_SIZE, UNIT, THREADS = range(_CACHE_LINE, _CACHE_LINE + 6)
-SOURCE, SOURCE_STEP, TARGET, TARGET_STEP, IMAGES, TILES, STAMPS, CODE = range(THREADS + 1, 22)
-COLUMNS = 22
-
-# When threads share tiles, the ticket is the number of the next one. When they share operations,
-# it holds from its lowest bits on: chunks taken or asked for in vain, chunks finished, and the
-# operation's number. A thread asks in vain once an operation, so that the bits suffice for tens of
-# thousands of threads.
+# When threads share minibatches, the ticket is the number of the next one. When they share
+# instructions, it holds from its lowest bits on: chunks taken or asked for in vain, chunks
+# finished, and the instruction's number. A thread asks in vain once an instruction, so that the
+# bits suffice for tens of thousands of threads.
 _COUNT_BITS = 16
 _COUNT = (1 << _COUNT_BITS) - 1
 _SPINS_BEFORE_YIELD = 2000
@@ -43,168 +37,184 @@ _SPINS_BEFORE_YIELD = 2000
 
 @jit_cached
 def run_job(job, thread):
-    """Works on the job at the address until nothing of it is left to begin."""
-    columns = int_array(job)
-    if columns[TILES] > 0:
-        _run_tiles(job, columns, columns[ARENA] + thread * columns[ARENA_SIZE])
+    """Works on the job at the address until nothing of it is left to start.
+
+    Args:
+        job: Address of a `JOB` record.
+        thread: Number of the thread; 0 is the caller.
+    """
+    fields = record_at(job, JOB)
+    if fields.minibatches > 0:
+        _run_minibatches(job, fields.arena + thread * fields.arena_size)
     else:
-        # The first arena is everybody's. What a thread sorts must not lie where another has been:
-        # its core would ask for every cache line before it writes to it.
-        own = columns[ARENA] + (1 + thread) * columns[ARENA_SIZE]
-        _clear_packed_flags(columns, own)
-        _run_shared(job, columns, own)
+        # The first arena is shared. What a thread packs must not lie where another has been: its
+        # core would ask for every cache line before it writes to it.
+        private_arena = fields.arena + (1 + thread) * fields.arena_size
+        _clear_flags(job, private_arena)
+        _run_shared(job, private_arena)
 
 
 @jit_cached
-def _clear_packed_flags(columns, own):
-    stamps = int_array(own)
-    for number in range(columns[STAMPS]):
-        stamps[number] = 0
+def _clear_flags(job, arena):
+    flags = int_array(arena)
+    for number in range(record_at(job, JOB).flags):
+        flags[number] = 0
 
 
 @jit_cached
-def _run_tiles(job, columns, own):
-    heads, unit = int_array(columns[HEADS]), columns[UNIT]
+def _run_minibatches(job, arena):
+    fields = record_at(job, JOB)
+    heads, size = int_array(fields.heads), fields.images_per_vector
     while True:
-        tile = fetch_add(job, 1)
-        if tile >= columns[TILES]:
+        number = fetch_add(job, 1)
+        if number >= fields.minibatches:
             return
-        _clear_packed_flags(columns, own)
-        for number in range(columns[OPERATIONS]):
-            op = int_array(heads[number])
+        _clear_flags(job, arena)
+        for index in range(fields.n_heads):
+            op = record_at(heads[index], _HEADER)
             call_interpreter(
-                columns[CODE],
-                heads[number],
+                fields.interpreter,
+                heads[index],
                 0,
-                int_array(op[BOUNDS])[op[CHUNKS]],
-                own,
-                own,
-                unit,
-                columns[SOURCE] + tile * columns[SOURCE_STEP],
-                columns[TARGET] + tile * columns[TARGET_STEP],
-                min(unit, columns[IMAGES] - tile * unit),
+                int_array(op.chunk_bounds)[op.chunks],
+                arena,
+                arena,
+                size,
+                fields.source + number * fields.source_stride,
+                fields.target + number * fields.target_stride,
+                min(size, fields.images - number * size),
             )
 
 
 @jit_cached
 def _unpack_ticket(ticket):
-    """The operation's number, its finished chunks, and those that are taken."""
+    """The instruction's number, its finished chunks, and those that are taken."""
     return ticket >> 2 * _COUNT_BITS, ticket >> _COUNT_BITS & _COUNT, ticket & _COUNT
 
 
+@jit_inline
+def _spin(spins):
+    """Waits a moment, now and then for another thread on this core; returns the new count."""
+    cpu_pause()
+    if (spins + 1) % _SPINS_BEFORE_YIELD == 0:
+        yield_thread()
+    return spins + 1
+
+
 @jit_cached
-def _run_shared(job, columns, own):
-    heads, spins = int_array(columns[HEADS]), 0
+def _run_shared(job, private_arena):
+    fields = record_at(job, JOB)
+    heads, spins = int_array(fields.heads), 0
     while True:
         number, _, taken = _unpack_ticket(atomic_load(job))
-        if number >= columns[OPERATIONS]:
+        if number >= fields.n_heads:
             return
-        chunks = int_array(heads[number])[CHUNKS]
+        chunks = record_at(heads[number], _HEADER).chunks
         if taken < chunks:
-            _run_chunks(job, columns, own, _chunks_to_take(chunks, columns[THREADS], taken))
+            _run_chunks(job, private_arena, _chunks_to_take(chunks, fields.threads, taken))
         else:
-            cpu_pause()
-            spins += 1
-            if spins % _SPINS_BEFORE_YIELD == 0:
-                yield_thread()
+            spins = _spin(spins)
 
 
 @jit_cached
 def _chunks_to_take(chunks, threads, taken):
-    """How many chunks a thread takes that comes when so many are taken.
+    """How many chunks a thread takes that comes when `taken` are taken.
 
-    Four fifths are for the threads in equal shares. The others go one by one to whoever is free:
-    threads are not equally fast, and who comes late must not make the others wait for a large part.
+    Four fifths are for the threads in equal shares. The others go one by one to the next free
+    thread: threads are not equally fast, and a late one must not make the others wait for a large
+    share.
     """
-    equal = 4 * chunks // (5 * threads)
-    return equal if equal > 0 and taken + equal <= equal * threads else 1
+    share = 4 * chunks // (5 * threads)
+    return share if share > 0 and taken + share <= share * threads else 1
 
 
 @jit_cached
-def _run_chunks(job, columns, own, share):
-    """Takes chunks and goes on with what is left, or with what follows, until others have that."""
-    heads, threads = int_array(columns[HEADS]), columns[THREADS]
-    number, _, begin = _unpack_ticket(fetch_add(job, share))
-    while number < columns[OPERATIONS]:
-        chunks = int_array(heads[number])[CHUNKS]
-        end = min(begin + share, chunks)
+def _run_chunks(job, private_arena, count):
+    """Takes chunks and continues with the remaining ones, or with the next instruction's.
+
+    It returns once others have taken all chunks of an instruction.
+    """
+    fields = record_at(job, JOB)
+    heads = int_array(fields.heads)
+    number, _, begin = _unpack_ticket(fetch_add(job, count))
+    while number < fields.n_heads:
+        chunks = record_at(heads[number], _HEADER).chunks
+        end = min(begin + count, chunks)
         if begin >= end:
             return
-        _call_chunks(columns, own, heads[number], begin, end)
-        share = 1
-        _, finished, taken = _unpack_ticket(fetch_add(job, ((end - begin) << _COUNT_BITS) + share))
+        _call_chunks(job, private_arena, heads[number], begin, end)
+        count = 1
+        _, finished, taken = _unpack_ticket(fetch_add(job, ((end - begin) << _COUNT_BITS) + count))
         if finished + end - begin < chunks:
             begin = taken
             continue
-        number, begin = _run_unshared(columns, own, number + 1), 0
-        if number < columns[OPERATIONS]:
-            share = _chunks_to_take(int_array(heads[number])[CHUNKS], threads, 0)
-        atomic_store(job, (number << 2 * _COUNT_BITS) + share)
+        number, begin = _run_unshared(job, private_arena, number + 1), 0
+        if number < fields.n_heads:
+            chunks = record_at(heads[number], _HEADER).chunks
+            count = _chunks_to_take(chunks, fields.threads, 0)
+        atomic_store(job, (number << 2 * _COUNT_BITS) + count)
 
 
 @jit_cached
-def _run_unshared(columns, own, number):
-    """Carries out operations of a single chunk; returns the number of the first that has more.
+def _run_unshared(job, private_arena, number):
+    """Runs instructions of a single chunk; returns the number of the first that has more.
 
-    Who finished the operation before them has most of what they read at hand.
+    The thread that finished the instruction before them has most of what they read in its cache.
     """
-    heads = int_array(columns[HEADS])
-    while number < columns[OPERATIONS]:
-        op = int_array(heads[number])
-        if op[CHUNKS] > 1:
+    fields = record_at(job, JOB)
+    heads = int_array(fields.heads)
+    while number < fields.n_heads:
+        if record_at(heads[number], _HEADER).chunks > 1:
             break
-        _call_chunks(columns, own, heads[number], 0, 1)
+        _call_chunks(job, private_arena, heads[number], 0, 1)
         number += 1
     return number
 
 
 @jit_cached
-def _call_chunks(columns, own, head, begin, end):
-    """Carries out chunks of an operation on the tile that all threads work on."""
-    op = int_array(head)
-    bounds = int_array(op[BOUNDS])
+def _call_chunks(job, private_arena, head, begin, end):
+    """Runs chunks of an instruction on the minibatch that all threads work on."""
+    fields = record_at(job, JOB)
+    bounds = int_array(record_at(head, _HEADER).chunk_bounds)
     call_interpreter(
-        columns[CODE],
+        fields.interpreter,
         head,
         bounds[begin],
         bounds[end],
-        columns[ARENA],
-        own,
-        columns[UNIT],
-        columns[SOURCE],
-        columns[TARGET],
-        columns[IMAGES],
+        fields.arena,
+        private_arena,
+        fields.images_per_vector,
+        fields.source,
+        fields.target,
+        fields.images,
     )
 
 
 @jit_cached
 def execute(job, slots):
-    """Carries out the job at the address, with the threads that watch the slots and are free.
+    """Executes the job at the address, with the workers that watch the slots and are free.
 
     Args:
-        job: Address of the job.
-        slots: int64, the addresses of the slots.
+        job: Address of a `JOB` record.
+        slots: int64, the addresses of the workers' slots.
     """
-    columns = int_array(job)
-    columns[TICKET] = 0
+    atomic_store(job, 0)
     for slot in slots:
-        # A thread that is busy with another job is not waited for.
+        # A worker that is busy with another job is not waited for.
         compare_exchange(slot, 0, job)
     run_job(job, 0)
     for slot in slots:
-        # Who took the offer leaves only when nothing is left to begin, and its part is finished.
+        # A worker that took the job returns only when nothing is left to start, and its part is
+        # finished.
         if not compare_exchange(slot, job, 0):
             spins = 0
             while atomic_load(slot) == -job:
-                cpu_pause()
-                spins += 1
-                if spins % _SPINS_BEFORE_YIELD == 0:
-                    yield_thread()
+                spins = _spin(spins)
 
 
 @jit_cached
 def worker_loop(slot, thread, patience):
-    """Carries out the jobs offered in the slot; returns once `patience` looks found none."""
+    """Runs the jobs offered in the slot; returns after `patience` looks without one."""
     waited = 0
     while waited < patience:
         job = atomic_load(slot)

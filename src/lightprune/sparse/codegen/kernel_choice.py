@@ -1,0 +1,165 @@
+"""Kernel choice: channel block, tiles and passes of a convolution, by estimated cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightprune.sparse.codegen.cost_model import InputAlignment, block_costs, seconds_per_byte
+from lightprune.sparse.codegen.memory_plan import MemoryPlan
+from lightprune.sparse.codegen.tiling import Tile, tile
+from lightprune.sparse.ir.ops import Shape
+from lightprune.sparse.ir.program import ConvStep
+from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES, REGISTER_BLOCKS, ChannelBlock
+
+# What the inputs of one pass may take of the L1 cache, in bytes: weights pass through it, too.
+_L1_BUDGET = 24 * 1024
+# Weights an input from which on it is worth keeping it there.
+_MIN_REUSE = 12
+
+
+@dataclass(frozen=True, eq=False)
+class KernelChoice:
+    """How a convolution is computed with a channel block.
+
+    Attributes:
+        channel_block: The output channels of a group, and whether they share offsets.
+        groups: Groups of output channels.
+        channel_order: int64 (groups * channels,): the output channels, one group after the other.
+            With a list a channel, and where any order will do, those of like lengths share a group.
+        channels_per_pass: Input channels a pass: a part that fits the L1 cache.
+        tiles: Of the output map.
+        alignment: Of the inputs.
+        entries: int64 (passes, groups): how many there are.
+    """
+
+    channel_block: ChannelBlock
+    groups: int
+    channel_order: NDArray[np.int64]
+    channels_per_pass: int
+    tiles: tuple[Tile, ...]
+    alignment: InputAlignment
+    entries: NDArray[np.int64]
+
+    @cached_property
+    def group_seconds(self) -> NDArray[np.float64]:
+        """The estimated cost of each group, for one image or `LANES` of them; (groups,)."""
+        costs = [block_costs(self.alignment)[tile.block] for tile in self.tiles]
+        startup = len(self.entries) * sum(cost.startup for cost in costs)
+        entry_bytes = 4 * (self.channel_block.lists + self.channel_block.channels)
+        streaming = entry_bytes * seconds_per_byte()
+        per_entry = sum(max(streaming, cost.per_entry) for cost in costs)
+        return np.asarray(self.entries.sum(0) * per_entry + startup, np.float64)
+
+
+def choose_kernel(
+    step: ConvStep, plan: MemoryPlan, channel_blocks: Sequence[ChannelBlock]
+) -> KernelChoice:
+    """The cheapest way to compute a convolution, by measured costs.
+
+    Args:
+        step: The convolution.
+        plan: The memory of its program.
+        channel_blocks: The candidates.
+    """
+    nonzero = expand_groups(step) != 0
+    nonzero = nonzero.reshape(*nonzero.shape[:2], -1)
+    any_order = not plan.keeps_channel_order(step.value)
+    return min(
+        (_kernel_choice(step, plan, block, nonzero, any_order) for block in channel_blocks),
+        key=lambda choice: choice.group_seconds.sum(),
+    )
+
+
+def _kernel_choice(
+    step: ConvStep,
+    plan: MemoryPlan,
+    channel_block: ChannelBlock,
+    nonzero: NDArray[np.bool_],
+    any_order: bool,
+) -> KernelChoice:
+    """How a convolution with these `nonzero` (outputs, inputs, taps) weights is computed."""
+    out = plan.buffers[step.value]
+    rows, columns = out.vector_grid
+    alignment = InputAlignment.ALIGNED
+    if plan.images_per_vector == 1:
+        alignment = _input_alignment(out.shape)
+        columns = ceil(prod(out.shape[1:]) / channel_block.pixels_per_vector)
+    tiles = tile(channel_block, rows, columns, alignment)
+    outputs, inputs, taps = nonzero.shape
+    channels_per_pass = inputs
+    if np.count_nonzero(nonzero) > _MIN_REUSE * inputs * taps:
+        channels_per_pass = _channels_per_pass(step, plan, tiles[0])
+    size = channel_block.channels
+    groups = ceil(outputs / size)
+    starts = np.arange(0, inputs, channels_per_pass)
+    order = np.arange(groups * size)
+    if channel_block.shared:
+        used = np.logical_or.reduceat(nonzero, np.arange(0, outputs, size), axis=0)
+        entries = np.add.reduceat(used.sum(2), starts, axis=1)
+    else:
+        lengths = np.zeros((groups * size, len(starts)), np.int64)
+        lengths[:outputs] = np.add.reduceat(nonzero.sum(2), starts, axis=1)
+        if any_order:
+            order = np.argsort(lengths.sum(1), kind="stable")
+        entries = lengths[order].reshape(groups, size, -1).max(1)
+    return KernelChoice(
+        channel_block,
+        groups,
+        order,
+        channels_per_pass,
+        tiles,
+        alignment,
+        entries.T.astype(np.int64),
+    )
+
+
+def _input_alignment(shape: Shape) -> InputAlignment:
+    """That of the taps of a row-by-row map; a map of one vector has a copy for each of them."""
+    _, height, width = shape
+    if width % LANES == 0 or height * width <= LANES:
+        return InputAlignment.ALIGNED
+    return InputAlignment.HALF if width % (LANES // 2) == 0 else InputAlignment.UNALIGNED
+
+
+def expand_groups(step: ConvStep) -> NDArray[np.float32]:
+    """The weight (O, C, kh, kw) of the same convolution in one group."""
+    weight = np.asarray(step.weight, np.float32)
+    if step.groups == 1:
+        return weight
+    outputs, inputs, *kernel = weight.shape
+    expanded = np.zeros((outputs, inputs * step.groups, *kernel), np.float32)
+    size = outputs // step.groups
+    for group in range(step.groups):
+        rows = slice(group * size, (group + 1) * size)
+        expanded[rows, group * inputs : (group + 1) * inputs] = weight[rows]
+    return expanded
+
+
+def _channels_per_pass(step: ConvStep, plan: MemoryPlan, tile: Tile) -> int:
+    """How many input channels fit the L1 cache while one tile is computed."""
+    inputs: int = step.weight.shape[1] * step.groups
+    block = REGISTER_BLOCKS[tile.block]
+    if plan.images_per_vector == 1:
+        stride = plan.input_buffer(step).channel_stride
+        planes, within = np.divmod(plan.tap_offsets(step)[1], stride)
+        pixels = block.columns * block.channel_block.pixels_per_vector + int(np.ptp(within))
+        lines = ceil(4 * pixels / CACHE_LINE)
+        size = len(np.unique(planes)) * min(4 * stride, lines * CACHE_LINE)
+    else:
+        height, width = (
+            (extent - 1) * stride + (kernel - 1) * dilation + 1
+            for extent, stride, kernel, dilation in zip(
+                (block.rows, block.columns),
+                step.stride,
+                step.weight.shape[2:],
+                step.dilation,
+                strict=True,
+            )
+        )
+        size = 4 * plan.images_per_vector * height * width
+    passes = ceil(inputs * size / _L1_BUDGET)
+    return ceil(inputs / passes)
