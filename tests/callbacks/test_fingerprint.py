@@ -1,4 +1,4 @@
-"""What a checkpoint belongs to, also when an earlier version described it."""
+"""A checkpoint of another pruner, plan or network, or of another version, is refused by name."""
 
 import pytest
 
@@ -7,27 +7,40 @@ from lightprune.errors import InputError
 from lightprune.pruning.criteria import Lamp, Magnitude
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import OneShot
+from tests.training.small import plan, session
 
 PLAN = OneShot(sparsity=0.5).plan(2)
 
 
-def described(pruner):
+def fingerprint(pruner):
     return fingerprint_of(pruner, PLAN, {})
 
 
-def test_a_setting_that_came_later_has_its_default_in_older_checkpoints():
-    older = described(Pruner())
-    for later in ("cap", "pattern", "regrowth"):
-        del older["pruner"][later]
-    older["pruner"]["criterion"] = f"lightprune.pruning.criteria.{older['pruner']['criterion']}"
-
-    check_compatible(older, described(Pruner()))
+def test_another_setting_is_refused_with_both_values():
+    check_compatible(fingerprint(Pruner()), fingerprint(Pruner()))
     with pytest.raises(InputError, match=r"its pruner is cap=1\.0, this run's is cap=0\.5"):
-        check_compatible(older, described(Pruner(cap=0.5)))
+        check_compatible(fingerprint(Pruner()), fingerprint(Pruner(cap=0.5)))
+
+
+def test_a_checkpoint_without_a_setting_is_refused_by_its_name():
+    saved = fingerprint(Pruner())
+    del saved["pruner"]["cap"]
+
+    with pytest.raises(InputError, match=r"its pruner is cap=None, this run's is cap=1\.0"):
+        check_compatible(saved, fingerprint(Pruner()))
+
+
+def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path):
+    fitted = session(tmp_path, plan((0, 0.5), epochs=1)).fit().pruning
+    saved = fitted.state_dict()
+    saved["belongs_to"] = saved.pop("fingerprint")
+
+    with pytest.raises(InputError, match=r"saved by another version of lightprune; allowed is"):
+        fitted.load_state_dict(saved)
 
 
 @pytest.mark.parametrize(
-    ("theirs", "mine"),
+    ("saved", "current"),
     [
         (Pruner(Magnitude()), Pruner(Lamp())),
         (Pruner(Magnitude("l2")), Pruner()),
@@ -36,6 +49,6 @@ def test_a_setting_that_came_later_has_its_default_in_older_checkpoints():
     ],
     ids=str,
 )
-def test_another_pruner_is_refused(theirs, mine):
+def test_another_pruner_is_refused(saved, current):
     with pytest.raises(InputError, match="checkpoint: its pruner is "):
-        check_compatible(described(theirs), described(mine))
+        check_compatible(fingerprint(saved), fingerprint(current))

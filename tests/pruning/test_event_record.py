@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 
+from lightprune.errors import InputError
 from lightprune.pruning.event_record import EventRecord, distance
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.schedules import PruneEvent
@@ -64,8 +65,11 @@ def test_a_network_without_live_weights_has_a_live_sparsity():
     assert found.live_sparsity == 0
 
 
-def test_a_record_of_an_earlier_version_still_loads():
-    old = record().dump()
-    del old["recalibrated"]
+def test_a_record_of_another_version_is_refused_by_name():
+    older, newer = record().dump(), {**record().dump(), "later": 1}
+    del older["recalibrated"]
 
-    assert EventRecord.load(old) == record()
+    with pytest.raises(InputError, match=r"unknown or missing recalibrated; allowed is a record"):
+        EventRecord.load(older)
+    with pytest.raises(InputError, match=r"unknown or missing later; allowed is a record"):
+        EventRecord.load(newer)

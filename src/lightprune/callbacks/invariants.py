@@ -1,4 +1,4 @@
-"""What must hold of a network in training: zeros that stay, outputs that vary."""
+"""Invariants of a network in training: pruned weights are zero, outputs depend on the input."""
 
 from collections.abc import Mapping
 
@@ -19,14 +19,14 @@ def check_zeros(masks: Masks, weights: Mapping[str, Tensor], epoch: int) -> None
 
 
 def depends_on_input(network: nn.Module, example: Tensor) -> bool:
-    """Whether a network's outputs for inputs that differ from each other differ too."""
+    """Whether a network's outputs differ for the inputs of `example`, which differ."""
     with eval_mode(network):
         logits = network(example)
     return bool((logits != logits[0]).any())
 
 
 def check_alive(network: nn.Module, example: Tensor, epoch: int, sparsity: float) -> None:
-    """Raises PruningError if training has left nothing that depends on the input."""
+    """Raises PruningError if the network's output no longer depends on its input."""
     if not depends_on_input(network, example):
         where, pruned = (
             (f" at sparsity {sparsity:.4g}", " or the sparsity") if sparsity else ("", "")

@@ -1,4 +1,4 @@
-"""What remembers weights besides the network: an event prunes optimizer state and averages too."""
+"""Prunes optimizer state and weight averages, which would bring pruned weights back."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from lightprune.pruning.masks import Masks
 
 
 def mask_optimizer(optimizer: Optimizer, weights: Mapping[str, Tensor], masks: Masks) -> None:
-    """Zeroes the entries of pruned weights in everything an optimizer keeps of their shape."""
+    """Zeroes the entries of pruned weights in all optimizer state of the weights' shape."""
     for name, weight in weights.items():
         for entry in optimizer.state.get(weight, {}).values():
             if isinstance(entry, Tensor) and entry.shape == weight.shape:
@@ -28,15 +28,15 @@ POLICIES: dict[str, Callable[[Optimizer, Mapping[str, Tensor], Masks], None]] = 
 
 
 def all_but_regrown(before: Masks, after: Masks) -> Masks:
-    """All weights but those that come back: kept now, and pruned before."""
+    """True for all weights but the regrown: kept after an event, and pruned before."""
     return Masks({name: before[name] | ~mask for name, mask in after.items()})
 
 
 def mask_averages(trainer: Trainer, module: LightningModule, masks: Masks) -> None:
     """Zeroes pruned weights in the averages that Lightning's callbacks keep.
 
-    What an average is fed afterwards is zero too, so this holds until the next event: in
-    validation, in checkpoints, at the end of the fit, and wherever the callbacks stand in order.
+    Later updates of an average are zero too, so this holds until the next event: in validation,
+    in checkpoints, at the end of the fit, and in any order of callbacks.
     The average of a weight that comes back starts from zero, as the weight does.
     """
     prefixes = {name: f"network.{name}" for name in masks}
@@ -46,7 +46,7 @@ def mask_averages(trainer: Trainer, module: LightningModule, masks: Masks) -> No
 
 
 def _averages(trainer: Trainer, module: LightningModule) -> Iterator[Mapping[str, Tensor]]:
-    """Every average as a state dict of the module; its tensors are the live ones."""
+    """Every average as a state dict of the module; its tensors are not copies."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, StochasticWeightAveraging):
             yield callback.state_dict()["average_model_state"]

@@ -24,14 +24,14 @@ class NetworkProbe:
     weights, buffers, gradients and modes stay as they are. All processes must call.
 
     Attributes:
-        trainer: Whose training images, and whose epoch.
-        classifier: The network, and the loss it is trained with.
+        trainer: Has the training images and the epoch.
+        module: The network, and the loss it is trained with.
         example: Inputs of the size the network is used at, shape (N, C, H, W), on its device.
         accumulator: Of a criterion that accumulates scores.
     """
 
     trainer: Trainer
-    classifier: PrunableModule
+    module: PrunableModule
     example: Tensor
     accumulator: ScoreAccumulator | None
 
@@ -46,12 +46,12 @@ class NetworkProbe:
             batches: How many; an epoch that has fewer gives all it has.
             masks: Which weights are kept.
         """
-        twin, weights = self._copy(masks)
+        replica, weights = self._copy(masks)
         totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
         loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-        with torch.enable_grad(), fork_named_rng(*self.classifier.rng_key("probe")):
+        with torch.enable_grad(), fork_named_rng(*self.module.rng_key("probe")):
             for batch in islice(loader, batches):
-                loss = self.classifier.cross_entropy(twin, batch)
+                loss = self.module.cross_entropy(replica, batch)
                 gradients = _gradients(loss, weights)
                 for name, weight in weights.items():
                     totals[name] += score(weight.detach(), gradients[name])
@@ -59,13 +59,13 @@ class NetworkProbe:
 
     def synaptic_flow(self, masks: Masks) -> dict[str, Tensor]:
         """As of `ScoringContext.synaptic_flow`, in evaluation mode and float64."""
-        twin, weights = self._copy(masks)
-        twin.double().eval()
-        for value in (*twin.parameters(), *twin.buffers()):
+        replica, weights = self._copy(masks)
+        replica.double().eval()
+        for value in (*replica.parameters(), *replica.buffers()):
             value.detach().abs_()
         image = torch.ones_like(self.example[:1], dtype=torch.float64)
         with torch.enable_grad():
-            return _gradients(twin(self.classifier.to_memory_format(image)).sum(), weights)
+            return _gradients(replica(self.module.to_memory_format(image)).sum(), weights)
 
     def accumulated(self) -> dict[str, Tensor]:
         """What has accumulated so far: of all processes, as their gradients are averaged."""
@@ -74,13 +74,13 @@ class NetworkProbe:
 
     def _copy(self, masks: Masks) -> tuple[nn.Module, dict[str, nn.Parameter]]:
         """A pruned copy of the network, and its prunable weights, by which it differentiates."""
-        twin = copy.deepcopy(self.classifier.network)
-        twin.requires_grad_(False)
-        weights = {name: twin.get_parameter(name) for name in masks}
+        replica = copy.deepcopy(self.module.network)
+        replica.requires_grad_(False)
+        weights = {name: replica.get_parameter(name) for name in masks}
         masks.apply_({name: weight.detach() for name, weight in weights.items()})
         for weight in weights.values():
             weight.requires_grad_()
-        return twin, weights
+        return replica, weights
 
 
 def _gradients(value: Tensor, weights: dict[str, nn.Parameter]) -> dict[str, Tensor]:

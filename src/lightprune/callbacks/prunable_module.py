@@ -1,4 +1,4 @@
-"""What a prune event asks of the LightningModule whose network it prunes."""
+"""The LightningModule that PruningCallback works with: one network, its accuracy and its loss."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 
-class Score(Protocol):
+class Evaluated(Protocol):
     """The result of an evaluation."""
 
     @property
@@ -28,11 +28,11 @@ class PrunableModule(LightningModule, ABC):
     @property
     @abstractmethod
     def last_accuracy(self) -> float:
-        """Of the last validation, 0..1."""
+        """Top-1 accuracy of the last validation, 0..1."""
 
     @abstractmethod
-    def evaluate(self, batches: Iterable[Any]) -> Score:
-        """Evaluates the network as it stands, on every process' share of `batches`."""
+    def evaluate(self, batches: Iterable[Any]) -> Evaluated:
+        """Evaluates the network as it stands; every process calls with its share of batches."""
 
     @abstractmethod
     def to_memory_format(self, images: Tensor) -> Tensor:
@@ -40,8 +40,8 @@ class PrunableModule(LightningModule, ABC):
 
     @abstractmethod
     def cross_entropy(self, network: nn.Module, batch: Any) -> Tensor:
-        """The mean training loss of a batch, by a copy of the network."""
+        """The mean training loss of a batch, by `network`, a copy of the module's."""
 
     @abstractmethod
     def rng_key(self, name: str) -> tuple[int | str, ...]:
-        """Names the random draws of one kind in this epoch and process."""
+        """The key (`rng.named_seed`) of random draws of one kind in this epoch and process."""

@@ -1,4 +1,4 @@
-"""A prune event carried out: measure, choose, prune all that knows the weights, measure again."""
+"""One prune event: decides masks, prunes weights and all state that depends on them, measures."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ from lightprune.pruning.schedules import Plan, PruneEvent
 
 @dataclass(frozen=True)
 class WeightReset:
-    """Weights that an event puts in the place of the trained ones, once it has chosen by those.
+    """Replaces the trained weights after an event, which has ranked them before.
 
     Attributes:
-        state: Gives a state dict of the network.
+        state: Returns a state dict of the network.
         always: At every event; otherwise at the last one.
     """
 
@@ -41,38 +41,38 @@ class WeightReset:
 def weight_reset(
     weights: str, fresh: Callable[[], Mapping[str, Tensor]], early: Mapping[str, Tensor] | None
 ) -> WeightReset | None:
-    """What `Pruner.weights` asks for.
+    """The reset that `Pruner.weights` stands for.
 
     Args:
         weights: The pruner's setting.
-        fresh: Gives a state dict as it is before any training.
-        early: A state dict early in the dense training; None where there is none.
+        fresh: Returns a state dict as it is before any training.
+        early: A state dict early in the dense training, for `rewind`.
     """
     if weights == "rewind" and early is None:
         raise ValueError("pruner.weights=rewind: there are no early weights")
-    offered = {
+    resets = {
         "reinitialise": WeightReset(fresh, always=False),
         "rewind": WeightReset(lambda: early or {}, always=True),
     }
-    return offered.get(weights)
+    return resets.get(weights)
 
 
 @dataclass(frozen=True)
 class PruneContext:
-    """Where an event happens.
+    """The training in which an event happens.
 
     Attributes:
-        trainer: Whose data and optimizers.
-        classifier: Whose network.
-        weights: The prunable ones.
+        trainer: Has the data and the optimizers.
+        module: Has the network.
+        weights: The prunable ones, by name.
         example: Inputs that differ from each other, on the network's device.
-        live: Which weights some input reaches.
-        macs: How often one image has each weight multiply data.
+        live: Which weights some input can reach.
+        macs: How often one image has each weight multiply data (`macs_per_weight`).
         accumulator: Of a criterion that accumulates scores.
     """
 
     trainer: Trainer
-    classifier: PrunableModule
+    module: PrunableModule
     weights: dict[str, nn.Parameter]
     example: Tensor
     live: Masks
@@ -80,25 +80,25 @@ class PruneContext:
     accumulator: ScoreAccumulator | None
 
     def accuracy(self) -> float:
-        """On the validation images, as the network stands."""
+        """Validation accuracy of the network as it stands, 0..1."""
         batches = self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
-        return self.classifier.evaluate(batches).accuracy
+        return self.module.evaluate(batches).accuracy
 
     def probe(self) -> NetworkProbe:
-        """What the criterion may ask."""
-        return NetworkProbe(self.trainer, self.classifier, self.example, self.accumulator)
+        """The probe for criteria and regrowth."""
+        return NetworkProbe(self.trainer, self.module, self.example, self.accumulator)
 
 
 @dataclass(frozen=True)
 class PruneStep:
-    """How the events of a plan are carried out.
+    """Performs the prune events of a plan.
 
     Attributes:
         pruner: Decides the masks.
-        plan: What the events are part of.
+        plan: Has the events.
         optimizer_state: What an event does to it: `mask`, `reset` or `keep`.
-        weight_reset: The weights that go on after an event; None for the trained ones.
-        recalibrate: On how many training batches batch norms are estimated anew.
+        weight_reset: Replaces the trained weights after an event; None keeps them.
+        recalibrate: On how many training batches batch norms are estimated anew; 0 leaves them.
     """
 
     pruner: Pruner
@@ -107,81 +107,92 @@ class PruneStep:
     weight_reset: WeightReset | None
     recalibrate: int
 
-    def carry_out(
-        self, event: PruneEvent, site: PruneContext, masks: Masks
+    def run(
+        self, event: PruneEvent, context: PruneContext, masks: Masks
     ) -> tuple[Masks, EventRecord]:
-        """Prunes, in place.
+        """Prunes the network and the state that depends on its weights, in place.
 
         Args:
             event: One of the plan's.
-            site: Where.
-            masks: What is kept so far.
+            context: The training.
+            masks: Which weights are kept before.
 
         Returns:
-            What is kept now, and what the event did.
+            Which weights are kept after, and the record of the event.
 
         Raises:
             PruningError: The network's output no longer depends on its input, or processes
                 disagree.
         """
-        broadcast_buffers(site.trainer, site.classifier.network)
-        before = site.accuracy()
-        decided = self.pruner.prune(
-            site.weights,
+        broadcast_buffers(context.trainer, context.module.network)
+        before = context.accuracy()
+        pruned = self._masks(event, context, masks)
+        moved = distance(context.weights, pruned, context.live)
+        is_reset = self._reset_weights(event, context.module.network)
+        pruned.apply_({name: weight.detach() for name, weight in context.weights.items()})
+        self._mask_state(context, all_but_regrown(masks, pruned), pruned, is_reset)
+        self._check_output(event, context)
+        after = context.accuracy()
+        recalibrated = self._recalibrated_accuracy(context)
+        record = EventRecord.of(
+            event,
+            pruned,
+            context.live,
+            distance=moved,
+            before=before,
+            after=after,
+            recalibrated=recalibrated,
+        )
+        return pruned, record
+
+    def _masks(self, event: PruneEvent, context: PruneContext, masks: Masks) -> Masks:
+        """The pruner's masks, those of rank 0 on every rank."""
+        pruned = self.pruner.prune(
+            context.weights,
             masks,
             event.sparsity,
             final=self.plan.final,
-            macs=site.macs,
-            probe=site.probe(),
+            macs=context.macs,
+            probe=context.probe(),
             progress=self.plan.progress_at(event),
         )
-        chosen = broadcast_masks(site.trainer, decided, site.weights)
-        moved = distance(site.weights, chosen, site.live)
-        replaced = self._replace(event, site.classifier.network)
-        chosen.apply_({name: weight.detach() for name, weight in site.weights.items()})
-        self._clean(site, all_but_regrown(masks, chosen), chosen, replaced)
-        if not depends_on_input(site.classifier, site.example):
+        return broadcast_masks(context.trainer, pruned, context.weights)
+
+    def _reset_weights(self, event: PruneEvent, network: nn.Module) -> bool:
+        """Replaces weights and buffers if this event does so; returns whether it does."""
+        if self.weight_reset is None:
+            return False
+        is_due = self.weight_reset.always or event == self.plan.events[-1]
+        if is_due:
+            network.load_state_dict(self.weight_reset.state())
+        return is_due
+
+    def _mask_state(
+        self, context: PruneContext, staying: Masks, masks: Masks, is_reset: bool
+    ) -> None:
+        """Prunes averages, optimizer state and scores; weights that come back start anew."""
+        mask_averages(context.trainer, context.module, masks)
+        policy = POLICIES["reset" if is_reset else self.optimizer_state]
+        for optimizer in context.trainer.optimizers:
+            policy(optimizer, context.weights, masks)
+            mask_optimizer(optimizer, context.weights, staying)
+        if context.accumulator is not None:
+            context.accumulator.reset_(staying)
+
+    def _check_output(self, event: PruneEvent, context: PruneContext) -> None:
+        if not depends_on_input(context.module, context.example):
             raise PruningError(
                 f"schedule: at sparsity {event.sparsity:g} (epoch {event.epoch}) the network's "
                 "output no longer depends on its input; allowed is a lower sparsity or a "
                 "pruner.floor above 0"
             )
-        after = site.accuracy()
-        record = EventRecord.of(
-            event,
-            chosen,
-            site.live,
-            distance=moved,
-            before=before,
-            after=after,
-            recalibrated=self._recalibrated(site),
-        )
-        return chosen, record
 
-    def _replace(self, event: PruneEvent, network: nn.Module) -> bool:
-        """Puts other weights and buffers in the place of the trained ones, where that is due."""
-        if self.weight_reset is None:
-            return False
-        due = self.weight_reset.always or event == self.plan.events[-1]
-        if due:
-            network.load_state_dict(self.weight_reset.state())
-        return due
-
-    def _clean(self, site: PruneContext, staying: Masks, masks: Masks, replaced: bool) -> None:
-        """Prunes what remembers weights; of weights that come back, nothing is remembered."""
-        mask_averages(site.trainer, site.classifier, masks)
-        for optimizer in site.trainer.optimizers:
-            POLICIES["reset" if replaced else self.optimizer_state](optimizer, site.weights, masks)
-            mask_optimizer(optimizer, site.weights, staying)
-        if site.accumulator is not None:
-            site.accumulator.reset_(staying)
-
-    def _recalibrated(self, site: PruneContext) -> float | None:
-        """The accuracy once batch norms are estimated anew; None where they are left."""
+    def _recalibrated_accuracy(self, context: PruneContext) -> float | None:
+        """Recalibrates batch norms; returns the accuracy afterwards, None where they are left."""
         if not self.recalibrate:
             return None
-        loader = site.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        loader = context.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         images = (images for images, _ in islice(loader, self.recalibrate))
-        with site.trainer.precision_plugin.forward_context():
-            recalibrate(site.classifier, images)
-        return site.accuracy()
+        with context.trainer.precision_plugin.forward_context():
+            recalibrate(context.module, images)
+        return context.accuracy()

@@ -15,6 +15,7 @@ from lightprune.callbacks.optimizer_state import mask_averages
 from lightprune.callbacks.prunable_module import PrunableModule
 from lightprune.callbacks.prune_step import PruneContext, PruneStep, WeightReset
 from lightprune.callbacks.score_accumulator import ScoreAccumulator
+from lightprune.errors import InputError
 from lightprune.pruning.event_record import EventRecord, PruningError
 from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import GradientMasks, Masks
@@ -25,7 +26,7 @@ from lightprune.pruning.targets import Targets
 
 
 class PruningCallback(Callback):
-    """Carries out a Plan during `fit`; the network itself stays an ordinary one.
+    """Performs a plan's prune events during `fit`; the network itself stays an ordinary one.
 
     Masks live here. An event happens before the first step of its epoch, so validation, metric
     and checkpoint of an epoch belong to the same weights. Gradients of pruned weights are zeroed
@@ -34,8 +35,8 @@ class PruningCallback(Callback):
     criterion that accumulates scores sees the gradients of every step before they are zeroed.
 
     Attributes:
-        plan: The events.
-        records: What the events so far did.
+        plan: The prune events.
+        records: One of each event so far.
         masks: Which weights are kept; None before the first fit.
     """
 
@@ -47,19 +48,19 @@ class PruningCallback(Callback):
         example: Tensor,
         *,
         optimizer_state: str = "mask",
-        replacement: WeightReset | None = None,
+        weight_reset: WeightReset | None = None,
         recalibrate: int = 0,
     ) -> None:
         """Prepares pruning; nothing happens before `fit`.
 
         Args:
             pruner: Decides the masks; None for a plan without events.
-            plan: When and how much.
-            targets: Which parameters.
+            plan: The prune events.
+            targets: Which parameters are prunable.
             example: Inputs of the size the network is used at, shape (N, C, H, W), N >= 2; the
                 network's outputs for them must differ after every event.
             optimizer_state: What an event does to it: `mask`, `reset` or `keep`.
-            replacement: The weights that go on after an event; None for the trained ones.
+            weight_reset: Replaces the trained weights after an event; None keeps them.
             recalibrate: On how many training batches an event estimates batch norms anew.
         """
         self.plan = plan
@@ -69,8 +70,8 @@ class PruningCallback(Callback):
         self._targets = targets
         self._example = example
         self._optimizer_state = optimizer_state
-        self._procedure = (
-            PruneStep(pruner, plan, optimizer_state, replacement, recalibrate) if pruner else None
+        self._prune_step = (
+            PruneStep(pruner, plan, optimizer_state, weight_reset, recalibrate) if pruner else None
         )
         criterion = pruner.criterion if pruner else None
         self._accumulator = (
@@ -87,7 +88,7 @@ class PruningCallback(Callback):
         self._weights = self._targets.find(_network(pl_module))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes masks (restored ones, or such that keep all) to the weights' device."""
+        """Moves masks (restored ones, or dense ones) to the weights' device."""
         network = _network(pl_module)
         example = self._example.to(pl_module.device)
         self._macs = macs_per_weight(network, self._weights, example)
@@ -108,21 +109,21 @@ class PruningCallback(Callback):
                 optimizer.register_step_post_hook(lambda *_: self._apply())
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prunes, if the plan has an event here."""
+        """Prunes, if the plan has an event at this epoch."""
         event = self.plan.event_at(trainer.current_epoch)
         if event is not None:
-            assert self._procedure is not None
+            assert self._prune_step is not None
             assert self.masks is not None
-            self.masks, record = self._procedure.carry_out(
-                event, self._site(trainer, pl_module), self.masks
+            self.masks, record = self._prune_step.run(
+                event, self._context(trainer, pl_module), self.masks
             )
             self._gradient_masks = GradientMasks(self.masks, self._weights)
             self.records.append(record)
-            seen = {"prune/before": record.before, "prune/after": record.after}
+            metrics = {"prune/before": record.before, "prune/after": record.after}
             if record.recalibrated is not None:
-                seen["prune/recalibrated"] = record.recalibrated
+                metrics["prune/recalibrated"] = record.recalibrated
             for logger in trainer.loggers:
-                logger.log_metrics(seen, step=trainer.global_step)
+                logger.log_metrics(metrics, step=trainer.global_step)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -143,19 +144,19 @@ class PruningCallback(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Checks the zeros of what is validated: other callbacks may have swapped weights in."""
+        """Checks the zeros of the validated weights, which other callbacks may have swapped in."""
         if trainer.state.fn == "fit" and batch_idx == 0:
             assert self.masks is not None
             check_zeros(self.masks, self._weights, trainer.current_epoch)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Notes how far accuracy has recovered from the last event."""
+        """Records how far accuracy has recovered since the last event."""
         if trainer.state.fn == "fit" and self.records:
             assert isinstance(pl_module, PrunableModule)
             self.records[-1] = replace(self.records[-1], recovered=pl_module.last_accuracy)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks that pruned weights are zero and that the network sees its input."""
+        """Checks that pruned weights are zero and that the output depends on the input."""
         assert isinstance(pl_module, PrunableModule)
         assert self.masks is not None
         check_zeros(self.masks, self._weights, trainer.current_epoch)
@@ -164,18 +165,18 @@ class PruningCallback(Callback):
         pl_module.log("sparsity", self.masks.sparsity, sync_dist=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks the zeros of what training ends with: averages have come in by now."""
+        """Checks the zeros of the final weights, which may be averages by now."""
         assert self.masks is not None
         check_zeros(self.masks, self._weights, trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Masks, records, accumulated scores, and the fingerprint of what they belong to."""
+        """Masks, records, accumulated scores, and the fingerprint of pruner, plan and network."""
         if self.masks is None or self._pruner is None:
             return {}
         packed = np.frombuffer(self.masks.pack(), np.uint8).copy()
         accumulated = {} if self._accumulator is None else {"accumulated": self._accumulator.state}
         return {
-            "belongs_to": self._belonging(),
+            "fingerprint": self._fingerprint(),
             "masks": torch.from_numpy(packed),
             "digest": self.masks.digest(),
             "records": [record.dump() for record in self.records],
@@ -183,23 +184,28 @@ class PruningCallback(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores what `state_dict` gave.
+        """Restores what `state_dict` returned.
 
         Raises:
-            InputError: It belongs to another network, plan or pruner.
+            InputError: It is of another network, plan or pruner, or of another version.
         """
         if not state_dict:
             return
-        check_compatible(state_dict["belongs_to"], self._belonging())
+        if "fingerprint" not in state_dict:
+            raise InputError(
+                "checkpoint: its masks were saved by another version of lightprune; allowed is a "
+                "checkpoint of this one (force=true starts afresh)"
+            )
+        check_compatible(state_dict["fingerprint"], self._fingerprint())
         self._restored = state_dict
         self.records = [EventRecord.load(record) for record in state_dict["records"]]
         if self._accumulator is not None:
             self._accumulator.state = state_dict["accumulated"]
 
-    def _belonging(self) -> Fingerprint:
+    def _fingerprint(self) -> Fingerprint:
         return fingerprint_of(self._pruner, self.plan, self._weights)
 
-    def _site(self, trainer: Trainer, module: LightningModule) -> PruneContext:
+    def _context(self, trainer: Trainer, module: LightningModule) -> PruneContext:
         assert isinstance(module, PrunableModule)
         assert self._live is not None
         example = self._example.to(module.device)

@@ -1,4 +1,4 @@
-"""Makes every rank hold rank zero's masks and buffers."""
+"""Broadcasts rank 0's masks and buffers to all ranks."""
 
 import torch
 from lightning import Trainer
@@ -9,7 +9,11 @@ from lightprune.pruning.masks import Masks
 
 
 def broadcast_masks(trainer: Trainer, masks: Masks, weights: dict[str, nn.Parameter]) -> Masks:
-    """Rank 0's masks on every rank, compared by digest."""
+    """Rank 0's masks, on every rank.
+
+    Raises:
+        PruningError: The ranks' digests differ.
+    """
     if trainer.world_size == 1:
         return masks
     masks = Masks.unpack(trainer.strategy.broadcast(masks.pack()), weights)
@@ -21,7 +25,7 @@ def broadcast_masks(trainer: Trainer, masks: Masks, weights: dict[str, nn.Parame
 
 
 def broadcast_buffers(trainer: Trainer, network: nn.Module) -> None:
-    """Gives every rank rank 0's batch-norm statistics, so that all evaluate one network."""
+    """Copies rank 0's buffers (batch-norm statistics) to every rank, in place."""
     if trainer.world_size > 1:
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, 0)

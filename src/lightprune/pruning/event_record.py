@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lightprune.errors import InputError
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.schedules import PruneEvent
 
@@ -80,7 +81,17 @@ class EventRecord:
 
     @classmethod
     def load(cls, state: Mapping[str, Any]) -> "EventRecord":
-        """Reads `dump`'s mapping back."""
+        """Reads `dump`'s mapping back.
+
+        Raises:
+            InputError: It has other keys.
+        """
+        differing = state.keys() ^ {field.name for field in fields(cls)}
+        if differing:
+            raise InputError(
+                f"record of a prune event: unknown or missing {', '.join(sorted(differing))}; "
+                "allowed is a record of this version of lightprune"
+            )
         return cls(**{**state, "emptied": tuple(state["emptied"])})
 
     def dump(self) -> dict[str, Any]:

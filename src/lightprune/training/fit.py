@@ -181,7 +181,7 @@ def _pruning(setup: Setup, run: PhaseRun) -> PruningCallback:
         setup.targets,
         setup.example,
         optimizer_state=finetuning.optimizer_state if finetuning else "mask",
-        replacement=weight_reset(run.pruner.weights, fresh, run.rewind_weights)
+        weight_reset=weight_reset(run.pruner.weights, fresh, run.rewind_weights)
         if run.pruner
         else None,
         recalibrate=finetuning.recalibrate if finetuning else 0,
