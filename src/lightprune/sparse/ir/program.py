@@ -1,4 +1,4 @@
-"""What the sparse runtime executes: fused steps on named values, with their weights and shapes."""
+"""The program IR: steps on named values, with their weights; what the passes rewrite."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,18 @@ Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class ConvStep:
+class _OneInput:
+    value: str
+    input: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the values it reads."""
+        return (self.input,)
+
+
+@dataclass(frozen=True, eq=False)
+class ConvStep(_OneInput):
     """value = relu?(conv(input) + bias + residual?).
 
     Output (y, x) reads the input at (y * stride - top + i * dilation, x * stride - left + j *
@@ -26,18 +37,16 @@ class ConvStep:
         value: The name of the value it computes.
         input: The name of the value it convolves.
         weight: (O, C / groups, kh, kw), contiguous.
-        bias: (O,), or (O, H, W) where it depends on the position.
+        bias: (O,), or (O, H, W) where it differs between output pixels.
         stride: (rows, columns).
         padding: ((top, bottom), (left, right)), such that the windows end exactly at the last one.
         dilation: (rows, columns).
-        groups: 1, or the number of groups; O where every channel is convolved with itself.
+        groups: 1, or the number of groups; O if the convolution is depthwise.
         residual: The name of a value of the same shape that is added before the ReLU, or None.
         relu: Whether max(., 0) comes last.
-        layers: The modules it was made from, by name, the convolution or linear layer first.
+        layers: The names of the modules it comes from, the convolution or linear layer first.
     """
 
-    value: str
-    input: str
     weight: Array
     bias: Array
     stride: Pair
@@ -56,7 +65,7 @@ class ConvStep:
 
 @dataclass(frozen=True, eq=False)
 class AddStep:
-    """value = relu?(sum of inputs + bias?): what no convolution could take in.
+    """value = relu?(sum of inputs + bias?): what is not fused into a convolution.
 
     Attributes:
         value: The name of the value it computes.
@@ -73,7 +82,7 @@ class AddStep:
 
 
 @dataclass(frozen=True, eq=False)
-class PoolStep:
+class PoolStep(_OneInput):
     """value = the maximum or the average over windows of the input.
 
     Attributes:
@@ -82,44 +91,29 @@ class PoolStep:
         kind: "max" (padding never wins) or "avg".
         kernel: (rows, columns).
         stride: (rows, columns).
-        padding: (rows, columns), before and after.
+        padding: (rows, columns), on both sides.
         count_include_pad: Average only: the divisor is rows * columns everywhere, not the number
-            of inputs under the window.
+            of input pixels under the window.
     """
 
-    value: str
-    input: str
     kind: Literal["max", "avg"]
     kernel: Pair
     stride: Pair
     padding: Pair
     count_include_pad: bool
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The names of the values it reads."""
-        return (self.input,)
-
 
 @dataclass(frozen=True, eq=False)
 class ConcatStep:
-    """value = the inputs one behind the other along the channels."""
+    """value = the inputs concatenated along the channels."""
 
     value: str
     inputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class FlattenStep:
+class FlattenStep(_OneInput):
     """value = the input (C, H, W) as (C * H * W, 1, 1): the same numbers in the same order."""
-
-    value: str
-    input: str
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The names of the values it reads."""
-        return (self.input,)
 
 
 Step = ConvStep | AddStep | PoolStep | ConcatStep | FlattenStep
