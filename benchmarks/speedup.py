@@ -8,8 +8,8 @@ With --out, a report shows what was measured; the figure lies beside the file.
 Networks are pruned by L1 and not trained after it: this is about time, not accuracy. One is pruned
 to several sparsities: torchvision's ResNet18, fresh or the dense network of --run. The others are
 fresh, at one sparsity. Trained weights are ranked over all layers; fresh ones in each layer, since
-their magnitudes tell how they were drawn and nothing else. All of a network's sparsities and the
-dense engines take turns in one process.
+their magnitudes depend on their initialisation alone. All of a network's sparsities and the dense
+backends take turns in one process.
 """
 
 import argparse
@@ -76,26 +76,24 @@ def fresh(constructor):
 
 
 def dense_of(run, cache):
-    """The dense network that a finished run started from, and its description."""
+    """The dense network that a finished run started from, and its spec."""
     record = RunFolder(run).record()
     if record is None:
         raise InputError(f"--run={run}: is not finished; allowed is the folder of a finished run")
     file = cache / record["dense"]["key"] / "model.safetensors"
-    described = ModelSpec.of_run(record)
-    return module_from_spec(described, load_file(file)), described
+    spec = ModelSpec.of_run(record)
+    return module_from_spec(spec, load_file(file)), spec
 
 
-def drawn(name):
-    """What is told of a network that no run has trained."""
+def fresh_spec(name):
+    """The spec of a network that no run has trained."""
     return ModelSpec(name, {}, SIZE, (0.5,) * 3, (0.5,) * 3, tuple(map(str, range(10))))
 
 
-def subject(network, described):
-    """A network as the engines take it."""
-    size = described.input_shape
-    return LoadedNetwork(
-        Path(described.constructor), network, described, trace(network, size), None
-    )
+def loaded(network, spec):
+    """A network as the backends take it."""
+    graph = trace(network, spec.input_shape)
+    return LoadedNetwork(Path(spec.constructor), network, spec, graph, None)
 
 
 def pruned(network, targets, scope, sparsity, size):
@@ -107,101 +105,102 @@ def pruned(network, targets, scope, sparsity, size):
     return network, cost_report(network, weights, torch.zeros(1, *size)).total
 
 
-class Contest:
-    """A dense network in the dense engines, and its pruned copies in the sparse runtime."""
+class Comparison:
+    """A dense network in the dense backends, and its pruned copies in the sparse runtime."""
 
     def __init__(self, dense, levels):
-        """Takes the dense network's files, and the levels: a subject and its costs each."""
+        """Takes the dense network's files, and the levels: a loaded network and its costs each."""
         self.dense, self.levels = dense, levels
-        self.engines = [e for e in select_backends(DENSE) if e.missing() is None]
+        self.backends = [b for b in select_backends(DENSE) if b.missing() is None]
 
     def differences(self, sparse):
         """Of every level: the largest difference to eager torch, and its largest logit."""
-        images = self.dense.subject.images(IMAGES)
+        images = self.dense.loaded.random_images(IMAGES)
         for (level, _), runner in zip(self.levels, sparse, strict=True):
             with torch.inference_mode():
                 eager = level.network(images)
             yield float((runner(images) - eager).abs().max()), float(eager.abs().max())
 
-    def timings(self, threads, batches, effort):
-        """The sparse runners, and Timings by contender: an engine's name, or a level's number."""
+    def timings(self, threads, batches, budget):
+        """The sparse runners, and Timings by a dense backend's name or a level's number."""
         torch.set_num_threads(threads)
-        engine = select_backends(SPARSE)[0]
+        backend = select_backends(SPARSE)[0]
         folder = self.dense.folder
-        sparse = [engine.build(ModelFiles(level, folder), threads) for level, _ in self.levels]
-        runners = {e.name: (e.build(self.dense, threads), e.layout) for e in self.engines}
+        sparse = [backend.build(ModelFiles(level, folder), threads) for level, _ in self.levels]
+        runners = {b.name: (b.build(self.dense, threads), b.layout) for b in self.backends}
         runners |= {n: (runner, torch.contiguous_format) for n, runner in enumerate(sparse)}
-        found = {contender: [] for contender in runners}
+        timings = {key: [] for key in runners}
         for batch in batches:
-            images = self.dense.subject.images(batch)
+            images = self.dense.loaded.random_images(batch)
             calls = {
-                contender: partial(runner, images.contiguous(memory_format=layout))
-                for contender, (runner, layout) in runners.items()
+                key: partial(runner, images.contiguous(memory_format=layout))
+                for key, (runner, layout) in runners.items()
             }
             with torch.inference_mode():
                 for call in calls.values():
                     call()
-                for contender, seconds in take_turns(calls, effort).items():
-                    name = SPARSE if isinstance(contender, int) else contender
-                    found[contender].append(Timing.of(name, threads, batch, seconds))
-        return sparse, found
+                for key, seconds in take_turns(calls, budget).items():
+                    name = SPARSE if isinstance(key, int) else key
+                    timings[key].append(Timing.of(name, threads, batch, seconds))
+        return sparse, timings
 
 
-def measure(described, weights, network, targets, sparsities, asked):
+def measure(spec, weights, network, targets, sparsities, options):
     """One network at every sparsity."""
-    name = described.constructor.rpartition(".")[2]
+    name = spec.constructor.rpartition(".")[2]
     print(name, file=sys.stderr, flush=True)
-    effort = TimingBudget(rounds=asked.rounds, cell=asked.seconds)
+    budget = TimingBudget(rounds=options.rounds, total_seconds=options.seconds)
     scope = "global" if weights == TRAINED else "local"
-    size = described.input_shape
+    size = spec.input_shape
     copies = [pruned(network, targets, scope, sparsity, size) for sparsity in sparsities]
     with TemporaryDirectory(prefix="lightprune-speedup-") as folder:
-        dense = ModelFiles(subject(network, described), Path(folder))
-        contest = Contest(dense, [(subject(copied, described), cost) for copied, cost in copies])
-        found = {}
-        for threads in asked.threads:
-            sparse, timed = contest.timings(threads, asked.batches, effort)
-            for contender, timings in timed.items():
-                found.setdefault(contender, []).extend(timings)
-        differences = contest.differences(sparse)
+        dense = ModelFiles(loaded(network, spec), Path(folder))
+        levels = [(loaded(copied, spec), cost) for copied, cost in copies]
+        comparison = Comparison(dense, levels)
+        timed = {}
+        for threads in options.threads:
+            sparse, timings = comparison.timings(threads, options.batches, budget)
+            for key, timing in timings.items():
+                timed.setdefault(key, []).extend(timing)
+        differences = comparison.differences(sparse)
         levels = [
             SparsityLevel(
-                cost.sparsity, cost.live_sparsity, cost.mac_density, *seen, tuple(found[number])
+                cost.sparsity, cost.live_sparsity, cost.mac_density, *logits, tuple(timed[number])
             )
-            for number, ((_, cost), seen) in enumerate(zip(copies, differences, strict=True))
+            for number, ((_, cost), logits) in enumerate(zip(copies, differences, strict=True))
         ]
-    timings = tuple(timing for engine in contest.engines for timing in found[engine.name])
+    timings = tuple(timing for backend in comparison.backends for timing in timed[backend.name])
     return NetworkSweep(name, weights, tuple(levels), timings)
 
 
-def networks(asked):
-    """Each measured as it is asked for."""
-    weights, dense, described = FRESH, None, drawn("resnet18")
-    if asked.run:
+def networks(options):
+    """Measures one after the other."""
+    weights, dense, spec = FRESH, None, fresh_spec("resnet18")
+    if options.run:
         weights = TRAINED
-        dense, described = dense_of(asked.run, asked.dense_dir)
+        dense, spec = dense_of(options.run, options.dense_dir)
     dense = dense or fresh(resnet18)
-    yield measure(described, weights, dense, CONVOLUTIONS, asked.sparsities, asked)
-    for name in asked.others:
+    yield measure(spec, weights, dense, CONVOLUTIONS, options.sparsities, options)
+    for name in options.others:
         constructor, targets = OTHERS[name]
         network = fresh(constructor)
-        yield measure(drawn(name), FRESH, network, targets, [OTHERS_SPARSITY], asked)
+        yield measure(fresh_spec(name), FRESH, network, targets, [OTHERS_SPARSITY], options)
 
 
 def show(network):
     """Prints one network."""
     print(f"\n{network.name} ({network.weights})")
     for level in network.levels:
-        cells = []
-        for threads, batch in network.cells:
-            at = network.compared(level, threads, batch)
+        columns = []
+        for threads, batch in network.thread_batches:
+            at = network.speedup(level, threads, batch)
             over = [f"{ratio:.2f}" if ratio else "-" for ratio in (at.over_dense, at.over_stripped)]
-            cells.append(f"{threads}x{batch}: {1e3 * at.sparse:.3g} ms {'/'.join(over)}")
+            columns.append(f"{threads}x{batch}: {1e3 * at.sparse:.3g} ms {'/'.join(over)}")
         print(
             f"  {level.sparsity:7.2%} MACs {level.mac_density:6.1%} "
-            f"|Δ| {level.largest_difference:.0e} of {level.largest_logit:.1e}  {'  '.join(cells)}"
+            f"|Δ| {level.max_logit_difference:.0e} of {level.max_logit:.1e}  {'  '.join(columns)}"
         )
-    for threads, batch in network.cells:
+    for threads, batch in network.thread_batches:
         print(f"  break-even {threads}x{batch}: {network.break_even(threads, batch)}")
 
 
@@ -217,18 +216,20 @@ def main():
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=15.0, help="of timing for each batch")
     parser.add_argument("--out", type=Path, help="where a report reads the result (JSON)")
-    asked = parser.parse_args()
-    asked.sparsities = sorted(set(asked.sparsities))
-    measured = tuple(networks(asked))
+    options = parser.parse_args()
+    options.sparsities = sorted(set(options.sparsities))
+    measured = tuple(networks(options))
     command = strip_paths(shlex.join(["python", "-m", "benchmarks.speedup", *sys.argv[1:]]))
-    found = SparsitySweep(command, commit(), all_versions(), this_machine(), measured)
+    sweep = SparsitySweep(command, commit(), all_versions(), this_machine(), measured)
     for network in measured:
         show(network)
-    if asked.out:
-        write_text(asked.out, found.to_json() + "\n")
-        for figure in speedup_figures(found):
-            write_figure(figure, asked.out.parent)
-    print("(threads x batch: sparse ms, times as fast as the fastest dense engine / stripped)")
+    if options.out:
+        write_text(options.out, sweep.to_json() + "\n")
+        for figure in speedup_figures(sweep):
+            write_figure(figure, options.out.parent)
+    print(
+        "(threads x batch: sparse ms, times as fast as the fastest dense backend / dense stripped)"
+    )
 
 
 if __name__ == "__main__":

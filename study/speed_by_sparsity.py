@@ -24,7 +24,7 @@ def _blocks(found: SparsitySweep) -> Iterator[Block]:
         f"by `{found.command}`, commit `{short_commit(found.commit)}`; medians of calls in turn in "
         f"one process. {' '.join(f'{n.name}: {n.weights}.' for n in found.networks)}"
     )
-    for threads in sorted({threads for n in found.networks for threads, _ in n.cells}):
+    for threads in sorted({threads for n in found.networks for threads, _ in n.thread_batches}):
         yield Text(f"**{counted(threads)}:**")
         yield Table.of(_row(n, level, threads) for n in found.networks for level in n.levels)
     yield from speedup_figures(found)
@@ -41,13 +41,13 @@ def _row(network: NetworkSweep, level: SparsityLevel, threads: int) -> dict[str,
         "sparsity": f"{100 * level.sparsity:.4g} %",
         "live sparsity": f"{100 * level.live_sparsity:.1f} %",
         "MACs left": f"{100 * level.mac_density:.1f} %",
-        "largest Δ logit": f"{level.largest_difference:.0e} of {level.largest_logit:.2g}",
-        **times(network.compared(level, threads, batch) for batch in BATCHES),
+        "largest Δ logit": f"{level.max_logit_difference:.0e} of {level.max_logit:.2g}",
+        **times(network.speedup(level, threads, batch) for batch in BATCHES),
     }
 
 
 def _figure(network: NetworkSweep) -> Figure:
-    counts = sorted({threads for threads, _ in network.cells})
+    counts = sorted({threads for threads, _ in network.thread_batches})
 
     def draw(canvas: Canvas) -> None:
         grid = canvas.subplots(1, len(counts), sharey=True, squeeze=False)[0]
@@ -61,7 +61,7 @@ def _figure(network: NetworkSweep) -> Figure:
 
     even = "; ".join(
         f"{counted(threads)}, batch {batch}: {_break_even(network, threads, batch)}"
-        for threads, batch in sorted(network.cells)
+        for threads, batch in sorted(network.thread_batches)
     )
     caption = (
         f"{network.name}, {network.weights}. How much faster the sparse runtime is than the "
@@ -83,8 +83,10 @@ def _break_even(network: NetworkSweep, threads: int, batch: int) -> str:
 def _draw(axes: Axes, network: NetworkSweep, threads: int) -> None:
     left = [1 - level.sparsity for level in network.levels]
     axes.axhline(1, color=GREY, linestyle="--", linewidth=0.8)
-    for number, batch in enumerate(batch for count, batch in network.cells if count == threads):
-        found = [network.compared(level, threads, batch) for level in network.levels]
+    for number, batch in enumerate(
+        batch for count, batch in network.thread_batches if count == threads
+    ):
+        found = [network.speedup(level, threads, batch) for level in network.levels]
         for over, line, fill in (
             ("fastest dense", "-", {}),
             ("stripped", ":", {"markerfacecolor": "white"}),

@@ -1,4 +1,4 @@
-"""Every engine computes what eager torch computes."""
+"""Every backend computes what eager torch computes."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from lightprune.models.spec import ModelSpec
 from lightprune.sparse.frontend.trace import trace
 from tests.export.finished import prune_convolutions, with_statistics
 
-DESCRIBED = ModelSpec("none", {}, (3, 32, 32), (0.5,) * 3, (0.5,) * 3, ("a", "b", "c"))
+SPEC = ModelSpec("none", {}, (3, 32, 32), (0.5,) * 3, (0.5,) * 3, ("a", "b", "c"))
 
 
 class Small(ResNet):
@@ -32,22 +32,24 @@ class Small(ResNet):
 
 
 @pytest.fixture(scope="module")
-def forms(tmp_path_factory):
+def files(tmp_path_factory):
     network = with_statistics(Small())
     prune_convolutions(network, 0.8)
-    graph = trace(network, DESCRIBED.input_shape)
-    subject = LoadedNetwork(tmp_path_factory.mktemp("forms"), network, DESCRIBED, graph, None)
-    return ModelFiles(subject, subject.path)
+    graph = trace(network, SPEC.input_shape)
+    loaded = LoadedNetwork(tmp_path_factory.mktemp("files"), network, SPEC, graph, None)
+    return ModelFiles(loaded, loaded.path)
 
 
-@pytest.mark.parametrize("engine", [e for e in BACKENDS if not e.compiles], ids=lambda e: e.name)
-def test_an_engine_equals_eager_on_a_small_resnet(forms, engine):
-    if reason := engine.missing():
+@pytest.mark.parametrize(
+    "backend", [b for b in BACKENDS if not b.needs_compiler], ids=lambda b: b.name
+)
+def test_a_backend_equals_eager_on_a_small_resnet(files, backend):
+    if reason := backend.missing():
         pytest.skip(reason)
-    images = forms.subject.images(3)
+    images = files.loaded.random_images(3)
     with torch.inference_mode():
-        found = engine.build(forms, 1)(images.contiguous(memory_format=engine.layout))
-        torch.testing.assert_close(found, forms.subject.network(images), rtol=1e-4, atol=1e-4)
+        logits = backend.build(files, 1)(images.contiguous(memory_format=backend.layout))
+        torch.testing.assert_close(logits, files.loaded.network(images), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_csr_layers_equal_dense_ones(layer, monkeypatch):
 def test_what_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
     monkeypatch.setattr(backends.shutil, "which", lambda name: None)
-    missing = {engine.name: engine.missing() for engine in BACKENDS}
+    missing = {backend.name: backend.missing() for backend in BACKENDS}
 
     assert [name for name, reason in missing.items() if reason is None] == [
         "eager", "channels-last", "csr", "sparse",
@@ -84,16 +86,16 @@ def test_what_is_not_installed_is_named(monkeypatch):
     assert missing["compile"] == "a C++ compiler (g++, or CXX=...) makes it possible"
 
 
-def test_engines_are_chosen_in_their_own_order():
-    assert [e.name for e in select_backends("sparse, eager")] == ["eager", "sparse"]
+def test_backends_are_selected_in_a_fixed_order():
+    assert [b.name for b in select_backends("sparse, eager")] == ["eager", "sparse"]
     assert select_backends(None) == BACKENDS
 
 
-def test_close_calls_are_told_from_real_differences():
+def test_near_ties_are_distinguished_from_real_differences():
     eager = torch.tensor([[1.0, 0.99995], [1.0, 0.5], [1.0, 0.0]])
     found = torch.tensor([[0.9999, 1.0], [0.4, 0.5], [1.0, 0.0]])
     result = check_outputs("any", found, eager, torch.tensor([0, 1, 0]))
 
-    assert (result.differing, result.close, result.correct) == (2, 1, 2)
+    assert (result.differing, result.near_ties, result.correct) == (2, 1, 2)
     assert result.accuracy == 2 / 3
-    assert result.largest_difference == pytest.approx(0.6)
+    assert result.max_logit_difference == pytest.approx(0.6)

@@ -20,8 +20,8 @@ from tests.export.finished import OWN, change_record, finished_run
 QUICK = ("--threads", "1", "--rounds", "1", "--no-startup", "--constructor", OWN)
 KEYS = {
     "schema", "path", "command", "commit", "versions", "machine", "cost", "runtime_macs",
-    "startup", "sizes", "examples", "engines", "left_out", "timings", "agreements", "layers",
-    "speedups",
+    "startup", "sizes", "evaluation_images", "backends", "skipped", "timings", "output_checks",
+    "profile", "speedups",
 }  # fmt: skip
 
 
@@ -67,56 +67,60 @@ def measured(path, *arguments):
 
 @pytest.mark.usefixtures("no_onnx")
 def test_everything_is_measured_written_and_printed(run, capsys):
-    arguments = ("--batches", "2,1", "--engines", "eager,channels-last,csr,sparse,onnx", "--layers")
+    arguments = (
+        "--batches",
+        "2,1",
+        "--backends",
+        "eager,channels-last,csr,sparse,onnx",
+        "--profile",
+    )
     found = measured(run[0], *arguments)
     printed = capsys.readouterr().out
     folder = run[0] / "bench"
 
     assert found.keys() == KEYS
-    assert found["schema"] == 1
-    assert found["engines"].keys() == {"eager", "channels-last", "csr", "sparse"}
-    cells = [(t["engine"], t["threads"], t["batch"]) for t in found["timings"]]
-    assert cells == [(engine, 1, batch) for batch in (1, 2) for engine in found["engines"]]
+    assert found["schema"] == 2
+    assert found["backends"].keys() == {"eager", "channels-last", "csr", "sparse"}
+    timings = [(t["backend"], t["threads"], t["batch"]) for t in found["timings"]]
+    assert timings == [(backend, 1, batch) for batch in (1, 2) for backend in found["backends"]]
     assert all(0 < t["median"] <= t["p90"] and t["calls"] for t in found["timings"])
-    assert found["left_out"] == {
-        "onnx": "pip install onnx onnxscript onnxruntime makes it possible"
-    }
-    assert "left out: onnx: pip install" in printed
+    assert found["skipped"] == {"onnx": "pip install onnx onnxscript onnxruntime makes it possible"}
+    assert "skipped: onnx: pip install" in printed
     assert "sparse runtime over it" in printed
     assert (folder / "bench.png").read_bytes().startswith(b"\x89PNG")
     assert "images a batch" in (folder / "bench.svg").read_text()
 
-    assert found["examples"] == "test images"
-    agreements = {a["engine"]: a for a in found["agreements"]}
-    assert agreements.keys() == {*found["engines"], "sparse, fp16"}
-    assert {a["images"] for a in agreements.values()} == {60}
-    exact = [a for name, a in agreements.items() if name != "sparse, fp16"]
-    assert len({a["correct"] for a in exact}) == 1
-    assert all(a["largest_difference"] < 1e-4 for a in exact)
-    assert all(a["differing"] == a["close"] == 0 for a in exact)
+    assert found["evaluation_images"] == "test images"
+    checks = {c["backend"]: c for c in found["output_checks"]}
+    assert checks.keys() == {*found["backends"], "sparse, fp16"}
+    assert {c["images"] for c in checks.values()} == {60}
+    exact = [c for name, c in checks.items() if name != "sparse, fp16"]
+    assert len({c["correct"] for c in exact}) == 1
+    assert all(c["max_logit_difference"] < 1e-4 for c in exact)
+    assert all(c["differing"] == c["near_ties"] == 0 for c in exact)
 
     assert found["sizes"].keys() == {
         "safetensors, dense", "safetensors, dense, zlib", "sparse, fp32", "sparse, fp16",
     }  # fmt: skip
     assert found["cost"]["sparsity"] == pytest.approx(0.8, abs=0.01)
-    single, batched = found["layers"]["units"]
+    single, batched = found["profile"]["batches"]
     assert single["images"] == 1 < batched["images"]
     whole = 2 * found["runtime_macs"]
     assert sum(o["flops"] for o in single["operations"]) == whole
     assert sum(o["flops"] for o in batched["operations"]) == whole * batched["images"]
-    assert found["layers"]["peak"] > 1e8
+    assert found["profile"]["peak"] > 1e8
 
     read = BenchResult.from_json((folder / "bench.json").read_text())
-    assert json.loads(read.to_json()) == {**found, "layers": None}
+    assert json.loads(read.to_json()) == found
 
 
 @pytest.mark.usefixtures("no_onnx")
 def test_speedups_are_ratios_of_the_medians_beside_them(run):
-    found = measured(run[0], "--batches", "1,17", "--engines", "eager,channels-last,sparse")
+    found = measured(run[0], "--batches", "1,17", "--backends", "eager,channels-last,sparse")
 
     for speedup in found["speedups"]:
         medians = {
-            t["engine"]: t["median"] for t in found["timings"] if t["batch"] == speedup["batch"]
+            t["backend"]: t["median"] for t in found["timings"] if t["batch"] == speedup["batch"]
         }
         fastest = min(("eager", "channels-last"), key=medians.get)
         assert speedup["fastest_dense"] == fastest
@@ -128,18 +132,18 @@ def test_speedups_are_ratios_of_the_medians_beside_them(run):
 def test_an_export_is_measured_like_its_run(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # Decoded images are kept in outputs/data.
     assert main(["export", str(run[0]), "--to", str(tmp_path), "--constructor", OWN]) == 0
-    arguments = ("--batches", "1", "--engines", "sparse")
+    arguments = ("--batches", "1", "--backends", "sparse")
 
     for path in (tmp_path, tmp_path / "model.sparse.safetensors", tmp_path / "model.safetensors"):
         found = measured(path, *arguments)
         # Nothing here says where the test images are.
-        assert found["examples"] == "random images"
-        assert "--data-root" in found["left_out"]["accuracy"]
-        assert found["agreements"][0]["correct"] is None
-        assert found["agreements"][0]["largest_difference"] < 1e-4
+        assert found["evaluation_images"] == "random images"
+        assert "--data-root" in found["skipped"]["accuracy"]
+        assert found["output_checks"][0]["correct"] is None
+        assert found["output_checks"][0]["max_logit_difference"] < 1e-4
         assert found["speedups"][0]["fastest_dense"] is None
     data = ("--data-root", str(run[0].parent / "data"))
-    assert measured(tmp_path, *arguments, *data)["examples"] == "test images"
+    assert measured(tmp_path, *arguments, *data)["evaluation_images"] == "test images"
 
 
 @pytest.mark.usefixtures("no_onnx")
@@ -147,8 +151,8 @@ def test_test_images_of_other_data_are_said_to_be(run, tmp_path):
     folder = shutil.copytree(run[0], tmp_path / "run")
     change_record(folder, lambda record: record["data"].update(fingerprint="another"))
 
-    found = measured(folder, "--batches", "1", "--engines", "eager")
-    assert found["examples"] == "test images, of other data than the run was tested with"
+    found = measured(folder, "--batches", "1", "--backends", "eager")
+    assert found["evaluation_images"] == "test images, of other data than the run was tested with"
 
 
 @pytest.mark.usefixtures("no_onnx")
@@ -157,27 +161,27 @@ def test_a_weight_beyond_fp16_leaves_only_that_out(tmp_path):
     weights = load_file(folder / "model.safetensors")
     weights["4.weight"][0, 0, 0, 0] = 1e6
     save_file(weights, folder / "model.safetensors")
-    found = measured(folder, "--batches", "1", "--engines", "eager,sparse")
+    found = measured(folder, "--batches", "1", "--backends", "eager,sparse")
 
-    assert found["left_out"].keys() == {"accuracy", "sparse, fp16"}
-    assert "4.weight: holds 1e+06" in found["left_out"]["sparse, fp16"]
+    assert found["skipped"].keys() == {"accuracy", "sparse, fp16"}
+    assert "4.weight: holds 1e+06" in found["skipped"]["sparse, fp16"]
     assert "sparse, fp16" not in found["sizes"]
-    assert found["engines"].keys() == {"eager", "sparse"}
+    assert found["backends"].keys() == {"eager", "sparse"}
 
 
-def test_an_engine_that_fails_is_left_out_with_its_reason(run, monkeypatch):
-    def fail(forms, threads):
+def test_a_backend_that_fails_is_skipped_with_its_reason(run, monkeypatch):
+    def fail(files, threads):
         raise RuntimeError("no such instruction\nand more")
 
     broken = backends.Backend("eager", "eager", fail, dense=True)
-    kept = [e for e in backends.BACKENDS if e.name == "csr"]
-    monkeypatch.setattr(backends, "BACKENDS", (broken, *kept))
+    others = [b for b in backends.BACKENDS if b.name == "csr"]
+    monkeypatch.setattr(backends, "BACKENDS", (broken, *others))
     monkeypatch.setattr("lightprune.bench.model_files.missing_packages", lambda: ["onnx"])
     monkeypatch.setattr("lightprune.bench.compare.BACKENDS", backends.BACKENDS)
 
     found = measured(run[0], "--batches", "1")
-    assert found["left_out"] == {"eager": "no such instruction"}
-    assert found["engines"].keys() == {"csr"}
+    assert found["skipped"] == {"eager": "no such instruction"}
+    assert found["backends"].keys() == {"csr"}
 
 
 @pytest.mark.parametrize(
@@ -189,8 +193,8 @@ def test_an_engine_that_fails_is_left_out_with_its_reason(run, monkeypatch):
         (("--batches", "0"), "--batches=0: allowed is an integer in [1, "),
         (("--rounds", "0"), "--rounds=0: allowed is an integer in [1, "),
         (("--rounds", "two"), "argument --rounds: invalid int value"),
-        (("--engines", "eagre"), "--engines=eagre: allowed are eager, channels-last"),
-        (("--engines", "csr,csr"), "--engines=csr,csr: names one twice"),
+        (("--backends", "eagre"), "--backends=eagre: allowed are eager, channels-last"),
+        (("--backends", "csr,csr"), "--backends=csr,csr: names one twice"),
         (("--to", "{run}/run.json"), "is no folder; allowed"),
         (("--data-root", "{run}/nothing"), "nothing: no such folder"),
         (("--data-root", "{run}/.."), "holds no class folder"),
@@ -234,7 +238,7 @@ def test_calls_take_turns_and_slow_ones_get_fewer(monkeypatch):
         return call
 
     calls = {"fast": taking("fast", 0.01), "slow": taking("slow", 1.0)}
-    found = take_turns(calls, TimingBudget(rounds=4, turn=0.02, cell=4.0))
+    found = take_turns(calls, TimingBudget(rounds=4, seconds_per_turn=0.02, total_seconds=4.0))
 
     assert {name: len(seconds) for name, seconds in found.items()} == {"fast": 8, "slow": 2}
     assert statistics.median(found["fast"]) == pytest.approx(0.01)

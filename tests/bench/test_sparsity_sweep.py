@@ -28,8 +28,8 @@ from tests.report.made import speed_ups
 def test_break_even_lies_between_levels_where_times_are_equal(ms, sparsity):
     (network,) = speed_ups(any=ms).networks
 
-    for cell in network.cells:
-        found = network.break_even(*cell)
+    for pair in network.thread_batches:
+        found = network.break_even(*pair)
         assert found == (sparsity and pytest.approx((sparsity, 1 - sparsity)))
 
 
@@ -69,17 +69,17 @@ def benchmark(monkeypatch):
 
 def test_the_benchmark_prunes_compares_and_times(benchmark, capsys):
     network = benchmark.fresh(lambda num_classes: Small())
-    asked = Namespace(threads=[1], batches=[1, 3], rounds=1, seconds=1.0)
-    drawn = benchmark.drawn("small")
-    found = benchmark.measure(drawn, "any", network, benchmark.ALL, [0.0, 0.9], asked)
+    options = Namespace(threads=[1], batches=[1, 3], rounds=1, seconds=1.0)
+    spec = benchmark.fresh_spec("small")
+    found = benchmark.measure(spec, "any", network, benchmark.ALL, [0.0, 0.9], options)
     benchmark.show(found)
 
-    assert found.cells == ((1, 1), (1, 3))
-    assert {timing.engine for timing in found.dense} == {"eager", "channels-last"}
+    assert found.thread_batches == ((1, 1), (1, 3))
+    assert {timing.backend for timing in found.dense} == {"eager", "channels-last"}
     assert [level.sparsity for level in found.levels] == pytest.approx([0.0, 0.9], abs=1e-3)
     assert found.levels[1].mac_density < found.levels[0].mac_density
     for level in found.levels:
-        assert level.largest_difference < 1e-4 * max(1, level.largest_logit)
-        assert {timing.engine for timing in level.timings} == {"sparse"}
-    assert all(found.compared(level, 1, 3).over_dense for level in found.levels)
+        assert level.max_logit_difference < 1e-4 * max(1, level.max_logit)
+        assert {timing.backend for timing in level.timings} == {"sparse"}
+    assert all(found.speedup(level, 1, 3).over_dense for level in found.levels)
     assert "break-even 1x3" in capsys.readouterr().out

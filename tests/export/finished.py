@@ -1,4 +1,4 @@
-"""The folder of a finished run, made by hand: a small pruned network with dead taps."""
+"""The folder of a finished run, made by hand: a small pruned network with unreachable weights."""
 
 import json
 

@@ -20,7 +20,7 @@ from lightprune.export.sparse_file import StoredNetwork, read_sparse, write_spar
 from lightprune.sparse.frontend.trace import trace
 from lightprune.sparse.ir.serialize import to_json
 from tests.export.finished import OWN, prune_convolutions, small_network, with_statistics
-from tests.export.test_sparse_file import DESCRIPTION, same
+from tests.export.test_sparse_file import SPEC, same
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def file(folder):
     network = with_statistics(small_network())
     prune_convolutions(network, 0.9)
     state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    described = replace(DESCRIPTION, constructor=OWN, arguments={}, input_shape=(3, 8, 8))
+    described = replace(SPEC, constructor=OWN, arguments={}, input_shape=(3, 8, 8))
     stored = StoredNetwork(described, to_json(trace(network, (3, 8, 8))), state)
     write_sparse(folder / "intact.sparse.safetensors", stored)
     return folder / "intact.sparse.safetensors"
@@ -78,7 +78,7 @@ def intact_or_refused(path, file):
         refused(path)
         return
     expected = read_sparse(file)
-    assert (stored.description, stored.graph) == (expected.description, expected.graph)
+    assert (stored.spec, stored.graph) == (expected.spec, expected.graph)
     assert same(stored.state, expected.state)
 
 
@@ -138,7 +138,7 @@ def test_a_table_changed_by_hand_is_refused_or_means_the_same(folder, file, data
     )
 
 
-@given(text=JSON, key=st.sampled_from(["whole", *vars(DESCRIPTION)]))
+@given(text=JSON, key=st.sampled_from(["whole", *vars(SPEC)]))
 def test_a_hostile_description_is_refused_or_read(folder, file, text, key):
     about, arrays = contents(file)
     described = json.loads(about["description"])

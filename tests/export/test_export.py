@@ -88,7 +88,7 @@ def test_the_prune_style_file_is_what_torch_itself_saves(run, written):
     assert all(found[name].dtype == expected[name].dtype for name in expected)
 
 
-def test_resnet18_in_onnx_is_stripped_of_its_dead_taps(tmp_path):
+def test_resnet18_in_onnx_is_stripped_of_its_unreachable_weights(tmp_path):
     pytest.importorskip("onnxscript")
     network = with_statistics(resnet18(num_classes=10))
     pruned = prune_convolutions(network, 0.98)
@@ -107,7 +107,7 @@ def test_without_onnx_the_rest_is_written_and_the_remedy_named(run, tmp_path, ca
     assert main(["export", str(folder), "--to", str(tmp_path), *ARGUMENTS]) == 0
 
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith(f"{tmp_path / 'model.onnx'}: left out; pip install onnx onnxscript")
+    assert last.startswith(f"{tmp_path / 'model.onnx'}: skipped; pip install onnx onnxscript")
     assert sorted(f.name for f in tmp_path.iterdir()) == [
         "model.safetensors",
         "model.sparse.safetensors",

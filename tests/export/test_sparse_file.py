@@ -15,7 +15,7 @@ from lightprune.export.sparse_file import StoredNetwork, read_sparse, write_spar
 from lightprune.models.spec import ModelSpec
 from tests.export.finished import prune_convolutions, with_statistics
 
-DESCRIPTION = ModelSpec(
+SPEC = ModelSpec(
     constructor="torchvision.models.resnet18",
     arguments={"norm_layer": None, "replace_stride_with_dilation": [False, False, False]},
     input_shape=(3, 32, 32),
@@ -46,7 +46,7 @@ def network():
     torch.manual_seed(0)
     network = with_statistics(resnet18(num_classes=10))
     prune_convolutions(network, 0.98)
-    return StoredNetwork(DESCRIPTION, "{}", {n: t.numpy() for n, t in network.state_dict().items()})
+    return StoredNetwork(SPEC, "{}", {n: t.numpy() for n, t in network.state_dict().items()})
 
 
 def same(first, second):
@@ -58,11 +58,11 @@ def same(first, second):
 @given(state=st.dictionaries(st.text(max_size=5), tensors(), max_size=5), graph=st.text())
 def test_everything_comes_back_bit_for_bit(tmp_path_factory, state, graph):
     file = tmp_path_factory.getbasetemp() / "any.sparse.safetensors"
-    write_sparse(file, StoredNetwork(DESCRIPTION, graph, state))
+    write_sparse(file, StoredNetwork(SPEC, graph, state))
 
     stored = read_sparse(file)
 
-    assert (stored.description, stored.graph) == (DESCRIPTION, graph)
+    assert (stored.spec, stored.graph) == (SPEC, graph)
     assert same(stored.state, state)
 
 
@@ -71,7 +71,7 @@ def test_fp16_rounds_weights_and_leaves_the_rest_alone(tmp_path_factory, tensor)
     file = tmp_path_factory.getbasetemp() / "half.sparse.safetensors"
     halved = tensor.dtype == np.float32 and tensor.ndim > 1
     finite = np.where(abs(tensor) < 6e4, tensor, 1).astype(tensor.dtype) if halved else tensor
-    write_sparse(file, StoredNetwork(DESCRIPTION, "", {"weight": finite}), "fp16")
+    write_sparse(file, StoredNetwork(SPEC, "", {"weight": finite}), "fp16")
 
     expected = finite.astype(np.float16).astype(np.float32) if halved else finite
     assert same(read_sparse(file).state, {"weight": expected})
@@ -102,7 +102,7 @@ def test_weights_beyond_fp16_are_refused_by_name(tmp_path):
     state = {"a": np.ones((2, 2), np.float32), "b": np.full((2, 2), 7e4, np.float32)}
 
     with pytest.raises(InputError, match=r"^b: holds 70000, .*--values fp32"):
-        write_sparse(tmp_path / "file", StoredNetwork(DESCRIPTION, "", state), "fp16")
+        write_sparse(tmp_path / "file", StoredNetwork(SPEC, "", state), "fp16")
     assert not (tmp_path / "file").exists()
 
 
@@ -119,10 +119,10 @@ def test_what_the_file_cannot_hold_is_refused(tmp_path, tensor, said, monkeypatc
         tensor = np.broadcast_to(np.float64(0), (2**18,))
 
     with pytest.raises(InputError, match=said):
-        write_sparse(tmp_path / "file", StoredNetwork(DESCRIPTION, "", {"w": tensor}))
+        write_sparse(tmp_path / "file", StoredNetwork(SPEC, "", {"w": tensor}))
 
 
 @pytest.mark.parametrize("name", ["weights", "num_classes", "_target_"])
 def test_a_description_may_not_name_what_the_package_says_itself(name):
     with pytest.raises(ValueError, match=f"arguments.{name}"):
-        ModelSpec(**{**vars(DESCRIPTION), "arguments": {name: "IMAGENET1K_V1"}})
+        ModelSpec(**{**vars(SPEC), "arguments": {name: "IMAGENET1K_V1"}})

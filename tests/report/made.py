@@ -98,11 +98,11 @@ def findings(folder):
 
 
 def timings(ms, cells=((1, 1), (1, 64), (2, 1), (2, 64))):
-    """So many milliseconds an image of each engine, by its name; half of it with two threads."""
+    """So many milliseconds an image of each backend, by its name; half of it with two threads."""
     return tuple(
-        Timing(engine, threads, batch, 9, 1e-3 * each * batch / threads, 2e-3 * each * batch)
+        Timing(backend, threads, batch, 9, 1e-3 * each * batch / threads, 2e-3 * each * batch)
         for threads, batch in cells
-        for engine, each in ms.items()
+        for backend, each in ms.items()
     )
 
 
@@ -119,11 +119,11 @@ def make_bench(folder, record, *, ms, processor="CPU", cells=((1, 1), (1, 64), (
         runtime_macs=1,
         startup=Startup(start, start),
         sizes={"sparse, fp32": 100},
-        examples="test images",
-        engines=select_backends(",".join(ms)),
-        left_out={},
+        evaluation_images="test images",
+        backends={b.name: b.label for b in select_backends(",".join(ms))},
+        skipped={},
         timings=timings(ms, cells),
-        agreements=(OutputCheck("sparse", 20, 10, 1, 1, 2e-6),),
+        output_checks=(OutputCheck("sparse", 20, 10, 1, 1, 2e-6),),
     )
     (folder / BENCH).parent.mkdir()
     (folder / BENCH).write_text(result.to_json())

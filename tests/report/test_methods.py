@@ -169,7 +169,7 @@ def test_milliseconds_of_other_machines_and_threads_are_not_mixed(three):
     assert [first["ms, batch 1"], lamp["ms, batch 1"]] == ["0.4", "0.5"]
     assert random["ms, batch 1"] == ""
     words = str(methods(findings(three)).blocks[1])
-    assert "on CPU with vectors of 16, 1 thread, of the first seed" in words
+    assert "on CPU with AVX-512, 1 thread, of the first seed" in words
 
 
 def test_what_filter_pruning_left_is_held_against_nothing(three):

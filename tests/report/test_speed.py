@@ -47,10 +47,7 @@ def test_a_row_tells_cost_accuracy_and_speed(tmp_path):
     }
     assert two.rows[0][7] == "0.125"
     source, *_ = blocks(findings(tmp_path), Text)
-    assert (
-        "`lightprune bench` on CPU with vectors of 16, 2 cores, commit `fedcba987654`"
-        in source.words
-    )
+    assert "`lightprune bench` on CPU with AVX-512, 2 cores, commit `fedcba987654`" in source.words
     assert "classifies at most 1 otherwise than eager torch; logits differ by at most 2e-06" in (
         source.words
     )
@@ -64,7 +61,7 @@ def test_a_sentence_tells_how_much_faster_a_run_is(tmp_path):
     assert line == (
         "Speed: **global 98 % one_shot** (magnitude; 6.8 % of the MACs left, −10.00 points to its "
         "dense network) is 4.0 (batch 1) and 4.0 (batch 64) times as fast as the fastest dense "
-        "engine, 3.2 and 3.2 times without its dead taps (2 threads of CPU with vectors of 16)."
+        "engine, 3.2 and 3.2 times without its dead taps (2 threads of CPU with AVX-512)."
     )
     assert line in short(found).blocks[-1].items
 
@@ -84,7 +81,7 @@ def test_the_most_that_is_gained_by_runs_that_lose_little_is_told_by_batch_size(
     assert list(fastest_lines(cells, 0.1)) == [
         "Speed: timed runs within 10.0 points of their own dense networks are up to 5.0 (batch 1) "
         "and 5.0 (batch 64) times as fast as the fastest dense engine (2 threads of CPU "
-        "with vectors of 16)."
+        "with AVX-512)."
     ]
     assert list(fastest_lines(cells, 0.05)) == []
 

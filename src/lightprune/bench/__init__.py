@@ -1,1 +1,1 @@
-"""`lightprune bench`: the sparse runtime beside the best dense engines, measured on one machine."""
+"""`lightprune bench`: the sparse runtime beside the best dense backends on one machine."""

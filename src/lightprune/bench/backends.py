@@ -1,4 +1,4 @@
-"""What can execute the network here: every engine by name, and how each is set up for threads."""
+"""What can execute a network here: every backend by name, and how each is built for threads."""
 
 import copy
 import os
@@ -27,11 +27,11 @@ class Backend:
     Attributes:
         name: As on the command line.
         label: As in tables and figures.
-        build: Makes it ready for a number of threads; torch already uses as many.
-        dense: Whether it is one of those that the sparse runtime has to beat.
-        layout: How it likes the images to lie; they lie so before the clock starts.
-        needs: Packages that are not part of a plain installation.
-        compiles: Whether it needs a C++ compiler.
+        build: Returns a runner for a number of threads; torch already uses as many.
+        dense: Whether it is one of the dense backends that the sparse runtime has to beat.
+        layout: The memory format of its images; they are converted before the clock starts.
+        packages: Those it needs that are not part of a plain installation.
+        needs_compiler: Whether it needs a C++ compiler.
     """
 
     name: str
@@ -39,29 +39,29 @@ class Backend:
     build: Callable[[ModelFiles, int], Runner]
     dense: bool = False
     layout: torch.memory_format = torch.contiguous_format
-    needs: tuple[str, ...] = ()
-    compiles: bool = False
+    packages: tuple[str, ...] = ()
+    needs_compiler: bool = False
 
     def missing(self) -> str | None:
         """What has to be installed first; None if nothing."""
-        if absent := [name for name in self.needs if find_spec(name) is None]:
+        if absent := [name for name in self.packages if find_spec(name) is None]:
             return f"pip install {' '.join(absent)} makes it possible"
         compilers = (os.environ.get("CXX", "g++"), "clang++")
-        if self.compiles and not any(shutil.which(name) for name in compilers):
+        if self.needs_compiler and not any(shutil.which(name) for name in compilers):
             return "a C++ compiler (g++, or CXX=...) makes it possible"
         return None
 
 
-def _eager(forms: ModelFiles, threads: int) -> Runner:
-    return forms.subject.network
+def _eager(files: ModelFiles, threads: int) -> Runner:
+    return files.loaded.network
 
 
-def _channels_last(forms: ModelFiles, threads: int) -> Runner:
-    return _in_channels_last(forms)
+def _channels_last(files: ModelFiles, threads: int) -> Runner:
+    return _in_channels_last(files)
 
 
-def _compiled(forms: ModelFiles, threads: int) -> Runner:
-    # What was compiled for other threads would only be looked through at every call.
+def _compiled(files: ModelFiles, threads: int) -> Runner:
+    # Graphs compiled for another number of threads would be tried at every call.
     torch._dynamo.reset()
     # Frozen weights are folded and packed once. One graph serves all batches of 16 and more, one
     # those between 1 and 16, one a single image: so torch distinguishes them. Their C++ does not
@@ -70,23 +70,23 @@ def _compiled(forms: ModelFiles, threads: int) -> Runner:
         "freezing": True,
         "cpp.dynamic_threads": True,
     }
-    return torch.compile(_in_channels_last(forms), dynamic=True, options=options)
+    return torch.compile(_in_channels_last(files), dynamic=True, options=options)
 
 
-def _in_channels_last(forms: ModelFiles) -> nn.Module:
-    return copy.deepcopy(forms.subject.network).to(memory_format=torch.channels_last)
+def _in_channels_last(files: ModelFiles) -> nn.Module:
+    return copy.deepcopy(files.loaded.network).to(memory_format=torch.channels_last)
 
 
-def _csr(forms: ModelFiles, threads: int) -> Runner:
-    return with_csr_weights(forms.subject.network)
+def _csr(files: ModelFiles, threads: int) -> Runner:
+    return with_csr_weights(files.loaded.network)
 
 
-def _onnx(forms: ModelFiles, threads: int) -> Runner:
-    return _session(forms.onnx, threads)
+def _onnx(files: ModelFiles, threads: int) -> Runner:
+    return _session(files.onnx, threads)
 
 
-def _stripped_onnx(forms: ModelFiles, threads: int) -> Runner:
-    return _session(forms.stripped_onnx, threads)
+def _stripped_onnx(files: ModelFiles, threads: int) -> Runner:
+    return _session(files.stripped_onnx, threads)
 
 
 def _session(file: Path, threads: int) -> Runner:
@@ -106,48 +106,36 @@ def _session(file: Path, threads: int) -> Runner:
     return run
 
 
-def _sparse(forms: ModelFiles, threads: int) -> Runner:
-    # Its compiler takes a second to load, and is not needed for the names of engines.
+def _sparse(files: ModelFiles, threads: int) -> Runner:
+    # Its compiler takes a second to load, and is not needed for the names of backends.
     from lightprune.sparse.runtime.network import SparseNetwork
 
-    return SparseNetwork(forms.subject.graph, forms.subject.state, threads)
+    return SparseNetwork(files.loaded.graph, files.loaded.state, threads)
 
 
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
+_NHWC = torch.channels_last
 BACKENDS = (
     Backend(EAGER, "eager", _eager, dense=True),
-    Backend(
-        "channels-last",
-        "eager, channels_last",
-        _channels_last,
-        dense=True,
-        layout=torch.channels_last,
-    ),
-    Backend(
-        "compile",
-        "torch.compile",
-        _compiled,
-        dense=True,
-        layout=torch.channels_last,
-        compiles=True,
-    ),
-    Backend("onnx", "ONNX Runtime", _onnx, dense=True, needs=_ONNX),
-    Backend(STRIPPED, "ONNX Runtime, dead taps stripped", _stripped_onnx, needs=_ONNX),
+    Backend("channels-last", "eager, channels_last", _channels_last, dense=True, layout=_NHWC),
+    Backend("compile", "torch.compile", _compiled, dense=True, layout=_NHWC, needs_compiler=True),
+    Backend("onnx", "ONNX Runtime", _onnx, dense=True, packages=_ONNX),
+    Backend(STRIPPED, "ONNX Runtime, unreachable weights stripped", _stripped_onnx, packages=_ONNX),
     Backend("csr", "torch CSR", _csr),
     Backend(SPARSE, "sparse runtime", _sparse),
 )
 
 
-def select_backends(asked: str | None) -> tuple[Backend, ...]:
-    """The engines of a comma-separated list, in the order of `BACKENDS`; None asks for all.
+def select_backends(names: str | None) -> tuple[Backend, ...]:
+    """The backends of a comma-separated list, in the order of `BACKENDS`; None selects all.
 
     Raises:
-        InputError: One is not known.
+        InputError: One is not known, or named twice.
     """
-    known = [engine.name for engine in BACKENDS]
-    names = known if asked is None else [name.strip() for name in asked.split(",")]
-    for name in names:
-        check_choice("--engines", name, known)
-    if len(set(names)) < len(names):
-        raise InputError(f"--engines={asked}: names one twice; allowed are {', '.join(known)}")
-    return tuple(engine for engine in BACKENDS if engine.name in names)
+    known = [backend.name for backend in BACKENDS]
+    selected = known if names is None else [name.strip() for name in names.split(",")]
+    for name in selected:
+        check_choice("--backends", name, known)
+    if len(set(selected)) < len(selected):
+        raise InputError(f"--backends={names}: names one twice; allowed are {', '.join(known)}")
+    return tuple(backend for backend in BACKENDS if backend.name in selected)

@@ -1,4 +1,4 @@
-"""The story of a bench: read the network, set up the engines, let them take turns, compare."""
+"""Benches a network: builds every backend, times them in turn, compares their outputs."""
 
 import shlex
 import sys
@@ -28,40 +28,42 @@ from lightprune.provenance import commit
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.runtime.network import SparseNetwork
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 _LARGEST_BATCH = 4096
 _FP16 = "sparse, fp16"
 
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """What is to be measured.
+    """What to measure.
 
     Attributes:
-        engines: Which.
+        backends: Those to compare.
         threads: How many each may use, one number after the other.
         batches: Images a call.
-        effort: How long.
-        startup: Whether to start the sparse runtime in processes of its own, too.
-        layers: Whether to time every operation of the sparse runtime, too.
-        data_root: Where the test images lie; None takes the place that the run names.
+        budget: How long to measure.
+        startup: Whether to time the first call of the sparse runtime in new processes.
+        profile: Whether to time every operation of the sparse runtime.
+        data_root: The folder of the test images; None takes the one that the run names.
+
+    Raises:
+        InputError: A number is out of range on this machine.
     """
 
-    engines: tuple[Backend, ...]
+    backends: tuple[Backend, ...]
     threads: tuple[int, ...]
     batches: tuple[int, ...]
-    effort: TimingBudget
+    budget: TimingBudget
     startup: bool = True
-    layers: bool = False
+    profile: bool = False
     data_root: Path | None = None
 
     def __post_init__(self) -> None:
-        """Checks every number against this machine."""
         for threads in self.threads:
             check_number("--threads", threads, 1, available_cores(), whole=True)
         for batch in self.batches:
             check_number("--batches", batch, 1, _LARGEST_BATCH, whole=True)
-        check_number("--rounds", self.effort.rounds, 1, 1000, whole=True)
+        check_number("--rounds", self.budget.rounds, 1, 1000, whole=True)
 
 
 def parse_int_list(option: str, text: str) -> tuple[int, ...]:
@@ -71,160 +73,152 @@ def parse_int_list(option: str, text: str) -> tuple[int, ...]:
         InputError: It is something else, or names one twice.
     """
     try:
-        found = sorted(int(part) for part in text.split(","))
+        numbers = sorted(int(part) for part in text.split(","))
     except ValueError as error:
         raise InputError(
             f"{option}={text}: allowed are whole numbers with commas between them"
         ) from error
-    if len(set(found)) < len(found):
+    if len(set(numbers)) < len(numbers):
         raise InputError(f"{option}={text}: names one twice; allowed is each once")
-    return tuple(found)
+    return tuple(numbers)
 
 
-def bench(subject: LoadedNetwork, asked: BenchConfig, say: Say) -> BenchResult:
-    """Measures the network on every engine.
+def bench(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> BenchResult:
+    """Measures a network on every backend.
 
     Args:
-        subject: The network.
-        asked: What is to be measured.
-        say: Told in a few words what is being done.
+        loaded: The network.
+        config: What to measure.
+        log: Called with a few words at the beginning of every step.
 
     Raises:
-        InputError: The data is not what was asked for, or no engine can be used.
+        InputError: The test images do not fit the network, or no backend can be used.
     """
-    before = torch.get_num_threads()
-    examples, random_because = find_evaluation_images(subject, asked.data_root)
+    threads_before = torch.get_num_threads()
+    images, random_because = find_evaluation_images(loaded, config.data_root)
     with TemporaryDirectory(prefix="lightprune-bench-") as folder:
-        ring = _Ring(ModelFiles(subject, Path(folder)), asked, say)
+        session = _Session(ModelFiles(loaded, Path(folder)), config, log)
         if random_because:
-            ring.left_out["accuracy"] = random_because
+            session.skipped["accuracy"] = random_because
         try:
-            started = ring.startup()
-            for threads in asked.threads:
-                ring.compare(threads, examples if threads == max(asked.threads) else None)
-            layers = ring.layers() if asked.layers else None
+            startup = session.startup()
+            for threads in config.threads:
+                session.compare(threads, images if threads == max(config.threads) else None)
+            profile = session.profile() if config.profile else None
         finally:
-            torch.set_num_threads(before)
-        if not ring.timings:
-            raise InputError(f"--engines: {'; '.join(ring.reasons())}; allowed is another one")
-        say("files")
-        program = ring.network.program
+            torch.set_num_threads(threads_before)
+        if not session.timings:
+            reasons = [f"{name}: {reason}" for name, reason in session.skipped.items()]
+            raise InputError(f"--backends: {'; '.join(reasons)}; allowed is another one")
+        log("files")
+        program = session.sparse_network.program
+        timed = {timing.backend for timing in session.timings}
         return BenchResult(
-            path=str(subject.path),
+            path=str(loaded.path),
             command=shlex.join(sys.argv),
             commit=commit(),
             versions=all_versions(),
             machine=this_machine(),
-            cost=subject.cost.total,
+            cost=loaded.cost.total,
             runtime_macs=sum(program.macs(s) for s in program.steps if isinstance(s, ConvStep)),
-            startup=started,
-            sizes=ring.forms.sizes(),
-            examples=examples.what,
-            engines=tuple(e for e in BACKENDS if any(t.engine == e.name for t in ring.timings)),
-            left_out=ring.left_out,
-            timings=tuple(ring.timings),
-            agreements=tuple(ring.agreements),
-            layers=layers,
+            startup=startup,
+            sizes=session.files.sizes(),
+            evaluation_images=images.origin,
+            backends={b.name: b.label for b in BACKENDS if b.name in timed},
+            skipped=session.skipped,
+            timings=tuple(session.timings),
+            output_checks=tuple(session.output_checks),
+            profile=profile,
         )
 
 
-class _Ring:
-    """Where the engines meet: what they are built from, and what came out so far."""
+class _Session:
+    """One bench: what the backends are built from, and what was measured so far."""
 
-    def __init__(self, forms: ModelFiles, asked: BenchConfig, say: Say) -> None:
-        self.forms, self.asked, self.say = forms, asked, say
-        self.subject = forms.subject
-        self.left_out: dict[str, str] = {}
+    def __init__(self, files: ModelFiles, config: BenchConfig, log: Log) -> None:
+        self.files, self.config, self.log = files, config, log
+        self.skipped: dict[str, str] = {}
         self.timings: list[Timing] = []
-        self.agreements: list[OutputCheck] = []
-
-    def reasons(self) -> list[str]:
-        """Why engines were left out, a line each."""
-        return [f"{name}: {reason}" for name, reason in self.left_out.items()]
+        self.output_checks: list[OutputCheck] = []
 
     @cached_property
-    def network(self) -> SparseNetwork:
-        """The sparse runtime with the network, as its file tells it."""
-        network = load(self.forms.sparse)
+    def sparse_network(self) -> SparseNetwork:
+        """As users get it: read from the exported file."""
+        network = load(self.files.sparse)
         assert isinstance(network, SparseNetwork)
         return network
 
     def startup(self) -> Startup | None:
-        """How long it takes until the sparse runtime has answered, if that was asked for."""
-        if not self.asked.startup or SPARSE not in [e.name for e in self.asked.engines]:
+        if not self.config.startup or SPARSE not in [b.name for b in self.config.backends]:
             return None
-        self.say("sparse runtime: load, first call")
+        self.log("sparse runtime: load, first call")
         try:
-            return measure_startup(self.forms.sparse)
+            return measure_startup(self.files.sparse)
         except (OSError, RuntimeError, ValueError) as error:
-            self.left_out["startup"] = str(error)
+            self.skipped["startup"] = str(error)
             return None
 
-    def compare(self, threads: int, examples: EvaluationImages | None) -> None:
-        """Times every engine with so many threads; compares their outputs if there are images."""
+    def compare(self, threads: int, images: EvaluationImages | None) -> None:
+        """Times every backend with so many threads; compares their outputs if there are images."""
         torch.set_num_threads(threads)
-        runners = self._built(threads)
+        runners = self._build(threads)
         if not runners:
             return
         with torch.inference_mode():
-            for batch in self.asked.batches:
-                self.say(f"{threads} thread(s), batch {batch}")
+            for batch in self.config.batches:
+                self.log(f"{threads} thread(s), batch {batch}")
                 self._time(runners, threads, batch)
-        if examples is not None:
-            self._agree(runners, examples)
+        if images is not None:
+            self._check_outputs(runners, images)
 
-    def _built(self, threads: int) -> dict[Backend, Runner]:
-        """The engines that can be used, each having answered once for every batch."""
-        found = {}
-        for engine in self.asked.engines:
-            if engine.name in self.left_out:
+    def _build(self, threads: int) -> dict[Backend, Runner]:
+        """The backends that can be used, each called once for every batch."""
+        runners = {}
+        for backend in self.config.backends:
+            if backend.name in self.skipped:
                 continue
-            reason = engine.missing()
+            reason = backend.missing()
             if reason is None:
-                self.say(f"{engine.label}, {threads} thread(s): getting ready")
+                self.log(f"{backend.label}, {threads} thread(s): getting ready")
                 try:
-                    runner = engine.build(self.forms, threads)
+                    runner = backend.build(self.files, threads)
                     with torch.inference_mode():
-                        for batch in reversed(self.asked.batches):
-                            runner(_arranged(self.subject.images(batch), engine))
-                    found[engine] = runner
+                        for batch in reversed(self.config.batches):
+                            runner(self._random_images(batch, backend))
+                    runners[backend] = runner
                     continue
                 except Exception as error:  # Compilers and other runtimes may fail in any way.
                     reason = first_line(error)
-            self.left_out[engine.name] = reason
-        return found
+            self.skipped[backend.name] = reason
+        return runners
 
     def _time(self, runners: dict[Backend, Runner], threads: int, batch: int) -> None:
-        images = self.subject.images(batch)
         calls = {
-            engine.name: partial(runner, _arranged(images, engine))
-            for engine, runner in runners.items()
+            backend.name: partial(runner, self._random_images(batch, backend))
+            for backend, runner in runners.items()
         }
-        for name, seconds in take_turns(calls, self.asked.effort).items():
+        for name, seconds in take_turns(calls, self.config.budget).items():
             self.timings.append(Timing.of(name, threads, batch, seconds))
 
-    def _agree(self, runners: dict[Backend, Runner], examples: EvaluationImages) -> None:
-        self.say(f"{len(examples.images):,} {examples.what}")
-        eager = logits_of(self.subject.network, examples)
-        for engine, runner in runners.items():
-            # What eager torch says is known already.
-            same = engine.name == EAGER
-            found = eager if same else logits_of(runner, examples, engine.layout)
-            self.agreements.append(check_outputs(engine.name, found, eager, examples.labels))
-            if engine.name == SPARSE:
+    def _random_images(self, batch: int, backend: Backend) -> Tensor:
+        return self.files.loaded.random_images(batch).contiguous(memory_format=backend.layout)
+
+    def _check_outputs(self, runners: dict[Backend, Runner], images: EvaluationImages) -> None:
+        self.log(f"{len(images.images):,} {images.origin}")
+        eager = logits_of(self.files.loaded.network, images)
+        for backend, runner in runners.items():
+            same = backend.name == EAGER
+            logits = eager if same else logits_of(runner, images, backend.layout)
+            self.output_checks.append(check_outputs(backend.name, logits, eager, images.labels))
+            if backend.name == SPARSE:
                 try:
-                    narrow = load(self.forms.sparse_fp16)
+                    fp16 = load(self.files.sparse_fp16)
                 except InputError as error:
-                    self.left_out[_FP16] = str(error)
+                    self.skipped[_FP16] = str(error)
                     continue
-                found = logits_of(narrow, examples)
-                self.agreements.append(check_outputs(_FP16, found, eager, examples.labels))
+                logits = logits_of(fp16, images)
+                self.output_checks.append(check_outputs(_FP16, logits, eager, images.labels))
 
-    def layers(self) -> OpProfile:
-        """Times every operation of the sparse runtime."""
-        self.say("operations of the sparse runtime")
-        return OpProfile(peak_flops(), profile_ops(self.network))
-
-
-def _arranged(images: Tensor, engine: Backend) -> Tensor:
-    return images.contiguous(memory_format=engine.layout)
+    def profile(self) -> OpProfile:
+        self.log("operations of the sparse runtime")
+        return OpProfile(peak_flops(), profile_ops(self.sparse_network))

@@ -1,23 +1,22 @@
-"""What a bench prints: speed, what the engines say, sizes, and where the time goes."""
+"""The console tables of a bench: speed, output checks, file sizes, time by operation."""
 
 from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
-from lightprune.bench.op_profile import BatchProfile, OpTiming
 from lightprune.bench.output_check import NEAR_TIE
-from lightprune.bench.result import BenchResult
+from lightprune.bench.result import BatchProfile, BenchResult, OpTiming
 
 
 def bench_tables(result: BenchResult) -> Iterator[Table | str]:
-    """Everything to print, in order."""
+    """Yields everything to print, in order."""
     for threads in dict.fromkeys(timing.threads for timing in result.timings):
         yield _speed(result, threads)
-    if result.agreements:
-        yield _agreement(result)
+    if result.output_checks:
+        yield _output_checks(result)
     yield _sizes(result)
-    if result.layers:
-        yield from (_layers(unit, result.layers.peak) for unit in result.layers.units)
+    if result.profile:
+        yield from (_operations(batch, result.profile.peak) for batch in result.profile.batches)
     cost = result.cost
     yield (
         f"sparsity {cost.sparsity:.2%} nominal, {cost.live_sparsity:.2%} live; MACs an image: "
@@ -31,8 +30,8 @@ def bench_tables(result: BenchResult) -> Iterator[Table | str]:
             f"first call {warm.first_call:.2f} s, or {cold.first_call:.1f} s where nothing is "
             "compiled yet"
         )
-    for name, reason in result.left_out.items():
-        yield f"left out: {name}: {reason}"
+    for name, reason in result.skipped.items():
+        yield f"skipped: {name}: {reason}"
 
 
 def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
@@ -48,16 +47,18 @@ def _speed(result: BenchResult, threads: int) -> Table:
     timings = [timing for timing in result.timings if timing.threads == threads]
     speedups = [speedup for speedup in result.speedups if speedup.threads == threads]
     columns = ["", *(f"batch {speedup.batch}" for speedup in speedups)]
-    labels = {engine.name: engine.label for engine in result.engines}
+    labels = result.backends
     rows = []
     for name, label in labels.items():
-        cells = [t for t in timings if t.engine == name]
-        rows.append((label, *(f"{_ms(t.median)} ({_ms(t.p90)})" for t in cells)))
+        own = [t for t in timings if t.backend == name]
+        rows.append((label, *(f"{_ms(t.median)} ({_ms(t.p90)})" for t in own)))
     table = _table(f"ms a batch, {threads} thread(s): median (p90)", columns, rows)
     table.add_section()
     table.add_row("fastest dense", *(labels.get(s.fastest_dense or "", "") for s in speedups))
     table.add_row("sparse runtime over it", *(_times(s.over_dense) for s in speedups))
-    table.add_row("  over dead taps stripped", *(_times(s.over_stripped) for s in speedups))
+    table.add_row(
+        "  over dense, unreachable weights stripped", *(_times(s.over_stripped) for s in speedups)
+    )
     return table
 
 
@@ -69,23 +70,22 @@ def _times(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}x"
 
 
-def _agreement(result: BenchResult) -> Table:
-    labels = {engine.name: engine.label for engine in result.engines}
+def _output_checks(result: BenchResult) -> Table:
     rows = [
         (
-            labels.get(found.engine, found.engine),
-            f"{found.images:,}",
-            "" if found.accuracy is None else f"{found.accuracy:.2%}",
-            f"{found.differing:,}",
-            f"{found.close:,}",
-            f"{found.largest_difference:.1e}",
+            result.backends.get(check.backend, check.backend),
+            f"{check.images:,}",
+            "" if check.accuracy is None else f"{check.accuracy:.2%}",
+            f"{check.differing:,}",
+            f"{check.near_ties:,}",
+            f"{check.max_logit_difference:.1e}",
         )
-        for found in result.agreements
+        for check in result.output_checks
     ]
-    columns = ("", "images", "accuracy", "differ", "close", "max |Δ logit|")
+    columns = ("", "images", "accuracy", "differ", "near ties", "max |Δ logit|")
     title = (
-        f"{result.examples}: predictions that differ from eager torch's, those of them whose top "
-        f"two logits are within {NEAR_TIE:g}"
+        f"{result.evaluation_images}: predictions that differ from eager torch's, those of them "
+        f"whose top two logits are within {NEAR_TIE:g}"
     )
     return _table(title, columns, rows)
 
@@ -95,18 +95,18 @@ def _sizes(result: BenchResult) -> Table:
     return _table("file", ("", "size"), rows)
 
 
-def _layers(unit: BatchProfile, peak: float) -> Table:
-    def row(found: OpTiming) -> tuple[str, ...]:
-        density = "" if found.density is None else f"{found.density:.1%}"
-        rate = f"{found.rate / 1e9:.1f}" if found.flops else ""
-        share = f"{found.rate / peak:.0%}" if found.flops else ""
-        return found.what, density, found.grouping, f"{1e6 * found.seconds:.1f}", rate, share
+def _operations(batch: BatchProfile, peak: float) -> Table:
+    def row(op: OpTiming) -> tuple[str, ...]:
+        density = "" if op.density is None else f"{op.density:.1%}"
+        rate = f"{op.rate / 1e9:.1f}" if op.flops else ""
+        share = f"{op.rate / peak:.0%}" if op.flops else ""
+        return op.layers, density, op.kernel, f"{1e6 * op.seconds:.1f}", rate, share
 
-    columns = ("operation", "density", "group", "µs", "GFLOP/s", "of peak")
-    title = f"{unit.images} image(s) on one core, peak {peak / 1e9:.0f} GFLOP/s"
-    table = _table(title, columns, map(row, unit.operations))
+    columns = ("operation", "density", "channel block", "µs", "GFLOP/s", "of peak")
+    title = f"{batch.images} image(s) on one core, peak {peak / 1e9:.0f} GFLOP/s"
+    table = _table(title, columns, map(row, batch.operations))
     table.add_section()
-    rate = sum(o.flops for o in unit.operations) / unit.seconds
-    whole = (f"{1e6 * unit.seconds:.1f}", f"{rate / 1e9:.1f}", f"{rate / peak:.0%}")
+    rate = sum(o.flops for o in batch.operations) / batch.seconds
+    whole = (f"{1e6 * batch.seconds:.1f}", f"{rate / 1e9:.1f}", f"{rate / peak:.0%}")
     table.add_row("whole network", "", "", *whole)
     return table

@@ -1,4 +1,4 @@
-"""What torch itself offers for sparse weights: linear and convolution as a CSR matrix product."""
+"""The sparse baseline of torch itself: linear and convolution as products with CSR matrices."""
 
 import copy
 import warnings
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Unfolded inputs larger than this, in float32 values, are multiplied in parts.
+# Unfolded inputs of more float32 values are multiplied in parts.
 _LARGEST_UNFOLDED = 2**24
 
 
@@ -43,8 +43,8 @@ class _CsrConv(nn.Module):
                 images.shape[2:], self.padding, self.dilation, self.kernel, self.stride, strict=True
             )
         ]
-        together = max(1, _LARGEST_UNFOLDED // (self.weight.shape[1] * prod(size)))
-        parts = [self._part(part, size) for part in torch.split(images, together)]
+        images_per_part = max(1, _LARGEST_UNFOLDED // (self.weight.shape[1] * prod(size)))
+        parts = [self._part(part, size) for part in torch.split(images, images_per_part)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _part(self, images: Tensor, size: list[int]) -> Tensor:
@@ -60,21 +60,21 @@ def with_csr_weights(network: nn.Module) -> nn.Module:
     Grouped convolutions, and those whose padding is a word or not of zeros, stay dense.
     """
     sparse = copy.deepcopy(network)
-    # Torch tells at every first use that these matrices are in beta.
+    # Torch warns at the first use that CSR is in beta.
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
     for name, layer in list(sparse.named_modules()):
         if isinstance(layer, nn.Linear):
-            changed: nn.Module = _CsrLinear(layer)
-        elif isinstance(layer, nn.Conv2d) and _plain(layer):
-            changed = _CsrConv(layer)
+            replacement: nn.Module = _CsrLinear(layer)
+        elif isinstance(layer, nn.Conv2d) and _unfoldable(layer):
+            replacement = _CsrConv(layer)
         else:
             continue
         parent, _, last = name.rpartition(".")
-        setattr(sparse.get_submodule(parent), last, changed)
+        setattr(sparse.get_submodule(parent), last, replacement)
     return sparse
 
 
-def _plain(layer: nn.Conv2d) -> bool:
+def _unfoldable(layer: nn.Conv2d) -> bool:
     return (
         layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     )

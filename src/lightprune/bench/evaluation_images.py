@@ -1,4 +1,4 @@
-"""The images on which engines are compared: the test set if it is at hand, else random ones."""
+"""The images on which backends are compared: the test set if there is one, else random ones."""
 
 import shlex
 from collections.abc import Iterator
@@ -26,35 +26,35 @@ class EvaluationImages:
     """Images, and their classes if they are real ones.
 
     Attributes:
-        what: Where they are from, in words.
+        origin: Where they are from, in words.
         images: uint8 (N, H, W, 3), to be normalised, or float32 (N, C, H, W).
         labels: int64 (N,), or None.
-        description: How they are normalised.
+        spec: How they are normalised.
     """
 
-    what: str
+    origin: str
     images: Tensor
     labels: Tensor | None
-    description: ModelSpec
+    spec: ModelSpec
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """All images in order, float32 (at most `size`, C, H, W), contiguous."""
-        # Lightning, which comes with it, takes seconds to load.
+        # It imports Lightning, which takes seconds.
         from lightprune.data.datamodule import Normalise
 
-        normalise = Normalise(self.description.mean, self.description.std)
+        normalise = Normalise(self.spec.mean, self.spec.std)
         for part in torch.split(self.images, size):
             yield (normalise(part) if part.dtype == torch.uint8 else part).contiguous()
 
 
 def find_evaluation_images(
-    subject: LoadedNetwork, root: Path | None
+    loaded: LoadedNetwork, root: Path | None
 ) -> tuple[EvaluationImages, str | None]:
     """The test images of a network's data set.
 
     Args:
-        subject: The network.
-        root: Where the data lies; None takes the place that the run read it from.
+        loaded: The network.
+        root: The folder of the data; None takes the one that the run read.
 
     Returns:
         The images, and why they are not those of the test set if they are random.
@@ -63,29 +63,29 @@ def find_evaluation_images(
         InputError: At `root` there is no such data, or of other classes.
     """
     try:
-        source = _source(subject, root)
+        source = _source(loaded, root)
         data, fingerprint = source.load()
-        if data.classes != subject.description.classes:
+        if data.classes != loaded.spec.classes:
             raise InputError(
                 f"--data-root={root}: holds the classes {', '.join(data.classes[:3])}, …; allowed "
-                f"are the network's: {', '.join(subject.description.classes[:3])}, …"
+                f"are the network's: {', '.join(loaded.spec.classes[:3])}, …"
             )
     except InputError as error:
         if root is not None:
             raise
-        images = subject.images(_RANDOM)
+        images = loaded.random_images(_RANDOM)
         reason = f"{error} (--data-root DIR says where the test images lie)"
-        return EvaluationImages("random images", images, None, subject.description), reason
-    what = "test images"
-    known = (subject.record or {}).get("data", {}).get("fingerprint")
-    if known not in (None, fingerprint):
-        what = "test images, of other data than the run was tested with"
-    return EvaluationImages(what, data.test.images, data.test.labels, subject.description), None
+        return EvaluationImages("random images", images, None, loaded.spec), reason
+    origin = "test images"
+    recorded = (loaded.record or {}).get("data", {}).get("fingerprint")
+    if recorded not in (None, fingerprint):
+        origin = "test images, of other data than the run was tested with"
+    return EvaluationImages(origin, data.test.images, data.test.labels, loaded.spec), None
 
 
-def _source(subject: LoadedNetwork, root: Path | None) -> Source:
+def _source(loaded: LoadedNetwork, root: Path | None) -> Source:
     """The data set that lies at `root`, or else that the run used; nothing is downloaded."""
-    asked = _asked_by_run(subject)
+    asked = _asked_by_run(loaded)
     kind = _SOURCES.get(asked.get("_target_", ""))
     if root is not None:
         kind = Cifar10 if (root / CIFAR10.base_folder).is_dir() else ImageFolder
@@ -96,15 +96,15 @@ def _source(subject: LoadedNetwork, root: Path | None) -> Source:
     if kind is Cifar10:
         settings["download"] = False
     else:
-        settings["size"] = subject.description.input_shape[-1]
+        settings["size"] = loaded.spec.input_shape[-1]
     if kind is not Digits and "root" in asked:
         settings["root"] = asked["root"]
     return kind(**settings)
 
 
-def _asked_by_run(subject: LoadedNetwork) -> dict[str, Any]:
+def _asked_by_run(loaded: LoadedNetwork) -> dict[str, Any]:
     """The settings of a run's data; its record has those that are places in the command only."""
-    record = subject.record
+    record = loaded.record
     if record is None:
         return {}
     words = [word.partition("=") for word in shlex.split(record.get("command", ""))]

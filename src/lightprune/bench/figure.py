@@ -1,4 +1,4 @@
-"""How fast each engine is by batch size, and how much faster the sparse runtime."""
+"""The figure of a bench: latency of every backend by batch size, and speed-ups."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -9,12 +9,12 @@ from lightprune.bench.result import BenchResult
 from lightprune.rendering.document import Figure, counted
 from lightprune.rendering.plotting import COLOURS, GREY, drawn, look
 
-# The sparse runtime has the first colour, whichever engines are beside it.
-_FIRST = 0
+# The sparse runtime has the first colour, whichever backends are beside it.
+_SPARSE_STYLE = 0
 _CAPTION = (
     "Above: milliseconds an image, the median of calls in turn (a line up to the p90). Below: how "
-    "much faster the sparse runtime is than the fastest dense engine at each batch, and than the "
-    "dense network without the taps that no input can reach."
+    "much faster the sparse runtime is than the fastest dense backend at each batch, and than the "
+    "dense network without its unreachable weights."
 )
 
 
@@ -43,24 +43,24 @@ def bench_figure(result: BenchResult) -> Figure:
         canvas.legend(*above, loc="outside upper center", ncols=3, frameon=False)
         canvas.legend(*below, loc="outside lower center", ncols=2, frameon=False)
 
-    return drawn("bench", "Speed of every engine", _CAPTION, 5.4, draw)
+    return drawn("bench", "Speed of every backend", _CAPTION, 5.4, draw)
 
 
 def _times(axes: Axes, result: BenchResult, threads: int, batches: list[int]) -> None:
-    number = _FIRST
-    for engine in result.engines:
-        ours = engine.name == SPARSE
-        number += not ours
-        style = look(_FIRST if ours else number)
-        found = [t for t in result.timings if (t.engine, t.threads) == (engine.name, threads)]
-        xs = [batches.index(t.batch) for t in found]
-        ys = [1e3 * t.median / t.batch for t in found]
-        above = [1e3 * max(t.p90 - t.median, 0.0) / t.batch for t in found]
+    number = _SPARSE_STYLE
+    for name, label in result.backends.items():
+        sparse = name == SPARSE
+        number += not sparse
+        style = look(_SPARSE_STYLE if sparse else number)
+        timings = [t for t in result.timings if (t.backend, t.threads) == (name, threads)]
+        xs = [batches.index(t.batch) for t in timings]
+        ys = [1e3 * t.median / t.batch for t in timings]
+        above = [1e3 * max(t.p90 - t.median, 0.0) / t.batch for t in timings]
         bars = [[0.0] * len(above), above]
-        width = 2.2 if ours else 1.0
+        width = 2.2 if sparse else 1.0
         axes.errorbar(
-            xs, ys, bars, elinewidth=0.8, linewidth=width, label=engine.label,
-            zorder=4 if ours else 3, **style,
+            xs, ys, bars, elinewidth=0.8, linewidth=width, label=label,
+            zorder=4 if sparse else 3, **style,
         )  # fmt: skip
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -69,13 +69,13 @@ def _times(axes: Axes, result: BenchResult, threads: int, batches: list[int]) ->
 
 def _speedups(axes: Axes, result: BenchResult, threads: int, batches: list[int]) -> None:
     axes.axhline(1, color=GREY, linestyle="--", linewidth=0.8)
-    colour = COLOURS[_FIRST]
+    colour = COLOURS[_SPARSE_STYLE]
     for field, label, filled in (
-        ("over_dense", "over the fastest dense engine", True),
-        ("over_stripped", "over the dense network without dead taps", False),
+        ("over_dense", "over the fastest dense backend", True),
+        ("over_stripped", "over the dense network, unreachable weights stripped", False),
     ):
-        found = {s.batch: getattr(s, field) for s in result.speedups if s.threads == threads}
-        points = {batches.index(batch): ratio for batch, ratio in found.items() if ratio}
+        ratios = {s.batch: getattr(s, field) for s in result.speedups if s.threads == threads}
+        points = {batches.index(batch): ratio for batch, ratio in ratios.items() if ratio}
         axes.plot(
             list(points),
             list(points.values()),
@@ -85,7 +85,7 @@ def _speedups(axes: Axes, result: BenchResult, threads: int, batches: list[int])
             label=label,
         )
         for x, y in points.items():
-            place = (0, 5 if filled else -11)
-            axes.annotate(f"{y:.1f}", (x, y), place, textcoords="offset points", ha="center")
+            offset = (0, 5 if filled else -11)
+            axes.annotate(f"{y:.1f}", (x, y), offset, textcoords="offset points", ha="center")
     highest = max((s.over_dense or 1.0 for s in result.speedups), default=1.0)
     axes.set_ylim(0, 1.2 * max(highest, 1.0))

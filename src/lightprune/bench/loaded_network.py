@@ -1,4 +1,4 @@
-"""The network that is measured, read from wherever it lies."""
+"""The network that is measured, read from a run, an export or a file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,19 +27,19 @@ _PLAIN = "model.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class LoadedNetwork:
-    """A network as a torch module, and as what the sparse runtime executes.
+    """A network as a torch module and as the graph that the sparse runtime executes.
 
     Attributes:
         path: Where it was read from.
         network: The bare module, in evaluation mode, zeros in place.
-        description: What it is fed.
+        spec: Its input and its classes.
         graph: Its operations.
-        run: The folder of the finished run it is from, if that is at hand.
+        run: The folder of the finished run it is from, if there is one.
     """
 
     path: Path
     network: nn.Module
-    description: ModelSpec
+    spec: ModelSpec
     graph: Graph
     run: RunFolder | None
 
@@ -60,12 +60,12 @@ class LoadedNetwork:
         asked = dict(pruner.get("targets", {}))
         asked.pop("_target_", None)
         weights: dict[str, Tensor] = dict(Targets(**asked).find(self.network))
-        return cost_report(self.network, weights, self.images(1))
+        return cost_report(self.network, weights, self.random_images(1))
 
-    def images(self, count: int) -> Tensor:
-        """Random images, always the same ones: how long a network takes depends on their size."""
+    def random_images(self, count: int) -> Tensor:
+        """The same random images at every call: how long a network takes depends on their size."""
         generator = torch.Generator().manual_seed(0)
-        return torch.randn(count, *self.description.input_shape, generator=generator)
+        return torch.randn(count, *self.spec.input_shape, generator=generator)
 
 
 def load_network(path: Path, constructor: Constructor | None = None) -> LoadedNetwork:
@@ -84,17 +84,17 @@ def load_network(path: Path, constructor: Constructor | None = None) -> LoadedNe
         stored = read_sparse(file)
         network = load(file, as_module=True, constructor=constructor)
         try:
-            description, graph = stored.description, from_json(stored.graph)
+            spec, graph = stored.spec, from_json(stored.graph)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
     else:
-        network, description = load_dense(file, constructor)
-        graph = trace(network, description.input_shape)
-    return LoadedNetwork(path, network, description, graph, _run_of(path, description))
+        network, spec = load_dense(file, constructor)
+        graph = trace(network, spec.input_shape)
+    return LoadedNetwork(path, network, spec, graph, _run_of(path, spec))
 
 
 def _file(path: Path) -> Path:
-    """The network's file in a folder of exports; otherwise the path as it is."""
+    """The network's file in a folder of exports; otherwise the path itself."""
     if path.is_dir() and not RunFolder(path).record_file.exists():
         for name in (f"model{SPARSE_SUFFIX}", _PLAIN):
             if (path / name).is_file():
@@ -102,13 +102,13 @@ def _file(path: Path) -> Path:
     return path
 
 
-def _run_of(path: Path, description: ModelSpec) -> RunFolder | None:
-    """The finished run that a network is from: it lies in its folder, or in one of that."""
+def _run_of(path: Path, spec: ModelSpec) -> RunFolder | None:
+    """The finished run whose folder, or a folder in it, holds the network's file."""
     for folder in (path, *path.absolute().parents[:2]):
         run = RunFolder(folder)
         try:
             record = run.record() if folder.is_dir() else None
-            if record and ModelSpec.of_run(record) == description:
+            if record and ModelSpec.of_run(record) == spec:
                 return run
         except (InputError, ValueError, KeyError, TypeError, AttributeError):
             continue

@@ -1,7 +1,8 @@
-"""What was measured on, and with which versions."""
+"""The machine that is measured on, and the versions of the packages."""
 
 import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,12 +14,12 @@ _PACKAGES = ("numpy", "numba", "onnxruntime")
 
 @dataclass(frozen=True)
 class Machine:
-    """A computer as far as it decides how fast networks run.
+    """What decides how fast networks run on a computer.
 
     Attributes:
         processor: Its name.
         cores: How many this process may use.
-        lanes: Float32 values in a vector of the sparse runtime.
+        lanes: Float32 values in a vector register of the sparse runtime.
         system: The operating system.
     """
 
@@ -29,33 +30,31 @@ class Machine:
 
     @property
     def label(self) -> str:
-        """The processor, and the vectors: processors of one name may differ in them."""
-        return f"{self.processor} with vectors of {self.lanes}"
+        """The processor and its SIMD extension: processors of one name may differ in it."""
+        return f"{self.processor} with {'AVX-512' if self.lanes == 16 else 'AVX2'}"
 
 
 def this_machine() -> Machine:
-    """Looks around."""
+    """Describes the machine that this process runs on."""
     from lightprune.sparse.isa.register_blocks import LANES
 
     return Machine(_processor(), available_cores(), LANES, platform.platform(terse=True))
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def all_versions() -> dict[str, str]:
-    """Of Python and of the packages that decide what is measured."""
-    found = versions()
+    """The versions of Python and of the packages that decide the speed."""
+    installed = versions()
     for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""Whether engines say the same: accuracy, predictions and logits beside those of eager torch."""
+"""Whether backends agree: accuracy, predictions and logits beside those of eager torch."""
 
 import time
 from dataclasses import dataclass
@@ -10,31 +10,31 @@ from lightprune.bench.backends import Runner
 from lightprune.bench.evaluation_images import EvaluationImages
 
 _BATCH = 250
-# A slow engine on a large test set must not take longer than all timing.
+# A slow backend on a large test set must not take longer than all timing.
 _SECONDS = 15.0
 NEAR_TIE = 1e-4
-"""Top two logits that differ by less may change places for rounding alone."""
+"""Top two logits that differ by less may change places by rounding alone."""
 
 
 @dataclass(frozen=True)
 class OutputCheck:
-    """What an engine makes of the images, compared with eager torch.
+    """The outputs of a backend compared with those of eager torch.
 
     Attributes:
-        engine: Its name.
-        images: How many.
-        correct: How many it recognises; None if nobody knows what they show.
+        backend: Its name.
+        images: How many were compared.
+        correct: How many are classified correctly; None without labels.
         differing: Predictions that differ.
-        close: Those of them whose top two logits eager torch has closer than `NEAR_TIE`.
-        largest_difference: Of any logit.
+        near_ties: Those of them whose top two logits differ by less than `NEAR_TIE` in eager torch.
+        max_logit_difference: Largest absolute difference of any logit.
     """
 
-    engine: str
+    backend: str
     images: int
     correct: int | None
     differing: int
-    close: int
-    largest_difference: float
+    near_ties: int
+    max_logit_difference: float
 
     @property
     def accuracy(self) -> float | None:
@@ -44,31 +44,33 @@ class OutputCheck:
 
 def logits_of(
     runner: Runner,
-    examples: EvaluationImages,
+    images: EvaluationImages,
     layout: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
-    """The logits of the images, (N, classes): of all of them if the engine is fast enough."""
-    parts, enough = [], time.perf_counter() + _SECONDS
+    """The logits of the images, (N, classes): of all of them if the backend is fast enough."""
+    parts, deadline = [], time.perf_counter() + _SECONDS
     with torch.inference_mode():
-        for batch in examples.batches(_BATCH):
+        for batch in images.batches(_BATCH):
             parts.append(runner(batch.contiguous(memory_format=layout)))
-            if time.perf_counter() > enough:
+            if time.perf_counter() > deadline:
                 break
     return torch.cat(parts)
 
 
-def check_outputs(engine: str, found: Tensor, eager: Tensor, labels: Tensor | None) -> OutputCheck:
+def check_outputs(
+    backend: str, logits: Tensor, eager: Tensor, labels: Tensor | None
+) -> OutputCheck:
     """Compares logits, (N, classes), with those of eager torch, as many as there are of both."""
-    images = min(len(found), len(eager))
-    found, eager = found[:images], eager[:images]
-    predicted = found.argmax(1)
+    images = min(len(logits), len(eager))
+    logits, eager = logits[:images], eager[:images]
+    predicted = logits.argmax(1)
     differs = predicted != eager.argmax(1)
     top = eager.topk(min(2, eager.shape[1])).values
     return OutputCheck(
-        engine=engine,
+        backend=backend,
         images=images,
         correct=None if labels is None else int((predicted == labels[:images]).sum()),
         differing=int(differs.sum()),
-        close=int((differs & (top[:, 0] - top[:, -1] < NEAR_TIE)).sum()),
-        largest_difference=float((found - eager).abs().max()),
+        near_ties=int((differs & (top[:, 0] - top[:, -1] < NEAR_TIE)).sum()),
+        max_logit_difference=float((logits - eager).abs().max()),
     )

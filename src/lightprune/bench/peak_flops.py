@@ -1,4 +1,4 @@
-"""How many additions and multiplications one core can do at most: measured, not looked up."""
+"""The peak float32 rate of one core, measured with chains of fused multiply-adds."""
 
 import time
 from typing import Any
@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.kernels.microkernel import broadcast
 
-# More than begin before the first one ends: 2 a cycle, 4 or 5 cycles each.
+# Independent chains that hide the latency: 2 FMAs a cycle, 4 or 5 cycles each.
 _CHAINS = 12
 _TIMES = 50_000
 _TRIES = 20
@@ -29,15 +29,16 @@ def _multiply_add_chains(_typing, times, factor):  # type: ignore[no-untyped-def
             ir.FunctionType(wide.type, [wide.type] * 3),
             f"llvm.fma.v{LANES}f32",
         )
-        places = [builder.alloca(wide.type) for _ in range(_CHAINS)]
-        for place in places:
-            builder.store(wide, place)
+        accumulators = [builder.alloca(wide.type) for _ in range(_CHAINS)]
+        for accumulator in accumulators:
+            builder.store(wide, accumulator)
         with cgutils.for_range(builder, count):
-            for place in places:
-                builder.store(builder.call(fma, [builder.load(place), wide, wide]), place)
-        total = builder.load(places[0])
-        for place in places[1:]:
-            total = builder.fadd(total, builder.load(place))
+            for accumulator in accumulators:
+                fused = builder.call(fma, [builder.load(accumulator), wide, wide])
+                builder.store(fused, accumulator)
+        total = builder.load(accumulators[0])
+        for accumulator in accumulators[1:]:
+            total = builder.fadd(total, builder.load(accumulator))
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
 
     return types.float32(types.int64, types.float32), generate

@@ -1,34 +1,33 @@
-"""What a bench found out, and its JSON."""
+"""The result of a bench, and its JSON."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from lightprune.bench.backends import BACKENDS, SPARSE, STRIPPED, Backend
+import msgspec
+
+from lightprune.bench.backends import BACKENDS, SPARSE, STRIPPED
 from lightprune.bench.machine import Machine
 from lightprune.bench.output_check import OutputCheck
-from lightprune.bench.startup import Startup, StartupSeconds
+from lightprune.bench.startup import Startup
 from lightprune.bench.timing import Timing
 from lightprune.pruning.cost import LayerCost
 
-if TYPE_CHECKING:  # The runtime's compiler takes a second to load, and readers do without.
-    from lightprune.bench.op_profile import BatchProfile
-
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class Speedup:
-    """How much faster the sparse runtime is: ratios of medians of the same turns.
+    """How much faster the sparse runtime is: ratios of medians measured in the same turns.
 
     Attributes:
-        threads: How many each may use.
+        threads: How many each backend may use.
         batch: Images a call.
         sparse: The sparse runtime's median, in seconds; None if it was not timed.
-        fastest_dense: The name of the fastest dense engine.
+        fastest_dense: The name of the fastest dense backend.
         over_dense: Its median by the sparse runtime's; None without either.
-        over_stripped: The same for the dense network without dead taps.
+        over_stripped: The same for the dense network without its unreachable weights.
     """
 
     threads: int
@@ -40,15 +39,58 @@ class Speedup:
 
 
 def compare_medians(threads: int, batch: int, medians: Mapping[str, float]) -> Speedup:
-    """Compares the medians of engines, by their names, in the same turns."""
-    dense = [engine.name for engine in BACKENDS if engine.dense and engine.name in medians]
+    """Compares the medians of backends, by their names, measured in the same turns."""
+    dense = [backend.name for backend in BACKENDS if backend.dense and backend.name in medians]
     fastest = min(dense, key=medians.__getitem__, default=None)
-    mine = medians.get(SPARSE)
+    sparse = medians.get(SPARSE)
 
     def ratio(name: str | None) -> float | None:
-        return medians[name] / mine if mine and name and name in medians else None
+        return medians[name] / sparse if sparse and name and name in medians else None
 
-    return Speedup(threads, batch, mine, fastest, ratio(fastest), ratio(STRIPPED))
+    return Speedup(threads, batch, sparse, fastest, ratio(fastest), ratio(STRIPPED))
+
+
+@dataclass(frozen=True)
+class OpTiming:
+    """One operation of the sparse runtime, and those fused to it, timed alone on one core.
+
+    Attributes:
+        value: The name of what it computes.
+        layers: The modules it is made of, or the kind of step.
+        images: How many at a time.
+        seconds: For all of these.
+        density: The share of weights that are not zero; None for an operation without weights.
+        flops: Two for every non-zero weight and output, for all of the images.
+        kernel: Output channels at a time, and how; see `ChannelBlock`.
+    """
+
+    value: str
+    layers: str
+    images: int
+    seconds: float
+    density: float | None
+    flops: int
+    kernel: str
+
+    @property
+    def rate(self) -> float:
+        """Useful float32 operations a second."""
+        return self.flops / self.seconds
+
+
+@dataclass(frozen=True)
+class BatchProfile:
+    """The operations of the sparse runtime for so many images at a time.
+
+    Attributes:
+        images: How many.
+        seconds: For the whole network, all operations in order.
+        operations: Each by itself.
+    """
+
+    images: int
+    seconds: float
+    operations: tuple[OpTiming, ...]
 
 
 @dataclass(frozen=True)
@@ -57,33 +99,33 @@ class OpProfile:
 
     Attributes:
         peak: Float32 operations a second that one core can do, measured.
-        units: One image at a time, then a vector of them.
+        batches: One image at a time, then a vector of them.
     """
 
     peak: float
-    units: "tuple[BatchProfile, ...]"
+    batches: tuple[BatchProfile, ...]
 
 
 @dataclass(frozen=True)
 class BenchResult:
-    """All of it.
+    """What `lightprune bench` measured.
 
     Attributes:
-        path: What was measured.
-        command: What the user typed.
+        path: The network that was measured.
+        command: The command line.
         commit: Of the code, or `unknown`.
-        versions: Of what it ran on.
+        versions: Of Python and of the packages.
         machine: Where it ran.
         cost: Weights and MACs of the prunable weights.
         runtime_macs: MACs an image that the sparse runtime executes.
-        startup: Until the sparse runtime has answered; None if not asked for.
-        sizes: Bytes of every file.
-        examples: The images on which predictions were compared, in words.
-        engines: Those that were measured.
-        left_out: Why others were not, by name.
-        timings: One an engine, number of threads and batch.
-        agreements: One an engine.
-        layers: If they were asked for.
+        startup: How long the first call takes in a new process; None if not measured.
+        sizes: Bytes of every file, by its format.
+        evaluation_images: The images on which outputs were compared, in words.
+        backends: The labels of those that were measured, by name.
+        skipped: Why others were not, by name.
+        timings: One a backend, number of threads and batch.
+        output_checks: One a backend.
+        profile: Of single operations; None if not measured.
     """
 
     path: str
@@ -95,84 +137,56 @@ class BenchResult:
     runtime_macs: int
     startup: Startup | None
     sizes: Mapping[str, int]
-    examples: str
-    engines: tuple[Backend, ...]
-    left_out: Mapping[str, str]
+    evaluation_images: str
+    backends: Mapping[str, str]
+    skipped: Mapping[str, str]
     timings: tuple[Timing, ...]
-    agreements: tuple[OutputCheck, ...]
-    layers: OpProfile | None = None
-    speedups: tuple[Speedup, ...] = field(init=False)
+    output_checks: tuple[OutputCheck, ...]
+    profile: OpProfile | None = None
 
-    def __post_init__(self) -> None:
-        """Compares the timings."""
-        cells = dict.fromkeys((timing.threads, timing.batch) for timing in self.timings)
-        speedups = tuple(compare_medians(*cell, self.medians(*cell)) for cell in cells)
-        object.__setattr__(self, "speedups", speedups)
+    @cached_property
+    def speedups(self) -> tuple[Speedup, ...]:
+        """One for every number of threads and batch that was measured."""
+        measured = dict.fromkeys((timing.threads, timing.batch) for timing in self.timings)
+        return tuple(compare_medians(*pair, self.medians(*pair)) for pair in measured)
 
     def medians(self, threads: int, batch: int) -> dict[str, float]:
-        """Seconds of each engine by its name."""
+        """Seconds a call of each backend, by its name."""
         return {
-            timing.engine: timing.median
+            timing.backend: timing.median
             for timing in self.timings
             if (timing.threads, timing.batch) == (threads, batch)
         }
 
     def to_json(self) -> str:
-        """As JSON: the fields, times in seconds, rates and shares computed."""
-        cost = self.cost
-        shares = {
-            "sparsity": cost.sparsity,
-            "live_sparsity": cost.live_sparsity,
-            "mac_density": cost.mac_density,
-        }
-        whole = {
-            "schema": SCHEMA,
-            **vars(self),
-            "machine": asdict(self.machine),
-            "startup": self.startup and asdict(self.startup),
-            "cost": {**asdict(cost), **shares},
-            "engines": {engine.name: engine.label for engine in self.engines},
-            "timings": [asdict(timing) for timing in self.timings],
-            "speedups": [asdict(speedup) for speedup in self.speedups],
-            "agreements": [{**asdict(a), "accuracy": a.accuracy} for a in self.agreements],
-            "layers": None,
-        }
-        if self.layers:
-            units = [
-                {
-                    **asdict(unit),
-                    "operations": [{**asdict(o), "rate": o.rate} for o in unit.operations],
-                }
-                for unit in self.layers.units
+        """The fields as JSON, with speed-ups, rates and shares computed from them."""
+        document = {"schema": SCHEMA, **msgspec.to_builtins(self)}
+        document["cost"] = _with(self.cost, "sparsity", "live_sparsity", "mac_density")
+        document["speedups"] = msgspec.to_builtins(self.speedups)
+        document["output_checks"] = [_with(check, "accuracy") for check in self.output_checks]
+        if self.profile:
+            document["profile"]["batches"] = [
+                {**vars(batch), "operations": [_with(op, "rate") for op in batch.operations]}
+                for batch in self.profile.batches
             ]
-            whole["layers"] = {"peak": self.layers.peak, "units": units}
-        return json.dumps(whole, indent=1)
+        return msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "BenchResult":
-        """Reads what `to_json` wrote, but for the times of single operations.
+        """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: It is something else, or of another schema.
         """
-        try:
-            found = json.loads(text)
-            if found.pop("schema") != SCHEMA:
-                raise ValueError(f"its schema is not {SCHEMA}")
-            names, start, cost = found.pop("engines"), found["startup"], found["cost"]
-            for agreement in found["agreements"]:
-                del agreement["accuracy"]
-            del found["speedups"]
-            parts = {
-                "machine": Machine(**found["machine"]),
-                "cost": LayerCost(**{count.name: cost[count.name] for count in fields(LayerCost)}),
-                "startup": start
-                and Startup(**{key: StartupSeconds(**start[key]) for key in start}),
-                "engines": tuple(engine for engine in BACKENDS if engine.name in names),
-                "timings": tuple(Timing(**timing) for timing in found["timings"]),
-                "agreements": tuple(OutputCheck(**one) for one in found["agreements"]),
-                "layers": None,
-            }
-            return cls(**{**found, **parts})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from error
+        if (schema := msgspec.json.decode(text, type=_Schema).schema) != SCHEMA:
+            raise ValueError(f"its schema is {schema}; lightprune bench writes {SCHEMA}")
+        return msgspec.json.decode(text, type=cls)
+
+
+class _Schema(msgspec.Struct):
+    schema: int
+
+
+def _with(value: object, *properties: str) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(value)
+    return fields | {name: getattr(value, name) for name in properties}

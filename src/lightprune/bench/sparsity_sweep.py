@@ -1,10 +1,10 @@
-"""How the speed-up grows with sparsity: what `benchmarks/speedup.py` measured, and its JSON."""
+"""Speed-up by sparsity, break-even, and the JSON that `benchmarks/speedup.py` writes."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from lightprune.bench.machine import Machine
 from lightprune.bench.result import Speedup, compare_medians
@@ -18,30 +18,30 @@ class SparsityLevel:
 
     Attributes:
         sparsity: Nominal, of the prunable weights.
-        live_sparsity: Among those that some input reaches.
-        mac_density: The share of the dense MACs that is left.
-        largest_difference: Of any logit to eager torch's, on random images.
-        largest_logit: Of eager torch's, without its sign.
+        live_sparsity: Of the prunable weights that some input reaches.
+        mac_density: The share of the dense MACs that remain.
+        max_logit_difference: Largest absolute difference to eager torch, on random images.
+        max_logit: Largest absolute logit of eager torch.
         timings: One a number of threads and a batch.
     """
 
     sparsity: float
     live_sparsity: float
     mac_density: float
-    largest_difference: float
-    largest_logit: float
+    max_logit_difference: float
+    max_logit: float
     timings: tuple[Timing, ...]
 
 
 @dataclass(frozen=True)
 class NetworkSweep:
-    """A network at several sparsities beside the engines that compute it dense.
+    """A network at several sparsities beside the dense backends.
 
     Attributes:
         name: Of the network.
         weights: Where they are from, in words.
         levels: In the order of their sparsity.
-        dense: Timings of the dense engines, in the same turns as those of the levels.
+        dense: Timings of the dense backends, in the same turns as those of the levels.
     """
 
     name: str
@@ -50,21 +50,21 @@ class NetworkSweep:
     dense: tuple[Timing, ...]
 
     @property
-    def cells(self) -> tuple[tuple[int, int], ...]:
-        """Every number of threads and images a batch that was measured."""
+    def thread_batches(self) -> tuple[tuple[int, int], ...]:
+        """Every (threads, batch) that was measured."""
         return tuple(dict.fromkeys((timing.threads, timing.batch) for timing in self.dense))
 
-    def compared(self, level: SparsityLevel, threads: int, batch: int) -> Speedup:
-        """The sparse runtime at one level beside the dense engines."""
+    def speedup(self, level: SparsityLevel, threads: int, batch: int) -> Speedup:
+        """The sparse runtime at one level beside the dense backends."""
         medians = {
-            timing.engine: timing.median
+            timing.backend: timing.median
             for timing in (*self.dense, *level.timings)
             if (timing.threads, timing.batch) == (threads, batch)
         }
         return compare_medians(threads, batch, medians)
 
     def break_even(self, threads: int, batch: int) -> tuple[float, float] | None:
-        """Where the sparse runtime becomes as fast as the fastest dense engine.
+        """Where the sparse runtime becomes as fast as the fastest dense backend.
 
         Times are interpolated linearly between neighbouring levels: so they grow with the weights.
 
@@ -72,33 +72,33 @@ class NetworkSweep:
             Sparsity and MAC density; those of the first level if it is fast enough already; None
             if none is.
         """
-        before: tuple[SparsityLevel, float] | None = None
+        slower: tuple[SparsityLevel, float] | None = None
         for level in self.levels:
-            ratio = self.compared(level, threads, batch).over_dense
+            ratio = self.speedup(level, threads, batch).over_dense
             if not ratio:
                 return None
-            takes = 1 / ratio
-            if takes <= 1:
-                return _between(before or (level, takes), (level, takes))
-            before = level, takes
+            relative_time = 1 / ratio
+            if relative_time <= 1:
+                return _interpolate(slower or (level, relative_time), (level, relative_time))
+            slower = level, relative_time
         return None
 
 
-def _between(
+def _interpolate(
     slow: tuple[SparsityLevel, float], fast: tuple[SparsityLevel, float]
 ) -> tuple[float, float]:
-    """Sparsity and MAC density where the time is 1, between two levels and theirs."""
+    """Sparsity and MAC density where the relative time is 1, between two levels and theirs."""
     (a, above), (b, below) = slow, fast
-    way = (above - 1) / (above - below) if above > below else 0.0
+    fraction = (above - 1) / (above - below) if above > below else 0.0
     return (
-        a.sparsity + way * (b.sparsity - a.sparsity),
-        a.mac_density + way * (b.mac_density - a.mac_density),
+        a.sparsity + fraction * (b.sparsity - a.sparsity),
+        a.mac_density + fraction * (b.mac_density - a.mac_density),
     )
 
 
 @dataclass(frozen=True)
 class SparsitySweep:
-    """What the benchmark measured, and its provenance."""
+    """Speed by sparsity of several networks, and where it was measured."""
 
     command: str
     commit: str
@@ -108,36 +108,20 @@ class SparsitySweep:
 
     def to_json(self) -> str:
         """As JSON, times in seconds."""
-        return json.dumps(asdict(self), indent=1)
+        return msgspec.json.format(msgspec.json.encode(self), indent=1).decode()
 
 
 def read_sparsity_sweep(file: Path) -> SparsitySweep | None:
-    """What the benchmark wrote; None if it wrote nothing.
+    """Reads what the benchmark wrote; None if there is no file.
 
     Raises:
         InputError: The file is not the benchmark's.
     """
     try:
-        found = json.loads(file.read_text())
-        networks = tuple(map(_network, found["networks"]))
-        machine = Machine(**found["machine"])
-        return SparsitySweep(**{**found, "machine": machine, "networks": networks})
+        return msgspec.json.decode(file.read_bytes(), type=SparsitySweep)
     except FileNotFoundError:
         return None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+    except ValueError as error:
         raise InputError(
-            f"{file}: is damaged ({reason}); allowed is what benchmarks/speedup.py --out writes"
+            f"{file}: is damaged ({error}); allowed is what benchmarks/speedup.py --out writes"
         ) from error
-
-
-def _network(found: dict[str, Any]) -> NetworkSweep:
-    levels = [
-        SparsityLevel(**{**level, "timings": _timings(level["timings"])})
-        for level in found["levels"]
-    ]
-    return NetworkSweep(**{**found, "levels": tuple(levels), "dense": _timings(found["dense"])})
-
-
-def _timings(found: list[dict[str, Any]]) -> tuple[Timing, ...]:
-    return tuple(Timing(**timing) for timing in found)

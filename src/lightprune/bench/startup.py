@@ -1,23 +1,24 @@
 """How long it takes until the sparse runtime answers, each time in a process of its own."""
 
-import json
 import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import msgspec
 
 
 @dataclass(frozen=True)
 class StartupSeconds:
-    """A process that reads a sparse file and computes one image, in seconds.
+    """Seconds until a new process has read a sparse file and computed one image.
 
     Attributes:
-        imports: Of Python, torch and the runtime.
-        load: Of the file.
-        first_call: With one image: what is not on disk yet is compiled, the rest is read.
+        imports: Until Python has imported torch and the runtime.
+        load: Reading the file.
+        first_call: With one image; kernels that are not in the cache are compiled.
     """
 
     imports: float
@@ -27,11 +28,11 @@ class StartupSeconds:
 
 @dataclass(frozen=True)
 class Startup:
-    """The first time on a machine, and every later one.
+    """How long the sparse runtime takes to start.
 
     Attributes:
-        cold: With nothing compiled.
-        warm: With what the cold process left on disk.
+        cold: With an empty cache of compiled kernels.
+        warm: With the cache that the cold process wrote.
     """
 
     cold: StartupSeconds
@@ -39,31 +40,33 @@ class Startup:
 
 
 def measure_startup(file: Path) -> Startup:
-    """Starts twice with a sparse file; the first time nothing is compiled.
+    """Starts two processes with a sparse file, the first with an empty cache.
 
     Raises:
-        RuntimeError: A process failed; the message is the last line that it wrote.
-        ValueError: It wrote something else than its times.
+        RuntimeError: A process failed; the message is its last line.
+        ValueError: It printed something else than its times.
     """
     with TemporaryDirectory(prefix="lightprune-compiled-") as folder:
-        return Startup(*(_started(file, folder) for _ in range(2)))
+        return Startup(*(_start_process(file, folder) for _ in range(2)))
 
 
-def _started(file: Path, compiled: str) -> StartupSeconds:
-    done = subprocess.run(
+def _start_process(file: Path, cache: str) -> StartupSeconds:
+    process = subprocess.run(
         [sys.executable, "-m", __name__, str(file), str(time.time())],
-        env={**os.environ, "NUMBA_CACHE_DIR": compiled},
+        env={**os.environ, "NUMBA_CACHE_DIR": cache},
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().rpartition("\n")[2] or f"exit {done.returncode}")
-    return StartupSeconds(**json.loads(done.stdout))
+    if process.returncode:
+        raise RuntimeError(
+            process.stderr.strip().rpartition("\n")[2] or f"exit {process.returncode}"
+        )
+    return msgspec.json.decode(process.stdout, type=StartupSeconds)
 
 
 def _start(file: Path, began: float) -> StartupSeconds:
-    """What such a process does; `began` is when it was started, in seconds since 1970."""
+    """Runs in the new process; `began` is when it was started, in seconds since 1970."""
     import torch
 
     from lightprune.export.load import load
@@ -79,4 +82,4 @@ def _start(file: Path, began: float) -> StartupSeconds:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(_start(Path(sys.argv[1]), float(sys.argv[2])))))
+    print(msgspec.json.encode(_start(Path(sys.argv[1]), float(sys.argv[2]))).decode())

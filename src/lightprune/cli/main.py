@@ -106,9 +106,9 @@ def _bench(
     threads: str | None,
     batches: str,
     rounds: int,
-    engines: str | None,
+    backends: str | None,
     startup: bool,
-    layers: bool,
+    profile: bool,
     to: Path | None,
     data_root: Path | None,
     constructor: str | None,
@@ -128,19 +128,19 @@ def _bench(
     from lightprune.rendering.figures import write_figure
 
     cores = available_cores()
-    asked = BenchConfig(
-        engines=select_backends(engines),
+    config = BenchConfig(
+        backends=select_backends(backends),
         threads=parse_int_list("--threads", threads) if threads else tuple(sorted({1, cores})),
         batches=parse_int_list("--batches", batches),
-        effort=TimingBudget(rounds=rounds),
+        budget=TimingBudget(rounds=rounds),
         startup=startup,
-        layers=layers,
+        profile=profile,
         data_root=data_root,
     )
     folder = to or (path if path.is_dir() else path.parent) / "bench"
     check_folder("--to", str(folder))
-    subject = load_network(path, import_constructor(constructor) if constructor else None)
-    result = bench(subject, asked, lambda doing: print(doing, file=sys.stderr, flush=True))
+    loaded = load_network(path, import_constructor(constructor) if constructor else None)
+    result = bench(loaded, config, lambda step: print(step, file=sys.stderr, flush=True))
     for part in bench_tables(result):
         get_console().print(part, highlight=False, soft_wrap=isinstance(part, str))
     write_text(folder / "bench.json", result.to_json())

@@ -12,11 +12,11 @@ def bench_options(parser: ArgumentParser) -> None:
     parser.add_argument("--threads", metavar="1,2", help="default: 1 and all cores")
     parser.add_argument("--batches", default="1,8,64,256", metavar="1,8,64,256")
     parser.add_argument("--rounds", type=int, default=30, metavar="N", help="default: 30")
-    parser.add_argument("--engines", metavar="NAME,NAME", help="default: all that are installed")
+    parser.add_argument("--backends", metavar="NAME,NAME", help="default: all that are installed")
     parser.add_argument(
         "--no-startup", dest="startup", action="store_false", help="do not time loading"
     )
-    parser.add_argument("--layers", action="store_true", help="time every operation, too")
+    parser.add_argument("--profile", action="store_true", help="time every operation, too")
     parser.add_argument("--to", type=Path, metavar="DIR", help="default: PATH/bench")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the test images lie")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Arrays as few bytes: gap-coded positions and byte planes, compressed, and back without trust."""
+"""Compresses arrays: positions as gaps, values as byte planes; decoding trusts no byte."""
 
 import zlib
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Positions = NDArray[np.int64]
 
-# A byte of 255 skips as many places and is not the end of a gap.
+# A byte of 255 adds as much to a gap and does not end it.
 _ESCAPE = 255
 
 
 def encode_positions(positions: Positions) -> bytes:
-    """Writes increasing positions as the gaps between them, one byte a gap and one every 255.
+    """Encodes increasing positions as the gaps between them, one byte a gap and one every 255.
 
     Args:
         positions: int64, shape (n,), strictly increasing, none negative.
@@ -26,10 +26,10 @@ def encode_positions(positions: Positions) -> bytes:
 
 
 def decode_positions(packed: bytes, count: int, end: int) -> Positions:
-    """Reads what `encode_positions` wrote.
+    """Decodes the output of `encode_positions`.
 
     Args:
-        packed: What it wrote.
+        packed: The encoded bytes.
         count: How many positions there must be.
         end: All of them must be below.
 
@@ -43,15 +43,15 @@ def decode_positions(packed: bytes, count: int, end: int) -> Positions:
     ends = stream != _ESCAPE
     if np.count_nonzero(ends) != count or (len(ends) and not ends[-1]):
         raise ValueError(f"there are not {count} positions")
-    # Every gap takes its length, and one place for the weight behind it.
-    places: Positions = np.cumsum(stream + ends.astype(np.uint16), dtype=np.int64)[ends] - 1
-    if count and places[-1] >= end:
-        raise ValueError(f"position {places[-1]} lies beyond {end} weights")
-    return places
+    # Every gap takes its length, and one position for the weight behind it.
+    positions: Positions = np.cumsum(stream + ends.astype(np.uint16), dtype=np.int64)[ends] - 1
+    if count and positions[-1] >= end:
+        raise ValueError(f"position {positions[-1]} lies beyond {end} weights")
+    return positions
 
 
 def encode_values(values: np.ndarray) -> bytes:
-    """Writes values byte by byte: all first bytes, all second bytes and so on.
+    """Encodes values byte by byte: all first bytes, all second bytes and so on.
 
     The sign and exponent of weights repeat, their mantissa does not: apart, the former compress.
 
@@ -62,10 +62,10 @@ def encode_values(values: np.ndarray) -> bytes:
 
 
 def decode_values(packed: bytes, count: int, dtype: np.dtype) -> np.ndarray:
-    """Reads `count` values, shape (count,), that `encode_values` wrote.
+    """Decodes `count` values, shape (count,), from the output of `encode_values`.
 
     Raises:
-        ValueError: The bytes hold more or fewer, or a bool that is none.
+        ValueError: The bytes hold more or fewer, or a bool that is neither 0 nor 1.
     """
     size = count * dtype.itemsize
     planes = np.frombuffer(decompress(packed, size), np.uint8)
@@ -78,19 +78,19 @@ def decode_values(packed: bytes, count: int, dtype: np.dtype) -> np.ndarray:
 
 
 def compress(plain: bytes) -> bytes:
-    """The bytes as zlib: with repetitions looked for, or without, whichever is smaller."""
-    found = []
+    """Compresses with zlib: with matches or Huffman codes alone, whichever is smaller."""
+    candidates = []
     for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY):
         packer = zlib.compressobj(level=9, memLevel=9, strategy=strategy)
-        found.append(packer.compress(plain) + packer.flush())
-    return min(found, key=len)
+        candidates.append(packer.compress(plain) + packer.flush())
+    return min(candidates, key=len)
 
 
 def decompress(packed: bytes, limit: int) -> bytes:
-    """The bytes that `compress` got, of which there may be `limit`.
+    """Decompresses at most `limit` bytes.
 
     Raises:
-        ValueError: They are more, or damaged.
+        ValueError: There are more, or the data is damaged.
     """
     reader = zlib.decompressobj()
     try:

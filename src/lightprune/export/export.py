@@ -1,4 +1,4 @@
-"""What one takes from a finished run: its network as small, portable files."""
+"""Exports a finished run: its network as small, portable files."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -30,18 +30,18 @@ def export(
     """Writes the network of a finished run in every format.
 
     `model.safetensors` is the plain state dict, `model.sparse.safetensors` leaves out the zeros,
-    `model.onnx` is the dense network without the taps that no input can reach, and
-    `model.prune.safetensors` (if asked for) is what torch.nn.utils.prune would save.
+    `model.onnx` is the dense network without its unreachable weights, and
+    `model.prune.safetensors`, with `torch_prune`, is what torch.nn.utils.prune would save.
 
     Args:
         run: Its folder.
-        to: Where the files go; None is RUN/export.
-        values: How the sparse file keeps weights, see `write_sparse`.
+        to: The folder to write; None is RUN/export.
+        values: How the sparse file stores weights, see `write_sparse`.
         torch_prune: Write `model.prune.safetensors` too.
         constructor: What builds the network if it is neither torchvision's nor lightprune's.
 
     Returns:
-        A line for each file: its path and size, or why it was left out.
+        A line for each file: its path and size, or why it was skipped.
 
     Raises:
         InputError: The run is not finished or damaged, or its network does not fit a format.
@@ -51,23 +51,23 @@ def export(
         raise InputError(f"{run}: is no folder; allowed is the folder of a finished run")
     folder = to or RunFolder(run).export
     check_folder("--to", str(folder))
-    network, description = load_dense(run, constructor)
+    network, spec = load_dense(run, constructor)
     state = network.state_dict()
     masks = torch_prune_state(state, _pruned(RunFolder(run), state)) if torch_prune else {}
-    graph = to_json(trace(network, description.input_shape))
+    graph = to_json(trace(network, spec.input_shape))
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
     plain, sparse, onnx, prune = (
         folder / f"model{suffix}"
         for suffix in (".safetensors", SPARSE_SUFFIX, ".onnx", ".prune.safetensors")
     )
-    write_sparse(sparse, StoredNetwork(description, graph, arrays), values)
-    write_weights(plain, state, {"description": description.to_json()})
+    write_sparse(sparse, StoredNetwork(spec, graph, arrays), values)
+    write_weights(plain, state, {"description": spec.to_json()})
     if masks:
         write_weights(prune, masks)
     lines = [_line(file) for file in (plain, sparse, *([prune] if masks else []))]
     if missing := missing_packages():
-        return [*lines, f"{onnx}: left out; pip install {' '.join(missing)} makes it possible"]
-    example = torch.zeros(2, *description.input_shape)
+        return [*lines, f"{onnx}: skipped; pip install {' '.join(missing)} makes it possible"]
+    example = torch.zeros(2, *spec.input_shape)
     write_onnx(onnx, strip_unreachable(network, example), example)
     return [*lines, _line(onnx)]
 
@@ -84,14 +84,14 @@ def torch_prune_state(state: Mapping[str, Tensor], pruned: Iterable[str]) -> dic
         place of `NAME`; the others as they are.
     """
     names = set(pruned)
-    found = {}
+    pruned_state = {}
     for name, tensor in state.items():
         if name in names:
-            found[f"{name}_orig"] = tensor
-            found[f"{name}_mask"] = (tensor != 0).to(tensor.dtype)
+            pruned_state[f"{name}_orig"] = tensor
+            pruned_state[f"{name}_mask"] = (tensor != 0).to(tensor.dtype)
         else:
-            found[name] = tensor
-    return found
+            pruned_state[name] = tensor
+    return pruned_state
 
 
 def _pruned(folder: RunFolder, state: Mapping[str, Tensor]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Reads a network back: a run's, or an exported file's."""
+"""Loads a network from a run, a checkpoint of one, or an exported file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +21,12 @@ SPARSE_SUFFIX = ".sparse.safetensors"
 def load(
     path: str | Path, *, as_module: bool = False, constructor: Constructor | None = None
 ) -> nn.Module:
-    """Reads a network, in evaluation mode. No code is loaded from the file.
+    """Loads a network in evaluation mode. No code is loaded from the file.
 
     Args:
         path: The folder of a finished run, its model.safetensors or an exported one, or a
             model.sparse.safetensors.
-        as_module: Give the network of a sparse file as an ordinary torch module as well.
+        as_module: Return an ordinary torch module from a sparse file, too.
         constructor: What builds the module, called with `num_classes` and the arguments it had in
             training; needed where that was neither torchvision's nor lightprune's. Implies
             `as_module`.
@@ -37,7 +37,7 @@ def load(
         normalised images, float32 of shape (N, C, H, W), into logits (N, classes).
 
     Raises:
-        InputError: There is no such network, or what is there is not finished or damaged.
+        InputError: There is no such network, or its run is not finished or damaged.
     """
     path = Path(path)
     if path.is_dir() or not path.name.endswith(SPARSE_SUFFIX):
@@ -46,9 +46,9 @@ def load(
     try:
         if as_module or constructor:
             state = {name: torch.from_numpy(array) for name, array in stored.state.items()}
-            return module_from_spec(stored.description, state, constructor)
+            return module_from_spec(stored.spec, state, constructor)
         graph = from_json(stored.graph)
-        if graph.input_shape != stored.description.input_shape:
+        if graph.input_shape != stored.spec.input_shape:
             raise InputError("sparse graph: takes images of another size than described")
         # Its compiler takes a second to load, and nothing else needs it.
         from lightprune.sparse.runtime.network import SparseNetwork
@@ -59,14 +59,14 @@ def load(
 
 
 def load_dense(path: Path, constructor: Constructor | None = None) -> tuple[nn.Module, ModelSpec]:
-    """Reads a plain network.
+    """Loads a plain network.
 
     Args:
         path: The folder of a finished run, its model.safetensors, or an exported one.
         constructor: As in `load`.
 
     Returns:
-        The module in evaluation mode, and its description.
+        The module in evaluation mode, and its spec.
 
     Raises:
         InputError: As `load`.

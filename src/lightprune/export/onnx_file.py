@@ -1,4 +1,4 @@
-"""The dense network as one ONNX file, for any runtime."""
+"""Writes the dense network as one ONNX file, for any runtime."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,12 +9,12 @@ from torch import nn
 from lightprune.errors import InputError, first_line
 from lightprune.files import replace_file
 
-NEEDS = ("onnx", "onnxscript")
+PACKAGES = ("onnx", "onnxscript")
 
 
 def missing_packages() -> list[str]:
     """The optional packages that `write_onnx` needs and that are not installed."""
-    return [name for name in NEEDS if find_spec(name) is None]
+    return [name for name in PACKAGES if find_spec(name) is None]
 
 
 def write_onnx(path: Path, network: nn.Module, example: torch.Tensor) -> None:
@@ -23,7 +23,7 @@ def write_onnx(path: Path, network: nn.Module, example: torch.Tensor) -> None:
     Args:
         path: The file.
         network: In evaluation mode.
-        example: Images of the size it is used at, shape (N, C, H, W) with N >= 2.
+        example: Images of the size the network is used at, shape (N, C, H, W) with N >= 2.
 
     Raises:
         InputError: The network cannot be expressed in ONNX.
@@ -39,7 +39,7 @@ def write_onnx(path: Path, network: nn.Module, example: torch.Tensor) -> None:
             dynamo=True,
             verbose=False,
         )
-    except Exception as error:  # Any code of the network's may fail in any way.
+    except Exception as error:  # Code of the network may fail in any way.
         reason = first_line(error)
         raise InputError(
             f"{path}: {type(network).__name__} is not expressible in ONNX ({reason}); allowed is "
@@ -47,5 +47,5 @@ def write_onnx(path: Path, network: nn.Module, example: torch.Tensor) -> None:
         ) from error
     assert program is not None
     for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # They quote the source, with its place on this machine.
+        node.metadata_props.clear()  # Quotes the source, with its path on this machine.
     replace_file(path, lambda partial: program.save(partial, external_data=False))

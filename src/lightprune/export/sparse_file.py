@@ -1,4 +1,4 @@
-"""The file of a sparse network: every weight without its zeros, checked down to the last bit."""
+"""The sparse file: every weight without its zeros, under a checksum; written and read."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from lightprune.export.codec import (
     encode_positions,
     encode_values,
 )
-from lightprune.export.tensor_table import DTYPES, Entry, check_table, read_table, write_table
+from lightprune.export.tensor_table import DTYPES, TensorEntry, read_table, write_table
 from lightprune.files import write_weights
 from lightprune.models.spec import ModelSpec
 
@@ -33,15 +33,15 @@ _LARGEST_TEXT = 2**24
 
 @dataclass(frozen=True)
 class StoredNetwork:
-    """What a sparse file holds.
+    """The content of a sparse file.
 
     Attributes:
-        description: How the network is built, and what it is fed.
+        spec: How the network is built, its input and its classes.
         graph: Its operations, as JSON.
         state: Its state dict: every parameter and buffer, zeros in place.
     """
 
-    description: ModelSpec
+    spec: ModelSpec
     graph: str
     state: Mapping[str, np.ndarray]
 
@@ -51,44 +51,45 @@ def write_sparse(path: Path, network: StoredNetwork, values: str = "fp32") -> No
 
     Args:
         path: The file.
-        network: What to write.
+        network: The network.
         values: `fp16` halves the weights of two and more axes; biases and batch norms, which
             are few, stay as they are.
 
     Raises:
-        InputError: A tensor is of a dtype the file does not know, or does not fit into fp16.
+        InputError: A tensor is of a dtype the format lacks, too large, or overflows in fp16.
         SaveError: The file cannot be written.
     """
     check_choice("values", values, VALUES)
-    entries: list[Entry] = []
-    kept: dict[str, list[np.ndarray]] = {}
-    places, start = [np.zeros(0, np.int64)], 0
+    entries: list[TensorEntry] = []
+    parts: dict[str, list[np.ndarray]] = {}
+    positions, start = [np.zeros(0, np.int64)], 0
     for name, tensor in network.state.items():
-        stored = _narrowed(name, tensor) if values == "fp16" else np.ascontiguousarray(tensor)
+        stored = _to_fp16(name, tensor) if values == "fp16" else np.ascontiguousarray(tensor)
         dtype, flat = stored.dtype.name, stored.reshape(-1)
         if dtype not in DTYPES:
             raise InputError(f"{name}: is of {dtype}; allowed in a file are {', '.join(DTYPES)}")
-        # By its bits: -0.0 is not zero.
+        # Compared by bits: -0.0 is not zero.
         nonzero = np.flatnonzero(flat.view(f"u{flat.itemsize}"))
         sparse = len(nonzero) * (flat.itemsize + 1) + flat.size // 255 < flat.nbytes
         if sparse:
-            places.append(nonzero + start)
+            positions.append(nonzero + start)
             start += flat.size
         count = len(nonzero) if sparse else None
-        entries.append(Entry(name, tensor.dtype.name, dtype, tensor.shape, count))
-        kept.setdefault(dtype, []).append(flat[nonzero] if sparse else flat)
+        entries.append(TensorEntry(name, tensor.dtype.name, dtype, tensor.shape, count))
+        parts.setdefault(dtype, []).append(flat[nonzero] if sparse else flat)
+    table = write_table(entries)
     try:
-        check_table(entries)
+        read_table(table)
     except ValueError as error:
         raise InputError(f"{path}: {error}; allowed is a network that is smaller") from error
     packed = {
         "graph": compress(network.graph.encode()),
-        "tensors": compress(write_table(entries)),
-        "positions": encode_positions(np.concatenate(places)),
-        **{f"values.{dtype}": encode_values(np.concatenate(v)) for dtype, v in kept.items()},
+        "tensors": compress(table),
+        "positions": encode_positions(np.concatenate(positions)),
+        **{f"values.{dtype}": encode_values(np.concatenate(v)) for dtype, v in parts.items()},
     }
     arrays = {name: np.frombuffer(part, np.uint8) for name, part in packed.items()}
-    about = {"format": FORMAT, "version": VERSION, "description": network.description.to_json()}
+    about = {"format": FORMAT, "version": VERSION, "description": network.spec.to_json()}
     about["sha256"] = _digest(about, arrays)
     write_weights(path, {n: torch.from_numpy(a.copy()) for n, a in arrays.items()}, about)
 
@@ -125,49 +126,48 @@ def read_sparse(path: Path) -> StoredNetwork:
 
 def _decode(about: dict[str, str], arrays: Arrays) -> StoredNetwork:
     """Raises ValueError or KeyError unless everything fits together."""
-    given = about.pop("sha256")
+    expected = about.pop("sha256")
     if not all(array.dtype == np.uint8 and array.ndim == 1 for array in arrays.values()):
         raise ValueError("its arrays are not flat bytes")
-    if _digest(about, arrays) != given:
+    if _digest(about, arrays) != expected:
         raise ValueError("its checksum is wrong")
     packed = {name: array.tobytes() for name, array in arrays.items()}
-    description = ModelSpec.from_json(about["description"])
+    spec = ModelSpec.from_json(about["description"])
     graph = decompress(packed.pop("graph"), _LARGEST_TEXT).decode()
     entries = read_table(decompress(packed.pop("tensors"), _LARGEST_TEXT))
-    places = _places(packed.pop("positions"), [e for e in entries if e.kept is not None])
+    positions = _positions(packed.pop("positions"), [e for e in entries if e.kept is not None])
     state: Arrays = {}
     for dtype in sorted({entry.stored for entry in entries}):
-        alike = [entry for entry in entries if entry.stored == dtype]
-        counts = [entry.values for entry in alike]
+        same_dtype = [entry for entry in entries if entry.stored == dtype]
+        counts = [entry.values for entry in same_dtype]
         values = decode_values(packed.pop(f"values.{dtype}"), sum(counts), DTYPES[dtype])
-        for entry, part in zip(alike, np.split(values, np.cumsum(counts)[:-1]), strict=True):
+        for entry, part in zip(same_dtype, np.split(values, np.cumsum(counts)[:-1]), strict=True):
             restored = DTYPES[entry.dtype]
             if entry.kept is None:
                 full = part.astype(restored)
             else:
                 full = np.zeros(entry.size, restored)
-                full[places[entry.name]] = part
+                full[positions[entry.name]] = part
             state[entry.name] = full.reshape(entry.shape)
     if packed:
         raise ValueError(f"it holds {min(packed)} as well")
-    return StoredNetwork(description, graph, {entry.name: state[entry.name] for entry in entries})
+    return StoredNetwork(spec, graph, {entry.name: state[entry.name] for entry in entries})
 
 
-def _places(packed: bytes, sparse: list[Entry]) -> dict[str, np.ndarray]:
+def _positions(packed: bytes, sparse: list[TensorEntry]) -> dict[str, np.ndarray]:
     """Where in each flat tensor its values are; ValueError if it has more or fewer."""
     starts = np.cumsum([0, *(entry.size for entry in sparse)])
-    kept = sum(entry.values for entry in sparse)
-    places = decode_positions(packed, kept, int(starts[-1]))
-    found = {}
-    bounds = np.searchsorted(places, starts)
+    joined = decode_positions(packed, sum(entry.values for entry in sparse), int(starts[-1]))
+    positions = {}
+    bounds = np.searchsorted(joined, starts)
     for entry, start, low, high in zip(sparse, starts, bounds, bounds[1:], strict=False):
         if high - low != entry.kept:
             raise ValueError(f"{entry.name} has {high - low} positions and {entry.kept} values")
-        found[entry.name] = places[low:high] - start
-    return found
+        positions[entry.name] = joined[low:high] - start
+    return positions
 
 
-def _narrowed(name: str, tensor: np.ndarray) -> np.ndarray:
+def _to_fp16(name: str, tensor: np.ndarray) -> np.ndarray:
     """The tensor in fp16 if it is a float32 weight; InputError names one that overflows."""
     if tensor.dtype != np.float32 or tensor.ndim < 2:
         return np.ascontiguousarray(tensor)
@@ -182,7 +182,7 @@ def _narrowed(name: str, tensor: np.ndarray) -> np.ndarray:
 
 
 def _digest(about: Mapping[str, str], arrays: Arrays) -> str:
-    """A SHA-256 over all that the file says and holds."""
+    """The SHA-256 of metadata and arrays."""
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.size} ".encode())

@@ -1,4 +1,4 @@
-"""Convolutions cropped to the taps that some input can reach: smaller, and the same function."""
+"""Crops kernels whose border meets only padding: a smaller network, the same function."""
 
 import copy
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from lightprune.pruning.mac_counts import observed
 from lightprune.pruning.reachability import front_padding, live_positions
 
-# The first tap that is kept, how many are, and the padding on both sides of the input.
+# The first kernel position to keep, how many, and the padding on both sides of the input.
 _Crop = tuple[int, int, int]
 
 
 def strip_unreachable(network: nn.Module, example: Tensor) -> nn.Module:
-    """A copy of a network whose kernels have lost the border taps that only meet padding.
+    """A copy of a network without the weights at the border of kernels that only meet padding.
 
     The copy takes images of the example's size only. A kernel keeps its extent along an axis
     where a symmetrically padded smaller one does not give the same outputs.
@@ -26,27 +26,27 @@ def strip_unreachable(network: nn.Module, example: Tensor) -> nn.Module:
     with observed(smaller, example) as calls:
         for layer, shapes in calls.items():
             if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
-                sizes = [(seen[-2:], out[-2:]) for seen, out in shapes]
+                sizes = [(inputs[-2:], outputs[-2:]) for inputs, outputs in shapes]
                 _crop(layer, sizes)
     return smaller
 
 
 def _crop(conv: nn.Conv2d, sizes: list[tuple[torch.Size, torch.Size]]) -> None:
-    """Crops one convolution, in place."""
     rows, columns = (
-        _axis(conv, axis, [(seen[axis], out[axis]) for seen, out in sizes]) for axis in (0, 1)
+        _axis(conv, axis, [(inputs[axis], outputs[axis]) for inputs, outputs in sizes])
+        for axis in (0, 1)
     )
     if rows is None or columns is None or (rows[1], columns[1]) == conv.kernel_size:
         return
-    taps = [slice(first, first + extent) for first, extent, _ in (rows, columns)]
-    cropped = conv.weight.detach()[:, :, taps[0], taps[1]].contiguous()
+    kept = [slice(first, first + size) for first, size, _ in (rows, columns)]
+    cropped = conv.weight.detach()[:, :, kept[0], kept[1]].contiguous()
     conv.weight = nn.Parameter(cropped, requires_grad=conv.weight.requires_grad)
     conv.kernel_size = (rows[1], columns[1])
     conv.padding = (rows[2], columns[2])
 
 
 def _axis(conv: nn.Conv2d, axis: int, sizes: list[tuple[int, int]]) -> _Crop | None:
-    """The smallest exact crop along one axis for every (input, output) extent it is called with.
+    """The smallest exact crop along one axis for every (input, output) size it is called with.
 
     None where there is none, and padding alone cannot say what the axis has now: `same` pads an
     even reach by one more behind than in front.

@@ -1,28 +1,29 @@
-"""The table in a sparse file: what every tensor is, and how many of its values are there."""
+"""The table in a sparse file: dtype, shape and number of stored values of every tensor."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Annotated
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 _NAMES = ("float16", "float32", "float64", "bool", "uint8", "int8", "int16", "int32", "int64")
 DTYPES = {name: np.dtype(name).newbyteorder("<") for name in _NAMES}
-# What a file may unpack to; a few damaged bytes could otherwise ask for all memory there is.
+# What a file may unpack to; a few damaged bytes could otherwise claim all memory there is.
 _LARGEST_STATE = 2**30
 _MOST_AXES = 8
 
+Count = Annotated[int, Meta(ge=0, le=_LARGEST_STATE)]
 
-@dataclass(frozen=True)
-class Entry:
+
+class TensorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a tensor is stored.
 
     Attributes:
         name: Its name in the state dict.
         dtype: What it is.
-        stored: What its values are in the file.
+        stored: The dtype of its values in the file.
         shape: Its shape.
         kept: How many values are in the file: those that are not zero; None if all are.
     """
@@ -30,8 +31,8 @@ class Entry:
     name: str
     dtype: str
     stored: str
-    shape: tuple[int, ...]
-    kept: int | None
+    shape: Annotated[tuple[Count, ...], Meta(max_length=_MOST_AXES)]
+    kept: Count | None
 
     @property
     def size(self) -> int:
@@ -43,47 +44,36 @@ class Entry:
         """Number of values in the file."""
         return self.size if self.kept is None else self.kept
 
-    def check(self) -> None:
-        """Raises ValueError if no tensor can be like this."""
-        numbers = (*self.shape, 0 if self.kept is None else self.kept)
-        if (
-            not isinstance(self.name, str)
-            or not {self.dtype, self.stored} <= set(DTYPES)
-            or (self.stored != self.dtype and (self.stored, self.dtype) != ("float16", "float32"))
-            or not all(type(n) is int and 0 <= n <= _LARGEST_STATE for n in numbers)
-            or len(self.shape) > _MOST_AXES
-            or prod(max(n, 1) for n in self.shape) > _LARGEST_STATE
-            or self.values > self.size
-        ):
-            raise ValueError(f"no tensor is like {self}")
 
-
-def write_table(entries: Sequence[Entry]) -> bytes:
+def write_table(entries: Sequence[TensorEntry]) -> bytes:
     """The table as JSON."""
-    return json.dumps([vars(entry) for entry in entries]).encode()
+    return msgspec.json.encode(entries)
 
 
-def read_table(text: bytes) -> list[Entry]:
+def read_table(text: bytes) -> list[TensorEntry]:
     """Reads what `write_table` wrote.
 
     Raises:
-        ValueError: It is no table, or one that `check_table` refuses.
+        ValueError: It is something else, names a tensor twice, or one that is impossible or too
+            large.
     """
     try:
-        rows: Any = json.loads(text)
-        entries = [Entry(**{**row, "shape": tuple(row["shape"])}) for row in rows]
-        check_table(entries)
-    except (KeyError, TypeError, RecursionError) as error:
+        entries = msgspec.json.decode(text, type=list[TensorEntry])
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"its table of tensors is none ({error})") from error
-    return entries
-
-
-def check_table(entries: Sequence[Entry]) -> None:
-    """Raises ValueError unless the tensors are possible, named once, and fit into memory."""
     for entry in entries:
-        entry.check()
+        converted = (entry.stored, entry.dtype) == ("float16", "float32")
+        nonempty_size = prod(max(n, 1) for n in entry.shape)
+        if (
+            not {entry.dtype, entry.stored} <= set(DTYPES)
+            or not (entry.stored == entry.dtype or converted)
+            or nonempty_size > _LARGEST_STATE
+            or entry.values > entry.size
+        ):
+            raise ValueError(f"no tensor is like {entry}")
     if len({entry.name for entry in entries}) < len(entries):
         raise ValueError("a tensor is there twice")
     size = sum(entry.size * DTYPES[entry.dtype].itemsize for entry in entries)
     if size > _LARGEST_STATE:
         raise ValueError(f"its tensors take {size} bytes, more than {_LARGEST_STATE}")
+    return entries

@@ -117,11 +117,11 @@ def _source(rows: Sequence[Timed]) -> str:
         f"{', '.join(commits)}. A run's engines took turns in one process: ratios in a row hold "
         "better than milliseconds between rows."
     )
-    if seen := [a for row in rows for a in row.bench.agreements if a.engine == SPARSE]:
+    if seen := [a for row in rows for a in row.bench.output_checks if a.backend == SPARSE]:
         words += (
             f" Of {min(a.images for a in seen):,} images or more, the sparse runtime classifies at "
             f"most {max(a.differing for a in seen):,} otherwise than eager torch; logits differ by "
-            f"at most {max(a.largest_difference for a in seen):.0e}."
+            f"at most {max(a.max_logit_difference for a in seen):.0e}."
         )
     return words
 
