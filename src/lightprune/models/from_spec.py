@@ -1,4 +1,4 @@
-"""A stored network as a bare torch module: built by a known constructor, and given its weights."""
+"""A stored network as a plain torch module: built by a registered constructor, with its weights."""
 
 import importlib
 from collections.abc import Mapping
@@ -9,47 +9,49 @@ from torch import Tensor, nn
 
 from lightprune.errors import InputError, first_line, nearest
 from lightprune.models.registry import Constructor, builder_of
-from lightprune.models.slim import SLIM_NETWORK, slim_network
+from lightprune.models.slim import slim_network
 from lightprune.models.spec import ModelSpec
+
+# Its name, and that in files written by earlier versions.
+_SLIM_NETWORK = ("slim_network", "narrowed")
 
 
 def module_from_spec(
-    description: ModelSpec,
+    spec: ModelSpec,
     state: Mapping[str, Tensor],
     constructor: Constructor | None = None,
 ) -> nn.Module:
     """Builds a network, in evaluation mode, that holds `state`.
 
-    A description may come from anywhere: of its own accord it builds nothing but torchvision's
-    classification networks and this package's.
+    A spec may come from an untrusted file: without `constructor`, nothing is built but
+    torchvision's classification networks and this package's.
 
     Args:
-        description: What to build.
+        spec: What to build.
         state: Every parameter and buffer by name; the network takes the tensors themselves.
-        constructor: What builds it, called with `num_classes` and the described arguments;
-            None takes the one that the description names.
+        constructor: What builds it, called with `num_classes` and the spec's arguments; None
+            takes the registered constructor that the spec names.
 
     Raises:
-        InputError: The constructor is not known, fails, or builds another network.
+        InputError: The constructor is not registered, fails, or builds another network.
     """
-    build = constructor or registered_constructor(description.constructor)
-    name = description.constructor
+    build = constructor or registered_constructor(spec.constructor)
+    name = spec.constructor
     # Drawing weights that are replaced at once takes longer than reading the file.
-    place = torch.device("cpu" if constructor else "meta")
+    device = torch.device("cpu" if constructor else "meta")
     try:
-        with place:
-            network = build(num_classes=len(description.classes), **description.arguments)
+        with device:
+            network = build(num_classes=len(spec.classes), **spec.arguments)
         expected = network.state_dict()
     except Exception as error:  # The user's own code may raise anything.
-        reason = first_line(error)
         raise InputError(
-            f"{name}: {reason}; allowed is what builds the network for num_classes"
+            f"{name}: {first_line(error)}; allowed is what builds the network for num_classes"
         ) from error
     for key in [*expected, *state]:
-        theirs, mine = (_kind(tensors.get(key)) for tensors in (state, expected))
-        if theirs != mine:
+        needs, holds = (_dtype_and_shape(tensors.get(key)) for tensors in (expected, state))
+        if needs != holds:
             near = nearest(key, [] if key in state else state)
-            raise InputError(f"{name}: builds another network: {key} is {mine}, not {theirs}{near}")
+            raise InputError(f"{name}: builds another network: {key} is {needs}, not {holds}{near}")
     network.load_state_dict(state, assign=True)
     for key, tensor in (*network.named_parameters(), *network.named_buffers()):
         if tensor.is_meta:
@@ -65,24 +67,26 @@ def import_constructor(name: str) -> Constructor:
     """
     module, _, attribute = name.rpartition(".")
     try:
-        found: Constructor = getattr(importlib.import_module(module), attribute)
-        signature(found)
+        constructor: Constructor = getattr(importlib.import_module(module), attribute)
+        signature(constructor)
     except Exception as error:  # The user's own code may raise anything.
-        reason = first_line(error)
         raise InputError(
-            f"{name}: {reason}; allowed is package.module.name of what builds the network"
+            f"{name}: {first_line(error)}; allowed is package.module.name of what builds the "
+            "network"
         ) from error
-    return found
+    return constructor
 
 
 def registered_constructor(name: str) -> Constructor:
-    """The constructor that a description names.
+    """The constructor that a file may name: `builder_of`'s, and `slim_network`.
 
     Raises:
-        InputError: It names one that files may not name.
+        InputError: There is none of that name.
     """
-    return slim_network if name == SLIM_NETWORK else builder_of(name)
+    package, _, last = name.rpartition(".")
+    own = package.partition(".")[0] == "lightprune"
+    return slim_network if own and last in _SLIM_NETWORK else builder_of(name)
 
 
-def _kind(tensor: Tensor | None) -> str:
+def _dtype_and_shape(tensor: Tensor | None) -> str:
     return "missing" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"

@@ -1,4 +1,4 @@
-"""The constructors that a file may name: torchvision's classification networks and our own."""
+"""The constructors that a file may name: torchvision's classification networks and the zoo's."""
 
 from collections.abc import Callable
 
@@ -18,8 +18,8 @@ from lightprune.models.zoo import (
 
 Constructor = Callable[..., nn.Module]
 
-_OWN: dict[str, Constructor] = {
-    f"lightprune.models.{build.__name__}": build
+_ZOO: dict[str, Constructor] = {
+    build.__name__: build
     for build in (
         resnet18_cifar,
         resnet34_cifar,
@@ -35,18 +35,22 @@ _OWN: dict[str, Constructor] = {
 def builder_of(name: str) -> Constructor:
     """The constructor of that dotted name, if files may name it.
 
+    Of this package's names the last component counts: files written by earlier versions name
+    other modules of the package.
+
     Raises:
         InputError: It is neither torchvision's nor this package's.
     """
-    if name in _OWN:
-        return _OWN[name]
+    package, _, last = name.rpartition(".")
+    if package.partition(".")[0] == "lightprune" and last in _ZOO:
+        return _ZOO[last]
     models = torchvision.models
-    last = name.rpartition(".")[2]
     if last in models.list_models(module=models):
         builder: Constructor = models.get_model_builder(last)
-        if name in (f"{models.__name__}.{last}", f"{builder.__module__}.{last}"):
+        if package in (models.__name__, builder.__module__):
             return builder
+    zoo = ", ".join(f"lightprune.models.{known}" for known in _ZOO)
     raise InputError(
         f"{name}: is not imported because a file says so; allowed are torchvision.models and "
-        f"{', '.join(_OWN)}, or one's own by constructor= (--constructor NAME)"
+        f"{zoo}, or your own by constructor= (--constructor NAME)"
     )

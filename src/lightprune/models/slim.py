@@ -1,6 +1,6 @@
-"""Known networks with fewer channels: what filter pruning leaves, under the same names."""
+"""Known networks with fewer channels: what channel pruning leaves, under the same names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import nn
@@ -8,8 +8,8 @@ from torch import nn
 from lightprune.errors import InputError
 from lightprune.models.registry import builder_of
 
-# What a layer's extents are called, in the order in which they are listed.
-_EXTENTS: dict[type[nn.Module], tuple[str, ...]] = {
+# The attributes that hold a layer's channel counts, in the order in which they are listed.
+_COUNTS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv2d: ("out_channels", "in_channels"),
     nn.Linear: ("out_features", "in_features"),
     nn.BatchNorm2d: ("num_features",),
@@ -19,13 +19,13 @@ _EXTENTS: dict[type[nn.Module], tuple[str, ...]] = {
 def slim_network(
     num_classes: int, base: str, channels: Sequence[int], **settings: Any
 ) -> nn.Module:
-    """A network whose layers have been given fewer channels.
+    """Builds a known network whose layers have fewer channels: each keeps its first ones.
 
     Args:
         num_classes: Logits.
         base: The dotted name of what builds the whole network.
         channels: Outputs and inputs of every convolution and linear layer, and channels of every
-            batch norm, in the order of the network's modules: `channel_counts` of what it shall be.
+            batch norm, in the order of the network's modules: its `channel_counts`.
         settings: What else the base takes.
 
     Raises:
@@ -38,64 +38,63 @@ def slim_network(
             f"base={base}: allowed are the networks of torchvision.models and of lightprune.models"
         ) from error
     network = build(num_classes=num_classes, **settings)
-    whole = channel_counts(network)
-    fit = len(channels) == len(whole) and all(
-        type(here) is int and 0 < here <= there for here, there in zip(channels, whole, strict=True)
+    most = channel_counts(network)
+    valid = len(channels) == len(most) and all(
+        type(count) is int and 0 < count <= limit
+        for count, limit in zip(channels, most, strict=True)
     )
-    if not fit:
+    if not valid:
         raise InputError(
-            f"channels={list(channels)}: allowed are {len(whole)} whole numbers from 1 to those of "
-            f"{base}: {whole}"
+            f"channels={list(channels)}: allowed are {len(most)} whole numbers from 1 to those of "
+            f"{base}: {most}"
         )
-    left = iter(channels)
+    counts = iter(channels)
     for layer in _layers(network):
-        _cut(layer, *(next(left) for _ in _EXTENTS[type(layer)]))
+        _slice(layer, *(next(counts) for _ in _COUNTS[type(layer)]))
     return network
 
 
 def channel_counts(network: nn.Module) -> list[int]:
-    """How many outputs and inputs its layers have; see `slim_network`.
+    """How many outputs and inputs the layers of a network have; see `slim_network`.
 
     Raises:
-        InputError: It has layers that are not told by these numbers.
+        InputError: These numbers do not describe every layer of it.
     """
     return [
-        int(getattr(layer, name)) for layer in _layers(network) for name in _EXTENTS[type(layer)]
+        int(getattr(layer, name)) for layer in _layers(network) for name in _COUNTS[type(layer)]
     ]
 
 
-def _layers(network: nn.Module) -> list[nn.Module]:
+def _layers(network: nn.Module) -> Iterator[nn.Module]:
     """The layers that have channels, in the network's order."""
-    found = []
     for name, layer in network.named_modules():
-        if type(layer) in _EXTENTS:
-            sizes = {getattr(layer, each) for each in _EXTENTS[type(layer)]}
+        if type(layer) in _COUNTS:
+            counts = {getattr(layer, attribute) for attribute in _COUNTS[type(layer)]}
             groups = getattr(layer, "groups", 1)
-            if groups != 1 and sizes != {groups}:
+            if groups != 1 and counts != {groups}:
                 raise InputError(
                     f"{name} has {groups} groups: allowed are 1, or one for each channel"
                 )
-            found.append(layer)
+            yield layer
         elif any(True for _ in layer.parameters(recurse=False)):
-            kinds = ", ".join(kind.__name__ for kind in _EXTENTS)
-            raise InputError(f"{name} is a {type(layer).__name__}: allowed are {kinds}")
-    return found
+            allowed = ", ".join(kind.__name__ for kind in _COUNTS)
+            raise InputError(f"{name} is a {type(layer).__name__}: allowed are {allowed}")
 
 
-def _cut(layer: nn.Module, outputs: int, inputs: int | None = None) -> None:
-    """Leaves a layer its first outputs and inputs."""
+def _slice(layer: nn.Module, outputs: int, inputs: int | None = None) -> None:
+    """Keeps a layer's first outputs and inputs."""
     for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
         if not tensor.dim():
             continue
-        kept = tensor.detach()[:outputs]
-        if kept.dim() > 1:
-            kept = kept[:, :inputs]
-        kept = kept.clone()
-        setattr(layer, name, nn.Parameter(kept) if name in ("weight", "bias") else kept)
+        part = tensor.detach()[:outputs]
+        if part.dim() > 1:
+            part = part[:, :inputs]
+        part = part.clone()
+        setattr(layer, name, nn.Parameter(part) if name in ("weight", "bias") else part)
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
         layer.groups = outputs
-    for name, size in zip(_EXTENTS[type(layer)], (outputs, inputs), strict=False):
-        setattr(layer, name, size)
+    for name, count in zip(_COUNTS[type(layer)], (outputs, inputs), strict=False):
+        setattr(layer, name, count)
 
 
 SLIM_NETWORK = f"lightprune.models.{slim_network.__name__}"

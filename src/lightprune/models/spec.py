@@ -1,13 +1,14 @@
 """What a network is besides its weights: its constructor, its input, its classes."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 # What an argument of a constructor may be: nothing that would have to be imported or called.
 Plain = None | bool | int | float | str
-# Settings of a constructor that say how it is called, and those that fetch other weights.
+# Keys of a constructor's config that are no arguments, and those that fetch other weights.
 _NO_ARGUMENTS = ("_target_", "_partial_", "_convert_", "_recursive_", "num_classes", "weights")
 # CIFAR-10 has one size, which no config states.
 _CIFAR10_SIZE = 32
@@ -25,31 +26,29 @@ class ModelSpec:
         mean: Subtracted from pixels scaled to 0..1, one a channel.
         std: Divided by after that, one a channel.
         classes: The names of the classes, in the order of the logits.
+
+    Raises:
+        ValueError: A value is not allowed; the message names the field.
     """
 
     constructor: str
-    arguments: Mapping[str, Plain | list[Plain]]
+    arguments: Mapping[str, Any]
     input_shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Raises ValueError for anything that is not what the fields say."""
-        _check("constructor", isinstance(self.constructor, str))
-        _check("arguments", isinstance(self.arguments, Mapping))
         for name, value in self.arguments.items():
-            values = value if isinstance(value, list) else [value]
-            plain = all(isinstance(v, Plain) for v in values)
+            plain = all(
+                isinstance(v, Plain) for v in (value if isinstance(value, list) else [value])
+            )
             _check(f"arguments.{name}", plain and name not in _NO_ARGUMENTS)
-        sizes = all(type(n) is int and 0 < n <= _LARGEST_SIZE for n in self.input_shape)
-        _check("input_shape", sizes and len(self.input_shape) == 3)
-        for field in ("mean", "std"):
-            values = getattr(self, field)
-            numbers = all(type(v) in (int, float) and abs(v) < _LARGEST_SIZE for v in values)
-            _check(field, numbers and len(values) == self.input_shape[0])
+        _check("input_shape", all(0 < n <= _LARGEST_SIZE for n in self.input_shape))
+        for field, values in (("mean", self.mean), ("std", self.std)):
+            finite = all(abs(v) < _LARGEST_SIZE for v in values)
+            _check(field, finite and len(values) == self.input_shape[0])
         _check("std", min(self.std) > 0)
-        _check("classes", all(isinstance(name, str) for name in self.classes))
 
     @classmethod
     def of_run(cls, record: Mapping[str, Any]) -> "ModelSpec":
@@ -59,38 +58,35 @@ class ModelSpec:
             ValueError, KeyError, TypeError, AttributeError: The record does not hold it.
         """
         config = record["config"]
-        built, data = config["model"]["constructor"], config["data"]
+        constructor, data = config["model"]["constructor"], config["data"]
         size = data.get("size", _CIFAR10_SIZE)
-        return cls(
-            constructor=built["_target_"],
-            arguments={name: v for name, v in built.items() if name not in _NO_ARGUMENTS},
-            input_shape=(len(data["mean"]), size, size),
-            mean=tuple(data["mean"]),
-            std=tuple(data["std"]),
-            classes=tuple(record["data"]["classes"]),
-        )
+        fields = {
+            "constructor": constructor["_target_"],
+            "arguments": {k: v for k, v in constructor.items() if k not in _NO_ARGUMENTS},
+            "input_shape": (len(data["mean"]), size, size),
+            "mean": data["mean"],
+            "std": data["std"],
+            "classes": record["data"]["classes"],
+        }
+        return msgspec.convert(fields, cls)
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self))
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "ModelSpec":
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: The text is something else.
+            ValueError: The text is something else; the message names the field.
         """
         try:
-            found: Any = json.loads(text)
-            tuples = {
-                name: tuple(found[name]) for name in ("input_shape", "mean", "std", "classes")
-            }
-            return cls(**{**found, **tuples})
-        except (KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"its description is none: {type(error).__name__} {error}") from error
+            return msgspec.json.decode(text, type=cls)
+        except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
+            raise ValueError(f"its description: {error}") from error
 
 
-def _check(field: str, right: bool) -> None:
-    if not right:
-        raise ValueError(f"{field} of its description is not what it should be")
+def _check(field: str, allowed: bool) -> None:
+    if not allowed:
+        raise ValueError(f"{field} of the description is not allowed")
