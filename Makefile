@@ -12,6 +12,10 @@ NAME = reference-$(RECIPE)$(if $(PRECISION),-$(PRECISION))
 SWEEP = outputs/sweeps/$(NAME)
 READY := .venv/.ready
 
+ifdef CELLS
+$(error CELLS=$(CELLS): has been renamed; allowed is EXPERIMENTS=$(CELLS))
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup test soak lint demo reproduce results
 
