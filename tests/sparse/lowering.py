@@ -1,4 +1,4 @@
-"""Lowers networks, and checks that what comes out computes what they do."""
+"""Lowers networks, and checks that the programs compute the same."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from lightprune.sparse.frontend.trace import trace
 from lightprune.sparse.passes.lower import lower
-from tests.sparse.nets import unsettle
+from tests.sparse.nets import randomize_batch_norms
 from tests.sparse.reference import run
 
 
@@ -15,24 +15,24 @@ def arrays(network):
     return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
 
 
-def check_same(network, graph, images=None):
+def check_lowering(network, graph, images=None):
     """Lowers a network in float64, compares it with torch, and returns the program."""
     if images is None:
         images = torch.randn(3, *graph.input_shape, dtype=torch.float64)
     program = lower(graph, arrays(network), np.float64)
     with torch.no_grad():
         expected = network(images.clone())
-    got = run(program, images)
+    actual = run(program, images)
 
-    assert got.shape == expected.shape
-    assert (got - expected).abs().max() <= 1e-9 * expected.abs().max().clamp(min=1e-3)
+    assert actual.shape == expected.shape
+    assert (actual - expected).abs().max() <= 1e-9 * expected.abs().max().clamp(min=1e-3)
     return program
 
 
-def simplified(network, shape):
-    """The checked program of a network that becomes float64 and has statistics."""
-    network = unsettle(network.double().eval(), torch.Generator().manual_seed(0))
-    return check_same(network, trace(network, shape))
+def lowered(network, shape):
+    """The checked program of a network in float64 with random batch norm statistics."""
+    network = randomize_batch_norms(network.double().eval(), torch.Generator().manual_seed(0))
+    return check_lowering(network, trace(network, shape))
 
 
 def kinds(program):
@@ -40,7 +40,7 @@ def kinds(program):
 
 
 class Residual(nn.Module):
-    """An image, a convolution, and a block around which it is carried."""
+    """A stem, a block with a skip connection, and a classifier."""
 
     def __init__(self, block, after=F.relu):
         super().__init__()

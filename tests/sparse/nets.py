@@ -1,4 +1,4 @@
-"""Small random networks with random zeros, for the tests of the graph and of its simplification."""
+"""Small random networks with random zeros, for the tests of tracing and lowering."""
 
 import copy
 import itertools
@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def unsettle(network, generator):
-    """Batch norms with statistics, scales and shifts that are not the trivial ones."""
+def randomize_batch_norms(network, generator):
+    """Gives batch norms random statistics, scales and shifts, in place."""
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d | nn.BatchNorm1d):
             norm.running_mean.copy_(torch.randn(norm.running_mean.shape, generator=generator) / 2)
@@ -125,7 +125,7 @@ def networks(draw):
     size = draw(st.sampled_from(sizes if hidden == 1 else [*sizes, (2, 3)]))
     ends = Ends(x.shape[1], size, hidden)
     head = ends if draw(st.booleans()) else nn.Conv2d(x.shape[1], 2, 1)
-    return unsettle(Random(chain, joins, head).double().eval(), generator), shape
+    return randomize_batch_norms(Random(chain, joins, head).double().eval(), generator), shape
 
 
 @st.composite
@@ -139,9 +139,9 @@ def densities(draw, times=6):
 
 
 def pruned(network, seed, shares):
-    """A copy with random zeros, layer by layer, and with other statistics."""
+    """A copy with random zeros, layer by layer, and with other batch norm statistics."""
     network, generator = copy.deepcopy(network), torch.Generator().manual_seed(seed)
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     for layer, density in zip(layers, itertools.cycle(shares)):
         prune(layer.weight, density, generator)
-    return unsettle(network, generator)
+    return randomize_batch_norms(network, generator)

@@ -1,4 +1,4 @@
-"""Programs drawn step by step, without tracing, and networks that execute them as they are."""
+"""Random programs, drawn step by step without tracing, and networks that execute them."""
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -41,8 +41,8 @@ def network_of(program, threads=1, channel_block=None):
 
 
 @contextmanager
-def shared_now_and_then(seed):
-    """Threads share some operations of what is assembled here, however small, and others not."""
+def random_sharing(seed):
+    """Threads share random instructions of what is compiled here, however small."""
     draws, chunks = Random(seed), emit.Emitter._chunks
 
     def drawn(self, costs):
@@ -76,15 +76,15 @@ def _is_array(value):
     return isinstance(value, np.ndarray)
 
 
-def whole_numbers(generator, *shape):
-    """Small whole numbers, whose products and sums are exact in float32."""
+def random_integers(generator, *shape):
+    """Small integers, whose products and sums are exact in float32."""
     return generator.integers(-3, 4, shape).astype(np.float32)
 
 
 def images_for(program, count, seed=0):
-    """Images of small whole numbers."""
+    """Images of small integers."""
     generator = np.random.default_rng(seed)
-    return torch.from_numpy(whole_numbers(generator, count, *program.shapes[INPUT]))
+    return torch.from_numpy(random_integers(generator, count, *program.shapes[INPUT]))
 
 
 def _windows(draw, size, most_padding):
@@ -99,7 +99,7 @@ def _windows(draw, size, most_padding):
     span = dilation * (kernel - 1) + 1
     before = max(before, span - size - after)
     out = (size + before + after - span) // stride + 1
-    # The windows end exactly at the last padded place, as a program has it.
+    # The windows end exactly at the last padded pixel, as a program's do.
     return kernel, stride, (before, (out - 1) * stride + span - size - before), dilation, out
 
 
@@ -113,17 +113,17 @@ def convolutions(draw, value, read, shapes, residuals=(), channels=40, most_macs
     most = max(1, min(channels, most_macs // (prod(out) * prod(kernel) * inputs)))
     outputs = groups * draw(st.integers(1, max(1, most // groups)))
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    weight = whole_numbers(generator, outputs, inputs // groups, *kernel)
+    weight = random_integers(generator, outputs, inputs // groups, *kernel)
     weight *= generator.random(weight.shape) < draw(st.sampled_from([0.0, 0.02, 0.2, 0.5, 1.0]))
     shape = (outputs, *out)
-    by_position = draw(st.sampled_from([False, False, True]))
+    by_pixel = draw(st.sampled_from([False, False, True]))
     fitting = [name for name in residuals if shapes[name] == shape]
     residual = draw(st.sampled_from([None, *fitting]))
     step = ConvStep(
         value,
         read,
         weight,
-        whole_numbers(generator, *(shape if by_position else shape[:1])),
+        random_integers(generator, *(shape if by_pixel else shape[:1])),
         stride,
         padding,
         dilation,
@@ -181,33 +181,33 @@ def sums(draw, value, read, shapes):
     fitting = [name for name in shapes if shapes[name] == shape]
     inputs = [[], [read], [read, draw(st.sampled_from(fitting))]][draw(st.integers(0, 2))]
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    biases = [whole_numbers(generator, *shape), whole_numbers(generator, *shape[:1])]
+    biases = [random_integers(generator, *shape), random_integers(generator, *shape[:1])]
     bias = draw(st.sampled_from(biases if not inputs else [*biases, None]))
     return AddStep(value, tuple(inputs), bias, draw(st.booleans())), shape
 
 
 @st.composite
 def concatenations(draw, value, read, shapes):
-    """Up to three values of one height and width side by side, and their shape."""
+    """A concatenation of up to three values of one height and width, and its shape."""
     fitting = [name for name in shapes if shapes[name][1:] == shapes[read][1:]]
     inputs = (read, *draw(st.lists(st.sampled_from(fitting), max_size=2)))
     return ConcatStep(value, inputs), (sum(shapes[n][0] for n in inputs), *shapes[read][1:])
 
 
 @st.composite
-def programs(draw, steps=6):
+def programs(draw, most_steps=6):
     """Several steps, each of which reads any of the values before it."""
     shapes = {INPUT: (draw(st.integers(1, 6)), *draw(sizes(12)))}
-    found = []
-    for number in range(draw(st.integers(1, steps))):
+    steps = []
+    for number in range(draw(st.integers(1, most_steps))):
         # Values that were computed before are read again and again.
         read = draw(st.sampled_from(list(shapes)[-3:]))
         name = f"v{number}"
         kind = draw(st.sampled_from(["conv", "conv", "conv", "pool", "sum", "concat", "flatten"]))
         if kind == "conv":
             residuals = list(shapes)
-            drawn = convolutions(name, read, shapes, residuals, channels=9, most_macs=20_000)
-            step, shape = draw(drawn)
+            strategy = convolutions(name, read, shapes, residuals, channels=9, most_macs=20_000)
+            step, shape = draw(strategy)
             if max(shape[1:]) > 20:
                 continue
         elif kind == "flatten":
@@ -215,18 +215,18 @@ def programs(draw, steps=6):
             if shape[0] > 200:
                 continue
         else:
-            made = {"pool": pools, "sum": sums, "concat": concatenations}[kind]
-            step, shape = draw(made(name, read, shapes))
+            strategy = {"pool": pools, "sum": sums, "concat": concatenations}[kind]
+            step, shape = draw(strategy(name, read, shapes))
             if shape[0] > 60:
                 continue
-        found.append(step)
+        steps.append(step)
         shapes[name] = shape
-    if not found:
-        found.append(AddStep("v", (INPUT,), None, True))
+    if not steps:
+        steps.append(AddStep("v", (INPUT,), None, True))
         shapes["v"] = shapes[INPUT]
-    # Steps that come after it are carried out and must leave it as it is.
-    last = draw(st.sampled_from([step.value for step in [*found, found[-1]]]))
-    return Program(tuple(found), shapes, last, flat=shapes[last][1:] == (1, 1))
+    # Steps after the output's run, and must not overwrite it.
+    last = draw(st.sampled_from([step.value for step in [*steps, steps[-1]]]))
+    return Program(tuple(steps), shapes, last, flat=shapes[last][1:] == (1, 1))
 
 
 def layer(weight, side, width=None, padding=0, name="layer"):
@@ -245,10 +245,10 @@ def residual_program(density=0.3):
     generator = np.random.default_rng(1)
 
     def conv(value, read, outputs, inputs, kernel, stride=1, padding=((1, 1), (1, 1)), add=None):
-        weight = whole_numbers(generator, outputs, inputs, kernel, kernel)
+        weight = random_integers(generator, outputs, inputs, kernel, kernel)
         weight += weight == 0
         weight *= generator.random(weight.shape) < density
-        bias = whole_numbers(generator, outputs)
+        bias = random_integers(generator, outputs)
         strides, relu = (stride, stride), value != "out"
         return ConvStep(value, read, weight, bias, strides, padding, (1, 1), 1, add, relu, (value,))
 

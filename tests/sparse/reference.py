@@ -30,7 +30,7 @@ def finish(value, step):
 def conv(step, inputs, shape, count):
     (top, bottom), (left, right) = step.padding
     sides = (left, right, top, bottom)
-    # What is cropped at one side may lie in the padding of the other.
+    # Rows cropped at one side may be padding of the other.
     padded = F.pad(inputs[0], tuple(max(side, 0) for side in sides))
     padded = F.pad(padded, tuple(min(side, 0) for side in sides))
     weight = torch.from_numpy(step.weight)

@@ -1,4 +1,4 @@
-"""Which networks of `model=` the sparse runtime takes, and how it refuses the others."""
+"""Which networks of `model=` the sparse runtime supports, and how it refuses the others."""
 
 import re
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_network_of_convolutions_and_relus_is_traced(build):
 
     traced = trace(network, SHAPE)
 
-    used = {name for node in traced.ops for name in node.tensors().values()}
+    used = {name for op in traced.ops for name in op.tensors().values()}
     assert used == {n for n in network.state_dict() if not n.endswith("num_batches_tracked")}
     assert traced.shapes[traced.output] == (10, 1, 1)
 
@@ -49,7 +49,7 @@ def test_a_network_of_convolutions_and_relus_is_traced(build):
     ],
     ids=["mobilenet_v2", "vit", "the paper's shortcut"],
 )
-def test_what_it_does_not_know_is_refused_in_one_line_that_names_it(build, named):
+def test_an_unsupported_network_is_refused_in_one_line_that_names_the_operator(build, named):
     with torch.device("meta"):
         network = build()
 
@@ -59,7 +59,7 @@ def test_what_it_does_not_know_is_refused_in_one_line_that_names_it(build, named
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_grouped_and_dilated_convolutions_are_taken():
+def test_grouped_and_dilated_convolutions_are_traced():
     network = nn.Sequential(
         nn.Conv2d(3, 6, 3, groups=3), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=2, dilation=2)
     )

@@ -39,11 +39,11 @@ def last(function):
     return trace(Around(function).eval(), SHAPE).ops[-1]
 
 
-def test_resnet18_becomes_its_layers_under_their_own_names():
+def test_resnet18_becomes_its_layers_with_the_names_of_its_state_dict():
     resnet = resnet18(num_classes=10)
     traced = trace(resnet, (3, 32, 32))
-    kinds = [type(node) for node in traced.ops]
-    used = {name for node in traced.ops for name in node.tensors().values()}
+    kinds = [type(op) for op in traced.ops]
+    used = {name for op in traced.ops for name in op.tensors().values()}
 
     assert [kinds.count(kind) for kind in (Conv, Linear, Add, Relu)] == [20, 1, 8, 17]
     assert used == {n for n in resnet.state_dict() if not n.endswith("num_batches_tracked")}
@@ -70,14 +70,14 @@ def test_layers_that_train_on_live_taps_are_traced_as_the_convolutions_they_are(
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
-def test_padding_given_as_a_word_becomes_numbers():
+def test_string_padding_becomes_numbers():
     layer = nn.Conv2d(3, 4, (2, 3), padding="same", dilation=(1, 2))
 
     assert trace(layer, SHAPE).ops[0].padding == ((0, 1), (2, 2))
     assert trace(nn.Conv2d(3, 4, 3, padding="valid"), SHAPE).ops[0].padding == ((0, 0), (0, 0))
 
 
-def test_a_change_in_place_is_seen_by_every_later_reader():
+def test_an_in_place_operation_changes_what_every_later_op_reads():
     def function(x):
         x.relu_()
         x += x
@@ -108,7 +108,7 @@ def test_a_layer_used_twice_names_the_same_tensors_twice():
         (lambda x: nn.Identity()(torch.relu(x).contiguous()), Relu),
     ],
 )
-def test_functional_calls_are_known(function, kind):
+def test_functional_calls_are_converted(function, kind):
     assert type(last(function)) is kind
 
 
@@ -135,14 +135,14 @@ def test_functional_calls_are_known(function, kind):
         (lambda x: x if x.sum() > 0 else -x, "cannot be traced"),
     ],
 )
-def test_what_the_runtime_does_not_know_is_refused_by_name(function, named):
+def test_an_unsupported_operator_is_refused_by_name(function, named):
     with pytest.raises(InputError, match=named) as refused:
         last(function)
 
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_refusal_says_where_in_the_network():
+def test_an_error_names_the_module():
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.ReLU(), nn.GELU()))
 
     with pytest.raises(InputError, match=r"gelu in 1\.1: this operation is not known; supported"):

@@ -10,13 +10,13 @@ from lightprune.errors import InputError
 from lightprune.sparse.frontend.trace import trace
 from lightprune.sparse.ir.program import AddStep, ConvStep, PoolStep
 from lightprune.sparse.passes.lower import lower
-from tests.sparse.lowering import Residual, arrays, block, kinds, simplified
+from tests.sparse.lowering import Residual, arrays, block, kinds, lowered
 
 
 def test_a_silent_branch_becomes_a_constant():
     network = Residual(block())
     network.block[0].weight.data.zero_()
-    program = simplified(network, (2, 5, 5))
+    program = lowered(network, (2, 5, 5))
     constant = program.steps[1]
 
     assert kinds(program) == [ConvStep, AddStep, PoolStep, ConvStep]
@@ -29,7 +29,7 @@ def test_a_silent_last_convolution_becomes_a_constant_without_a_map():
     network = Residual(block())
     network.block[3].weight.data.zero_()
 
-    assert simplified(network, (2, 5, 5)).steps[1].bias.shape == (4,)
+    assert lowered(network, (2, 5, 5)).steps[1].bias.shape == (4,)
 
 
 def test_a_silent_branch_beside_a_convolution_joins_its_bias():
@@ -44,7 +44,7 @@ def test_a_silent_branch_beside_a_convolution_joins_its_bias():
     network = Net()
     network.long.weight.data.zero_()
 
-    assert kinds(simplified(network, (2, 5, 5))) == [ConvStep]
+    assert kinds(lowered(network, (2, 5, 5))) == [ConvStep]
 
 
 def test_channels_that_a_relu_silences_are_constant():
@@ -53,7 +53,7 @@ def test_channels_that_a_relu_silences_are_constant():
     )
     network[2].weight.data[1].abs_().neg_()
     network[2].bias.data[1] = -0.5
-    program = simplified(network, (2, 4, 4))
+    program = lowered(network, (2, 4, 4))
 
     assert program.shapes[program.steps[1].value] == (3, 4, 4)
 
@@ -80,7 +80,7 @@ def test_constant_channels_meet_others_of_another_extent():
 
     network = Net()
     network.flat.weight.data.zero_()
-    program = simplified(network, (2, 8, 8))
+    program = lowered(network, (2, 8, 8))
 
     assert program.shapes[program.steps[0].value] == (4, 8, 8)
 

@@ -22,8 +22,8 @@ from lightprune.sparse.ir.program import (
     PoolStep,
 )
 from lightprune.sparse.passes.lower import lower, stages
-from tests.sparse.lowering import Residual, arrays, block, check_same, kinds, simplified
-from tests.sparse.nets import densities, networks, pruned, unsettle
+from tests.sparse.lowering import Residual, arrays, block, check_lowering, kinds, lowered
+from tests.sparse.nets import densities, networks, pruned, randomize_batch_norms
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
@@ -33,13 +33,13 @@ def test_a_program_computes_what_its_network_does(case, prunings):
     network, shape = case
     graph = trace(network, shape)
     for pruning in prunings:
-        check_same_or_constant(pruned(network, *pruning), graph)
+        check_lowering_or_constant(pruned(network, *pruning), graph)
 
 
-def check_same_or_constant(network, graph):
+def check_lowering_or_constant(network, graph):
     """A network without a program has to give the same for all images."""
     try:
-        program = check_same(network, graph)
+        program = check_lowering(network, graph)
     except InputError:
         with torch.no_grad():
             first, second = network(torch.randn(2, *graph.input_shape, dtype=torch.float64))
@@ -58,7 +58,7 @@ def resnet():
     masks = Pruner(Magnitude(), scope="global").prune(weights, Masks.dense(weights), 0.98)
     with torch.no_grad():
         masks.apply_(weights)
-    return unsettle(network.double(), torch.Generator().manual_seed(1))
+    return randomize_batch_norms(network.double(), torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def graph(resnet):
 
 @pytest.fixture(scope="module")
 def program(resnet, graph):
-    return check_same(resnet, graph)
+    return check_lowering(resnet, graph)
 
 
 def test_resnet18_is_convolutions_and_one_pooling(program):
@@ -98,11 +98,11 @@ def test_resnet18_loses_channels_that_do_not_matter(program, graph):
     assert program.shapes[program.output] == (10, 1, 1)
 
 
-def test_arrays_are_contiguous_and_of_the_type_asked_for(resnet, graph):
+def test_arrays_are_contiguous_and_of_the_dtype(resnet, graph):
     program = lower(graph, arrays(resnet))
-    found = [a for s in program.steps if isinstance(s, ConvStep) for a in (s.weight, s.bias)]
+    tensors = [a for s in program.steps if isinstance(s, ConvStep) for a in (s.weight, s.bias)]
 
-    assert all(array.dtype == np.float32 and array.flags.c_contiguous for array in found)
+    assert all(array.dtype == np.float32 and array.flags.c_contiguous for array in tensors)
 
 
 def test_lowering_leaves_the_state_dict_as_it_is(resnet, graph):
@@ -113,7 +113,7 @@ def test_lowering_leaves_the_state_dict_as_it_is(resnet, graph):
 
 
 def test_a_block_becomes_two_convolutions():
-    program = simplified(Residual(block()), (2, 5, 5))
+    program = lowered(Residual(block()), (2, 5, 5))
 
     assert kinds(program) == [ConvStep, ConvStep, ConvStep, PoolStep, ConvStep]
     assert program.steps[2].residual == program.steps[0].value
@@ -125,7 +125,7 @@ def test_a_pre_activation_block_keeps_its_first_norm_as_a_scale():
     before = nn.Sequential(
         nn.BatchNorm2d(4), nn.ReLU(), *block()[:3], nn.Conv2d(4, 4, 3, padding=1)
     )
-    program = simplified(Residual(before, after=lambda x: x), (2, 5, 5))
+    program = lowered(Residual(before, after=lambda x: x), (2, 5, 5))
     scale = program.steps[1]
 
     assert kinds(program) == [ConvStep] * 4 + [PoolStep, ConvStep]
@@ -137,9 +137,7 @@ def test_a_pre_activation_block_keeps_its_first_norm_as_a_scale():
 
 def test_a_module_used_twice_is_folded_with_each_norm():
     layer = nn.Conv2d(2, 2, 3, padding=1)
-    program = simplified(
-        nn.Sequential(layer, nn.BatchNorm2d(2), layer, nn.BatchNorm2d(2)), (2, 4, 4)
-    )
+    program = lowered(nn.Sequential(layer, nn.BatchNorm2d(2), layer, nn.BatchNorm2d(2)), (2, 4, 4))
 
     assert kinds(program) == [ConvStep, ConvStep]
     assert [step.layers for step in program.steps] == [("0", "1"), ("0", "3")]
@@ -165,7 +163,7 @@ class Dense(nn.Module):
 def test_a_densely_connected_network_drops_what_no_layer_reads():
     network = Dense()
     network.fc.weight.data[:, 5:] = 0
-    program = simplified(network, (2, 4, 4))
+    program = lowered(network, (2, 4, 4))
 
     assert kinds(program) == [ConvStep, ConvStep, ConcatStep, PoolStep, ConvStep]
     assert program.shapes[program.steps[2].value] == (5, 4, 4)
@@ -173,7 +171,7 @@ def test_a_densely_connected_network_drops_what_no_layer_reads():
 
 def test_grouped_convolutions_stay_grouped():
     network = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 6, 3, groups=2), nn.BatchNorm2d(6))
-    program = simplified(network, (2, 4, 4))
+    program = lowered(network, (2, 4, 4))
 
     assert [step.groups for step in program.steps] == [1, 2]
 
@@ -181,23 +179,23 @@ def test_grouped_convolutions_stay_grouped():
 def test_a_flattened_map_that_is_not_classified_at_once_stays_flat():
     network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Flatten(), nn.BatchNorm1d(12), nn.Linear(12, 2))
 
-    assert FlattenStep in kinds(simplified(network, (2, 2, 2)))
+    assert FlattenStep in kinds(lowered(network, (2, 2, 2)))
 
 
-def test_the_classifier_of_vgg16_shrinks_to_the_map_that_there_is():
+def test_the_classifier_of_vgg16_shrinks_to_the_map_before_adaptive_pooling():
     with torch.device("meta"):
         network = vgg16_bn(init_weights=False)
     network.features = nn.Sequential(nn.Conv2d(3, 512, 3, padding=1), *network.features[-2:])
-    for place, layer in {0: (25_088, 16), 3: (16, 16), 6: (16, 10)}.items():
-        network.classifier[place] = nn.Linear(*layer)
-    pixel, more = simplified(network, (3, 2, 2)), simplified(network, (3, 8, 8))
+    for index, layer in {0: (25_088, 16), 3: (16, 16), 6: (16, 10)}.items():
+        network.classifier[index] = nn.Linear(*layer)
+    one_pixel, several = lowered(network, (3, 2, 2)), lowered(network, (3, 8, 8))
 
-    assert [kinds(program) for program in (pixel, more)] == [
+    assert [kinds(program) for program in (one_pixel, several)] == [
         [ConvStep, PoolStep, *[ConvStep] * 3]
     ] * 2
-    assert pixel.steps[2].weight.shape == (16, 512, 1, 1)
+    assert one_pixel.steps[2].weight.shape == (16, 512, 1, 1)
     # From 4x4 to 7x7: the windows overlap, and the real map is all that is multiplied.
-    assert more.steps[2].weight.shape == (16, 512, 4, 4)
+    assert several.steps[2].weight.shape == (16, 512, 4, 4)
 
 
 def test_uneven_pooling_before_anything_else_is_refused():

@@ -30,9 +30,9 @@ from tests.sparse.programs import (
     network_of,
     poison,
     programs,
+    random_integers,
+    random_sharing,
     residual_program,
-    shared_now_and_then,
-    whole_numbers,
 )
 
 THREADS = st.integers(1, 3)
@@ -91,7 +91,7 @@ def test_channels_in_the_lanes_compute_the_same_bits(program, threads, whole):
 
 def flattened_and_padded():
     """Padding around values that a flattening computed."""
-    last = conv("out", "flat", whole_numbers(GENERATOR, 3, 12, 3, 3), padding=2)
+    last = conv("out", "flat", random_integers(GENERATOR, 3, 12, 3, 3), padding=2)
     shapes = {INPUT: (3, 2, 2), "flat": (12, 1, 1), "out": (3, 3, 3)}
     return Program((FlattenStep("flat", INPUT), last), shapes, "out", flat=False)
 
@@ -137,7 +137,7 @@ def test_no_bit_of_several_steps_depends_on_the_batch_or_the_threads(program, th
     single, network = network_of(program), network_of(program, threads)
     alone = torch.cat([single(image[None]) for image in images]) + 0.0
 
-    with shared_now_and_then(seed):
+    with random_sharing(seed):
         for count in (1, LANES - 1, LANES + 2):
             outputs = network(images[:count])
             poison(network)
@@ -159,7 +159,7 @@ def test_threads_on_one_image_have_memory_of_their_own_and_some_together(many_ch
 @pytest.mark.parametrize("channels", [2, 4])
 @pytest.mark.parametrize("count", [1, LANES])
 def test_a_pool_follows_channels_of_unequal_lengths(many_chunks, channels, count):
-    weight = whole_numbers(GENERATOR, 24, 6, 3, 3)
+    weight = random_integers(GENERATOR, 24, 6, 3, 3)
     # Channels of like lengths are far apart: out of order, a pool would follow others.
     kept = np.resize([0.9, 0.05, 0.5], 24)[:, None, None, None]
     weight[GENERATOR.random(weight.shape) > kept] = 0
@@ -226,14 +226,14 @@ def test_an_output_without_a_weight_on_what_is_not_finite_may_stay_finite(
 
 @pytest.mark.parametrize("count", [1, LANES])
 def test_two_convolutions_of_one_value_may_differ_in_all_but_that(count):
-    wide, narrow = whole_numbers(GENERATOR, 4, 3, 3, 3), whole_numbers(GENERATOR, 4, 3, 1, 1)
+    wide, narrow = random_integers(GENERATOR, 4, 3, 3, 3), random_integers(GENERATOR, 4, 3, 1, 1)
     steps = (
         conv("a", INPUT, wide, padding=1, stride=2),
         conv("b", INPUT, narrow, stride=2, residual="a"),
         conv("c", INPUT, wide, padding=1, relu=True),
         PoolStep("d", "c", "max", (3, 3), (2, 2), (1, 1), False),
         AddStep("e", ("b", "d"), None, True),
-        conv("out", "e", whole_numbers(GENERATOR, 2, 4, 4, 5), padding=4, stride=3),
+        conv("out", "e", random_integers(GENERATOR, 2, 4, 4, 5), padding=4, stride=3),
     )
     half, third = (4, 5, 6), (2, 4, 4)
     shapes = {INPUT: (3, 9, 11), "a": half, "b": half, "c": (4, 9, 11), "d": half, "e": half}
