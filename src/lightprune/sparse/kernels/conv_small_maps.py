@@ -36,6 +36,7 @@ def conv_channel_lanes(op, first, last, arena, inputs):
     accumulators = scratch.ctypes.data
     for number in range(op.n_tiles):
         tile = tiles[number]
+        block, columns = tile.block, tile.columns
         read = inputs + 4 * (op.input.offset + tile.input)
         for step in range(passes):
             init = op.init if step == 0 else FROM_OUTPUT
@@ -57,14 +58,12 @@ def conv_channel_lanes(op, first, last, arena, inputs):
                 count = min(channels, op.channels - channel)
                 bias = op.bias + 4 * channel
                 _init_accumulators(
-                    init, accumulators, channels, bias, count, tile.columns, start, start_stride
+                    init, accumulators, channels, bias, count, columns, start, start_stride
                 )
                 multiply_channel_block(
-                    tile.block, accumulators, read, op.offsets, op.weights, begin, end
+                    block, accumulators, read, op.offsets, op.weights, begin, end
                 )
-                _store_accumulators(
-                    minimum, accumulators, channels, count, tile.columns, output, stride
-                )
+                _store_accumulators(minimum, accumulators, channels, count, columns, output, stride)
     # Keeps the array until its address is no longer used.
     scratch[0] = 0.0
 

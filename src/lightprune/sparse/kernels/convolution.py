@@ -56,6 +56,7 @@ def _conv_pixel_lanes(op, first, last, arena, inputs):
     channels, groups, passes = op.group_channels, op.groups, op.passes
     for number in range(op.n_tiles):
         tile = tiles[number]
+        block = tile.block
         output = arena + 4 * (op.output.offset + tile.output)
         read = inputs + 4 * (op.input.offset + tile.input)
         residual = arena + 4 * (op.residual.offset + tile.residual)
@@ -70,7 +71,7 @@ def _conv_pixel_lanes(op, first, last, arena, inputs):
                     continue
                 channel = group * channels
                 multiply_block(
-                    tile.block,
+                    block,
                     init,
                     output,
                     op.output.row_stride,
