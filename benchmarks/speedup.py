@@ -31,7 +31,6 @@ from lightprune.bench.machine import all_versions, available_cores, this_machine
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.bench.timing import Timing, TimingBudget, take_turns
-from lightprune.errors import InputError
 from lightprune.files import write_text
 from lightprune.models.from_spec import module_from_spec
 from lightprune.models.spec import ModelSpec
@@ -77,11 +76,11 @@ def fresh(constructor):
 
 def dense_of(run, cache):
     """The dense network that a finished run started from, and its spec."""
-    record = RunFolder(run).record()
-    if record is None:
-        raise InputError(f"--run={run}: is not finished; allowed is the folder of a finished run")
-    file = cache / record["dense"]["key"] / "model.safetensors"
-    spec = ModelSpec.of_run(record)
+    folder = RunFolder(run)
+    record = folder.finished()
+    file = cache / record.dense.key / "model.safetensors"
+    with folder.reading_config():
+        spec = ModelSpec.of_run(record)
     return module_from_spec(spec, load_file(file)), spec
 
 

@@ -68,8 +68,8 @@ def publish(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
         places[place] = run
     for place, run in places.items():
         _copy(sweep / run.folder, place, (*_FILES, BENCH) if run.bench else _FILES)
-        if run.dense.folder:
-            _copy(run.dense.folder, results / "dense" / run.dense.key, _DENSE_FILES)
+        if run.dense_folder:
+            _copy(run.dense_folder, results / "dense" / run.dense.key, _DENSE_FILES)
     return list(places)
 
 

@@ -71,7 +71,7 @@ def _begun(path: Path, job: tuple[str, str]) -> Begun:
         done=record is not None,
         budget=(recipe["dense"]["epochs"], recipe["finetune"]["epochs"]),
         seconds=_seconds(folder.metrics_file),
-        dense=record["seconds"]["dense"] if record else None,
+        dense=record.seconds.dense if record else None,
     )
 
 

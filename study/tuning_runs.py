@@ -54,11 +54,11 @@ def _row(run: ReportedRun, kept: tuple[ReportedRun, ...]) -> dict[str, str]:
         "epochs": budget(run),
         "beside": trained(beside) if beside else "nothing of its kind",
         "settings": _settings(run, beside) if beside else "",
-        "dense, validation": _percent(run.dense.validation),
-        "validation": _percent(run.validation),
-        "dense, test": _percent(run.dense.accuracy),
-        "test": _percent(run.accuracy),
-        "to its dense (points)": points(run.accuracy - run.dense.accuracy),
+        "dense, validation": _percent(run.dense.validation_accuracy),
+        "validation": _percent(run.validation_accuracy),
+        "dense, test": _percent(run.dense.test_accuracy),
+        "test": _percent(run.test.accuracy),
+        "to its dense (points)": points(run.accuracy_change),
         "data": run.dataset,
     }
 

@@ -15,6 +15,7 @@ from lightprune.bench import backends
 from lightprune.bench.result import BenchResult
 from lightprune.bench.timing import TimingBudget, take_turns
 from lightprune.cli.main import main
+from lightprune.data import ImageFolder
 from tests.export.finished import OWN, change_record, finished_run
 
 QUICK = ("--threads", "1", "--rounds", "1", "--no-startup", "--constructor", OWN)
@@ -42,6 +43,8 @@ def run(tmp_path_factory):
         source = "lightprune.data.ImageFolder"
         record["config"]["data"]["_target_"] = source
         record["command"] = shlex.join(["train.py", "data=images", *words])
+        paths = {key.removeprefix("data."): str(place) for key, place in places.items()}
+        record["data"]["fingerprint"] = ImageFolder(size=8, **paths).load()[1]
 
     change_record(folder, say_where)
     return folder, network

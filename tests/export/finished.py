@@ -6,7 +6,16 @@ import torch
 from torch import nn
 
 from lightprune.files import write_weights
+from lightprune.pruning.cost import LayerCost
 from lightprune.runs.folder import RunFolder
+from lightprune.runs.record import (
+    DataSummary,
+    DenseRecord,
+    Hardware,
+    RunRecord,
+    Scores,
+    Seconds,
+)
 
 OWN = "tests.export.finished.small_network"
 
@@ -73,8 +82,41 @@ def finish(folder, network, pruned, *, constructor=OWN, size=8, **arguments):
         "model": {"constructor": built},
         "data": {"size": size, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]},
     }
-    run.complete({"config": config, "data": {"classes": [f"class {n}" for n in range(10)]}})
+    run.complete(run_record(config))
     return folder
+
+
+def run_record(config, command="train.py"):
+    """A record of which only the config means anything."""
+    return RunRecord(
+        config=config,
+        config_hash="",
+        command=command,
+        commit="0123456789abcdef",
+        versions={},
+        hardware=Hardware("cpu", 1, 1, "32-true"),
+        data=DataSummary(
+            "ImageFolder", "f" * 64, tuple(f"class {n}" for n in range(10)), 60, 0, False, 60
+        ),
+        dense=DenseRecord(
+            source="trained",
+            test_correct=30,
+            test_images=60,
+            unreachable_weights=0,
+            changed_without_unreachable=0,
+            weights_sha256="",
+        ),
+        events=(),
+        best_epoch=0,
+        validation_accuracy=0.5,
+        test=Scores(30, 60, 1.0, ()),
+        cost=LayerCost(1, 1, 1, 1, 1, 1, 1),
+        parameters=1,
+        compression_prunable=1.0,
+        compression_parameters=1.0,
+        sizes={},
+        seconds=Seconds(dense=1.0, finetune=1.0),
+    )
 
 
 def finished_run(folder):

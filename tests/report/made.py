@@ -14,7 +14,9 @@ from lightprune.bench.timing import Timing
 from lightprune.pruning.cost import LayerCost
 from lightprune.report.discovery import BENCH, find_runs
 from lightprune.report.findings import Findings
+from lightprune.runs.identity import config_hash
 from lightprune.runs.predictions import write_predictions
+from lightprune.runs.record import DenseRecord, write_dense_record
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 # (weights, live, MACs a weight) by layer.
@@ -179,8 +181,9 @@ def make_run(
     if events is None:
         events = [event(0, total.sparsity, total.live_sparsity)] if total.sparsity > 0 else []
     record = {
-        "schema": 1,
+        "schema": 2,
         "config": asked,
+        "config_hash": config_hash(asked),
         "command": f"train.py seed={seed}",
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "versions": {"python": "3.11.7", "torch": "2.14.1"},
@@ -195,20 +198,27 @@ def make_run(
             "test_images": len(right),
         },
         "dense": {
+            "source": "own.pt" if own else "trained",
             "key": "" if own else key,
-            "weights": own or key,
+            "weights_sha256": own or key,
             "epochs": epochs[0],
             "seconds": 3000.4,
             "test_correct": sum(dense_right),
             "test_images": len(dense_right),
-            "changed_without_dead": 0,
-            "validation": None if own else DENSE_VALIDATION,
+            "unreachable_weights": 0,
+            "changed_without_unreachable": 0,
+            "validation_accuracy": None if own else DENSE_VALIDATION,
         },
+        "best_epoch": epochs[1] - 1,
         "validation_accuracy": VALIDATION,
         "events": events,
-        "test": {"correct": sum(right), "images": len(right)},
+        "test": {"correct": sum(right), "images": len(right), "loss": 0.5, "classes": []},
         "cost": asdict(total),
-        "seconds": {"finetune": 1200.6},
+        "parameters": total.weights,
+        "compression_prunable": 1.0,
+        "compression_parameters": 1.0,
+        "sizes": {},
+        "seconds": {"dense": 3000.4, "finetune": 1200.6},
     }
     folder.mkdir(parents=True)
     write_predictions(folder / "predictions.csv", *predictions(right, len(classes)))
@@ -226,7 +236,17 @@ def make_run(
 def write_dense(folder, predicted, epochs):
     """What the cache keeps of a dense network."""
     write_predictions(folder / "predictions.csv", *predicted)
-    (folder / "dense.json").write_text(json.dumps({"weights": folder.name}))
+    labels, classes = predicted
+    record = DenseRecord(
+        source="trained",
+        key=folder.name,
+        test_correct=sum(a == b for a, b in zip(labels, classes, strict=True)),
+        test_images=len(labels),
+        unreachable_weights=0,
+        changed_without_unreachable=0,
+        weights_sha256=folder.name,
+    )
+    write_dense_record(folder / "dense.json", record)
     write_rows(folder / "metrics.csv", metrics(epochs, []))
 
 

@@ -41,7 +41,7 @@ def other_predictions(folder):
     ("spoil", "reason"),
     [
         (lambda f: cut(f / "run.json"), "run.json: is damaged"),
-        (without("events"), "lacks 'events'"),
+        (without("events"), "run.json: is damaged (Object missing required field `events`)"),
         (lambda f: (f / "layers.csv").unlink(), "layers.csv: No such file or directory"),
         (lambda f: (f / "metrics.csv").write_text("epoch\n0\n"), "lacks 'val_accuracy'"),
         (lambda f: (f / "predictions.csv").unlink(), "predictions.csv cannot be read"),
@@ -61,7 +61,8 @@ def test_a_damaged_or_unfinished_run_is_named_and_left_out(folder, spoil, reason
 
 
 def other_weights(dense):
-    (dense / "dense.json").write_text(json.dumps({"weights": "other"}))
+    file = dense / "dense.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "weights_sha256": "other"}))
 
 
 @pytest.mark.parametrize("spoil", [lambda dense: cut(dense / "predictions.csv"), other_weights])
@@ -71,7 +72,7 @@ def test_the_predictions_of_another_dense_network_do_not_count(folder, spoil):
     found = find_runs(folder, folder / "dense")
 
     assert len(found.runs) == 2
-    assert all(run.dense.predictions is None for run in found.runs)
+    assert all(run.dense_predictions is None for run in found.runs)
 
 
 def test_a_folder_without_finished_runs_is_one_line(folder, capsys):

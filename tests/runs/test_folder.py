@@ -5,7 +5,9 @@ import json
 import pytest
 
 from lightprune.errors import InputError
-from lightprune.runs.folder import RunFolder, command_overrides
+from lightprune.runs.folder import RunFolder
+from lightprune.runs.record import command_overrides
+from tests.export.finished import run_record
 
 
 def test_a_folder_without_a_record_is_incomplete(tmp_path):
@@ -13,9 +15,11 @@ def test_a_folder_without_a_record_is_incomplete(tmp_path):
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path):
-    RunFolder(tmp_path).complete({"test": {"accuracy": 0.5}})
+    record = run_record({"seed": 3})
+    RunFolder(tmp_path).complete(record)
 
-    assert RunFolder(tmp_path).record() == {"schema": 1, "test": {"accuracy": 0.5}}
+    assert RunFolder(tmp_path).record() == record
+    assert json.loads((tmp_path / "run.json").read_text())["test"]["accuracy"] == 0.5
 
 
 @pytest.mark.parametrize("text", ["{", json.dumps({"schema": 99})])
@@ -23,6 +27,35 @@ def test_a_record_that_cannot_be_read_is_an_error_that_names_the_file(tmp_path, 
     (tmp_path / "run.json").write_text(text)
 
     with pytest.raises(InputError, match=r"run\.json.*force=true"):
+        RunFolder(tmp_path).record()
+
+
+def test_an_older_record_is_refused_with_its_version_and_what_wrote_it(tmp_path):
+    old = {"schema": 1, "versions": {"lightprune": "0.0.9"}, "commit": "0123abc"}
+    (tmp_path / "run.json").write_text(json.dumps(old))
+
+    with pytest.raises(InputError, match=r"run\.json: schema=1.* 0\.0\.9, commit 0123abc"):
+        RunFolder(tmp_path).finished()
+
+
+def test_a_run_that_is_not_finished_is_told_from_a_folder_without_one(tmp_path):
+    with pytest.raises(InputError, match="holds no run"):
+        RunFolder(tmp_path).finished()
+    (tmp_path / "config.yaml").write_text("seed: 0")
+    with pytest.raises(InputError, match="is not finished"):
+        RunFolder(tmp_path).finished()
+
+
+@pytest.mark.parametrize(
+    ("part", "key"), [("dense", "test_images"), ("test", "correct"), ("hardware", "device")]
+)
+def test_a_record_that_lacks_something_names_it_and_its_place(tmp_path, part, key):
+    RunFolder(tmp_path).complete(run_record({}))
+    record = json.loads((tmp_path / "run.json").read_text())
+    del record[part][key]
+    (tmp_path / "run.json").write_text(json.dumps(record))
+
+    with pytest.raises(InputError, match=rf"run\.json: is damaged .*`{key}` - at `\$\.{part}`"):
         RunFolder(tmp_path).record()
 
 
@@ -47,6 +80,6 @@ def test_clearing_deletes_what_a_run_made_and_leaves_whose_it_was(tmp_path):
     ],
 )
 def test_places_are_those_of_the_command_without_its_quotes(word, value):
-    record = {"command": f"train.py -m data=images {word} seed=1"}
+    command = f"train.py -m data=images {word} seed=1"
 
-    assert command_overrides(record)["data.root"] == value
+    assert command_overrides(command)["data.root"] == value

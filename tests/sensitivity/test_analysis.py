@@ -110,8 +110,8 @@ def test_a_sweeps_own_command_is_not_repeated(copy):
 
 def test_a_run_of_several_nodes_is_repeated_by_the_program_that_composes(copy):
     subject = read(copy)
-    own = {"command": "/some/where/lightprune/experiment.py run.yaml outputs/run"}
-    subject = replace(subject, record={**subject.record, **own})
+    own = "/some/where/lightprune/experiment.py run.yaml outputs/run"
+    subject = replace(subject, record=replace(subject.record, command=own))
     found = survey(subject, Question((0.9,)), quiet).allocation
 
     assert command(subject, found).startswith("python train.py ... 'pruner.sparsities=[[conv1.")

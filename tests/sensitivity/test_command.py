@@ -143,7 +143,7 @@ def test_a_wrong_folder_is_one_line(copy, tmp_path, capsys):
     assert "is not there" in refused(capsys, tmp_path / "gone", *OWN)
     assert "holds no run" in refused(capsys, tmp_path / "empty", *OWN)
     change_record(copy, lambda record: record.pop("dense"))
-    assert "is damaged (KeyError('dense'))" in refused(capsys, copy, *OWN)
+    assert "is damaged (Object missing required field `dense`)" in refused(capsys, copy, *OWN)
     (copy / "run.json").unlink()
     assert "is not finished" in refused(capsys, copy, *OWN)
 
@@ -151,5 +151,5 @@ def test_a_wrong_folder_is_one_line(copy, tmp_path, capsys):
 def test_other_data_or_other_weights_are_refused(copy, capsys):
     change_record(copy, lambda record: record["data"].update(fingerprint="another"))
     assert "holds other images than the run was trained on" in refused(capsys, copy, *OWN)
-    change_record(copy, lambda record: record["dense"].update(weights="another"))
+    change_record(copy, lambda record: record["dense"].update(weights_sha256="another"))
     assert "does not hold the weights" in refused(capsys, copy, *OWN)

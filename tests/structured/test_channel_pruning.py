@@ -224,7 +224,7 @@ def test_the_smaller_network_can_be_made_smaller_and_exported(run, server, tmp_p
             lambda found: found["config"]["model"]["constructor"].update(_target_="my.net"),
             "is one's own",
         ),
-        (lambda found: found.pop("dense"), "is damaged (KeyError('dense'))"),
+        (lambda found: found.pop("dense"), "is damaged (Object missing required field `dense`)"),
     ],
 )
 def test_a_run_that_tells_too_little_is_one_line(run, tmp_path, capsys, change, complaint):
@@ -240,4 +240,4 @@ def test_a_run_that_tells_too_little_is_one_line(run, tmp_path, capsys, change, 
 
 def test_a_file_is_no_run(run, capsys):
     assert main(["filters", str(run / "model.safetensors"), "--sparsity=0.5"]) == 1
-    assert "is no finished run; allowed is the folder of one" in capsys.readouterr().err
+    assert "holds no run; allowed is the folder of a finished run" in capsys.readouterr().err

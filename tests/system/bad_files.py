@@ -170,7 +170,7 @@ RUNS = {
     ),
     "run.json of a later version": (
         in_run("run.json", later_schema),
-        ["/", "run.json: schema=99: allowed is 1", "force=true"],
+        ["/", "run.json: schema=99: allowed is 2", "force=true"],
     ),
     "run.json that may not be read": (in_run("run.json", unreadable), ["/", "Permission denied"]),
     "damaged config.yaml": (

@@ -56,8 +56,8 @@ def test_a_bare_evaluation_of_the_saved_network_counts_the_reported_images(finis
     assert fingerprint == run["data"]["fingerprint"]
     assert labels == tuple(data.test.labels.tolist())
     assert predictions == tuple(predicted.tolist())
-    assert run["dense"]["dead_weights"] > 0
-    assert run["dense"]["changed_without_dead"] == 0
+    assert run["dense"]["unreachable_weights"] > 0
+    assert run["dense"]["changed_without_unreachable"] == 0
 
 
 def test_the_console_shows_plan_events_and_result(finished):

@@ -1,10 +1,8 @@
 """The images on which backends are compared: the test set if there is one, else random ones."""
 
-import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,12 +10,12 @@ from torchvision.datasets import CIFAR10
 
 from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.data.image_folder import ImageFolder
-from lightprune.data.sources import Cifar10, Digits, Source
+from lightprune.data.sources import Cifar10, Source
 from lightprune.errors import InputError
 from lightprune.models.spec import ModelSpec
+from lightprune.runs.data_source import data_source
+from lightprune.runs.record import command_overrides
 
-_SOURCES = {f"lightprune.data.{kind.__name__}": kind for kind in (Cifar10, Digits, ImageFolder)}
-_PLACES = ("data.root", "data.cache_dir")
 _RANDOM = 256
 
 
@@ -77,36 +75,21 @@ def find_evaluation_images(
         reason = f"{error} (--data-root DIR says where the test images lie)"
         return EvaluationImages("random images", images, None, loaded.spec), reason
     origin = "test images"
-    recorded = (loaded.record or {}).get("data", {}).get("fingerprint")
-    if recorded not in (None, fingerprint):
+    if loaded.record and loaded.record.data.fingerprint != fingerprint:
         origin = "test images, of other data than the run was tested with"
     return EvaluationImages(origin, data.test.images, data.test.labels, loaded.spec), None
 
 
 def _source(loaded: LoadedNetwork, root: Path | None) -> Source:
-    """The data set that lies at `root`, or else that the run used; nothing is downloaded."""
-    asked = _asked_by_run(loaded)
-    kind = _SOURCES.get(asked.get("_target_", ""))
-    if root is not None:
-        kind = Cifar10 if (root / CIFAR10.base_folder).is_dir() else ImageFolder
-        asked["root"] = str(root)
-    if kind is None:
-        raise InputError("nothing says which data the network is for")
-    settings = {key: asked[key] for key in ("cache_dir",) if key in asked}
-    if kind is Cifar10:
-        settings["download"] = False
+    """The data set that lies at `root`, or else that of the run; nothing is downloaded."""
+    if root is None:
+        if loaded.record is None:
+            raise InputError("nothing says which data the network is for")
+        return data_source(loaded.record)
+    source: Cifar10 | ImageFolder
+    if (root / CIFAR10.base_folder).is_dir():
+        source = Cifar10(root=str(root), download=False)
     else:
-        settings["size"] = loaded.spec.input_shape[-1]
-    if kind is not Digits and "root" in asked:
-        settings["root"] = asked["root"]
-    return kind(**settings)
-
-
-def _asked_by_run(loaded: LoadedNetwork) -> dict[str, Any]:
-    """The settings of a run's data; its record has those that are places in the command only."""
-    record = loaded.record
-    if record is None:
-        return {}
-    words = [word.partition("=") for word in shlex.split(record.get("command", ""))]
-    places = {key.removeprefix("data."): value for key, _, value in words if key in _PLACES}
-    return {**record["config"]["data"], **places}
+        source = ImageFolder(root=str(root), size=loaded.spec.input_shape[-1])
+    overrides = command_overrides(loaded.record.command) if loaded.record else {}
+    return replace(source, cache_dir=overrides.get("data.cache_dir", source.cache_dir))

@@ -17,7 +17,9 @@ from lightprune.models.registry import Constructor
 from lightprune.models.spec import ModelSpec
 from lightprune.pruning.cost import CostReport, cost_report
 from lightprune.pruning.targets import Targets
-from lightprune.runs.folder import Json, RunFolder
+from lightprune.runs.folder import RunFolder
+from lightprune.runs.instantiate import prunable_targets
+from lightprune.runs.record import RunRecord
 from lightprune.sparse.frontend.trace import trace
 from lightprune.sparse.ir.graph import Graph
 from lightprune.sparse.ir.serialize import from_json
@@ -49,17 +51,15 @@ class LoadedNetwork:
         return {name: tensor.numpy() for name, tensor in self.network.state_dict().items()}
 
     @cached_property
-    def record(self) -> Json | None:
+    def record(self) -> RunRecord | None:
         """What the run says of itself."""
         return self.run.record() if self.run else None
 
     @cached_property
     def cost(self) -> CostReport:
         """Weights and MACs of the weights that the run could prune, or of the convolutions."""
-        pruner = (self.record or {}).get("config", {}).get("pruner") or {}
-        asked = dict(pruner.get("targets", {}))
-        asked.pop("_target_", None)
-        weights: dict[str, Tensor] = dict(Targets(**asked).find(self.network))
+        targets = prunable_targets(self.record) if self.record else Targets()
+        weights: dict[str, Tensor] = dict(targets.find(self.network))
         return cost_report(self.network, weights, self.random_images(1))
 
     def random_images(self, count: int) -> Tensor:

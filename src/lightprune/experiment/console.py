@@ -11,7 +11,7 @@ from lightprune.distributed import is_rank_zero
 from lightprune.experiment.config import Settings
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.pruning.pruner import Pruner
-from lightprune.runs.folder import Json
+from lightprune.runs.record import RunRecord
 from lightprune.training.lr_schedule import REWIND, LRCycles
 
 
@@ -116,39 +116,39 @@ def _pruner_settings(pruner: Pruner | None) -> list[str]:
     return [f"pruner: {', '.join(changed)}"] if changed else []
 
 
-def show_result(record: Json, path: Path) -> None:
-    """Prints the prune events and the final table of a complete run."""
+def show_result(record: RunRecord, path: Path) -> None:
+    """Prints the final table of a complete run."""
     if not is_rank_zero():
         return
-    test, dense, cost = record["test"], record["dense"], record["cost"]
+    test, dense, cost, seconds = record.test, record.dense, record.cost, record.seconds
+    validation = dense.validation_accuracy
     table = Table(title="result", title_justify="left")
     for column in ("", "dense", "pruned"):
         table.add_column(column, justify="right" if column else "left")
-    rows = [
-        ("test accuracy", f"{dense['test_accuracy']:.2%}", f"{test['accuracy']:.2%}"),
+    for row in (
+        ("test accuracy", f"{dense.test_accuracy:.2%}", f"{test.accuracy:.2%}"),
         (
             "test images right",
-            f"{dense['test_correct']:,} of {dense['test_images']:,}",
-            f"{test['correct']:,} of {test['images']:,}",
+            f"{dense.test_correct:,} of {dense.test_images:,}",
+            f"{test.correct:,} of {test.images:,}",
         ),
         (
             "validation accuracy",
-            "" if dense["validation"] is None else f"{dense['validation']:.2%}",
-            f"{record['validation_accuracy']:.2%}",
+            "" if validation is None else f"{validation:.2%}",
+            f"{record.validation_accuracy:.2%}",
         ),
-        ("prunable weights", f"{cost['weights']:,}", f"{cost['nnz']:,}"),
-        ("  that an input reaches", f"{cost['live']:,}", f"{cost['live_nnz']:,}"),
-        ("sparsity, nominal", "0.00%", f"{cost['sparsity']:.2%}"),
-        ("sparsity, live", "0.00%", f"{cost['live_sparsity']:.2%}"),
-        ("MACs", f"{cost['macs']:,}", f"{cost['macs_live']:,} ({cost['mac_density']:.1%})"),
-        ("compression, prunable weights", "1.0x", f"{cost['compression_prunable']:.1f}x"),
-        ("compression, all parameters", "1.0x", f"{cost['compression_parameters']:.1f}x"),
-        ("seconds", f"{record['seconds']['dense']:.0f}", f"{record['seconds']['finetune']:.0f}"),
-    ]
-    for row in rows:
+        ("prunable weights", f"{cost.weights:,}", f"{cost.nnz:,}"),
+        ("  that an input reaches", f"{cost.live:,}", f"{cost.live_nnz:,}"),
+        ("sparsity, nominal", "0.00%", f"{cost.sparsity:.2%}"),
+        ("sparsity, live", "0.00%", f"{cost.live_sparsity:.2%}"),
+        ("MACs", f"{cost.macs:,}", f"{cost.macs_live:,} ({cost.mac_density:.1%})"),
+        ("compression, prunable weights", "1.0x", f"{record.compression_prunable:.1f}x"),
+        ("compression, all parameters", "1.0x", f"{record.compression_parameters:.1f}x"),
+        ("seconds", f"{seconds.dense:.0f}", f"{seconds.finetune:.0f}"),
+    ):
         table.add_row(*row)
     out = get_console()
     out.print(table)
-    if record["data"]["validation_is_test"]:
+    if record.data.validation_is_test:
         out.print("validated on the test set: for comparison with the reference only")
     out.print(str(path), highlight=False, soft_wrap=True)

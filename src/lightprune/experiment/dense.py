@@ -1,9 +1,8 @@
 """The dense network of an experiment: from a given file, from the cache, or trained."""
 
-import json
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,52 +17,17 @@ from lightprune.experiment.dense_cache import (
     warn_unusable,
 )
 from lightprune.experiment.pretrained import load_pretrained
-from lightprune.files import checksum, write_text, write_weights
+from lightprune.files import checksum, write_weights
 from lightprune.provenance import commit
 from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.reachability import live_masks
 from lightprune.pruning.schedules import Plan
 from lightprune.runs.predictions import write_predictions
+from lightprune.runs.record import DenseRecord, read_dense_record, write_dense_record
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.metrics import Evaluation
 from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
-
-
-@dataclass(frozen=True, kw_only=True)
-class DenseRecord:
-    """What is recorded of the dense network.
-
-    Attributes:
-        source: `trained`, or the path of the file in `dense.checkpoint`.
-        key: Hash of the settings it was trained with; empty for a file.
-        epochs: Of its training.
-        seconds: Of its training, validation included.
-        validation: Accuracy on the validation images, 0..1; None for a file.
-        test_correct: Correctly classified test images.
-        test_images: Test images.
-        dead_weights: Prunable weights that no input reaches.
-        changed_without_dead: Test images that are classified otherwise if those are zero: none.
-        weights: SHA-256 of the file that holds the weights.
-        commit: Of the code that trained it; empty for a file.
-    """
-
-    source: str
-    key: str = ""
-    epochs: int = 0
-    seconds: float = 0.0
-    validation: float | None = None
-    test_correct: int
-    test_images: int
-    dead_weights: int
-    changed_without_dead: int
-    weights: str
-    commit: str = ""
-
-    @property
-    def test_accuracy(self) -> float:
-        """Top-1 accuracy on the test images, 0..1."""
-        return self.test_correct / self.test_images
 
 
 @dataclass(frozen=True)
@@ -110,9 +74,9 @@ def dense_network(
             source=str(checkpoint),
             test_correct=measured.test.correct,
             test_images=measured.test.images,
-            dead_weights=measured.unreachable,
-            changed_without_dead=measured.changed,
-            weights=checksum(checkpoint),
+            unreachable_weights=measured.unreachable,
+            changed_without_unreachable=measured.changed,
+            weights_sha256=checksum(checkpoint),
         )
     folder = cache_dir / dense_key(identity)
     folder.mkdir(parents=True, exist_ok=True)
@@ -145,9 +109,9 @@ def _cached_record(folder: Path) -> DenseRecord | None:
         return None
     damaged = file
     try:
-        record = DenseRecord(**json.loads(file.read_text()))
+        record = read_dense_record(file)
         damaged = weights
-        if checksum(weights) == record.weights:
+        if checksum(weights) == record.weights_sha256:
             return record
         reason = "its checksum does not match its content"
     except (FileNotFoundError, TypeError, ValueError) as error:
@@ -185,16 +149,16 @@ def _train(
         key=folder.name,
         epochs=phase.epochs,
         seconds=seconds,
-        validation=validation,
+        validation_accuracy=validation,
         test_correct=measured.test.correct,
         test_images=measured.test.images,
-        dead_weights=measured.unreachable,
-        changed_without_dead=measured.changed,
-        weights=checksum(weights),
+        unreachable_weights=measured.unreachable,
+        changed_without_unreachable=measured.changed,
+        weights_sha256=checksum(weights),
         commit=commit(),
     )
     if is_rank_zero():
         labels = setup.data.test.labels.tolist()
         write_predictions(folder / "predictions.csv", labels, measured.test.predicted)
-        write_text(folder / "dense.json", json.dumps(asdict(record), indent=1))
+        write_dense_record(folder / "dense.json", record)
     return record

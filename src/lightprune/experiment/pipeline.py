@@ -17,9 +17,10 @@ from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_ke
 from lightprune.experiment.rewinding import rewind_state
 from lightprune.experiment.run_record import full_record, measure_cost
 from lightprune.files import check_room, write_text, write_weights
-from lightprune.runs.folder import Json, RunFolder
+from lightprune.runs.folder import RunFolder
 from lightprune.runs.identity import diff_configs
 from lightprune.runs.predictions import write_predictions
+from lightprune.runs.record import RunRecord
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 
 
@@ -54,7 +55,7 @@ def run(settings: Settings, path: Path) -> float | None:
                 record = from_rank_zero(folder.record)
     assert record is not None
     console.show_result(record, path)
-    return float(record["test"]["accuracy"])
+    return record.test.accuracy
 
 
 def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
@@ -92,7 +93,7 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
         folder.complete(full_record(checked, dense_record, finetuned, test, cost, folder))
 
 
-def check_run_folder(checked: CheckedRun, folder: RunFolder) -> Json | None:
+def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None:
     """Checks that a run folder is empty or holds this very run, and that the disk has room.
 
     Returns:

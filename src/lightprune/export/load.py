@@ -89,20 +89,10 @@ def load_dense(path: Path, constructor: Constructor | None = None) -> tuple[nn.M
 
 
 def _described(folder: RunFolder) -> ModelSpec:
-    """What the record of a finished run says of its network."""
-    if not folder.path.exists():
-        raise InputError(f"{folder.path}: is not there; allowed is the folder of a finished run")
-    record = folder.record()
-    if record is None:
-        begun = folder.config_file.is_file()
-        raise InputError(
-            f"{folder.path}: {'is not finished' if begun else 'holds no run'}; allowed is the "
-            "folder of a finished run"
-        )
-    try:
+    """The network of a finished run by its record."""
+    record = folder.finished()
+    with folder.reading_config():
         return ModelSpec.of_run(record)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(folder.record_file, error) from error
 
 
 def _read(file: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
@@ -116,5 +106,6 @@ def _read(file: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
 
 
 def _damaged(file: Path, error: Exception) -> InputError:
-    reason = f"lacks {error}" if isinstance(error, KeyError) else first_line(error)
-    return InputError(f"{file}: is damaged ({reason}); allowed is what a finished run left behind")
+    return InputError(
+        f"{file}: is damaged ({first_line(error)}); allowed is what a finished run left behind"
+    )

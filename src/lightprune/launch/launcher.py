@@ -59,7 +59,7 @@ def _run_processes(settings: Settings, cfg: DictConfig, folder: Path) -> float:
     record = pipeline.check_run_folder(preflight(settings), run_folder)
     if record is not None:
         console.show_result(record, folder)
-        return float(record["test"]["accuracy"])
+        return record.test.accuracy
     threads = trainer.threads or max(1, (os.cpu_count() or 1) // trainer.devices)
     with TemporaryDirectory() as scratch:
         config, cause = Path(scratch, "config.yaml"), Path(scratch, "cause")
@@ -81,4 +81,4 @@ def _run_processes(settings: Settings, cfg: DictConfig, folder: Path) -> float:
         raise LaunchError(
             f"{folder}: {trainer.processes} processes ended with status {status}: {reason}"
         )
-    return float(record["test"]["accuracy"])
+    return record.test.accuracy

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from lightprune.runs.record import RunRecord
+
 # What an argument of a constructor may be: nothing that would have to be imported or called.
 Plain = None | bool | int | float | str
 # Keys of a constructor's config that are no arguments, and those that fetch other weights.
@@ -51,14 +53,13 @@ class ModelSpec:
         _check("std", min(self.std) > 0)
 
     @classmethod
-    def of_run(cls, record: Mapping[str, Any]) -> "ModelSpec":
+    def of_run(cls, record: RunRecord) -> "ModelSpec":
         """Reads it from the record of a finished run.
 
         Raises:
             ValueError, KeyError, TypeError, AttributeError: The record does not hold it.
         """
-        config = record["config"]
-        constructor, data = config["model"]["constructor"], config["data"]
+        constructor, data = record.config["model"]["constructor"], record.config["data"]
         size = data.get("size", _CIFAR10_SIZE)
         fields = {
             "constructor": constructor["_target_"],
@@ -66,7 +67,7 @@ class ModelSpec:
             "input_shape": (len(data["mean"]), size, size),
             "mean": data["mean"],
             "std": data["std"],
-            "classes": record["data"]["classes"],
+            "classes": record.data.classes,
         }
         return msgspec.convert(fields, cls)
 

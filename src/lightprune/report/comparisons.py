@@ -60,14 +60,14 @@ def against_dense(cells: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
         for run in cell.runs:
             if began_cut(run):
                 continue
-            dense = run.dense.predictions
+            dense = run.dense_predictions
             epochs = run.config["recipe"]["finetune"]["epochs"]
             if dense is None:
                 paired, obstacle = None, "the dense network's predictions are not at hand"
             elif dense.labels != run.predictions.labels:
                 paired, obstacle = None, "the dense network's test images are others"
             else:
-                paired = Paired.of(run.predictions.right, dense.right)
+                paired = Paired.of(run.predictions.correct, dense.correct)
                 obstacle = f"it has trained {epochs} epochs more"
                 # More training cannot excuse a loss, so a loss needs no equal budget.
                 if paired.difference < 0 or not epochs:
@@ -86,7 +86,7 @@ def between_runs(cells: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
             obstacle = _obstacle(a, b)
             if a.seed == b.seed and _one_question(a, b, obstacle):
                 same = a.data.fingerprint == b.data.fingerprint
-                paired = Paired.of(a.predictions.right, b.predictions.right) if same else None
+                paired = Paired.of(a.predictions.correct, b.predictions.correct) if same else None
                 found.append(Comparison(one.name, other.name, a.seed, paired, None, obstacle))
     return _corrected(found)
 
@@ -104,7 +104,7 @@ def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
             if key in _OF_THE_METHOD:
                 continue
             return f"their settings differ ({key} is {here} and {there})"
-    if a.dense.weights != b.dense.weights:
+    if a.dense.weights_sha256 != b.dense.weights_sha256:
         return "they start from different dense networks"
     return ""
 

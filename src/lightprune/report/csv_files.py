@@ -13,18 +13,18 @@ def results_csv(cells: tuple[RunGroup, ...]) -> str:
 
 
 def _record(cell: RunGroup, run: ReportedRun) -> dict[str, object]:
-    low, high = wilson(run.correct, run.data.test_images)
+    low, high = wilson(run.test.correct, run.data.test_images)
     return {
         "cell": cell.name,
         "folder": run.folder,
         "seed": run.seed,
-        "test_accuracy": run.accuracy,
-        "test_correct": run.correct,
+        "test_accuracy": run.test.accuracy,
+        "test_correct": run.test.correct,
         "test_images": run.data.test_images,
         "wilson_low": low,
         "wilson_high": high,
-        "dense_accuracy": run.dense.accuracy,
-        "difference": run.accuracy - run.dense.accuracy,
+        "dense_accuracy": run.dense.test_accuracy,
+        "difference": run.accuracy_change,
         "sparsity": run.cost.sparsity,
         "live_sparsity": run.cost.live_sparsity,
         "mac_density": run.cost.mac_density,
@@ -35,11 +35,11 @@ def _record(cell: RunGroup, run: ReportedRun) -> dict[str, object]:
         "dense_epochs": run.dense.epochs,
         "finetune_epochs": run.config["recipe"]["finetune"]["epochs"],
         "dense_seconds": run.dense.seconds,
-        "finetune_seconds": run.seconds,
+        "finetune_seconds": run.seconds.finetune,
         "data": run.dataset,
         "fingerprint": run.data.fingerprint,
         "validation_is_test": run.data.validation_is_test,
-        "hardware": run.hardware,
+        "hardware": str(str(run.hardware)),
         "commit": run.commit,
         "command": run.command,
     }

@@ -8,8 +8,8 @@ from typing import Any
 
 from lightprune.models.slim import SLIM_NETWORK
 from lightprune.report.reported_run import ReportedRun
-from lightprune.runs.folder import Json
 from lightprune.runs.identity import diff_configs
+from lightprune.runs.record import Json
 
 FULL_PRECISION = "32-true"
 _SCOPES = ("control", "global", "local", "random", "inverted")
@@ -175,7 +175,7 @@ def _order(run: ReportedRun) -> tuple[Any, ...]:
 def _question(run: ReportedRun) -> Json:
     """What a run was asked, but for the seed."""
     # One's own weights are no part of a config, and trained ones differ with the seed.
-    own = "" if run.dense.key else run.dense.weights[:8]
+    own = "" if run.dense.key else run.dense.weights_sha256[:8]
     about = {"data.fingerprint": run.data.fingerprint[:8], "dense.weights": own}
     return {**without_seeds(run.config), **about}
 

@@ -79,7 +79,7 @@ def rows_of(
     for run in (run for cell in cells for run in cell.runs if not began_cut(run)):
         # One's own weights belong to no seed: however many runs start from them, they are one.
         seed = run.seed if run.dense.key else 0
-        dense.setdefault(_dense_question(run), {}).setdefault((seed, run.dense.weights), run)
+        dense.setdefault(_dense_question(run), {}).setdefault((seed, run.dense.weights_sha256), run)
     groups = [sorted(group.values(), key=lambda run: run.seed) for group in dense.values()]
     names = [f"dense, {group[0].dense.epochs} epochs{precision(group[0])}" for group in groups]
     if len(set(names)) < len(names):
@@ -95,7 +95,7 @@ def rows_of(
 def _dense_question(run: ReportedRun) -> str:
     """What the dense network was asked for, but for the seed."""
     parts = {name: run.config[name] for name in ("model", "data", "trainer")}
-    recipe = run.config["recipe"]["dense"] if run.dense.key else run.dense.weights
+    recipe = run.config["recipe"]["dense"] if run.dense.key else run.dense.weights_sha256
     asked = {**parts, "recipe": recipe, "images": run.data.fingerprint}
     return json.dumps(without_seeds(asked), sort_keys=True)
 
@@ -107,7 +107,7 @@ def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) 
         name=name,
         cell=None,
         runs=tuple(runs),
-        accuracy=Summary.of([run.dense.accuracy for run in runs]),
+        accuracy=Summary.of([run.dense.test_accuracy for run in runs]),
         difference=None,
         sparsity=0.0,
         live_sparsity=0.0,
@@ -123,15 +123,13 @@ def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) 
 
 def _row(cell: RunGroup, published: Published | None) -> ResultRow:
     runs, first = cell.runs, cell.first
-    tuning = Summary.of([run.seconds for run in runs]).mean
+    tuning = Summary.of([run.seconds.finetune for run in runs]).mean
     return ResultRow(
         name=cell.name,
         cell=cell,
         runs=runs,
-        accuracy=Summary.of([run.accuracy for run in runs]),
-        difference=None
-        if began_cut(first)
-        else Summary.of([run.accuracy - run.dense.accuracy for run in runs]),
+        accuracy=Summary.of([run.test.accuracy for run in runs]),
+        difference=None if began_cut(first) else Summary.of([run.accuracy_change for run in runs]),
         sparsity=Summary.of([run.cost.sparsity for run in runs]).mean,
         live_sparsity=Summary.of([run.cost.live_sparsity for run in runs]).mean,
         mac_density=Summary.of([run.cost.mac_density for run in runs]).mean,

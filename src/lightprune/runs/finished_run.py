@@ -1,15 +1,15 @@
-"""A finished run as its folder tells it: typed, and checked against itself."""
+"""A finished run folder, read as a whole: record, CSV files and predictions, cross-checked."""
 
-import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from lightprune.errors import first_line
 from lightprune.files import read_csv
 from lightprune.pruning.cost import LayerCost
-from lightprune.pruning.event_record import EventRecord
-from lightprune.runs.folder import Json, RunFolder
+from lightprune.runs.folder import RunFolder
 from lightprune.runs.predictions import read_predictions
+from lightprune.runs.record import DenseRecord, RunRecord, read_dense_record
 
 
 class DamagedError(ValueError):
@@ -18,132 +18,70 @@ class DamagedError(ValueError):
 
 @dataclass(frozen=True)
 class Predictions:
-    """Labels and predicted classes of the test images, in the data's order."""
+    """Labels and predicted classes of the test images, in the order of the data set."""
 
     labels: tuple[int, ...]
     predicted: tuple[int, ...]
 
     @property
-    def right(self) -> tuple[bool, ...]:
-        """Which images are classified correctly."""
+    def correct(self) -> tuple[bool, ...]:
+        """Whether each image is classified correctly."""
         return tuple(a == b for a, b in zip(self.labels, self.predicted, strict=True))
 
     def recalls(self, classes: int) -> list[float]:
-        """The share of each class that is classified correctly; 0 for a class without images."""
+        """Recall of each class; 0 for a class without images."""
         images, hits = [0] * classes, [0] * classes
-        for label, right in zip(self.labels, self.right, strict=True):
+        for label, correct in zip(self.labels, self.correct, strict=True):
             images[label] += 1
-            hits[label] += right
+            hits[label] += correct
         return [hit / n if n else 0.0 for hit, n in zip(hits, images, strict=True)]
 
     @classmethod
     def read(cls, path: Path, correct: int, images: int) -> "Predictions":
-        """Reads predictions.csv and holds it against the counts of its record.
+        """Reads predictions.csv and checks it against the counts of its record.
 
         Raises:
             DamagedError: It is missing, unreadable or of another network.
         """
         try:
-            found = cls(*read_predictions(path))
+            predictions = cls(*read_predictions(path))
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise DamagedError(f"{path.name} cannot be read ({_reason(error)})") from error
-        if (sum(found.right), len(found.labels)) != (correct, images):
+        counts = sum(predictions.correct), len(predictions.labels)
+        if counts != (correct, images):
             raise DamagedError(
-                f"{path.name} has {sum(found.right)} of {len(found.labels)} images right, the "
-                f"record says {correct} of {images}"
+                f"{path.name} has {counts[0]} of {counts[1]} images right, the record says "
+                f"{correct} of {images}"
             )
-        return found
+        return predictions
 
 
 @dataclass(frozen=True)
-class Data:
-    """The images that a run was trained and tested on."""
-
-    source: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    train_images: int
-    validation_images: int
-    validation_is_test: bool
-    test_images: int
-
-
-@dataclass(frozen=True)
-class Dense:
-    """The dense network that a run started from.
+class FinishedRun(RunRecord):
+    """The record of a finished run and the other files of its folder.
 
     Attributes:
-        folder: Of the cache; None if it is not at hand, like the predictions.
-        curve: Validation accuracy after each epoch; empty if not at hand.
-        validation: Accuracy on the validation images, 0..1; None for one's own network.
-    """
-
-    key: str
-    weights: str
-    epochs: int
-    seconds: float
-    correct: int
-    images: int
-    changed_without_dead: int
-    validation: float | None
-    folder: Path | None = None
-    predictions: Predictions | None = None
-    curve: tuple[float, ...] = ()
-
-    @property
-    def accuracy(self) -> float:
-        """On the test images, 0..1."""
-        return self.correct / self.images
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """A finished run.
-
-    Attributes:
-        folder: Its place below the folder that is reported on.
-        config: What was asked, resolved.
-        command: What was typed.
-        commit: Of the code.
-        versions: Of the packages that decide a result.
-        hardware: Where it ran, in words.
-        data: What it was trained and tested on.
-        dense: What it started from.
-        events: Its prune events.
+        folder: Path relative to the folder of runs that was read.
         curve: Validation accuracy after each epoch of fine-tuning.
         layers: Counts by prunable parameter.
-        cost: Their sum.
-        correct: Correctly classified test images.
-        validation: Accuracy on the validation images, 0..1, of the weights that were tested.
-        seconds: Of the fine-tuning.
         predictions: On the test images.
+        dense_folder: The dense network's in the cache; None if that is not available.
+        dense_predictions: On the test images; None without `dense_folder`.
+        dense_curve: Validation accuracy after each epoch of the dense training; empty without
+            `dense_folder`.
     """
 
     folder: str
-    config: Json
-    command: str
-    commit: str
-    versions: dict[str, str]
-    hardware: str
-    data: Data
-    dense: Dense
-    events: tuple[EventRecord, ...]
     curve: tuple[float, ...]
     layers: dict[str, LayerCost]
-    cost: LayerCost
-    correct: int
-    validation: float
-    seconds: float
     predictions: Predictions
-
-    @property
-    def accuracy(self) -> float:
-        """On the test images, 0..1."""
-        return self.correct / self.data.test_images
+    dense_folder: Path | None = None
+    dense_predictions: Predictions | None = None
+    dense_curve: tuple[float, ...] = ()
 
     @property
     def seed(self) -> int:
-        """The seed."""
+        """Of everything random."""
         return int(self.config["seed"])
 
 
@@ -152,78 +90,52 @@ def read_run(path: Path, name: str, dense_folders: tuple[Path, ...]) -> Finished
 
     Args:
         path: The folder.
-        name: What the report calls it.
-        dense_folders: Where the predictions of dense networks may lie, by key.
+        name: What a report calls it.
+        dense_folders: Caches of dense networks, which may hold the run's by its key.
 
     Raises:
-        DamagedError: Something is missing, unreadable or contradictory.
+        DamagedError: A file is missing, unreadable or contradicts run.json.
         InputError: run.json is damaged or of another version.
     """
     folder = RunFolder(path)
     record = folder.record()
     if record is None:
         raise DamagedError("is not finished")
+    test = record.test
     try:
-        test, hardware = record["test"], record["hardware"]
-        data = {**record["data"], "classes": tuple(record["data"]["classes"])}
         layers = _layers(folder.layers_file)
-        run = FinishedRun(
-            folder=name,
-            config=record["config"],
-            command=record["command"],
-            commit=record["commit"],
-            versions=record["versions"],
-            hardware=(
-                f"{hardware['device']}, {hardware['processes']} process(es), "
-                f"{hardware['threads']} thread(s), {hardware['precision']}"
-            ),
-            data=Data(**data),
-            dense=_dense(record["dense"], dense_folders),
-            events=tuple(EventRecord.load(event) for event in record["events"]),
-            curve=_curve(folder.metrics_file),
-            layers=layers,
-            cost=LayerCost(**{field.name: record["cost"][field.name] for field in _COUNTS}),
-            correct=test["correct"],
-            validation=record["validation_accuracy"],
-            seconds=record["seconds"]["finetune"],
-            predictions=Predictions.read(folder.predictions_file, test["correct"], test["images"]),
-        )
-    except DamagedError:
-        raise
+        curve = _curve(folder.metrics_file)
     except KeyError as error:
         raise DamagedError(f"lacks {error}") from error
     except (OSError, TypeError, ValueError) as error:
         raise DamagedError(_reason(error)) from error
-    if sum(layers.values(), LayerCost(0, 0, 0, 0, 0, 0, 0)) != run.cost:
+    predictions = Predictions.read(folder.predictions_file, test.correct, test.images)
+    if sum(layers.values(), LayerCost(0, 0, 0, 0, 0, 0, 0)) != record.cost:
         raise DamagedError("layers.csv does not sum up to run.json")
-    return run
+    dense = _dense_files(record.dense, dense_folders)
+    return FinishedRun(
+        **vars(record), folder=name, curve=curve, layers=layers, predictions=predictions, **dense
+    )
 
 
 _COUNTS = fields(LayerCost)
 
 
-def _dense(record: Json, folders: tuple[Path, ...]) -> Dense:
-    """The dense network; the files of another one under the same key count as not at hand."""
-    known = Dense(
-        key=record["key"],
-        weights=record["weights"],
-        epochs=record["epochs"],
-        seconds=record["seconds"],
-        correct=record["test_correct"],
-        images=record["test_images"],
-        changed_without_dead=record["changed_without_dead"],
-        validation=record["validation"],
-    )
-    for folder in (folder / known.key for folder in folders if known.key):
+def _dense_files(record: DenseRecord, caches: tuple[Path, ...]) -> dict[str, Any]:
+    """Fields of FinishedRun from the first cache that holds this very dense network."""
+    for folder in (cache / record.key for cache in caches if record.key):
         try:
-            if json.loads((folder / "dense.json").read_text())["weights"] != known.weights:
-                continue
-            predictions = Predictions.read(folder / "predictions.csv", known.correct, known.images)
-            curve = _curve(folder / "metrics.csv")
+            if read_dense_record(folder / "dense.json").weights_sha256 == record.weights_sha256:
+                return {
+                    "dense_folder": folder,
+                    "dense_predictions": Predictions.read(
+                        folder / "predictions.csv", record.test_correct, record.test_images
+                    ),
+                    "dense_curve": _curve(folder / "metrics.csv"),
+                }
         except (OSError, KeyError, TypeError, ValueError):
             continue
-        return replace(known, folder=folder, predictions=predictions, curve=curve)
-    return known
+    return {}
 
 
 def _layers(path: Path) -> dict[str, LayerCost]:

@@ -1,22 +1,17 @@
 """What a run leaves behind: one folder, written atomically, complete or visibly incomplete."""
 
-import json
-import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lightprune.errors import InputError, check_folder
+from lightprune.errors import InputError, check_folder, first_line
 from lightprune.files import csv_text, write_text
 from lightprune.pruning.cost import CostReport
-
-SCHEMA = 1
-Json = dict[str, Any]
+from lightprune.runs.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -97,25 +92,57 @@ class RunFolder:
                     "folder, an empty one, or one of the same run"
                 )
 
-    def record(self) -> Json | None:
-        """The record of a complete run; None if the run is not complete."""
+    def record(self) -> RunRecord | None:
+        """Reads run.json; None if there is none, since it is written last.
+
+        Raises:
+            InputError: It is damaged, or of another schema.
+        """
         try:
-            record: Json = json.loads(self.record_file.read_text())
-            if not isinstance(record, dict):
-                raise ValueError(f"it holds a {type(record).__name__}")
-        except FileNotFoundError:
+            return RunRecord.from_json(self.record_file.read_text())
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except ValueError as error:
+        except InputError as error:
+            raise InputError(f"{self.record_file}: {error} (force=true starts afresh)") from error
+        except (ValueError, RecursionError) as error:
             raise InputError(
-                f"{self.record_file}: is damaged ({error}); allowed is an intact run.json "
-                "(force=true starts afresh)"
+                f"{self.record_file}: is damaged ({first_line(error)}); allowed is an intact "
+                "run.json (force=true starts afresh)"
             ) from error
-        if record.get("schema") != SCHEMA:
+
+    def finished(self) -> RunRecord:
+        """Reads run.json.
+
+        Raises:
+            InputError: The run is not finished, or there is none.
+        """
+        if not self.path.exists():
+            raise InputError(f"{self.path}: is not there; allowed is the folder of a finished run")
+        record = self.record()
+        if record is None:
+            begun = self.config_file.is_file()
             raise InputError(
-                f"{self.record_file}: schema={record.get('schema')}: allowed is {SCHEMA} "
-                "(force=true starts afresh)"
+                f"{self.path}: {'is not finished' if begun else 'holds no run'}; allowed is the "
+                "folder of a finished run"
             )
         return record
+
+    @contextmanager
+    def reading_config(self) -> Iterator[None]:
+        """Turns the errors of a block that reads a record's config by key into one line.
+
+        Raises:
+            InputError: The config lacks a key, or holds something else there.
+        """
+        try:
+            yield
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = f"lacks {error}" if isinstance(error, KeyError) else first_line(error)
+            raise InputError(
+                f"{self.record_file}: is damaged ({reason}); allowed is a finished run's"
+            ) from error
 
     def clear(self) -> None:
         """Deletes what an earlier run left, except for its config: it says whose the rest is."""
@@ -139,20 +166,6 @@ class RunFolder:
         """The final network: plain names, row-major, zeros in place."""
         return self.path / "model.safetensors"
 
-    def complete(self, record: Json) -> None:
+    def complete(self, record: RunRecord) -> None:
         """Writes run.json, after everything else."""
-        write_text(self.record_file, json.dumps({"schema": SCHEMA, **record}, indent=1))
-
-
-def command_overrides(record: Json) -> dict[str, str]:
-    """The settings of a run's command: its config leaves out where things lie."""
-    words = [word.lstrip("+").partition("=") for word in shlex.split(record.get("command", ""))]
-    return {key: _unquoted(value) for key, _, value in words}
-
-
-def _unquoted(value: str) -> str:
-    """A value without the quotes that keep its commas and blanks from Hydra's grammar."""
-    mark = value[:1]
-    if len(value) < 2 or mark not in ("'", '"') or value[-1] != mark:
-        return value
-    return value[1:-1].replace(f"\\{mark}", mark)
+        write_text(self.record_file, record.to_json())

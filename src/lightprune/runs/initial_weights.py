@@ -1,4 +1,4 @@
-"""The weights that a finished run began with: those of its dense network."""
+"""The initial weights of a finished run: those of its dense network."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from torch import nn
 
 from lightprune.errors import InputError
 from lightprune.files import checksum
-from lightprune.runs.folder import Json, command_overrides
+from lightprune.runs.record import RunRecord, command_overrides
 
 
-def load_initial_weights(network: nn.Module, record: Json, dense_dir: Path | None) -> None:
-    """Gives a network the weights that its run began with.
+def load_initial_weights(network: nn.Module, record: RunRecord, dense_dir: Path | None) -> None:
+    """Loads the dense weights that a run started from into its network.
 
     Args:
         network: As the run's constructor builds it.
@@ -20,15 +20,16 @@ def load_initial_weights(network: nn.Module, record: Json, dense_dir: Path | Non
         dense_dir: The cache of dense networks; None takes the run's.
 
     Raises:
-        InputError: They are not there any more.
+        InputError: The weights are no longer there.
     """
-    dense = record["dense"]
-    cache = dense_dir or Path(command_overrides(record).get("dense.cache_dir", "outputs/dense"))
-    file = cache / dense["key"] / "model.safetensors" if dense["key"] else Path(dense["source"])
-    there = file.is_file()
-    if not there or checksum(file) != dense["weights"]:
+    dense = record.dense
+    overrides = command_overrides(record.command)
+    cache = dense_dir or Path(overrides.get("dense.cache_dir", "outputs/dense"))
+    file = cache / dense.key / "model.safetensors" if dense.key else Path(dense.source)
+    exists = file.is_file()
+    if not exists or checksum(file) != dense.weights_sha256:
         raise InputError(
-            f"{file}: {'does not hold' if there else 'is not there, with'} the weights that the "
+            f"{file}: {'does not hold' if exists else 'is not there, with'} the weights that the "
             "run began with; allowed are these (--dense-dir DIR says where dense.cache_dir is), "
             "or --network pruned"
         )

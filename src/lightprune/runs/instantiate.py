@@ -1,4 +1,4 @@
-"""The parts of a run's config as objects: of its own accord nothing but this package's classes."""
+"""Objects from the config of a run's record: of this package's data classes, nothing else."""
 
 import importlib
 from collections.abc import Mapping
@@ -6,57 +6,71 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from lightprune.errors import InputError, first_line
+from lightprune.pruning.targets import Targets
+from lightprune.runs.record import RunRecord
 
 # A run folder may come from anywhere, and these packages only define things.
-_HOMES = ("lightprune.pruning", "lightprune.data", "lightprune.training")
+_PACKAGES = ("lightprune.pruning", "lightprune.data", "lightprune.training")
 
 
 def instantiate_safely(node: Mapping[str, Any], kind: type[Any], key: str) -> Any:
-    """The object that a node of a config describes.
+    """Builds the object of a config node without importing what a file names.
 
     Args:
-        node: The class by its `_target_`, and its settings; nodes may lie in nodes.
-        kind: What it must be.
+        node: The class by its `_target_`, and its settings; nodes may be nested.
+        kind: Type that the object must have.
         key: The node's name in the config.
 
     Raises:
-        InputError: It names something else than a data class of these packages, or one
-            that refuses the settings.
+        InputError: The class is no data class of lightprune's, or refuses the settings.
     """
     try:
-        made = _made(dict(node))
+        built = _build(dict(node))
     except InputError:
         raise
     except (TypeError, ValueError, AttributeError) as error:
         reason = first_line(error)
         raise InputError(f"{key}: cannot be built ({reason}); allowed is what a run has") from error
-    if not isinstance(made, kind):
+    if not isinstance(built, kind):
         raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is what a run has")
-    return made
+    return built
 
 
-def own_class(target: object) -> type | None:
-    """The data class of that dotted name, if it is one of the core's, of data or of training."""
-    home, _, name = str(target).rpartition(".")
-    if home not in _HOMES:
+def package_class(target: object) -> type | None:
+    """The public data class of that dotted name in `_PACKAGES`; None if there is none."""
+    package_name, _, name = str(target).rpartition(".")
+    if package_name not in _PACKAGES:
         return None
-    package = importlib.import_module(home)
-    found = getattr(package, name, None) if name in package.__all__ else None
-    return found if isinstance(found, type) and is_dataclass(found) else None
+    package = importlib.import_module(package_name)
+    cls = getattr(package, name, None) if name in package.__all__ else None
+    return cls if isinstance(cls, type) and is_dataclass(cls) else None
 
 
-def _made(value: Any) -> Any:
+def _build(value: Any) -> Any:
     if isinstance(value, list):
-        return [_made(item) for item in value]
+        return [_build(item) for item in value]
     if not isinstance(value, dict):
         return value
-    settings = {name: _made(item) for name, item in value.items() if name != "_target_"}
+    settings = {name: _build(item) for name, item in value.items() if name != "_target_"}
     if "_target_" not in value:
         return settings
-    kind = own_class(value["_target_"])
-    if kind is None:
+    cls = package_class(value["_target_"])
+    if cls is None:
         raise InputError(
             f"{value['_target_']}: is not built because a file says so; allowed are the data "
-            f"classes of {', '.join(_HOMES)}"
+            f"classes of {', '.join(_PACKAGES)}"
         )
-    return kind(**settings)
+    return cls(**settings)
+
+
+def prunable_targets(record: RunRecord) -> Targets:
+    """Which weights a run could prune; the default if its record does not say.
+
+    Raises:
+        InputError: The record holds something else there.
+    """
+    node = (record.config.get("pruner") or {}).get("targets")
+    if node is None:
+        return Targets()
+    targets: Targets = instantiate_safely(node, Targets, "pruner.targets")
+    return targets

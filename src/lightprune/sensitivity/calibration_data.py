@@ -1,6 +1,6 @@
 """The images of a scan: some of the run's training batches, and some of its validation images."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from torch import Tensor
 from lightprune.data.augmentation import Augmentation
 from lightprune.data.datamodule import EvaluationBatches, Normalise, RankShard, TrainingBatches
 from lightprune.data.images import ImageSet
-from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_number
 from lightprune.models.spec import ModelSpec
 from lightprune.rng import named_generator, named_seed
-from lightprune.runs.folder import Json, command_overrides
+from lightprune.runs.data_source import data_source
 from lightprune.runs.instantiate import instantiate_safely
+from lightprune.runs.record import RunRecord
 
 # Statistics of so many images at a time are near those of training, whatever its batch size is.
 _CALIBRATION_BATCH = 128
@@ -58,7 +58,7 @@ class Images:
 
 
 def read_images(
-    record: Json, description: ModelSpec, sample: Sample, device: torch.device
+    record: RunRecord, description: ModelSpec, sample: Sample, device: torch.device
 ) -> Images:
     """Reads images of the data set that a run was trained on; the test set is never among them.
 
@@ -71,12 +71,12 @@ def read_images(
     Raises:
         InputError: The data is not there, is other data, or has not as many batches.
     """
-    source = _source(record, sample.root)
+    source = data_source(record, sample.root)
     try:
         data, fingerprint = source.load()
     except InputError as error:
         raise InputError(f"{error} (--data-root DIR says where the images lie)") from error
-    if fingerprint != record["data"]["fingerprint"]:
+    if fingerprint != record.data.fingerprint:
         raise InputError(
             f"data.root={getattr(source, 'root', None)}: holds other images than the run was "
             "trained on; allowed are the same (--data-root DIR says where they lie)"
@@ -91,12 +91,12 @@ def read_images(
         _placed(train, device),
         min(_CALIBRATION_BATCH, len(train)),
         instantiate_safely(
-            record["config"]["recipe"]["finetune"]["augmentation"],
+            record.config["recipe"]["finetune"]["augmentation"],
             Augmentation,
             "recipe.finetune.augmentation",
         ),
         normalise,
-        named_seed("sensitivity", record["config"]["seed"]),
+        named_seed("sensitivity", record.config["seed"]),
         epoch=lambda: 0,
         shard=_ALONE,
         classes=len(data.classes),
@@ -109,24 +109,6 @@ def read_images(
         ),
         notes=notes,
     )
-
-
-def _source(record: Json, root: Path | None) -> Source:
-    """The run's data set, where the run found it or at `root`; nothing is downloaded."""
-    source = instantiate_safely(record["config"]["data"], Source, "data")
-    said = command_overrides(record)
-    found = {key: said[f"data.{key}"] for key in ("root", "cache_dir") if f"data.{key}" in said}
-    if root is not None:
-        if not hasattr(source, "root"):
-            raise InputError(
-                f"--data-root={root}: {type(source).__name__} lie in no folder; allowed is none"
-            )
-        found["root"] = str(root)
-    changed: dict[str, str | bool] = {**found}
-    if hasattr(source, "download"):
-        changed["download"] = False
-    made: Source = replace(source, **changed)
-    return made
 
 
 def _some(images: ImageSet, count: int) -> ImageSet:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lightprune.errors import InputError, check_choice
+from lightprune.errors import check_choice
 from lightprune.export.load import load_dense
 from lightprune.models.live_tap_conv import use_live_taps
 from lightprune.models.registry import Constructor
@@ -15,10 +15,10 @@ from lightprune.models.spec import ModelSpec
 from lightprune.pruning.criteria import Criterion, Magnitude
 from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.pruner import Pruner
-from lightprune.pruning.targets import Targets
-from lightprune.runs.folder import Json, RunFolder
+from lightprune.runs.folder import RunFolder
 from lightprune.runs.initial_weights import load_initial_weights
-from lightprune.runs.instantiate import instantiate_safely, own_class
+from lightprune.runs.instantiate import instantiate_safely, package_class, prunable_targets
+from lightprune.runs.record import Json, RunRecord
 from lightprune.sensitivity.calibration_data import Images, Sample, read_images
 
 _MAGNITUDE = "layers are pruned by magnitude"
@@ -64,14 +64,14 @@ class Subject:
     images: Images
     pruner: Pruner
     floor: float
-    record: Json
+    record: RunRecord
     notes: tuple[str, ...]
 
     @property
     def zeros(self) -> int:
         """How many of the weights the run pruned in the end."""
-        cost = self.record["cost"]
-        return int(cost["weights"] - cost["nnz"])
+        cost = self.record.cost
+        return cost.weights - cost.nnz
 
 
 def read_subject(run: Path, which: Which, sample: Sample) -> Subject:
@@ -81,26 +81,23 @@ def read_subject(run: Path, which: Which, sample: Sample) -> Subject:
         InputError: The run is not finished, or its network or its data cannot be found.
     """
     network, description = load_dense(run, which.constructor)
-    record = RunFolder(run).record()
-    assert record is not None
-    try:
-        if which.network == "dense":
-            load_initial_weights(network, record, which.dense_dir)
-        return _subject(network, description, record, sample)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{RunFolder(run).record_file}: is damaged ({error!r}); allowed is what a finished "
-            "run left behind"
-        ) from error
+    folder = RunFolder(run)
+    record = folder.finished()
+    if which.network == "dense":
+        load_initial_weights(network, record, which.dense_dir)
+    with folder.reading_config():
+        return _loaded(network, description, record, sample)
 
 
-def _subject(network: nn.Module, description: ModelSpec, record: Json, sample: Sample) -> Subject:
+def _loaded(
+    network: nn.Module, description: ModelSpec, record: RunRecord, sample: Sample
+) -> Subject:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Both for speed alone.
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = use_live_taps(network)
-    pruner = record["config"]["pruner"]
-    weights = instantiate_safely(pruner["targets"], Targets, "pruner.targets").find(network)
+    pruner = record.config["pruner"]
+    weights = prunable_targets(record).find(network)
     example = torch.zeros(1, *description.input_shape, device=device)
     criterion, about = _criterion(pruner.get("criterion"))
     images = read_images(record, description, sample, device)
@@ -121,7 +118,7 @@ def _criterion(node: Json | None) -> tuple[Criterion, tuple[str, ...]]:
     if node is None:
         return Magnitude(), (f"the run pruned nothing: {_MAGNITUDE}",)
     name = str(node["_target_"]).rpartition(".")[2]
-    if own_class(node["_target_"]) is None:
+    if package_class(node["_target_"]) is None:
         return Magnitude(), (
             f"the run's criterion, {name}, is none of lightprune's own, and nothing is imported "
             f"because a file says so: {_MAGNITUDE}",

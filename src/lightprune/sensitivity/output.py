@@ -100,12 +100,12 @@ def allocation_yaml(allocation: MeasuredAllocation) -> str:
 
 def command(subject: Subject, allocation: MeasuredAllocation) -> str:
     """The command that prunes as the subject's run did, but by an allocation."""
-    program, *words = shlex.split(subject.record["command"])
+    program, *words = shlex.split(subject.record.command)
     left_out, more = [*_LEFT_OUT], []
-    if "_target_" not in subject.record["config"]["pruner"]:
+    if "_target_" not in subject.record.config["pruner"]:
         left_out.append("pruner")
         more.append("pruner=global")
-    if subject.record["config"]["pruner"].get("pattern"):
+    if subject.record.config["pruner"].get("pattern"):
         # With a sparsity of its own, no tensor is left for it.
         left_out.append("pruner.pattern")
         more.append("pruner.pattern=null")

@@ -118,24 +118,18 @@ def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[s
     Raises:
         InputError: There is no such run, or its network's channels cannot be removed.
     """
-    record = RunFolder(run).record() if run.is_dir() else None
-    if record is None:
-        raise InputError(f"{run}: is no finished run; allowed is the folder of one")
-    try:
-        constructor = record["config"]["model"]["constructor"]["_target_"]
-        _check_named(run, constructor)
-        network, described = load_dense(run)
-        if removal.network == "dense":
-            load_initial_weights(network, record, dense_dir)
-            source = record["dense"]["weights"]
-        else:
-            source = checksum(RunFolder(run).model_file)
-        model, said = record["config"]["model"], record["command"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{RunFolder(run).record_file}: is damaged ({error!r}); allowed is what a finished run "
-            "left behind"
-        ) from error
+    folder = RunFolder(run)
+    record = folder.finished()
+    with folder.reading_config():
+        model = record.config["model"]
+        constructor = model["constructor"]["_target_"]
+    _check_named(run, constructor)
+    network, described = load_dense(run)
+    if removal.network == "dense":
+        load_initial_weights(network, record, dense_dir)
+        source = record.dense.weights_sha256
+    else:
+        source = checksum(folder.model_file)
     example = torch.zeros(1, *described.input_shape)
     try:
         channel_counts(network)
@@ -148,13 +142,13 @@ def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[s
     left = replace(described, constructor=SLIM_NETWORK, arguments=built)
     share = f"{100 * removal.sparsity:g}".replace(".", "_")
     name = f"filters_{removal.scope}_{removal.norm}_{share}_{source[:8]}"
-    folder = run / "filters"
-    weights = folder / f"{name}.safetensors"
+    filters = run / "filters"
+    weights = filters / f"{name}.safetensors"
     write_weights(weights, smaller.state_dict(), {"description": left.to_json()})
     option = {**model, "constructor": {"_target_": SLIM_NETWORK, "_partial_": True, **built}}
     lines = (f"{key}: {json.dumps(value)}\n" for key, value in option.items())
-    write_text(folder / "model" / f"{name}.yaml", "".join(lines))
-    return [*_costs(network, smaller, example), _command(said, folder, name, weights)]
+    write_text(filters / "model" / f"{name}.yaml", "".join(lines))
+    return [*_costs(network, smaller, example), _command(record.command, filters, name, weights)]
 
 
 def _check_named(run: Path, constructor: str) -> None:

@@ -9,32 +9,14 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightprune.distributed import all_reduce_sum_, gather_in_order
+from lightprune.runs.record import ClassScore, Scores
 
 
 @dataclass(frozen=True)
-class ClassScore:
-    """Precision, recall and F1 of one class, 0..1; a ratio over nothing is 0."""
+class Evaluation(Scores):
+    """Scores of a pass over images, and the predicted class of each image in their order."""
 
-    name: str
-    precision: float
-    recall: float
-    f1: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a pass over images shows; `predicted` has a class an image, in their order."""
-
-    correct: int
-    images: int
-    loss: float
-    classes: tuple[ClassScore, ...]
     predicted: tuple[int, ...]
-
-    @property
-    def accuracy(self) -> float:
-        """Top-1 accuracy, 0..1."""
-        return self.correct / self.images
 
 
 class Tally(nn.Module):

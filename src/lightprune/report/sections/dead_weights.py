@@ -57,7 +57,7 @@ class Pair:
     def bought(self) -> Summary:
         """Accuracy of `first` less that of `rank`."""
         both = zip(self.rank, self.first, strict=True)
-        return Summary.of([first.accuracy - rank.accuracy for rank, first in both])
+        return Summary.of([first.test.accuracy - rank.test.accuracy for rank, first in both])
 
 
 def dead(findings: Findings) -> Section:
@@ -134,8 +134,8 @@ def _found(run: ReportedRun) -> str:
 
 def _zeroed(cells: list[RunGroup]) -> str:
     """What pruning the dead weights alone does to every dense network."""
-    dense = {run.dense.weights: run.dense for cell in cells for run in cell.runs}.values()
-    seen = sorted({f"{d.changed_without_dead:,} of {d.images:,}" for d in dense})
+    dense = {run.dense.weights_sha256: run.dense for cell in cells for run in cell.runs}.values()
+    seen = sorted({f"{d.changed_without_unreachable:,} of {d.test_images:,}" for d in dense})
     which = f"each of the {len(dense)} dense networks" if len(dense) > 1 else "the dense network"
     return (
         f"Setting them alone to zero in {which} changes the class of {' or '.join(seen)} test "
@@ -166,8 +166,8 @@ def _pairs(cells: list[RunGroup]) -> Iterator[Pair]:
         for rank in cells:
             theirs, mine = (without_seeds(cell.first.config) for cell in (rank, first))
             as_first = {**theirs, "pruner": {**theirs["pruner"], "unreachable": "first"}}
-            by_start = {(run.seed, run.dense.weights, run.data): run for run in rank.runs}
-            starts = [(run, (run.seed, run.dense.weights, run.data)) for run in first.runs]
+            by_start = {(run.seed, run.dense.weights_sha256, run.data): run for run in rank.runs}
+            starts = [(run, (run.seed, run.dense.weights_sha256, run.data)) for run in first.runs]
             runs = [(by_start[start], run) for run, start in starts if start in by_start]
             if rank is not first and as_first == mine and runs:
                 yield Pair((rank.name, first.name), *map(tuple, zip(*runs, strict=True)))
@@ -194,8 +194,8 @@ def _pair_row(pair: Pair, comparisons: tuple[Comparison, ...]) -> dict[str, str]
         "sparsity": percent(target_sparsity(pair.first[0])),
         "seeds": ", ".join(str(run.seed) for run in pair.first),
         "rank: dead weights kept": f"{kept:,.0f}",
-        "rank: accuracy": Summary.of([run.accuracy for run in pair.rank]).percent,
-        "first: accuracy": Summary.of([run.accuracy for run in pair.first]).percent,
+        "rank: accuracy": Summary.of([run.test.accuracy for run in pair.rank]).percent,
+        "first: accuracy": Summary.of([run.test.accuracy for run in pair.first]).percent,
         "first − rank (points)": pair.bought.points,
         "what the paired test says": "; ".join(f"seed {c.seed}: {c.verdict}" for c in tests),
     }

@@ -159,7 +159,9 @@ def _figure(findings: Findings, contest: Contest, suffix: str) -> Figure:
     rows = contest.rows
     places = range(len(rows))
     first = contest.reference.runs[0]
-    starts = [row for row in findings.rows if not row.cell and _shares(row, first.dense.weights)]
+    starts = [
+        row for row in findings.rows if not row.cell and _shares(row, first.dense.weights_sha256)
+    ]
 
     def draw(canvas: Canvas) -> None:
         left, right = canvas.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": (3, 2)})
@@ -188,4 +190,4 @@ def _figure(findings: Findings, contest: Contest, suffix: str) -> Figure:
 
 
 def _shares(row: ResultRow, weights: str) -> bool:
-    return any(run.dense.weights == weights for run in row.runs)
+    return any(run.dense.weights_sha256 == weights for run in row.runs)

@@ -37,7 +37,7 @@ def classes(findings: Findings) -> Section:
             blocks.append(_figure(suffix, part))
         blocks.append(Table.of(map(_row, part)))
     runs = [run for cell in findings.cells for run in cell.runs]
-    if missing := sorted({run.dense.key for run in runs if run.dense.predictions is None}):
+    if missing := sorted({run.dense.key for run in runs if run.dense_predictions is None}):
         blocks.append(Text(_missing(missing)))
     return Section("Classes", tuple(blocks))
 
@@ -54,9 +54,9 @@ def _changes(cell: RunGroup) -> Iterator[ClassChange]:
     """One, or none if no run has its dense network's predictions."""
     names, by_seed = cell.first.data.classes, []
     for run in cell.runs:
-        if run.dense.predictions is not None:
+        if run.dense_predictions is not None:
             before, after = (
-                p.recalls(len(names)) for p in (run.dense.predictions, run.predictions)
+                p.recalls(len(names)) for p in (run.dense_predictions, run.predictions)
             )
             by_seed.append([b - a for a, b in zip(before, after, strict=True)])
     if by_seed:

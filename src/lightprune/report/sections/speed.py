@@ -69,7 +69,7 @@ def speed_lines(cells: Sequence[RunGroup]) -> Iterator[str]:
             yield (
                 f"Speed: **{timed.name}** ({criterion(timed.run.config)}; "
                 f"{100 * timed.run.cost.mac_density:.1f} % of the MACs left, "
-                f"{points(timed.run.accuracy - timed.run.dense.accuracy)} points to its dense "
+                f"{points(timed.run.accuracy_change)} points to its dense "
                 f"network) is {' and '.join(ratios)} times as fast as the fastest dense engine"
                 + (f", {' and '.join(stripped)} times without its dead taps" if stripped else "")
                 + f" ({counted(threads)} of {machine.label})."
@@ -81,7 +81,7 @@ def fastest_lines(cells: Sequence[RunGroup], margin: float) -> Iterator[str]:
 
     No run is named: the ratios of equal masks differ by up to a half from process to process.
     """
-    near = [t for t in timed_runs(cells) if t.run.accuracy - t.run.dense.accuracy >= -margin]
+    near = [t for t in timed_runs(cells) if t.run.accuracy_change >= -margin]
     for machine in dict.fromkeys(timed.bench.machine.label for timed in near):
         here = [timed.bench for timed in near if timed.bench.machine.label == machine]
         threads = max(timing.threads for bench in here for timing in bench.timings)
@@ -140,8 +140,8 @@ def _row(timed: Timed, threads: int) -> dict[str, str]:
         "sparsity": f"{100 * cost.sparsity:.2f} %",
         "live sparsity": f"{100 * cost.live_sparsity:.2f} %",
         "MACs left": f"{100 * cost.mac_density:.1f} %",
-        "test accuracy": f"{100 * run.accuracy:.2f} %",
-        "to its dense (points)": points(run.accuracy - run.dense.accuracy),
+        "test accuracy": f"{100 * run.test.accuracy:.2f} %",
+        "to its dense (points)": points(run.accuracy_change),
         **times(compare_medians(threads, n, timed.bench.medians(threads, n)) for n in BATCHES),
     }
 
@@ -207,7 +207,7 @@ def _draw(axes: Axes, rows: Sequence[Timed], costs: _Costs) -> None:
     names = [criterion(row.run.config) for row in rows]
     for number, name in enumerate(dict.fromkeys(names)):
         found = [
-            (cost, row.run.accuracy, f"{100 * row.run.cost.sparsity:.4g}")
+            (cost, row.run.test.accuracy, f"{100 * row.run.cost.sparsity:.4g}")
             for cost, row, by in zip(costs.runs, rows, names, strict=True)
             if by == name
         ]
@@ -218,7 +218,9 @@ def _draw(axes: Axes, rows: Sequence[Timed], costs: _Costs) -> None:
         axes.plot(xs, ys, drawstyle="steps-post", color=look(number)["color"], linewidth=0.8)
         for x, y, words in best:
             axes.annotate(words, (x, y), (-3, 4), textcoords="offset points", ha="right")
-    dense = fmean({row.run.dense.weights: row.run.dense.accuracy for row in rows}.values())
+    dense = fmean(
+        {row.run.dense.weights_sha256: row.run.dense.test_accuracy for row in rows}.values()
+    )
     axes.axhline(dense, color=GREY, linestyle="--", linewidth=1, label="dense")
     if costs.dense:
         axes.plot(costs.dense, dense, label="fastest dense engine", **_STAR)

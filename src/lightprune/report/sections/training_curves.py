@@ -59,8 +59,8 @@ def _panels(findings: Findings) -> Iterator[Panel]:
         if row.cell:
             lines = tuple(path(run) for run in row.cell.runs)
             yield Panel(row.name, lines, row.cell.first.events)
-        elif any(run.dense.curve for run in row.runs):
-            yield Panel(row.name, tuple(_ends(run.dense.curve) for run in row.runs))
+        elif any(run.dense_curve for run in row.runs):
+            yield Panel(row.name, tuple(_ends(run.dense_curve) for run in row.runs))
 
 
 def _draw(axes: Axes, panel: Panel) -> None:

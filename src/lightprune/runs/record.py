@@ -1,0 +1,238 @@
+"""The typed record of a finished run: run.json and, for its dense network, dense.json."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lightprune.errors import InputError
+from lightprune.files import write_text
+from lightprune.pruning.cost import LayerCost
+from lightprune.pruning.event_record import EventRecord
+
+SCHEMA = 2
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The machine that a run was trained on.
+
+    Attributes:
+        device: Name of the GPU or of the processor.
+        processes: Number of processes, one a device.
+        threads: CPU threads of each process.
+        precision: Lightning's name of it.
+    """
+
+    device: str
+    processes: int
+    threads: int
+    precision: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.device}, {self.processes} process(es), {self.threads} thread(s), "
+            f"{self.precision}"
+        )
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """The data that a run was trained and tested on.
+
+    Attributes:
+        source: Class of the data source.
+        fingerprint: SHA-256 of images and labels.
+        classes: In the order of the labels.
+        validation_is_test: Whether the run was validated on the test set.
+    """
+
+    source: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    train_images: int
+    validation_images: int
+    validation_is_test: bool
+    test_images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseRecord:
+    """The dense network that a run started from.
+
+    Attributes:
+        source: `trained`, or the path of the user's weights.
+        key: Hash of the settings it was trained with; empty for the user's weights.
+        epochs: Of its training.
+        seconds: Of its training, validation included.
+        validation_accuracy: 0..1; None for the user's weights.
+        test_correct: Correctly classified test images.
+        test_images: Test images.
+        unreachable_weights: Prunable weights that no input reaches.
+        changed_without_unreachable: Test images whose predicted class changes if those weights
+            are set to zero; 0 is expected.
+        weights_sha256: Of the file with the weights.
+        commit: Of the code that trained it; empty for the user's weights.
+    """
+
+    source: str
+    key: str = ""
+    epochs: int = 0
+    seconds: float = 0.0
+    validation_accuracy: float | None = None
+    test_correct: int
+    test_images: int
+    unreachable_weights: int
+    changed_without_unreachable: int
+    weights_sha256: str
+    commit: str = ""
+
+    @property
+    def test_accuracy(self) -> float:
+        """Top-1 accuracy on the test images, 0..1."""
+        return self.test_correct / self.test_images
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Precision, recall and F1 of one class, 0..1; a ratio over nothing is 0."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Counts and scores of a network on a set of images; `loss` is the mean cross-entropy."""
+
+    correct: int
+    images: int
+    loss: float
+    classes: tuple[ClassScore, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy, 0..1."""
+        return self.correct / self.images
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Training time of each phase."""
+
+    dense: float
+    finetune: float
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The content of run.json.
+
+    Attributes:
+        config: The resolved config without the keys that do not change a result.
+        config_hash: SHA-256 of `config`, see `identity.config_hash`.
+        command: The command line.
+        commit: Of the code.
+        versions: Of the packages that decide a result.
+        best_epoch: The fine-tuning epoch whose weights were tested.
+        validation_accuracy: Of those weights, 0..1.
+        test: On the test images.
+        cost: Summed over the prunable weights.
+        parameters: Number of all parameters, prunable or not.
+        compression_prunable: Prunable weights divided by the non-zero ones.
+        compression_parameters: All parameters divided by the non-zero ones.
+        sizes: Bytes by file name.
+    """
+
+    config: Json
+    config_hash: str
+    command: str
+    commit: str
+    versions: dict[str, str]
+    hardware: Hardware
+    data: DataSummary
+    dense: DenseRecord
+    events: tuple[EventRecord, ...]
+    best_epoch: int
+    validation_accuracy: float
+    test: Scores
+    cost: LayerCost
+    parameters: int
+    compression_prunable: float
+    compression_parameters: float
+    sizes: dict[str, int]
+    seconds: Seconds
+
+    @property
+    def accuracy_change(self) -> float:
+        """Test accuracy minus that of the dense network, -1..1."""
+        return self.test.accuracy - self.dense.test_accuracy
+
+    def to_json(self) -> str:
+        """The text of run.json: every field, and for other readers what follows from them."""
+        record = {"schema": SCHEMA, **msgspec.to_builtins(self)}
+        for part, names in _DERIVED.items():
+            record[part] |= {name: getattr(getattr(self, part), name) for name in names}
+        return json.dumps(record, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunRecord":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            InputError: The text is of another schema.
+            ValueError: It is something else.
+        """
+        record = json.loads(text)
+        if isinstance(record, dict) and record.get("schema") != SCHEMA:
+            versions = record.get("versions")
+            version = versions.get("lightprune") if isinstance(versions, dict) else None
+            raise InputError(
+                f"schema={record.get('schema')}: allowed is {SCHEMA}; it was written by lightprune "
+                f"{version or '?'}, commit {record.get('commit', '?')}"
+            )
+        return msgspec.convert(record, cls)
+
+
+_DERIVED = {
+    "dense": ("test_accuracy",),
+    "test": ("accuracy",),
+    "cost": ("sparsity", "live_sparsity", "mac_density"),
+}
+
+
+def write_dense_record(file: Path, record: DenseRecord) -> None:
+    """Writes dense.json."""
+    write_text(file, json.dumps(msgspec.to_builtins(record), indent=1))
+
+
+def read_dense_record(file: Path) -> DenseRecord:
+    """Reads dense.json.
+
+    Raises:
+        OSError, ValueError: The file cannot be read, or holds something else.
+    """
+    return msgspec.convert(json.loads(file.read_text()), DenseRecord)
+
+
+def command_overrides(command: str) -> dict[str, str]:
+    """The overrides of a command line by key, unquoted.
+
+    The config of a record lacks the keys that do not change a result, such as `data.root`.
+    """
+    words = [word.lstrip("+").partition("=") for word in shlex.split(command)]
+    return {key: _unquoted(value) for key, _, value in words}
+
+
+def _unquoted(value: str) -> str:
+    """A value without the quotes that protect its commas and blanks from Hydra's grammar."""
+    mark = value[:1]
+    if len(value) < 2 or mark not in ("'", '"') or value[-1] != mark:
+        return value
+    return value[1:-1].replace(f"\\{mark}", mark)
