@@ -39,7 +39,7 @@ def _record(cell: RunGroup, run: ReportedRun) -> dict[str, object]:
         "data": run.dataset,
         "fingerprint": run.data.fingerprint,
         "validation_is_test": run.data.validation_is_test,
-        "hardware": str(str(run.hardware)),
+        "hardware": str(run.hardware),
         "commit": run.commit,
         "command": run.command,
     }

@@ -18,7 +18,7 @@ def provenance(findings: Findings) -> Section:
             "cell": name,
             "seed": str(run.seed),
             "commit": f"`{short_commit(run.commit)}`",
-            "hardware": str(str(run.hardware)),
+            "hardware": str(run.hardware),
             "data": run.data.fingerprint[:8],
             "command": f"no. {commands.index(run.command) + 1}",
         }
