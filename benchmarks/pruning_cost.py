@@ -3,7 +3,7 @@
     python benchmarks/pruning_cost.py
 
 Beside torch.nn.utils.prune and Lightning's ModelPruning on the same work. Steps are paired: the
-contenders take turns, each on a network of its own; memory is the growth of a fresh process'
+contenders take turns, each on its own network; memory is the growth of a fresh process'
 peak over one prune event.
 """
 
@@ -39,9 +39,9 @@ def before_event(network):
     return weights, Masks.dense(weights), live_masks(weights, macs)
 
 
-def ours(held):
+def lightprune_event(state):
     """Prunes as PruningCallback does, with all it records but the two evaluations."""
-    weights, dense, live = held
+    weights, dense, live = state
     masks = Pruner().prune(weights, dense, SPARSITY)
     moved = distance(weights, masks, live)
     gradient_masks = GradientMasks(masks, weights)
@@ -88,7 +88,7 @@ class Stepper:
         self.network = Model(resnet18, channels_last=not plain, live_taps=not plain).build(10)
         self.masks = None
         if kind == "lightprune":
-            self.weights, self.masks = ours(before_event(self.network))
+            self.weights, self.masks = lightprune_event(before_event(self.network))
         elif kind == "torch.nn.utils.prune":
             torch_prune(self.network)
         layout = torch.contiguous_format if plain else torch.channels_last
@@ -126,13 +126,13 @@ def steps(batch):
         if kind in bases:
             pairs = zip(times, seconds[bases[kind]][3:], strict=True)
             ratio = statistics.median(times) / statistics.median(seconds[bases[kind]][3:])
-            paired = statistics.median(mine / base for mine, base in pairs)
+            paired = statistics.median(duration / base for duration, base in pairs)
             text += f"   {ratio:.3f} x {bases[kind]} (median of pairs {paired:.3f})"
         print(text)
 
 
 def peak():
-    """This process' peak resident memory since the last reset, and what it holds now, in bytes."""
+    """Peak resident memory of this process since the last reset, and its current one, in bytes."""
     status = Path("/proc/self/status").read_text().splitlines()
     values = {line.split(":")[0]: line.split()[1] for line in status if line.startswith("Vm")}
     return int(values["VmHWM"]) * 1024, int(values["VmRSS"]) * 1024
@@ -147,9 +147,9 @@ def event(kind, queue):
     else:
         network = resnet18(num_classes=10)
         total = sum(m.weight.numel() for m, _ in convolutions(network))
-        held = before_event(network) if kind == "lightprune" else network
-        contenders = {"lightprune": ours, "torch.nn.utils.prune": torch_prune}
-        work = lambda: contenders.get(kind, lightning_prune)(held)  # noqa: E731
+        argument = before_event(network) if kind == "lightprune" else network
+        contenders = {"lightprune": lightprune_event, "torch.nn.utils.prune": torch_prune}
+        work = lambda: contenders.get(kind, lightning_prune)(argument)  # noqa: E731
     Path("/proc/self/clear_refs").write_text("5")
     before = peak()[1]
     start = time.perf_counter()
@@ -163,14 +163,14 @@ def events(kinds, title, rounds=3):
     spawn = multiprocessing.get_context("spawn")
     print(f"\n{title}, median of {rounds} fresh processes")
     for kind in kinds:
-        seen = []
+        results = []
         for _ in range(rounds):
             queue = spawn.Queue()
             process = spawn.Process(target=event, args=(kind, queue))
             process.start()
-            seen.append(queue.get())
+            results.append(queue.get())
             process.join()
-        seconds, memory = (statistics.median(column) for column in zip(*seen, strict=True))
+        seconds, memory = (statistics.median(column) for column in zip(*results, strict=True))
         name = f"{kind:,} weights" if isinstance(kind, int) else kind
         print(f"  {name:26}{seconds:9.3f} s   {memory:5.2f} x the weights of extra memory")
 

@@ -36,12 +36,12 @@ class OfThisProcess(Criterion):
         return {name: torch.rand(weight.shape) for name, weight in weights.items()}
 
 
-# What the criteria below went by in this process.
-WENT_BY = []
+# Digests of the scores that the criteria below computed in this process.
+DIGESTS = []
 
 
 def note(values):
-    WENT_BY.append(hashlib.sha256(values.contiguous().numpy().tobytes()).hexdigest())
+    DIGESTS.append(hashlib.sha256(values.contiguous().numpy().tobytes()).hexdigest())
 
 
 class NotedTaylor(Taylor):
@@ -63,7 +63,7 @@ class NotedMovement(Movement):
         return super().scores(weights, context)
 
 
-ASKING = {
+SCORED_BY_NETWORK = {
     "taylor": Pruner(NotedTaylor(batches=2), regrowth=Regrowth()),
     "movement": Pruner(NotedMovement()),
 }
@@ -153,10 +153,10 @@ def _train(folder):
 
 
 def _ask(folder):
-    """Trainings by criteria that ask the network, which each process asks for itself."""
+    """Trainings by criteria that score by the network, in each process for itself."""
     seen = {}
-    for name, pruner in ASKING.items():
-        WENT_BY.clear()
+    for name, pruner in SCORED_BY_NETWORK.items():
+        DIGESTS.clear()
         bench = lab(devices=2)
         trained = fit(
             bench,
@@ -170,7 +170,7 @@ def _ask(folder):
             folder / name,
         )
         records = [record.dump() for record in trained.records]
-        seen[name] = {"went by": list(WENT_BY), "records": records, "state": trained.state}
+        seen[name] = {"digests": list(DIGESTS), "records": records, "state": trained.state}
     return seen
 
 

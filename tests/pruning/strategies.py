@@ -27,6 +27,9 @@ SHAPES = st.one_of(
 COMMON = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 3.0, 1e-40, -1e-45])
 FINITE = st.one_of(COMMON, st.floats(width=32, allow_nan=False, allow_infinity=False))
 ANYTHING = st.one_of(COMMON, st.floats(width=32))
+SCOPES = st.sampled_from(["global", "local", "erk"])
+# Sixteenths are exact in binary, so that floor * size is too.
+FLOORS = st.integers(0, 15).map(lambda k: k / 16)
 
 
 def sparsities(below_one=True):

@@ -60,7 +60,7 @@ def test_lowest_leaves_its_inputs_alone(scores, data):
 
 
 @pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 3, 2 * CHUNK + 5, 3 * CHUNK])
-def test_ties_across_chunks_and_tensors_go_by_position(count):
+def test_ties_across_chunks_and_tensors_go_by_index(count):
     scores = {"a": torch.ones(2 * CHUNK + 5), "b": torch.ones(CHUNK)}
     among = {name: torch.ones(s.shape, dtype=torch.bool) for name, s in scores.items()}
 

@@ -237,7 +237,7 @@ def test_a_layer_that_is_never_called_is_live():
     assert masks["0.unused.weight"].all()
 
 
-def test_only_the_weights_asked_for_are_answered(network):
+def test_only_the_passed_weights_are_counted(network):
     asked = {"layer4.1.conv2.weight": network.layer4[1].conv2.weight}
 
     assert list(live_masks_of(network, asked, IMAGE)) == list(asked)

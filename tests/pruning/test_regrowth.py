@@ -56,7 +56,7 @@ def test_one_that_was_just_dropped_may_come_back():
     assert kept == [0, 1, 2]
 
 
-def test_equal_gradients_come_back_in_the_order_of_positions():
+def test_equal_gradients_come_back_in_the_order_of_indices():
     weights = [0.9, -0.1, 0.5, 0.0, 0.0, 0.0]
 
     kept = after(weights, flags(0, 1, 2), [0.0, 0.0, 0.0, 1.0, 1.0, 1.0])

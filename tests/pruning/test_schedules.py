@@ -46,7 +46,7 @@ def test_every_shape_ends_at_the_final_sparsity(kind, final):
 
 
 @pytest.mark.parametrize(("steps", "amount"), [(2, 0.859), (4, 0.624), (8, 0.387)])
-def test_multi_step_prunes_the_same_share_of_what_is_left_at_every_event(steps, amount):
+def test_multi_step_prunes_the_same_share_of_the_kept_weights_at_every_event(steps, amount):
     plan = MultiStep(sparsity=0.98, steps=steps).plan(epochs=steps)
 
     kept = [1.0, *(1 - event.sparsity for event in plan.events)]
@@ -250,7 +250,7 @@ def test_an_amount_that_would_leave_nothing_is_refused():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_later_start_lays_the_same_shape_out_over_what_is_left(kind):
+def test_a_later_start_lays_the_same_shape_out_over_the_remaining_epochs(kind):
     late, early = kind(sparsity=0.9, start=3).plan(13), kind(sparsity=0.9).plan(10)
 
     assert late.epochs == 13

@@ -20,7 +20,7 @@ class PrunableModule(LightningModule, ABC):
     """A LightningModule around one network that can be evaluated and differentiated at any time.
 
     Attributes:
-        network: The network, under its own parameter names.
+        network: The network, under its parameter names.
     """
 
     network: nn.Module

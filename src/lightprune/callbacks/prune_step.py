@@ -188,7 +188,7 @@ class PruneStep:
             )
 
     def _recalibrated_accuracy(self, context: PruneContext) -> float | None:
-        """Recalibrates batch norms; returns the accuracy afterwards, None where they are left."""
+        """Recalibrates batch norms; returns the accuracy afterwards, None where it does not."""
         if not self.recalibrate:
             return None
         loader = context.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from lightprune.pruning.mac_counts import observed
+from lightprune.pruning.mac_counts import record_layer_shapes
 from lightprune.pruning.reachability import front_padding, live_positions
 
 # The first kernel position to keep, how many, and the padding on both sides of the input.
@@ -23,7 +23,7 @@ def strip_unreachable(network: nn.Module, example: Tensor) -> nn.Module:
         example: A batch of the size the network is used at, shape (N, C, H, W).
     """
     smaller = copy.deepcopy(network)
-    with observed(smaller, example) as calls:
+    with record_layer_shapes(smaller, example) as calls:
         for layer, shapes in calls.items():
             if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
                 sizes = [(inputs[-2:], outputs[-2:]) for inputs, outputs in shapes]

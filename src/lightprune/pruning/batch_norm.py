@@ -23,7 +23,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     they were; draws of layers such as dropout depend on their order alone.
 
     Args:
-        network: Any module; one without batch norms is left as it is.
+        network: Any module; one without batch norms stays as it is.
         batches: Its inputs, at least one batch.
 
     Raises:

@@ -34,7 +34,7 @@ class EventRecord:
         emptied: Parameters whose every weight is pruned.
         digest: Of the masks.
         recalibrated: Validation accuracy once batch norms were estimated anew after it; None
-            where they were left as they were.
+            where they were not.
     """
 
     epoch: int

@@ -18,11 +18,11 @@ from lightprune.pruning.reachability import front_padding, hits_per_tap
 
 @dataclass(frozen=True)
 class Call:
-    """The shapes that one call of a layer sees for one image.
+    """The shapes of one call of a layer for one image.
 
     Attributes:
-        inputs: Of its tensors, in the order of its signature.
-        output: Of its first result.
+        inputs: Of its tensor arguments, in the order of its signature.
+        output: Of its first output.
     """
 
     inputs: tuple[torch.Size, ...]
@@ -49,10 +49,10 @@ class MacCounts:
 
 
 @contextmanager
-def observed(
+def record_layer_shapes(
     network: nn.Module, example: Tensor
 ) -> Iterator[dict[nn.Module, list[tuple[torch.Size, torch.Size]]]]:
-    """Runs one image through the network and yields the shapes each convolution and linear saw.
+    """Runs one image through a network and yields the shapes of convolutions and linear layers.
 
     The network's mode, buffers and random state stay as they are.
 
@@ -64,14 +64,17 @@ def observed(
         `{layer: [(input shape, output shape), ...]}`, one pair a call.
     """
     with _calls(network, example, (_ConvNd, nn.Linear)) as calls:
-        yield {m: [(call.inputs[0], call.output) for call in seen] for m, seen in calls.items()}
+        yield {
+            m: [(call.inputs[0], call.output) for call in layer_calls]
+            for m, layer_calls in calls.items()
+        }
 
 
 @contextmanager
 def _calls(
     network: nn.Module, example: Tensor, kinds: tuple[type[nn.Module], ...]
 ) -> Iterator[dict[nn.Module, list[Call]]]:
-    """As `observed`, for layers of any kind and all that their calls see."""
+    """As `record_layer_shapes`, for any kind of layer, with the shapes of all of its inputs."""
     calls: dict[nn.Module, list[Call]] = {}
 
     def record(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
@@ -111,9 +114,9 @@ def count_macs(
     named = network.named_parameters(remove_duplicate=False)
     owners = {id(parameter): name for name, parameter in named if name in weights}
     with _calls(network, example, tuple(_LAYERS)) as calls:
-        for module, seen in calls.items():
+        for module, layer_calls in calls.items():
             count = next(rule for kind, rule in _LAYERS.items() if isinstance(module, kind))
-            for weight, used in (pair for call in seen for pair in count(module, call)):
+            for weight, used in (pair for call in layer_calls for pair in count(module, call)):
                 if name := owners.get(id(weight)):
                     counts[name] = counts[name] + used if name in counts else used
     return counts
@@ -135,18 +138,18 @@ def macs_per_weight(
 
 
 def _convolution(layer: _ConvNd, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:
-    """A convolution: every weight once an output position (transposed: an input position)."""
+    """A convolution: every weight once per output element (transposed: per input element)."""
     spatial = len(layer.kernel_size)
-    seen, out = call.inputs[0][-spatial:], call.output[-spatial:]
+    into, out = call.inputs[0][-spatial:], call.output[-spatial:]
     images = prod(call.output[: -spatial - 1])
-    applied = torch.tensor(images * prod(seen if layer.transposed else out))
+    applied = torch.tensor(images * prod(into if layer.transposed else out))
     if layer.transposed or layer.padding_mode != "zeros":
         yield layer.weight, MacCounts(applied, applied)
         return
     data = torch.full(layer.kernel_size, images)
     for axis, pad in enumerate(front_padding(layer)):
         stride, dilation = layer.stride[axis], layer.dilation[axis]
-        line = hits_per_tap(seen[axis], layer.kernel_size[axis], stride, pad, dilation, out[axis])
+        line = hits_per_tap(into[axis], layer.kernel_size[axis], stride, pad, dilation, out[axis])
         data *= torch.tensor(line).view([-1 if a == axis else 1 for a in range(spatial)])
     yield layer.weight, MacCounts(applied, data)
 
@@ -170,7 +173,7 @@ def _attention(layer: nn.MultiheadAttention, call: Call) -> Iterator[tuple[Tenso
 
 
 def _output_projection(layer: nn.Module, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:
-    """Attention's own: whether it is called or its weight taken, `_attention` counts it."""
+    """Attention's output projection, which `_attention` counts."""
     return iter(())
 
 

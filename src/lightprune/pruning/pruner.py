@@ -36,16 +36,16 @@ class Pruner:
             the same share, `uniform_plus` the same but for a dense first convolution and a last
             linear layer that keeps a fifth, `erk` by the tensor's extents (`scopes.py`).
         sparsities: `(pattern, sparsity)` pairs: a tensor whose name matches gets this share at
-            the last event (and the same fraction of it as the others of theirs at earlier ones)
+            the last event (at earlier ones the same fraction of it as the others of theirs)
             and takes no part in the common ranking. The first matching pattern counts.
         floor: The share of each tensor that is never pruned; the rest is made up elsewhere.
-        cap: The largest share of each tensor without a sparsity of its own that the last event
-            may keep; what is above goes first. Earlier events come as near as their sparsity
-            lets them. It goes before what `uniform_plus` keeps.
+        cap: The largest share of each tensor outside `sparsities` that the last event may keep;
+            weights above it are pruned first. Earlier events come as near as their sparsity
+            allows. It takes precedence over what `uniform_plus` keeps.
         pattern: `N:M` keeps N of each M consecutive input channels of tensors that have them in
             whole groups, at the last event, whose sparsity must be 1-N/M; earlier events leave
-            every group at least N. Other tensors stay dense, those with a sparsity of their own
-            get it without a pattern, and sparsities count neither. None prunes any weights.
+            every group at least N. Other tensors stay dense, those of `sparsities` get
+            theirs without a pattern, and `sparsity` counts neither. None prunes any weights.
         unreachable: `rank` treats weights that no input reaches like any other;
             `first` prunes them before any live weight, which changes no output.
         weights: What happens to the kept weights: `keep` their values; `rewind` them to earlier

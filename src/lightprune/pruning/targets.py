@@ -55,7 +55,7 @@ class Targets:
                 )
 
     def find(self, network: nn.Module) -> dict[str, nn.Parameter]:
-        """Lists the prunable weights in the network's own order, each tensor once.
+        """Lists the prunable weights in the network's order, each tensor once.
 
         Frozen parameters are left out: nothing would retrain around their zeros. A tensor that
         several layers share appears under its first name; patterns may go by any of its names.
@@ -103,7 +103,7 @@ def weights_of(layer: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters of a layer that multiply its input, by their names in it.
 
     `weight`; of nn.MultiheadAttention the projections of query, key and value. Its output
-    projection is a linear layer of its own.
+    projection is a separate linear layer.
     """
     names = _PROJECTIONS if isinstance(layer, nn.MultiheadAttention) else ("weight",)
     weights = {name: getattr(layer, name, None) for name in names}

@@ -14,10 +14,10 @@ _LARGEST = torch.finfo(torch.float32).max
 
 @dataclass(frozen=True)
 class Lamp(Criterion):
-    """Scores a weight by its share of the squared norm that is left when its turn comes.
+    """Scores a weight by its share of the squared norm of the weights not smaller than it.
 
     w_u^2 / (sum of w_v^2 over the v of the same tensor that are pruned no earlier than u), where
-    a tensor's weights go by magnitude, and equal ones by position. Within a tensor this ranks as
+    a tensor's weights go by magnitude, and equal ones by index. Within a tensor this ranks as
     `Magnitude` does; between tensors it decides how sparse each becomes, without a setting. The
     largest weight of a tensor scores 1, so a global ranking empties none while others have any
     weight to lose.

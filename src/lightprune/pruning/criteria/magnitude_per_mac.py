@@ -18,12 +18,13 @@ class MagnitudePerMac(Criterion):
 
     At exponent 0 this is `Magnitude`, to the bit. At 1/2 it ranks by w^2 per MAC: the greedy
     answer to the knapsack "keep as much of the weights' energy as so many MACs can hold". Between
-    them, weights and MACs are both dear: the higher the exponent, the fewer MACs are left at one
+    them, weights and MACs are both dear: the higher the exponent, the fewer MACs remain at one
     sparsity, and the less energy. Above 1/2 nothing is won: 1/2 at a higher sparsity keeps more
-    energy in as few MACs. Measured on a trained ResNet18 at 32x32, the MACs left in percent at
-    90 / 95 / 98 / 99 % sparsity: 49 / 36 / 20 / 13 at exponent 0, 41 / 26 / 13 / 7 at 1/4,
-    27 / 14 / 5 / 2 at 1/2, 10 / 4 / 1.5 / 0.7 at 1. From 3/4 on, at 98 % and more, the stem, which
-    no path bypasses, is emptied or nearly so.
+    energy in as few MACs. Measured on a trained ResNet18 at 32x32, the MACs that remain, in
+    percent, at 90 / 95 / 98 / 99 % sparsity: 49 / 36 / 20 / 13 at exponent 0,
+    41 / 26 / 13 / 7 at 1/4, 27 / 14 / 5 / 2 at 1/2,
+    10 / 4 / 1.5 / 0.7 at 1. From 3/4 on, at 98 % and more, the stem, which no path bypasses, is
+    emptied or nearly so.
 
     A weight that only ever meets padding costs nothing and changes nothing: at any exponent above
     0 it goes before every other, where a division by 0 would keep it for ever.

@@ -16,7 +16,7 @@ class Synflow(Criterion):
     """Scores a weight by the synaptic flow |dR/d|w| * w|.
 
     R is the sum of the outputs for an image of ones, of the network with |w| in place of w. Each
-    layer of a chain carries the whole flow R, so the fewer weights a layer has left, the more
+    layer of a chain carries the whole flow R, so the fewer weights a layer keeps, the more
     each of them carries: with enough rounds no layer is emptied while another has two weights.
     In one round it empties layers as others do.
 
