@@ -13,13 +13,13 @@ def test_every_block_fits_the_registers(block):
 
 
 @pytest.mark.parametrize(("features", "wide"), [("+avx2,+fma", False), ("+avx2,+avx512f", True)])
-def test_registers_are_those_that_numba_is_told_to_use(features, wide, monkeypatch):
+def test_registers_are_those_that_numba_is_configured_for(features, wide, monkeypatch):
     monkeypatch.setattr(config, "CPU_FEATURES", features)
 
     assert blocks.has_cpu_feature("avx512f") is wide
 
 
-def test_no_register_is_used_that_numba_is_told_not_to(monkeypatch):
+def test_no_register_is_used_that_numba_has_disabled(monkeypatch):
     monkeypatch.setattr(config, "CPU_FEATURES", None)
     monkeypatch.setattr(config, "ENABLE_AVX", False)
 

@@ -71,7 +71,7 @@ def compile_program(
         instructions,
         records,
         np.array(heads, np.int64),
-        emitter.pool,
+        emitter.constants,
     )
 
 
@@ -86,7 +86,7 @@ def _instructions(
         case AddStep() as step:
             yield Instruction(task, emitter.add(step.value, step.inputs, step.bias, step.relu))
         case PoolStep() as step:
-            yield Instruction(task, emitter.pool2d(step), fused=task.fused)
+            yield Instruction(task, emitter.pool(step), fused=task.fused)
         case ConcatStep() as step:
             first = 0
             for name in step.inputs:

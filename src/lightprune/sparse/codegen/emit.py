@@ -49,12 +49,12 @@ class Emitter:
 
     Attributes:
         plan: The memory plan.
-        pool: Stores what the operands' addresses refer to.
+        constants: Store what the operands' addresses refer to.
     """
 
     def __init__(self, plan: MemoryPlan) -> None:
         self.plan = plan
-        self.pool = ConstantPool()
+        self.constants = ConstantPool()
         self._packed: dict[str, int] = {}
 
     def _output(self, buffer: Buffer, channels: int) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Emitter:
             chunks = min(len(costs), _MAX_CHUNKS, worth)
         bounds = np.searchsorted(total, np.linspace(0, total[-1], chunks + 1)).astype(np.int64)
         bounds[0], bounds[-1] = 0, len(costs)
-        return {"chunks": chunks, "chunk_bounds": self.pool.address(bounds)}
+        return {"chunks": chunks, "chunk_bounds": self.constants.address(bounds)}
 
     def conv(
         self, step: ConvStep, packed: PackedWeights, bias: NDArray[np.float32], init: int
@@ -106,15 +106,15 @@ class Emitter:
             residual=residual.view,
             init=init,
             relu=int(step.relu),
-            bias=self.pool.address(padded_bias[choice.channel_order]),
-            channel_order=self.pool.address(choice.channel_order),
-            indptr=self.pool.address(packed.indptr),
-            offsets=self.pool.address(packed.offsets),
-            weights=self.pool.address(packed.weights),
+            bias=self.constants.address(padded_bias[choice.channel_order]),
+            channel_order=self.constants.address(choice.channel_order),
+            indptr=self.constants.address(packed.indptr),
+            offsets=self.constants.address(packed.offsets),
+            weights=self.constants.address(packed.weights),
             groups=choice.groups,
             group_channels=choice.channel_block.channels,
             passes=len(choice.entries),
-            tiles=self.pool.address(np.array(tiles, table_type(TileRecord))),
+            tiles=self.constants.address(np.array(tiles, table_type(TileRecord))),
             n_tiles=len(tiles),
             packed_input=self._packed_input(step),
             code=conv_kernel(),
@@ -128,7 +128,7 @@ class Emitter:
             return 0
         if packed.name not in self._packed:
             record = encode(self.pack_input(packed, flag=len(self._packed)))
-            self._packed[packed.name] = self.pool.address(record)
+            self._packed[packed.name] = self.constants.address(record)
         return self._packed[packed.name]
 
     def pack_input(self, packed: PackedInput, flag: int) -> PackInput:
@@ -145,16 +145,16 @@ class Emitter:
             stride = packed.padded_planes * buffer.channel_stride
             writes = 4 * (buffer.view.offset + channels * stride)
             offsets = channels_in_use(used, reads, writes)
-            runs, n_runs = copy_plan(self.pool, plan_shuffles(indices), offsets)
+            runs, n_runs = copy_plan(self.constants, plan_shuffles(indices), offsets)
         return PackInput(
             **self._target(buffer, source.shape[0]),
             input=source.view,
             flag=flag,
             stride_h=packed.stride[0],
             stride_w=packed.stride[1],
-            row_shifts=self.pool.address(np.array(packed.row_shifts, np.int64)),
+            row_shifts=self.constants.address(np.array(packed.row_shifts, np.int64)),
             n_row_shifts=len(packed.row_shifts),
-            column_shifts=self.pool.address(np.array(packed.column_shifts, np.int64)),
+            column_shifts=self.constants.address(np.array(packed.column_shifts, np.int64)),
             n_column_shifts=len(packed.column_shifts),
             copy_runs=runs,
             n_copy_runs=n_runs,
@@ -179,7 +179,7 @@ class Emitter:
         if bias is not None:
             kind = BiasKind.PER_CHANNEL if bias.ndim == 1 else BiasKind.PER_PIXEL
             rows = broadcast_bias(bias, view.width, self.plan.images_per_vector)
-            address = self.pool.address(rows)
+            address = self.constants.address(rows)
         return Add(
             **self._output(output, channels) | {"output": view},
             input=summands[0].view if summands else NO_VIEW,
@@ -189,7 +189,7 @@ class Emitter:
             relu=int(relu),
         )
 
-    def pool2d(self, step: PoolStep) -> Pool:
+    def pool(self, step: PoolStep) -> Pool:
         """The maximum or the mean of windows."""
         output, read = self.plan.buffers[step.value], self.plan.buffers[step.input]
         operands = self._output(output, output.shape[0]) | {
@@ -213,7 +213,7 @@ class Emitter:
         order = np.argsort(vector, kind="stable")
         shuffles = Shuffles(vector[order], shuffles.offsets[order], shuffles.lanes[order])
         maximum = column[order] > 0
-        runs, n_runs = copy_plan(self.pool, shuffles, single_channel(vectors), maximum)
+        runs, n_runs = copy_plan(self.constants, shuffles, single_channel(vectors), maximum)
         return MaxPool(**operands, copy_runs=runs, n_copy_runs=n_runs)
 
     def flatten(self, step: FlattenStep) -> Flatten:

@@ -83,7 +83,7 @@ class Executable:
         instructions: In order, fused ones included.
         records: Their encodings, in the same order.
         heads: int64: the addresses of the records that are not fused to the one before.
-        pool: Stores what the records' addresses refer to.
+        constants: Store what the records' addresses refer to.
     """
 
     images_per_vector: int
@@ -93,7 +93,7 @@ class Executable:
     instructions: list[Instruction]
     records: list[Record]
     heads: NDArray[np.int64]
-    pool: ConstantPool = field(repr=False)
+    constants: ConstantPool = field(repr=False)
 
     @property
     def arena_size(self) -> int:
@@ -106,7 +106,7 @@ class Executable:
         buffers = self.memory.buffers
         lines = [
             f"{self.images_per_vector} image(s) at a time: {len(self.instructions)} instructions, "
-            f"arena {4 * self.arena_size} bytes a thread, constants {self.pool.size} bytes"
+            f"arena {4 * self.arena_size} bytes a thread, constants {self.constants.size} bytes"
         ]
         for number, instruction in enumerate(self.instructions):
             mark = "+" if instruction.fused else " "

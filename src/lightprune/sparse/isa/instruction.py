@@ -73,20 +73,17 @@ class Conv(ChannelOperands):
     """output = relu?(conv(input) + init), with the non-zero weights only.
 
     Attributes:
-        input: What it reads, in the arena or, if packed, in the thread's private one.
+        input: In the arena or, if packed, in the thread's private one.
         residual: What is added; the output if nothing is.
         init: What the accumulators start from: `FROM_BIAS`, `FROM_RESIDUAL` or `FROM_OUTPUT`.
-        relu: Whether max(., 0) comes last.
         bias: Address of float32, by group and channel.
         channel_order: Address of int64 (groups, group_channels): the output channels.
         indptr: Address of int64 (passes * groups + 1,): where the entries of each start.
         offsets: Address of int32: what every entry reads, in bytes from the input's first pixel.
         weights: Address of float32 (entries, group_channels).
-        groups: Groups of output channels that are computed together.
-        group_channels: Channels of a group.
-        passes: Passes over the input channels.
-        tiles: Address of the `TileRecord`s.
-        n_tiles: How many.
+        groups: Groups of `group_channels` output channels that are computed together.
+        passes: Over the input channels.
+        tiles: Address of `n_tiles` `TileRecord`s.
         packed_input: Address of the `PackInput` record that packs the input, or 0.
         code: Address of the kernel.
         channel_lanes: Whether vector lanes are output channels.
@@ -114,15 +111,7 @@ class Conv(ChannelOperands):
 
 @dataclass(frozen=True, kw_only=True)
 class Add(ChannelOperands):
-    """output = relu?(bias + input + addend); views may be `NO_VIEW`.
-
-    Attributes:
-        input: The first summand.
-        addend: The second.
-        bias_kind: A `BiasKind`.
-        bias: Address of float32 (channels,) or (channels, height, width).
-        relu: Whether max(., 0) comes last.
-    """
+    """output = relu?(bias + input + addend); `bias` is the address of float32 of a `BiasKind`."""
 
     opcode = Opcode.ADD
     input: View = NO_VIEW
@@ -147,12 +136,7 @@ class Pool(ChannelOperands):
 
 @dataclass(frozen=True, kw_only=True)
 class MaxPool(Pool):
-    """output = the maximum of each window.
-
-    Attributes:
-        copy_runs: Single images: address of the `CopyRun`s from the row maxima to the output.
-        n_copy_runs: How many.
-    """
+    """output = the maximum of each window; single images: by `CopyRun`s from maxima of rows."""
 
     opcode = Opcode.MAX_POOL
     copy_runs: int = 0
@@ -194,17 +178,11 @@ class Unpack(ChannelOperands):
 class PackInput(ChannelOperands):
     """Copies the input so that a convolution reads it at stride 1; see `codegen.input_packing`.
 
+    `channels` are the input's. Single images are copied by `CopyRun`s.
+
     Attributes:
-        input: What is copied; `channels` are its channels.
-        flag: Which of the int64 flags at the private arena's start says that it has been done.
-        stride_h: Rows from one output row to the next.
-        stride_w: Columns from one output column to the next.
-        row_shifts: Address of int64.
-        n_row_shifts: How many.
-        column_shifts: Address of int64.
-        n_column_shifts: How many.
-        copy_runs: Single images: address of the `CopyRun`s that do it.
-        n_copy_runs: How many.
+        flag: Index of the int64 flag at the private arena's start that says it has been done.
+        row_shifts: Address of int64, as that of the column shifts.
     """
 
     opcode = Opcode.PACK_INPUT
