@@ -58,7 +58,7 @@ def test_channels_that_a_relu_silences_are_constant():
     assert program.shapes[program.steps[1].value] == (3, 4, 4)
 
 
-def test_a_network_that_no_longer_sees_the_image_is_refused():
+def test_a_network_whose_output_does_not_depend_on_the_image_is_refused():
     network = Residual(block()).eval()
     network.stem.weight.data.zero_()
 

@@ -198,8 +198,9 @@ def test_the_classifier_of_vgg16_shrinks_to_the_map_before_adaptive_pooling():
     assert several.steps[2].weight.shape == (16, 512, 4, 4)
 
 
-def test_uneven_pooling_before_anything_else_is_refused():
-    network = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Conv2d(2, 2, 1)).eval()
+@pytest.mark.parametrize("last", [nn.Conv2d(2, 2, 1), nn.Identity()], ids=["read", "output"])
+def test_uneven_pooling_before_anything_else_is_refused(last):
+    network = nn.Sequential(nn.Conv2d(2, 2, 1), nn.AdaptiveAvgPool2d(3), last).eval()
 
     with pytest.raises(InputError, match="only where a linear layer reads"):
         lower(trace(network, (2, 4, 4)), arrays(network))

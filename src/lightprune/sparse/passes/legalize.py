@@ -60,14 +60,13 @@ def legalize(graph: Graph, state: State) -> Program:
         for op in graph.ops
         if op.name not in uneven
     ]
-    whole = Program(tuple(steps), graph.shapes, graph.output, graph.flat)
-    program = eliminate_dead_steps(whole)
-    for step in program.steps:
-        if pools := uneven.intersection((*step.inputs, graph.output)):
-            raise InputError(
-                f"adaptive average pooling {pools.pop()!r} to a size that does not divide the "
-                "map's is supported only where a linear layer reads the flattened result"
-            )
+    program = eliminate_dead_steps(Program(tuple(steps), graph.shapes, graph.output, graph.flat))
+    read = {program.output, *(name for step in program.steps for name in step.inputs)}
+    if pools := sorted(uneven & read):
+        raise InputError(
+            f"adaptive average pooling {pools[0]!r} to a size that does not divide the map's is "
+            "supported only where a linear layer reads the flattened result"
+        )
     return program
 
 
