@@ -21,32 +21,32 @@ def barrier() -> None:
 
 
 def from_rank_zero(decide: Callable[[], T]) -> T:
-    """Rank 0's decision, on every rank; the others do not look for themselves."""
-    answer: list[Any] = [decide() if is_rank_zero() else None]
+    """Calls `decide` on rank 0 alone and broadcasts its result to every rank."""
+    values: list[Any] = [decide() if is_rank_zero() else None]
     if torch.distributed.is_initialized():
-        torch.distributed.broadcast_object_list(answer, 0)
-    decision: T = answer[0]
+        torch.distributed.broadcast_object_list(values, 0)
+    decision: T = values[0]
     return decision
 
 
 def all_reduce_mean_(value: Tensor) -> None:
-    """Puts the mean of all processes' values in the place of each."""
+    """Replaces a tensor by its mean over all processes, in place."""
     if torch.distributed.is_initialized():
         all_reduce_sum_(value).div_(torch.distributed.get_world_size())
 
 
 def gather_in_order(batches: list[Tensor]) -> Tensor:
-    """What all processes found for their shares of some batches, in the order of the whole."""
-    mine = [batch.cpu() for batch in batches]
-    shares = [mine]
+    """Joins every rank's shards of the same batches along dimension 0: batch by batch, by rank."""
+    shards = [batch.cpu() for batch in batches]
+    by_rank = [shards]
     if torch.distributed.is_initialized():
-        shares = [[] for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather_object(shares, mine)
-    return torch.cat([share[number] for number in range(len(mine)) for share in shares])
+        by_rank = [[] for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(by_rank, shards)
+    return torch.cat([rank[number] for number in range(len(shards)) for rank in by_rank])
 
 
 def all_reduce_sum_(value: Tensor) -> Tensor:
-    """The sum of all processes' values, on every one."""
+    """Sums a tensor over all processes, in place, and returns it."""
     if torch.distributed.is_initialized():
         torch.distributed.all_reduce(value)
     return value

@@ -24,16 +24,16 @@ def commit() -> str:
 
 
 def short_commit(commit: str) -> str:
-    """A commit as one quotes it, still saying that the checkout was changed."""
+    """The first 12 digits of a commit, with its `-dirty` if it has one."""
     return commit[:12] + ("-dirty" if commit.endswith("-dirty") else "")
 
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide what a run ends with."""
-    found = {"python": python_version()}
+    installed = {"python": python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+            installed[name] = "unknown"
+    return installed

@@ -1,4 +1,4 @@
-"""Images: where they come from, how they lie in memory, how a batch is drawn and augmented."""
+"""Image data: sources, images in memory, augmentation, the Lightning data module."""
 
 from lightprune.data.augmentation import Augmentation
 from lightprune.data.datamodule import ImageDataModule

@@ -1,4 +1,4 @@
-"""Random crops, flips, cutouts and mixing of whole batches of uint8 images, wherever they lie."""
+"""Augmentation of whole batches of uint8 images: crops, flips, cutout, CutMix; on any device."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from torch import Tensor
 from lightprune.errors import check_choice, check_number
 from lightprune.rng import named_generator
 
-# What a cutout leaves: near zero once images are normalised.
+# Fills a cutout: near zero once images are normalised.
 _GREY = 128
 
 
 @dataclass(frozen=True)
 class Draws:
-    """What happens to each of some images in an epoch.
+    """The random draws that augment each of some images in an epoch.
 
     Attributes:
         shifts: int64 (count, 2), vertical and horizontal, 0..2*crop.
@@ -30,11 +30,11 @@ class Draws:
     mixes: Tensor
 
     def take(self, images: Tensor) -> "Draws":
-        """Those of the images with these numbers."""
+        """The draws of the images at these indices."""
         return Draws(*(drawn[images] for drawn in self._all()))
 
     def to(self, device: torch.device) -> "Draws":
-        """The same on a device."""
+        """The draws on a device."""
         return Draws(*(drawn.to(device) for drawn in self._all()))
 
     def _all(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -43,7 +43,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Crops after padding, horizontal flips, a square cut out, and patches of other images.
+    """Crops after padding, horizontal flips, cutout and CutMix.
 
     Attributes:
         crop: By how many pixels each side is padded before a crop of the original size.
@@ -64,7 +64,6 @@ class Augmentation:
     cutmix: float = 0.0
 
     def __post_init__(self) -> None:
-        """Checks every setting."""
         check_number("augmentation.crop", self.crop, 0, whole=True)
         check_choice("augmentation.padding", self.padding, ("reflect", "zero"))
         check_choice("augmentation.flip", self.flip, ("random", "alternate", "none"))
@@ -72,7 +71,7 @@ class Augmentation:
         check_number("augmentation.cutmix", self.cutmix, 0, 1)
 
     def draw(self, count: int, seed: int, epoch: int) -> Draws:
-        """Draws what happens to each of `count` images in an epoch, from the arguments alone."""
+        """Makes the draws of `count` images in an epoch; they depend on the arguments alone."""
         generator = named_generator("augmentation", seed, epoch)
         shifts = torch.randint(0, 2 * self.crop + 1, (count, 2), generator=generator)
         centres = torch.rand(count, 2, generator=named_generator("cutouts", seed, epoch))
@@ -107,12 +106,12 @@ class Augmentation:
             cropped = cropped * inside[..., None]
         if self.cutout:
             sides = torch.full((len(images),), self.cutout, device=images.device)
-            gone = _rectangles(draws.centres, sides, sides, height, width)
-            cropped.masked_fill_(gone[..., None], _GREY)
+            cut = _rectangles(draws.centres, sides, sides, height, width)
+            cropped.masked_fill_(cut[..., None], _GREY)
         return cropped
 
     def mix(self, images: Tensor, others: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Lays rectangles of other images over some images.
+        """Lays rectangles of other images over some images: CutMix.
 
         Args:
             images: uint8, shape (B, H, W, C).
@@ -120,7 +119,7 @@ class Augmentation:
             draws: One an image, on the images' device.
 
         Returns:
-            uint8 of the same shape, and float32 (B,): the share of its pixels that each has kept.
+            uint8 of the same shape, and float32 (B,): the share of its own pixels in each image.
         """
         _, height, width, _ = images.shape
         chance, area, centres = draws.mixes[:, 0], draws.mixes[:, 1], draws.mixes[:, 2:]
@@ -140,10 +139,10 @@ def _rectangles(
 
 
 def _interval(centres: Tensor, lengths: Tensor, size: int) -> Tensor:
-    """(B, size): which places lie within these lengths, around these centres, 0..1 of the size."""
+    """(B, size): which pixels lie in intervals of these lengths; centres are 0..1 of the size."""
     first = ((centres * size).floor() - lengths // 2)[:, None]
-    place = torch.arange(size, device=centres.device)
-    return (place >= first) & (place < first + lengths[:, None])
+    pixels = torch.arange(size, device=centres.device)
+    return (pixels >= first) & (pixels < first + lengths[:, None])
 
 
 def _mirror(index: Tensor, size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The data module: batches sliced, augmented and normalised from tensors in memory."""
+"""The Lightning data module: batches sliced, augmented and normalised from images in memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ EVALUATION_BATCH = 500
 
 @dataclass(frozen=True)
 class Normalise:
-    """Turns uint8 pixels of shape (B, H, W, 3) into float32 of shape (B, 3, H, W)."""
+    """Normalises images by channel, from uint8 (B, H, W, 3) to float32 (B, 3, H, W)."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -33,7 +33,7 @@ class Normalise:
 
 @dataclass(frozen=True)
 class RankShard:
-    """One process' part of every batch."""
+    """The part of every batch that one process takes."""
 
     rank: int
     world: int
@@ -45,9 +45,9 @@ class RankShard:
 
 @dataclass
 class TrainingBatches:
-    """Shuffled and augmented batches; an epoch's depend on its seed and number alone.
+    """Shuffled and augmented batches of an epoch; they depend on seed and epoch alone.
 
-    Every process shuffles the whole epoch and takes its share of each batch, so that N
+    Every process shuffles the whole epoch and takes its shard of each batch, so that N
     processes together see the very batches that one would. The last, incomplete batch is left
     out. Where images are mixed, each is with the one before it in the whole batch.
     """
@@ -62,7 +62,6 @@ class TrainingBatches:
     classes: int
 
     def __len__(self) -> int:
-        """Batches an epoch."""
         return len(self.images) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
@@ -72,30 +71,33 @@ class TrainingBatches:
         """
         epoch, count = self.epoch(), len(self.images)
         device = self.images.images.device
-        # Flips alternate by image, so draws belong to images, not to places in the order.
+        # Flips alternate by image, so draws belong to images, not to the order of the batches.
         draws = self.augmentation.draw(count, self.seed, epoch).to(device)
         generator = named_generator("order", self.seed, epoch)
         order = torch.randperm(count, generator=generator)
         for number in range(len(self)):
             batch = order[number * self.batch_size : (number + 1) * self.batch_size]
-            mine = self.shard.take(batch).to(device)
-            pixels, labels = self._augmented(mine, draws)
+            indices = self.shard.take(batch).to(device)
+            pixels, labels = self._augmented(indices, draws)
             if self.augmentation.cutmix:
-                others, theirs = self._augmented(self.shard.take(batch.roll(1)).to(device), draws)
-                pixels, kept = self.augmentation.mix(pixels, others, draws.take(mine))
-                own, other = (F.one_hot(of, self.classes).float() for of in (labels, theirs))
-                labels = torch.lerp(other, own, kept[:, None])
+                previous = self.shard.take(batch.roll(1)).to(device)
+                others, other_labels = self._augmented(previous, draws)
+                pixels, share = self.augmentation.mix(pixels, others, draws.take(indices))
+                one_hot, other = (
+                    F.one_hot(of, self.classes).float() for of in (labels, other_labels)
+                )
+                labels = torch.lerp(other, one_hot, share[:, None])
             yield self.normalise(pixels), labels
 
-    def _augmented(self, images: Tensor, draws: Draws) -> Batch:
-        """The images with these numbers, uint8 (B, H, W, 3), and their labels."""
-        part = self.images.take(images)
-        return self.augmentation.apply(part.images, draws.take(images)), part.labels
+    def _augmented(self, indices: Tensor, draws: Draws) -> Batch:
+        """Images uint8 (B, H, W, 3), and their labels."""
+        part = self.images.take(indices)
+        return self.augmentation.apply(part.images, draws.take(indices)), part.labels
 
 
 @dataclass
 class EvaluationBatches:
-    """All images once, in order; every process takes its share of each batch, without padding."""
+    """All images once, in order; every process takes its shard of each batch, without padding."""
 
     images: ImageSet
     normalise: Normalise
@@ -103,14 +105,13 @@ class EvaluationBatches:
     batch_size: int = EVALUATION_BATCH
 
     def __len__(self) -> int:
-        """Batches an evaluation."""
         return -(-len(self.images) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """Images float32 (B, 3, H, W) and labels int64 (B,)."""
         for batch in torch.split(torch.arange(len(self.images)), self.batch_size):
-            mine = self.images.take(self.shard.take(batch).to(self.images.images.device))
-            yield self.normalise(mine.images), mine.labels
+            part = self.images.take(self.shard.take(batch).to(self.images.images.device))
+            yield self.normalise(part.images), part.labels
 
 
 class ImageDataModule(LightningDataModule):
@@ -134,7 +135,7 @@ class ImageDataModule(LightningDataModule):
             batch_size: Images a batch, over all processes together.
             augmentation: Applied to training batches.
             seed: The run's seed.
-            rng_key: A name that sets this phase's shuffles apart from those of another phase.
+            rng_key: Keeps the shuffles of this phase apart from those of another.
         """
         super().__init__()
         self._train, self._validation = source.splits(data)
@@ -148,7 +149,7 @@ class ImageDataModule(LightningDataModule):
     def train_dataloader(self) -> TrainingBatches:
         """Shuffled, augmented batches."""
         return TrainingBatches(
-            self._placed(self._train),
+            self._on_device(self._train),
             self._batch_size,
             self._augmentation,
             self._normalise,
@@ -160,11 +161,11 @@ class ImageDataModule(LightningDataModule):
 
     def val_dataloader(self) -> EvaluationBatches:
         """The validation images."""
-        return EvaluationBatches(self._placed(self._validation), self._normalise, self._shard())
+        return EvaluationBatches(self._on_device(self._validation), self._normalise, self._shard())
 
     def test_dataloader(self) -> EvaluationBatches:
         """The test images."""
-        return EvaluationBatches(self._placed(self._test), self._normalise, self._shard())
+        return EvaluationBatches(self._on_device(self._test), self._normalise, self._shard())
 
     def _trainer(self) -> Trainer:
         assert self.trainer is not None
@@ -173,6 +174,6 @@ class ImageDataModule(LightningDataModule):
     def _shard(self) -> RankShard:
         return RankShard(self._trainer().global_rank, self._trainer().world_size)
 
-    def _placed(self, images: ImageSet) -> ImageSet:
+    def _on_device(self, images: ImageSet) -> ImageSet:
         device = self._trainer().strategy.root_device
         return ImageSet(images.images.to(device), images.labels.to(device))

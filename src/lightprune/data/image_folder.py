@@ -29,7 +29,6 @@ class ImageFolder(Source):
     size: int = 32
 
     def __post_init__(self) -> None:
-        """Checks the size."""
         super().__post_init__()
         check_number("data.size", self.size, 1, LARGEST_SIZE, whole=True)
         if self.root is not None:
@@ -61,27 +60,27 @@ class ImageFolder(Source):
                 f"data.root={self.root}: holds no class folder train/CLASS; allowed is a folder "
                 "with train/CLASS/* and test/CLASS/*"
             )
-        odd = sorted(names["train"] ^ names["test"])
-        if odd:
+        unpaired = sorted(names["train"] ^ names["test"])
+        if unpaired:
             raise InputError(
-                f"data.root={self.root}: class folder {odd[0]} is in only one of train and test; "
-                "allowed are the same classes in both"
+                f"data.root={self.root}: class folder {unpaired[0]} is in only one of train and "
+                "test; allowed are the same classes in both"
             )
         classes = tuple(sorted(names[split]))
         files = []
         for label, name in enumerate(classes):
             folder = Path(self.root) / split / name
-            inside = sorted(visible_files(folder))
-            if not inside:
+            images = sorted(visible_files(folder))
+            if not images:
                 raise InputError(f"data.root={self.root}: {folder} is empty; allowed are images")
-            files += [(file, label) for file in inside]
+            files += [(file, label) for file in images]
         return files, classes
 
     def _read(self, files: list[tuple[Path, int]]) -> ImageSet:
         images = np.empty((len(files), self.size, self.size, 3), np.uint8)
 
-        def read(position: int) -> None:
-            images[position] = _decode(files[position][0], self.size)
+        def read(index: int) -> None:
+            images[index] = _decode(files[index][0], self.size)
 
         with ThreadPoolExecutor() as pool:
             for _ in pool.map(read, range(len(files)), chunksize=256):

@@ -1,4 +1,4 @@
-"""Labelled images as uint8 tensors in memory: their type, fingerprint, split and cache file."""
+"""Labelled images as uint8 tensors in memory; their fingerprint, stratified split, cache file."""
 
 import hashlib
 import json
@@ -27,7 +27,6 @@ class ImageSet:
     labels: Tensor
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self.labels)
 
     def take(self, indices: Tensor) -> "ImageSet":
@@ -54,7 +53,7 @@ class ImageDataset:
 
 
 def stratified_split(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
-    """Splits `count` images off, each class in proportion, always the same ones.
+    """Splits `count` images off, stratified by class, always the same ones.
 
     Returns:
         The remaining images and those split off, both in their original order.
@@ -63,12 +62,12 @@ def stratified_split(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
         InputError: A class would be missing on one side.
     """
     try:
-        rest, chosen = train_test_split(
+        rest, held_out = train_test_split(
             range(len(images)), test_size=count, stratify=images.labels.numpy(), random_state=0
         )
     except ValueError as error:
         raise _unsplittable(images, count) from error
-    parts = images.take(torch.tensor(sorted(rest))), images.take(torch.tensor(sorted(chosen)))
+    parts = images.take(torch.tensor(sorted(rest))), images.take(torch.tensor(sorted(held_out)))
     if len({len(torch.unique(part.labels)) for part in parts}) > 1:
         raise _unsplittable(images, count)
     return parts
@@ -89,22 +88,22 @@ def save_cache(path: Path, data: ImageDataset, fingerprint: str) -> None:
         "test_images": data.test.images,
         "test_labels": data.test.labels,
     }
-    about = {"classes": json.dumps(data.classes), "fingerprint": fingerprint}
-    write_weights(path, tensors, about)
+    metadata = {"classes": json.dumps(data.classes), "fingerprint": fingerprint}
+    write_weights(path, tensors, metadata)
 
 
 def load_cache(path: Path) -> tuple[ImageDataset, str] | None:
     """Reads a cache file and its fingerprint back; None if there is none or it is damaged."""
     try:
         with safe_open(path, "pt") as file:
-            about = file.metadata()
+            metadata = file.metadata()
             parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         data = ImageDataset(
             ImageSet(parts["train_images"], parts["train_labels"]),
             ImageSet(parts["test_images"], parts["test_labels"]),
-            tuple(json.loads(about["classes"])),
+            tuple(json.loads(metadata["classes"])),
         )
-        fingerprint = about["fingerprint"]
+        fingerprint = metadata["fingerprint"]
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None
     return (data, fingerprint) if data.fingerprint() == fingerprint else None

@@ -1,4 +1,4 @@
-"""Where images come from: what every source shares, the CIFAR-10 archive, embedded digits."""
+"""Data sources: their common base, the CIFAR-10 archive, scikit-learn's embedded digits."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ LARGEST_SIZE = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Source(ABC):
-    """A data set and how it is used.
+    """A data set: how it is read, split and normalised.
 
     Attributes:
         validation: How many training images (or which share of them) are the validation set;
@@ -40,7 +40,6 @@ class Source(ABC):
     cache_dir: str = "outputs/data"
 
     def __post_init__(self) -> None:
-        """Checks the settings that every source shares."""
         check_folder("data.cache_dir", self.cache_dir)
         if isinstance(self.validation, str):
             if self.validation != "test":
@@ -59,7 +58,7 @@ class Source(ABC):
                 check_number(f"data.{field}", value, 0, open_low=field == "std")
 
     def load(self) -> tuple[ImageDataset, str]:
-        """The images and their fingerprint, decoded now or taken from the cache."""
+        """The images and their fingerprint, from the cache or else decoded and cached."""
         self.signature()  # Missing data is an error before anything is written.
         Path(self.cache_dir).mkdir(parents=True, exist_ok=True)
         with FileLock(Path(self.cache_dir) / f"{type(self).__name__.lower()}.lock"):
@@ -97,7 +96,7 @@ class Source(ABC):
 
     @abstractmethod
     def signature(self) -> str:
-        """What identifies the encoded data without reading it whole.
+        """Identifies the encoded data without reading it whole: the key of the cache file.
 
         Raises:
             InputError: The data is not there.
@@ -125,7 +124,6 @@ class Cifar10(Source):
     download: bool = True
 
     def __post_init__(self) -> None:
-        """Checks the settings."""
         super().__post_init__()
         check_path("data.root", self.root)
         check_flag("data.download", self.download)
@@ -168,7 +166,6 @@ class Digits(Source):
     size: int = 32
 
     def __post_init__(self) -> None:
-        """Checks the size."""
         super().__post_init__()
         check_number("data.size", self.size, 8, LARGEST_SIZE, whole=True)
 
@@ -187,7 +184,7 @@ class Digits(Source):
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """What a folder holds, hidden files left out; nothing if there is no such folder."""
+    """The entries of a folder but hidden ones; empty if there is no such folder."""
     if not folder.is_dir():
         return []
     return [file for file in folder.iterdir() if not file.name.startswith(".")]

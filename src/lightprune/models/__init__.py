@@ -1,4 +1,4 @@
-"""Networks: the zoo, how a network is built and run, and what files may say about one."""
+"""Networks: the zoo, how one is built and run, its spec in files, slim (channel-pruned) ones."""
 
 from lightprune.models.model import Model
 from lightprune.models.slim import slim_network

@@ -1,4 +1,4 @@
-"""Convolutions on maps smaller than their kernel, computed without the taps that meet padding."""
+"""Convolutions on maps smaller than the kernel, without the kernel taps that only meet padding."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# The taps that meet the input at an output index, and how many inputs lie before and after them.
+# The kernel taps that meet the input at an output index, and how many inputs lie beside them.
 Window = tuple[slice, tuple[int, int]]
 
 
@@ -16,18 +16,18 @@ class LiveTapConv2d(nn.Conv2d):
     On such a map every output sees at most H x W inputs, so the convolution is one matrix
     product with H*W instead of kh*kw products per output: 1/9 of a 3x3 convolution on a 1x1
     map, 4/9 on a 2x2 map. Values and gradients equal the plain convolution's up to the order of
-    summation; the gradient of a dead tap is exactly zero. Parameters, names and state dict are
-    those of Conv2d, and larger maps take Conv2d's own path.
+    summation; the gradient of a tap that only meets padding is exactly zero. Parameters, names
+    and state dict are those of Conv2d, and larger maps take Conv2d's own path.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolves `x`, shape (N, C, H, W)."""
         if torch.compiler.is_exporting():
-            # What is traced is the function; whoever runs it chooses its own way.
+            # An exported graph holds the plain operator; its runtime chooses the algorithm.
             return super().forward(x)
         height, width = x.shape[-2:]
-        rows = [self._window(0, height, o) for o in range(self._extent(0, height))]
-        columns = [self._window(1, width, o) for o in range(self._extent(1, width))]
+        rows = [self._window(0, height, o) for o in range(self._output_size(0, height))]
+        columns = [self._window(1, width, o) for o in range(self._output_size(1, width))]
         small = height * width < self.kernel_size[0] * self.kernel_size[1]
         if not (small and rows and columns and x.dim() == 4):
             return super().forward(x)
@@ -36,8 +36,8 @@ class LiveTapConv2d(nn.Conv2d):
         product = F.linear(x.permute(0, 2, 3, 1).flatten(1), matrix, bias)
         return product.view(len(x), len(rows), len(columns), self.out_channels).permute(0, 3, 1, 2)
 
-    def _extent(self, axis: int, size: int) -> int:
-        """The output's extent along an axis."""
+    def _output_size(self, axis: int, size: int) -> int:
+        """The output's size along an axis."""
         padding = self.padding[axis]
         assert isinstance(padding, int)
         return (size + 2 * padding - self.kernel_size[axis]) // self.stride[axis] + 1
@@ -62,7 +62,7 @@ class _Matrix(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, rows: list[Window], columns: list[Window]) -> Tensor:
-        """Gathers the taps that meet the input, one block of C_out rows an output position."""
+        """Gathers the taps that meet the input, one block of C_out rows an output pixel."""
         ctx.save_for_backward(weight)
         ctx.windows = rows, columns
         taps = weight.permute(0, 2, 3, 1)
@@ -80,7 +80,7 @@ class _Matrix(torch.autograd.Function):
         rows, columns = ctx.windows
         gradient = torch.zeros_like(weight)
         taps = gradient.permute(0, 2, 3, 1)
-        height, width = (_covered(windows[0]) for windows in (rows, columns))
+        height, width = (_input_size(windows[0]) for windows in (rows, columns))
         blocks = gradients[0].view(len(rows), len(columns), len(weight), height, width, -1)
         for row, (top, above) in zip(blocks, rows, strict=True):
             for block, (left, beside) in zip(row, columns, strict=True):
@@ -89,8 +89,8 @@ class _Matrix(torch.autograd.Function):
         return gradient, None, None
 
 
-def _covered(window: Window) -> int:
-    """The extent of the input that a window and what lies beside it make up."""
+def _input_size(window: Window) -> int:
+    """The input's size, of a window and the inputs beside it."""
     taps, (before, after) = window
     return int(before + taps.stop - taps.start + after)
 

@@ -1,4 +1,4 @@
-"""The network of an experiment: a constructor and how its layers are laid out and run."""
+"""The model settings of an experiment: constructor, memory format, live taps, compilation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Model:
     """How to build a network and to run it.
 
     Attributes:
-        constructor: Called with `num_classes`; anything importable that gives an nn.Module.
-        channels_last: Keep images and weights in NHWC layout: faster, the same function.
-        live_taps: Leave out multiplications with padding on maps smaller than a kernel.
+        constructor: Called with `num_classes`; anything importable that returns an nn.Module.
+        channels_last: Keep images and weights in channels_last memory format: faster.
+        live_taps: Compute convolutions on maps smaller than the kernel without multiplying padding.
         compile: Run through torch.compile.
     """
 
@@ -28,10 +28,9 @@ class Model:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        """Checks every setting."""
         if isinstance(self.constructor, nn.Module) or not callable(self.constructor):
-            built = isinstance(self.constructor, nn.Module)
-            value = type(self.constructor).__name__ if built else self.constructor
+            is_module = isinstance(self.constructor, nn.Module)
+            value = type(self.constructor).__name__ if is_module else self.constructor
             raise InputError(
                 f"model.constructor={value}: allowed is what builds a network (_target_ and "
                 "_partial_: true)"
@@ -40,7 +39,7 @@ class Model:
             check_flag(f"model.{field}", getattr(self, field))
 
     def build(self, num_classes: int) -> nn.Module:
-        """A new network with freshly drawn weights.
+        """Builds a network with freshly drawn weights.
 
         Raises:
             InputError: The constructor fails, as one that does not take `num_classes` does.
@@ -48,15 +47,15 @@ class Model:
         try:
             network = self.constructor(num_classes=num_classes)
             if not isinstance(network, nn.Module):
-                raise TypeError(f"gives a {type(network).__name__}")
+                raise TypeError(f"returns a {type(network).__name__}")
             if any(is_lazy(parameter) for parameter in network.parameters()):
                 raise TypeError("has lazy layers, whose weights have no shape yet")
-        except InputError as error:  # Of this package's own: it names the argument.
+        except InputError as error:  # Raised by this package: it names the argument.
             raise InputError(f"model.constructor.{error}") from error
         except Exception as error:  # The user's own code may raise anything.
-            called = getattr(self.constructor, "func", self.constructor)
+            function = getattr(self.constructor, "func", self.constructor)
             raise InputError(
-                f"model.constructor={getattr(called, '__name__', called)}: {error}; allowed is "
+                f"model.constructor={getattr(function, '__name__', function)}: {error}; allowed is "
                 "what builds a network for num_classes"
             ) from error
         if self.channels_last:
@@ -64,6 +63,6 @@ class Model:
         return use_live_taps(network) if self.live_taps else network
 
     def to_memory_format(self, images: Tensor) -> Tensor:
-        """A batch of images in the layout of the network."""
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return images.contiguous(memory_format=layout)
+        """A batch of images in the memory format of the network."""
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        return images.contiguous(memory_format=memory_format)

@@ -1,4 +1,4 @@
-"""Networks that torchvision does not have: for CIFAR-sized images. Constructors, to be named."""
+"""Constructors of networks for CIFAR-sized images that torchvision does not have."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def replace_stem(network: nn.Module) -> nn.Module:
     """Gives a ResNet of torchvision the CIFAR stem, in place: a 3x3 convolution, no max-pool.
 
     The stem of He et al. 2016, section 4.2. No map gets smaller than 4x4 at 32x32 input, so
-    no weight is dead.
+    every weight is reachable.
     """
     network.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
@@ -140,7 +140,7 @@ def vgg16_bn_cifar(num_classes: int = 10) -> nn.Module:
     Configuration D of Simonyan and Zisserman 2015, "Very Deep Convolutional Networks". The
     convolutions are torchvision's `vgg16_bn`, under the same names. Its own classifier has 124
     million weights on 7x7 maps, which at 32x32 input are 49 copies of one pixel. No map is
-    smaller than 2x2 in front of a convolution, so no weight is dead.
+    smaller than 2x2 in front of a convolution, so every weight is reachable.
     """
     features, classifier = make_layers(cfgs["D"], batch_norm=True), nn.Linear(512, num_classes)
     _he_normal(features)

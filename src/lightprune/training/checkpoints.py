@@ -1,4 +1,4 @@
-"""What a training run saves: every epoch, sealed, the one before it, the best and early ones."""
+"""Checkpoints: sealed files of the last two epochs; the best epoch and snapshots within them."""
 
 import hashlib
 from collections.abc import Collection
@@ -23,8 +23,8 @@ _SEALED = len(_SEAL) + hashlib.sha256().digest_size
 class BestEpoch(Callback):
     """Keeps the weights of the best validated epoch; stands after the pruning callback.
 
-    They are part of every checkpoint, so that one file, intact or not, decides what a resumed
-    run ends with. Only epochs at the final sparsity count: an earlier, denser one is no result.
+    They are part of every checkpoint, so that a resumed run depends on one file alone. Only epochs
+    at the final sparsity count: an earlier, denser one is no result.
 
     Attributes:
         epoch: The best so far; None before the last prune event.
@@ -40,63 +40,61 @@ class BestEpoch(Callback):
         self._latest = latest
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compares; of equal epochs the first stays."""
+        """Keeps the weights if they are better than the best so far."""
         assert isinstance(pl_module, Classifier)
         assert pl_module.evaluation is not None
         accuracy = pl_module.evaluation.accuracy
         final = self._pruning.plan.final_at(trainer.current_epoch)
         if final and (self._latest or accuracy > self._accuracy):
             self.epoch, self._accuracy = trainer.current_epoch, accuracy
-            self.weights = _copied(pl_module.network)
+            self.weights = _cpu_state(pl_module.network)
 
     def state_dict(self) -> dict[str, Any]:
         """The best epoch so far."""
         return {"epoch": self.epoch, "accuracy": self._accuracy, "weights": self.weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores it."""
+        """Restores the best epoch so far."""
         self.epoch, self._accuracy = state_dict["epoch"], state_dict["accuracy"]
         self.weights = state_dict["weights"]
 
 
 class Snapshots(Callback):
-    """Keeps the network as it is after some of the epochs, for those who rewind to it.
+    """Keeps the state dict after some of the epochs, for rewinding.
 
-    Like the best epoch, they are part of every checkpoint, and a training that is resumed by a
-    run that asks for others keeps those it has.
+    Snapshots are part of every checkpoint; a resumed training keeps those of its checkpoint, also
+    after other epochs than it is to keep itself.
 
     Attributes:
         states: The network's state dicts, on the CPU, by how many epochs were trained before.
     """
 
     def __init__(self, after: Collection[int] = ()) -> None:
-        """Keeps the states after so many epochs each."""
         self.states: dict[int, dict[str, Tensor]] = {}
         self._after = after
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Copies the state, if it is asked for."""
+        """Copies the state dict if this epoch is one of them."""
         assert isinstance(pl_module, Classifier)
         trained = trainer.current_epoch + 1
         if trained in self._after:
-            self.states[trained] = _copied(pl_module.network)
+            self.states[trained] = _cpu_state(pl_module.network)
 
     def state_dict(self) -> dict[str, Any]:
-        """The states so far."""
+        """The snapshots so far."""
         return {"states": self.states} if self.states else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores them."""
+        """Restores the snapshots."""
         self.states = dict(state_dict["states"])
 
 
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    """A network's state dict, on the CPU."""
+def _cpu_state(network: nn.Module) -> dict[str, Tensor]:
     return {name: v.detach().cpu().clone() for name, v in network.state_dict().items()}
 
 
 def save_every_epoch(folder: Path) -> ModelCheckpoint:
-    """Saves `folder/last.ckpt` at the end of every epoch, after all other callbacks."""
+    """The callback that saves `folder/last.ckpt` at the end of every epoch."""
     return ModelCheckpoint(
         dirpath=folder,
         filename=Path(LAST).stem,
@@ -107,7 +105,7 @@ def save_every_epoch(folder: Path) -> ModelCheckpoint:
 
 
 class SealedCheckpointIO(TorchCheckpointIO):
-    """Replaces a checkpoint in one step, keeps the one before it, and seals both.
+    """Replaces a checkpoint atomically, keeps the previous one, and seals both by a SHA-256.
 
     Lightning's own writes to the system's temporary folder first; from another file system that
     ends in a copy, which a kill can cut short.
@@ -129,9 +127,9 @@ class SealedCheckpointIO(TorchCheckpointIO):
 
 
 def is_intact(checkpoint: Path) -> bool:
-    """Whether a checkpoint bears the SHA-256 of its own content, as it does when it is written.
+    """Whether a checkpoint ends with the SHA-256 of its content.
 
-    The seal follows the archive that torch.load reads, which looks for its end on its own.
+    The seal follows the archive: torch.load finds the archive's end by itself.
     """
     size = checkpoint.stat().st_size - _SEALED
     if size < 0:
@@ -153,9 +151,9 @@ def _digest(file: Path, size: int) -> bytes:
 
 
 def latest_intact(folder: Path) -> tuple[Path | None, tuple[Path, ...]]:
-    """The newest intact checkpoint of a folder, and the damaged ones that were passed over.
+    """The latest intact checkpoint of a folder, and the damaged ones that are later.
 
-    Damaged ones are renamed, so that the next epoch does not keep one as its predecessor.
+    Renames the damaged ones, so that the next epoch does not keep one as its predecessor.
     """
     damaged: list[Path] = []
     for checkpoint in (folder / LAST, folder / PREVIOUS):

@@ -1,4 +1,4 @@
-"""The LightningModule: a network, its loss, its metrics, its optimizer and learning rate."""
+"""The LightningModule: a network with its loss, metrics, optimizer and learning rate."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +32,7 @@ class Classifier(PrunableModule):
 
     Attributes:
         network: The network, under its own parameter names.
-        evaluation: What the last validation or test saw.
+        evaluation: Result of the last validation or test; None before the first.
     """
 
     def __init__(
@@ -48,16 +48,16 @@ class Classifier(PrunableModule):
         l1: float = 0.0,
         l1_weights: Iterable[Tensor] = (),
     ) -> None:
-        """Wraps a network.
+        """Takes a network and how it is trained.
 
         Args:
             network: Maps float32 (B, 3, H, W) to logits (B, classes).
             model: How the network is run.
             classes: Names of the classes.
             phase: Optimizer and loss.
-            cycles: The course of the learning rate.
+            cycles: The learning rate over the phase.
             peak: The peak learning rate of the cycle that starts at an epoch.
-            seed: Of what layers draw while training.
+            seed: Of the layers' own random draws, as of dropout.
             l1: Weight of the L1 norm of `l1_weights` in the loss.
             l1_weights: Parameters of `network`.
         """
@@ -82,22 +82,22 @@ class Classifier(PrunableModule):
 
     @property
     def last_accuracy(self) -> float:
-        """Of the last validation, 0..1."""
+        """Top-1 accuracy of the last validation, 0..1."""
         assert self.evaluation is not None
         return self.evaluation.accuracy
 
     def to_memory_format(self, images: Tensor) -> Tensor:
-        """Images in the layout of the network."""
+        """Images in the memory format of the network."""
         return self._model.to_memory_format(images)
 
     def cross_entropy(self, network: nn.Module, batch: Batch) -> Tensor:
-        """The mean loss of a batch, with the phase's label smoothing, by this network's like."""
+        """The mean loss of a batch with the phase's label smoothing; `network` may be a copy."""
         images, labels = batch
         logits = network(self.to_memory_format(images))
         return F.cross_entropy(logits, labels, label_smoothing=self._phase.label_smoothing)
 
     def rng_key(self, name: str) -> tuple[int | str, ...]:
-        """Names the draws of one kind in this epoch and process, whatever was drawn before."""
+        """The RNG key of one kind of draws in this epoch and process."""
         return name, self._seed, self.current_epoch, self.global_rank
 
     def configure_optimizers(self) -> Optimizer:
@@ -114,13 +114,13 @@ class Classifier(PrunableModule):
         Raises:
             InputError: Names or shapes differ.
         """
-        mine = {name: tuple(value.shape) for name, value in self.state_dict().items()}
-        theirs = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
-        for name in [*mine, *theirs]:
-            if mine.get(name) != theirs.get(name):
+        expected = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        for name in [*expected, *saved]:
+            if expected.get(name) != saved.get(name):
                 raise InputError(
-                    f"checkpoint: its network is another: {name} is {theirs.get(name)}, this "
-                    f"run's is {mine.get(name)}; allowed is a checkpoint of the same experiment"
+                    f"checkpoint: its network is another: {name} is {saved.get(name)}, this run's "
+                    f"is {expected.get(name)}; allowed is a checkpoint of the same experiment"
                 )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -139,7 +139,7 @@ class Classifier(PrunableModule):
         return self._cycles.at(trainer.global_step, steps, peak)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Cross-entropy with label smoothing, and the L1 norm of the weights that are left."""
+        """Cross-entropy with label smoothing, plus the L1 norm of the prunable weights."""
         loss = self.cross_entropy(self.network, batch)
         if self._l1:
             loss = loss + self._l1 * sum(weight.abs().sum() for weight in self._l1_weights)
@@ -168,20 +168,20 @@ class Classifier(PrunableModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        """Starts counting."""
+        """Resets the metrics."""
         self._tally.reset()
 
     def on_test_epoch_start(self) -> None:
-        """Starts counting."""
+        """Resets the metrics."""
         self._tally.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Counts a batch."""
+        """Adds a batch to the metrics."""
         images, labels = batch
         self._tally.update(self(images), labels)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Counts a batch."""
+        """Adds a batch to the metrics."""
         images, labels = batch
         self._tally.update(self(images), labels)
 
@@ -198,16 +198,16 @@ class Classifier(PrunableModule):
         self._log("test", self.evaluation)
 
     def evaluate(self, batches: Iterable[Batch]) -> Evaluation:
-        """Evaluates the network as it stands, outside of the trainer's loops."""
+        """Evaluates the network outside of the trainer's loops, in evaluation mode."""
         self._tally.reset()
         with eval_mode(self.network), self.trainer.precision_plugin.forward_context():
             for images, labels in batches:
                 self._tally.update(self(images), labels)
         return self._tally.compute()
 
-    def _log(self, stage: str, seen: Evaluation) -> None:
-        self.log(f"{stage}/accuracy", seen.accuracy, prog_bar=True, sync_dist=True)
-        self.log(f"{stage}/loss", seen.loss, sync_dist=True)
+    def _log(self, stage: str, evaluation: Evaluation) -> None:
+        self.log(f"{stage}/accuracy", evaluation.accuracy, prog_bar=True, sync_dist=True)
+        self.log(f"{stage}/loss", evaluation.loss, sync_dist=True)
 
 
 def _gradient_norm(network: nn.Module) -> tuple[Tensor, str]:

@@ -1,4 +1,4 @@
-"""One row an epoch: kept in checkpoints, written to metrics.csv, told on the console."""
+"""The history of a phase, a row an epoch: in checkpoints, in metrics.csv, on the console."""
 
 import time
 from collections.abc import Sequence
@@ -44,8 +44,8 @@ class EpochRow:
 class EpochHistory(Callback):
     """Collects an EpochRow at the end of every epoch; stands after the pruning callback.
 
-    A CSV logger of a library starts its file anew when a run resumes; these rows are part of the
-    checkpoint, so the file always tells the whole run.
+    Lightning's CSVLogger starts its file anew when a run resumes; these rows are part of the
+    checkpoint, so metrics.csv always holds the whole run.
     """
 
     def __init__(self, phase: str, file: Path, pruning: PruningCallback) -> None:
@@ -61,7 +61,7 @@ class EpochHistory(Callback):
         self._start = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tells of the prune event that has just happened, if one has."""
+        """Prints the prune event before this epoch, if there is one."""
         records = self._pruning.records
         if trainer.is_global_zero and records and records[-1].epoch == trainer.current_epoch:
             print_event(records[-1])
@@ -70,16 +70,16 @@ class EpochHistory(Callback):
         """Adds a row."""
         assert isinstance(pl_module, Classifier)
         assert self._pruning.masks is not None
-        seen = pl_module.evaluation
-        assert seen is not None
+        evaluation = pl_module.evaluation
+        assert evaluation is not None
         row = EpochRow(
             phase=self._phase,
             epoch=trainer.current_epoch,
             sparsity=self._pruning.masks.sparsity,
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
             train_loss=float(trainer.callback_metrics["train/loss"]),
-            val_loss=seen.loss,
-            val_accuracy=seen.accuracy,
+            val_loss=evaluation.loss,
+            val_accuracy=evaluation.accuracy,
             seconds=time.perf_counter() - self._start,
         )
         self._start = time.perf_counter()
@@ -106,12 +106,12 @@ class EpochHistory(Callback):
 def print_event(record: EventRecord) -> None:
     """Prints one line about a prune event, and a warning for layers that it emptied."""
     out = get_console()
-    told = record.recalibrated
-    anew = "" if told is None else f", {told:.2%} with batch norms recalibrated"
+    accuracy = record.recalibrated
+    recalibrated = "" if accuracy is None else f", {accuracy:.2%} with batch norms recalibrated"
     out.print(
         f"[bold]pruned[/] before epoch {record.epoch + 1}: sparsity {record.target:.2%} -> "
         f"{record.sparsity:.2%} ({record.pruned:,} zeros, live {record.live_sparsity:.2%}), "
-        f"validation {record.before:.2%} -> {record.after:.2%}{anew}",
+        f"validation {record.before:.2%} -> {record.after:.2%}{recalibrated}",
         highlight=False,
         soft_wrap=True,
     )

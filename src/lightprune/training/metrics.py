@@ -1,4 +1,4 @@
-"""What a pass over images shows: accuracy, loss, scores of every class, every prediction."""
+"""Metrics of a pass over images: accuracy, loss, scores of every class, every prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Evaluation(Scores):
 
 
 class Tally(nn.Module):
-    """Counts predictions batch by batch, over all processes; moves with the module it is in."""
+    """Accumulates metrics batch by batch, over all processes, on the device of its module."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         """Takes the names of the classes."""
@@ -31,7 +31,7 @@ class Tally(nn.Module):
         self._predicted: list[Tensor] = []
 
     def reset(self) -> None:
-        """Forgets what was counted."""
+        """Starts a new pass."""
         self._confusion.reset()
         self._losses, self._predicted = [], []
 
@@ -43,7 +43,7 @@ class Tally(nn.Module):
         self._losses.append(F.cross_entropy(logits, labels, reduction="sum").double())
 
     def compute(self) -> Evaluation:
-        """What the processes counted together; all of them must ask."""
+        """The metrics over all processes; a collective, which every process must call."""
         confusion = self._confusion.compute().double()
         hits, actual, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
         scores = zip(

@@ -1,4 +1,4 @@
-"""How a network is trained: the dense phase and the fine-tuning around prune events."""
+"""Settings of the two training phases: dense, and fine-tuning around prune events."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ class Phase:
     """One training phase.
 
     Attributes:
-        epochs: Its length.
+        epochs: How many.
         batch_size: Images a batch, over all processes together.
-        optimizer: Takes parameter groups; learning rates are set at every step.
-        learning_rate: The course of the learning rate.
+        optimizer: Constructor that takes parameter groups; the schedule sets the learning rate.
+        learning_rate: Peak and shape of the schedule.
         label_smoothing: In [0, 1).
         decay_all: Whether weight decay also acts on biases and normalisation layers.
         augmentation: Of the training images.
@@ -35,7 +35,6 @@ class Phase:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        """Checks the numbers; messages carry the phase's name once the recipe is built."""
         check_number("epochs", self.epochs, 0, whole=True)
         check_number("batch_size", self.batch_size, 1, whole=True)
         check_number("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
@@ -45,12 +44,12 @@ class Phase:
                 f"optimizer={self.optimizer}: allowed is the _target_ of an optimizer, with "
                 "_partial_: true"
             )
-        # torch's own checks let NaN pass, and trip over words.
-        given = getattr(self.optimizer, "keywords", {})
+        # torch's own checks let NaN pass, and fail on words.
+        keywords = getattr(self.optimizer, "keywords", {})
         for name in ("lr", "momentum", "weight_decay", "eps"):
-            if name in given:
-                check_number(f"optimizer.{name}", given[name], 0)
-        check_flag("optimizer.nesterov", given.get("nesterov", False))
+            if name in keywords:
+                check_number(f"optimizer.{name}", keywords[name], 0)
+        check_flag("optimizer.nesterov", keywords.get("nesterov", False))
 
     def build_optimizer(self, network: nn.Module) -> Optimizer:
         """The optimizer, without weight decay on vectors (biases, norms) unless `decay_all`."""
@@ -60,10 +59,10 @@ class Phase:
             {"params": [p for p in parameters if p.dim() <= 1 and not self.decay_all]},
         ]
         groups[1]["weight_decay"] = 0.0
-        built = self.optimizer([group for group in groups if group["params"]])
-        if not isinstance(built, Optimizer):
-            raise InputError(f"makes a {type(built).__name__}")
-        return built
+        optimizer = self.optimizer([group for group in groups if group["params"]])
+        if not isinstance(optimizer, Optimizer):
+            raise InputError(f"makes a {type(optimizer).__name__}")
+        return optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +73,9 @@ class FineTuning(Phase):
         restart: `event` starts a learning-rate cycle at every prune event; `never` makes the
             whole phase one cycle.
         optimizer_state: What a prune event does to momentum: `mask` zeroes that of the pruned
-            weights, `reset` forgets all, `keep` leaves it (and weights are masked at each step).
-            Weights that come back start with none, and an event that replaces all weights
-            forgets all, whatever is asked here.
+            weights, `reset` clears all, `keep` leaves it (and weights are masked at each step).
+            In every case regrown weights start with none, and an event that resets the weights
+            clears all.
         recalibrate: On how many training batches, of all processes together, an event estimates
             the statistics of batch norms anew; 0 leaves them.
         l1: Weight of an added L1 norm of the prunable weights (0: none).
@@ -88,7 +87,6 @@ class FineTuning(Phase):
     recalibrate: int = 0
 
     def __post_init__(self) -> None:
-        """Checks the numbers and choices."""
         super().__post_init__()
         check_number("epochs", self.epochs, 1, whole=True)
         check_choice("restart", self.restart, ("event", "never"))
@@ -105,10 +103,7 @@ class Recipe:
     finetune: FineTuning
 
     def __post_init__(self) -> None:
-        """Checks what crosses the phases."""
         if self.dense.learning_rate.peak == "auto":
             raise InputError("recipe.dense.learning_rate.peak=auto: allowed is a number")
         if self.dense.learning_rate.shape == REWIND:
-            raise InputError(
-                "recipe.dense.learning_rate.shape=rewind: allowed is a shape of its own"
-            )
+            raise InputError("recipe.dense.learning_rate.shape=rewind: allowed is any other shape")

@@ -1,4 +1,4 @@
-"""What a checkpoint belongs to: a run that would not continue it exactly is refused."""
+"""Refuses to resume from a checkpoint of another run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,28 +10,29 @@ from lightprune.runs.identity import diff_configs
 
 
 class ResumeGuard(Callback):
-    """Keeps what was asked in every checkpoint; stands before the callbacks that restore more.
+    """Keeps the run's identity in every checkpoint, and compares it on resume.
 
-    Data, recipe, seed and the number of processes change no name and no shape, so without it a
-    checkpoint of another run would be continued in silence.
+    Stands before the callbacks that restore more. Data, recipe, seed and the number of processes
+    change no name and no shape, so without it a checkpoint of another run would be continued in
+    silence.
     """
 
-    def __init__(self, asked: Mapping[str, Any]) -> None:
-        """Takes what the run asks for: mappings, lists and plain values."""
-        self._asked = dict(asked)
+    def __init__(self, identity: Mapping[str, Any]) -> None:
+        """Takes mappings, lists and plain values."""
+        self._identity = dict(identity)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was asked."""
-        return {"asked": self._asked}
+        """The identity of this run."""
+        return {"identity": self._identity}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Compares.
+        """Compares the identities.
 
         Raises:
-            InputError: The checkpoint is of a run that asked for something else.
+            InputError: The checkpoint is of another run.
         """
-        for key, there, here in diff_configs(state_dict["asked"], self._asked):
+        for key, saved, expected in diff_configs(state_dict["identity"], self._identity):
             raise InputError(
-                f"checkpoint: is of a run with {key}={there}, this one has {here}; allowed is a "
-                "checkpoint of the same experiment, or none"
+                f"checkpoint: is of a run with {key}={saved}, this one has {expected}; allowed is "
+                "a checkpoint of the same experiment, or none"
             )

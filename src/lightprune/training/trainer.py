@@ -1,4 +1,4 @@
-"""What a training runs on: device, processes, precision; and the Trainer for it."""
+"""Settings of the Lightning Trainer (device, processes, precision), and the Trainer itself."""
 
 import logging
 import signal
@@ -26,19 +26,18 @@ class KeepSigtermHandler(Callback):
     """Puts the program's own SIGTERM handler back in the place of Lightning's.
 
     Lightning's broadcasts from within the handler, which mixes with whatever collective the
-    processes are in.
+    processes are in. The handler restored is that at the time of construction.
     """
 
     def __init__(self) -> None:
-        """Remembers the handler as it is before a trainer runs."""
         self._handler = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restores it."""
+        """Restores the handler."""
         self._restore()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restores it."""
+        """Restores the handler."""
         self._restore()
 
     def _restore(self) -> None:
@@ -73,7 +72,6 @@ class TrainerConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        """Checks every setting against this machine."""
         check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
         check_choice("trainer.precision", self.precision, _PRECISIONS)
         for field in ("devices", "num_nodes", "accumulate_grad_batches"):
@@ -115,19 +113,19 @@ class TrainerConfig:
         callbacks: Sequence[Callback] = (),
         loggers: Sequence[Logger] = (),
     ) -> Trainer:
-        """A Lightning Trainer for one phase.
+        """Makes the Trainer of one phase; sets the number of threads.
 
         Args:
             epochs: How many.
             folder: Lightning's default root.
             callbacks: In the order they are called.
-            loggers: Where metrics go besides metrics.csv.
+            loggers: Of metrics, besides metrics.csv.
         """
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         shown = self.progress and get_console().is_terminal
         bars: list[Callback] = [RichProgressBar()] if shown else []
-        # Every run's own lines say what Lightning's notices on devices and products do not.
+        # The run prints its own lines in the place of Lightning's notices.
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
