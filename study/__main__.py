@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
-from lightprune.errors import InputError
-from lightprune.files import SaveError
+from lightprune.cli.app import new_app, run_app
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = new_app(__doc__)
 
 DenseDir = Annotated[Path, typer.Option(help="The cache of dense networks.")]
 ThroughputFile = Annotated[Path, typer.Option(help="What benchmarks/throughput.py measured.")]
@@ -71,19 +69,8 @@ def publish_results(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status. Every error is one line."""
-    try:
-        app(arguments, prog_name="python -m study", standalone_mode=False)
-    except (InputError, SaveError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except TyperException as error:
-        print(f"error: {error}; python -m study --help shows what is allowed", file=sys.stderr)
-        return 1
-    except (typer.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    """Runs one command; returns the exit status."""
+    return run_app(app, "python -m study", arguments)
 
 
 if __name__ == "__main__":

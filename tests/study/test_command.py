@@ -57,7 +57,7 @@ def test_the_report_of_the_study_adds_the_reference_and_the_benchmarks(tmp_path)
     [
         ([], "Missing command"),
         (["stat"], "No such command 'stat'. Did you mean 'status'?"),
-        (["status"], "Missing parameter: sweep"),
+        (["status"], "Missing argument 'sweep'"),
         (["status", "sweep", "--nope"], "No such option: --nope"),
         (["report", "/nowhere"], "/nowhere: no such folder"),
     ],

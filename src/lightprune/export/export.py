@@ -72,6 +72,20 @@ def export(
     return [*lines, _line(onnx)]
 
 
+def explain_run(run: Path, constructor: Constructor | None = None) -> str:
+    """Every stage of the sparse compiler for the network of a finished run, as text.
+
+    Raises:
+        InputError: The run is not finished or damaged, or the compiler cannot take its network.
+    """
+    # The compiler takes a second to load, and exports do without.
+    from lightprune.sparse.runtime.explain import explain
+
+    network, spec = load_dense(run, constructor)
+    state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    return explain(trace(network, spec.input_shape), state)
+
+
 def torch_prune_state(state: Mapping[str, Tensor], pruned: Iterable[str]) -> dict[str, Tensor]:
     """A state dict as torch.nn.utils.prune saves it.
 

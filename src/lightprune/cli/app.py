@@ -1,0 +1,65 @@
+"""Runs a typer application: errors as one line, and an exit status."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import typer
+from typer.exceptions import TyperException
+
+from lightprune.errors import InputError
+
+_INTERRUPTED = 130
+
+
+def new_app(help: str) -> typer.Typer:
+    """An application whose errors `run_app` reports, not typer."""
+    return typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=help
+    )
+
+
+def run_app(
+    app: typer.Typer,
+    program: str,
+    arguments: Sequence[str] | None = None,
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> int:
+    """Runs one command.
+
+    Args:
+        app: The commands.
+        program: The name of the program, for messages.
+        arguments: Those of the command line; None takes the process's.
+        renamed: What replaces a command or an option of earlier versions, by its old name.
+
+    Returns:
+        The exit status: 0, 1 after an error that the user can mend, 130 after Ctrl-C.
+    """
+    try:
+        # A command returns nothing; typer returns a status after --help and Ctrl-C.
+        status: int = app(arguments, prog_name=program, standalone_mode=False) or 0
+    except TyperException as error:
+        print(f"error: {_usage_error(error, program, renamed)}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        # Imports torch, which --help and a wrong option do without.
+        from lightprune.files import SaveError
+
+        if not isinstance(error, InputError | SaveError | OSError):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if status == _INTERRUPTED:
+        print("interrupted", file=sys.stderr)
+    return status
+
+
+def _usage_error(error: TyperException, program: str, renamed: Mapping[str, str]) -> str:
+    message = error.format_message().rstrip(".")
+    for old, new in renamed.items():
+        if message.startswith((f"No such option: {old}", f"No such command '{old}'")):
+            return f"{old}: is `{new}`"
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else program
+    return f"{message}; {command} --help shows what is allowed"

@@ -1,0 +1,71 @@
+"""`lightprune bench PATH`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lightprune.cli.options import ConstructorName, DataRoot, constructor_of
+
+
+def bench(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A finished run, an export, or a model file.")
+    ],
+    threads: Annotated[
+        str | None, typer.Option(metavar="1,2", help="Default: 1 and all cores.")
+    ] = None,
+    batches: Annotated[
+        str, typer.Option(metavar="1,8,64,256", help="Images a call.")
+    ] = "1,8,64,256",
+    rounds: Annotated[int, typer.Option(metavar="N", help="Turns that each backend gets.")] = 30,
+    backends: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME", help="Default: all that are installed.")
+    ] = None,
+    startup: Annotated[
+        bool, typer.Option("--startup/--no-startup", help="Time loading and the first call.")
+    ] = True,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Time every operation of the sparse runtime.")
+    ] = False,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to write. Default: PATH/bench.")
+    ] = None,
+    data_root: DataRoot = None,
+    constructor: ConstructorName = None,
+) -> None:
+    """Measure a network's speed, size and accuracy on this machine."""
+    from rich import get_console
+
+    from lightprune.bench.backends import select_backends
+    from lightprune.bench.compare import BenchConfig, parse_int_list
+    from lightprune.bench.compare import bench as measure
+    from lightprune.bench.console_tables import bench_tables
+    from lightprune.bench.figure import bench_figure
+    from lightprune.bench.loaded_network import load_network
+    from lightprune.bench.machine import available_cores
+    from lightprune.bench.timing import TimingBudget
+    from lightprune.errors import check_folder
+    from lightprune.files import write_text
+    from lightprune.rendering.figures import write_figure
+
+    cores = available_cores()
+    config = BenchConfig(
+        backends=select_backends(backends),
+        threads=parse_int_list("--threads", threads) if threads else tuple(sorted({1, cores})),
+        batches=parse_int_list("--batches", batches),
+        budget=TimingBudget(rounds=rounds),
+        startup=startup,
+        profile=profile,
+        data_root=data_root,
+    )
+    folder = to or (path if path.is_dir() else path.parent) / "bench"
+    check_folder("--to", str(folder))
+    loaded = load_network(path, constructor_of(constructor))
+    result = measure(loaded, config, lambda step: print(step, file=sys.stderr, flush=True))
+    for part in bench_tables(result):
+        get_console().print(part, highlight=False, soft_wrap=isinstance(part, str))
+    write_text(folder / "bench.json", result.to_json())
+    write_figure(bench_figure(result), folder)
+    print(folder / "bench.json")

@@ -1,0 +1,24 @@
+"""`lightprune filters RUN`."""
+
+from typing import Annotated
+
+import typer
+
+from lightprune.cli.options import DenseDir, Run, WhichNetwork
+
+
+def filters(
+    run: Run,
+    sparsity: Annotated[float, typer.Option(metavar="S", help="Share of the channels to remove.")],
+    scope: Annotated[
+        str, typer.Option(metavar="local|global", help="In each layer, or over all.")
+    ] = "local",
+    norm: Annotated[str, typer.Option(metavar="l1|l2", help="Ranks the channels.")] = "l1",
+    network: WhichNetwork = "dense",
+    dense_dir: DenseDir = None,
+) -> None:
+    """Remove channels: a smaller dense network, to be fine-tuned."""
+    from lightprune.structured.channel_pruning import Removal, write_smaller
+
+    for line in write_smaller(run, Removal(sparsity, scope, norm, network), dense_dir):
+        print(line)

@@ -1,0 +1,25 @@
+"""`lightprune report DIR`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Contains the run folders.")],
+    dense_dir: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Cache of dense networks: dense.cache_dir of the runs."),
+    ] = Path("outputs/dense"),
+) -> None:
+    """Write tables, figures and report.html on finished runs."""
+    from lightprune.report.build import write_report
+    from lightprune.report.discovery import find_runs
+    from lightprune.report.findings import Findings
+
+    collection = find_runs(folder, dense_dir)
+    for skipped in collection.left_out:
+        print(f"left out: {skipped.folder}: {skipped.reason}")
+    title = f"{folder.resolve().name}: {len(collection.runs)} runs"
+    print(write_report(Findings.of(collection), title, folder / "report"))

@@ -1,0 +1,54 @@
+"""`lightprune sensitivity RUN`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lightprune.cli.options import (
+    ConstructorName,
+    DataRoot,
+    DenseDir,
+    Run,
+    WhichNetwork,
+    constructor_of,
+)
+
+
+def sensitivity(
+    run: Run,
+    sparsities: Annotated[
+        str | None, typer.Option(metavar="0.5,0.9", help="Default: by the target.")
+    ] = None,
+    images: Annotated[int, typer.Option(metavar="N", help="Images to measure accuracy on.")] = 1000,
+    batches: Annotated[
+        int, typer.Option(metavar="N", help="Batches to recalibrate batch norms on.")
+    ] = 4,
+    target: Annotated[
+        float | None, typer.Option(metavar="S", help="Total sparsity. Default: the run's.")
+    ] = None,
+    drop: Annotated[
+        float | None,
+        typer.Option(metavar="PP", help="Accuracy that each layer may cost, in place of --target."),
+    ] = None,
+    network: WhichNetwork = "dense",
+    dense_dir: DenseDir = None,
+    data_root: DataRoot = None,
+    constructor: ConstructorName = None,
+) -> None:
+    """Measure what pruning each layer alone costs."""
+    from lightprune.errors import check_folder
+    from lightprune.sensitivity.analysis import Question, read_sparsities, survey
+    from lightprune.sensitivity.calibration_data import Sample
+    from lightprune.sensitivity.loaded_run import Which, read_subject
+    from lightprune.sensitivity.output import show, write
+
+    question = Question(read_sparsities(sparsities) if sparsities else None, target, drop)
+    sample = Sample(images, batches, data_root)
+    which = Which(network, dense_dir, constructor_of(constructor))
+    folder = run / "sensitivity"
+    check_folder("RUN", str(folder))
+    subject = read_subject(run, which, sample)
+    found = survey(subject, question, lambda said: print(said, file=sys.stderr, flush=True))
+    write(found, folder)
+    show(found, subject, folder)

@@ -1,0 +1,78 @@
+"""The command line: one-line errors, exit status, and what it does not import."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lightprune.cli import main as cli
+from lightprune.cli.app import new_app, run_app
+from lightprune.cli.main import main
+from lightprune.errors import InputError
+from lightprune.files import SaveError
+
+
+def error_of(capsys):
+    printed, errors = capsys.readouterr()
+    assert printed == ""
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing command"),
+        (["exprot"], "Did you mean 'export'?; lightprune --help shows what is allowed"),
+        (["remaining", "x"], "remaining: is `python -m study status`"),
+        (["filters"], "Missing argument 'RUN'"),
+        (["filters", "x"], "Missing option '--sparsity'; lightprune filters --help shows"),
+        (["filters", "x", "--sparsity", "half"], "Invalid value for '--sparsity'"),
+        (["report", "x", "--dense-dr", "y"], "No such option: --dense-dr (Possible options: --"),
+        (["bench", "x", "--engines", "csr"], "--engines: is `--backends`"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(capsys, arguments, message):
+    assert main(arguments) == 1
+    assert message in error_of(capsys)
+
+
+@pytest.mark.parametrize("raised", [InputError("no run"), SaveError("full"), OSError("gone")])
+def test_what_the_user_can_mend_is_one_line(capsys, raised):
+    assert run_app(_failing(raised), "program", []) == 1
+    assert error_of(capsys) == f"error: {raised}\n"
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_app(_failing(ZeroDivisionError()), "program", [])
+
+
+def test_an_interrupt_has_its_own_status(capsys):
+    assert run_app(_failing(KeyboardInterrupt()), "program", []) == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+
+
+def _failing(raised):
+    app = new_app("Fails.")
+
+    @app.command()
+    def fail():
+        raise raised
+
+    return app
+
+
+def test_every_command_has_help(capsys):
+    for command in cli.app.registered_commands:
+        assert main([command.callback.__name__, "--help"]) == 0
+        assert "Usage: lightprune" in capsys.readouterr().out
+
+
+def test_help_imports_neither_torch_nor_rich():
+    code = (
+        "import sys; from lightprune.cli.main import main; main(['--help']);"
+        "sys.exit(bool({'torch', 'rich', 'numba', 'lightning'} & {*sys.modules}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
