@@ -74,7 +74,7 @@ def test_a_layer_called_at_two_sizes_keeps_what_either_reaches():
     assert torch.equal(smaller(images), network(images))
 
 
-def test_resnet18_on_32x32_loses_its_dead_weights_and_stays_itself():
+def test_resnet18_on_32x32_loses_its_unreachable_weights_and_stays_itself():
     network = with_statistics(resnet18(num_classes=10))
     images = torch.randn(2, 3, 32, 32)
 

@@ -86,7 +86,7 @@ def test_a_network_trains_a_step_is_pruned_and_its_file_loads_into_the_bare_one(
 
 
 @pytest.mark.parametrize("name", BARE)
-def test_multiplications_are_those_that_torch_counts_and_dead_weights_the_known_ones(name):
+def test_multiplications_are_those_that_torch_counts_and_unreachable_weights_the_known_ones(name):
     network = on_meta(lambda: BARE[name][0](num_classes=10))
     weights = CONVOLUTIONS_AND_MORE.find(network)
     image = torch.zeros(1, 3, 32, 32, device="meta")

@@ -52,7 +52,7 @@ class Subject:
         weights: Its prunable parameters, by name.
         macs: How often one image has each of them multiply data.
         images: What batch norm is recalibrated on, and what accuracy is measured on.
-        pruner: The run's criterion and its way with dead weights; nothing else of its settings.
+        pruner: The run's criterion and its way with unreachable weights; no other setting.
         floor: The share of each tensor that the run's pruner never prunes.
         record: Of the run.
         notes: What its user should know of it, a line each.
