@@ -80,7 +80,7 @@ def dense_layer(side, images_per_vector):
 
 @pytest.mark.parametrize("other", [ChannelBlock(1, shared=True), ChannelBlock(2, shared=False)])
 def test_one_list_for_all_is_cheaper_where_the_weight_is_dense(other):
-    # On maps of one position, where it saves most: any machine measures that.
+    # On maps of one pixel, where it saves most: any machine measures that.
     step, plan = dense_layer(1, LANES)
 
     together = ChannelBlock(4, shared=True)

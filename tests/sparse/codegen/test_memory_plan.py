@@ -97,12 +97,12 @@ def check_taps(step, program, plan):
         row_of_vectors = (
             out_width if plan.images_per_vector == 1 else read.row_stride // plan.images_per_vector
         )
-        places = (place + read.halo_offset) // plan.images_per_vector + y * row_of_vectors + x
-        assert (memory[places] == np.where(inside, row * width + column, -1)).all(), kernel
+        offsets = (place + read.halo_offset) // plan.images_per_vector + y * row_of_vectors + x
+        assert (memory[offsets] == np.where(inside, row * width + column, -1)).all(), kernel
 
 
 def plane_numbers(step, program, plan):
-    """One channel of what a convolution reads: by position, which number of the input it holds."""
+    """One channel of what a convolution reads: by pixel, the index of the input that it holds."""
     _, height, width = program.shapes[step.input]
     read, packed = plan.input_buffer(step), plan.packed_inputs.get(step.value)
     size = read.channel_stride // plan.images_per_vector

@@ -152,8 +152,8 @@ def test_a_copy_plan_fills_the_vectors_that_some_weight_reads_and_no_other(copy,
                 + channel * packed.padded_planes * value.channel_stride
                 + number * LANES
             )
-            places = indices[number]
-            moved = np.where(places >= 0, plane[np.maximum(places, 0)], 0)
+            pixels = indices[number]
+            moved = np.where(pixels >= 0, plane[np.maximum(pixels, 0)], 0)
             expected[begin : begin + LANES] = moved
         np.testing.assert_array_equal(to, expected)
         for read_from, written in _transfers(record):

@@ -39,12 +39,12 @@ def test_many_threads_may_call_several_networks_at_once(many_chunks, busy_core):
     program = residual_program()
     networks = [network_of(program, threads) for threads in (1, 2, 3)]
     batches = [images_for(program, count, count) for count in (1, 2, LANES, 40)]
-    wanted = [networks[0](images) for images in batches]
+    expected = [networks[0](images) for images in batches]
 
     def calls(seed):
         order = np.random.default_rng(seed).integers(0, 12, 25)
         return all(
-            torch.equal(networks[n % 3](batches[n // 3]), wanted[n // 3]) for n in order.tolist()
+            torch.equal(networks[n % 3](batches[n // 3]), expected[n // 3]) for n in order.tolist()
         )
 
     with ThreadPoolExecutor(4) as pool:
@@ -54,12 +54,12 @@ def test_many_threads_may_call_several_networks_at_once(many_chunks, busy_core):
 def test_several_threads_may_make_the_first_call():
     program = residual_program()
     images = images_for(program, 2)
-    wanted = network_of(program)(images)
+    expected = network_of(program)(images)
 
     for _ in range(5):
         network = network_of(program, 2)
         with ThreadPoolExecutor(4) as pool:
-            assert all(torch.equal(got, wanted) for got in pool.map(network, [images] * 8))
+            assert all(torch.equal(got, expected) for got in pool.map(network, [images] * 8))
 
 
 def test_more_threads_than_cores_may_work(many_chunks):
@@ -72,23 +72,23 @@ def test_more_threads_than_cores_may_work(many_chunks):
 def test_sleeping_threads_are_woken(many_chunks):
     program = residual_program()
     network, images = network_of(program, 3), images_for(program, 3)
-    wanted = network(images)
+    expected = network(images)
 
     for _ in range(4):
         time.sleep(0.05)
-        assert torch.equal(network(images), wanted)
+        assert torch.equal(network(images), expected)
 
 
-@pytest.mark.parametrize(("threads", "wanted"), [(None, 3), (0, 3), (1, 1), (2, 2)])
-def test_without_a_number_of_threads_a_network_follows_torch(threads, wanted, monkeypatch):
-    program, asked = residual_program(), []
+@pytest.mark.parametrize(("threads", "expected"), [(None, 3), (0, 3), (1, 1), (2, 2)])
+def test_without_a_number_of_threads_a_network_follows_torch(threads, expected, monkeypatch):
+    program, requested = residual_program(), []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     monkeypatch.setattr(
-        runtime, "wake_workers", lambda others: asked.append(others) or wake_workers(others)
+        runtime, "wake_workers", lambda others: requested.append(others) or wake_workers(others)
     )
 
     images = images_for(program, 1)
-    found = network_of(program, threads)(images)
+    outputs = network_of(program, threads)(images)
 
-    assert asked == [wanted - 1]
-    assert torch.equal(found, network_of(program, 1)(images))
+    assert requested == [expected - 1]
+    assert torch.equal(outputs, network_of(program, 1)(images))

@@ -89,7 +89,7 @@ def test_images_are_left_as_they_are():
 def test_outputs_are_float32_on_the_cpu_whatever_torch_prefers(kind):
     program = residual_program()
     network, images = network_of(program), images_for(program, 5)
-    wanted = network(images)
+    expected = network(images)
     torch.set_default_dtype(kind)
     try:
         with torch.device("meta"):
@@ -98,7 +98,7 @@ def test_outputs_are_float32_on_the_cpu_whatever_torch_prefers(kind):
         torch.set_default_dtype(torch.float32)
 
     assert outputs.dtype == torch.float32
-    assert torch.equal(outputs, wanted)
+    assert torch.equal(outputs, expected)
 
 
 def saved_and_loaded(network):
@@ -114,12 +114,12 @@ def saved_and_loaded(network):
 def test_a_copy_computes_the_same_after_the_network_is_gone(copied):
     program = residual_program()
     network, images = network_of(program, 2), images_for(program, 20)
-    wanted = network(images)
+    expected = network(images)
 
     other = copied(nn.Sequential(network))
     del network
 
-    assert torch.equal(other(images), wanted)
+    assert torch.equal(other(images), expected)
     assert other[0].threads == 2
 
 

@@ -89,9 +89,9 @@ class Job:
     """Instructions with these bounds of chunks, and how they were executed."""
 
     def __init__(self, bounds, threads, function=_record, delay=0, declared=None):
-        self.bounds = [np.array(places, np.int64) for places in bounds]
-        self.done = [np.zeros(places[-1], np.int64) for places in bounds]
-        self.owners = [np.zeros(places[-1], np.int64) for places in bounds]
+        self.bounds = [np.array(limits, np.int64) for limits in bounds]
+        self.done = [np.zeros(limits[-1], np.int64) for limits in bounds]
+        self.owners = [np.zeros(limits[-1], np.int64) for limits in bounds]
         self.early = np.zeros(1, np.int64)
         self.records = [self._record(number, delay) for number in range(len(bounds))]
         self.heads = np.array([record.ctypes.data for record in self.records], np.int64)

@@ -17,19 +17,19 @@ class ChannelOffsets:
 
     Attributes:
         offsets: int64 (n, 2): from where a channel is read and where it is written, in bytes.
-        begins: int64 (vectors,): the first row of `offsets` for a vector.
+        starts: int64 (vectors,): the first row of `offsets` for a vector.
         ends: int64 (vectors,): one after the last.
     """
 
     offsets: NDArray[np.int64]
-    begins: NDArray[np.int64]
+    starts: NDArray[np.int64]
     ends: NDArray[np.int64]
 
 
 def single_channel(vectors: int) -> ChannelOffsets:
     """The one channel whose addresses `run_copy_plan` is given."""
-    begins = np.zeros(vectors, np.int64)
-    return ChannelOffsets(np.zeros((1, 2), np.int64), begins, begins + 1)
+    starts = np.zeros(vectors, np.int64)
+    return ChannelOffsets(np.zeros((1, 2), np.int64), starts, starts + 1)
 
 
 def channels_in_use(
@@ -75,7 +75,7 @@ def copy_plan(
     patterns, inverse = np.unique(shuffles.lanes, axis=0, return_inverse=True)
     lanes = pool.address(patterns) + patterns.itemsize * LANES * inverse.reshape(-1)
     listed = np.stack([shuffles.offsets, lanes], axis=1)
-    begin, end = channels.begins[vectors], channels.ends[vectors]
+    begin, end = channels.starts[vectors], channels.ends[vectors]
     runs = np.zeros(len(starts), table_type(CopyRun))
     runs["mode"] = np.where(
         maximum, CopyMode.MAX, np.where(rank == 0, CopyMode.COPY, CopyMode.FILL)

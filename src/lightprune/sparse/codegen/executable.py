@@ -40,10 +40,10 @@ class Instruction:
     fused: bool = False
 
     def line(self, memory: MemoryPlan) -> str:
-        """Opcode, operands and kernel, in words."""
-        operands, buffers = self.operands, memory.buffers
-        names = (self.task.value, *self.task.reads)
-        output, *inputs = (f"{n} {_shape(buffers[n].shape)}" if n else "outputs" for n in names)
+        """Opcode, tensors with their shapes @ byte offsets, kernel and operands."""
+        operands = self.operands
+        output = _tensor(memory, self.task.value) if self.task.value else "outputs"
+        inputs = [_tensor(memory, name) for name in self.task.reads]
         name = operands.opcode.name.lower()
         parts = [f"{name:8} {output} <- {', '.join(inputs) or 'images'}", *self._details()]
         if getattr(operands, "relu", False):
@@ -117,6 +117,11 @@ class Executable:
             place = f"buffer {name} {_shape(buffer.shape)}: {4 * buffer.size} bytes"
             lines.append(f"{place} at {4 * buffer.offset}; {strides}{halo}")
         return "\n".join(lines)
+
+
+def _tensor(memory: MemoryPlan, name: str) -> str:
+    buffer = memory.buffers[name]
+    return f"{name} {_shape(buffer.shape)} @{4 * buffer.offset}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:
