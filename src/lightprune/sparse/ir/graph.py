@@ -62,12 +62,12 @@ class Graph:
         object.__setattr__(self, "shapes", MappingProxyType(shapes))
 
     def __str__(self) -> str:
-        cells = {INPUT: (), **{op.name: _cells(op) for op in self.ops}}
-        rows = [(name, dims(self.shapes[name]), *cells[name]) for name in cells]
+        columns = {INPUT: (), **{op.name: _columns(op) for op in self.ops}}
+        rows = [(name, dims(self.shapes[name]), *columns[name]) for name in columns]
         return listing(f"graph: {len(self.ops)} ops; output {self.output}", rows)
 
 
-def _cells(op: Op) -> tuple[str, ...]:
+def _columns(op: Op) -> tuple[str, ...]:
     """What an op does with which values, and its settings."""
     settings = [name for name in op.__struct_fields__ if name not in ("name", "inputs")]
     call = f"{type(op).__name__}({', '.join(op.inputs)})"

@@ -10,7 +10,7 @@ def dims(shape: Iterable[int]) -> str:
 
 
 def listing(title: str, rows: Sequence[Sequence[str]]) -> str:
-    """A title and, below it, indented rows whose cells are padded to columns."""
+    """A title and, below it, indented rows that are aligned in columns."""
     widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join([title, *(f"  {line}" for line in lines)])

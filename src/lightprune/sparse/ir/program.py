@@ -162,12 +162,12 @@ class Program:
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{count:,} {what}" for what, count in self.sizes.items())
-        cells = {INPUT: (), **{step.value: _cells(step) for step in self.steps}}
-        rows = [(name, dims(self.shapes[name]), *cells[name]) for name in cells]
+        columns = {INPUT: (), **{step.value: _columns(step) for step in self.steps}}
+        rows = [(name, dims(self.shapes[name]), *columns[name]) for name in columns]
         return listing(f"program: {sizes}; output {self.output}", rows)
 
 
-def _cells(step: Step) -> tuple[str, ...]:
+def _columns(step: Step) -> tuple[str, ...]:
     """What a step does with which values, its settings, and the modules it comes from."""
     notes: list[str] = []
     if isinstance(step, ConvStep):
