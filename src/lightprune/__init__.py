@@ -1,23 +1,47 @@
-"""Pruning experiments on CIFAR-10: dense training, pruning on a schedule, fine-tuning, test."""
+"""Pruning of PyTorch networks: in any Lightning training, as an experiment, and for fast CPUs."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightprune.callbacks import PruningCallback
     from lightprune.export.load import load
+    from lightprune.pruning import (
+        Constant,
+        Cosine,
+        Cubic,
+        Geometric,
+        Linear,
+        MultiStep,
+        OneShot,
+        Pruner,
+        Targets,
+    )
     from lightprune.structured.semi_structured import semi_structured_
 
-__all__ = ["load", "semi_structured_"]
-
-
-_HOMES = {
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Cubic",
+    "Geometric",
+    "Linear",
+    "MultiStep",
+    "OneShot",
+    "Pruner",
+    "PruningCallback",
+    "Targets",
+    "load",
+    "semi_structured_",
+]
+_MODULES = {
+    "PruningCallback": "lightprune.callbacks",
     "load": "lightprune.export.load",
     "semi_structured_": "lightprune.structured.semi_structured",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a function when it is first asked for: the package itself stays light."""
-    if name not in _HOMES:
+    # Imported at its first use: `import lightprune` loads neither torch nor Lightning.
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES.get(name, "lightprune.pruning")), name)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import lightprune
 from lightprune.cli import main as cli
 from lightprune.cli.app import new_app, run_app
 from lightprune.cli.main import main
@@ -76,3 +77,13 @@ def test_help_imports_neither_torch_nor_rich():
         "sys.exit(bool({'torch', 'rich', 'numba', 'lightning'} & {*sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_public_name_is_imported_at_its_first_use():
+    code = (
+        "import sys, lightprune; assert 'torch' not in sys.modules;"
+        "assert all(getattr(lightprune, name) for name in lightprune.__all__)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    with pytest.raises(AttributeError, match="has no attribute 'Sparsifier'"):
+        _ = lightprune.Sparsifier

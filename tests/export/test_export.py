@@ -116,6 +116,16 @@ def test_without_onnx_the_rest_is_written_and_the_remedy_named(run, tmp_path, ca
     assert all(torch.equal(plain[name], value) for name, value in network.state_dict().items())
 
 
+def test_explain_prints_every_stage_and_writes_nothing(tmp_path, capsys):
+    folder, _ = finished_run(tmp_path / "run")
+
+    assert main(["export", str(folder), "--explain", *ARGUMENTS]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("\nafter ") > 3
+    assert "conv" in printed
+    assert not (folder / "export").exists()
+
+
 @pytest.mark.usefixtures("no_onnx")
 def test_by_default_the_files_lie_in_the_run(tmp_path):
     folder, _ = finished_run(tmp_path / "run")

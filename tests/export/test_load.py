@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ from torchvision.models import resnet18
 import lightprune
 from lightprune.errors import InputError
 from lightprune.export.export import export
+from lightprune.export.sparse_file import read_sparse
 from lightprune.models.from_spec import import_constructor
-from lightprune.models.zoo import resnet18_cifar
+from lightprune.models.zoo import resnet18_cifar, resnet20
 from tests.export.finished import (
     change_record,
     finish,
@@ -94,6 +96,17 @@ def test_the_networks_of_this_package_are_known(tmp_path):
     finish(tmp_path, network, [], constructor=name, weights=None, zero_init_residual=True)
 
     assert torch.equal(lightprune.load(tmp_path).conv1.weight, network.conv1.weight)
+
+
+def test_a_file_of_an_earlier_version_loads():
+    """It names its constructor where that was, `lightprune.training.networks.resnet20`."""
+    file = Path(__file__).with_name("version_1.sparse.safetensors")
+    module, sparse = lightprune.load(file, as_module=True), lightprune.load(file)
+    images = torch.randn(2, 3, 16, 16)
+
+    assert read_sparse(file).spec.constructor == "lightprune.training.networks.resnet20"
+    assert module.state_dict().keys() == resnet20().state_dict().keys()
+    torch.testing.assert_close(sparse(images), module(images).detach(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
