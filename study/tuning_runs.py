@@ -8,7 +8,7 @@ from lightprune.report.findings import Findings
 from lightprune.report.groups import budget, label, trained, without_seeds
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import points
-from lightprune.runs.identity import LATER, diff_configs
+from lightprune.runs.identity import diff_configs
 
 _WORDS = (
     "Runs that served to choose a recipe; no other section but Provenance counts them. Settings "
@@ -74,7 +74,7 @@ def _apart(run: ReportedRun, other: ReportedRun) -> list[str]:
     """The settings in which a run differs from another, in words; all but the length."""
     found = diff_configs(without_seeds(other.config), without_seeds(run.config))
     return [
-        f"{key.removeprefix('recipe.')}={LATER.get(key, 'not set') if here is None else here}"
+        f"{key.removeprefix('recipe.')}={'not set' if here is None else here}"
         for key, _, here in found
         if key not in _LENGTHS
     ]

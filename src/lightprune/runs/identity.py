@@ -23,19 +23,6 @@ RESULT_NEUTRAL = (
     "trainer.threads",
 )
 
-# Keys that came later, with the value at which a config asks what it asked without them: such a
-# config keeps its hash, its folder and its record.
-LATER: dict[str, Any] = {
-    "dense.rewind_epoch": 0,
-    "pruner.cap": 1.0,
-    "pruner.pattern": None,
-    "pruner.regrowth": None,
-    "recipe.dense.augmentation.cutmix": 0.0,
-    "recipe.finetune.augmentation.cutmix": 0.0,
-    "recipe.finetune.recalibrate": 0,
-    "schedule.start": 0,
-}
-
 
 def run_name(name: str | None, overrides: Sequence[str]) -> str:
     """A folder name: `name`, or the sorted overrides that change the result.
@@ -61,16 +48,15 @@ def _cosmetic(key: str) -> bool:
 
 
 def identity_of(resolved: dict[Any, Any]) -> dict[str, Any]:
-    """A copy of a resolved config without what does not change a result."""
-    kept: dict[str, Any] = copy.deepcopy(resolved)
-    for key in (*RESULT_NEUTRAL, *LATER):
+    """A copy of a resolved config without the keys that do not change a result."""
+    identity: dict[str, Any] = copy.deepcopy(resolved)
+    for key in RESULT_NEUTRAL:
         *parents, last = key.split(".")
-        node: Any = kept
+        node: Any = identity
         for parent in parents:
             node = node.get(parent) or {}
-        if key not in LATER or node.get(last) == LATER[key]:
-            node.pop(last, None)
-    return kept
+        node.pop(last, None)
+    return identity
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
