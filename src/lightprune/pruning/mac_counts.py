@@ -17,7 +17,7 @@ from lightprune.pruning.reachability import front_padding, hits_per_tap
 
 
 @dataclass(frozen=True)
-class Call:
+class LayerCall:
     """The shapes of one call of a layer for one image.
 
     Attributes:
@@ -73,15 +73,15 @@ def record_layer_shapes(
 @contextmanager
 def _calls(
     network: nn.Module, example: Tensor, kinds: tuple[type[nn.Module], ...]
-) -> Iterator[dict[nn.Module, list[Call]]]:
+) -> Iterator[dict[nn.Module, list[LayerCall]]]:
     """As `record_layer_shapes`, for any kind of layer, with the shapes of all of its inputs."""
-    calls: dict[nn.Module, list[Call]] = {}
+    calls: dict[nn.Module, list[LayerCall]] = {}
 
     def record(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         arguments = signature(module.forward).bind(*args, **kwargs).arguments.values()
         shapes = tuple(value.shape for value in arguments if isinstance(value, Tensor))
         first = output if isinstance(output, Tensor) else output[0]
-        calls.setdefault(module, []).append(Call(shapes, first.shape))
+        calls.setdefault(module, []).append(LayerCall(shapes, first.shape))
 
     layers = [module for module in network.modules() if isinstance(module, kinds)]
     hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in layers]
@@ -137,7 +137,7 @@ def macs_per_weight(
     return {name: counts[name].data if name in counts else torch.tensor(1) for name in weights}
 
 
-def _convolution(layer: _ConvNd, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:
+def _convolution(layer: _ConvNd, call: LayerCall) -> Iterator[tuple[Tensor, MacCounts]]:
     """A convolution: every weight once per output element (transposed: per input element)."""
     spatial = len(layer.kernel_size)
     into, out = call.inputs[0][-spatial:], call.output[-spatial:]
@@ -154,12 +154,12 @@ def _convolution(layer: _ConvNd, call: Call) -> Iterator[tuple[Tensor, MacCounts
     yield layer.weight, MacCounts(applied, data)
 
 
-def _linear(layer: nn.Linear, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:
+def _linear(layer: nn.Linear, call: LayerCall) -> Iterator[tuple[Tensor, MacCounts]]:
     """A linear layer: every weight once a token."""
     yield layer.weight, _per_token(call.output)
 
 
-def _attention(layer: nn.MultiheadAttention, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:
+def _attention(layer: nn.MultiheadAttention, call: LayerCall) -> Iterator[tuple[Tensor, MacCounts]]:
     """Multi-head attention: the rows of a projection once a token of what they project."""
     projected = [_per_token(shape) for shape in call.inputs[:3]]
     if layer.in_proj_weight is None:
@@ -172,7 +172,7 @@ def _attention(layer: nn.MultiheadAttention, call: Call) -> Iterator[tuple[Tenso
     yield layer.out_proj.weight, projected[0]
 
 
-def _output_projection(layer: nn.Module, call: Call) -> Iterator[tuple[Tensor, MacCounts]]:
+def _output_projection(layer: nn.Module, call: LayerCall) -> Iterator[tuple[Tensor, MacCounts]]:
     """Attention's output projection, which `_attention` counts."""
     return iter(())
 
@@ -184,7 +184,7 @@ def _per_token(shape: torch.Size) -> MacCounts:
 
 
 # By kind of layer, the most special first.
-_LAYERS: dict[type[nn.Module], Callable[[Any, Call], Iterator[tuple[Tensor, MacCounts]]]] = {
+_LAYERS: dict[type[nn.Module], Callable[[Any, LayerCall], Iterator[tuple[Tensor, MacCounts]]]] = {
     NonDynamicallyQuantizableLinear: _output_projection,
     nn.MultiheadAttention: _attention,
     _ConvNd: _convolution,

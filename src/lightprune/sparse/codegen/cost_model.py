@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.isa.instruction import Conv, encode
+from lightprune.sparse.isa.instruction import ConvInstruction, encode
 from lightprune.sparse.isa.register_blocks import FROM_BIAS, LANES, REGISTER_BLOCKS, RegisterBlock
 from lightprune.sparse.isa.tables import TileRecord, View, table_type
 from lightprune.sparse.kernels.convolution import conv_kernel
@@ -122,7 +122,7 @@ class _Benchmark:
         bias, offsets, weights, tiles, channel_order, memory = addresses
         self._arena = memory + -memory % _VECTOR_BYTES
         self._record = encode(
-            Conv(
+            ConvInstruction(
                 channels=channels,
                 output=View(inputs, channel_stride, row),
                 input=View(0, row_stride=row),

@@ -20,12 +20,12 @@ from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import ConvStep, FlattenStep, PoolStep
 from lightprune.sparse.isa.instruction import (
-    Add,
-    AvgPool,
+    AddInstruction,
+    AvgPoolInstruction,
     BiasKind,
-    Conv,
-    Flatten,
-    MaxPool,
+    ConvInstruction,
+    FlattenInstruction,
+    MaxPoolInstruction,
     Pack,
     PackInput,
     Pool,
@@ -83,7 +83,7 @@ class Emitter:
 
     def conv(
         self, step: ConvStep, packed: PackedWeights, bias: NDArray[np.float32], init: int
-    ) -> Conv:
+    ) -> ConvInstruction:
         """A convolution, with its bias (O,), that starts from one of the `FROM_...`."""
         choice = packed.choice
         output, read = self.plan.buffers[step.value], self.plan.input_buffer(step)
@@ -99,7 +99,7 @@ class Emitter:
         ]
         padded_bias = np.zeros(len(choice.channel_order), np.float32)
         padded_bias[: len(bias)] = bias
-        return Conv(
+        return ConvInstruction(
             **self._target(output, output.shape[0]),
             **self._chunks(choice.group_seconds),
             input=read.view,
@@ -167,7 +167,7 @@ class Emitter:
         bias: NDArray[np.floating] | None = None,
         relu: bool = False,
         first: int = 0,
-    ) -> Add:
+    ) -> AddInstruction:
         """The sum of up to two values and a bias, written from channel `first` of the value on."""
         output, summands = self.plan.buffers[name], [self.plan.buffers[n] for n in inputs]
         channels = summands[0].shape[0] if summands else output.shape[0]
@@ -180,7 +180,7 @@ class Emitter:
             kind = BiasKind.PER_CHANNEL if bias.ndim == 1 else BiasKind.PER_PIXEL
             rows = broadcast_bias(bias, view.width, self.plan.images_per_vector)
             address = self.constants.address(rows)
-        return Add(
+        return AddInstruction(
             **self._output(output, channels) | {"output": view},
             input=summands[0].view if summands else NO_VIEW,
             addend=summands[1].view if len(summands) > 1 else NO_VIEW,
@@ -202,9 +202,9 @@ class Emitter:
             "pad_left": step.padding[1],
         }
         if step.kind == "avg":
-            return AvgPool(**operands, count_padding=int(step.count_include_pad))
+            return AvgPoolInstruction(**operands, count_padding=int(step.count_include_pad))
         if self.plan.images_per_vector > 1:
-            return MaxPool(**operands)
+            return MaxPoolInstruction(**operands)
         indices = pool_indices(step, output.shape, read.shape[2])
         shuffles = plan_shuffles(indices, LANES)
         vectors = indices.shape[1] // LANES
@@ -214,12 +214,12 @@ class Emitter:
         shuffles = Shuffles(vector[order], shuffles.offsets[order], shuffles.lanes[order])
         maximum = column[order] > 0
         runs, n_runs = copy_plan(self.constants, shuffles, single_channel(vectors), maximum)
-        return MaxPool(**operands, copy_runs=runs, n_copy_runs=n_runs)
+        return MaxPoolInstruction(**operands, copy_runs=runs, n_copy_runs=n_runs)
 
-    def flatten(self, step: FlattenStep) -> Flatten:
+    def flatten(self, step: FlattenStep) -> FlattenInstruction:
         """Every pixel as a channel."""
         output, read = self.plan.buffers[step.value], self.plan.buffers[step.input]
-        return Flatten(**self._output(output, read.shape[0]), input=read.view)
+        return FlattenInstruction(**self._output(output, read.shape[0]), input=read.view)
 
     def pack(self) -> Pack:
         """Copies the caller's images to the network's input."""

@@ -13,10 +13,10 @@ from lightprune.sparse.codegen.schedule import Task
 from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.isa.instruction import (
-    Add,
+    AddInstruction,
     BiasKind,
     ChannelOperands,
-    Conv,
+    ConvInstruction,
     Pool,
     Record,
 )
@@ -53,7 +53,7 @@ class Instruction:
 
     def _details(self) -> Iterator[str]:
         match self.operands:
-            case Conv(init=init, passes=passes) if self.weights is not None:
+            case ConvInstruction(init=init, passes=passes) if self.weights is not None:
                 choice = self.weights.choice
                 blocks = Counter(REGISTER_BLOCKS[tile.block] for tile in choice.tiles)
                 tiles = ", ".join(f"{count} of {b.rows}x{b.columns}" for b, count in blocks.items())
@@ -63,7 +63,7 @@ class Instruction:
                 yield f"{nonzero} weights in {len(self.weights.offsets)} entries"
                 starts = {FROM_BIAS: "bias", FROM_RESIDUAL: "bias + residual"}
                 yield f"from {starts.get(init, 'output')}"
-            case Add(bias_kind=kind) if kind:
+            case AddInstruction(bias_kind=kind) if kind:
                 yield f"bias {BiasKind(kind).name.lower().replace('_', ' ')}"
             case Pool() as pool:
                 yield f"kernel {pool.kernel_h}x{pool.kernel_w}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lightprune.sparse.frontend.fx_call import Call, UnsupportedOp
+from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
 from lightprune.sparse.ir.ops import (
     AdaptiveAvgPool,
     Add,
@@ -25,7 +25,7 @@ from lightprune.sparse.ir.ops import (
 TRACE_BATCH = 2
 
 
-def _conv(call: Call) -> Op:
+def _conv(call: FxCall) -> Op:
     """Turns padding "same" and "valid" into numbers."""
     _, _, *kernel = call.torch_shape(call.arguments["weight"])
     rows, columns = call.pair("dilation")
@@ -49,7 +49,7 @@ def _conv(call: Call) -> Op:
     )
 
 
-def _linear(call: Call) -> Op:
+def _linear(call: FxCall) -> Op:
     source = call.value(call.arguments["input"])
     if len(call.torch_shape()) != 2:
         raise UnsupportedOp("it is applied to a map; supported is one on (N, C)")
@@ -57,7 +57,7 @@ def _linear(call: Call) -> Op:
     return Linear(call.node.name, (source,), weight, bias, call.torch_shape()[1])
 
 
-def _batch_norm(call: Call) -> Op:
+def _batch_norm(call: FxCall) -> Op:
     return BatchNorm(
         name=call.node.name,
         inputs=(call.value(call.arguments["input"]),),
@@ -69,19 +69,19 @@ def _batch_norm(call: Call) -> Op:
     )
 
 
-def _relu(call: Call) -> Op:
+def _relu(call: FxCall) -> Op:
     # torch.export has made in-place ReLUs functional.
     return Relu(call.node.name, (call.value(call.arguments["self"]),))
 
 
-def _add(call: Call) -> Op:
+def _add(call: FxCall) -> Op:
     if call.arguments["alpha"] != 1:
         raise UnsupportedOp(f"alpha={call.arguments['alpha']}")
     summands = (call.arguments["self"], call.arguments["other"])
     return Add(call.node.name, tuple(call.value(summand) for summand in summands))
 
 
-def _pool(call: Call) -> Op:
+def _pool(call: FxCall) -> Op:
     """Max or average pooling: only max pooling has a dilation."""
     source = call.value(call.arguments["self"])
     kernel = call.pair("kernel_size")
@@ -98,7 +98,7 @@ def _pool(call: Call) -> Op:
     return MaxPool(call.node.name, (source,), kernel, stride, padding)
 
 
-def _adaptive(call: Call) -> Op:
+def _adaptive(call: FxCall) -> Op:
     """Adaptive average pooling: plain average pooling where the windows are of one size."""
     source = call.value(call.arguments["self"])
     (_, *size), out = call.shapes[source], call.pair("output_size")
@@ -108,7 +108,7 @@ def _adaptive(call: Call) -> Op:
     return AdaptiveAvgPool(call.node.name, (source,), out)
 
 
-def _mean(call: Call) -> Op:
+def _mean(call: FxCall) -> Op:
     """The mean over height and width."""
     source, dims = call.value(call.arguments["self"]), call.arguments["dim"] or []
     if len(call.torch_shape(call.arguments["self"])) != 4 or {d % 4 for d in dims} != {2, 3}:
@@ -120,7 +120,7 @@ def _mean(call: Call) -> Op:
     return AvgPool(call.node.name, (source,), window, window, (0, 0), True)
 
 
-def _reshape(call: Call) -> Op | str:
+def _reshape(call: FxCall) -> Op | str:
     """A reshape that does nothing, or that flattens."""
     source = call.value(call.arguments["self"])
     batch, *rest = call.torch_shape()
@@ -132,20 +132,20 @@ def _reshape(call: Call) -> Op | str:
     raise UnsupportedOp(f"a reshape to {(batch, *rest)}; supported is one to (N, features)")
 
 
-def _concat(call: Call) -> Op:
+def _concat(call: FxCall) -> Op:
     if call.arguments["dim"] % len(call.torch_shape()) != 1:
         raise UnsupportedOp(f"along dimension {call.arguments['dim']}; supported is along channels")
     return Concat(call.node.name, tuple(call.value(t) for t in call.arguments["tensors"]))
 
 
-def _identity(call: Call) -> str:
+def _identity(call: FxCall) -> str:
     """An operator that returns its input."""
     if call.arguments.get("train"):
         raise UnsupportedOp("it drops features in evaluation mode too")
     return call.value(call.arguments.get("self", call.arguments.get("input")))
 
 
-def _getitem(call: Call) -> str:
+def _getitem(call: FxCall) -> str:
     """The first result of an operator with several."""
     source, index = call.node.args
     if index != 0:
@@ -155,7 +155,7 @@ def _getitem(call: Call) -> str:
 
 _ATEN = torch.ops.aten
 # A new operator: an op in ir/ops.py, a function above, and a line here.
-CONVERTERS: dict[Any, Callable[[Call], Op | str]] = {
+CONVERTERS: dict[Any, Callable[[FxCall], Op | str]] = {
     _ATEN.conv2d.default: _conv,
     _ATEN.conv2d.padding: _conv,
     _ATEN.linear.default: _linear,

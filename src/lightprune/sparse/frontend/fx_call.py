@@ -20,7 +20,7 @@ class UnsupportedOp(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class Call:
+class FxCall:
     """One call of an operator in the exported program.
 
     Attributes:

@@ -13,7 +13,7 @@ from torch.export.graph_signature import InputKind
 from lightprune.errors import InputError, first_line
 from lightprune.pruning.eval_mode import eval_mode
 from lightprune.sparse.frontend.converters import CONVERTERS, TRACE_BATCH
-from lightprune.sparse.frontend.fx_call import Call, UnsupportedOp
+from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
 from lightprune.sparse.ir.graph import INPUT, Graph
 from lightprune.sparse.ir.ops import Op, Shape
 
@@ -80,7 +80,7 @@ def _convert_program(
         if node.op == "placeholder" and node.name in signature.user_inputs:
             values[node] = INPUT
         elif node.op == "call_function":
-            call = Call(node, _arguments(node), values, state_names, shapes)
+            call = FxCall(node, _arguments(node), values, state_names, shapes)
             try:
                 values[node] = _convert(call, ops, shapes)
             except (UnsupportedOp, ValueError) as error:
@@ -92,7 +92,7 @@ def _convert_program(
     return Graph(tuple(ops), input_shape, values[outputs[0]], flat)
 
 
-def _convert(call: Call, ops: list[Op], shapes: dict[str, Shape]) -> str:
+def _convert(call: FxCall, ops: list[Op], shapes: dict[str, Shape]) -> str:
     """Appends the op of one call, if it needs one, and returns the name of its value."""
     converter = CONVERTERS.get(call.node.target)
     if converter is None:

@@ -30,7 +30,7 @@ class Opcode(IntEnum):
 
 
 class BiasKind(IntEnum):
-    """How many values the bias of an `Add` has."""
+    """How many values the bias of an `AddInstruction` has."""
 
     NONE = 0
     PER_CHANNEL = 1
@@ -69,7 +69,7 @@ class ChannelOperands(Operands):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conv(ChannelOperands):
+class ConvInstruction(ChannelOperands):
     """output = relu?(conv(input) + init), with the non-zero weights only.
 
     Attributes:
@@ -110,7 +110,7 @@ class Conv(ChannelOperands):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Add(ChannelOperands):
+class AddInstruction(ChannelOperands):
     """output = relu?(bias + input + addend); `bias` is the address of float32 of a `BiasKind`."""
 
     opcode = Opcode.ADD
@@ -135,7 +135,7 @@ class Pool(ChannelOperands):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxPool(Pool):
+class MaxPoolInstruction(Pool):
     """output = the maximum of each window; single images: by `CopyRun`s from maxima of rows."""
 
     opcode = Opcode.MAX_POOL
@@ -144,7 +144,7 @@ class MaxPool(Pool):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AvgPool(Pool):
+class AvgPoolInstruction(Pool):
     """output = the mean of each window; `count_padding` divides by the whole window's size."""
 
     opcode = Opcode.AVG_POOL
@@ -152,7 +152,7 @@ class AvgPool(Pool):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flatten(ChannelOperands):
+class FlattenInstruction(ChannelOperands):
     """output = the input with every pixel as a channel; `channels` are the input's."""
 
     opcode = Opcode.FLATTEN

@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 from numba import types
 
-from lightprune.sparse.isa.instruction import Conv, PackInput, record_type
+from lightprune.sparse.isa.instruction import ConvInstruction, PackInput, record_type
 from lightprune.sparse.isa.register_blocks import FROM_OUTPUT
 from lightprune.sparse.isa.tables import TileRecord, table_type
 from lightprune.sparse.jit.compile import compile_to_address, jit_inline
@@ -15,15 +15,19 @@ from lightprune.sparse.kernels.conv_small_maps import conv_channel_lanes
 from lightprune.sparse.kernels.copying import pack_input_batch, run_copy_plan
 from lightprune.sparse.kernels.multiply_block import multiply_block
 
-_CONV, _PACK_INPUT, _TILE = record_type(Conv), record_type(PackInput), table_type(TileRecord)
+_CONV, _PACK_INPUT, _TILE = (
+    record_type(ConvInstruction),
+    record_type(PackInput),
+    table_type(TileRecord),
+)
 
 
 @cache
 def conv_kernel() -> int:
     """The address of the compiled kernel.
 
-    It takes int64: the address of a `Conv` record, the first group, the one after the last, the
-    addresses of the arena and of this thread's private one, and the images per vector.
+    It takes int64: the address of a `ConvInstruction` record, the first group, the one after the
+    last, the addresses of the arena and of this thread's private one, and the images per vector.
     """
     return compile_to_address(_conv, types.void(*(types.int64,) * 6))
 

@@ -11,13 +11,13 @@ import numpy as np
 from numba import types
 
 from lightprune.sparse.isa.instruction import (
-    Add,
-    AvgPool,
+    AddInstruction,
+    AvgPoolInstruction,
     BiasKind,
     ChannelOperands,
-    Conv,
-    Flatten,
-    MaxPool,
+    ConvInstruction,
+    FlattenInstruction,
+    MaxPoolInstruction,
     Opcode,
     Pack,
     Unpack,
@@ -32,8 +32,12 @@ from lightprune.sparse.kernels.pooling import avg_pool, max_pool, max_pool_singl
 from lightprune.sparse.kernels.vector_ops import add_vector, clamp_vector, copy_vector, fill_vector
 
 _ANY = record_type(ChannelOperands)
-_CONV, _ADD, _FLATTEN = record_type(Conv), record_type(Add), record_type(Flatten)
-_MAX_POOL, _AVG_POOL = record_type(MaxPool), record_type(AvgPool)
+_CONV, _ADD, _FLATTEN = (
+    record_type(ConvInstruction),
+    record_type(AddInstruction),
+    record_type(FlattenInstruction),
+)
+_MAX_POOL, _AVG_POOL = record_type(MaxPoolInstruction), record_type(AvgPoolInstruction)
 _PACK, _UNPACK = record_type(Pack), record_type(Unpack)
 
 
