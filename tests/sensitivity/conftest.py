@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from lightprune.sensitivity.calibration_data import Sample
-from lightprune.sensitivity.loaded_run import Which, read_subject
+from lightprune.sensitivity.calibration_data import SampleSize
+from lightprune.sensitivity.loaded_run import NetworkChoice, load_run
 from tests.system.entry import shortest
 from tests.system.tiny import tiny_resnet
 
@@ -30,5 +30,5 @@ def copy(run, tmp_path):
 
 
 @pytest.fixture
-def subject(run):
-    return read_subject(run, Which(constructor=tiny_resnet), Sample(images=60, batches=2))
+def loaded(run):
+    return load_run(run, NetworkChoice(constructor=tiny_resnet), SampleSize(images=60, batches=2))

@@ -6,18 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.isotonic import isotonic_regression
 
-from lightprune.sensitivity.accuracy_curve import Curve, isotonic
+from lightprune.sensitivity.accuracy_curve import Curve
 from tests.sensitivity.strategies import DROPS, layers
 
 
 @given(st.lists(DROPS, max_size=12))
-def test_isotonic_is_the_nearest_sequence_that_never_falls(values):
+def test_drops_are_the_nearest_sequence_that_never_falls(values):
     expected = isotonic_regression(np.array(values)) if values else []
 
-    found = isotonic(values)
+    drops = list(Curve.through("layer", 100, 0, dict(enumerate(values, 1))).drops)
 
-    assert found == pytest.approx(list(expected))
-    assert found == sorted(found)
+    assert drops == pytest.approx([0.0, *(max(drop, 0.0) for drop in expected)])
+    assert drops == sorted(drops)
 
 
 def test_a_curve_begins_at_no_loss_and_gains_nothing():

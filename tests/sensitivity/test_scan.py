@@ -8,7 +8,7 @@ from torch import nn
 
 from lightprune.data.sources import Digits
 from lightprune.pruning.pruner import Pruner
-from lightprune.sensitivity.scan import scan, together
+from lightprune.sensitivity.scan import prune_jointly, scan_layers
 from tests.sensitivity.conftest import quiet
 
 SPARSITIES = (0.5, 0.97)
@@ -22,9 +22,9 @@ def same(network, state):
     return all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
 
 
-def reference(subject, name=None, sparsity=0.0):
+def reference(loaded, name=None, sparsity=0.0):
     """Zeros and images right if a layer is pruned: written out, and on a network of its own."""
-    network, zeros = copy.deepcopy(subject.network), 0
+    network, zeros = copy.deepcopy(loaded.network), 0
     if name is not None:
         weight = dict(network.named_parameters())[name].data
         zeros = round(sparsity * weight.numel())
@@ -39,7 +39,7 @@ def reference(subject, name=None, sparsity=0.0):
     ]
     network.train()
     with torch.no_grad():
-        for images in subject.images.calibration:
+        for images in loaded.images.calibration:
             network(images)
     for hook in hooks:
         hook.remove()
@@ -49,37 +49,37 @@ def reference(subject, name=None, sparsity=0.0):
         norm.running_var.copy_(torch.stack([p.var(1) for p in parts]).mean(0))
     network.eval()
     with torch.no_grad():
-        right = [(network(x).argmax(1) == y).sum() for x, y in subject.images.validation]
+        right = [(network(x).argmax(1) == y).sum() for x, y in loaded.images.validation]
     return zeros, int(sum(right))
 
 
-def test_every_point_is_the_network_with_that_layer_alone_pruned(subject):
-    names = list(subject.weights)
-    found = scan(subject, SPARSITIES, quiet)
+def test_every_point_is_the_network_with_that_layer_alone_pruned(loaded):
+    names = list(loaded.weights)
+    found = scan_layers(loaded, SPARSITIES, quiet)
 
     assert [layer.name for layer in found.layers] == names
     assert found.images == 60
-    assert found.correct == reference(subject)[1]
+    assert found.correct == reference(loaded)[1]
     for layer in (found.layers[0], found.layers[7], found.layers[-1]):
         assert layer.start == 0
-        assert layer.weights == subject.weights[layer.name].numel()
+        assert layer.weights == loaded.weights[layer.name].numel()
         for point in layer.points:
-            expected = reference(subject, layer.name, point.sparsity)
+            expected = reference(loaded, layer.name, point.sparsity)
             assert (point.zeros, point.correct) == expected
     assert [p.sparsity for p in found.layers[0].points] == list(SPARSITIES)
 
 
-def test_the_network_is_as_before(subject):
-    state = state_of(subject.network)
-    scan(subject, (0.9,), quiet)
-    together(subject, subject.pruner, 0.9)
+def test_the_network_is_as_before(loaded):
+    state = state_of(loaded.network)
+    scan_layers(loaded, (0.9,), quiet)
+    prune_jointly(loaded, loaded.pruner, 0.9)
 
-    assert same(subject.network, state)
-    assert not subject.network.training
+    assert same(loaded.network, state)
+    assert not loaded.network.training
 
 
-def test_an_interrupted_scan_leaves_the_network_as_before(subject):
-    state, said = state_of(subject.network), []
+def test_an_interrupted_scan_leaves_the_network_as_before(loaded):
+    state, said = state_of(loaded.network), []
 
     def stop(line):
         said.append(line)
@@ -87,37 +87,37 @@ def test_an_interrupted_scan_leaves_the_network_as_before(subject):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan(subject, (0.9,), stop)
-    assert same(subject.network, state)
+        scan_layers(loaded, (0.9,), stop)
+    assert same(loaded.network, state)
 
 
-def test_layers_that_are_sparse_already_start_there(subject):
-    pruner, weights = subject.pruner, subject.weights
+def test_layers_that_are_sparse_already_start_there(loaded):
+    pruner, weights = loaded.pruner, loaded.weights
     name = next(iter(weights))
     weights[name].data[:6] = 0
-    found = scan(subject, (0.5, 0.9), quiet).layers[0]
+    found = scan_layers(loaded, (0.5, 0.9), quiet).layers[0]
 
     size = weights[name].numel()
 
     assert found.start == size * 6 // 8
     assert [point.zeros for point in found.points] == [found.start, round(0.9 * size)]
-    assert together(subject, pruner, 0.0)[0] == found.start
+    assert prune_jointly(loaded, pruner, 0.0)[0] == found.start
 
 
-def test_all_layers_together_are_pruned_by_any_pruner(subject):
-    size = sum(weight.numel() for weight in subject.weights.values())
+def test_all_layers_together_are_pruned_by_any_pruner(loaded):
+    size = sum(weight.numel() for weight in loaded.weights.values())
 
     for scope in ("global", "local"):
-        assert together(subject, Pruner(scope=scope), 0.9)[0] == round(0.9 * size)
+        assert prune_jointly(loaded, Pruner(scope=scope), 0.9)[0] == round(0.9 * size)
 
 
-def test_images_are_those_of_training_and_validation_only(subject, run):
+def test_images_are_those_of_training_and_validation_only(loaded, run):
     source = Digits(cache_dir=str(run.parent / "data"))
     data, _ = source.load()
     validation = source.splits(data)[1].images.flatten(1)
-    measured = subject.images.validation.images.images.flatten(1)
+    measured = loaded.images.validation.images.images.flatten(1)
 
     assert len(measured) == 60
     for image in measured:
         assert (validation == image).all(1).any()
-    assert [tuple(batch.shape) for batch in subject.images.calibration] == [(128, 3, 32, 32)] * 2
+    assert [tuple(batch.shape) for batch in loaded.images.calibration] == [(128, 3, 32, 32)] * 2

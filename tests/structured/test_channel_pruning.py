@@ -18,7 +18,7 @@ from lightprune.errors import InputError
 from lightprune.experiment.config import register_configs
 from lightprune.models.slim import channel_counts
 from lightprune.models.zoo import resnet20, vgg16_bn_cifar, vit
-from lightprune.structured.channel_pruning import Removal, remove_filters
+from lightprune.structured.channel_pruning import ChannelPruning, prune_channels
 from tests.export.finished import with_statistics
 from tests.system.entry import ROOT, TINY, record, shortest
 
@@ -53,7 +53,7 @@ def test_silent_channels_go_first_and_the_logits_stay():
     network = with_statistics(chain())
     silence_(network, 0, 1, 3, [1, 2, 4, 7])
     silence_(network, 3, 4, 8, [0, 1, 5, 6, 8, 11])
-    smaller = remove_filters(network, EXAMPLE, Removal(0.5))
+    smaller = prune_channels(network, EXAMPLE, ChannelPruning(0.5))
 
     assert torch.equal(smaller[0].weight, network[0].weight[[0, 3, 5, 6]])
     kept = network[3].weight[[2, 3, 4, 7, 9, 10]]
@@ -65,8 +65,8 @@ def test_silent_channels_go_first_and_the_logits_stay():
 def test_all_layers_together_lose_where_least_is_lost():
     network = with_statistics(chain())
     silence_(network, 0, 1, 3, [0, 1, 2, 3, 5, 6, 7])
-    together = remove_filters(network, EXAMPLE, Removal(0.35, scope="global"))
-    each = remove_filters(network, EXAMPLE, Removal(0.35))
+    together = prune_channels(network, EXAMPLE, ChannelPruning(0.35, scope="global"))
+    each = prune_channels(network, EXAMPLE, ChannelPruning(0.35))
 
     assert (together[0].out_channels, together[3].out_channels) == (1, 12)
     assert (each[0].out_channels, each[3].out_channels) == (5, 7)
@@ -76,7 +76,7 @@ def test_all_layers_together_lose_where_least_is_lost():
 @pytest.mark.parametrize("build", [resnet18, resnet50, resnet20, mobilenet_v2, vgg16_bn_cifar])
 def test_what_is_left_has_the_same_logits_and_half_the_channels(build, norm):
     network = build(num_classes=10).eval()
-    smaller = remove_filters(network, EXAMPLE, Removal(0.5, norm=norm))
+    smaller = prune_channels(network, EXAMPLE, ChannelPruning(0.5, norm=norm))
 
     assert smaller(IMAGES).shape == (3, 10)
     pairs = list(zip(channel_counts(network), channel_counts(smaller), strict=True))
@@ -96,17 +96,17 @@ def test_what_is_left_has_the_same_logits_and_half_the_channels(build, norm):
 )
 def test_wrong_settings_are_refused(settings, complaint):
     with pytest.raises(InputError, match=complaint):
-        Removal(**settings)
+        ChannelPruning(**settings)
 
 
 def test_a_layer_keeps_at_least_one_channel():
     with pytest.raises(
         InputError, match=r"=0\.95: would leave conv1 none of its 16 channels; .* 0\.9375"
     ):
-        remove_filters(resnet20().eval(), EXAMPLE, Removal(0.95))
+        prune_channels(resnet20().eval(), EXAMPLE, ChannelPruning(0.95))
     with pytest.raises(InputError, match=r"--sparsity=0\.99: would remove no channel"):
-        remove_filters(chain().eval(), EXAMPLE, Removal(0.99, scope="global"))
-    smallest = remove_filters(resnet20().eval(), EXAMPLE, Removal(0.9375))
+        prune_channels(chain().eval(), EXAMPLE, ChannelPruning(0.99, scope="global"))
+    smallest = prune_channels(resnet20().eval(), EXAMPLE, ChannelPruning(0.9375))
 
     assert smallest.conv1.out_channels == 1
 
@@ -121,7 +121,7 @@ def test_a_layer_keeps_at_least_one_channel():
 )
 def test_a_network_that_cannot_be_followed_is_refused(network, reason):
     with pytest.raises(InputError, match=f"{reason}.*whose shortcuts have weights"):
-        remove_filters(network.eval(), EXAMPLE, Removal(0.5))
+        prune_channels(network.eval(), EXAMPLE, ChannelPruning(0.5))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from lightprune.models.zoo import vit
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
-from lightprune.structured.semi_structured import follows
+from lightprune.structured.semi_structured import is_2_4_sparse
 
 
 def pruned(rows=64, columns=128):
@@ -26,19 +26,19 @@ def pruned(rows=64, columns=128):
 def test_what_the_pruner_leaves_follows_the_pattern():
     network = pruned()
 
-    assert follows(network[0].weight)
-    assert not follows(network[2].weight)
+    assert is_2_4_sparse(network[0].weight)
+    assert not is_2_4_sparse(network[2].weight)
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0]), min_size=8, max_size=8))
 def test_two_of_each_four_may_be_there(row):
     counts = [sum(row[start : start + 4]) for start in (0, 4)]
 
-    assert follows(torch.tensor([row])) is (max(counts) <= 2)
+    assert is_2_4_sparse(torch.tensor([row])) is (max(counts) <= 2)
 
 
 def test_rows_that_are_no_whole_groups_do_not_follow_it():
-    assert not follows(torch.zeros(4, 6))
+    assert not is_2_4_sparse(torch.zeros(4, 6))
 
 
 def test_elsewhere_it_is_refused_and_the_way_out_is_named():

@@ -18,7 +18,9 @@ def filters(
     dense_dir: DenseDir = None,
 ) -> None:
     """Remove channels: a smaller dense network, to be fine-tuned."""
-    from lightprune.structured.channel_pruning import Removal, write_smaller
+    from lightprune.structured.channel_pruning import ChannelPruning, write_pruned_channels
 
-    for line in write_smaller(run, Removal(sparsity, scope, norm, network), dense_dir):
+    for line in write_pruned_channels(
+        run, ChannelPruning(sparsity, scope, norm, network), dense_dir
+    ):
         print(line)

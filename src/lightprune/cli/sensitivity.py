@@ -38,17 +38,23 @@ def sensitivity(
 ) -> None:
     """Measure what pruning each layer alone costs."""
     from lightprune.errors import check_folder
-    from lightprune.sensitivity.analysis import Question, read_sparsities, survey
-    from lightprune.sensitivity.calibration_data import Sample
-    from lightprune.sensitivity.loaded_run import Which, read_subject
-    from lightprune.sensitivity.output import show, write
+    from lightprune.sensitivity.analysis import (
+        AnalysisSettings,
+        analyze_sensitivity,
+        parse_sparsities,
+    )
+    from lightprune.sensitivity.calibration_data import SampleSize
+    from lightprune.sensitivity.loaded_run import NetworkChoice, load_run
+    from lightprune.sensitivity.output import show_result, write_result
 
-    question = Question(read_sparsities(sparsities) if sparsities else None, target, drop)
-    sample = Sample(images, batches, data_root)
-    which = Which(network, dense_dir, constructor_of(constructor))
+    settings = AnalysisSettings(parse_sparsities(sparsities) if sparsities else None, target, drop)
+    sample = SampleSize(images, batches, data_root)
+    which = NetworkChoice(network, dense_dir, constructor_of(constructor))
     folder = run / "sensitivity"
     check_folder("RUN", str(folder))
-    subject = read_subject(run, which, sample)
-    found = survey(subject, question, lambda said: print(said, file=sys.stderr, flush=True))
-    write(found, folder)
-    show(found, subject, folder)
+    loaded = load_run(run, which, sample)
+    result = analyze_sensitivity(
+        loaded, settings, lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    write_result(result, folder)
+    show_result(result, loaded, folder)

@@ -2,8 +2,10 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from scipy.optimize import isotonic_regression
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Curve:
         """
         zeros = sorted(measured)
         # The nearest values above a bound are the nearest values, cut off there.
-        drops = [max(drop, 0.0) for drop in isotonic([measured[count] for count in zeros])]
+        fitted = isotonic_regression([measured[count] for count in zeros]).x
+        drops = [max(float(drop), 0.0) for drop in fitted]
         return cls(name, weights, (start, *zeros), (0.0, *drops))
 
     def within(self, tolerance: float) -> int:
@@ -68,20 +71,3 @@ class Curve:
         if most > zeros[-1]:
             zeros, drops = (*zeros, most), (*drops, self.at(most))
         return Curve(self.name, self.weights, zeros, drops)
-
-
-def isotonic(values: Sequence[float]) -> list[float]:
-    """The sequence nearest to `values`, in least squares, that never falls.
-
-    Neighbours in the wrong order are pooled into their mean until none are left (Ayer et al.
-    1955, "An empirical distribution function for sampling with incomplete information").
-    """
-    pools: list[tuple[float, int]] = []
-    for value in values:
-        mean, count = float(value), 1
-        while pools and pools[-1][0] > mean:
-            before, members = pools.pop()
-            mean = (before * members + mean * count) / (members + count)
-            count += members
-        pools.append((mean, count))
-    return [mean for mean, count in pools for _ in range(count)]

@@ -1,4 +1,4 @@
-"""From a question to its answer: the scan, the allocation that follows, and what it is worth."""
+"""Sensitivity analysis: layer scan, allocation by its curves, accuracy of that allocation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,27 +6,27 @@ from dataclasses import dataclass, replace
 from lightprune.errors import InputError, check_number
 from lightprune.pruning.allocation import min_kept
 from lightprune.sensitivity.accuracy_curve import Curve
-from lightprune.sensitivity.loaded_run import Subject
+from lightprune.sensitivity.loaded_run import LoadedRun
 from lightprune.sensitivity.measured_allocation import (
     MeasuredAllocation,
+    allocate_total,
+    allocate_within,
     check_total,
-    exactly,
-    within,
 )
-from lightprune.sensitivity.scan import Say, Scan, scan, together
+from lightprune.sensitivity.scan import Say, Scan, prune_jointly, scan_layers
 
 _USUAL = (0.5, 0.8, 0.9, 0.95, 0.98)
-_POINTS = 100  # Of accuracy.
+_PP = 100  # Percentage points of an accuracy.
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked of a network.
+class AnalysisSettings:
+    """What each layer is pruned to, and how much is to be allocated.
 
     Attributes:
         sparsities: That each layer is pruned to; None chooses some that suit the total.
         target: The sparsity of all layers together; None takes the run's.
-        drop: Instead of a total, the accuracy that pruning any one layer may cost, in points.
+        drop: Instead of a total, the accuracy that pruning any one layer may cost, in pp.
     """
 
     sparsities: tuple[float, ...] | None = None
@@ -40,13 +40,13 @@ class Question:
         if self.target is not None:
             check_number("--target", self.target, 0, 1, open_low=True, open_high=True)
         if self.drop is not None:
-            check_number("--drop", self.drop, 0, _POINTS)
+            check_number("--drop", self.drop, 0, _PP)
             if self.target is not None:
                 raise InputError(f"--drop={self.drop:g}: allowed is either this or --target")
 
 
 @dataclass(frozen=True)
-class Joint:
+class JointPruning:
     """What pruning all layers at once does, before any fine-tuning.
 
     Attributes:
@@ -61,8 +61,8 @@ class Joint:
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What is found.
+class SensitivityResult:
+    """Scan, curves and allocation of a network.
 
     Attributes:
         sparsities: That each layer was pruned to, ascending.
@@ -76,10 +76,10 @@ class Survey:
     scan: Scan
     curves: tuple[Curve, ...]
     allocation: MeasuredAllocation
-    joint: tuple[Joint, ...]
+    joint: tuple[JointPruning, ...]
 
 
-def read_sparsities(text: str) -> tuple[float, ...]:
+def parse_sparsities(text: str) -> tuple[float, ...]:
     """The sparsities of a comma-separated list, ascending, each once.
 
     Raises:
@@ -93,56 +93,58 @@ def read_sparsities(text: str) -> tuple[float, ...]:
         ) from error
 
 
-def survey(subject: Subject, question: Question, say: Say) -> Survey:
+def analyze_sensitivity(
+    loaded: LoadedRun, settings: AnalysisSettings, say: Say
+) -> SensitivityResult:
     """Scans a network and allocates a sparsity to each of its layers.
 
     Raises:
         InputError: The total cannot be reached within the sparsities; before the scan begins.
     """
-    total = sum(weight.numel() for weight in subject.weights.values())
-    zeros = subject.zeros if question.target is None else round(question.target * total)
-    if not zeros and question.drop is None:
+    total = sum(weight.numel() for weight in loaded.weights.values())
+    zeros = loaded.zeros if settings.target is None else round(settings.target * total)
+    if not zeros and settings.drop is None:
         raise InputError(
             "--target: the run pruned nothing that says how much; allowed is a number in (0, 1)"
         )
-    sparsities = question.sparsities or suitable(zeros / total)
-    if question.drop is None:
-        starts = [int((weight == 0).sum()) for weight in subject.weights.values()]
-        sizes = [weight.numel() for weight in subject.weights.values()]
+    sparsities = settings.sparsities or default_sparsities(zeros / total)
+    if settings.drop is None:
+        starts = [int((weight == 0).sum()) for weight in loaded.weights.values()]
+        sizes = [weight.numel() for weight in loaded.weights.values()]
         ends = [
-            min(round(sparsities[-1] * size), size - min_kept(subject.floor, size))
-            for size in sizes
+            min(round(sparsities[-1] * size), size - min_kept(loaded.floor, size)) for size in sizes
         ]
         most = sum(max(pair) for pair in zip(starts, ends, strict=True))
         check_total(zeros, sum(starts), most, total)
-    scanned = scan(subject, sparsities, say)
+    scanned = scan_layers(loaded, sparsities, say)
     curves = tuple(
-        curve.up_to(curve.weights - min_kept(subject.floor, curve.weights))
+        curve.up_to(curve.weights - min_kept(loaded.floor, curve.weights))
         for curve in scanned.curves()
     )
-    if question.drop is None:
-        allocation = exactly(curves, zeros)
+    if settings.drop is None:
+        allocation = allocate_total(curves, zeros)
     else:
-        allocation = within(curves, question.drop / _POINTS)
+        allocation = allocate_within(curves, settings.drop / _PP)
     say("all layers at once")
-    return Survey(sparsities, scanned, curves, allocation, _joint(subject, allocation))
+    return SensitivityResult(sparsities, scanned, curves, allocation, _joint(loaded, allocation))
 
 
-def suitable(total: float) -> tuple[float, ...]:
+def default_sparsities(total: float) -> tuple[float, ...]:
     """The usual sparsities, and higher ones if layers must go beyond them for such a total."""
-    left = 1 - total
-    more = (round(1 - left / 2, 6), round(1 - left / 5, 6))
+    density = 1 - total
+    more = (round(1 - density / 2, 6), round(1 - density / 5, 6))
     return (*_USUAL, *(sparsity for sparsity in more if sparsity > _USUAL[-1]))
 
 
-def _joint(subject: Subject, allocation: MeasuredAllocation) -> tuple[Joint, ...]:
+def _joint(loaded: LoadedRun, allocation: MeasuredAllocation) -> tuple[JointPruning, ...]:
     pairs: Sequence[tuple[str, float]] = [(n, float(s)) for n, s in allocation.sparsities.items()]
     pruners = {
-        "this allocation": replace(subject.pruner, sparsities=tuple(pairs)),
-        "one ranking of all layers": subject.pruner,
-        "the same sparsity in every layer": replace(subject.pruner, scope="local"),
+        "this allocation": replace(loaded.pruner, sparsities=tuple(pairs)),
+        "one ranking of all layers": loaded.pruner,
+        "the same sparsity in every layer": replace(loaded.pruner, scope="local"),
     }
     sparsity = float(allocation.sparsity)
     return tuple(
-        Joint(label, *together(subject, pruner, sparsity)) for label, pruner in pruners.items()
+        JointPruning(label, *prune_jointly(loaded, pruner, sparsity))
+        for label, pruner in pruners.items()
     )

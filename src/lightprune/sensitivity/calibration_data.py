@@ -23,7 +23,7 @@ _ALONE = RankShard(0, 1)
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleSize:
     """How many images are looked at.
 
     Attributes:
@@ -43,7 +43,7 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class CalibrationData:
     """What a network is recalibrated and measured on, the same images every time.
 
     Attributes:
@@ -57,9 +57,9 @@ class Images:
     notes: tuple[str, ...]
 
 
-def read_images(
-    record: RunRecord, description: ModelSpec, sample: Sample, device: torch.device
-) -> Images:
+def load_calibration_data(
+    record: RunRecord, description: ModelSpec, sample: SampleSize, device: torch.device
+) -> CalibrationData:
     """Reads images of the data set that a run was trained on; the test set is never among them.
 
     Args:
@@ -102,7 +102,7 @@ def read_images(
         classes=len(data.classes),
     )
     check_number("--batches", sample.batches, 1, len(training), whole=True)
-    return Images(
+    return CalibrationData(
         calibration=tuple(images for images, _ in islice(training, sample.batches)),
         validation=EvaluationBatches(
             _placed(_some(validation, sample.images), device), normalise, _ALONE

@@ -18,7 +18,7 @@ from lightprune.rendering.plotting import (
     wrapped,
 )
 from lightprune.sensitivity.accuracy_curve import Curve
-from lightprune.sensitivity.analysis import Survey
+from lightprune.sensitivity.analysis import SensitivityResult
 from lightprune.sensitivity.scan import LayerScan
 
 _COLUMNS = 4
@@ -34,16 +34,16 @@ _CAPTION = (
 )
 
 
-def sensitivity(survey: Survey) -> Figure:
+def sensitivity_figure(result: SensitivityResult) -> Figure:
     """Small panels, in the network's order, on common axes."""
-    count = len(survey.curves)
+    count = len(result.curves)
 
     def draw(canvas: Canvas) -> None:
         grid = panels(canvas, count, _COLUMNS, sharex=True, sharey=True)
-        counts = [(z, curve.weights) for curve in survey.curves for z in curve.zeros]
+        counts = [(z, curve.weights) for curve in result.curves for z in curve.zeros]
         edge = min(1 - zeros / weights for zeros, weights in counts if zeros < weights) / 1.6
-        for axes, curve, layer in zip(grid, survey.curves, survey.scan.layers, strict=True):
-            _panel(axes, survey, curve, layer, edge)
+        for axes, curve, layer in zip(grid, result.curves, result.scan.layers, strict=True):
+            _panel(axes, result, curve, layer, edge)
         grid[0].set_xscale("log")
         grid[0].set_xlim(1.3, edge)
         ticks = [tick for tick in _TICKS if 1 - tick >= edge]
@@ -60,13 +60,15 @@ def sensitivity(survey: Survey) -> Figure:
     return drawn("sensitivity", "Sensitivity of each layer", _CAPTION, height, draw)
 
 
-def _panel(axes: Axes, survey: Survey, curve: Curve, layer: LayerScan, edge: float) -> None:
+def _panel(
+    axes: Axes, result: SensitivityResult, curve: Curve, layer: LayerScan, edge: float
+) -> None:
     """Accuracy over what is left of a layer, as far as `edge`."""
 
     def left(zeros: int) -> float:
         return max(1 - zeros / curve.weights, edge)
 
-    scan = survey.scan
+    scan = result.scan
     whole = scan.correct / scan.images
     axes.axhline(whole, color=GREY, linestyle="--", linewidth=0.8)
     # Straight in the number of zeros is bent on this scale.
@@ -82,6 +84,6 @@ def _panel(axes: Axes, survey: Survey, curve: Curve, layer: LayerScan, edge: flo
         clip_on=False,
         **_POINT,
     )
-    chosen = survey.allocation.zeros[curve.name]
+    chosen = result.allocation.zeros[curve.name]
     axes.plot(left(chosen), whole - curve.at(chosen), zorder=4, **_CHOSEN)
     axes.set_title(wrapped(curve.name.removesuffix(".weight"), 28))

@@ -19,13 +19,17 @@ from lightprune.runs.folder import RunFolder
 from lightprune.runs.initial_weights import load_initial_weights
 from lightprune.runs.instantiate import instantiate_safely, package_class, prunable_targets
 from lightprune.runs.record import Json, RunRecord
-from lightprune.sensitivity.calibration_data import Images, Sample, read_images
+from lightprune.sensitivity.calibration_data import (
+    CalibrationData,
+    SampleSize,
+    load_calibration_data,
+)
 
 _MAGNITUDE = "layers are pruned by magnitude"
 
 
 @dataclass(frozen=True)
-class Which:
+class NetworkChoice:
     """Which network of a run is scanned.
 
     Attributes:
@@ -44,7 +48,7 @@ class Which:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class LoadedRun:
     """A network that can be pruned and measured.
 
     Attributes:
@@ -61,7 +65,7 @@ class Subject:
     network: nn.Module
     weights: Mapping[str, nn.Parameter]
     macs: Mapping[str, Tensor]
-    images: Images
+    images: CalibrationData
     pruner: Pruner
     floor: float
     record: RunRecord
@@ -74,7 +78,7 @@ class Subject:
         return cost.weights - cost.nnz
 
 
-def read_subject(run: Path, which: Which, sample: Sample) -> Subject:
+def load_run(run: Path, which: NetworkChoice, sample: SampleSize) -> LoadedRun:
     """Reads the network of a finished run and the images of its data set.
 
     Raises:
@@ -90,8 +94,8 @@ def read_subject(run: Path, which: Which, sample: Sample) -> Subject:
 
 
 def _loaded(
-    network: nn.Module, description: ModelSpec, record: RunRecord, sample: Sample
-) -> Subject:
+    network: nn.Module, description: ModelSpec, record: RunRecord, sample: SampleSize
+) -> LoadedRun:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Both for speed alone.
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -100,8 +104,8 @@ def _loaded(
     weights = prunable_targets(record).find(network)
     example = torch.zeros(1, *description.input_shape, device=device)
     criterion, about = _criterion(pruner.get("criterion"))
-    images = read_images(record, description, sample, device)
-    return Subject(
+    images = load_calibration_data(record, description, sample, device)
+    return LoadedRun(
         network=network,
         weights=weights,
         macs=macs_per_weight(network, weights, example),

@@ -38,7 +38,7 @@ class MeasuredAllocation:
         return shortest(self.total, sum(self.weights.values()))
 
 
-def within(curves: Sequence[Curve], tolerance: float) -> MeasuredAllocation:
+def allocate_within(curves: Sequence[Curve], tolerance: float) -> MeasuredAllocation:
     """Prunes each layer as far as its own curve stays within a tolerance.
 
     A layer's sensitivity as the guide to its share: Li et al. 2017, "Pruning Filters for
@@ -50,8 +50,8 @@ def within(curves: Sequence[Curve], tolerance: float) -> MeasuredAllocation:
     return MeasuredAllocation(tolerance, {curve.name: curve.weights for curve in curves}, zeros)
 
 
-def exactly(curves: Sequence[Curve], zeros: int) -> MeasuredAllocation:
-    """Prunes so many weights in all, at the lowest tolerance (see `within`) that allows it.
+def allocate_total(curves: Sequence[Curve], zeros: int) -> MeasuredAllocation:
+    """Prunes `zeros` weights in all, at the lowest tolerance of `allocate_within` that allows it.
 
     The tolerance is found by bisection. At it, layers whose curves are flat there could be
     pruned further than the total needs: each goes the same part of its way.
@@ -63,11 +63,11 @@ def exactly(curves: Sequence[Curve], zeros: int) -> MeasuredAllocation:
     check_total(zeros, least, most, sum(curve.weights for curve in curves))
     low, high = 0.0, max(curve.drops[-1] for curve in curves)
     below = {curve.name: curve.zeros[0] for curve in curves}
-    enough = within(curves, low)
+    enough = allocate_within(curves, low)
     if enough.total < zeros:
-        below, enough = dict(enough.zeros), within(curves, high)
+        below, enough = dict(enough.zeros), allocate_within(curves, high)
         while low < (middle := (low + high) / 2) < high:
-            tried = within(curves, middle)
+            tried = allocate_within(curves, middle)
             if tried.total < zeros:
                 low, below = middle, dict(tried.zeros)
             else:

@@ -1,4 +1,4 @@
-"""What a survey leaves: table, lines, CSV, allocation, figure, and the command that goes on."""
+"""Output of a sensitivity analysis: table, lines, CSV, allocation, figure, pruning command."""
 
 import shlex
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from rich.table import Table
 
 from lightprune.files import csv_text, write_text
 from lightprune.rendering.figures import write_figure
-from lightprune.sensitivity.analysis import Survey
-from lightprune.sensitivity.figure import sensitivity
-from lightprune.sensitivity.loaded_run import Subject
+from lightprune.sensitivity.analysis import SensitivityResult
+from lightprune.sensitivity.figure import sensitivity_figure
+from lightprune.sensitivity.loaded_run import LoadedRun
 from lightprune.sensitivity.measured_allocation import MeasuredAllocation
 
 # What names another folder, or what the allocation takes the place of.
@@ -19,37 +19,41 @@ _LEFT_OUT = ("force", "name", "plan_only", "hydra.run.dir", "pruner.sparsities")
 _TOTALS = ("schedule.sparsity", "schedule.amount")
 
 
-def write(survey: Survey, folder: Path) -> None:
+def write_result(result: SensitivityResult, folder: Path) -> None:
     """Writes measurements, allocation and figure into a folder."""
-    write_text(folder / "sensitivity.csv", scan_csv(survey))
-    write_text(folder / "allocation.yaml", allocation_yaml(survey.allocation))
-    write_figure(sensitivity(survey), folder)
+    write_text(folder / "sensitivity.csv", scan_csv(result))
+    write_text(folder / "allocation.yaml", allocation_yaml(result.allocation))
+    write_figure(sensitivity_figure(result), folder)
 
 
-def show(survey: Survey, subject: Subject, folder: Path) -> None:
-    """Prints what was found, where it lies, and the command that makes use of it."""
-    get_console().print(table(survey), highlight=False)
-    for line in (*subject.notes, *lines(survey), command(subject, survey.allocation)):
+def show_result(result: SensitivityResult, loaded: LoadedRun, folder: Path) -> None:
+    """Prints the analysis, the path of its files, and the command that prunes by its allocation."""
+    get_console().print(result_table(result), highlight=False)
+    for line in (
+        *loaded.notes,
+        *summary_lines(result),
+        pruning_command(loaded, result.allocation),
+    ):
         print(line)
     print(folder / "allocation.yaml")
 
 
-def table(survey: Survey) -> Table:
-    """A row a layer: what each sparsity costs in points of accuracy, and what is allocated."""
-    scan = survey.scan
+def result_table(result: SensitivityResult) -> Table:
+    """A row a layer: what each sparsity costs in pp, and what is allocated."""
+    scan = result.scan
     title = (
-        f"accuracy in points, beside {scan.correct / scan.images:.1%} of {scan.images:,} "
+        f"accuracy in pp, beside {scan.correct / scan.images:.1%} of {scan.images:,} "
         "images, if one layer alone is pruned"
     )
     made = Table(title=title, title_justify="left")
-    columns = [f"{100 * sparsity:g} %" for sparsity in survey.sparsities]
+    columns = [f"{100 * sparsity:g} %" for sparsity in result.sparsities]
     for column in ("layer", "weights", *columns, "allocated"):
         left = column == "layer"
         made.add_column(column, justify="left" if left else "right", overflow="fold")
     for layer in scan.layers:
         lost = (point.correct - scan.correct for point in layer.points)
         changes = (f"{100 * count / scan.images:+.1f}" for count in lost)
-        share = survey.allocation.zeros[layer.name] / layer.weights
+        share = result.allocation.zeros[layer.name] / layer.weights
         made.add_row(
             layer.name.removesuffix(".weight"),
             f"{layer.weights:,}",
@@ -59,28 +63,28 @@ def table(survey: Survey) -> Table:
     return made
 
 
-def lines(survey: Survey) -> Iterator[str]:
+def summary_lines(result: SensitivityResult) -> Iterator[str]:
     """What the allocation is, and what it is worth."""
-    allocation, images = survey.allocation, survey.scan.images
+    allocation, images = result.allocation, result.scan.images
     weights = sum(allocation.weights.values())
     yield (
         f"allocation: {allocation.total:,} of {weights:,} weights pruned "
         f"({allocation.total / weights:.4%}), each layer as far as that costs at most "
-        f"{100 * allocation.tolerance:.2f} points while the others are as they were"
+        f"{100 * allocation.tolerance:.2f} pp while the others are as they were"
     )
     yield (
         "method: layer by layer as in Li et al. 2017 (section 3.2) and Han et al. 2015 (section "
         "5); curves made monotone by isotonic regression, one tolerance for all layers by bisection"
     )
-    found = (f"{joint.label} {joint.correct / images:.1%}" for joint in survey.joint)
+    found = (f"{joint.label} {joint.correct / images:.1%}" for joint in result.joint)
     yield f"all layers at once, before fine-tuning: {', '.join(found)}"
 
 
-def scan_csv(survey: Survey) -> str:
+def scan_csv(result: SensitivityResult) -> str:
     """A row a measurement, at full precision; the first of each layer is the network as it is."""
     columns = ("name", "weights", "sparsity", "zeros", "images", "correct", "accuracy", "drop")
     rows = []
-    scan = survey.scan
+    scan = result.scan
     for layer, curve in zip(scan.layers, scan.curves(), strict=True):
         start = (layer.start / layer.weights, layer.start, scan.correct)
         points = ((point.sparsity, point.zeros, point.correct) for point in layer.points)
@@ -98,18 +102,18 @@ def allocation_yaml(allocation: MeasuredAllocation) -> str:
     return f"# For pruner.sparsities: {allocation.sparsity} in all.\n{''.join(pairs)}"
 
 
-def command(subject: Subject, allocation: MeasuredAllocation) -> str:
-    """The command that prunes as the subject's run did, but by an allocation."""
-    program, *words = shlex.split(subject.record.command)
+def pruning_command(loaded: LoadedRun, allocation: MeasuredAllocation) -> str:
+    """The command that prunes as the run did, but by an allocation."""
+    program, *words = shlex.split(loaded.record.command)
     left_out, more = [*_LEFT_OUT], []
-    if "_target_" not in subject.record.config["pruner"]:
+    if "_target_" not in loaded.record.config["pruner"]:
         left_out.append("pruner")
         more.append("pruner=global")
-    if subject.record.config["pruner"].get("pattern"):
+    if loaded.record.config["pruner"].get("pattern"):
         # With a sparsity of its own, no tensor is left for it.
         left_out.append("pruner.pattern")
         more.append("pruner.pattern=null")
-    if allocation.total != subject.zeros:
+    if allocation.total != loaded.zeros:
         left_out += _TOTALS
         more.append(f"schedule.sparsity={allocation.sparsity}")
     kept = [word for word in words if word.lstrip("+").partition("=")[0] not in left_out]

@@ -13,13 +13,13 @@ from lightprune.pruning.eval_mode import eval_mode
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.sensitivity.accuracy_curve import Curve
-from lightprune.sensitivity.loaded_run import Subject
+from lightprune.sensitivity.loaded_run import LoadedRun
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Point:
+class Measurement:
     """One measurement.
 
     Attributes:
@@ -47,7 +47,7 @@ class LayerScan:
     name: str
     weights: int
     start: int
-    points: tuple[Point, ...]
+    points: tuple[Measurement, ...]
 
 
 @dataclass(frozen=True)
@@ -81,40 +81,40 @@ class Scan:
         )
 
 
-def scan(subject: Subject, sparsities: Sequence[float], say: Say) -> Scan:
+def scan_layers(loaded: LoadedRun, sparsities: Sequence[float], say: Say) -> Scan:
     """Measures the network with each layer alone pruned to each sparsity.
 
     The network is afterwards as it was before.
 
     Args:
-        subject: The network, its criterion and its images.
+        loaded: The network, its criterion and its images.
         sparsities: Ascending; where a layer cannot have one, it has the next it can.
         say: Told of every layer in a line.
     """
     layers: list[LayerScan] = []
-    with unchanged(subject.network):
-        correct = _measured(subject)
-        images, began = len(subject.images.validation.images), time.perf_counter()
+    with unchanged(loaded.network):
+        correct = _measured(loaded)
+        images, began = len(loaded.images.validation.images), time.perf_counter()
         say(f"as it is: {correct / images:.2%} of {images:,} images")
-        for done, name in enumerate(subject.weights, 1):
-            layer = _layer(subject, name, sparsities, correct)
+        for done, name in enumerate(loaded.weights, 1):
+            layer = _layer(loaded, name, sparsities, correct)
             layers.append(layer)
-            left = (time.perf_counter() - began) / done * (len(subject.weights) - done)
+            left = (time.perf_counter() - began) / done * (len(loaded.weights) - done)
             found = " ".join(f"{point.correct / images:.1%}" for point in layer.points)
-            say(f"{done} of {len(subject.weights)}: {name}: {found}; {left:.0f} s left")
+            say(f"{done} of {len(loaded.weights)}: {name}: {found}; {left:.0f} s left")
     return Scan(images, correct, tuple(layers))
 
 
-def together(subject: Subject, pruner: Pruner, sparsity: float) -> tuple[int, int]:
+def prune_jointly(loaded: LoadedRun, pruner: Pruner, sparsity: float) -> tuple[int, int]:
     """How many weights a pruner prunes of all layers, and how many images are right then.
 
     The network is afterwards as it was before.
     """
-    with unchanged(subject.network):
-        weights = {name: weight.detach() for name, weight in subject.weights.items()}
-        masks = pruner.prune(weights, _present(weights), sparsity, macs=subject.macs)
+    with unchanged(loaded.network):
+        weights = {name: weight.detach() for name, weight in loaded.weights.items()}
+        masks = pruner.prune(weights, _present(weights), sparsity, macs=loaded.macs)
         masks.apply_(weights)
-        return masks.pruned, _measured(subject)
+        return masks.pruned, _measured(loaded)
 
 
 @contextmanager
@@ -127,21 +127,21 @@ def unchanged(network: nn.Module) -> Iterator[None]:
         network.load_state_dict(state)
 
 
-def _layer(subject: Subject, name: str, sparsities: Sequence[float], correct: int) -> LayerScan:
+def _layer(loaded: LoadedRun, name: str, sparsities: Sequence[float], correct: int) -> LayerScan:
     """Prunes one layer to each sparsity; `correct` images are right before."""
-    weight = subject.weights[name].detach()
+    weight = loaded.weights[name].detach()
     original = weight.clone()
     present = _present({name: original})
     # Small layers have the same number of zeros at several sparsities.
     known = {present.pruned: correct}
     points = []
     for sparsity in sparsities:
-        masks = subject.pruner.prune({name: original}, present, sparsity, macs=subject.macs)
+        masks = loaded.pruner.prune({name: original}, present, sparsity, macs=loaded.macs)
         if masks.pruned not in known:
             weight.copy_(original)
             masks.apply_({name: weight})
-            known[masks.pruned] = _measured(subject)
-        points.append(Point(sparsity, masks.pruned, known[masks.pruned]))
+            known[masks.pruned] = _measured(loaded)
+        points.append(Measurement(sparsity, masks.pruned, known[masks.pruned]))
     weight.copy_(original)
     return LayerScan(name, weight.numel(), present.pruned, tuple(points))
 
@@ -151,12 +151,12 @@ def _present(weights: Mapping[str, Tensor]) -> Masks:
     return Masks({name: weight != 0 for name, weight in weights.items()})
 
 
-def _measured(subject: Subject) -> int:
+def _measured(loaded: LoadedRun) -> int:
     """Images classified right once batch norm fits the weights as they are now."""
-    recalibrate(subject.network, subject.images.calibration)
-    with eval_mode(subject.network):
+    recalibrate(loaded.network, loaded.images.calibration)
+    with eval_mode(loaded.network):
         hits = [
-            (subject.network(images).argmax(1) == labels).sum()
-            for images, labels in subject.images.validation
+            (loaded.network(images).argmax(1) == labels).sum()
+            for images, labels in loaded.images.validation
         ]
     return int(torch.stack(hits).sum())

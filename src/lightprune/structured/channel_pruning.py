@@ -36,7 +36,7 @@ _OWN = ("dense", "force", "hydra", "model", "name", "plan_only", "pruner", "sche
 
 
 @dataclass(frozen=True)
-class Removal:
+class ChannelPruning:
     """Which channels go.
 
     Attributes:
@@ -60,7 +60,7 @@ class Removal:
         check_choice("--network", self.network, ("dense", "pruned"))
 
 
-def remove_filters(network: nn.Module, example: Tensor, removal: Removal) -> nn.Module:
+def prune_channels(network: nn.Module, example: Tensor, removal: ChannelPruning) -> nn.Module:
     """A copy of a network without the channels that matter least; the logits all stay.
 
     Layers whose channels are added up lose the same ones. Source: Li et al. 2017, "Pruning
@@ -104,7 +104,7 @@ def remove_filters(network: nn.Module, example: Tensor, removal: Removal) -> nn.
     return smaller
 
 
-def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[str]:
+def write_pruned_channels(run: Path, removal: ChannelPruning, dense_dir: Path | None) -> list[str]:
     """Writes a run's network without some of its channels, as an option of `model`.
 
     Args:
@@ -133,7 +133,7 @@ def write_smaller(run: Path, removal: Removal, dense_dir: Path | None) -> list[s
     example = torch.zeros(1, *described.input_shape)
     try:
         channel_counts(network)
-        smaller = remove_filters(network, example, removal)
+        smaller = prune_channels(network, example, removal)
     except InputError as error:
         raise InputError(f"{run}: {constructor}: {error}") from error
     built: dict[str, Any] = {**described.arguments, "channels": channel_counts(smaller)}
@@ -161,7 +161,7 @@ def _check_named(run: Path, constructor: str) -> None:
         ) from error
 
 
-def _check_left(network: nn.Module, smaller: nn.Module, removal: Removal) -> None:
+def _check_left(network: nn.Module, smaller: nn.Module, removal: ChannelPruning) -> None:
     """That what was asked for is gone: layers that would be left with nothing stay whole."""
     pairs = {
         name: (layer.out_channels, left.out_channels)

@@ -16,7 +16,7 @@ _KEEP, _OF = 2, 4
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConvertedLayers:
     """What became of a network's linear layers, and of attention.
 
     Attributes:
@@ -28,7 +28,7 @@ class Converted:
     left: dict[str, str]
 
 
-def semi_structured_(network: nn.Module) -> Converted:
+def semi_structured_(network: nn.Module) -> ConvertedLayers:
     """Turns the weights of linear layers that follow 2:4 into torch's semi-structured tensors.
 
     The GPU's sparse tensor cores then skip the zeros; half precision is what they are made for.
@@ -50,7 +50,7 @@ def semi_structured_(network: nn.Module) -> Converted:
     for name, layer in network.named_modules():
         if not isinstance(layer, nn.Linear) or name.startswith(tuple(f"{f}." for f in fused)):
             continue
-        if not follows(layer.weight):
+        if not is_2_4_sparse(layer.weight):
             left[name] = f"its weights are not {_KEEP}:{_OF}"
             continue
         try:
@@ -60,10 +60,10 @@ def semi_structured_(network: nn.Module) -> Converted:
             continue
         layer.weight = nn.Parameter(sparse, requires_grad=False)
         layers.append(name)
-    return Converted(tuple(layers), left)
+    return ConvertedLayers(tuple(layers), left)
 
 
-def follows(weight: Tensor) -> bool:
+def is_2_4_sparse(weight: Tensor) -> bool:
     """Whether of each 4 consecutive weights of every row at most 2 are not zero."""
     rows, columns = weight.shape
     if columns % _OF:
