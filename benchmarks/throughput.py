@@ -1,10 +1,10 @@
-"""Training throughput, data loading included: the study's loop beside this project's.
+"""Training throughput, data loading included: the reference's loop beside this project's.
 
     python -m benchmarks.throughput --root data/cifar10-jpeg --out results/throughput.json
 
-With --out, a report on runs tells their training compute beside the study's.
+With --out, a report on runs tells their training compute beside the reference's.
 
-Both train torchvision's ResNet18 on the same images, in turn, in one process. The study's loop:
+Both train torchvision's ResNet18 on the same images, in turn, in one process. The reference's loop:
 PIL transforms in a DataLoader with two workers, contiguous NCHW, SGD, batch 128. This project's:
 its Lightning module, data module and callbacks as in a run.
 """
@@ -64,8 +64,8 @@ class PilImages(Dataset):
         return self.transform(Image.fromarray(self.pixels[index])), int(self.images.labels[index])
 
 
-class Study:
-    """The study's training loop."""
+class Reference:
+    """The reference's training loop."""
 
     def __init__(self, images, source, batch):
         """Builds network, optimizer and loader."""
@@ -182,7 +182,7 @@ def main():
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     source = ImageFolder(root=asked.root)
     data, _ = source.load()
-    contenders = {("study", 128): Study(data.train, source, 128)}
+    contenders = {("reference", 128): Reference(data.train, source, 128)}
     contenders["channels_last alone", 128] = Ours(data, source, 128, live_taps=False)
     for batch in asked.batches:
         for precision in asked.precisions:
@@ -192,7 +192,7 @@ def main():
     for _ in range(asked.rounds):
         for key, contender in contenders.items():
             rates[key].append(contender.rate(asked.images // contender.batch))
-    base = statistics.median(rates["study", 128])
+    base = statistics.median(rates["reference", 128])
     print(f"{machine()}, {asked.rounds} rounds of {asked.images} images")
     print(f"{'':32}{'images/s':>10}{'min':>8}{'max':>8}{'ratio':>8}")
     for (name, batch), values in rates.items():

@@ -27,9 +27,10 @@ def print_status(
     data: Annotated[str, typer.Option(help="The option of the config group data.")] = "cifar10",
 ) -> None:
     """Print what `make reproduce` still has to do, and how long that takes."""
-    from study.status import begun_in, jobs_of, outlook
+    from study.status import remaining_work, requested_jobs, started_runs
 
-    print(f"{sweep.name}: {outlook(jobs_of(experiments, seeds), begun_in(sweep, data))}")
+    jobs = requested_jobs(experiments, seeds)
+    print(f"{sweep.name}: {remaining_work(jobs, started_runs(sweep, data))}")
 
 
 @app.command("report")
@@ -40,9 +41,9 @@ def write_report(
     speedup: SpeedupFile = SPEEDUP,
 ) -> None:
     """Write the report on finished runs beside the reference's figures and the benchmarks."""
-    from study.report import report
+    from study.report import write_reference_report
 
-    print(report(folder, dense_dir, throughput, speedup))
+    print(write_reference_report(folder, dense_dir, throughput, speedup))
 
 
 @app.command("publish")
@@ -57,13 +58,13 @@ def publish_results(
     """Copy finished runs to results/, and renew its report and README's table."""
     from lightprune.files import write_text
     from study.publish import holds_runs, publish, replace_block, results_block
-    from study.report import report
+    from study.report import write_reference_report
 
     for sweep in sweeps or ():
         for folder in publish(sweep, dense_dir, results):
             print(f"published: {folder}")
     if holds_runs(results):
-        print(report(results, results / "dense", throughput, speedup))
+        print(write_reference_report(results, results / "dense", throughput, speedup))
     write_text(readme, replace_block(readme.read_text(), results_block(results)))
     print(readme)
 

@@ -3,7 +3,7 @@
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Bullets, Section, Text
 from lightprune.report.findings import Findings
-from lightprune.report.groups import budget
+from lightprune.report.groups import epochs_label
 from lightprune.report.reported_run import ReportedRun
 from study.reference import EPOCHS, comparable
 from study.throughput import Loop, Throughput, loop_name
@@ -18,7 +18,7 @@ _HOW = (
 )
 
 
-def training_compute(findings: Findings, throughput: Throughput | None) -> Section:
+def compute_section(findings: Findings, throughput: Throughput | None) -> Section:
     """One line for each recipe, how it was computed, and where the measurement comes from."""
     title, lines = "Training compute", compute_lines(findings, throughput)
     if not throughput:
@@ -35,7 +35,7 @@ def training_compute(findings: Findings, throughput: Throughput | None) -> Secti
 def compute_lines(findings: Findings, throughput: Throughput | None) -> tuple[str, ...]:
     """The reference's compute beside that of each recipe; why not, if they cannot be compared."""
     # What a user's own dense network has cost is not known.
-    trained = [cell.first for cell in findings.cells if cell.first.dense.key]
+    trained = [group.first for group in findings.groups if group.first.dense.key]
     recipes = {_recipe(run): run for run in trained if comparable(run)}
     if not recipes:
         return ("Training compute: no run here trains the reference's network from the start.",)
@@ -56,13 +56,13 @@ def _recipe(run: ReportedRun) -> tuple[str, tuple[int, int], tuple[int, int]]:
 
 
 def _line(run: ReportedRun, seen: Throughput) -> str:
-    reference, (name, *phases) = seen.loop("study"), _recipe(run)
+    reference, (name, *phases) = seen.loop("reference"), _recipe(run)
     ours = [(epochs, seen.loop(name, size)) for epochs, size in phases]
     spent = [epochs * run.data.train_images / loop.rate for epochs, loop in ours if loop]
     if not reference or len(spent) < len(ours):
         sizes = " and ".join(str(size) for size in sorted({size for _, size in phases}))
         return (
-            f"Training compute of {budget(run)} epochs: not measured (it takes the "
+            f"Training compute of {epochs_label(run)} epochs: not measured (it takes the "
             f"reference's loop, and {name} at batch size {sizes})."
         )
     held_out = 0 if run.data.validation_is_test else run.data.validation_images
@@ -70,8 +70,8 @@ def _line(run: ReportedRun, seen: Throughput) -> str:
     epochs, whole = sum(epochs for epochs, _ in ours), sum(spent)
     return (
         f"Training compute: the reference {EPOCHS} epochs x {theirs:.0f} s = "
-        f"{_duration(EPOCHS * theirs)}; {name} {budget(run)} epochs x {whole / epochs:.0f} s = "
-        f"{_duration(whole)}: {EPOCHS * theirs / whole:.1f} x less."
+        f"{_duration(EPOCHS * theirs)}; {name} {epochs_label(run)} epochs x "
+        f"{whole / epochs:.0f} s = {_duration(whole)}: {EPOCHS * theirs / whole:.1f} x less."
     )
 
 

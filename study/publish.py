@@ -8,10 +8,10 @@ from lightprune.files import write_text
 from lightprune.rendering.document import Table
 from lightprune.rendering.markdown import table
 from lightprune.report.discovery import BENCH, find_runs
-from lightprune.report.groups import cells_of, label
+from lightprune.report.groups import group_runs, run_label
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.result_table import ResultRow, rows_of
-from lightprune.report.sections.results import result_row
+from lightprune.report.result_table import ResultRow, result_rows
+from lightprune.report.sections.results import result_columns
 from lightprune.report.sections.speed import speed_lines
 from study.reference import DATASET_NAMES, published
 from study.tuning_runs import TUNING
@@ -28,10 +28,10 @@ _ABSOLUTE = re.compile(r"""(?<=[\s="'])/(?:[^\s"'/]+/)+(?=[^\s"'/])""")
 _NOTHING = "Measured results follow."
 # Of the whole table those columns that answer a reader's first questions.
 _COLUMNS = (
-    "cell",
+    "configuration",
     "seeds",
     "test accuracy",
-    "to its dense (points)",
+    "to its dense (pp)",
     "reference",
     "live sparsity",
     "MACs left",
@@ -53,17 +53,17 @@ def publish(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
         The folders written.
 
     Raises:
-        InputError: There is no finished run in the sweep, or two of one cell and seed.
+        InputError: There is no finished run in the sweep, or two of one configuration and seed.
     """
     recipe = sweep.resolve().name.removeprefix("reference-")
     places: dict[Path, ReportedRun] = {}
     for run in find_runs(sweep, dense_dir).runs:
-        name = re.sub(r"[^a-z0-9.]+", "_", label(run)).strip("_")
+        name = re.sub(r"[^a-z0-9.]+", "_", run_label(run)).strip("_")
         place = results / recipe / f"{name}-seed{run.seed}"
         if place in places:
             raise InputError(
                 f"{sweep}: {places[place].folder} and {run.folder} would both be kept as "
-                f"{place.name}; allowed is one run of a cell and seed"
+                f"{place.name}; allowed is one run of a configuration and seed"
             )
         places[place] = run
     for place, run in places.items():
@@ -99,18 +99,18 @@ def results_block(results: Path) -> str:
     if not runs:
         return _NOTHING
     figures = published(runs)
-    rows = rows_of(cells_of(runs), figures)
+    rows = result_rows(group_runs(runs), figures)
     shown = [row for row in rows if _shown(row)] or rows
-    columns = [result_row(row, figures) for row in shown]
+    columns = [result_columns(row, figures) for row in shown]
     short = Table.of({c: row[c] for c in _COLUMNS if c in row} for row in columns)
     data = "; ".join(dict.fromkeys(row.data for row in shown))
-    cells = [cell for cell in cells_of(runs) if cell.name in {row.name for row in shown}]
-    speeds = " ".join(speed_lines(cells))
+    groups = [group for group in group_runs(runs) if group.name in {row.name for row in shown}]
+    speeds = " ".join(speed_lines(groups))
     return (
         f"{table(short)}\n\n"
         f"{speeds + ' ' if speeds else ''}"
         f"Data: {data}; the reference's figures are quoted, of lossless images and 400 epochs. "
-        f"All cells, tests and provenance: `{results.name}/report/report.md`."
+        f"All configurations, tests and provenance: `{results.name}/report/report.md`."
     )
 
 
@@ -133,6 +133,8 @@ def replace_block(readme: str, block: str) -> str:
 
 
 def _shown(row: ResultRow) -> bool:
-    """The study's figures, and the first step beyond them: README stays short."""
-    study = row.published is not None and not row.name.startswith("local 94.24 % multi_step")
-    return study or (row.name.startswith("global 99 % one_shot") and "dead first" not in row.name)
+    """The reference's configurations, and the first step beyond them: README stays short."""
+    name = row.name
+    if row.published:
+        return not name.startswith("local 94.24 % multi_step")
+    return name.startswith("global 99 % one_shot") and "unreachable first" not in name

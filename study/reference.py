@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from lightprune.report.groups import kind, target_sparsity
+from lightprune.report.groups import method_label, target_sparsity
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.reported_run import ReportedRun
 
@@ -53,7 +53,7 @@ def comparable(run: ReportedRun) -> bool:
 
 def match(run: ReportedRun) -> PublishedFigure | None:
     """The figure of what a run did, if the reference did it too."""
-    scope, _, rest = kind(run.config).partition(" ")
+    scope, _, rest = method_label(run.config).partition(" ")
     figure = PRUNED.get(scope)
     if not figure or not comparable(run) or rest not in ("one_shot", "multi_step"):
         return None

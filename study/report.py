@@ -6,11 +6,11 @@ from lightprune.bench.sparsity_sweep import read_sparsity_sweep
 from lightprune.report.build import Additions, write_report
 from lightprune.report.discovery import RunCollection, find_runs
 from lightprune.report.findings import Findings
-from study.compute import compute_lines, training_compute
+from study.compute import compute_lines, compute_section
 from study.reference import DATASET_NAMES, published
-from study.speed_by_sparsity import speed_by_sparsity
+from study.speed_by_sparsity import speed_by_sparsity_section
 from study.throughput import read_throughput
-from study.tuning_runs import split_tuning_runs, tuning_runs
+from study.tuning_runs import split_tuning_runs, tuning_section
 
 
 def findings_of(collection: RunCollection) -> Findings:
@@ -19,7 +19,9 @@ def findings_of(collection: RunCollection) -> Findings:
     return Findings.of(reported, published(reported.runs), tuning)
 
 
-def report(folder: Path, dense_dir: Path, throughput_file: Path, speedup_file: Path) -> Path:
+def write_reference_report(
+    folder: Path, dense_dir: Path, throughput_file: Path, speedup_file: Path
+) -> Path:
     """Writes the report on the runs below a folder into `folder/report`.
 
     Args:
@@ -45,9 +47,9 @@ def report(folder: Path, dense_dir: Path, throughput_file: Path, speedup_file: P
     additions = Additions(
         summary=compute_lines(findings, throughput),
         sections={
-            "Results": training_compute(findings, throughput),
-            "Speed": speed_by_sparsity(speedups),
-            "Paired comparisons": tuning_runs(findings),
+            "Results": compute_section(findings, throughput),
+            "Speed": speed_by_sparsity_section(speedups),
+            "Paired comparisons": tuning_section(findings),
         },
     )
     return write_report(findings, title, folder / "report", additions)

@@ -7,12 +7,12 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
-from lightprune.rendering.plotting import GREY, drawn, logarithmic, look
-from lightprune.report.sections.speed import BATCHES, times
+from lightprune.rendering.document import Block, Figure, Section, Table, Text, thread_count
+from lightprune.rendering.plotting import GREY, draw_figure, log_ticks, series_style
+from lightprune.report.sections.speed import BATCHES, latency_columns
 
 
-def speed_by_sparsity(found: SparsitySweep | None) -> Section:
+def speed_by_sparsity_section(found: SparsitySweep | None) -> Section:
     """Where it was measured, a table for every number of threads, and the figures."""
     return Section("Speed by sparsity", tuple(_blocks(found)) if found else ())
 
@@ -25,7 +25,7 @@ def _blocks(found: SparsitySweep) -> Iterator[Block]:
         f"one process. {' '.join(f'{n.name}: {n.weights}.' for n in found.networks)}"
     )
     for threads in sorted({threads for n in found.networks for threads, _ in n.thread_batches}):
-        yield Text(f"**{counted(threads)}:**")
+        yield Text(f"**{thread_count(threads)}:**")
         yield Table.of(_row(n, level, threads) for n in found.networks for level in n.levels)
     yield from speedup_figures(found)
 
@@ -42,7 +42,7 @@ def _row(network: NetworkSweep, level: SparsityLevel, threads: int) -> dict[str,
         "live sparsity": f"{100 * level.live_sparsity:.1f} %",
         "MACs left": f"{100 * level.mac_density:.1f} %",
         "largest Δ logit": f"{level.max_logit_difference:.0e} of {level.max_logit:.2g}",
-        **times(network.speedup(level, threads, batch) for batch in BATCHES),
+        **latency_columns(network.speedup(level, threads, batch) for batch in BATCHES),
     }
 
 
@@ -53,23 +53,23 @@ def _figure(network: NetworkSweep) -> Figure:
         grid = canvas.subplots(1, len(counts), sharey=True, squeeze=False)[0]
         for axes, threads in zip(grid, counts, strict=True):
             _draw(axes, network, threads)
-            axes.set_title(counted(threads))
+            axes.set_title(thread_count(threads))
         grid[0].set_ylabel("speed-up")
         marks = grid[0].get_legend_handles_labels()
         canvas.legend(*marks, loc="outside upper center", ncols=2, frameon=False)
         canvas.supxlabel("sparsity (%), on a logarithmic scale of what is left", fontsize=8)
 
     even = "; ".join(
-        f"{counted(threads)}, batch {batch}: {_break_even(network, threads, batch)}"
+        f"{thread_count(threads)}, batch {batch}: {_break_even(network, threads, batch)}"
         for threads, batch in sorted(network.thread_batches)
     )
     caption = (
         f"{network.name}, {network.weights}. How much faster the sparse runtime is than the "
-        "fastest dense engine (filled) and than the dense network without the taps that no input "
-        f"can reach (open). Break-even with the fastest dense engine: {even} (times interpolated "
-        "between the sparsities measured)."
+        "fastest dense backend (filled) and than the dense network without the weights that no "
+        f"input reaches (open). Break-even with the fastest dense backend: {even} (times "
+        "interpolated between the sparsities measured)."
     )
-    return drawn(f"speedup-{network.name}", "Speed-up against sparsity", caption, 3.4, draw)
+    return draw_figure(f"speedup-{network.name}", "Speed-up against sparsity", caption, 3.4, draw)
 
 
 def _break_even(network: NetworkSweep, threads: int, batch: int) -> str:
@@ -92,12 +92,12 @@ def _draw(axes: Axes, network: NetworkSweep, threads: int) -> None:
             ("stripped", ":", {"markerfacecolor": "white"}),
         ):
             ratios = [at.over_stripped if line == ":" else at.over_dense for at in found]
-            points = [(x, ratio) for x, ratio in zip(left, ratios, strict=True) if ratio]
-            label, style = f"batch {batch}, over {over}", {**look(number), **fill}
-            axes.plot(*map(list, zip(*points, strict=True)), linestyle=line, label=label, **style)
+            measured = [(x, ratio) for x, ratio in zip(left, ratios, strict=True) if ratio]
+            label, style = f"batch {batch}, over {over}", {**series_style(number), **fill}
+            axes.plot(*map(list, zip(*measured, strict=True)), linestyle=line, label=label, **style)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    logarithmic(axes.yaxis)
+    log_ticks(axes.yaxis)
     axes.set_xlim(max(left) * 1.2, min(left) / 1.2)
     axes.set_xticks(left, [f"{100 * level.sparsity:.4g}" for level in network.levels])
     axes.set_xticks([], minor=True)

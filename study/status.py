@@ -15,7 +15,7 @@ _CONFIGS = Path("configs/experiment")
 
 
 @dataclass(frozen=True)
-class Begun:
+class StartedRun:
     """A run folder of a sweep.
 
     Attributes:
@@ -33,24 +33,24 @@ class Begun:
     dense: float | None
 
 
-def jobs_of(cells: str, seeds: str) -> list[tuple[str, str]]:
+def requested_jobs(experiments: str, seeds: str) -> list[tuple[str, str]]:
     """Experiment and seed of each run that `make reproduce EXPERIMENTS= SEEDS=` asks for.
 
     Raises:
         InputError: No experiment has such a name.
     """
-    names = sorted(file.stem for file in _CONFIGS.glob(f"reference_{cells}.yaml"))
+    names = sorted(file.stem for file in _CONFIGS.glob(f"reference_{experiments}.yaml"))
     if not names:
         options = ", ".join(
             sorted(f.stem.removeprefix("reference_") for f in _CONFIGS.glob("reference_*"))
         )
         raise InputError(
-            f"EXPERIMENTS={cells}: matches no experiment; allowed are patterns of {options}"
+            f"EXPERIMENTS={experiments}: matches no experiment; allowed are patterns of {options}"
         )
     return [(name, seed) for name in names for seed in seeds.split(",")]
 
 
-def begun_in(sweep: Path, data: str) -> list[Begun]:
+def started_runs(sweep: Path, data: str) -> list[StartedRun]:
     """The run folders of a sweep on one kind of data, told by their names."""
     found = []
     for file in sorted(sweep.glob("*/config.yaml")):
@@ -63,10 +63,10 @@ def begun_in(sweep: Path, data: str) -> list[Begun]:
     return found
 
 
-def _begun(path: Path, job: tuple[str, str]) -> Begun:
+def _begun(path: Path, job: tuple[str, str]) -> StartedRun:
     folder = RunFolder(path)
     record, recipe = folder.record(), yaml.safe_load(folder.config_file.read_text())["recipe"]
-    return Begun(
+    return StartedRun(
         job=job,
         done=record is not None,
         budget=(recipe["dense"]["epochs"], recipe["finetune"]["epochs"]),
@@ -75,7 +75,7 @@ def _begun(path: Path, job: tuple[str, str]) -> Begun:
     )
 
 
-def outlook(jobs: Sequence[tuple[str, str]], begun: Sequence[Begun]) -> str:
+def remaining_work(jobs: Sequence[tuple[str, str]], begun: Sequence[StartedRun]) -> str:
     """One line: what is done, what remains, how long that takes."""
     mine = {b.job: b for b in begun if b.job in jobs}
     done = [job for job in jobs if job in mine and mine[job].done]

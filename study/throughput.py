@@ -1,4 +1,4 @@
-"""How fast two training loops run on one machine: the study's and this project's."""
+"""How fast two training loops run on one machine: the reference's and this project's."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Loop:
     """A training loop at one batch size.
 
     Attributes:
-        name: `study`, or for this project's what `loop_name` says.
+        name: `reference`, or for this project's what `loop_name` says.
         batch_size: Of its batches.
         rates: Images a second, data loading included: a value a round.
     """

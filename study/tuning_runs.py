@@ -5,9 +5,9 @@ from dataclasses import replace
 from lightprune.rendering.document import Section, Table, Text
 from lightprune.report.discovery import RunCollection
 from lightprune.report.findings import Findings
-from lightprune.report.groups import budget, label, trained, without_seeds
+from lightprune.report.groups import epochs_label, run_label, training_label, without_seeds
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.statistics import points
+from lightprune.report.statistics import pp_label
 from lightprune.runs.identity import diff_configs
 
 _WORDS = (
@@ -33,7 +33,7 @@ def split_tuning_runs(
     return replace(collection, runs=others), tuning
 
 
-def tuning_runs(findings: Findings) -> Section:
+def tuning_section(findings: Findings) -> Section:
     """One table, in the order of the runs' kinds."""
     reported = findings.collection.runs
     rows = [_row(run, reported) for run in sorted(findings.tuning_runs, key=_order)]
@@ -41,24 +41,24 @@ def tuning_runs(findings: Findings) -> Section:
 
 
 def _order(run: ReportedRun) -> tuple[str, int, str]:
-    return label(run), run.dense.epochs, run.folder
+    return run_label(run), run.dense.epochs, run.folder
 
 
 def _row(run: ReportedRun, kept: tuple[ReportedRun, ...]) -> dict[str, str]:
-    alike = [other for other in kept if label(other) == label(run)]
+    alike = [other for other in kept if run_label(other) == run_label(run)]
     beside = min(alike, key=lambda other: _distance(run, other), default=None)
     return {
         "run folder": f"`{run.folder}`",
-        "cell": label(run),
+        "configuration": run_label(run),
         "seed": str(run.seed),
-        "epochs": budget(run),
-        "beside": trained(beside) if beside else "nothing of its kind",
+        "epochs": epochs_label(run),
+        "beside": training_label(beside) if beside else "nothing of its kind",
         "settings": _settings(run, beside) if beside else "",
         "dense, validation": _percent(run.dense.validation_accuracy),
         "validation": _percent(run.validation_accuracy),
         "dense, test": _percent(run.dense.test_accuracy),
         "test": _percent(run.test.accuracy),
-        "to its dense (points)": points(run.accuracy_change),
+        "to its dense (pp)": pp_label(run.accuracy_change),
         "data": run.dataset,
     }
 
@@ -81,7 +81,9 @@ def _apart(run: ReportedRun, other: ReportedRun) -> list[str]:
 
 
 def _settings(run: ReportedRun, beside: ReportedRun) -> str:
-    same = "as there" if budget(run) == budget(beside) else "as there, but for its length"
+    same = (
+        "as there" if epochs_label(run) == epochs_label(beside) else "as there, but for its length"
+    )
     return "; ".join(_apart(run, beside)) or same
 
 

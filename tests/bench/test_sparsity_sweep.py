@@ -10,7 +10,7 @@ import pytest
 from lightprune.bench.sparsity_sweep import read_sparsity_sweep
 from lightprune.errors import InputError
 from tests.bench.test_backends import Small
-from tests.report.made import speed_ups
+from tests.report.run_folders import speed_ups
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ import pytest
 
 from lightprune.report.comparisons import against_dense, between_runs
 from lightprune.report.discovery import find_runs
-from lightprune.report.groups import cells_of
-from lightprune.report.sections.significance import paired
-from tests.report.made import config, findings, make_run
+from lightprune.report.groups import group_runs
+from lightprune.report.sections.significance import significance_section
+from tests.report.run_folders import config, findings, make_run
 
 GOOD = [True] * 180 + [False] * 20
 POOR = [True] * 120 + [False] * 80
@@ -15,7 +15,7 @@ def compared(folder, *runs):
     for number, (right, about) in enumerate(runs):
         options = {k: about.pop(k) for k in ("fingerprint", "live_nnz") if k in about}
         make_run(folder / f"run{number}", right, dense_right=GOOD, asked=config(**about), **options)
-    return cells_of(find_runs(folder, folder / "nowhere").runs)
+    return group_runs(find_runs(folder, folder / "nowhere").runs)
 
 
 def only(comparisons):
@@ -24,17 +24,17 @@ def only(comparisons):
 
 
 def test_what_the_test_separates_is_ranked(tmp_path):
-    cells = compared(tmp_path, (POOR, {"scope": "local"}), (GOOD, {}))
-    found = only(between_runs(cells))
+    groups = compared(tmp_path, (POOR, {"scope": "local"}), (GOOD, {}))
+    found = only(between_runs(groups))
 
     assert (found.paired.only_first, found.paired.only_second) == (60, 0)
     assert found.verdict == "global 98 % one_shot is more accurate"
 
 
 def test_what_it_does_not_separate_is_not_ranked(tmp_path):
-    cells = compared(tmp_path, (NEAR, {"scope": "local"}), (GOOD, {}))
+    groups = compared(tmp_path, (NEAR, {"scope": "local"}), (GOOD, {}))
 
-    assert only(between_runs(cells)).verdict == "no ranking: the test does not separate them"
+    assert only(between_runs(groups)).verdict == "no ranking: the test does not separate them"
 
 
 @pytest.mark.parametrize(
@@ -46,44 +46,44 @@ def test_what_it_does_not_separate_is_not_ranked(tmp_path):
     ],
 )
 def test_other_budgets_are_not_ranked_however_far_apart(tmp_path, other, reason):
-    cells = compared(tmp_path, (POOR, {}), (GOOD, other))
-    found = only(between_runs(cells))
+    groups = compared(tmp_path, (POOR, {}), (GOOD, other))
+    found = only(between_runs(groups))
 
     assert found.separated
     assert found.verdict == f"no ranking: {reason} (the test separates them)"
-    shown = paired(findings(tmp_path)).blocks[-1]
+    shown = significance_section(findings(tmp_path)).blocks[-1]
     assert f"no ranking: {reason} (the test separates them)" in str(shown)
     assert "more accurate" not in str(shown)
 
 
 def test_how_learning_rates_follow_the_events_is_a_part_of_what_is_ranked(tmp_path):
     exchanged = {"regrowth": {"grow": "random"}, "schedule": "Cubic", "restart": "never"}
-    cells = compared(tmp_path, (POOR, {}), (GOOD, exchanged))
+    groups = compared(tmp_path, (POOR, {}), (GOOD, exchanged))
 
     assert (
-        only(between_runs(cells)).verdict == "global 98 % cubic, random regrowth is more accurate"
+        only(between_runs(groups)).verdict == "global 98 % cubic, random regrowth is more accurate"
     )
 
 
 def test_other_data_are_not_even_compared(tmp_path):
-    cells = compared(tmp_path, (POOR, {}), (GOOD, {"fingerprint": "a" * 64}))
-    found = only(between_runs(cells))
+    groups = compared(tmp_path, (POOR, {}), (GOOD, {"fingerprint": "a" * 64}))
+    found = only(between_runs(groups))
 
     assert found.paired is None
     assert found.verdict.startswith("not comparable: their data differ (fingerprints ")
 
 
 def test_other_seeds_are_not_paired(tmp_path):
-    cells = compared(tmp_path, (POOR, {}), (GOOD, {"scope": "local", "seed": 1}))
+    groups = compared(tmp_path, (POOR, {}), (GOOD, {"scope": "local", "seed": 1}))
 
-    assert not between_runs(cells)
+    assert not between_runs(groups)
 
 
 def test_other_sparsities_are_another_question(tmp_path):
     about = {"sparsity": 0.96, "live_nnz": 400}
-    cells = compared(tmp_path, (POOR, {}), (GOOD, {**about}))
+    groups = compared(tmp_path, (POOR, {}), (GOOD, {**about}))
 
-    assert not between_runs(cells)
+    assert not between_runs(groups)
 
 
 def test_so_are_sparsities_near_100_percent_that_leave_twice_as_much(tmp_path):
@@ -96,10 +96,10 @@ def test_so_are_sparsities_near_100_percent_that_leave_twice_as_much(tmp_path):
 
 
 def test_a_loss_to_the_dense_network_needs_no_equal_budget_but_a_gain_does(tmp_path):
-    cells = compared(tmp_path / "a", (POOR, {}))
-    lost = only(against_dense(cells))
+    groups = compared(tmp_path / "a", (POOR, {}))
+    lost = only(against_dense(groups))
     make_run(tmp_path / "b" / "run", GOOD, dense_right=POOR, asked=config())
-    gained = only(against_dense(cells_of(find_runs(tmp_path / "b", tmp_path).runs)))
+    gained = only(against_dense(group_runs(find_runs(tmp_path / "b", tmp_path).runs)))
 
     assert lost.verdict == "its dense network is more accurate"
     assert gained.verdict == "no ranking: it has trained 8 epochs more (the test separates them)"
@@ -107,10 +107,10 @@ def test_a_loss_to_the_dense_network_needs_no_equal_budget_but_a_gain_does(tmp_p
 
 def test_many_comparisons_are_corrected_for(tmp_path):
     slightly = [True] * 173 + [False] * 27  # 7 images: p = 1/64 alone.
-    cells = compared(
+    groups = compared(
         tmp_path, (GOOD, {}), (slightly, {"scope": "local"}), (GOOD, {"criterion": "Random"})
     )
-    found = between_runs(cells)
+    found = between_runs(groups)
 
     assert [c.paired.p_value for c in found] == pytest.approx([1 / 64, 1.0, 1 / 64])
     assert [c.corrected for c in found] == pytest.approx([3 / 64, 1.0, 3 / 64])

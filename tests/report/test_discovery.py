@@ -6,7 +6,7 @@ import pytest
 from lightprune.cli.main import main
 from lightprune.errors import InputError
 from lightprune.report.discovery import find_runs
-from tests.report.made import config, make_run
+from tests.report.run_folders import config, make_run
 
 RIGHT = [True, False] * 10
 

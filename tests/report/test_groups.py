@@ -1,9 +1,9 @@
 import pytest
 
 from lightprune.report.discovery import find_runs
-from lightprune.report.groups import cells_of, kind
-from lightprune.report.result_table import rows_of
-from tests.report.made import config, make_run
+from lightprune.report.groups import group_runs, method_label
+from lightprune.report.result_table import result_rows
+from tests.report.run_folders import config, make_run
 
 RIGHT = [True, False] * 10
 
@@ -20,7 +20,7 @@ RIGHT = [True, False] * 10
             {"criterion": "MagnitudePerMac", "exponent": 0.25},
             "magnitude_per_mac one_shot, exponent 0.25",
         ),
-        ({"dead": "first"}, "global one_shot, dead first"),
+        ({"unreachable": "first"}, "global one_shot, unreachable first"),
         ({"weights": "shuffle"}, "global one_shot, masks shuffled"),
         ({"weights": "reinitialise"}, "global one_shot, fresh weights"),
         ({"weights": "rewind"}, "global one_shot, rewound"),
@@ -30,25 +30,25 @@ RIGHT = [True, False] * 10
     ],
 )
 def test_what_was_done_in_words(about, words):
-    assert kind(config(**about)) == words
+    assert method_label(config(**about)) == words
 
 
-def cells(folder, *abouts):
+def groups_of(folder, *abouts):
     for number, about in enumerate(abouts):
         make_run(folder / f"r{number}", RIGHT, dense_right=RIGHT, asked=config(**about))
-    return cells_of(find_runs(folder, folder).runs)
+    return group_runs(find_runs(folder, folder).runs)
 
 
-def test_seeds_make_one_cell(tmp_path):
-    (cell,) = cells(tmp_path, {"seed": 2}, {"seed": 0}, {"seed": 1})
+def test_seeds_make_one_group(tmp_path):
+    (group,) = groups_of(tmp_path, {"seed": 2}, {"seed": 0}, {"seed": 1})
 
-    assert (cell.name, [run.seed for run in cell.runs]) == ("global 98 % one_shot", [0, 1, 2])
+    assert (group.name, [run.seed for run in group.runs]) == ("global 98 % one_shot", [0, 1, 2])
 
 
 def test_budgets_are_told_apart(tmp_path):
-    found = cells(tmp_path, {}, {"epochs": (60, 20)})
+    found = groups_of(tmp_path, {}, {"epochs": (60, 20)})
 
-    assert [cell.name for cell in found] == [
+    assert [group.name for group in found] == [
         "global 98 % one_shot, 22 + 8 epochs",
         "global 98 % one_shot, 60 + 20 epochs",
     ]
@@ -62,32 +62,32 @@ def test_a_precision_other_than_full_is_told_even_of_the_only_run_of_its_kind(tm
     ):
         asked = {**config(**about), "trainer": {"precision": precision}}
         make_run(tmp_path / name, RIGHT, dense_right=RIGHT, asked=asked)
-    found = cells_of(find_runs(tmp_path, tmp_path).runs)
+    found = group_runs(find_runs(tmp_path, tmp_path).runs)
 
-    assert [cell.name for cell in found] == [
+    assert [group.name for group in found] == [
         "global 98 % one_shot, 22 + 8 epochs",
         "global 98 % one_shot, 22 + 8 epochs, bf16-mixed",
         "lamp 98 % one_shot, 22 + 8 epochs, bf16-mixed",
     ]
-    assert [row.name for row in rows_of(found) if row.cell is None] == [
+    assert [row.name for row in result_rows(found) if row.group is None] == [
         "dense, 22 epochs",
         "dense, 22 epochs, bf16-mixed",
     ]
 
 
 def test_what_a_label_does_not_tell_is_added_to_it(tmp_path):
-    found = cells(tmp_path, {"peak": 0.1}, {"peak": 0.2})
+    found = groups_of(tmp_path, {"peak": 0.1}, {"peak": 0.2})
 
-    assert [cell.name for cell in found] == [
+    assert [group.name for group in found] == [
         "global 98 % one_shot (recipe.dense.peak=0.1, recipe.finetune.peak=0.1)",
         "global 98 % one_shot (recipe.dense.peak=0.2, recipe.finetune.peak=0.2)",
     ]
 
 
 def test_the_same_run_twice_tells_nothing_of_other_seeds(tmp_path):
-    found = cells(tmp_path, {}, {})
+    found = groups_of(tmp_path, {}, {})
 
-    assert [(cell.name, len(cell.runs)) for cell in found] == [
+    assert [(group.name, len(group.runs)) for group in found] == [
         ("global 98 % one_shot [r0]", 1),
         ("global 98 % one_shot [r1]", 1),
     ]
@@ -97,7 +97,7 @@ def test_dense_networks_of_ones_own_are_told_apart(tmp_path):
     for name, own, seed in (("a", "1" * 64, 0), ("b", "2" * 64, 0), ("c", "2" * 64, 1)):
         asked = config(seed=seed)
         make_run(tmp_path / name, RIGHT, dense_right=RIGHT, asked=asked, own=own)
-    rows = rows_of(cells_of(find_runs(tmp_path, tmp_path).runs))
+    rows = result_rows(group_runs(find_runs(tmp_path, tmp_path).runs))
 
     assert [(row.name, row.seeds, len(row.runs)) for row in rows] == [
         ("dense, 22 epochs (no. 1)", "", 1),
@@ -108,8 +108,8 @@ def test_dense_networks_of_ones_own_are_told_apart(tmp_path):
 
 
 def test_cells_of_other_settings_are_no_curve(tmp_path):
-    found = cells(tmp_path, {}, {"sparsity": 0.99}, {"sparsity": 0.99, "peak": 0.2})
-    series = [cell.series for cell in found]
+    found = groups_of(tmp_path, {}, {"sparsity": 0.99}, {"sparsity": 0.99, "peak": 0.2})
+    series = [group.series for group in found]
 
     assert (
         series[0]
@@ -120,8 +120,8 @@ def test_cells_of_other_settings_are_no_curve(tmp_path):
 
 
 def test_dense_networks_of_other_recipes_have_rows_of_their_own(tmp_path):
-    found = cells(tmp_path, {}, {"seed": 1}, {"peak": 0.2}, {"epochs": (60, 8)})
-    rows = [row for row in rows_of(found) if row.cell is None]
+    found = groups_of(tmp_path, {}, {"seed": 1}, {"peak": 0.2}, {"epochs": (60, 8)})
+    rows = [row for row in result_rows(found) if row.group is None]
 
     assert [(row.name, row.seeds) for row in rows] == [
         ("dense, 22 epochs (no. 1)", "0, 1"),
@@ -132,10 +132,10 @@ def test_dense_networks_of_other_recipes_have_rows_of_their_own(tmp_path):
 
 def test_networks_of_other_channels_are_told_apart_in_few_words(tmp_path):
     channels = ([8] * 60, [16] * 60, [8] * 59 + [9])
-    found = cells(tmp_path, *({"scope": "", "channels": each} for each in channels))
+    found = groups_of(tmp_path, *({"scope": "", "channels": each} for each in channels))
 
-    names = {cell.name for cell in found}
-    assert names == {cell.series for cell in found}
+    names = {group.name for group in found}
+    assert names == {group.series for group in found}
     assert len(names) == 3
     assert all(name.startswith("filters removed (model.constructor.channels=[") for name in names)
     assert all(len(name) < 100 for name in names)

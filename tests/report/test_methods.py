@@ -5,9 +5,9 @@ import re
 import pytest
 
 from lightprune.rendering.document import Figure, Table, Text
-from lightprune.report.sections.frontier import frontier
-from lightprune.report.sections.methods import contests, methods
-from tests.report.made import config, findings, make_bench, make_run
+from lightprune.report.sections.frontier import frontier_section
+from lightprune.report.sections.methods import method_comparisons, methods_section
+from tests.report.run_folders import config, findings, make_bench, make_run
 
 DENSE = [True] * 900 + [False] * 100
 NEAR = [True] * 890 + [False] * 110
@@ -29,24 +29,24 @@ def three(tmp_path):
 
 
 def table(folder):
-    (found,) = (b for b in methods(findings(folder)).blocks if isinstance(b, Table))
+    (found,) = (b for b in methods_section(findings(folder)).blocks if isinstance(b, Table))
     return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
 
 
 def test_every_method_is_held_against_plain_global_magnitude(three):
     first, random, lamp = table(three)
 
-    assert [first["method"], first["difference (points)"], first["what follows"]] == [
+    assert [first["method"], first["difference (pp)"], first["what follows"]] == [
         "global one_shot",
         "",
         "",
     ]
     assert random["method"] == "random one_shot"
-    assert random["difference (points)"] == "−20.00"
+    assert random["difference (pp)"] == "−20.00"
     assert random["what follows"] == "less accurate (seed 0)"
     low, high = random["95 % interval"].split(" to ")
     assert (low, high) == ("−22.45", "−17.47")
-    assert [lamp["method"], lamp["difference (points)"]] == ["lamp one_shot", "−1.00"]
+    assert [lamp["method"], lamp["difference (pp)"]] == ["lamp one_shot", "−1.00"]
 
 
 def test_latency_stands_beside_a_method_that_was_timed(three):
@@ -61,7 +61,7 @@ def test_a_method_better_than_the_first_line_is_told_as_more_accurate(tmp_path):
         run(tmp_path / criterion, right, {"criterion": criterion})
     _, lamp, taylor = table(tmp_path)
 
-    assert [lamp["difference (points)"], lamp["what follows"]] == [
+    assert [lamp["difference (pp)"], lamp["what follows"]] == [
         "+19.00",
         "more accurate (seed 0)",
     ]
@@ -69,7 +69,9 @@ def test_a_method_better_than_the_first_line_is_told_as_more_accurate(tmp_path):
 
 
 def test_two_methods_or_other_dense_networks_are_no_contest(three, tmp_path):
-    assert [contest.title for contest in contests(findings(three))] == ["98 %, 22 + 8 epochs"]
+    assert [contest.title for contest in method_comparisons(findings(three))] == [
+        "98 %, 22 + 8 epochs"
+    ]
 
     run(three / "own", DENSE, {"criterion": "Taylor"}, own="w" * 64)
     assert "taylor" not in str([row["method"] for row in table(three)])
@@ -77,7 +79,7 @@ def test_two_methods_or_other_dense_networks_are_no_contest(three, tmp_path):
     two = tmp_path / "two"
     for criterion in ("Magnitude", "Lamp"):
         run(two / criterion, NEAR, {"criterion": criterion})
-    assert not methods(findings(two)).blocks
+    assert not methods_section(findings(two)).blocks
 
 
 def test_budgets_and_sparsities_have_contests_of_their_own(three):
@@ -89,7 +91,7 @@ def test_budgets_and_sparsities_have_contests_of_their_own(three):
             live_nnz=100,
         )
         run(three / f"{criterion}-long", right, {"criterion": criterion, "epochs": (22, 16)})
-    found = contests(findings(three))
+    found = method_comparisons(findings(three))
 
     assert sorted(contest.title for contest in found) == [
         "98 %, 22 + 16 epochs",
@@ -97,7 +99,9 @@ def test_budgets_and_sparsities_have_contests_of_their_own(three):
         "99 %, 22 + 8 epochs",
     ]
     assert all(len(contest.rows) == len(RIGHT) for contest in found)
-    names = [block.name for block in methods(findings(three)).blocks if isinstance(block, Figure)]
+    names = [
+        block.name for block in methods_section(findings(three)).blocks if isinstance(block, Figure)
+    ]
     assert names == ["methods-1", "methods-2", "methods-3"]
 
 
@@ -106,7 +110,9 @@ def test_another_precision_has_a_contest_of_its_own(three):
         asked = {**config(criterion=criterion), "trainer": {"precision": "bf16-mixed"}}
         make_run(three / f"{criterion}-mixed", right, dense_right=DENSE, asked=asked)
 
-    assert [(contest.title, len(contest.rows)) for contest in contests(findings(three))] == [
+    assert [
+        (contest.title, len(contest.rows)) for contest in method_comparisons(findings(three))
+    ] == [
         ("98 %, 22 + 8 epochs", len(RIGHT)),
         ("98 %, 22 + 8 epochs, bf16-mixed", len(RIGHT)),
     ]
@@ -115,7 +121,7 @@ def test_another_precision_has_a_contest_of_its_own(three):
 def test_lone_marks_of_a_crowded_sparsity_leave_the_curves(three):
     for sparsity, live in ((0.95, 500), (0.99, 100)):
         run(three / f"global-{sparsity}", DENSE, {"sparsity": sparsity}, live_nnz=live)
-    (figure,) = (block for block in frontier(findings(three)).blocks)
+    (figure,) = (block for block in frontier_section(findings(three)).blocks)
 
     assert ">global one_shot<" in figure.svg
     assert ">lamp one_shot<" not in figure.svg
@@ -129,14 +135,14 @@ def test_long_names_of_curves_stand_below_each_other(tmp_path, exponent, columns
         run(tmp_path / f"a{number}", NEAR, {"epochs": epochs})
         about = {"epochs": epochs, "criterion": criterion, "exponent": exponent, "scope": "local"}
         run(tmp_path / f"b{number}", NEAR, about)
-    (figure,) = frontier(findings(tmp_path)).blocks
+    (figure,) = frontier_section(findings(tmp_path)).blocks
     places = re.findall(r'<text [^>]* x="([\d.]+)"[^>]*>[^<]*one_shot', figure.svg)
 
     assert len(set(places)) == columns
 
 
 def test_where_no_method_makes_a_curve_all_are_drawn(three):
-    (figure,) = (block for block in frontier(findings(three)).blocks)
+    (figure,) = (block for block in frontier_section(findings(three)).blocks)
 
     assert ">lamp one_shot<" in figure.svg
     assert "in the next section" not in figure.caption
@@ -148,8 +154,8 @@ def test_networks_that_have_every_image_right_are_drawn(tmp_path):
         asked = config(criterion=criterion)
         make_run(tmp_path / criterion, right, dense_right=right, asked=asked)
 
-    assert len(contests(findings(tmp_path))) == 1
-    assert [type(block) for block in methods(findings(tmp_path)).blocks] == [
+    assert len(method_comparisons(findings(tmp_path))) == 1
+    assert [type(block) for block in methods_section(findings(tmp_path)).blocks] == [
         Text,
         Text,
         Table,
@@ -162,13 +168,19 @@ def test_milliseconds_of_other_machines_and_threads_are_not_mixed(three):
         record = run(
             three / f"{criterion}-2", RIGHT[criterion], {"criterion": criterion, "seed": 1}
         )
-        cells = ((1, 1), (1, 64))
-        make_bench(three / f"{criterion}-2", record, ms={"sparse": 0.4}, cells=cells, **options)
+        combinations = ((1, 1), (1, 64))
+        make_bench(
+            three / f"{criterion}-2",
+            record,
+            ms={"sparse": 0.4},
+            combinations=combinations,
+            **options,
+        )
     first, random, lamp = table(three)
 
     assert [first["ms, batch 1"], lamp["ms, batch 1"]] == ["0.4", "0.5"]
     assert random["ms, batch 1"] == ""
-    words = str(methods(findings(three)).blocks[1])
+    words = str(methods_section(findings(three)).blocks[1])
     assert "on CPU with AVX-512, 1 thread, of the first seed" in words
 
 

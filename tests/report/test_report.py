@@ -11,11 +11,11 @@ import pytest
 from lightprune.cli.main import main
 from lightprune.rendering.document import Table
 from lightprune.rendering.html import inline
-from lightprune.report.build import document
+from lightprune.report.build import build_document
 from lightprune.report.findings import Findings
-from lightprune.report.groups import cells_of
-from lightprune.report.result_table import rows_of
-from lightprune.report.sections.results import result_row
+from lightprune.report.groups import group_runs
+from lightprune.report.result_table import result_rows
+from lightprune.report.sections.results import result_columns
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_numbers_are_those_of_the_runs(finished_sweep, written):
 
 
 def test_the_table_shows_them_rounded(finished_sweep, collection):
-    table = Table.of(map(result_row, rows_of(cells_of(collection.runs))))
+    table = Table.of(map(result_columns, result_rows(group_runs(collection.runs))))
     shown = {row[0]: row for row in table.rows}
     run = next(
         r for r in records(finished_sweep).values() if r["config"]["pruner"].get("scope") == "local"
@@ -82,7 +82,7 @@ def test_markdown_and_page_have_the_same_sections_and_tables(written):
     titles = re.findall(r"^## (.*)$", text, re.M)
 
     assert re.findall(r"<h2>\d+\. (.*?)</h2>", page) == titles
-    assert titles[:3] == ["In short", "Results", "Dead weights"]
+    assert titles[:3] == ["Summary", "Results", "Unreachable weights"]
     assert not {"Training compute", "Speed by sparsity", "Tuning runs"} & set(titles)
     assert page.count("<tbody>") == len(re.findall(r"^\| ---", text, re.M))
     for name in ("dense", "control (dense continued)", "global 98 % multi_step"):
@@ -108,7 +108,7 @@ def test_provenance_says_where_numbers_come_from(finished_sweep, written):
 
 
 def test_the_same_runs_give_the_same_bytes(collection, written):
-    again = document(Findings.of(collection), "again").figures
+    again = build_document(Findings.of(collection), "again").figures
 
     assert {f.name for f in again} == {f.stem for f in (written / "figures").iterdir()}
     for figure in again:
@@ -173,7 +173,7 @@ def numberless(elements):
 
 
 def test_a_figure_within_the_page_is_drawn_as_the_one_beside_it_in_far_fewer_bytes(collection):
-    for figure in document(Findings.of(collection), "again").figures:
+    for figure in build_document(Findings.of(collection), "again").figures:
         within = inline(figure)
 
         beside = figure.svg[figure.svg.index("<svg") :]

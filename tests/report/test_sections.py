@@ -1,13 +1,13 @@
 """What the sections say and draw of runs whose numbers are known beforehand."""
 
 from lightprune.rendering.document import Figure
-from lightprune.report.sections.frontier import frontier
-from lightprune.report.sections.per_class import classes
-from lightprune.report.sections.per_layer import layers
-from lightprune.report.sections.prune_events import events
-from lightprune.report.sections.summary import short
-from lightprune.report.sections.training_curves import curves
-from tests.report.made import LAYERS, config, event, findings, make_run
+from lightprune.report.sections.frontier import frontier_section
+from lightprune.report.sections.per_class import per_class_section
+from lightprune.report.sections.per_layer import per_layer_section
+from lightprune.report.sections.prune_events import prune_events_section
+from lightprune.report.sections.summary import summary_section
+from lightprune.report.sections.training_curves import training_curves_section
+from tests.report.run_folders import LAYERS, config, event, findings, make_run
 
 RIGHT = [True, False] * 10
 
@@ -21,7 +21,9 @@ def run(folder, right=RIGHT, dense_right=RIGHT, about=None, **options):
 
 
 def said(folder, start):
-    (line,) = (line for line in short(findings(folder)).blocks[0].items if line.startswith(start))
+    (line,) = (
+        line for line in summary_section(findings(folder)).blocks[0].items if line.startswith(start)
+    )
     return line
 
 
@@ -31,20 +33,20 @@ def test_a_loss_within_the_margin_comes_with_its_interval(tmp_path):
     run(tmp_path / "a", near, dense, {"sparsity": 0.98})
     run(tmp_path / "b", near, dense, {"sparsity": 0.98, "schedule": "MultiStep"})
     run(tmp_path / "c", [True] * 700 + [False] * 300, dense, {"sparsity": 0.99}, live_nnz=100)
-    line = said(tmp_path, "The highest sparsity measured within 0.3 points")
+    line = said(tmp_path, "The highest sparsity measured within 0.3 pp")
 
     interval = "95 % interval −0.59 to +0.19, so it may be more"
-    assert f"**global 98 % one_shot** (−0.20 points, {interval}; live sparsity 90 %" in line
+    assert f"**global 98 % one_shot** (−0.20 pp, {interval}; live sparsity 90 %" in line
     assert "**global 98 % multi_step**" in line
     assert "99 %" not in line
-    lines = short(findings(tmp_path)).blocks[0].items
-    assert not [other for other in lines if "within 1.0 points" in other]
+    lines = summary_section(findings(tmp_path)).blocks[0].items
+    assert not [other for other in lines if "within 1.0 pp" in other]
 
 
 def test_of_many_cells_within_the_margin_two_are_described_and_all_named(tmp_path):
     for name, schedule in zip("abc", ("OneShot", "MultiStep", "Cubic"), strict=True):
         run(tmp_path / name, [True] * 20, [True] * 20, {"schedule": schedule})
-    line = said(tmp_path, "The highest sparsity measured within 0.3 points")
+    line = said(tmp_path, "The highest sparsity measured within 0.3 pp")
 
     assert line.count("live sparsity") == 2
     assert "; as sparse and within it, too: **global 98 % " in line
@@ -55,13 +57,13 @@ def test_no_sparsity_within_the_margin_is_said_too(tmp_path):
     run(tmp_path / "a", [True] * 15 + [False] * 5, [True] * 20)
 
     assert said(tmp_path, "No sparsity measured is within 0.3") == (
-        "No sparsity measured is within 0.3 points of its own dense network, 22 + 8 epochs."
+        "No sparsity measured is within 0.3 pp of its own dense network, 22 + 8 epochs."
     )
 
 
-def test_the_dense_training_is_drawn_before_the_cells(tmp_path):
+def test_the_dense_training_is_drawn_before_the_groups(tmp_path):
     run(tmp_path / "a")
-    (drawing,) = figures(curves(findings(tmp_path))).values()
+    (drawing,) = figures(training_curves_section(findings(tmp_path))).values()
 
     assert drawing.index(">dense<") < drawing.index(">global 98 % one_shot<")
 
@@ -70,7 +72,7 @@ def test_events_sum_up_every_seed(tmp_path):
     for seed, live, emptied in ((0, 0.90, ["conv1.weight"]), (1, 0.92, [])):
         happened = [event(0, 0.98, live, emptied=emptied)]
         run(tmp_path / f"s{seed}", about={"seed": seed}, events=happened)
-    row = events(findings(tmp_path)).blocks[-1].rows[0]
+    row = prune_events_section(findings(tmp_path)).blocks[-1].rows[0]
 
     assert row[3] == "91.00 %"
     assert row[-1] == "conv1 (1 of 2 seeds)"
@@ -78,10 +80,10 @@ def test_events_sum_up_every_seed(tmp_path):
 
 def test_the_accuracy_after_recalibration_is_shown_where_some_run_has_one(tmp_path):
     run(tmp_path / "old", events=[event(0, 0.98, 0.9)])
-    before = events(findings(tmp_path))
+    before = prune_events_section(findings(tmp_path))
     anew = {**event(0, 0.98, 0.9), "recalibrated": 0.625}
     run(tmp_path / "new", about={"scope": "local"}, events=[anew])
-    after = events(findings(tmp_path))
+    after = prune_events_section(findings(tmp_path))
 
     assert "recalibrated" not in before.blocks[-1].columns
     column = after.blocks[-1].columns.index("recalibrated")
@@ -93,7 +95,7 @@ def test_the_accuracy_after_recalibration_is_shown_where_some_run_has_one(tmp_pa
 def test_networks_of_other_layers_do_not_share_axes(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b", layers={**LAYERS, "head.weight": (1000, 1000, 1)}, fingerprint="a" * 64)
-    drawn = figures(layers(findings(tmp_path)))
+    drawn = figures(per_layer_section(findings(tmp_path)))
 
     assert sorted("head" in svg for svg in drawn.values()) == [False, True]
 
@@ -101,17 +103,17 @@ def test_networks_of_other_layers_do_not_share_axes(tmp_path):
 def test_data_of_other_classes_have_figures_of_their_own(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b", classes=["cat", "newt"], fingerprint="a" * 64)
-    drawn = figures(classes(findings(tmp_path)))
+    drawn = figures(per_class_section(findings(tmp_path)))
 
     assert sorted("newt" in svg for svg in drawn.values()) == [False, True]
     assert set(drawn) == {"classes-1", "classes-2"}
 
 
 def test_a_control_with_a_stray_zero_is_not_pruned(tmp_path):
-    run(tmp_path / "a", about={"scope": ""}, live_nnz=1999, dead_nnz=8000, events=[])
+    run(tmp_path / "a", about={"scope": ""}, live_nnz=1999, unreachable_nnz=8000, events=[])
     found = findings(tmp_path)
 
-    assert not frontier(found).blocks
-    lines = short(found).blocks[0].items
+    assert not frontier_section(found).blocks
+    lines = summary_section(found).blocks[0].items
     assert not [line for line in lines if "sparsity measured" in line]
     assert [line for line in lines if line.startswith("**control (dense continued)**: 50.00 %")]

@@ -6,9 +6,9 @@ import pytest
 
 from lightprune.rendering.document import Figure, Table, Text
 from lightprune.report.discovery import BENCH
-from lightprune.report.sections.speed import fastest_lines, outline, speed, speed_lines
-from lightprune.report.sections.summary import short
-from tests.report.made import config, findings, make_bench, make_run
+from lightprune.report.sections.speed import fastest_lines, pareto_front, speed_lines, speed_section
+from lightprune.report.sections.summary import summary_section
+from tests.report.run_folders import config, findings, make_bench, make_run
 
 RIGHT = [True] * 16 + [False] * 4
 DENSE_RIGHT = [True] * 18 + [False] * 2
@@ -23,7 +23,7 @@ def run(folder, name="a", about=None, **bench):
 
 
 def blocks(found, kind):
-    return [block for block in speed(found).blocks if isinstance(block, kind)]
+    return [block for block in speed_section(found).blocks if isinstance(block, kind)]
 
 
 def test_a_row_tells_cost_accuracy_and_speed(tmp_path):
@@ -37,7 +37,7 @@ def test_a_row_tells_cost_accuracy_and_speed(tmp_path):
         "live sparsity": "90.00 %",
         "MACs left": "6.8 %",
         "test accuracy": "80.00 %",
-        "to its dense (points)": "−10.00",
+        "to its dense (pp)": "−10.00",
         "ms, batch 1": "0.25",
         "over fastest dense, batch 1": "4.00",
         "over stripped, batch 1": "3.20",
@@ -57,13 +57,14 @@ def test_a_sentence_tells_how_much_faster_a_run_is(tmp_path):
     run(tmp_path)
     found = findings(tmp_path)
 
-    (line,) = speed_lines(found.cells)
+    (line,) = speed_lines(found.groups)
     assert line == (
-        "Speed: **global 98 % one_shot** (magnitude; 6.8 % of the MACs left, −10.00 points to its "
+        "Speed: **global 98 % one_shot** (magnitude; 6.8 % of the MACs left, −10.00 pp to its "
         "dense network) is 4.0 (batch 1) and 4.0 (batch 64) times as fast as the fastest dense "
-        "engine, 3.2 and 3.2 times without its dead taps (2 threads of CPU with AVX-512)."
+        "backend, 3.2 and 3.2 times without its unreachable weights (2 threads of CPU with "
+        "AVX-512)."
     )
-    assert line in short(found).blocks[-1].items
+    assert line in summary_section(found).blocks[-1].items
 
 
 def test_the_most_that_is_gained_by_runs_that_lose_little_is_told_by_batch_size(tmp_path):
@@ -76,14 +77,14 @@ def test_the_most_that_is_gained_by_runs_that_lose_little_is_told_by_batch_size(
         asked=config(),
     )
     make_bench(tmp_path / "c", right, ms={**MS, "sparse": 0.1})
-    cells = findings(tmp_path).cells
+    groups = findings(tmp_path).groups
 
-    assert list(fastest_lines(cells, 0.1)) == [
-        "Speed: timed runs within 10.0 points of their own dense networks are up to 5.0 (batch 1) "
-        "and 5.0 (batch 64) times as fast as the fastest dense engine (2 threads of CPU "
+    assert list(fastest_lines(groups, 0.1)) == [
+        "Speed: timed runs within 10.0 pp of their own dense networks are up to 5.0 (batch 1) "
+        "and 5.0 (batch 64) times as fast as the fastest dense backend (2 threads of CPU "
         "with AVX-512)."
     ]
-    assert list(fastest_lines(cells, 0.05)) == []
+    assert list(fastest_lines(groups, 0.05)) == []
 
 
 def test_criteria_share_a_figure_and_seeds_are_named(tmp_path):
@@ -113,7 +114,7 @@ def test_machines_are_not_mixed(tmp_path):
 
 
 def test_what_was_not_measured_is_left_blank(tmp_path):
-    run(tmp_path, ms={"sparse": 0.25}, cells=[(1, 1)])
+    run(tmp_path, ms={"sparse": 0.25}, combinations=[(1, 1)])
     (table,) = blocks(findings(tmp_path), Table)
     (figure,) = blocks(findings(tmp_path), Figure)
 
@@ -124,7 +125,7 @@ def test_what_was_not_measured_is_left_blank(tmp_path):
 def test_without_measurements_there_is_no_section(tmp_path):
     make_run(tmp_path / "a", RIGHT, dense_right=RIGHT, asked=config())
 
-    assert not speed(findings(tmp_path)).blocks
+    assert not speed_section(findings(tmp_path)).blocks
 
 
 @pytest.mark.parametrize("change", ["text", "cost", "schema"])
@@ -137,10 +138,10 @@ def test_another_networks_or_a_damaged_bench_is_named_and_its_run_stays(tmp_path
     elif change == "schema":
         found["schema"] = 0
     file.write_text("{" if change == "text" else json.dumps(found))
-    study = findings(tmp_path).collection
+    collection = findings(tmp_path).collection
 
-    assert [run.bench for run in study.runs] == [None]
-    (gone,) = study.left_out
+    assert [run.bench for run in collection.runs] == [None]
+    (gone,) = collection.left_out
     assert gone.folder == f"a/{BENCH}"
     assert gone.reason.startswith("is of another network" if change == "cost" else "is damaged (")
 
@@ -148,4 +149,4 @@ def test_another_networks_or_a_damaged_bench_is_named_and_its_run_stays(tmp_path
 def test_the_outline_is_what_nothing_beats():
     points = [(1.0, 0.5, "a"), (2.0, 0.4, "b"), (3.0, 0.9, "c"), (3.0, 0.8, "d"), (4.0, 0.9, "e")]
 
-    assert [words for *_, words in outline(points[::-1])] == ["a", "c"]
+    assert [words for *_, words in pareto_front(points[::-1])] == ["a", "c"]

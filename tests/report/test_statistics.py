@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightprune.report.statistics import Paired, Summary, holm, wilson
+from lightprune.report.statistics import MeanStd, PairedCounts, holm_correction, wilson_interval
 
 
 def test_mcnemar_by_hand():
     # 8 discordant images, 1 to 7: 2 * (C(8,0) + C(8,1)) / 2^8.
-    assert Paired(100, 1, 7).p_value == pytest.approx(2 * (1 + 8) / 256)
+    assert PairedCounts(100, 1, 7).p_value == pytest.approx(2 * (1 + 8) / 256)
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), list(product(range(6), repeat=2)))
@@ -19,45 +19,45 @@ def test_mcnemar_against_every_outcome(only_first, only_second):
     likely = [comb(n, k) / 2**n for k in range(n + 1)]
     expected = sum(p for p in likely if p <= likely[only_first] * (1 + 1e-9))
 
-    assert Paired(50, only_first, only_second).p_value == pytest.approx(expected)
+    assert PairedCounts(50, only_first, only_second).p_value == pytest.approx(expected)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
 def test_pairs_are_counted_on_the_same_images(pairs):
     first, second = zip(*pairs, strict=True)
-    paired = Paired.of(first, second)
+    paired = PairedCounts.of(first, second)
 
     assert paired.difference == pytest.approx((sum(first) - sum(second)) / len(pairs))
     assert paired.interval[0] <= paired.difference <= paired.interval[1]
-    assert Paired.of(second, first).p_value == pytest.approx(paired.p_value)
+    assert PairedCounts.of(second, first).p_value == pytest.approx(paired.p_value)
 
 
 def test_the_paired_interval_by_hand():
     # 1,000 images, 30 to 10, and one more each: 20/1002 +- 1.96 * sqrt(42 - 400 / 1002) / 1002.
-    low, high = Paired(1000, 30, 10).interval
+    low, high = PairedCounts(1000, 30, 10).interval
 
     assert (high + low) / 2 == pytest.approx(20 / 1002)
     assert (high - low) / 2 == pytest.approx(1.95996 * sqrt(42 - 400 / 1002) / 1002, rel=1e-4)
 
 
 def test_networks_that_agree_on_all_images_may_differ_on_others():
-    low, high = Paired(10_000, 0, 0).interval
+    low, high = PairedCounts(10_000, 0, 0).interval
 
     assert -0.0005 < low < -0.0001
     assert 0.0001 < high < 0.0005
 
 
 def test_wilson_by_its_textbook_values():
-    assert wilson(0, 10) == pytest.approx((0.0, 0.27753), abs=1e-5)
-    assert wilson(8690, 10000) == pytest.approx((0.86225, 0.87547), abs=1e-5)
+    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.27753), abs=1e-5)
+    assert wilson_interval(8690, 10000) == pytest.approx((0.86225, 0.87547), abs=1e-5)
 
 
 def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
+    assert holm_correction([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm_correction([0.9, 0.8]) == [1.0, 1.0]
+    assert holm_correction([]) == []
 
 
 def test_the_spread_is_the_samples():
-    assert Summary.of([1.0, 3.0]) == Summary(2.0, pytest.approx(sqrt(2)))
-    assert Summary.of([0.5]).spread is None
+    assert MeanStd.of([1.0, 3.0]) == MeanStd(2.0, pytest.approx(sqrt(2)))
+    assert MeanStd.of([0.5]).spread is None

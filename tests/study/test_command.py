@@ -7,7 +7,7 @@ import pytest
 
 from lightprune.cli.main import main as lightprune_main
 from study.__main__ import main
-from tests.report.made import config, make_run, speed_ups
+from tests.report.run_folders import config, make_run, speed_ups
 
 ROOT = Path(__file__).parents[2]
 RIGHT = [True, False] * 10
@@ -37,7 +37,7 @@ def test_the_report_of_the_study_adds_the_reference_and_the_benchmarks(tmp_path)
     make_run(sweep / "a", RIGHT, dense_right=RIGHT, **about)
     loops = [
         {"name": name, "batch_size": size, "images_per_second": [100.0]}
-        for name, size in (("study", 128), ("lightprune", 256))
+        for name, size in (("reference", 128), ("lightprune", 256))
     ]
     rates = {"command": "benchmark", "commit": "0123456789abcdef", "machine": "CPU", "loops": loops}
     throughput.write_text(json.dumps(rates))

@@ -1,4 +1,4 @@
-"""Training compute against the study's, from a measurement that is made up."""
+"""Training compute against the reference's, from a measurement that is made up."""
 
 import importlib.util
 import json
@@ -8,15 +8,15 @@ import pytest
 
 from lightprune.errors import InputError
 from study.__main__ import main
-from study.compute import training_compute
+from study.compute import compute_section
 from study.throughput import read_throughput
-from tests.report.made import config, findings, make_run
+from tests.report.run_folders import config, findings, make_run
 
-# The study's network, so that its question is asked.
+# The reference's network, so that runs are comparable.
 LAYERS = {"w": (11_166_912, 4_220_096, 1)}
 RIGHT = [True, False] * 10
-# An epoch of the study's 50,000 images takes 200 s, one of 45,000 images 90 s here.
-STUDY = {"name": "study", "batch_size": 128, "images_per_second": [240.0, 250.0, 260.0]}
+# An epoch of the reference's 50,000 images takes 200 s, one of 45,000 images 90 s here.
+REFERENCE = {"name": "reference", "batch_size": 128, "images_per_second": [240.0, 250.0, 260.0]}
 OURS = {"name": "lightprune", "batch_size": 256, "images_per_second": [500.0]}
 
 
@@ -31,11 +31,11 @@ def section(folder, *loops, **options):
     asked = {"asked": config(), "layers": LAYERS, "live_nnz": 223_338, **options}
     make_run(folder / "run", RIGHT, dense_right=RIGHT, **asked)
     throughput = read_throughput(written(folder, *loops)) if loops else None
-    return training_compute(findings(folder), throughput).blocks
+    return compute_section(findings(folder), throughput).blocks
 
 
-def test_the_studys_epochs_against_those_of_the_recipe(tmp_path):
-    lines, how, source = section(tmp_path, STUDY, OURS)
+def test_the_references_epochs_against_those_of_the_recipe(tmp_path):
+    lines, how, source = section(tmp_path, REFERENCE, OURS)
 
     # 400 * 200 s = 22.2 h; 30 * 90 s = 45 min.
     assert lines.items == (
@@ -44,7 +44,7 @@ def test_the_studys_epochs_against_those_of_the_recipe(tmp_path):
     )
     assert "tests after epochs are left out" in how.words
     assert source.words == (
-        "Measured on CPU, by `benchmarks/throughput.py`, commit `0123456789ab`: study at batch "
+        "Measured on CPU, by `benchmarks/throughput.py`, commit `0123456789ab`: reference at batch "
         "size 128: 250 (240 to 260); lightprune at batch size 256: 500 (500 to 500) images a "
         "second (median, lowest and highest round)."
     )
@@ -54,7 +54,7 @@ def test_a_run_of_another_precision_is_counted_by_that_loops_rate(tmp_path):
     asked = {**config(), "trainer": {"precision": "bf16-mixed"}}
     quick = {**OURS, "name": "lightprune bf16-mixed", "images_per_second": [1000.0]}
 
-    (line,) = section(tmp_path, STUDY, OURS, quick, asked=asked)[0].items
+    (line,) = section(tmp_path, REFERENCE, OURS, quick, asked=asked)[0].items
 
     assert line.endswith("lightprune bf16-mixed 22 + 8 epochs x 45 s = 22 min: 59.3 x less.")
 
@@ -65,10 +65,10 @@ def test_the_benchmark_writes_what_a_report_reads(tmp_path):
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
     file = tmp_path / "throughput.json"
-    file.write_text(json.dumps(benchmark.record({("study", 128): [2.0, 1.0, 3.0]})))
+    file.write_text(json.dumps(benchmark.record({("reference", 128): [2.0, 1.0, 3.0]})))
     (loop,) = read_throughput(file).loops
 
-    assert (loop.name, loop.batch_size, loop.rate) == ("study", 128, 2.0)
+    assert (loop.name, loop.batch_size, loop.rate) == ("reference", 128, 2.0)
 
 
 def test_no_measurement_is_said_plainly(tmp_path):
@@ -77,7 +77,7 @@ def test_no_measurement_is_said_plainly(tmp_path):
     assert block.words.startswith("Training compute against the reference's: not measured (")
 
 
-@pytest.mark.parametrize("loops", [(OURS,), (STUDY,), (STUDY, {**OURS, "batch_size": 512})])
+@pytest.mark.parametrize("loops", [(OURS,), (REFERENCE,), (REFERENCE, {**OURS, "batch_size": 512})])
 def test_neither_is_half_a_measurement_enough(tmp_path, loops):
     lines = section(tmp_path, *loops)[0]
 
@@ -85,8 +85,8 @@ def test_neither_is_half_a_measurement_enough(tmp_path, loops):
 
 
 @pytest.mark.parametrize("options", [{"own": "1" * 64}, {"layers": {"w": (1000, 1000, 1)}}])
-def test_what_is_not_the_studys_question_is_not_held_against_it(tmp_path, options):
-    lines = section(tmp_path, STUDY, OURS, **options)[0]
+def test_what_is_not_the_references_question_is_not_held_against_it(tmp_path, options):
+    lines = section(tmp_path, REFERENCE, OURS, **options)[0]
 
     assert lines.items == (
         "Training compute: no run here trains the reference's network from the start.",
@@ -96,7 +96,7 @@ def test_what_is_not_the_studys_question_is_not_held_against_it(tmp_path, option
 def test_a_damaged_measurement_is_one_line(tmp_path, capsys):
     for text, reason in (
         ("{", "Expecting"),
-        ('{"loops": [{"name": "study"}]}', "lacks 'images_per_second'"),
+        ('{"loops": [{"name": "reference"}]}', "lacks 'images_per_second'"),
         (json.dumps({"loops": [{**OURS, "images_per_second": [0]}]}), "must be above 0"),
         (json.dumps({"loops": [{**OURS, "images_per_second": []}]}), "must be above 0"),
     ):

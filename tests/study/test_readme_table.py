@@ -11,7 +11,7 @@ from lightprune.report.discovery import BENCH
 from study.__main__ import main
 from study.publish import END, START, publish, replace_block, results_block, strip_paths
 from study.reference import DATASET_NAMES
-from tests.report.made import config, make_bench, make_run
+from tests.report.run_folders import config, make_bench, make_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +100,7 @@ def timed_run(folder, about):
 
 
 @pytest.mark.parametrize("sweep", ["speed-fast", "methods-fast"])
-def test_a_sweep_for_speed_or_of_methods_is_kept_beside_the_study(tmp_path, sweep):
+def test_a_sweep_for_speed_or_of_methods_is_kept_apart(tmp_path, sweep):
     about = {"criterion": "MagnitudePerMac"}
     for number, exponent in enumerate((0.25, 0.375, 0.5)):
         timed_run(tmp_path / sweep / str(number), {**about, "exponent": exponent})

@@ -2,7 +2,7 @@ import pytest
 
 from lightprune.errors import InputError
 from study.__main__ import main
-from study.status import Begun, begun_in, jobs_of, outlook
+from study.status import StartedRun, remaining_work, requested_jobs, started_runs
 
 CONTROL, GLOBAL = "reference_control", "reference_global_98_one_shot"
 JOBS = [(name, seed) for name in (CONTROL, GLOBAL) for seed in ("0", "1")]
@@ -10,11 +10,11 @@ JOBS = [(name, seed) for name in (CONTROL, GLOBAL) for seed in ("0", "1")]
 
 def begun(name, seed, *, epochs=8, dense=None):
     done = dense is not None
-    return Begun((name, seed), done, (22, 8), (60.0,) * epochs, dense)
+    return StartedRun((name, seed), done, (22, 8), (60.0,) * epochs, dense)
 
 
 def test_nothing_is_known_before_the_first_epoch():
-    assert outlook(JOBS, []) == (
+    assert remaining_work(JOBS, []) == (
         "0 of 4 runs are done; 4 remain; how long that takes is known once the first epochs have "
         "been measured"
     )
@@ -25,7 +25,7 @@ def test_what_remains_by_hand():
     # Seed 1: 22 dense epochs at 120 s; 5 + 8 + 8 fine-tuning epochs at 60 s.
     seen = [begun(CONTROL, "0", dense=2640.0), begun(GLOBAL, "0", epochs=3)]
 
-    assert outlook(JOBS, seen) == (
+    assert remaining_work(JOBS, seen) == (
         "1 of 4 runs are done; 3 remain, 1 of them begun: 22 dense and 21 fine-tuning epochs, "
         "about 1 h 5 min at 60 s an epoch, the median of the 11 measured in this sweep"
     )
@@ -34,7 +34,7 @@ def test_what_remains_by_hand():
 def test_a_finished_sweep_says_so():
     seen = [begun(name, seed, dense=1.0) for name, seed in JOBS]
 
-    assert outlook(JOBS, seen) == "4 of 4 runs are done; nothing remains but the report"
+    assert remaining_work(JOBS, seen) == "4 of 4 runs are done; nothing remains but the report"
 
 
 def test_real_folders_are_counted(finished_sweep, capsys):
@@ -46,16 +46,16 @@ def test_real_folders_are_counted(finished_sweep, capsys):
     assert first.startswith("sweep: 1 of ")
     assert "about " in first
     assert second == "sweep: 1 of 1 runs are done; nothing remains but the report"
-    assert begun_in(finished_sweep / "sweep", "cifar10") == []
+    assert started_runs(finished_sweep / "sweep", "cifar10") == []
 
 
 def test_cells_are_those_of_the_glob():
-    assert jobs_of("local_9*", "0,2") == [
-        (f"reference_local_{cell}", seed)
-        for cell in ("94_multi_step", "94_one_shot", "98_one_shot")
+    assert requested_jobs("local_9*", "0,2") == [
+        (f"reference_local_{name}", seed)
+        for name in ("94_multi_step", "94_one_shot", "98_one_shot")
         for seed in ("0", "2")
     ]
     with pytest.raises(
         InputError, match=r"EXPERIMENTS=nothing: matches no experiment; allowed are"
     ):
-        jobs_of("nothing", "0")
+        requested_jobs("nothing", "0")

@@ -2,11 +2,11 @@
 
 from lightprune.rendering.document import Table
 from lightprune.report.discovery import find_runs
-from lightprune.report.sections.provenance import provenance
+from lightprune.report.sections.provenance import provenance_section
 from study.__main__ import main
 from study.report import findings_of
-from study.tuning_runs import tuning_runs
-from tests.report.made import config, make_run
+from study.tuning_runs import tuning_section
+from tests.report.run_folders import config, make_run
 
 DENSE = [True] * 900 + [False] * 100
 NEAR = [True] * 890 + [False] * 110
@@ -23,7 +23,9 @@ def findings(folder):
 
 
 def rows(folder):
-    tables = [block for block in tuning_runs(findings(folder)).blocks if isinstance(block, Table)]
+    tables = [
+        block for block in tuning_section(findings(folder)).blocks if isinstance(block, Table)
+    ]
     return [dict(zip(t.columns, row, strict=True)) for t in tables for row in t.rows]
 
 
@@ -38,9 +40,9 @@ def test_a_trial_is_told_by_what_differs_from_the_run_of_its_kind(tmp_path):
     assert row["settings"] == "finetune.learning_rate.peak=0.1"
     assert (row["dense, validation"], row["validation"]) == ("95.00 %", "94.00 %")
     assert (row["epochs"], row["dense, test"], row["test"]) == ("22 + 8", "90.00 %", "89.00 %")
-    assert row["to its dense (points)"] == "−1.00"
+    assert row["to its dense (pp)"] == "−1.00"
     assert [run.folder for run in found.collection.runs] == ["fast/kept"]
-    assert [run.folder for cell in found.cells for run in cell.runs] == ["fast/kept"]
+    assert [run.folder for group in found.groups for run in group.runs] == ["fast/kept"]
 
 
 def test_a_trial_of_a_kind_that_has_no_result_says_so(tmp_path):
@@ -82,7 +84,7 @@ def test_a_trial_that_only_took_longer_says_so(tmp_path):
 def test_provenance_and_title_tell_of_trials_too(tmp_path):
     make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, asked=asked(0.2))
     make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, asked=asked(0.1))
-    table = provenance(findings(tmp_path)).blocks[0]
+    table = provenance_section(findings(tmp_path)).blocks[0]
 
     assert [row[:2] for row in table.rows] == [
         ("`fast/kept`", "global 98 % one_shot"),
@@ -97,4 +99,4 @@ def test_trials_alone_are_a_study_of_their_own(tmp_path):
     make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, asked=asked(0.1))
 
     assert not rows(tmp_path)
-    assert len(findings(tmp_path).cells) == 1
+    assert len(findings(tmp_path).groups) == 1

@@ -6,8 +6,8 @@ from matplotlib.ticker import FuncFormatter
 
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult
-from lightprune.rendering.document import Figure, counted
-from lightprune.rendering.plotting import COLOURS, GREY, drawn, look
+from lightprune.rendering.document import Figure, thread_count
+from lightprune.rendering.plotting import COLOURS, GREY, draw_figure, series_style
 
 # The sparse runtime has the first colour, whichever backends are beside it.
 _SPARSE_STYLE = 0
@@ -36,14 +36,14 @@ def bench_figure(result: BenchResult) -> Figure:
             _times(grid[0][column], result, count, batches)
             _speedups(grid[1][column], result, count, batches)
             grid[1][column].set_xlabel("images a batch")
-            grid[0][column].set_title(counted(count))
+            grid[0][column].set_title(thread_count(count))
         grid[0][0].set_ylabel("ms an image")
         grid[1][0].set_ylabel("speed-up")
         above, below = (panels[0].get_legend_handles_labels() for panels in grid)
         canvas.legend(*above, loc="outside upper center", ncols=3, frameon=False)
         canvas.legend(*below, loc="outside lower center", ncols=2, frameon=False)
 
-    return drawn("bench", "Speed of every backend", _CAPTION, 5.4, draw)
+    return draw_figure("bench", "Speed of every backend", _CAPTION, 5.4, draw)
 
 
 def _times(axes: Axes, result: BenchResult, threads: int, batches: list[int]) -> None:
@@ -51,7 +51,7 @@ def _times(axes: Axes, result: BenchResult, threads: int, batches: list[int]) ->
     for name, label in result.backends.items():
         sparse = name == SPARSE
         number += not sparse
-        style = look(_SPARSE_STYLE if sparse else number)
+        style = series_style(_SPARSE_STYLE if sparse else number)
         timings = [t for t in result.timings if (t.backend, t.threads) == (name, threads)]
         xs = [batches.index(t.batch) for t in timings]
         ys = [1e3 * t.median / t.batch for t in timings]

@@ -76,7 +76,7 @@ class Document:
         return tuple(block for block in blocks if isinstance(block, Figure))
 
 
-def counted(threads: int) -> str:
+def thread_count(threads: int) -> str:
     """`1 thread`, `2 threads`."""
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
@@ -88,6 +88,6 @@ def is_number(cell: str) -> bool:
     )
 
 
-def numeric(table: Table, column: int) -> bool:
+def is_numeric(table: Table, column: int) -> bool:
     """Whether a column holds numbers, or nothing."""
     return all(is_number(row[column]) for row in table.rows if row[column])

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from html import escape
 
-from lightprune.rendering.document import Block, Bullets, Document, Figure, Table, Text, numeric
+from lightprune.rendering.document import Block, Bullets, Document, Figure, Table, Text, is_numeric
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -76,7 +76,7 @@ def _block(block: Block) -> str:
 
 
 def _table(content: Table) -> str:
-    right = [' class="n"' if numeric(content, i) else "" for i in range(len(content.columns))]
+    right = [' class="n"' if is_numeric(content, i) else "" for i in range(len(content.columns))]
     heads = [
         f'<th scope="col"{r}>{_marked(c)}</th>' for c, r in zip(content.columns, right, strict=True)
     ]

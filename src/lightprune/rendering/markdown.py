@@ -1,6 +1,6 @@
 """A report as Markdown: tables that GitHub and plain eyes read, figures as links."""
 
-from lightprune.rendering.document import Block, Bullets, Document, Figure, Table, Text, numeric
+from lightprune.rendering.document import Block, Bullets, Document, Figure, Table, Text, is_numeric
 
 
 def markdown(document: Document) -> str:
@@ -14,7 +14,7 @@ def markdown(document: Document) -> str:
 
 def table(content: Table) -> str:
     """One table."""
-    rules = ["---:" if numeric(content, i) else "---" for i in range(len(content.columns))]
+    rules = ["---:" if is_numeric(content, i) else "---" for i in range(len(content.columns))]
     rows = [content.columns, tuple(rules), *content.rows]
     return "\n".join(f"| {' | '.join(_plain(cell) for cell in row)} |" for row in rows)
 

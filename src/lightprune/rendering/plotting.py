@@ -16,16 +16,16 @@ from lightprune.rendering.document import Figure
 
 _Item = TypeVar("_Item")
 
-# Okabe and Ito's colours that stand out from white, without black: that is the study's.
+# Okabe and Ito's colours that stand out from white, without black, which marks published figures.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#777777")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#666666"
 # Four marks that do without colours.
 _MARK: dict[str, Any] = {"linestyle": "none"}
-OPEN = {**_MARK, "marker": "o", "markersize": 7, "color": "black", "markerfacecolor": "none"}
-FILLED = {**_MARK, "marker": "o", "color": COLOURS[0]}
+OPEN_CIRCLE = {**_MARK, "marker": "o", "markersize": 7, "color": "black", "markerfacecolor": "none"}
+DOT = {**_MARK, "marker": "o", "color": COLOURS[0]}
 CROSS = {**_MARK, "marker": "x", "color": COLOURS[1], "markeredgewidth": 1.6}
-ANEW = {**_MARK, "marker": "^", "color": COLOURS[2]}
+TRIANGLE = {**_MARK, "marker": "^", "color": COLOURS[2]}
 WIDTH = 7.2  # Inches: a page of A4 between its margins.
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -48,7 +48,7 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-def drawn(
+def draw_figure(
     name: str, title: str, caption: str, height: float, draw: Callable[[Canvas], None]
 ) -> Figure:
     """Draws a figure of the page's width, the same bytes for the same content.
@@ -75,32 +75,32 @@ def drawn(
     return Figure(name, title, caption, text, png.getvalue())
 
 
-def look(index: int) -> dict[str, Any]:
+def series_style(index: int) -> dict[str, Any]:
     """Colour and marker of the n-th series; markers, filled and then open, do without colours."""
     colour, again = COLOURS[index % len(COLOURS)], index // len(MARKERS) % 2
     fill = {"markerfacecolor": "white"} if again else {}
     return {"color": colour, "marker": MARKERS[index % len(MARKERS)], **fill}
 
 
-def percents(axis: Any) -> None:
+def percent_ticks(axis: Any) -> None:
     """Writes shares on an axis as per cents."""
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
 
 
-def logarithmic(axis: Any) -> None:
+def log_ticks(axis: Any) -> None:
     """Plain numbers on an axis that has a logarithmic scale."""
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend(canvas: Canvas, marks: Mapping[str, Mapping[str, Any]]) -> None:
+def marker_legend(canvas: Canvas, marks: Mapping[str, Mapping[str, Any]]) -> None:
     """Says above the drawing what its marks mean."""
     handles = [Line2D([], [], label=label, **mark) for label, mark in marks.items()]
     canvas.legend(handles=handles, loc="outside upper right", ncols=len(marks), frameon=False)
 
 
-def panels(canvas: Canvas, count: int, columns: int, **shared: Any) -> list[Axes]:
+def panel_grid(canvas: Canvas, count: int, columns: int, **shared: Any) -> list[Axes]:
     """A grid of axes, of which those without content are taken away."""
     grid = canvas.subplots(-(-count // columns), columns, squeeze=False, **shared)
     axes = [axis for row in grid for axis in row]
@@ -109,7 +109,7 @@ def panels(canvas: Canvas, count: int, columns: int, **shared: Any) -> list[Axes
     return axes[:count]
 
 
-def pages(
+def paginate(
     items: Sequence[_Item], size: int, alike: Callable[[_Item], object] = lambda item: None
 ) -> list[tuple[str, Sequence[_Item]]]:
     """Items in portions for one figure each, with what is added to its name: `-1`, `-2`.
@@ -130,7 +130,7 @@ def pages(
     return [(f"-{number}" if len(parts) > 1 else "", part) for number, part in enumerate(parts, 1)]
 
 
-def wrapped(name: str, width: int = 31) -> str:
+def wrap_label(name: str, width: int = 31) -> str:
     """A cell's name in lines that fit over a panel; `22 + 8 epochs` stays in one."""
     whole = re.sub(r"(\d+) \+ (\d+) epochs", "\\1\u00a0+\u00a0\\2\u00a0epochs", name)
     return textwrap.fill(whole, width)

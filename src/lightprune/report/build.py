@@ -9,34 +9,34 @@ from lightprune.rendering.document import Document, Section
 from lightprune.rendering.figures import write_figure
 from lightprune.rendering.html import page
 from lightprune.rendering.markdown import markdown
-from lightprune.report.csv_files import paired_csv, results_csv
+from lightprune.report.csv_files import comparisons_csv, results_csv
 from lightprune.report.findings import Findings
-from lightprune.report.sections.dead_weights import dead
-from lightprune.report.sections.frontier import frontier
-from lightprune.report.sections.methods import methods
-from lightprune.report.sections.per_class import classes
-from lightprune.report.sections.per_layer import layers
-from lightprune.report.sections.provenance import provenance
-from lightprune.report.sections.prune_events import events
-from lightprune.report.sections.results import results
-from lightprune.report.sections.significance import paired
-from lightprune.report.sections.speed import speed
-from lightprune.report.sections.summary import short
-from lightprune.report.sections.training_curves import curves
+from lightprune.report.sections.frontier import frontier_section
+from lightprune.report.sections.methods import methods_section
+from lightprune.report.sections.per_class import per_class_section
+from lightprune.report.sections.per_layer import per_layer_section
+from lightprune.report.sections.provenance import provenance_section
+from lightprune.report.sections.prune_events import prune_events_section
+from lightprune.report.sections.results import results_section
+from lightprune.report.sections.significance import significance_section
+from lightprune.report.sections.speed import speed_section
+from lightprune.report.sections.summary import summary_section
+from lightprune.report.sections.training_curves import training_curves_section
+from lightprune.report.sections.unreachable_weights import unreachable_section
 
 # In the order in which one reads them.
 _SECTIONS = (
-    results,
-    dead,
-    frontier,
-    methods,
-    speed,
-    curves,
-    layers,
-    events,
-    classes,
-    paired,
-    provenance,
+    results_section,
+    unreachable_section,
+    frontier_section,
+    methods_section,
+    speed_section,
+    training_curves_section,
+    per_layer_section,
+    prune_events_section,
+    per_class_section,
+    significance_section,
+    provenance_section,
 )
 
 
@@ -53,9 +53,9 @@ class Additions:
     sections: Mapping[str, Section] = field(default_factory=dict)
 
 
-def document(findings: Findings, title: str, additions: Additions = Additions()) -> Document:
+def build_document(findings: Findings, title: str, additions: Additions = Additions()) -> Document:
     """The report, without the sections on which these runs have nothing to say."""
-    sections = [short(findings, additions.summary)]
+    sections = [summary_section(findings, additions.summary)]
     for make in _SECTIONS:
         section = make(findings)
         added = additions.sections.get(section.title)
@@ -71,7 +71,7 @@ def write_report(
     Returns:
         The page.
     """
-    report, figures = document(findings, title, additions), folder / "figures"
+    report, figures = build_document(findings, title, additions), folder / "figures"
     names = set()
     for figure in report.figures:
         write_figure(figure, figures)
@@ -79,9 +79,9 @@ def write_report(
     for old in (*figures.glob("*.svg"), *figures.glob("*.png")):
         if old.name not in names:
             old.unlink()
-    write_text(folder / "results.csv", results_csv(findings.cells))
+    write_text(folder / "results.csv", results_csv(findings.groups))
     tests = findings.against_dense + findings.between
-    write_text(folder / "comparisons.csv", paired_csv(tests))
+    write_text(folder / "comparisons.csv", comparisons_csv(tests))
     write_text(folder / "report.md", markdown(report))
     write_text(folder / "report.html", page(report))
     return folder / "report.html"

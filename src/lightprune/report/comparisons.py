@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
-from lightprune.report.groups import RunGroup, began_cut, budget, label, without_seeds
+from lightprune.report.groups import RunGroup, epochs_label, run_label, starts_slim, without_seeds
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.statistics import Paired, holm
+from lightprune.report.statistics import PairedCounts, holm_correction
 from lightprune.runs.identity import diff_configs
 
 LEVEL = 0.05
@@ -31,7 +31,7 @@ class Comparison:
     first: str
     second: str
     seed: int
-    paired: Paired | None
+    paired: PairedCounts | None
     corrected: float | None
     obstacle: str
 
@@ -53,12 +53,12 @@ class Comparison:
         return f"{self.first if self.paired.difference > 0 else self.second} is more accurate"
 
 
-def against_dense(cells: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
+def against_dense(groups: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
     """Each run against the dense network that it started from, if that was trained."""
     found = []
-    for cell in cells:
-        for run in cell.runs:
-            if began_cut(run):
+    for group in groups:
+        for run in group.runs:
+            if starts_slim(run):
                 continue
             dense = run.dense_predictions
             epochs = run.config["recipe"]["finetune"]["epochs"]
@@ -67,28 +67,30 @@ def against_dense(cells: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
             elif dense.labels != run.predictions.labels:
                 paired, obstacle = None, "the dense network's test images are others"
             else:
-                paired = Paired.of(run.predictions.correct, dense.correct)
+                paired = PairedCounts.of(run.predictions.correct, dense.correct)
                 obstacle = f"it has trained {epochs} epochs more"
                 # More training cannot excuse a loss, so a loss needs no equal budget.
                 if paired.difference < 0 or not epochs:
                     obstacle = ""
             found.append(
-                Comparison(cell.name, "its dense network", run.seed, paired, None, obstacle)
+                Comparison(group.name, "its dense network", run.seed, paired, None, obstacle)
             )
-    return _corrected(found)
+    return _with_correction(found)
 
 
-def between_runs(cells: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
+def between_runs(groups: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
     """Runs of equal seed that answer one question: equal sparsity, or one is a control."""
     found = []
-    for one, other in combinations(cells, 2):
+    for one, other in combinations(groups, 2):
         for a, b in product(one.runs, other.runs):
             obstacle = _obstacle(a, b)
-            if a.seed == b.seed and _one_question(a, b, obstacle):
+            if a.seed == b.seed and _worth_a_line(a, b, obstacle):
                 same = a.data.fingerprint == b.data.fingerprint
-                paired = Paired.of(a.predictions.correct, b.predictions.correct) if same else None
+                paired = (
+                    PairedCounts.of(a.predictions.correct, b.predictions.correct) if same else None
+                )
                 found.append(Comparison(one.name, other.name, a.seed, paired, None, obstacle))
-    return _corrected(found)
+    return _with_correction(found)
 
 
 def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
@@ -96,8 +98,8 @@ def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
     if a.data.fingerprint != b.data.fingerprint:
         prints = f"{a.data.fingerprint[:8]} and {b.data.fingerprint[:8]}"
         return f"their data differ (fingerprints {prints})"
-    if budget(a) != budget(b):
-        return f"their budgets differ ({budget(a)} and {budget(b)} epochs)"
+    if epochs_label(a) != epochs_label(b):
+        return f"their budgets differ ({epochs_label(a)} and {epochs_label(b)} epochs)"
     for part in ("recipe", "model", "data", "trainer"):
         mine, theirs = without_seeds(a.config[part]), without_seeds(b.config[part])
         for key, there, here in diff_configs(theirs, mine, part):
@@ -109,17 +111,17 @@ def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
     return ""
 
 
-def _one_question(a: ReportedRun, b: ReportedRun, obstacle: str) -> bool:
+def _worth_a_line(a: ReportedRun, b: ReportedRun, obstacle: str) -> bool:
     """Whether a comparison of two runs is worth a line."""
-    if obstacle:  # Only to say that the same cell of two budgets must not be ranked.
-        return label(a) == label(b)
+    if obstacle:  # Only to say that the same configuration at two budgets must not be ranked.
+        return run_label(a) == run_label(b)
     if not a.events or not b.events:
         return True
     left = (1 - a.cost.sparsity, 1 - b.cost.sparsity)
     return max(left) - min(left) <= _SAME * max(left)
 
 
-def _corrected(found: list[Comparison]) -> tuple[Comparison, ...]:
+def _with_correction(found: list[Comparison]) -> tuple[Comparison, ...]:
     """Adds the corrected p-values; comparisons without a test do not count."""
-    p_values = iter(holm([c.paired.p_value for c in found if c.paired]))
+    p_values = iter(holm_correction([c.paired.p_value for c in found if c.paired]))
     return tuple(replace(c, corrected=next(p_values)) if c.paired else c for c in found)

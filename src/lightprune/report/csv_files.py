@@ -4,18 +4,18 @@ from lightprune.files import csv_text
 from lightprune.report.comparisons import Comparison
 from lightprune.report.groups import RunGroup
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.statistics import wilson
+from lightprune.report.statistics import wilson_interval
 
 
-def results_csv(cells: tuple[RunGroup, ...]) -> str:
+def results_csv(groups: tuple[RunGroup, ...]) -> str:
     """One row a run, with its provenance."""
-    return _csv([_record(cell, run) for cell in cells for run in cell.runs])
+    return _csv([_record(group, run) for group in groups for run in group.runs])
 
 
-def _record(cell: RunGroup, run: ReportedRun) -> dict[str, object]:
-    low, high = wilson(run.test.correct, run.data.test_images)
+def _record(group: RunGroup, run: ReportedRun) -> dict[str, object]:
+    low, high = wilson_interval(run.test.correct, run.data.test_images)
     return {
-        "cell": cell.name,
+        "configuration": group.name,
         "folder": run.folder,
         "seed": run.seed,
         "test_accuracy": run.test.accuracy,
@@ -45,7 +45,7 @@ def _record(cell: RunGroup, run: ReportedRun) -> dict[str, object]:
     }
 
 
-def paired_csv(comparisons: tuple[Comparison, ...]) -> str:
+def comparisons_csv(comparisons: tuple[Comparison, ...]) -> str:
     """One row a comparison; nothing where there is no test."""
     return _csv([_test(comparison) for comparison in comparisons])
 

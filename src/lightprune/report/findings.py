@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from lightprune.report.comparisons import Comparison, against_dense, between_runs
 from lightprune.report.discovery import RunCollection
-from lightprune.report.groups import RunGroup, cells_of
+from lightprune.report.groups import RunGroup, group_runs
 from lightprune.report.published import Published
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.result_table import ResultRow, rows_of
+from lightprune.report.result_table import ResultRow, result_rows
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Findings:
 
     Attributes:
         collection: The runs, and those that are left out.
-        cells: Its runs, seeds together.
-        rows: Of the result table: dense networks, then cells.
+        groups: The same runs by configuration, with their seeds together.
+        rows: Of the result table: dense networks, then groups.
         against_dense: Each run against the network that it started from.
         between: Runs against each other.
         published: Figures to show beside the runs; None for the runs alone.
@@ -25,7 +25,7 @@ class Findings:
     """
 
     collection: RunCollection
-    cells: tuple[RunGroup, ...]
+    groups: tuple[RunGroup, ...]
     rows: tuple[ResultRow, ...]
     against_dense: tuple[Comparison, ...]
     between: tuple[Comparison, ...]
@@ -40,18 +40,18 @@ class Findings:
         tuning_runs: tuple[ReportedRun, ...] = (),
     ) -> "Findings":
         """Groups and compares the runs of a collection."""
-        cells = cells_of(collection.runs)
+        groups = group_runs(collection.runs)
         return cls(
             collection,
-            cells,
-            rows_of(cells, published),
-            against_dense(cells),
-            between_runs(cells),
+            groups,
+            result_rows(groups, published),
+            against_dense(groups),
+            between_runs(groups),
             published,
             tuning_runs,
         )
 
     @property
     def pruned(self) -> tuple[RunGroup, ...]:
-        """The cells in which something was pruned."""
-        return tuple(cell for cell in self.cells if cell.first.events)
+        """The groups whose networks were pruned."""
+        return tuple(group for group in self.groups if group.first.events)

@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but the seed are one cell; every cell gets a name that tells."""
+"""Groups runs that differ in nothing but the seed, and names each configuration uniquely."""
 
 import hashlib
 import json
@@ -22,9 +22,9 @@ class RunGroup:
     """Runs of one question with several seeds.
 
     Attributes:
-        name: Told apart from every other cell of a report.
+        name: Told apart from every other group of a report.
         series: What was done whatever the sparsity, told apart from every other such question:
-            cells of one series make a curve.
+            groups of one series make a curve.
         runs: In the order of their seeds, each seed once.
     """
 
@@ -40,38 +40,38 @@ class RunGroup:
     @property
     def kind(self) -> str:
         """What was done, whatever the sparsity and the settings."""
-        return kind(self.first.config)
+        return method_label(self.first.config)
 
 
-def cells_of(runs: tuple[ReportedRun, ...]) -> tuple[RunGroup, ...]:
-    """Groups runs into cells: the control first, then by kind and sparsity."""
+def group_runs(runs: tuple[ReportedRun, ...]) -> tuple[RunGroup, ...]:
+    """Groups runs by configuration: the control first, then by method and sparsity."""
     groups: dict[tuple[str, int], list[ReportedRun]] = {}
     for run in runs:
-        question, copy = json.dumps(_question(run), sort_keys=True), 0
+        question, copy = json.dumps(_setup(run), sort_keys=True), 0
         # The same run twice tells nothing of another seed.
         while any(run.seed == other.seed for other in groups.get((question, copy), ())):
             copy += 1
         groups.setdefault((question, copy), []).append(run)
-    found = sorted(groups.values(), key=lambda group: _order(group[0]))
+    found = sorted(groups.values(), key=lambda group: _sort_key(group[0]))
     firsts = [group[0] for group in found]
-    own = [_own(run, firsts) for run in firsts]
-    names = [f"{label(run)}{rest}" for run, rest in zip(firsts, own, strict=True)]
+    own = [_suffix(run, firsts) for run in firsts]
+    names = [f"{run_label(run)}{rest}" for run, rest in zip(firsts, own, strict=True)]
     return tuple(
         RunGroup(
             name if names.count(name) == 1 else f"{name} [{group[0].folder}]",
-            f"{kind(group[0].config)}{rest}",
+            f"{method_label(group[0].config)}{rest}",
             tuple(sorted(group, key=lambda run: run.seed)),
         )
         for name, rest, group in zip(names, own, found, strict=True)
     )
 
 
-def kind(config: Json) -> str:
+def method_label(config: Json) -> str:
     """How a config prunes, in words and without the sparsity."""
     pruner = config["pruner"]
     if not prunes(config):
-        return "filters removed" if _smaller(config) else "control"
-    words = [_scope(config), _class(config["schedule"])]
+        return "filters removed" if _is_slim(config) else "control"
+    words = [_scope_label(config), _class_label(config["schedule"])]
     extra = [
         f"{name} {value:g}"
         for name, value in pruner["criterion"].items()
@@ -82,8 +82,8 @@ def kind(config: Json) -> str:
     if pruner.get("regrowth"):
         extra.append(f"{pruner['regrowth']['grow']} regrowth")
     if pruner["unreachable"] == "first":
-        extra.append("dead first")
-    if _smaller(config):
+        extra.append("unreachable first")
+    if _is_slim(config):
         extra.append("filters removed")
     return ", ".join([" ".join(words), *extra])
 
@@ -93,23 +93,23 @@ def prunes(config: Json) -> bool:
     return "criterion" in (config["pruner"] or {})
 
 
-def began_cut(run: ReportedRun) -> bool:
+def starts_slim(run: ReportedRun) -> bool:
     """Whether a run began with what filter pruning had just left: no network to be held against."""
-    return _smaller(run.config) and not run.dense.key
+    return _is_slim(run.config) and not run.dense.key
 
 
-def criterion(config: Json) -> str:
+def criterion_name(config: Json) -> str:
     """The criterion by which a config prunes, `magnitude_per_mac`; `none` if it prunes nothing."""
-    return _class(config["pruner"]["criterion"]) if prunes(config) else "none"
+    return _class_label(config["pruner"]["criterion"]) if prunes(config) else "none"
 
 
-def label(run: ReportedRun) -> str:
+def run_label(run: ReportedRun) -> str:
     """What a run did: `global 98 % one_shot`; equal for runs that share this, whatever else."""
-    what = kind(run.config)
+    what = method_label(run.config)
     if not prunes(run.config):
         return "control (dense continued)" if what == "control" else what
     scope, _, rest = what.partition(" ")
-    return f"{scope} {percent(target_sparsity(run))} {rest}"
+    return f"{scope} {percent_label(target_sparsity(run))} {rest}"
 
 
 def target_sparsity(run: ReportedRun) -> float:
@@ -117,22 +117,22 @@ def target_sparsity(run: ReportedRun) -> float:
     return run.events[-1].target if run.events else 0.0
 
 
-def percent(share: float) -> str:
+def percent_label(share: float) -> str:
     """A share as `98 %`, `94.24 %`: as many decimals as it needs, at most two."""
     return f"{round(100 * share, 2):g} %"
 
 
-def budget(run: ReportedRun) -> str:
+def epochs_label(run: ReportedRun) -> str:
     """Epochs of the dense training and of the fine-tuning."""
     return f"{run.dense.epochs} + {run.config['recipe']['finetune']['epochs']}"
 
 
-def trained(run: ReportedRun) -> str:
+def training_label(run: ReportedRun) -> str:
     """The budget, and the precision where it is not full: `80 + 20 epochs, bf16-mixed`."""
-    return f"{budget(run)} epochs{precision(run)}"
+    return f"{epochs_label(run)} epochs{precision_label(run)}"
 
 
-def precision(run: ReportedRun) -> str:
+def precision_label(run: ReportedRun) -> str:
     """In which precision a run trained, as `, bf16-mixed`; nothing for full precision."""
     asked = run.config["trainer"]["precision"]
     return "" if asked == FULL_PRECISION else f", {asked}"
@@ -145,26 +145,26 @@ def without_seeds(config: Any) -> Any:
     return config
 
 
-def _smaller(config: Json) -> bool:
+def _is_slim(config: Json) -> bool:
     constructor = config["model"].get("constructor") or {}
     return bool(constructor.get("_target_") == SLIM_NETWORK)
 
 
-def _scope(config: Json) -> str:
-    by, scope = criterion(config), str(config["pruner"]["scope"])
+def _scope_label(config: Json) -> str:
+    by, scope = criterion_name(config), str(config["pruner"]["scope"])
     if by == "magnitude":
         return scope
     return by if scope == "global" else f"{by}-{scope}"
 
 
-def _class(part: Json) -> str:
+def _class_label(part: Json) -> str:
     """`lightprune.pruning.OneShot` as `one_shot`."""
     name = str(part["_target_"]).rpartition(".")[2]
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
-def _order(run: ReportedRun) -> tuple[Any, ...]:
-    what = kind(run.config)
+def _sort_key(run: ReportedRun) -> tuple[Any, ...]:
+    what = method_label(run.config)
     scope = what.partition(" ")[0]
     place = _SCOPES.index(scope) if scope in _SCOPES else len(_SCOPES)
     changed = any(word in what for word in _SANITY.values())
@@ -172,7 +172,7 @@ def _order(run: ReportedRun) -> tuple[Any, ...]:
     return changed, place, target_sparsity(run), "one_shot" not in what, what, epochs, run.folder
 
 
-def _question(run: ReportedRun) -> Json:
+def _setup(run: ReportedRun) -> Json:
     """What a run was asked, but for the seed."""
     # One's own weights are no part of a config, and trained ones differ with the seed.
     own = "" if run.dense.key else run.dense.weights_sha256[:8]
@@ -180,21 +180,28 @@ def _question(run: ReportedRun) -> Json:
     return {**without_seeds(run.config), **about}
 
 
-def _own(run: ReportedRun, others: list[ReportedRun]) -> str:
+def _suffix(run: ReportedRun, others: list[ReportedRun]) -> str:
     """What tells a run from others of its kind, whatever the sparsity: training, then settings."""
-    words = f", {trained(run)}" if len({trained(other) for other in others}) > 1 else ""
-    alike = [r for r in others if (kind(r.config), trained(r)) == (kind(run.config), trained(run))]
+    words = (
+        f", {training_label(run)}" if len({training_label(other) for other in others}) > 1 else ""
+    )
+    alike = [
+        r
+        for r in others
+        if (method_label(r.config), training_label(r))
+        == (method_label(run.config), training_label(run))
+    ]
     own = {
         key: here
         for other in alike
-        for key, _, here in diff_configs(_question(other), _question(run))
+        for key, _, here in diff_configs(_setup(other), _setup(run))
         if key not in ("schedule.sparsity", "schedule.amount")
     }
-    shown = [f"{key}={_short(str(value))}" for key, value in own.items()]
+    shown = [f"{key}={_abbreviated(str(value))}" for key, value in own.items()]
     return words + (f" ({', '.join(shown[:3] + ['...'] * (len(shown) > 3))})" if shown else "")
 
 
-def _short(value: str) -> str:
+def _abbreviated(value: str) -> str:
     """A value in at most 50 characters, still told apart from others."""
     if len(value) <= 50:
         return value

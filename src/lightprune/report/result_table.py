@@ -1,4 +1,4 @@
-"""What the result table says: a row for the dense networks of each question, and one a cell."""
+"""What the result table says: a row for each kind of dense network, and one for each group."""
 
 import json
 from collections.abc import Sequence
@@ -6,23 +6,23 @@ from dataclasses import dataclass
 
 from lightprune.report.groups import (
     RunGroup,
-    began_cut,
-    budget,
-    precision,
+    epochs_label,
+    precision_label,
+    starts_slim,
     without_seeds,
 )
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.statistics import Summary, wilson
+from lightprune.report.statistics import MeanStd, wilson_interval
 
 
 @dataclass(frozen=True)
 class ResultRow:
-    """What the table says of a cell, or of dense networks; shares are 0..1.
+    """What the table says of a group, or of dense networks; fractions are 0..1.
 
     Attributes:
-        name: Of the cell, or `dense`.
-        cell: None for dense networks.
+        name: Of the group, or `dense`.
+        group: None for dense networks.
         runs: In the order of their seeds; for dense networks, one that started from each.
         accuracy: On the test images.
         difference: To each run's own dense network; None for dense networks, and for a smaller
@@ -38,10 +38,10 @@ class ResultRow:
     """
 
     name: str
-    cell: RunGroup | None
+    group: RunGroup | None
     runs: tuple[ReportedRun, ...]
-    accuracy: Summary
-    difference: Summary | None
+    accuracy: MeanStd
+    difference: MeanStd | None
     sparsity: float
     live_sparsity: float
     mac_density: float
@@ -55,44 +55,45 @@ class ResultRow:
     def bars(self) -> tuple[float, float]:
         """How far the interval that the number of test images allows reaches below and above."""
         mean = self.accuracy.mean
-        low, high = wilson(round(mean * self.images), self.images)
+        low, high = wilson_interval(round(mean * self.images), self.images)
         # A mean over seeds need not be a whole number of images.
         return max(0.0, mean - low), max(0.0, high - mean)
 
     @property
     def pruned(self) -> bool:
         """Whether something was; zeros alone, as training may leave one, are no pruning."""
-        return self.cell is not None and bool(self.cell.first.events)
+        return self.group is not None and bool(self.group.first.events)
 
     @property
     def seeds(self) -> str:
         """In words; nothing for one's own dense network."""
-        own = not self.cell and not self.runs[0].dense.key
+        own = not self.group and not self.runs[0].dense.key
         return "" if own else ", ".join(str(run.seed) for run in self.runs)
 
 
-def rows_of(
-    cells: tuple[RunGroup, ...], published: Published | None = None
+def result_rows(
+    groups: tuple[RunGroup, ...], published: Published | None = None
 ) -> tuple[ResultRow, ...]:
-    """Dense networks of each question first, then every cell."""
+    """Rows of the dense networks first, then one for every group."""
     dense: dict[str, dict[tuple[int, str], ReportedRun]] = {}
-    for run in (run for cell in cells for run in cell.runs if not began_cut(run)):
+    for run in (run for group in groups for run in group.runs if not starts_slim(run)):
         # One's own weights belong to no seed: however many runs start from them, they are one.
         seed = run.seed if run.dense.key else 0
-        dense.setdefault(_dense_question(run), {}).setdefault((seed, run.dense.weights_sha256), run)
-    groups = [sorted(group.values(), key=lambda run: run.seed) for group in dense.values()]
-    names = [f"dense, {group[0].dense.epochs} epochs{precision(group[0])}" for group in groups]
+        dense.setdefault(_dense_setup(run), {}).setdefault((seed, run.dense.weights_sha256), run)
+    by_seed = [sorted(runs.values(), key=lambda run: run.seed) for runs in dense.values()]
+    firsts = [runs[0] for runs in by_seed]
+    names = [f"dense, {run.dense.epochs} epochs{precision_label(run)}" for run in firsts]
     if len(set(names)) < len(names):
         names = [f"{name} (no. {number})" for number, name in enumerate(names, 1)]
     if len(names) == 1:
         names = ["dense"]
     dense_rows = (
-        _dense_row(name, group, published) for name, group in zip(names, groups, strict=True)
+        _dense_row(name, runs, published) for name, runs in zip(names, by_seed, strict=True)
     )
-    return (*dense_rows, *(_row(cell, published) for cell in cells))
+    return (*dense_rows, *(_row(group, published) for group in groups))
 
 
-def _dense_question(run: ReportedRun) -> str:
+def _dense_setup(run: ReportedRun) -> str:
     """What the dense network was asked for, but for the seed."""
     parts = {name: run.config[name] for name in ("model", "data", "trainer")}
     recipe = run.config["recipe"]["dense"] if run.dense.key else run.dense.weights_sha256
@@ -105,13 +106,13 @@ def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) 
     live_macs = sum(layer.macs // layer.weights * layer.live for layer in first.layers.values())
     return ResultRow(
         name=name,
-        cell=None,
+        group=None,
         runs=tuple(runs),
-        accuracy=Summary.of([run.dense.test_accuracy for run in runs]),
+        accuracy=MeanStd.of([run.dense.test_accuracy for run in runs]),
         difference=None,
         sparsity=0.0,
         live_sparsity=0.0,
-        # Its dead weights are not counted, as in the pruned networks.
+        # Unreachable weights are not counted, as in the pruned networks.
         mac_density=live_macs / first.cost.macs,
         epochs=str(first.dense.epochs),
         seconds=_dense_seconds(runs),
@@ -121,19 +122,21 @@ def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) 
     )
 
 
-def _row(cell: RunGroup, published: Published | None) -> ResultRow:
-    runs, first = cell.runs, cell.first
-    tuning = Summary.of([run.seconds.finetune for run in runs]).mean
+def _row(group: RunGroup, published: Published | None) -> ResultRow:
+    runs, first = group.runs, group.first
+    tuning = MeanStd.of([run.seconds.finetune for run in runs]).mean
     return ResultRow(
-        name=cell.name,
-        cell=cell,
+        name=group.name,
+        group=group,
         runs=runs,
-        accuracy=Summary.of([run.test.accuracy for run in runs]),
-        difference=None if began_cut(first) else Summary.of([run.accuracy_change for run in runs]),
-        sparsity=Summary.of([run.cost.sparsity for run in runs]).mean,
-        live_sparsity=Summary.of([run.cost.live_sparsity for run in runs]).mean,
-        mac_density=Summary.of([run.cost.mac_density for run in runs]).mean,
-        epochs=budget(first),
+        accuracy=MeanStd.of([run.test.accuracy for run in runs]),
+        difference=None
+        if starts_slim(first)
+        else MeanStd.of([run.accuracy_change for run in runs]),
+        sparsity=MeanStd.of([run.cost.sparsity for run in runs]).mean,
+        live_sparsity=MeanStd.of([run.cost.live_sparsity for run in runs]).mean,
+        mac_density=MeanStd.of([run.cost.mac_density for run in runs]).mean,
+        epochs=epochs_label(first),
         seconds=f"{_dense_seconds(runs)} + {tuning:.0f}",
         data=first.dataset,
         images=first.data.test_images,
@@ -142,4 +145,4 @@ def _row(cell: RunGroup, published: Published | None) -> ResultRow:
 
 
 def _dense_seconds(runs: Sequence[ReportedRun]) -> str:
-    return f"{Summary.of([run.dense.seconds for run in runs]).mean:.0f}"
+    return f"{MeanStd.of([run.dense.seconds for run in runs]).mean:.0f}"

@@ -12,14 +12,14 @@ _Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Summary:
+class MeanStd:
     """Mean, and the sample's standard deviation if there are at least two values."""
 
     mean: float
     spread: float | None
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Summary":
+    def of(cls, values: Sequence[float]) -> "MeanStd":
         """Sums up at least one value."""
         spread = statistics.stdev(values) if len(values) > 1 else None
         return cls(statistics.fmean(values), spread)
@@ -31,14 +31,14 @@ class Summary:
         return f"{100 * self.mean:.2f}{spread} %"
 
     @property
-    def points(self) -> str:
+    def pp(self) -> str:
         """`−0.12`, or `−0.12 ± 0.05` for several values, in percentage points."""
         spread = "" if self.spread is None else f" ± {100 * self.spread:.2f}"
-        return f"{points(self.mean)}{spread}"
+        return f"{pp_label(self.mean)}{spread}"
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedCounts:
     """Two networks on the same images.
 
     Attributes:
@@ -52,15 +52,15 @@ class Paired:
     only_second: int
 
     @classmethod
-    def of(cls, first: Sequence[bool], second: Sequence[bool]) -> "Paired":
+    def of(cls, first: Sequence[bool], second: Sequence[bool]) -> "PairedCounts":
         """Counts the images on which exactly one of two networks is right."""
         pairs = list(zip(first, second, strict=True))
         return cls(len(pairs), pairs.count((True, False)), pairs.count((False, True)))
 
     @property
-    def reversed(self) -> "Paired":
+    def reversed(self) -> "PairedCounts":
         """The same images with the two networks changed over."""
-        return Paired(self.images, self.only_second, self.only_first)
+        return PairedCounts(self.images, self.only_second, self.only_first)
 
     @property
     def difference(self) -> float:
@@ -86,7 +86,7 @@ class Paired:
         return float(binomtest(self.only_first, discordant).pvalue) if discordant else 1.0
 
 
-def wilson(correct: int, images: int) -> tuple[float, float]:
+def wilson_interval(correct: int, images: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share."""
     share, squared = correct / images, _Z**2 / images
     centre = (share + squared / 2) / (1 + squared)
@@ -94,7 +94,7 @@ def wilson(correct: int, images: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm_correction(p_values: Sequence[float]) -> list[float]:
     """p-values corrected for their number, after Holm: each still holds at its face value."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     corrected, largest = [0.0] * len(p_values), 0.0
@@ -104,7 +104,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def points(share: float, decimals: int = 2) -> str:
+def pp_label(share: float, decimals: int = 2) -> str:
     """A difference of shares in percentage points, with a sign that is a minus; 0 has none."""
     rounded = round(100 * share, decimals)
     return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"

@@ -10,12 +10,12 @@ from lightprune.rendering.plotting import (
     COLOURS,
     CROSS,
     GREY,
-    OPEN,
-    drawn,
-    legend,
-    panels,
-    percents,
-    wrapped,
+    OPEN_CIRCLE,
+    draw_figure,
+    marker_legend,
+    panel_grid,
+    percent_ticks,
+    wrap_label,
 )
 from lightprune.sensitivity.accuracy_curve import Curve
 from lightprune.sensitivity.analysis import SensitivityResult
@@ -23,7 +23,7 @@ from lightprune.sensitivity.scan import LayerScan
 
 _COLUMNS = 4
 _TICKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
-_POINT: dict[str, Any] = {**OPEN, "markersize": 4.5}
+_POINT: dict[str, Any] = {**OPEN_CIRCLE, "markersize": 4.5}
 _CURVE: dict[str, Any] = {"color": COLOURS[0], "linewidth": 1.2}
 _CHOSEN: dict[str, Any] = {**CROSS, "markersize": 8, "markeredgewidth": 2}
 _CAPTION = (
@@ -39,7 +39,7 @@ def sensitivity_figure(result: SensitivityResult) -> Figure:
     count = len(result.curves)
 
     def draw(canvas: Canvas) -> None:
-        grid = panels(canvas, count, _COLUMNS, sharex=True, sharey=True)
+        grid = panel_grid(canvas, count, _COLUMNS, sharex=True, sharey=True)
         counts = [(z, curve.weights) for curve in result.curves for z in curve.zeros]
         edge = min(1 - zeros / weights for zeros, weights in counts if zeros < weights) / 1.6
         for axes, curve, layer in zip(grid, result.curves, result.scan.layers, strict=True):
@@ -49,15 +49,15 @@ def sensitivity_figure(result: SensitivityResult) -> Figure:
         ticks = [tick for tick in _TICKS if 1 - tick >= edge]
         grid[0].set_xticks([1 - tick for tick in ticks], [f"{100 * tick:g}" for tick in ticks])
         grid[0].set_xticks([], minor=True)
-        percents(grid[0].yaxis)
+        percent_ticks(grid[0].yaxis)
         canvas.supxlabel(
             "sparsity of the layer (%), on a logarithmic scale of what is left", fontsize=8
         )
         canvas.supylabel("accuracy (%)", fontsize=8)
-        legend(canvas, {"measured": _POINT, "monotone fit": _CURVE, "allocated": _CHOSEN})
+        marker_legend(canvas, {"measured": _POINT, "monotone fit": _CURVE, "allocated": _CHOSEN})
 
     height = 0.8 + 1.15 * -(-count // _COLUMNS)
-    return drawn("sensitivity", "Sensitivity of each layer", _CAPTION, height, draw)
+    return draw_figure("sensitivity", "Sensitivity of each layer", _CAPTION, height, draw)
 
 
 def _panel(
@@ -86,4 +86,4 @@ def _panel(
     )
     chosen = result.allocation.zeros[curve.name]
     axes.plot(left(chosen), whole - curve.at(chosen), zorder=4, **_CHOSEN)
-    axes.set_title(wrapped(curve.name.removesuffix(".weight"), 28))
+    axes.set_title(wrap_label(curve.name.removesuffix(".weight"), 28))

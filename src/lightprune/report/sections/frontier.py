@@ -6,11 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from lightprune.rendering.document import Section
-from lightprune.rendering.plotting import GREY, drawn, look, percents
+from lightprune.rendering.plotting import GREY, draw_figure, percent_ticks, series_style
 from lightprune.report.findings import Findings
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.result_table import ResultRow
-from lightprune.report.sections.methods import contests
+from lightprune.report.sections.methods import method_comparisons
 
 _TICKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
 # What is worse than the best by more stands at the lower edge: a sanity check that fails, as it
@@ -24,7 +24,7 @@ _SHORT = 50
 _DASHES = ("--", "-.", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)))
 
 
-def frontier(findings: Findings) -> Section:
+def frontier_section(findings: Findings) -> Section:
     """The figure; none if nothing was pruned."""
     title = "Accuracy against sparsity"
     series, complete = _curves(findings)
@@ -44,9 +44,9 @@ def frontier(findings: Findings) -> Section:
         canvas.legend(handles, words, loc="outside lower left", ncols=columns, frameon=False)
 
     caption = (
-        "Each mark is a cell, the mean over its seeds; bars are the 95 % interval that the number "
-        "of test images allows (Wilson). Marks of one kind are joined. Horizontal lines: no "
-        "weight pruned. A mark on the lower edge lies below it."
+        "Each mark is a configuration, the mean over its seeds; bars are the 95 % interval that "
+        "the number of test images allows (Wilson). Marks of one kind are joined. Horizontal "
+        "lines: no weight pruned. A mark on the lower edge lies below it."
     )
     if not complete:
         caption += " What was measured at one sparsity only, beside others, is in the next section."
@@ -55,7 +55,7 @@ def frontier(findings: Findings) -> Section:
     return Section(
         title,
         (
-            drawn(
+            draw_figure(
                 "frontier",
                 title,
                 caption,
@@ -73,9 +73,9 @@ def _curves(findings: Findings) -> tuple[dict[str, list[ResultRow]], bool]:
     """
     series: dict[str, list[ResultRow]] = {}
     for row in findings.rows:
-        if row.cell and row.pruned:
-            series.setdefault(row.cell.series, []).append(row)
-    crowd = {row.name for contest in contests(findings) for row in contest.rows}
+        if row.group and row.pruned:
+            series.setdefault(row.group.series, []).append(row)
+    crowd = {row.name for contest in method_comparisons(findings) for row in contest.rows}
     lone = {name for name, rows in series.items() if len(rows) == 1 and rows[0].name in crowd}
     kept = {name: rows for name, rows in series.items() if name not in lone}
     return (kept, not lone) if kept else (series, True)
@@ -100,7 +100,7 @@ def _panel(
         xs, ys = [place(row) for row in rows], [row.accuracy.mean for row in rows]
         below = [y for y in ys if y < floor]
         words = f"{name} (below: {', '.join(f'{100 * y:.1f} %' for y in below)})" if below else name
-        style = look(index)
+        style = series_style(index)
         bars = [*zip(*(row.bars for row in rows), strict=True)]
         axes.errorbar(xs, ys, bars, elinewidth=0.8, capsize=2, label=words, **style)
         for x, y in zip(xs, ys, strict=True):
@@ -130,4 +130,4 @@ def _scale(axes: Axes, left: list[float]) -> None:
     ticks = [t for t in _TICKS if min(left) / 1.25 <= 1 - t <= max(left) * 1.25]
     axes.set_xticks([1 - tick for tick in ticks], [f"{100 * tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
-    percents(axes.yaxis)
+    percent_ticks(axes.yaxis)

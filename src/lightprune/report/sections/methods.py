@@ -7,14 +7,14 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult
-from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
-from lightprune.rendering.plotting import COLOURS, GREY, drawn, percents
+from lightprune.rendering.document import Block, Figure, Section, Table, Text, thread_count
+from lightprune.rendering.plotting import COLOURS, GREY, draw_figure, percent_ticks
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
-from lightprune.report.groups import RunGroup, percent, target_sparsity, trained
+from lightprune.report.groups import RunGroup, percent_label, target_sparsity, training_label
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.speed import BATCHES
-from lightprune.report.statistics import points
+from lightprune.report.statistics import pp_label
 
 # The plainest method is what others are held against, wherever it has run.
 _PLAINEST = "global one_shot"
@@ -25,8 +25,8 @@ _FRAME, _LINE = 1.1, 0.21
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Cells that may be compared: of equal sparsity, training and data, from one dense network.
+class MethodComparison:
+    """Comparable configurations: of equal sparsity, training, data and dense network.
 
     Attributes:
         title: Their sparsity, budget and precision.
@@ -47,44 +47,44 @@ class Contest:
         return (self.reference, *self.others)
 
 
-def contests(findings: Findings) -> list[Contest]:
-    """Every sparsity and budget at which at least three cells may be compared."""
+def method_comparisons(findings: Findings) -> list[MethodComparison]:
+    """Every sparsity and budget at which at least three configurations may be compared."""
     groups: dict[tuple[str, str, str], list[ResultRow]] = {}
     for row in findings.rows:
         if row.pruned:
-            at = percent(target_sparsity(row.runs[0]))
-            groups.setdefault((at, trained(row.runs[0]), row.data), []).append(row)
+            at = percent_label(target_sparsity(row.runs[0]))
+            groups.setdefault((at, training_label(row.runs[0]), row.data), []).append(row)
     found = []
     for (at, training, _), rows in groups.items():
-        reference = next((row for row in rows if _cell(row).kind == _PLAINEST), rows[0])
+        reference = next((row for row in rows if _group(row).kind == _PLAINEST), rows[0])
         tests = {row.name: _test(findings, row, reference) for row in rows}
         pairs = [(row, test) for row in rows if (test := tests[row.name])]
         if len(pairs) + 1 >= _LEAST:
             others, comparisons = zip(*pairs, strict=True)
-            found.append(Contest(f"{at}, {training}", reference, others, comparisons))
+            found.append(MethodComparison(f"{at}, {training}", reference, others, comparisons))
     return found
 
 
-def methods(findings: Findings) -> Section:
+def methods_section(findings: Findings) -> Section:
     """A table and a figure for each of these sparsities."""
-    found = contests(findings)
+    found = method_comparisons(findings)
     blocks: list[Block] = []
     if found:
         words = (
-            "Cells of equal sparsity, budget, precision and data that started from the same dense "
-            "network. The difference to the first line is that of one seed on the same images, "
-            "with its 95 % interval; what follows from it rests on the corrected p of the paired "
-            "comparisons below."
+            "Configurations of equal sparsity, budget, precision and data that started from the "
+            "same dense network. The difference to the first line is that of one seed on the same "
+            "images, with its 95 % interval; what follows from it rests on the corrected p of the "
+            "paired comparisons below."
         )
         blocks.append(Text(words))
     for number, contest in enumerate(found, 1):
         timed = _timed(contest)
-        words = f"**{contest.title}**, held against {_cell(contest.reference).series}"
+        words = f"**{contest.title}**, held against {_group(contest.reference).series}"
         if timed:
             machine = next(iter(timed.values())).machine
             words += (
                 f"; milliseconds of the sparse runtime on {machine.label}, "
-                f"{counted(_threads(timed))}, of the first seed that was timed"
+                f"{thread_count(_threads(timed))}, of the first seed that was timed"
             )
         blocks.append(Text(f"{words}:"))
         blocks.append(Table.of(_table(contest, timed)))
@@ -92,9 +92,9 @@ def methods(findings: Findings) -> Section:
     return Section("Methods at one sparsity", tuple(blocks))
 
 
-def _cell(row: ResultRow) -> RunGroup:
-    assert row.cell is not None
-    return row.cell
+def _group(row: ResultRow) -> RunGroup:
+    assert row.group is not None
+    return row.group
 
 
 def _test(findings: Findings, row: ResultRow, reference: ResultRow) -> Comparison | None:
@@ -109,18 +109,18 @@ def _test(findings: Findings, row: ResultRow, reference: ResultRow) -> Compariso
     return None
 
 
-def _table(contest: Contest, timed: dict[str, BenchResult]) -> Iterator[dict[str, str]]:
+def _table(contest: MethodComparison, timed: dict[str, BenchResult]) -> Iterator[dict[str, str]]:
     for row, test in zip(contest.rows, (None, *contest.comparisons), strict=True):
         low, high = test.paired.interval if test and test.paired else (0.0, 0.0)
         yield {
-            "method": _cell(row).series,
+            "method": _group(row).series,
             "seeds": row.seeds,
             "test accuracy": row.accuracy.percent,
             "live sparsity": f"{100 * row.live_sparsity:.2f} %",
             "MACs left": f"{100 * row.mac_density:.1f} %",
             **_latency(row, timed),
-            "difference (points)": points(test.paired.difference) if test and test.paired else "",
-            "95 % interval": f"{points(low)} to {points(high)}" if test else "",
+            "difference (pp)": pp_label(test.paired.difference) if test and test.paired else "",
+            "95 % interval": f"{pp_label(low)} to {pp_label(high)}" if test else "",
             "what follows": _follows(test) if test else "",
         }
 
@@ -131,7 +131,7 @@ def _follows(test: Comparison) -> str:
     return f"{'more' if test.paired.difference > 0 else 'less'} accurate (seed {test.seed})"
 
 
-def _timed(contest: Contest) -> dict[str, BenchResult]:
+def _timed(contest: MethodComparison) -> dict[str, BenchResult]:
     """What was measured of each row's first timed run, on the machine that timed the first row."""
     found = {
         row.name: next(run.bench for run in row.runs if run.bench)
@@ -155,12 +155,12 @@ def _latency(row: ResultRow, timed: dict[str, BenchResult]) -> dict[str, str]:
     return {f"ms, batch {n}": f"{1e3 * s:.3g}" if s else "" for n, s in medians.items()}
 
 
-def _figure(findings: Findings, contest: Contest, suffix: str) -> Figure:
+def _figure(findings: Findings, contest: MethodComparison, suffix: str) -> Figure:
     rows = contest.rows
     places = range(len(rows))
     first = contest.reference.runs[0]
     starts = [
-        row for row in findings.rows if not row.cell and _shares(row, first.dense.weights_sha256)
+        row for row in findings.rows if not row.group and _shares(row, first.dense.weights_sha256)
     ]
 
     def draw(canvas: Canvas) -> None:
@@ -172,13 +172,13 @@ def _figure(findings: Findings, contest: Contest, suffix: str) -> Figure:
         )
         for row in starts:
             left.axvline(row.accuracy.mean, color=GREY, linestyle="--", linewidth=1)
-        left.set_yticks(places, [_cell(row).series for row in rows])
+        left.set_yticks(places, [_group(row).series for row in rows])
         left.set_xlabel("test accuracy (%)")
-        percents(left.xaxis)
+        percent_ticks(left.xaxis)
         right.plot([row.mac_density for row in rows], places, "s", color=COLOURS[1])
         right.set_xlim(left=0)
         right.set_xlabel("MACs left (%)")
-        percents(right.xaxis)
+        percent_ticks(right.xaxis)
         left.set_ylim(len(rows) - 0.5, -0.5)
 
     title = f"Methods at {contest.title}"
@@ -186,7 +186,7 @@ def _figure(findings: Findings, contest: Contest, suffix: str) -> Figure:
         "Mean over the seeds; bars are the 95 % interval that the number of test images allows "
         "(Wilson). Dashed: the dense networks that they started from."
     )
-    return drawn(f"methods{suffix}", title, caption, _FRAME + _LINE * len(rows), draw)
+    return draw_figure(f"methods{suffix}", title, caption, _FRAME + _LINE * len(rows), draw)
 
 
 def _shares(row: ResultRow, weights: str) -> bool:

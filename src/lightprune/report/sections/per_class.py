@@ -7,10 +7,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 
 from lightprune.rendering.document import Block, Figure, Section, Table, Text
-from lightprune.rendering.plotting import drawn, pages
+from lightprune.rendering.plotting import draw_figure, paginate
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
-from lightprune.report.statistics import Summary, points
+from lightprune.report.statistics import MeanStd, pp_label
 
 # Orange for losses, blue for gains; both light enough for the black numbers on them.
 _GROUND = LinearSegmentedColormap.from_list("change", ["#F5A35C", "#FFFFFF", "#7FB9E0"])
@@ -20,23 +20,23 @@ _FULL = 0.1
 
 @dataclass(frozen=True)
 class ClassChange:
-    """A cell's change of recall by class, 0..1, mean over the seeds whose predictions are known."""
+    """Change of recall by class, 0..1: mean over the seeds whose predictions are known."""
 
-    cell: str
+    configuration: str
     classes: tuple[str, ...]
     change: tuple[float, ...]
 
 
-def classes(findings: Findings) -> Section:
+def per_class_section(findings: Findings) -> Section:
     """Each class against the dense network."""
     blocks: list[Block] = []
-    changes = [change for cell in findings.cells for change in _changes(cell)]
-    for suffix, part in pages(changes, 30, lambda change: change.classes):
+    changes = [change for group in findings.groups for change in _changes(group)]
+    for suffix, part in paginate(changes, 30, lambda change: change.classes):
         # More would not be legible; the table beside it is.
         if len(part[0].classes) <= 12:
             blocks.append(_figure(suffix, part))
         blocks.append(Table.of(map(_row, part)))
-    runs = [run for cell in findings.cells for run in cell.runs]
+    runs = [run for group in findings.groups for run in group.runs]
     if missing := sorted({run.dense.key for run in runs if run.dense_predictions is None}):
         blocks.append(Text(_missing(missing)))
     return Section("Classes", tuple(blocks))
@@ -50,35 +50,35 @@ def _missing(keys: list[str]) -> str:
     )
 
 
-def _changes(cell: RunGroup) -> Iterator[ClassChange]:
+def _changes(group: RunGroup) -> Iterator[ClassChange]:
     """One, or none if no run has its dense network's predictions."""
-    names, by_seed = cell.first.data.classes, []
-    for run in cell.runs:
+    names, by_seed = group.first.data.classes, []
+    for run in group.runs:
         if run.dense_predictions is not None:
             before, after = (
                 p.recalls(len(names)) for p in (run.dense_predictions, run.predictions)
             )
             by_seed.append([b - a for a, b in zip(before, after, strict=True)])
     if by_seed:
-        means = (Summary.of(values).mean for values in zip(*by_seed, strict=True))
-        yield ClassChange(cell.name, names, tuple(means))
+        means = (MeanStd.of(values).mean for values in zip(*by_seed, strict=True))
+        yield ClassChange(group.name, names, tuple(means))
 
 
 def _row(change: ClassChange) -> dict[str, str]:
     """The worst and the best class, and how many lose."""
     ranked = sorted(zip(change.change, change.classes, strict=True))
-    worst, best = (f"{name} {points(value, 1)}" for value, name in (ranked[0], ranked[-1]))
+    worst, best = (f"{name} {pp_label(value, 1)}" for value, name in (ranked[0], ranked[-1]))
     return {
-        "cell": change.cell,
+        "configuration": change.configuration,
         "largest loss": worst,
         "largest gain": best,
         "classes that lose": str(sum(value < 0 for value in change.change)),
-        "spread over classes": f"{100 * (Summary.of(change.change).spread or 0.0):.1f}",
+        "spread over classes": f"{100 * (MeanStd.of(change.change).spread or 0.0):.1f}",
     }
 
 
 def _figure(suffix: str, changes: Sequence[ClassChange]) -> Figure:
-    """A row a cell."""
+    """One row for each configuration."""
     caption = (
         "Change of each class's recall on the test images, in percentage points, against the "
         "run's own dense network; mean over seeds. Orange and minus: recognised less often."
@@ -90,13 +90,13 @@ def _figure(suffix: str, changes: Sequence[ClassChange]) -> Figure:
         axes.imshow(grid, cmap=_GROUND, vmin=-_FULL, vmax=_FULL, aspect="auto")
         for row, values in enumerate(grid):
             for column, value in enumerate(values):
-                axes.text(column, row, points(value, 1), ha="center", va="center", fontsize=8)
+                axes.text(column, row, pp_label(value, 1), ha="center", va="center", fontsize=8)
         axes.set_xticks(range(len(names)), names, rotation=35, ha="left", rotation_mode="anchor")
-        axes.set_yticks(range(len(changes)), [change.cell for change in changes])
+        axes.set_yticks(range(len(changes)), [change.configuration for change in changes])
         axes.tick_params(top=True, bottom=False, labeltop=True, labelbottom=False, length=0)
         axes.grid(visible=False)
         for spine in axes.spines.values():
             spine.set_visible(False)
 
     title = "Change of each class against the dense network"
-    return drawn(f"classes{suffix}", title, caption, 0.9 + 0.22 * len(changes), draw)
+    return draw_figure(f"classes{suffix}", title, caption, 0.9 + 0.22 * len(changes), draw)

@@ -3,19 +3,19 @@
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, Bullets, Section, Table, Text
 from lightprune.report.findings import Findings
-from lightprune.report.groups import label
+from lightprune.report.groups import run_label
 from lightprune.report.reported_run import ReportedRun
 
 
-def provenance(findings: Findings) -> Section:
+def provenance_section(findings: Findings) -> Section:
     """Of every run: its folder, code, machine, data and command; and what was left out."""
-    runs = [(cell.name, run) for cell in findings.cells for run in cell.runs]
-    runs += [(f"tuning: {label(run)}", run) for run in findings.tuning_runs]
+    runs = [(group.name, run) for group in findings.groups for run in group.runs]
+    runs += [(f"tuning: {run_label(run)}", run) for run in findings.tuning_runs]
     commands = list(dict.fromkeys(run.command for _, run in runs))
     table = Table.of(
         {
             "run folder": f"`{run.folder}`",
-            "cell": name,
+            "configuration": name,
             "seed": str(run.seed),
             "commit": f"`{short_commit(run.commit)}`",
             "hardware": str(run.hardware),

@@ -3,10 +3,10 @@
 from lightprune.rendering.document import Block, Bullets, Section, Table, Text
 from lightprune.report.comparisons import LEVEL, Comparison
 from lightprune.report.findings import Findings
-from lightprune.report.statistics import points
+from lightprune.report.statistics import pp_label
 
 
-def paired(findings: Findings) -> Section:
+def significance_section(findings: Findings) -> Section:
     """What was compared, what the test says, and what may be ranked."""
     dense, runs = findings.against_dense, findings.between
     tests = [sum(c.paired is not None for c in group) for group in (dense, runs)]
@@ -50,8 +50,8 @@ def _row(c: Comparison) -> dict[str, str]:
         "seed": str(c.seed),
         "only first right": f"{c.paired.only_first:,}",
         "only second right": f"{c.paired.only_second:,}",
-        "difference (points)": points(c.paired.difference),
-        "95 % interval": f"{points(low)} to {points(high)}",
+        "difference (pp)": pp_label(c.paired.difference),
+        "95 % interval": f"{pp_label(low)} to {pp_label(high)}",
         "p, corrected": "<0.0001" if c.corrected < 1e-4 else f"{c.corrected:.4f}",
         "what follows": c.verdict,
     }

@@ -11,25 +11,32 @@ from matplotlib.figure import Figure as Canvas
 from lightprune.bench.backends import SPARSE, STRIPPED
 from lightprune.bench.result import BenchResult, Speedup, compare_medians
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Figure, Section, Table, Text, counted
-from lightprune.rendering.plotting import GREY, drawn, logarithmic, look, pages, percents
+from lightprune.rendering.document import Block, Figure, Section, Table, Text, thread_count
+from lightprune.rendering.plotting import (
+    GREY,
+    draw_figure,
+    log_ticks,
+    paginate,
+    percent_ticks,
+    series_style,
+)
 from lightprune.report.findings import Findings
-from lightprune.report.groups import RunGroup, criterion
+from lightprune.report.groups import RunGroup, criterion_name
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.statistics import points
+from lightprune.report.statistics import pp_label
 
 BATCHES = (1, 64)
 _STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 11, "color": "black"}
 _CAPTION = (
     "Each mark is a run in the sparse runtime. Marks than which no other of their criterion is "
     "both cheaper and more accurate are joined, and bear their nominal sparsity (%). Dashed: the "
-    "dense network. Star: where its fastest engine is; open: without the taps that no input can "
-    "reach."
+    "dense network. Star: where its fastest backend is; open: without the weights that no input "
+    "reaches."
 )
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedRun:
     """A run and the speed of its network."""
 
     name: str
@@ -39,7 +46,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class _Costs:
-    """One measure of cost: of every run, of the dense network, and of it without dead taps."""
+    """A measure of cost: of every run, and of the dense network with all and with live weights."""
 
     label: str
     runs: tuple[float, ...]
@@ -47,19 +54,21 @@ class _Costs:
     stripped: float | None
 
 
-def timed_runs(cells: Sequence[RunGroup]) -> list[Timed]:
+def timed_runs(groups: Sequence[RunGroup]) -> list[TimedRun]:
     """The runs that were timed, in order."""
     return [
-        Timed(f"{cell.name}{f', seed {run.seed}' if len(cell.runs) > 1 else ''}", run, run.bench)
-        for cell in cells
-        for run in cell.runs
+        TimedRun(
+            f"{group.name}{f', seed {run.seed}' if len(group.runs) > 1 else ''}", run, run.bench
+        )
+        for group in groups
+        for run in group.runs
         if run.bench
     ]
 
 
-def speed_lines(cells: Sequence[RunGroup]) -> Iterator[str]:
-    """How much faster each timed run is than dense engines, in a sentence."""
-    for timed in timed_runs(cells):
+def speed_lines(groups: Sequence[RunGroup]) -> Iterator[str]:
+    """How much faster each timed run is than dense backends, in a sentence."""
+    for timed in timed_runs(groups):
         machine, timings = timed.bench.machine, timed.bench.timings
         threads = max(timing.threads for timing in timings)
         found = [compare_medians(threads, n, timed.bench.medians(threads, n)) for n in BATCHES]
@@ -67,21 +76,27 @@ def speed_lines(cells: Sequence[RunGroup]) -> Iterator[str]:
         stripped = [f"{at.over_stripped:.1f}" for at in found if at.over_stripped]
         if ratios:
             yield (
-                f"Speed: **{timed.name}** ({criterion(timed.run.config)}; "
+                f"Speed: **{timed.name}** ({criterion_name(timed.run.config)}; "
                 f"{100 * timed.run.cost.mac_density:.1f} % of the MACs left, "
-                f"{points(timed.run.accuracy_change)} points to its dense "
-                f"network) is {' and '.join(ratios)} times as fast as the fastest dense engine"
-                + (f", {' and '.join(stripped)} times without its dead taps" if stripped else "")
-                + f" ({counted(threads)} of {machine.label})."
+                f"{pp_label(timed.run.accuracy_change)} pp to its dense "
+                f"network) is {' and '.join(ratios)} times as fast as the fastest dense backend"
+                + (
+                    f", {' and '.join(stripped)} times without its unreachable weights"
+                    if stripped
+                    else ""
+                )
+                + f" ({thread_count(threads)} of {machine.label})."
             )
 
 
-def fastest_lines(cells: Sequence[RunGroup], margin: float) -> Iterator[str]:
+def fastest_lines(groups: Sequence[RunGroup], margin: float) -> Iterator[str]:
     """By batch size, the most that is gained by runs that lose at most `margin` of accuracy.
 
     No run is named: the ratios of equal masks differ by up to a half from process to process.
     """
-    near = [t for t in timed_runs(cells) if t.run.accuracy_change >= -margin]
+    near = [
+        t for t in timed_runs(groups) if t.run.accuracy_change >= -margin
+    ]
     for machine in dict.fromkeys(timed.bench.machine.label for timed in near):
         here = [timed.bench for timed in near if timed.bench.machine.label == machine]
         threads = max(timing.threads for bench in here for timing in bench.timings)
@@ -94,27 +109,27 @@ def fastest_lines(cells: Sequence[RunGroup], margin: float) -> Iterator[str]:
                 best.append(f"{max(ratios):.1f} (batch {batch})")
         if best:
             yield (
-                f"Speed: timed runs within {100 * margin:.1f} points of their own dense networks "
-                f"are up to {' and '.join(best)} times as fast as the fastest dense engine "
-                f"({counted(threads)} of {machine})."
+                f"Speed: timed runs within {100 * margin:.1f} pp of their own dense networks "
+                f"are up to {' and '.join(best)} times as fast as the fastest dense backend "
+                f"({thread_count(threads)} of {machine})."
             )
 
 
-def speed(findings: Findings) -> Section:
+def speed_section(findings: Findings) -> Section:
     """Tables and a figure for each machine."""
-    timed = timed_runs(findings.cells)
+    timed = timed_runs(findings.groups)
     blocks: list[Block] = []
-    for suffix, rows in pages(timed, len(timed) or 1, lambda row: row.bench.machine):
+    for suffix, rows in paginate(timed, len(timed) or 1, lambda row: row.bench.machine):
         blocks += [Text(_source(rows)), *_tables(rows), *_figures(rows, suffix)]
     return Section("Speed", tuple(blocks))
 
 
-def _source(rows: Sequence[Timed]) -> str:
+def _source(rows: Sequence[TimedRun]) -> str:
     machine = rows[0].bench.machine
     commits = dict.fromkeys(f"`{short_commit(row.bench.commit)}`" for row in rows)
     words = (
         f"Medians of `lightprune bench` on {machine.label}, {machine.cores} cores, commit "
-        f"{', '.join(commits)}. A run's engines took turns in one process: ratios in a row hold "
+        f"{', '.join(commits)}. A run's backends took turns in one process: ratios in a row hold "
         "better than milliseconds between rows."
     )
     if seen := [a for row in rows for a in row.bench.output_checks if a.backend == SPARSE]:
@@ -126,27 +141,29 @@ def _source(rows: Sequence[Timed]) -> str:
     return words
 
 
-def _tables(rows: Sequence[Timed]) -> Iterator[Block]:
+def _tables(rows: Sequence[TimedRun]) -> Iterator[Block]:
     for threads in sorted({timing.threads for row in rows for timing in row.bench.timings}):
-        yield Text(f"**{counted(threads)}:**")
+        yield Text(f"**{thread_count(threads)}:**")
         yield Table.of(_row(row, threads) for row in rows)
 
 
-def _row(timed: Timed, threads: int) -> dict[str, str]:
+def _row(timed: TimedRun, threads: int) -> dict[str, str]:
     run, cost = timed.run, timed.run.cost
     return {
         "run": timed.name,
-        "criterion": criterion(run.config),
+        "criterion": criterion_name(run.config),
         "sparsity": f"{100 * cost.sparsity:.2f} %",
         "live sparsity": f"{100 * cost.live_sparsity:.2f} %",
         "MACs left": f"{100 * cost.mac_density:.1f} %",
         "test accuracy": f"{100 * run.test.accuracy:.2f} %",
-        "to its dense (points)": points(run.accuracy_change),
-        **times(compare_medians(threads, n, timed.bench.medians(threads, n)) for n in BATCHES),
+        "to its dense (pp)": pp_label(run.accuracy_change),
+        **latency_columns(
+            compare_medians(threads, n, timed.bench.medians(threads, n)) for n in BATCHES
+        ),
     }
 
 
-def times(found: Iterable[Speedup]) -> dict[str, str]:
+def latency_columns(found: Iterable[Speedup]) -> dict[str, str]:
     """Columns of a table: milliseconds of the sparse runtime, and how much faster it is."""
     columns = {}
     for at in found:
@@ -156,7 +173,7 @@ def times(found: Iterable[Speedup]) -> dict[str, str]:
     return columns
 
 
-def _figures(rows: Sequence[Timed], suffix: str) -> Iterator[Figure]:
+def _figures(rows: Sequence[TimedRun], suffix: str) -> Iterator[Figure]:
     """One for the most threads that all of them were timed with."""
     common = set.intersection(*({t.threads for t in row.bench.timings} for row in rows))
     if not common:
@@ -169,18 +186,18 @@ def _figures(rows: Sequence[Timed], suffix: str) -> Iterator[Figure]:
         for axes, costs in zip(grid, panels, strict=True):
             _draw(axes, rows, costs)
         grid[0].set_ylabel("test accuracy (%)")
-        percents(grid[0].yaxis)
+        percent_ticks(grid[0].yaxis)
         marks = [axes.get_legend_handles_labels() for axes in grid]
         named = {label: mark for found in marks for mark, label in zip(*found, strict=True)}
         canvas.legend(
             [*named.values()], [*named], loc="outside upper center", ncols=3, frameon=False
         )
 
-    title = f"Accuracy against latency ({counted(threads)}) and MACs"
-    yield drawn(f"speed{suffix}", title, _CAPTION, 3.4, draw)
+    title = f"Accuracy against latency ({thread_count(threads)}) and MACs"
+    yield draw_figure(f"speed{suffix}", title, _CAPTION, 3.4, draw)
 
 
-def _latencies(rows: Sequence[Timed], threads: int) -> Iterator[_Costs]:
+def _latencies(rows: Sequence[TimedRun], threads: int) -> Iterator[_Costs]:
     for batch in BATCHES:
         medians = [row.bench.medians(threads, batch) for row in rows]
         if all(SPARSE in found for found in medians):
@@ -196,26 +213,28 @@ def _latencies(rows: Sequence[Timed], threads: int) -> Iterator[_Costs]:
             )
 
 
-def _macs(rows: Sequence[Timed]) -> _Costs:
+def _macs(rows: Sequence[TimedRun]) -> _Costs:
     run = rows[0].run
     live = sum(layer.macs // layer.weights * layer.live for layer in run.layers.values())
     left = tuple(100 * row.run.cost.mac_density for row in rows)
     return _Costs("MACs left (%)", left, 100.0, 100 * live / run.cost.macs)
 
 
-def _draw(axes: Axes, rows: Sequence[Timed], costs: _Costs) -> None:
-    names = [criterion(row.run.config) for row in rows]
+def _draw(axes: Axes, rows: Sequence[TimedRun], costs: _Costs) -> None:
+    names = [criterion_name(row.run.config) for row in rows]
     for number, name in enumerate(dict.fromkeys(names)):
         found = [
             (cost, row.run.test.accuracy, f"{100 * row.run.cost.sparsity:.4g}")
             for cost, row, by in zip(costs.runs, rows, names, strict=True)
             if by == name
         ]
-        best = outline(found)
+        best = pareto_front(found)
         xs, ys, _ = zip(*found, strict=True)
-        axes.plot(xs, ys, label=name, **{**look(number), "linestyle": "none"})
+        axes.plot(xs, ys, label=name, **{**series_style(number), "linestyle": "none"})
         xs, ys, _ = zip(*best, strict=True)
-        axes.plot(xs, ys, drawstyle="steps-post", color=look(number)["color"], linewidth=0.8)
+        axes.plot(
+            xs, ys, drawstyle="steps-post", color=series_style(number)["color"], linewidth=0.8
+        )
         for x, y, words in best:
             axes.annotate(words, (x, y), (-3, 4), textcoords="offset points", ha="right")
     dense = fmean(
@@ -223,17 +242,17 @@ def _draw(axes: Axes, rows: Sequence[Timed], costs: _Costs) -> None:
     )
     axes.axhline(dense, color=GREY, linestyle="--", linewidth=1, label="dense")
     if costs.dense:
-        axes.plot(costs.dense, dense, label="fastest dense engine", **_STAR)
+        axes.plot(costs.dense, dense, label="fastest dense backend", **_STAR)
     if costs.stripped:
         filled = {**_STAR, "markerfacecolor": "white"}
-        axes.plot(costs.stripped, dense, label="dense, dead taps stripped", **filled)
+        axes.plot(costs.stripped, dense, label="dense, unreachable weights stripped", **filled)
     axes.set_xscale("log")
-    logarithmic(axes.xaxis)
+    log_ticks(axes.xaxis)
     axes.margins(x=0.12, y=0.1)
     axes.set_xlabel(costs.label)
 
 
-def outline(found: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+def pareto_front(found: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
     """Those of (cost, accuracy, words) that no other beats in both, the cheapest first."""
     kept: list[tuple[float, float, str]] = []
     for at in sorted(found, key=lambda at: (at[0], -at[1])):

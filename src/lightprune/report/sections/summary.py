@@ -4,20 +4,23 @@ from collections.abc import Iterator, Sequence
 
 from lightprune.rendering.document import Block, Bullets, Section, Text
 from lightprune.report.findings import Findings
-from lightprune.report.groups import percent, target_sparsity, trained
+from lightprune.report.groups import percent_label, target_sparsity, training_label
 from lightprune.report.published import Published
 from lightprune.report.result_table import ResultRow
-from lightprune.report.sections.dead_weights import first_against_rank, never_alive
 from lightprune.report.sections.speed import fastest_lines, speed_lines
-from lightprune.report.statistics import points
+from lightprune.report.sections.unreachable_weights import (
+    first_against_rank_lines,
+    unreachable_lines,
+)
+from lightprune.report.statistics import pp_label
 
 # How much accuracy a sparsity may cost: the project's targets.
 _MARGINS = (0.003, 0.01)
-# Of cells that one line names, how many it describes.
+# Of configurations that one line names, how many it describes.
 _DESCRIBED = 2
 
 
-def short(findings: Findings, added: Sequence[str] = ()) -> Section:
+def summary_section(findings: Findings, added: Sequence[str] = ()) -> Section:
     """Accuracies, how far one may prune, what no input reaches, speed."""
     blocks: list[Block] = []
     if gone := len(findings.collection.left_out):
@@ -28,21 +31,27 @@ def short(findings: Findings, added: Sequence[str] = ()) -> Section:
             )
         )
     lines = [
-        _outcome(row, findings.published)
+        _accuracy_line(row, findings.published)
         for row in findings.rows
         if row.published or not row.pruned
     ]
-    for training in dict.fromkeys(trained(row.runs[0]) for row in findings.rows if row.pruned):
-        lines += _furthest(findings, training)
-    lines += [*_scopes(findings), *never_alive(findings), *first_against_rank(findings)]
-    lines += _speeds(findings)
-    return Section("In short", (*blocks, Bullets((*lines, *added))))
+    for training in dict.fromkeys(
+        training_label(row.runs[0]) for row in findings.rows if row.pruned
+    ):
+        lines += _highest_sparsity_lines(findings, training)
+    lines += [
+        *_scope_lines(findings),
+        *unreachable_lines(findings),
+        *first_against_rank_lines(findings),
+    ]
+    lines += _speed_lines(findings)
+    return Section("Summary", (*blocks, Bullets((*lines, *added))))
 
 
-def _outcome(row: ResultRow, published: Published | None) -> str:
+def _accuracy_line(row: ResultRow, published: Published | None) -> str:
     line = f"**{row.name}**: {row.accuracy.percent}"
     if row.difference:
-        line += f", {row.difference.points} points to its own dense network"
+        line += f", {row.difference.pp} pp to its own dense network"
     if row.published and published:
         line += f" ({published.name}: {100 * row.published.accuracy:.1f} %)"
     line += f"; seed {row.seeds}" if row.seeds else ""
@@ -50,62 +59,63 @@ def _outcome(row: ResultRow, published: Published | None) -> str:
     return f"{line}; {row.data}."
 
 
-def _furthest(findings: Findings, training: str) -> Iterator[str]:
-    """The highest sparsity whose mean loss is within a margin, and every cell that reaches it."""
-    rows = [row for row in findings.rows if row.pruned and trained(row.runs[0]) == training]
+def _highest_sparsity_lines(findings: Findings, training: str) -> Iterator[str]:
+    """The highest sparsity whose mean loss is within a margin, and all that reach it."""
+    rows = [row for row in findings.rows if row.pruned and training_label(row.runs[0]) == training]
     shown: list[ResultRow] = []
     for margin in _MARGINS:
         within = [row for row in rows if row.difference and row.difference.mean >= -margin]
         most = max((target_sparsity(row.runs[0]) for row in within), default=0.0)
         best = [row for row in within if target_sparsity(row.runs[0]) == most]
-        asked = f"within {100 * margin:.1f} points of its own dense network, {training}"
+        asked = f"within {100 * margin:.1f} pp of its own dense network, {training}"
         if not best:
             yield f"No sparsity measured is {asked}."
         elif best != shown:  # What a small margin allows needs no second line.
-            named = [_named(findings, row, margin) for row in best[:_DESCRIBED]]
+            named = [_described(findings, row, margin) for row in best[:_DESCRIBED]]
             rest = [f"**{row.name}**" for row in best[_DESCRIBED:]]
             also = f"; as sparse and within it, too: {', '.join(rest)}" if rest else ""
             yield f"The highest sparsity measured {asked}: {', '.join(named)}{also}."
         shown = best
 
 
-def _named(findings: Findings, row: ResultRow, margin: float) -> str:
-    loss = row.difference.points if row.difference else ""
+def _described(findings: Findings, row: ResultRow, margin: float) -> str:
+    loss = row.difference.pp if row.difference else ""
     return (
-        f"**{row.name}** ({loss} points{_doubt(findings, row, margin)}; live sparsity "
-        f"{percent(row.live_sparsity)}, {percent(row.mac_density)} of the MACs left)"
+        f"**{row.name}** ({loss} pp{_interval(findings, row, margin)}; live sparsity "
+        f"{percent_label(row.live_sparsity)}, {percent_label(row.mac_density)} of the MACs left)"
     )
 
 
-def _doubt(findings: Findings, row: ResultRow, margin: float) -> str:
+def _interval(findings: Findings, row: ResultRow, margin: float) -> str:
     """For one seed, the 95 % interval, and what it leaves open; several have their spread."""
     tests = [c.paired for c in findings.against_dense if c.first == row.name and c.paired]
     if len(tests) != 1:
         return ""
     low, high = tests[0].interval
     more = ", so it may be more" if low < -margin else ""
-    return f", 95 % interval {points(low)} to {points(high)}{more}"
+    return f", 95 % interval {pp_label(low)} to {pp_label(high)}{more}"
 
 
-def _speeds(findings: Findings) -> Iterator[str]:
-    """Of cells with a published figure and the fastest that lose little; else of all cells."""
+def _speed_lines(findings: Findings) -> Iterator[str]:
+    """Of groups with a published figure and the fastest that lose little; else of all."""
     published = {row.name for row in findings.rows if row.published}
-    cells = [cell for cell in findings.cells if cell.name in published]
-    lines = [*speed_lines(cells)]
-    yield from lines or speed_lines(findings.cells)
+    groups = [group for group in findings.groups if group.name in published]
+    lines = [*speed_lines(groups)]
+    yield from lines or speed_lines(findings.groups)
     if lines:
-        yield from fastest_lines(findings.cells, _MARGINS[-1])
+        yield from fastest_lines(findings.groups, _MARGINS[-1])
 
 
-def _scopes(findings: Findings) -> Iterator[str]:
+def _scope_lines(findings: Findings) -> Iterator[str]:
     """What the paired tests say of global against local at equal sparsity."""
-    by_name = {cell.name: cell for cell in findings.cells}
+    by_name = {group.name: group for group in findings.groups}
     for c in findings.between:
         kinds = (by_name[c.first].kind, by_name[c.second].kind)
         if kinds == ("global one_shot", "local one_shot") and c.paired and not c.obstacle:
             low, high = c.paired.interval
+            sparsity = percent_label(target_sparsity(by_name[c.first].first))
             yield (
-                f"Global against local at {percent(target_sparsity(by_name[c.first].first))}, seed "
-                f"{c.seed}: {points(c.paired.difference)} points (95 % interval {points(low)} to "
-                f"{points(high)}); {c.verdict}."
+                f"Global against local at {sparsity}, seed {c.seed}: "
+                f"{pp_label(c.paired.difference)} pp (95 % interval {pp_label(low)} to "
+                f"{pp_label(high)}); {c.verdict}."
             )

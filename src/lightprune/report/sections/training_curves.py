@@ -9,7 +9,15 @@ from matplotlib.ticker import MaxNLocator
 
 from lightprune.pruning.event_record import EventRecord
 from lightprune.rendering.document import Section
-from lightprune.rendering.plotting import COLOURS, GREY, drawn, pages, panels, percents, wrapped
+from lightprune.rendering.plotting import (
+    COLOURS,
+    GREY,
+    draw_figure,
+    paginate,
+    panel_grid,
+    percent_ticks,
+    wrap_label,
+)
 from lightprune.report.findings import Findings
 from lightprune.report.reported_run import ReportedRun
 
@@ -17,8 +25,8 @@ _COLUMNS = 3
 _PANEL = 1.75
 _CAPTION = (
     "Validation accuracy after each epoch, a line a seed: first the dense networks, then the "
-    "fine-tuning of every cell. At a dotted line the network is pruned to the sparsity above it: "
-    "the curve falls from the accuracy before to the accuracy right after."
+    "fine-tuning of every configuration. At a dotted line the network is pruned to the sparsity "
+    "above it: the curve falls from the accuracy before to the accuracy right after."
 )
 
 
@@ -37,28 +45,28 @@ class Panel:
     events: tuple[EventRecord, ...] = ()
 
 
-def curves(findings: Findings) -> Section:
-    """A panel for the dense networks of each question, then one a cell; twelve a figure."""
+def training_curves_section(findings: Findings) -> Section:
+    """A panel for each kind of dense network, then one a configuration; twelve a figure."""
     title, found = "Training curves", []
-    for suffix, chosen in pages(list(_panels(findings)), 4 * _COLUMNS):
+    for suffix, chosen in paginate(list(_panels(findings)), 4 * _COLUMNS):
 
         def draw(canvas: Canvas, chosen: Sequence[Panel] = chosen) -> None:
-            grid = panels(canvas, len(chosen), _COLUMNS, sharey=True)
+            grid = panel_grid(canvas, len(chosen), _COLUMNS, sharey=True)
             for axes, panel in zip(grid, chosen, strict=True):
                 _draw(axes, panel)
             canvas.supxlabel("epochs of this phase done", fontsize=8)
             canvas.supylabel("validation accuracy (%)", fontsize=8)
 
         height = 0.5 + _PANEL * -(-len(chosen) // _COLUMNS)
-        found.append(drawn(f"curves{suffix}", title, _CAPTION, height, draw))
+        found.append(draw_figure(f"curves{suffix}", title, _CAPTION, height, draw))
     return Section(title, tuple(found))
 
 
 def _panels(findings: Findings) -> Iterator[Panel]:
     for row in findings.rows:
-        if row.cell:
-            lines = tuple(path(run) for run in row.cell.runs)
-            yield Panel(row.name, lines, row.cell.first.events)
+        if row.group:
+            lines = tuple(accuracy_path(run) for run in row.group.runs)
+            yield Panel(row.name, lines, row.group.first.events)
         elif any(run.dense_curve for run in row.runs):
             yield Panel(row.name, tuple(_ends(run.dense_curve) for run in row.runs))
 
@@ -82,14 +90,14 @@ def _draw(axes: Axes, panel: Panel) -> None:
                 va="top",
                 color=GREY,
             )
-    axes.set_title(wrapped(panel.title))
+    axes.set_title(wrap_label(panel.title))
     axes.set_xlim(left=-0.1)
     axes.margins(y=0.16)  # Room for the sparsities above the curve.
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    percents(axes.yaxis)
+    percent_ticks(axes.yaxis)
 
 
-def path(run: ReportedRun) -> tuple[list[float], list[float]]:
+def accuracy_path(run: ReportedRun) -> tuple[list[float], list[float]]:
     """The fine-tuning of a run: falls at the events, and a point at the end of every epoch."""
     xs: list[float] = []
     ys: list[float] = []

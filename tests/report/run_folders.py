@@ -33,16 +33,16 @@ def predictions(right, classes=10):
     return labels, [label if ok else other for label, other, ok in pairs]
 
 
-def layer_costs(layers, live_nnz, dead_nnz):
+def layer_costs(layers, live_nnz, unreachable_nnz):
     """Counts with as many weights kept, shared out by size."""
     live_total = sum(live for _, live, _ in layers.values())
-    dead_total = sum(weights - live for weights, live, _ in layers.values()) or 1
+    unreachable_total = sum(weights - live for weights, live, _ in layers.values()) or 1
     costs = {}
     for name, (weights, live, positions) in layers.items():
         kept = live_nnz * live // live_total
-        dead = dead_nnz * (weights - live) // dead_total
-        macs = (weights * positions, (kept + dead) * positions, kept * positions)
-        costs[name] = LayerCost(weights, live, kept + dead, kept, *macs)
+        unreachable = unreachable_nnz * (weights - live) // unreachable_total
+        macs = (weights * positions, (kept + unreachable) * positions, kept * positions)
+        costs[name] = LayerCost(weights, live, kept + unreachable, kept, *macs)
     return costs
 
 
@@ -52,7 +52,7 @@ def config(
     criterion="Magnitude",
     exponent=None,
     weights="keep",
-    dead="rank",
+    unreachable="rank",
     schedule="OneShot",
     sparsity=0.98,
     seed=0,
@@ -70,7 +70,7 @@ def config(
         "targets": {"types": ["Conv2d"]},
         "criterion": chosen,
         "scope": scope,
-        "unreachable": dead,
+        "unreachable": unreachable,
         "weights": weights,
         "regrowth": regrowth,
         "seed": seed,
@@ -99,16 +99,18 @@ def findings(folder):
     return Findings.of(find_runs(folder, folder / "dense"))
 
 
-def timings(ms, cells=((1, 1), (1, 64), (2, 1), (2, 64))):
+def timings(ms, combinations=((1, 1), (1, 64), (2, 1), (2, 64))):
     """So many milliseconds an image of each backend, by its name; half of it with two threads."""
     return tuple(
         Timing(backend, threads, batch, 9, 1e-3 * each * batch / threads, 2e-3 * each * batch)
-        for threads, batch in cells
+        for threads, batch in combinations
         for backend, each in ms.items()
     )
 
 
-def make_bench(folder, record, *, ms, processor="CPU", cells=((1, 1), (1, 64), (2, 1), (2, 64))):
+def make_bench(
+    folder, record, *, ms, processor="CPU", combinations=((1, 1), (1, 64), (2, 1), (2, 64))
+):
     """Writes what `lightprune bench` leaves in the folder of a run with this record."""
     start = StartupSeconds(2.0, 0.1, 0.5)
     result = BenchResult(
@@ -124,7 +126,7 @@ def make_bench(folder, record, *, ms, processor="CPU", cells=((1, 1), (1, 64), (
         evaluation_images="test images",
         backends={b.name: b.label for b in select_backends(",".join(ms))},
         skipped={},
-        timings=timings(ms, cells),
+        timings=timings(ms, combinations),
         output_checks=(OutputCheck("sparse", 20, 10, 1, 1, 2e-6),),
     )
     (folder / BENCH).parent.mkdir()
@@ -164,7 +166,7 @@ def make_run(
     asked,
     layers=LAYERS,
     live_nnz=200,
-    dead_nnz=0,
+    unreachable_nnz=0,
     fingerprint="f" * 64,
     classes=CIFAR10,
     events=None,
@@ -176,7 +178,7 @@ def make_run(
     """
     seed, epochs = asked["seed"], [asked["recipe"][p]["epochs"] for p in ("dense", "finetune")]
     key = f"dense{seed}-{epochs[0]}-{fingerprint[:4]}"
-    costs = layer_costs(layers, live_nnz, dead_nnz)
+    costs = layer_costs(layers, live_nnz, unreachable_nnz)
     total = sum(costs.values(), LayerCost(0, 0, 0, 0, 0, 0, 0))
     if events is None:
         events = [event(0, total.sparsity, total.live_sparsity)] if total.sparsity > 0 else []

@@ -1,0 +1,100 @@
+"""What a report says of unreachable weights, on counts made by hand."""
+
+from lightprune.report.sections.unreachable_weights import (
+    ZeroCounts,
+    first_against_rank_lines,
+    unreachable_section,
+)
+from tests.report.run_folders import config, event, findings, make_run
+
+GOOD = [True] * 180 + [False] * 20
+POOR = [True] * 120 + [False] * 80
+
+
+def both(folder, *, digests, unreachable_kept):
+    """Rank and first at 98 % of 10,000 weights, 2,000 of them alive."""
+    for name, mode, digest, kept, right in (
+        ("rank", "rank", digests[0], unreachable_kept, POOR),
+        ("first", "first", digests[1], 0, GOOD),
+    ):
+        make_run(
+            folder / name,
+            right,
+            dense_right=GOOD,
+            asked=config(unreachable=mode),
+            live_nnz=200 - kept,
+            unreachable_nnz=kept,
+            events=[event(0, 0.98, 0.9, digest=digest)],
+        )
+    found = findings(folder)
+    return found.groups, unreachable_section(found).blocks
+
+
+def test_the_zeros_on_unreachable_weights_are_counted(tmp_path):
+    groups, blocks = both(tmp_path, digests="ab", unreachable_kept=80)
+    zeros = {group.kind: ZeroCounts.of(group.first) for group in groups}
+
+    assert zeros["global one_shot, unreachable first"] == ZeroCounts(
+        unreachable=8000, unreachable_nonzero=0, total=9800
+    )
+    assert zeros["global one_shot"] == ZeroCounts(
+        unreachable=8000, unreachable_nonzero=80, total=9800
+    )
+    assert zeros["global one_shot"].unreachable_zeros == 7920
+    assert blocks[0].words.startswith("8,000 of the 10,000 prunable weights (80 %)")
+    assert (
+        "of the 9,800 zeros of global 98 % one_shot (seed 0) 7,920 (80.82 %) are weights that no "
+        "input reaches" in blocks[1].words
+    )
+    assert blocks[2].words == (
+        "Setting them alone to zero in the dense network changes the class of 0 of 200 test images."
+    )
+
+
+def test_what_first_buys_is_said_with_the_test(tmp_path):
+    _, blocks = both(tmp_path, digests="ab", unreachable_kept=80)
+    (line,) = first_against_rank_lines(findings(tmp_path))
+    row = blocks[-1].rows[0]
+
+    assert row[:6] == ("98 %", "0", "80", "60.00 %", "90.00 %", "+30.00")
+    assert row[6] == "seed 0: global 98 % one_shot, unreachable first is more accurate"
+    assert line.endswith(": 98 % +30.00 pp (separated) by the paired test.")
+
+
+def test_equal_masks_are_said_to_be_equal(tmp_path):
+    _, blocks = both(tmp_path, digests="aa", unreachable_kept=0)
+
+    assert "At 98 % ranking alone removed every unreachable weight already" in blocks[-2].words
+
+
+def test_a_network_without_unreachable_weights_is_said_to_have_none(tmp_path):
+    layers = {"conv1.weight": (1000, 1000, 16)}
+    make_run(tmp_path / "run", GOOD, dense_right=GOOD, asked=config(), layers=layers, live_nnz=20)
+    (block,) = unreachable_section(findings(tmp_path)).blocks
+
+    assert "Every prunable weight" in block.words
+
+
+def test_a_network_without_unreachable_weights_does_not_speak_for_others(tmp_path):
+    layers = {"conv1.weight": (1000, 1000, 16)}
+    make_run(tmp_path / "a", GOOD, dense_right=GOOD, asked=config(), layers=layers, live_nnz=20)
+    make_run(tmp_path / "b", GOOD, dense_right=GOOD, asked=config(sparsity=0.99), live_nnz=100)
+    blocks = unreachable_section(findings(tmp_path)).blocks
+
+    assert blocks[0].words.startswith("8,000 of the 10,000 prunable weights")
+    assert [row[0] for row in blocks[3].rows] == ["global 99 % one_shot"]
+
+
+def test_first_and_rank_are_compared_on_the_seeds_that_both_have(tmp_path):
+    for name, mode, digest, seed, right in (
+        ("rank0", "rank", "a", 0, POOR),
+        ("rank1", "rank", "a", 1, GOOD),
+        ("first0", "first", "b", 0, GOOD),
+    ):
+        asked = config(unreachable=mode, seed=seed)
+        events = [event(0, 0.98, 0.9, digest=digest)]
+        make_run(tmp_path / name, right, dense_right=GOOD, asked=asked, events=events)
+    row = unreachable_section(findings(tmp_path)).blocks[-1].rows[0]
+
+    assert row[1] == "0"
+    assert row[3:6] == ("60.00 %", "90.00 %", "+30.00")
