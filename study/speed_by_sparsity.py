@@ -9,7 +9,8 @@ from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, Sparsit
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, Figure, Section, Table, Text, thread_count
 from lightprune.rendering.plotting import GREY, draw_figure, log_ticks, series_style
-from lightprune.report.sections.speed import BATCHES, latency_columns
+from lightprune.report.sections.speed import latency_columns
+from lightprune.report.sections.speed_figure import BATCHES
 
 
 def speed_by_sparsity_section(found: SparsitySweep | None) -> Section:

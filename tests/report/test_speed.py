@@ -6,7 +6,8 @@ import pytest
 
 from lightprune.rendering.document import Figure, Table, Text
 from lightprune.report.discovery import BENCH
-from lightprune.report.sections.speed import fastest_lines, pareto_front, speed_lines, speed_section
+from lightprune.report.sections.speed import fastest_lines, speed_lines, speed_section
+from lightprune.report.sections.speed_figure import pareto_front
 from lightprune.report.sections.summary import summary_section
 from tests.report.run_folders import config, findings, make_bench, make_run
 

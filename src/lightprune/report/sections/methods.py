@@ -13,7 +13,7 @@ from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup, percent_label, target_sparsity, training_label
 from lightprune.report.result_table import ResultRow
-from lightprune.report.sections.speed import BATCHES
+from lightprune.report.sections.speed_figure import BATCHES
 from lightprune.report.statistics import pp_label
 
 # The plainest method is what others are held against, wherever it has run.

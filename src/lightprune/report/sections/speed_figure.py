@@ -1,0 +1,132 @@
+"""Accuracy against latency and MACs, of the runs whose networks were timed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from lightprune.bench.backends import SPARSE, STRIPPED
+from lightprune.bench.result import BenchResult, compare_medians
+from lightprune.rendering.document import Figure, thread_count
+from lightprune.rendering.plotting import GREY, draw_figure, log_ticks, percent_ticks, series_style
+from lightprune.report.groups import criterion_name
+from lightprune.report.reported_run import ReportedRun
+
+BATCHES = (1, 64)
+_STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 11, "color": "black"}
+_CAPTION = (
+    "Each mark is a run in the sparse runtime. Marks than which no other of their criterion is "
+    "both cheaper and more accurate are joined, and bear their nominal sparsity (%). Dashed: the "
+    "dense network. Star: where its fastest backend is; open: without the weights that no input "
+    "reaches."
+)
+
+
+@dataclass(frozen=True)
+class TimedRun:
+    """A run and the speed of its network."""
+
+    name: str
+    run: ReportedRun
+    bench: BenchResult
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """A measure of cost: of every run, and of the dense network with all and with live weights."""
+
+    label: str
+    runs: tuple[float, ...]
+    dense: float | None
+    stripped: float | None
+
+
+def speed_figures(rows: Sequence[TimedRun], suffix: str) -> Iterator[Figure]:
+    """One for the most threads that all of them were timed with."""
+    common = set.intersection(*({t.threads for t in row.bench.timings} for row in rows))
+    if not common:
+        return
+    threads = max(common)
+    panels = [*_latencies(rows, threads), _macs(rows)]
+
+    def draw(canvas: Canvas) -> None:
+        grid = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, costs in zip(grid, panels, strict=True):
+            _draw(axes, rows, costs)
+        grid[0].set_ylabel("test accuracy (%)")
+        percent_ticks(grid[0].yaxis)
+        marks = [axes.get_legend_handles_labels() for axes in grid]
+        named = {label: mark for found in marks for mark, label in zip(*found, strict=True)}
+        canvas.legend(
+            [*named.values()], [*named], loc="outside upper center", ncols=3, frameon=False
+        )
+
+    title = f"Accuracy against latency ({thread_count(threads)}) and MACs"
+    yield draw_figure(f"speed{suffix}", title, _CAPTION, 3.4, draw)
+
+
+def _latencies(rows: Sequence[TimedRun], threads: int) -> Iterator[_Costs]:
+    for batch in BATCHES:
+        medians = [row.bench.medians(threads, batch) for row in rows]
+        if all(SPARSE in found for found in medians):
+            best = [compare_medians(threads, batch, found).fastest_dense for found in medians]
+            # The dense network is as fast in every row, but for the noise.
+            dense = [found[name] for found, name in zip(medians, best, strict=True) if name]
+            stripped = [found[STRIPPED] for found in medians if STRIPPED in found]
+            yield _Costs(
+                f"ms, batch {batch}",
+                tuple(1e3 * found[SPARSE] for found in medians),
+                1e3 * median(dense) if dense else None,
+                1e3 * median(stripped) if stripped else None,
+            )
+
+
+def _macs(rows: Sequence[TimedRun]) -> _Costs:
+    run = rows[0].run
+    live = sum(layer.macs // layer.weights * layer.live for layer in run.layers.values())
+    left = tuple(100 * row.run.cost.mac_density for row in rows)
+    return _Costs("MACs left (%)", left, 100.0, 100 * live / run.cost.macs)
+
+
+def _draw(axes: Axes, rows: Sequence[TimedRun], costs: _Costs) -> None:
+    names = [criterion_name(row.run.config) for row in rows]
+    for number, name in enumerate(dict.fromkeys(names)):
+        found = [
+            (cost, row.run.test.accuracy, f"{100 * row.run.cost.sparsity:.4g}")
+            for cost, row, by in zip(costs.runs, rows, names, strict=True)
+            if by == name
+        ]
+        best = pareto_front(found)
+        xs, ys, _ = zip(*found, strict=True)
+        axes.plot(xs, ys, label=name, **{**series_style(number), "linestyle": "none"})
+        xs, ys, _ = zip(*best, strict=True)
+        axes.plot(
+            xs, ys, drawstyle="steps-post", color=series_style(number)["color"], linewidth=0.8
+        )
+        for x, y, words in best:
+            axes.annotate(words, (x, y), (-3, 4), textcoords="offset points", ha="right")
+    dense = fmean(
+        {row.run.dense.weights_sha256: row.run.dense.test_accuracy for row in rows}.values()
+    )
+    axes.axhline(dense, color=GREY, linestyle="--", linewidth=1, label="dense")
+    if costs.dense:
+        axes.plot(costs.dense, dense, label="fastest dense backend", **_STAR)
+    if costs.stripped:
+        filled = {**_STAR, "markerfacecolor": "white"}
+        axes.plot(costs.stripped, dense, label="dense, unreachable weights stripped", **filled)
+    axes.set_xscale("log")
+    log_ticks(axes.xaxis)
+    axes.margins(x=0.12, y=0.1)
+    axes.set_xlabel(costs.label)
+
+
+def pareto_front(found: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """Those of (cost, accuracy, words) that no other beats in both, the cheapest first."""
+    kept: list[tuple[float, float, str]] = []
+    for at in sorted(found, key=lambda at: (at[0], -at[1])):
+        if not kept or at[1] > kept[-1][1]:
+            kept.append(at)
+    return kept
