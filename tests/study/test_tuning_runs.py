@@ -60,7 +60,7 @@ def test_a_trial_stands_beside_the_nearest_budget_not_beside_the_likest_settings
     long["trainer"] = {"precision": "bf16-mixed"}
     make_run(tmp_path / "full" / "kept", DENSE, dense_right=DENSE, asked=long)
     trial = asked(0.2, epochs=(80, 14))
-    trial["recipe"]["finetune"]["augmentation"] = {}
+    trial["recipe"]["finetune"]["augmentation"] = {"cutmix": 0.0}
     make_run(tmp_path / "tried-long" / "run", NEAR, dense_right=DENSE, asked=trial)
     (row,) = rows(tmp_path)
 
