@@ -5,6 +5,7 @@ from hypothesis import given
 from torch import nn
 from torchvision.models import resnet18
 
+from lightprune.errors import InputError
 from lightprune.pruning.cost import cost_report
 from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.targets import Targets
@@ -222,3 +223,57 @@ def test_a_weight_tied_between_attention_and_another_layer_multiplies_for_both()
     )
 
     assert used["0.output.weight"].tolist() == 6 + 6
+
+
+def compiled_whole(network):
+    network.compile(backend="eager")
+    return network
+
+
+def compiled_inside(network):
+    network[2] = torch.compile(network[2], backend="eager")
+    return network
+
+
+class ByCompiledFunction(nn.Sequential):
+    """Layers called from a compiled function of no module."""
+
+    def forward(self, images):
+        return run_compiled(super().forward, images)
+
+
+@torch.compile(backend="eager")
+def run_compiled(function, images):
+    return function(images)
+
+
+def compiled_function(network):
+    return ByCompiledFunction(*network)
+
+
+@pytest.mark.parametrize("compiled", [compiled_whole, compiled_inside, compiled_function])
+def test_a_network_that_has_run_compiled_is_counted_as_it_is_without(compiled):
+    plain = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 2, 3))
+    image = torch.zeros(1, 1, 8, 8)
+    expected = [used.tolist() for used in macs_per_weight(plain, named(plain), image).values()]
+    network = compiled(plain).eval()
+    with torch.no_grad():
+        network(image)
+
+    used = macs_per_weight(network, named(network), image)
+
+    assert [count.tolist() for count in used.values()] == expected
+    assert int(used[max(used)].max()) == 36
+
+
+def named(network):
+    return {name: w for name, w in network.named_parameters() if name.endswith("weight")}
+
+
+def test_a_network_whose_weights_no_image_reaches_is_refused():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    network[0].first, network[0].second = nn.Conv2d(1, 1, 3), nn.Linear(2, 2)
+    unused = {name: w for name, w in named(network).items() if name.startswith("0")}
+
+    with pytest.raises(InputError, match=r"none of its 2 prunable layers \(0\.first\.weight, 0\."):
+        cost_report(network, unused, torch.zeros(1, 1, 2, 2))

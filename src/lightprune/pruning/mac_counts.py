@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from lightprune.errors import InputError
 from lightprune.pruning.eval_mode import eval_mode
 from lightprune.pruning.reachability import front_padding, hits_per_tap
 
@@ -54,7 +55,8 @@ def record_layer_shapes(
 ) -> Iterator[dict[nn.Module, list[tuple[torch.Size, torch.Size]]]]:
     """Runs one image through a network and yields the shapes of convolutions and linear layers.
 
-    The network's mode, buffers and random state stay as they are.
+    The network's mode, buffers and random state stay as they are. What is compiled of it runs
+    uncompiled here.
 
     Args:
         network: Any module that takes one tensor.
@@ -87,7 +89,12 @@ def _calls(
     hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in layers]
     devices = [example.device] if example.is_cuda else []
     try:
-        with eval_mode(network), torch.random.fork_rng(devices):
+        # Compiled code runs no hooks that were set after it was compiled.
+        with (
+            eval_mode(network),
+            torch.random.fork_rng(devices),
+            torch.compiler.set_stance("force_eager"),
+        ):
             network(example[:1])
         yield calls
     finally:
@@ -109,6 +116,9 @@ def count_macs(
         By name; weights that the example never reaches, and those of other layers than
         convolutions, linear ones and attention, are left out. Padding other than zeros, and that of
         transposed convolutions, is data. Products between tokens use no weight and count nowhere.
+
+    Raises:
+        InputError: The example reaches none of the weights.
     """
     counts: dict[str, MacCounts] = {}
     named = network.named_parameters(remove_duplicate=False)
@@ -119,6 +129,11 @@ def count_macs(
             for weight, used in (pair for call in layer_calls for pair in count(module, call)):
                 if name := owners.get(id(weight)):
                     counts[name] = counts[name] + used if name in counts else used
+    if weights and not counts:
+        raise InputError(
+            f"model: an image reaches none of its {len(weights)} prunable layers "
+            f"({', '.join(list(weights)[:3])}); allowed is a network that calls at least one"
+        )
     return counts
 
 
