@@ -17,7 +17,8 @@ register_configs()
 @report_errors
 def main(cfg: DictConfig) -> float | None:
     """Runs one composed config and returns its test accuracy, which a sweep collects."""
-    return launch(cfg, Path(HydraConfig.get().runtime.output_dir))
+    hydra_settings = HydraConfig.get()
+    return launch(cfg, Path(hydra_settings.runtime.output_dir), hydra_settings)
 
 
 if __name__ == "__main__":

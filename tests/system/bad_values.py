@@ -57,6 +57,25 @@ VALUES = {
     "unknown top-level key": (["sed=1"], ["sed", "no such key", "mean seed?"]),
     "unknown group": (["prunr=global"], ["prunr", "mean pruner?"]),
     "added key": (["+data.sise=8"], ["data", "unexpected keyword argument 'sise'"]),
+    "added group": (["+callbacks=x"], ["callbacks: no such key; allowed are model, data, "]),
+    "added top-level key": (["+sede=1"], ["sede: no such key", "mean seed?"]),
+    "added key of the dense network": (
+        ["+dense.chekpoint=a.pt"],
+        ["dense.chekpoint: no such key; allowed are checkpoint, ", "mean checkpoint?"],
+    ),
+    # Settings that the chosen options never read
+    "learning rate of the optimizer": (
+        [f"{OPTIMIZER}.lr=5"],
+        [f"{OPTIMIZER}.lr=5: is not read, ", f"allowed is {RATE}.peak=5"],
+    ),
+    "sparsity without a pruner": (
+        ["pruner=none", "schedule.sparsity=0.9"],
+        ["schedule.sparsity=0.9: is not read, since pruner=none", "pruner=global"],
+    ),
+    "folder of a sweep without a sweep": (
+        ["hydra.sweep.dir=there"],
+        ["hydra.sweep.dir=there: is not read without -m; allowed is hydra.run.dir"],
+    ),
     "interpolation to nothing": (
         ["schedule.sparsity=${nowhere}"],
         ["schedule.sparsity", "'nowhere' not found"],
@@ -124,7 +143,7 @@ VALUES = {
         ["pruner.unreachable=maybe"],
         ["pruner.unreachable=maybe", "rank, first"],
     ),
-    "criterion": (["pruner.criterion=lampp"], ["pruner.criterion=lampp", "a criterion"]),
+    "criterion": (["pruner.criterion=lampp"], ["pruner.criterion=lampp", "Criterion"]),
     "norm": (["pruner.criterion.norm=l7"], ["pruner.criterion.norm=l7", "l1, l2"]),
     "pattern that matches nothing": (
         [f"{TARGETS}.include=[layer9.*]"],
@@ -160,7 +179,7 @@ VALUES = {
     ),
     "constructor that builds no network": (
         ["model.constructor._target_=builtins.dict"],
-        ["model.constructor=dict: gives a dict"],
+        ["model.constructor=dict: returns a dict"],
     ),
     "number for a constructor": (
         ["model.constructor=5"],

@@ -1,7 +1,7 @@
 """The config: its schema for Hydra, and its parts as typed, checked objects."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lightprune.data.sources import Source
-from lightprune.errors import InputError, check_folder, check_number, check_path
+from lightprune.errors import InputError, check_folder, check_number, check_path, nearest
 from lightprune.experiment.config_checks import (
     check_accumulation,
     check_processes,
@@ -143,6 +143,8 @@ def load_settings(cfg: DictConfig) -> Settings:
     assert isinstance(resolved, dict)
     if key := find_renamed_key(resolved):
         raise InputError(f"{key}: has been renamed; allowed is {RENAMED_KEYS[key]}")
+    _check_keys("", resolved, Config)
+    _check_keys("dense.", resolved["dense"], DenseOptions)
     cfg = OmegaConf.create(resolved)
     check_number("seed", cfg.seed, 0, 2**31 - 1, whole=True)
     check_number("dense.rewind_epoch", cfg.dense.rewind_epoch, 0, whole=True)
@@ -181,6 +183,17 @@ def load_settings(cfg: DictConfig) -> Settings:
         force=cfg.force,
         identity=identity,
     )
+
+
+def _check_keys(parent: str, given: Iterable[Any], schema: type[Any]) -> None:
+    """Raises InputError for a key that the schema lacks: `+key=` gets past Hydra's own check."""
+    options = [each.name for each in fields(schema)]
+    for key in given:
+        if key not in options:
+            raise InputError(
+                f"{parent}{key}: no such key; allowed are {', '.join(options)}"
+                f"{nearest(key, options)}"
+            )
 
 
 def build(node: DictConfig, kind: type[Any], key: str) -> Any:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from hydra.conf import HydraConf
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lightprune.errors import InputError
@@ -13,6 +15,7 @@ from lightprune.experiment import console, pipeline
 from lightprune.experiment.config import Settings, load_settings
 from lightprune.experiment.preflight import preflight
 from lightprune.experiment.run_record import COMMAND
+from lightprune.experiment.unread_settings import check_mode, check_overrides
 from lightprune.launch.signals import interrupt_on_signals, run_subprocess
 from lightprune.launch.worker import CAUSE_FILE
 from lightprune.runs.folder import RunFolder
@@ -23,8 +26,14 @@ class LaunchError(RuntimeError):
 
 
 @interrupt_on_signals()
-def launch(cfg: DictConfig, folder: Path) -> float | None:
+def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> float | None:
     """Runs a config in its run folder.
+
+    Args:
+        cfg: The composed config.
+        folder: The run folder.
+        hydra: Hydra's own settings of this job; None without Hydra. What they say the user gave
+            must be read by the run.
 
     Returns:
         The test accuracy, 0..1; None for `plan_only`.
@@ -36,6 +45,9 @@ def launch(cfg: DictConfig, folder: Path) -> float | None:
     """
     try:
         settings = load_settings(cfg)
+        if hydra is not None:
+            check_mode(hydra.overrides.hydra, multirun=hydra.mode == RunMode.MULTIRUN)
+            check_overrides(settings, hydra.overrides.task)
         if settings.plan_only or settings.trainer_config.processes == 1:
             return pipeline.run(settings, folder)
         return _run_processes(settings, cfg, folder)

@@ -22,6 +22,7 @@ from lightprune.pruning.cost import cost_report
 from lightprune.pruning.targets import Targets
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.initial_weights import load_initial_weights
+from lightprune.runs.record import RunRecord
 
 _SCOPES = ("local", "global")
 _LAYERS = Targets(types=("Conv2d", "Linear"))
@@ -148,7 +149,7 @@ def write_pruned_channels(run: Path, removal: ChannelPruning, dense_dir: Path | 
     option = {**model, "constructor": {"_target_": SLIM_NETWORK, "_partial_": True, **built}}
     lines = (f"{key}: {json.dumps(value)}\n" for key, value in option.items())
     write_text(filters / "model" / f"{name}.yaml", "".join(lines))
-    return [*_costs(network, smaller, example), _command(record.command, filters, name, weights)]
+    return [*_costs(network, smaller, example), _command(record, filters, name, weights)]
 
 
 def _check_named(run: Path, constructor: str) -> None:
@@ -209,12 +210,12 @@ def _channels(network: nn.Module) -> int:
     return sum(m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d))
 
 
-def _command(said: str, folder: Path, name: str, weights: Path) -> str:
+def _command(record: RunRecord, folder: Path, name: str, weights: Path) -> str:
     """What fine-tunes the smaller network on the run's data by its recipe."""
-    program, *words = shlex.split(said)
+    program, *words = shlex.split(record.command)
     keys = {word: re.split(r"[./@=]", word.lstrip("+"))[0] for word in words}
     composed = Path(program).name == "train.py" and {*keys.values()} <= {*_SHARED, *_OWN}
-    kept = [word for word, key in keys.items() if key in _SHARED]
+    kept = [word for word, key in keys.items() if key in _SHARED and _is_read(word, record)]
     quoted = str(weights).replace("'", r"\'")
     return shlex.join(
         [
@@ -228,3 +229,14 @@ def _command(said: str, folder: Path, name: str, weights: Path) -> str:
             "pruner=none",
         ]
     )
+
+
+def _is_read(word: str, record: RunRecord) -> bool:
+    """Whether fine-tuning from a file, without pruning, reads the setting; else it is refused."""
+    key = word.lstrip("+").partition("=")[0]
+    if key in ("recipe.finetune.optimizer_state", "recipe.finetune.recalibrate"):
+        return False
+    rate = record.config["recipe"]["finetune"]["learning_rate"]
+    if rate.get("peak") == "auto" or rate.get("shape") == "rewind":
+        key = re.sub(r"^recipe\.dense\.(epochs|learning_rate)", "", key)
+    return not key.startswith("recipe.dense.")

@@ -1,0 +1,126 @@
+"""Settings that a command gives and its run would never read: an error, in place of silence."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lightprune.errors import InputError
+from lightprune.experiment.config import Settings
+from lightprune.training.lr_schedule import AUTO, REWIND
+from lightprune.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """A key that a run does not read, with all below it: why, and what is allowed instead.
+
+    A key that ends in a point stands only for what is below it.
+    """
+
+    key: str
+    why: str
+    allowed: str
+    but: tuple[str, ...] = ()
+
+    def covers(self, key: str) -> bool:
+        """Whether a key is this one or below it."""
+        return _is_below(key, self.key) and not any(_is_below(key, other) for other in self.but)
+
+
+def check_overrides(settings: Settings, overrides: Sequence[str]) -> None:
+    """Raises InputError if one of a command's overrides sets what the run does not read.
+
+    Args:
+        settings: Of the run.
+        overrides: As Hydra got them: `key=value`, `group=option`, `+key=value`, `~key`.
+    """
+    unread = list(_unread_keys(settings))
+    for override in overrides:
+        name, _, value = override.lstrip("+~").partition("=")
+        key = name.partition("@")[0].replace("/", ".")
+        for rule in unread:
+            if rule.covers(key):
+                allowed = rule.allowed.format(value=value)
+                raise InputError(f"{name}={value}: is not read, {rule.why}; allowed is {allowed}")
+
+
+def _unread_keys(settings: Settings) -> Iterator[_Unread]:
+    yield from _phase_keys(settings.recipe)
+    yield from _dense_keys(settings)
+    pruner = settings.pruner
+    if pruner is None:
+        why, allowed = "since pruner=none prunes nothing", "a pruner (pruner=global), or none of it"
+        yield _Unread("schedule", why, allowed)
+        yield _Unread("pruner.", why, allowed, but=("pruner.targets",))
+        for key in ("optimizer_state", "recalibrate"):
+            yield _Unread(f"recipe.finetune.{key}", why, allowed)
+    elif pruner.weights != "shuffle" and pruner.regrowth is None:
+        why = "since it is the seed of a shuffle and of regrowth"
+        yield _Unread("pruner.seed", why, "pruner.weights=shuffle, a regrowth, or seed={value}")
+
+
+def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
+    """What a phase's other settings make needless."""
+    for name, phase in (("dense", recipe.dense), ("finetune", recipe.finetune)):
+        key, shape = f"recipe.{name}", phase.learning_rate.shape
+        rate = f"{key}.learning_rate"
+        yield _Unread(
+            f"{key}.optimizer.lr",
+            "since the schedule sets the learning rate of every step",
+            f"{rate}.peak={{value}}",
+        )
+        rewinds = shape == REWIND
+        for part in ("peak", "warmup", "milestones"):
+            if rewinds or (part == "milestones" and shape != "multistep"):
+                allowed = "another shape" if rewinds else f"{rate}.shape=multistep"
+                yield _Unread(f"{rate}.{part}", f"since {rate}.shape={shape}", allowed)
+        if phase.augmentation.crop == 0:
+            why = f"since {key}.augmentation.crop=0 pads nothing"
+            yield _Unread(f"{key}.augmentation.padding", why, "a crop above 0")
+
+
+def _dense_keys(settings: Settings) -> Iterator[_Unread]:
+    """What is needless because of where the dense network comes from."""
+    checkpoint, epochs = settings.dense.checkpoint, settings.recipe.dense.epochs
+    if settings.rewind_epoch is None:
+        weights = settings.pruner.weights if settings.pruner else None
+        why = f"since pruner.weights={weights}" if weights else "since pruner=none prunes nothing"
+        yield _Unread("dense.rewind_epoch", why, "pruner.weights=rewind")
+    if checkpoint is not None:
+        why, allowed = f"since dense.checkpoint={checkpoint} takes its place", "one of them"
+    elif epochs == 0:
+        why, allowed = "since recipe.dense.epochs=0 trains nothing", "a dense training"
+    else:
+        return
+    rate = settings.recipe.finetune.learning_rate
+    read = ("epochs", "learning_rate") if rate.peak == AUTO or rate.shape == REWIND else ()
+    if checkpoint is None:
+        read = ("epochs", *read)
+    yield _Unread("recipe.dense", why, allowed, but=tuple(f"recipe.dense.{key}" for key in read))
+
+
+def _is_below(key: str, parent: str) -> bool:
+    return key == parent or key.startswith(f"{parent.removesuffix('.')}.")
+
+
+def check_mode(overrides: Sequence[str], *, multirun: bool) -> None:
+    """Raises InputError for overrides of `hydra` that this way of running does not read.
+
+    Args:
+        overrides: Those that begin with `hydra`, as Hydra got them.
+        multirun: Whether this is a job of a sweep (`-m`).
+    """
+    pairs = {"hydra.run.dir": "hydra.sweep.dir"} if multirun else dict(_OF_SWEEPS)
+    for override in overrides:
+        name, _, value = override.lstrip("+~").partition("=")
+        for key, instead in pairs.items():
+            if _is_below(name.replace("/", "."), key):
+                why = "by a sweep (-m)" if multirun else "without -m"
+                raise InputError(f"{name}={value}: is not read {why}; allowed is {instead}")
+
+
+_OF_SWEEPS = {
+    "hydra.sweep.dir": "hydra.run.dir, or -m",
+    "hydra.sweep": "-m",
+    "hydra.launcher": "-m",
+    "hydra.sweeper": "-m",
+}
