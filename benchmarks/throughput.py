@@ -2,7 +2,7 @@
 
     python -m benchmarks.throughput --root data/cifar10-jpeg --out results/throughput.json
 
-With --out, a report on runs tells their training compute beside the reference's.
+With --out, `python -m study report` compares their training compute with the reference's.
 
 Both train torchvision's ResNet18 on the same images, in turn, in one process. The reference's loop:
 PIL transforms in a DataLoader with two workers, contiguous NCHW, SGD, batch 128. This project's:
@@ -115,7 +115,7 @@ class Ours:
     """This project's loop."""
 
     def __init__(self, data, source, batch, live_taps=True, precision="32-true"):
-        """Builds the pieces of a dense run."""
+        """Builds what a dense run uses."""
         optimizer = lambda groups: torch.optim.SGD(  # noqa: E731
             groups, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
         )
@@ -129,7 +129,7 @@ class Ours:
             label_smoothing=0.1,
             augmentation=Augmentation(),
         )
-        self.lab = Setup(
+        self.setup = Setup(
             model=Model(resnet18, live_taps=live_taps),
             data=data,
             source=source,
@@ -138,25 +138,25 @@ class Ours:
             seed=0,
             loggers=lambda folder: [],
         )
-        self.network = self.lab.new_network()
+        self.network = self.setup.new_network()
 
     def rate(self, batches):
         """Images a second over `batches` batches."""
         plan = Plan((), 1)
         clock = Clock()
-        pruning = PruningCallback(None, plan, Targets(), self.lab.example)
+        pruning = PruningCallback(None, plan, Targets(), self.setup.example)
         cycles = LRCycles(self.phase.learning_rate, plan)
         classifier = Classifier(
             self.network,
-            self.lab.model,
-            self.lab.data.classes,
+            self.setup.model,
+            self.setup.data.classes,
             self.phase,
             cycles,
             peak=lambda epoch: 0.1,
         )
         trainer = Trainer(
             accelerator="cpu",
-            precision=self.lab.trainer_config.precision,
+            precision=self.setup.trainer_config.precision,
             max_epochs=1,
             limit_train_batches=WARM_UP + batches,
             limit_val_batches=0,
@@ -166,7 +166,7 @@ class Ours:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(classifier, datamodule=self.lab.data_module(self.phase, "bench"))
+        trainer.fit(classifier, datamodule=self.setup.data_module(self.phase, "bench"))
         return batches * self.batch / (clock.stop - clock.start)
 
 
@@ -178,28 +178,28 @@ def main():
     parser.add_argument("--batches", type=int, nargs="+", default=[128, 256, 512])
     parser.add_argument("--precisions", nargs="+", default=["32-true", "bf16-mixed"])
     parser.add_argument("--out", type=Path, help="where a report reads the rates (JSON)")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    source = ImageFolder(root=asked.root)
+    source = ImageFolder(root=options.root)
     data, _ = source.load()
     contenders = {("reference", 128): Reference(data.train, source, 128)}
     contenders["channels_last alone", 128] = Ours(data, source, 128, live_taps=False)
-    for batch in asked.batches:
-        for precision in asked.precisions:
+    for batch in options.batches:
+        for precision in options.precisions:
             contender = Ours(data, source, batch, precision=precision)
             contenders[loop_name(precision), batch] = contender
     rates = {key: [] for key in contenders}
-    for _ in range(asked.rounds):
+    for _ in range(options.rounds):
         for key, contender in contenders.items():
-            rates[key].append(contender.rate(asked.images // contender.batch))
+            rates[key].append(contender.rate(options.images // contender.batch))
     base = statistics.median(rates["reference", 128])
-    print(f"{machine()}, {asked.rounds} rounds of {asked.images} images")
+    print(f"{machine()}, {options.rounds} rounds of {options.images} images")
     print(f"{'':32}{'images/s':>10}{'min':>8}{'max':>8}{'ratio':>8}")
     for (name, batch), values in rates.items():
         middle, label = statistics.median(values), f"{name}, batch {batch}"
         print(f"{label:32}{middle:10.0f}{min(values):8.0f}{max(values):8.0f}{middle / base:8.2f}")
-    if asked.out:
-        write_text(asked.out, json.dumps(record(rates), indent=1) + "\n")
+    if options.out:
+        write_text(options.out, json.dumps(record(rates), indent=1) + "\n")
 
 
 def machine():

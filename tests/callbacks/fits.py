@@ -16,9 +16,9 @@ from tests.training.small import (
     BreakOffAt,
     BrokenOffError,
     cnn,
-    lab,
     phase,
     plan,
+    small_setup,
 )
 
 STEPS = plan((0, 0.5), (2, 0.9))
@@ -44,11 +44,11 @@ class Fits:
     folder: object
     settings: dict
 
-    def run(self, name, *watchers, course=STEPS, network=cnn, pruner=None, **lab_settings):
-        bench = lab(*watchers, network=network, **lab_settings)
+    def run(self, name, *watchers, course=STEPS, network=cnn, pruner=None, **setup_settings):
+        setup = small_setup(*watchers, network=network, **setup_settings)
         return fit(
-            bench,
-            bench.new_network(),
+            setup,
+            setup.new_network(),
             PhaseRun(
                 "finetune",
                 phase(course.epochs, **self.settings),

@@ -25,10 +25,10 @@ from tests.training.small import (
     cnn,
     copied,
     equal,
-    lab,
     phase,
     plan,
     session,
+    small_setup,
 )
 
 
@@ -48,7 +48,7 @@ def test_channels_last_weights_are_pruned_like_any_others(tmp_path):
 class Checkpointed:
     """A finished fit, its weights and its last checkpoint."""
 
-    bench: object
+    setup: object
     trained: object
     checkpoint: dict
 
@@ -58,7 +58,7 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     trained = Fits(folder, {}).run("run", course=plan((0, 0.3), (2, 0.9), epochs=5))
     last = folder / "run" / "checkpoints" / "last.ckpt"
-    return Checkpointed(lab(), trained, torch.load(last, weights_only=True))
+    return Checkpointed(small_setup(), trained, torch.load(last, weights_only=True))
 
 
 def test_the_best_epochs_accuracy_belongs_to_its_weights(tmp_path, finished):

@@ -3,7 +3,7 @@ from lightning import Callback
 
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.fit import PhaseRun, fit
-from tests.training.small import copied, lab, phase, plan
+from tests.training.small import copied, phase, plan, small_setup
 
 
 def test_reinitialised_weights_are_fresh_under_the_mask_of_the_trained_ones(tmp_path):
@@ -14,17 +14,17 @@ def test_reinitialised_weights_are_fresh_under_the_mask_of_the_trained_ones(tmp_
             if batch_idx == 0:
                 seen[trainer.current_epoch] = copied(pl_module.network.state_dict())
 
-    bench, records = lab(Watch()), {}
+    setup, records = small_setup(Watch()), {}
     for weights in ("keep", "reinitialise"):
         records[weights] = fit(
-            bench,
-            bench.new_network(),
+            setup,
+            setup.new_network(),
             PhaseRun(
                 "finetune", phase(3), plan((1, 0.5), epochs=3), pruner=Pruner(weights=weights)
             ),
             tmp_path / weights,
         ).records
-    fresh = lab(seed=1).new_network().state_dict()
+    fresh = small_setup(seed=1).new_network().state_dict()
 
     assert records["keep"][0].digest == records["reinitialise"][0].digest
     for name, weight in seen[1].items():

@@ -25,7 +25,7 @@ from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.trainer import TrainerConfig
-from tests.training.small import lab, phase, plan
+from tests.training.small import phase, plan, small_setup
 
 
 @dataclass(frozen=True)
@@ -130,18 +130,18 @@ def _agree(folder):
 
 
 def _train(folder):
-    bench = lab(devices=2)
+    setup = small_setup(devices=2)
     trained = fit(
-        bench,
-        bench.new_network(),
+        setup,
+        setup.new_network(),
         PhaseRun(
             "finetune", phase(2), plan((0, 0.5), (1, 0.8), epochs=2), pruner=Pruner(OfThisProcess())
         ),
         folder / "fit",
     )
-    network = bench.new_network()
+    network = setup.new_network()
     network.load_state_dict(trained.state)
-    tested = evaluate_test_set(bench, network, phase(2))
+    tested = evaluate_test_set(setup, network, phase(2))
     return {
         "state": trained.state,
         "records": [record.dump() for record in trained.records],
@@ -157,10 +157,10 @@ def _ask(folder):
     seen = {}
     for name, pruner in SCORED_BY_NETWORK.items():
         DIGESTS.clear()
-        bench = lab(devices=2)
+        setup = small_setup(devices=2)
         trained = fit(
-            bench,
-            bench.new_network(),
+            setup,
+            setup.new_network(),
             PhaseRun(
                 "finetune",
                 phase(3, recalibrate=1),
@@ -176,12 +176,12 @@ def _ask(folder):
 
 def methods(folder, processes, pruners):
     """Trainings whose steps are the same for any number of processes: no batch norm."""
-    bench, ended = lab(devices=processes, network=without_batch_norm), {}
+    setup, ended = small_setup(devices=processes, network=without_batch_norm), {}
     for name, pruner in pruners.items():
-        network = bench.new_network()
+        network = setup.new_network()
         sparsity = 0.5 if pruner.pattern else 0.7
         trained = fit(
-            bench,
+            setup,
             network,
             PhaseRun(
                 "finetune",

@@ -6,7 +6,7 @@ import torch
 from lightprune.experiment.dense import dense_network
 from lightprune.experiment.dense_cache import dense_key, rewind_file
 from lightprune.experiment.rewinding import rewind_state
-from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, lab, phase
+from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, phase, small_setup
 
 IDENTITY = {"about": "this network"}
 PHASE = phase(3)
@@ -15,7 +15,7 @@ PHASE = phase(3)
 @pytest.fixture
 def cache(tmp_path, printed):
     """A trained network that has kept its second epoch."""
-    dense_network(lab(), PHASE, tmp_path, IDENTITY, None, snapshots=[2])
+    dense_network(small_setup(), PHASE, tmp_path, IDENTITY, None, snapshots=[2])
     printed.clear()
     return tmp_path
 
@@ -38,11 +38,11 @@ class Lines:
 
 
 def early(cache, epochs, *watchers):
-    return rewind_state(lab(*watchers), PHASE, cache, IDENTITY, epochs)
+    return rewind_state(small_setup(*watchers), PHASE, cache, IDENTITY, epochs)
 
 
 def test_after_no_epoch_the_network_is_as_it_was_built(tmp_path):
-    assert equal(early(tmp_path, 0), lab().new_network().state_dict())
+    assert equal(early(tmp_path, 0), small_setup().new_network().state_dict())
     assert not list(tmp_path.iterdir())
 
 

@@ -45,7 +45,7 @@ DEAD = {
 CONVOLUTIONS_AND_MORE = Targets(types=("Conv2d", "Linear", "MultiheadAttention"))
 
 
-def asked(*overrides):
+def settings_of(*overrides):
     register_configs()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return load_settings(compose("train", list(overrides)))
@@ -62,7 +62,7 @@ def test_every_network_of_the_configs_is_known_here():
 
 @pytest.mark.parametrize("name", BARE)
 def test_a_network_trains_a_step_is_pruned_and_its_file_loads_into_the_bare_one(name, tmp_path):
-    chosen = asked(f"model={name}")
+    chosen = settings_of(f"model={name}")
     network = chosen.model.build(10)
     weights = chosen.targets.find(network)
 
@@ -173,19 +173,21 @@ def test_pruning_a_transformer_means_all_its_layers_and_one_may_choose_others():
     count = {
         option: sum(w.numel() for w in chosen.targets.find(on_meta(networks.vit)).values())
         for option in ("all", "conv_linear", "conv")
-        for chosen in [asked("model=vit", f"pruner/targets={option}")]
+        for chosen in [settings_of("model=vit", f"pruner/targets={option}")]
     }
 
-    assert asked("model=vit").targets == asked("model=vit", "pruner/targets=all").targets
-    assert asked("model=vit", "pruner=none").targets == CONVOLUTIONS_AND_MORE
+    assert (
+        settings_of("model=vit").targets == settings_of("model=vit", "pruner/targets=all").targets
+    )
+    assert settings_of("model=vit", "pruner=none").targets == CONVOLUTIONS_AND_MORE
     assert count["conv"] == 3 * 4 * 4 * 256
     assert count["conv_linear"] == count["conv"] + 6 * (256 * 256 + 2 * 256 * 512) + 2_560
     assert count["all"] == count["conv_linear"] + 6 * 3 * 256 * 256
 
 
 def test_a_transformer_takes_images_of_the_datas_size():
-    assert asked("model=vit", "data=digits").model.build(10).image_size == 32
-    assert asked("model=vit", "data=digits", "data.size=16").model.build(10).image_size == 16
+    assert settings_of("model=vit", "data=digits").model.build(10).image_size == 32
+    assert settings_of("model=vit", "data=digits", "data.size=16").model.build(10).image_size == 16
 
 
 def test_the_logits_of_an_untrained_transformer_depend_on_the_image():

@@ -6,7 +6,7 @@ from torch import nn
 from lightprune.pruning.batch_norm import recalibrate
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.fit import PhaseRun, fit
-from tests.training.small import OnStep, copied, equal, lab, phase, plan
+from tests.training.small import OnStep, copied, equal, phase, plan, small_setup
 
 
 def network():
@@ -90,10 +90,10 @@ def test_an_event_recalibrates_on_the_first_training_batches_and_tells_both_accu
     for count in (0, 2):
         folder = tmp_path / str(count)
         loggers = {"loggers": lambda place: [CSVLogger(place, name="log", version="")]}
-        bench = lab(OnStep(look), **loggers)
+        setup = small_setup(OnStep(look), **loggers)
         trained = fit(
-            bench,
-            bench.new_network(),
+            setup,
+            setup.new_network(),
             PhaseRun(
                 "finetune", phase(2, recalibrate=count), plan((1, 0.7), epochs=2), pruner=Pruner()
             ),

@@ -31,7 +31,7 @@ STILL = Augmentation(crop=0, flip="none")
 
 
 def cnn(num_classes=4):
-    """Convolutions on maps of 8x8, 4x4, 2x2 and 1x1: the last ones have dead taps."""
+    """Convolutions on maps of 8x8, 4x4, 2x2 and 1x1: the last ones have unreachable weights."""
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.BatchNorm2d(8, momentum=0.5),
@@ -104,7 +104,9 @@ class Workbench(TrainerConfig):
         return super().build(callbacks=[*callbacks, *self.watchers], **settings)
 
 
-def lab(*watchers, network=cnn, validation=40, loggers=lambda folder: (), seed=0, **settings):
+def small_setup(
+    *watchers, network=cnn, validation=40, loggers=lambda folder: (), seed=0, **settings
+):
     return Setup(
         model=Model(constructor=network),
         data=labelled(),

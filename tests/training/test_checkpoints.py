@@ -19,24 +19,24 @@ from lightprune.training.checkpoints import (
 from tests.training.small import copied, equal, plan, session
 
 
-class Told(Callback):
+class SetAccuracy(Callback):
     """Makes accuracies up, and keeps the weights of every epoch."""
 
     def __init__(self, *accuracies):
         self.accuracies, self.weights = accuracies, []
 
     def on_train_epoch_end(self, trainer, pl_module):
-        told = round(1000 * self.accuracies[trainer.current_epoch])
-        pl_module.evaluation = replace(pl_module.evaluation, correct=told, images=1000)
+        correct = round(1000 * self.accuracies[trainer.current_epoch])
+        pl_module.evaluation = replace(pl_module.evaluation, correct=correct, images=1000)
         self.weights.append(copied(pl_module.network.state_dict()))
 
 
 def trained(folder, course, *accuracies, watchers=(), checkpoint=None, **trainer):
-    """Trains with checkpoints; the best epoch is that of the highest accuracy told."""
-    told = Told(*accuracies)
-    made = session(folder, course, told, *watchers, saves=True, **trainer)
+    """Trains with checkpoints; the best epoch is that of the highest accuracy set."""
+    set_accuracy = SetAccuracy(*accuracies)
+    made = session(folder, course, set_accuracy, *watchers, saves=True, **trainer)
     made.fit(checkpoint)
-    return made, told
+    return made, set_accuracy
 
 
 def epoch(file):
@@ -64,12 +64,12 @@ def saved(folder, *numbers):
 def test_best_is_the_best_epoch_at_the_final_sparsity_even_if_a_denser_one_was_better(
     tmp_path, course, accuracies, best
 ):
-    made, told = trained(tmp_path, course, *accuracies)
+    made, set_accuracy = trained(tmp_path, course, *accuracies)
     held = torch.load(tmp_path / LAST, weights_only=True)["callbacks"]["BestEpoch"]
 
     assert made.best.epoch == held["epoch"] == best
-    assert equal(made.best.weights, told.weights[best])
-    assert equal(held["weights"], told.weights[best])
+    assert equal(made.best.weights, set_accuracy.weights[best])
+    assert equal(held["weights"], set_accuracy.weights[best])
 
 
 def test_a_resumed_run_ends_with_the_best_epoch_of_the_whole(tmp_path):

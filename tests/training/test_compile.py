@@ -10,7 +10,7 @@ from torch import nn
 from lightprune.models.model import Model
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.fit import PhaseRun, fit
-from tests.training.small import OnStep, lab, phase, plan
+from tests.training.small import OnStep, phase, plan, small_setup
 
 COURSE = plan((1, 0.5), (2, 0.9), epochs=3)
 pytestmark = pytest.mark.skipif(
@@ -43,12 +43,12 @@ def runs(tmp_path_factory):
             pruning = next(c for c in trainer.callbacks if hasattr(c, "masks"))
             moved += pruning.masks.violations(dict(classifier.network.named_parameters())).items()
 
-        bench = replace(lab(OnStep(look)), model=Model(small, compile=compiled))
+        setup = replace(small_setup(OnStep(look)), model=Model(small, compile=compiled))
         folder = tmp_path_factory.mktemp(f"compiled-{compiled}")
         before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
         trained = fit(
-            bench,
-            bench.new_network(),
+            setup,
+            setup.new_network(),
             PhaseRun("finetune", phase(3, peak=0.05), COURSE, pruner=Pruner()),
             folder,
         )

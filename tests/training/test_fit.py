@@ -24,9 +24,9 @@ from tests.training.small import (
     cnn,
     copied,
     equal,
-    lab,
     phase,
     plan,
+    small_setup,
 )
 
 COURSE = plan((0, 0.5), (2, 0.9))
@@ -43,17 +43,17 @@ def dense_phase(epochs=3):
     )
 
 
-def fine_tuned(folder, *watchers, course=COURSE, how=None, bench=None, **settings):
-    bench = bench or lab(*watchers, **settings)
+def fine_tuned(folder, *watchers, course=COURSE, how=None, setup=None, **settings):
+    setup = setup or small_setup(*watchers, **settings)
     return fit(
-        bench,
-        bench.new_network(),
+        setup,
+        setup.new_network(),
         PhaseRun("finetune", how or phase(course.epochs), course, pruner=Pruner(), dense=DENSE),
         folder,
     )
 
 
-def told(rows):
+def without_times(rows):
     """Rows without their times."""
     return [replace(row, seconds=0) for row in rows]
 
@@ -93,18 +93,18 @@ def test_validation_on_the_test_set_keeps_the_last_epoch(tmp_path):
 
 
 def test_the_validation_accuracy_belongs_to_the_weights(tmp_path):
-    bench = lab(validation="test")
-    trained = fine_tuned(tmp_path, bench=bench)
-    network = bench.new_network()
+    setup = small_setup(validation="test")
+    trained = fine_tuned(tmp_path, setup=setup)
+    network = setup.new_network()
     network.load_state_dict(trained.state)
 
-    assert evaluate_test_set(bench, network, phase()).accuracy == trained.validation
+    assert evaluate_test_set(setup, network, phase()).accuracy == trained.validation
 
 
 def test_a_dense_phase_prunes_nothing(tmp_path):
-    bench = lab()
+    setup = small_setup()
     trained = fit(
-        bench, bench.new_network(), PhaseRun("dense", dense_phase(), plan(epochs=3)), tmp_path
+        setup, setup.new_network(), PhaseRun("dense", dense_phase(), plan(epochs=3)), tmp_path
     )
 
     assert trained.records == ()
@@ -170,14 +170,14 @@ def test_a_fit_that_was_broken_off_ends_like_one_that_was_not(tmp_path, validati
     assert equal(resumed.state, whole.state)
     assert (resumed.epoch, resumed.validation) == (whole.epoch, whole.validation)
     assert resumed.records == whole.records
-    assert told(resumed.rows) == told(whole.rows)
+    assert without_times(resumed.rows) == without_times(whole.rows)
 
 
 def test_a_resumed_dense_phase_ends_like_one_that_was_not_broken_off(tmp_path):
     def dense(folder, *watchers):
-        bench = lab(*watchers)
-        network = bench.new_network()
-        return fit(bench, network, PhaseRun("dense", dense_phase(), plan(epochs=3)), folder)
+        setup = small_setup(*watchers)
+        network = setup.new_network()
+        return fit(setup, network, PhaseRun("dense", dense_phase(), plan(epochs=3)), folder)
 
     whole = dense(tmp_path / "whole")
     with pytest.raises(BrokenOffError):
@@ -185,7 +185,7 @@ def test_a_resumed_dense_phase_ends_like_one_that_was_not_broken_off(tmp_path):
     resumed = dense(tmp_path / "resumed")
 
     assert equal(resumed.state, whole.state)
-    assert told(resumed.rows) == told(whole.rows)
+    assert without_times(resumed.rows) == without_times(whole.rows)
 
 
 def test_the_rows_are_complete_after_a_resume(tmp_path):
@@ -209,15 +209,15 @@ def test_a_seed_decides_a_fit_bit_for_bit(tmp_path):
 
 
 def test_another_seed_alone_changes_the_batches_of_a_fit(tmp_path):
-    start = lab().new_network().state_dict()
+    start = small_setup().new_network().state_dict()
     states = []
     for seed in (0, 1):
-        bench = lab(seed=seed)
-        network = bench.new_network()
+        setup = small_setup(seed=seed)
+        network = setup.new_network()
         network.load_state_dict(start)
         folder = tmp_path / str(seed)
         course = plan(epochs=1)
-        trained = fit(bench, network, PhaseRun("dense", dense_phase(1), course), folder)
+        trained = fit(setup, network, PhaseRun("dense", dense_phase(1), course), folder)
         states.append(trained.state)
 
     assert not equal(*states)
@@ -238,19 +238,19 @@ def test_the_weights_returned_are_on_the_cpu_under_the_networks_own_names(tmp_pa
 
 
 def test_loggers_get_the_metrics_of_a_fit(tmp_path):
-    bench = lab(loggers=lambda folder: [CSVLogger(folder / "log", name="", version="")])
-    fine_tuned(tmp_path, bench=bench)
+    setup = small_setup(loggers=lambda folder: [CSVLogger(folder / "log", name="", version="")])
+    fine_tuned(tmp_path, setup=setup)
 
     header = (tmp_path / "log" / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"train/loss", "val/accuracy", "val/loss", "sparsity", "prune/after"} <= set(header)
 
 
 def test_a_network_is_tested_on_every_test_image_once_and_stays_as_it_is():
-    bench = lab()
-    network = bench.new_network()
+    setup = small_setup()
+    network = setup.new_network()
     before = copied(network.state_dict())
 
-    seen = evaluate_test_set(bench, network, dense_phase())
+    seen = evaluate_test_set(setup, network, dense_phase())
 
     assert seen.images == 40
     assert equal(network.state_dict(), before)
@@ -258,26 +258,26 @@ def test_a_network_is_tested_on_every_test_image_once_and_stays_as_it_is():
 
 def test_testing_writes_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    bench = lab()
-    evaluate_test_set(bench, bench.new_network(), dense_phase(0))
+    setup = small_setup()
+    evaluate_test_set(setup, setup.new_network(), dense_phase(0))
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_network_depends_on_the_seed_alone():
-    first = lab(seed=5).new_network().state_dict()
+    first = small_setup(seed=5).new_network().state_dict()
     torch.rand(7)
 
-    assert equal(first, lab(seed=5).new_network().state_dict())
-    assert not equal(first, lab(seed=6).new_network().state_dict())
+    assert equal(first, small_setup(seed=5).new_network().state_dict())
+    assert not equal(first, small_setup(seed=6).new_network().state_dict())
 
 
 def test_the_examples_differ_from_each_other_and_have_the_size_of_the_images():
-    example = lab().example
+    example = small_setup().example
 
     assert example.shape == (8, 3, 8, 8)
     assert len({tuple(image.flatten().tolist()) for image in example}) == 8
-    assert torch.equal(example, lab().example)
+    assert torch.equal(example, small_setup().example)
 
 
 def test_nothing_but_the_events_prunes_between_them(tmp_path):
@@ -291,10 +291,10 @@ def test_nothing_but_the_events_prunes_between_them(tmp_path):
 def test_random_pruning_of_another_seed_keeps_other_weights(tmp_path):
     digests = []
     for seed in (0, 1):
-        bench = lab()
+        setup = small_setup()
         trained = fit(
-            bench,
-            bench.new_network(),
+            setup,
+            setup.new_network(),
             PhaseRun(
                 "finetune",
                 phase(1),

@@ -15,18 +15,18 @@ from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.classifier import NonFiniteLossError
 from lightprune.training.fit import PhaseRun, fit
-from tests.training.small import cnn, copied, equal, lab, labelled, phase, plan, session
+from tests.training.small import cnn, copied, equal, labelled, phase, plan, session, small_setup
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COURSE = plan((1, 0.5), epochs=3)
 
 
 def trained(folder, *watchers, course=COURSE, network=cnn):
-    """A fit through the door that experiments use."""
-    bench = lab(*watchers, network=network)
+    """A fit as experiments call it."""
+    setup = small_setup(*watchers, network=network)
     return fit(
-        bench,
-        bench.new_network(),
+        setup,
+        setup.new_network(),
         PhaseRun(
             "finetune" if course.events else "dense",
             phase(course.epochs),
@@ -227,7 +227,7 @@ def test_the_checks_leave_a_healthy_training_as_it_is(tmp_path):
     assert len(trained(tmp_path).records) == 1
 
 
-def asked(*overrides):
+def settings_of(*overrides):
     register_configs()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return load_settings(compose("train", list(overrides)))
@@ -245,20 +245,23 @@ def _a_gpu(monkeypatch):
 @pytest.mark.usefixtures("_a_gpu")
 def test_fused_sgd_is_refused_where_losses_are_scaled():
     with pytest.raises(InputError) as caught:
-        asked("trainer.precision=16-mixed", PLAIN[0])
+        settings_of("trainer.precision=16-mixed", PLAIN[0])
 
     assert str(caught.value).startswith("recipe.finetune.optimizer.fused=true: under trainer.prec")
     assert "allowed are fused=false, or trainer.precision=bf16-mixed or 32-true" in str(
         caught.value
     )
-    assert asked("trainer.precision=16-mixed", *PLAIN).trainer_config.precision == "16-mixed"
+    assert settings_of("trainer.precision=16-mixed", *PLAIN).trainer_config.precision == "16-mixed"
 
 
 def test_clipping_is_refused_where_lightning_would_refuse_it_in_mid_fit():
     clipped = ("trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1", "trainer=cpu")
 
     with pytest.raises(InputError, match=r"recipe.dense.optimizer.fused=true: under trainer.prec"):
-        asked(*clipped)
+        settings_of(*clipped)
 
-    assert asked(*clipped, *PLAIN).trainer_config.gradient_clip_val == 1
-    assert asked("trainer.gradient_clip_val=1", "trainer=cpu").trainer_config.precision == "32-true"
+    assert settings_of(*clipped, *PLAIN).trainer_config.gradient_clip_val == 1
+    assert (
+        settings_of("trainer.gradient_clip_val=1", "trainer=cpu").trainer_config.precision
+        == "32-true"
+    )

@@ -142,8 +142,8 @@ def test_a_resumed_run_completes_the_file(tmp_path):
 def test_an_event_is_told_in_one_line(capsys):
     print_event(record())
 
-    told = capsys.readouterr().out
-    text = " ".join(told.split())
+    printed = capsys.readouterr().out
+    text = " ".join(printed.split())
     assert "pruned before epoch 3: sparsity 98.00% -> 98.00%" in text
     assert "10,943,574 zeros, live 94.70%" in text
     assert "validation 87.00% -> 50.00%" in text
@@ -153,8 +153,8 @@ def test_an_event_is_told_in_one_line(capsys):
 def test_the_accuracy_after_recalibration_is_told_beside_the_one_before_it(capsys):
     print_event(record(recalibrated=0.625))
 
-    told = " ".join(capsys.readouterr().out.split())
-    assert told.endswith("validation 87.00% -> 50.00%, 62.50% with batch norms recalibrated")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.endswith("validation 87.00% -> 50.00%, 62.50% with batch norms recalibrated")
 
 
 def test_an_event_stays_in_one_line_on_a_narrow_console(capsys, monkeypatch):

@@ -8,7 +8,7 @@ from lightprune.callbacks.prune_step import weight_reset
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.checkpoints import Snapshots
 from lightprune.training.fit import PhaseRun, fit
-from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, lab, phase, plan
+from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, phase, plan, small_setup
 
 COURSE = plan((0, 0.5), (2, 0.8), epochs=3)
 
@@ -26,15 +26,15 @@ class Watch(Callback):
 
 
 def dense(folder, *watchers, **settings):
-    bench = lab(*watchers)
-    return fit(bench, bench.new_network(), PhaseRun("dense", phase(4), plan(), **settings), folder)
+    setup = small_setup(*watchers)
+    return fit(setup, setup.new_network(), PhaseRun("dense", phase(4), plan(), **settings), folder)
 
 
 def tuned(folder, weights, early, *watchers):
-    bench = lab(*watchers)
+    setup = small_setup(*watchers)
     return fit(
-        bench,
-        bench.new_network(),
+        setup,
+        setup.new_network(),
         PhaseRun(
             "finetune",
             phase(3),
