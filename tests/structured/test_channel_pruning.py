@@ -222,7 +222,7 @@ def test_the_smaller_network_can_be_made_smaller_and_exported(run, server, tmp_p
     [
         (
             lambda found: found["config"]["model"]["constructor"].update(_target_="my.net"),
-            "is one's own",
+            "is a custom constructor",
         ),
         (lambda found: found.pop("dense"), "is damaged (Object missing required field `dense`)"),
     ],

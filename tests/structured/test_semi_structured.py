@@ -60,7 +60,7 @@ def test_on_a_gpu_the_layers_that_can_are_converted():
         after = network(images)
 
     assert found.layers == ("0",)
-    assert found.left == {"2": "its weights are not 2:4"}
+    assert found.skipped == {"2": "its weights are not 2:4"}
     torch.testing.assert_close(after, before, atol=1e-2, rtol=1e-2)
 
 
@@ -79,7 +79,7 @@ def test_attention_stays_dense_on_a_gpu():
 
     assert len(found.layers) >= 12
     assert all("self_attention" not in name for name in found.layers)
-    assert sum("MultiheadAttention" in why for why in found.left.values()) == 6
+    assert sum("MultiheadAttention" in why for why in found.skipped.values()) == 6
     torch.testing.assert_close(after, before, atol=2e-2, rtol=2e-2)
 
 

@@ -51,7 +51,7 @@ class RunFolder:
 
     @property
     def export(self) -> Path:
-        """Where the network goes in other formats, unless told otherwise."""
+        """Where exported files of the network go by default."""
         return self.path / "export"
 
     @property

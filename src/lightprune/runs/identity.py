@@ -1,4 +1,4 @@
-"""What makes two configs the same question: folder names, what they leave out, differences."""
+"""The identity of a config: folder name, hash, and the differences between two."""
 
 import copy
 import hashlib
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# What a run ends with does not depend on these: they are left out of folder names and hashes.
+# The result of a run does not depend on these keys: folder names and hashes leave them out.
 RESULT_NEUTRAL = (
     "data.cache_dir",
     "data.download",
@@ -33,17 +33,22 @@ def run_name(name: str | None, overrides: Sequence[str]) -> str:
     if name:
         return name
     parts = [override.lstrip("+~").partition("=") for override in overrides]
-    own = [f"{key}={Path(value).name}" for key, _, value in parts if key == "dense.checkpoint"]
-    kept = [o for o, (key, _, _) in zip(overrides, parts, strict=True) if not _cosmetic(key)]
-    asked = sorted(kept + own)
-    text = ",".join(asked) or "default"
+    checkpoint = [
+        f"{key}={Path(value).name}" for key, _, value in parts if key == "dense.checkpoint"
+    ]
+    others = [
+        override
+        for override, (key, _, _) in zip(overrides, parts, strict=True)
+        if not _is_result_neutral(key)
+    ]
+    text = ",".join(sorted(others + checkpoint)) or "default"
     clean = "".join(c if c.isalnum() or c in "=.,-+" else "_" for c in text)
     if len(clean) <= 200:
         return clean
     return f"{clean[:180]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def _cosmetic(key: str) -> bool:
+def _is_result_neutral(key: str) -> bool:
     return any(key == c or key.startswith(f"{c}.") for c in RESULT_NEUTRAL)
 
 
@@ -65,7 +70,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def _canonical(value: Any) -> Any:
-    """The value with the bare names of this package's own classes and functions."""
+    """The value with the bare names of this package's classes and functions."""
     if isinstance(value, Mapping):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -75,12 +80,12 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def diff_configs(theirs: Any, mine: Any, key: str = "") -> list[tuple[str, Any, Any]]:
-    """Where two configs differ: `(key, value there, value here)`, in the order of the keys."""
-    if isinstance(theirs, dict) and isinstance(mine, dict):
-        found = []
-        for name in sorted({*theirs, *mine}):
+def diff_configs(first: Any, second: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two configs differ: `(key, value in first, value in second)`, sorted by key."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        differences = []
+        for name in sorted({*first, *second}):
             inner = f"{key}.{name}" if key else str(name)
-            found += diff_configs(theirs.get(name), mine.get(name), inner)
-        return found
-    return [] if _canonical(theirs) == _canonical(mine) else [(key, theirs, mine)]
+            differences += diff_configs(first.get(name), second.get(name), inner)
+        return differences
+    return [] if _canonical(first) == _canonical(second) else [(key, first, second)]

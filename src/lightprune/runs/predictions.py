@@ -1,4 +1,4 @@
-"""What a network says of every test image: kept, so that runs compare image by image."""
+"""predictions.csv: label and predicted class of every test image, to compare runs by image."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -43,7 +43,7 @@ class ChannelPruning:
     Attributes:
         sparsity: The share of the channels that goes, between 0 and 1.
         scope: `local` removes it from every layer; `global` ranks all layers' channels together,
-            and leaves a layer whole that would lose its last one: fewer may go than asked for.
+            and leaves a layer whole that would lose its last one: fewer may go than `sparsity`.
         norm: `l1` or `l2`, of the weights of a channel in each layer that has it.
         network: `dense`, which the run began with, or `pruned`, which it ended with.
     """
@@ -61,7 +61,7 @@ class ChannelPruning:
         check_choice("--network", self.network, ("dense", "pruned"))
 
 
-def prune_channels(network: nn.Module, example: Tensor, removal: ChannelPruning) -> nn.Module:
+def prune_channels(network: nn.Module, example: Tensor, settings: ChannelPruning) -> nn.Module:
     """A copy of a network without the channels that matter least; the logits all stay.
 
     Layers whose channels are added up lose the same ones. Source: Li et al. 2017, "Pruning
@@ -71,7 +71,7 @@ def prune_channels(network: nn.Module, example: Tensor, removal: ChannelPruning)
     Args:
         network: In evaluation mode.
         example: An input, shape (1, C, H, W).
-        removal: What goes.
+        settings: What goes.
 
     Raises:
         InputError: torch-pruning is not installed, it cannot follow the network, or a layer would
@@ -87,9 +87,9 @@ def prune_channels(network: nn.Module, example: Tensor, removal: ChannelPruning)
         torch_pruning.pruner.BasePruner(
             smaller,
             example,
-            importance=torch_pruning.importance.GroupMagnitudeImportance(p=int(removal.norm[1])),
-            pruning_ratio=removal.sparsity,
-            global_pruning=removal.scope == "global",
+            importance=torch_pruning.importance.GroupMagnitudeImportance(p=int(settings.norm[1])),
+            pruning_ratio=settings.sparsity,
+            global_pruning=settings.scope == "global",
             ignored_layers=linear[-1:],
         ).step()
         with torch.no_grad():
@@ -99,18 +99,18 @@ def prune_channels(network: nn.Module, example: Tensor, removal: ChannelPruning)
         raise InputError(f"its channels cannot be followed ({reason}); {_FOLLOWED}") from error
     if not fits:
         raise InputError(f"its logits would be fewer; {_FOLLOWED}")
-    _check_left(network, smaller, removal)
+    _check_removed(network, smaller, settings)
     for parameter in smaller.parameters():
         parameter.grad = None
     return smaller
 
 
-def write_pruned_channels(run: Path, removal: ChannelPruning, dense_dir: Path | None) -> list[str]:
+def write_pruned_channels(run: Path, settings: ChannelPruning, dense_dir: Path | None) -> list[str]:
     """Writes a run's network without some of its channels, as an option of `model`.
 
     Args:
         run: The folder of a finished run.
-        removal: What goes.
+        settings: What goes.
         dense_dir: The cache of dense networks; None takes the run's.
 
     Returns:
@@ -126,7 +126,7 @@ def write_pruned_channels(run: Path, removal: ChannelPruning, dense_dir: Path | 
         constructor = model["constructor"]["_target_"]
     _check_named(run, constructor)
     network, described = load_dense(run)
-    if removal.network == "dense":
+    if settings.network == "dense":
         load_initial_weights(network, record, dense_dir)
         source = record.dense.weights_sha256
     else:
@@ -134,18 +134,18 @@ def write_pruned_channels(run: Path, removal: ChannelPruning, dense_dir: Path | 
     example = torch.zeros(1, *described.input_shape)
     try:
         channel_counts(network)
-        smaller = prune_channels(network, example, removal)
+        smaller = prune_channels(network, example, settings)
     except InputError as error:
         raise InputError(f"{run}: {constructor}: {error}") from error
     built: dict[str, Any] = {**described.arguments, "channels": channel_counts(smaller)}
     built.setdefault("base", constructor)
     _check_same(smaller, slim_network(len(described.classes), **built), example)
-    left = replace(described, constructor=SLIM_NETWORK, arguments=built)
-    share = f"{100 * removal.sparsity:g}".replace(".", "_")
-    name = f"filters_{removal.scope}_{removal.norm}_{share}_{source[:8]}"
+    spec = replace(described, constructor=SLIM_NETWORK, arguments=built)
+    share = f"{100 * settings.sparsity:g}".replace(".", "_")
+    name = f"filters_{settings.scope}_{settings.norm}_{share}_{source[:8]}"
     filters = run / "filters"
     weights = filters / f"{name}.safetensors"
-    write_weights(weights, smaller.state_dict(), {"description": left.to_json()})
+    write_weights(weights, smaller.state_dict(), {"description": spec.to_json()})
     option = {**model, "constructor": {"_target_": SLIM_NETWORK, "_partial_": True, **built}}
     lines = (f"{key}: {json.dumps(value)}\n" for key, value in option.items())
     write_text(filters / "model" / f"{name}.yaml", "".join(lines))
@@ -157,29 +157,29 @@ def _check_named(run: Path, constructor: str) -> None:
         registered_constructor(constructor)
     except InputError as error:
         raise InputError(
-            f"{run}: {constructor}: is one's own, and would have to be imported because a file "
-            "says so; allowed are torchvision.models and lightprune.models.zoo"
+            f"{run}: {constructor}: is a custom constructor, which would have to be imported "
+            "because a file says so; allowed are torchvision.models and lightprune.models.zoo"
         ) from error
 
 
-def _check_left(network: nn.Module, smaller: nn.Module, removal: ChannelPruning) -> None:
-    """That what was asked for is gone: layers that would be left with nothing stay whole."""
+def _check_removed(network: nn.Module, smaller: nn.Module, settings: ChannelPruning) -> None:
+    """That channels were removed as configured: a layer that would lose all of them stays whole."""
     pairs = {
-        name: (layer.out_channels, left.out_channels)
-        for (name, layer), left in zip(network.named_modules(), smaller.modules(), strict=True)
-        if isinstance(layer, nn.Conv2d) and isinstance(left, nn.Conv2d)
+        name: (layer.out_channels, pruned.out_channels)
+        for (name, layer), pruned in zip(network.named_modules(), smaller.modules(), strict=True)
+        if isinstance(layer, nn.Conv2d) and isinstance(pruned, nn.Conv2d)
     }
-    if removal.scope == "local":
-        for name, (whole, left) in pairs.items():
-            if left > (1 - removal.sparsity) * whole:
+    if settings.scope == "local":
+        for name, (whole, remaining) in pairs.items():
+            if remaining > (1 - settings.sparsity) * whole:
                 raise InputError(
-                    f"--sparsity={removal.sparsity:g}: would leave {name} none of its {whole} "
+                    f"--sparsity={settings.sparsity:g}: would leave {name} none of its {whole} "
                     f"channels; allowed are at most {1 - 1 / whole:g}"
                 )
-    elif all(whole == left for whole, left in pairs.values()):
+    elif all(whole == remaining for whole, remaining in pairs.values()):
         raise InputError(
-            f"--sparsity={removal.sparsity:g}: would remove no channel, or all of a layer; allowed "
-            "is what some layers can lose"
+            f"--sparsity={settings.sparsity:g}: would remove no channel, or all of a layer; "
+            "allowed is what some layers can lose"
         )
 
 
@@ -202,8 +202,8 @@ def _costs(network: nn.Module, smaller: nn.Module, example: Tensor) -> Iterator[
         "parameters": (before.parameters, after.parameters),
         "MACs an image": (before.total.macs, after.total.macs),
     }
-    for what, (was, left) in counts.items():
-        yield f"{what}: {was:,} -> {left:,} ({left / was:.1%})"
+    for what, (full, pruned) in counts.items():
+        yield f"{what}: {full:,} -> {pruned:,} ({pruned / full:.1%})"
 
 
 def _channels(network: nn.Module) -> int:

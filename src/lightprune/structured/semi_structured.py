@@ -21,11 +21,11 @@ class ConvertedLayers:
 
     Attributes:
         layers: The names of the layers that are semi-structured now.
-        left: Why the others are not, by name.
+        skipped: Why each of the others stays dense, by name.
     """
 
     layers: tuple[str, ...]
-    left: dict[str, str]
+    skipped: dict[str, str]
 
 
 def semi_structured_(network: nn.Module) -> ConvertedLayers:
@@ -45,22 +45,22 @@ def semi_structured_(network: nn.Module) -> ConvertedLayers:
     """
     _check_device(next((p.device for p in network.parameters()), torch.device("cpu")))
     fused = {name: type(m).__name__ for name, m in network.named_modules() if isinstance(m, _FUSED)}
-    left = {name: f"the kernel of {kind} takes dense weights" for name, kind in fused.items()}
+    skipped = {name: f"the kernel of {kind} takes dense weights" for name, kind in fused.items()}
     layers = []
     for name, layer in network.named_modules():
         if not isinstance(layer, nn.Linear) or name.startswith(tuple(f"{f}." for f in fused)):
             continue
         if not is_2_4_sparse(layer.weight):
-            left[name] = f"its weights are not {_KEEP}:{_OF}"
+            skipped[name] = f"its weights are not {_KEEP}:{_OF}"
             continue
         try:
             sparse = to_sparse_semi_structured(layer.weight.detach().contiguous())
         except RuntimeError as error:  # Of a shape or type that the GPU's kernels do not take.
-            left[name] = first_line(error)
+            skipped[name] = first_line(error)
             continue
         layer.weight = nn.Parameter(sparse, requires_grad=False)
         layers.append(name)
-    return ConvertedLayers(tuple(layers), left)
+    return ConvertedLayers(tuple(layers), skipped)
 
 
 def is_2_4_sparse(weight: Tensor) -> bool:
