@@ -22,7 +22,7 @@ from torchvision.models import resnet18
 from lightprune.models.model import Model
 from lightprune.pruning.event_record import EventRecord, distance
 from lightprune.pruning.mac_counts import macs_per_weight
-from lightprune.pruning.masks import GradientMasks, Masks
+from lightprune.pruning.masks import BitMasks, Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_masks
 from lightprune.pruning.schedules import PruneEvent
@@ -44,7 +44,7 @@ def lightprune_event(state):
     weights, dense, live = state
     masks = Pruner().prune(weights, dense, SPARSITY)
     moved = distance(weights, masks, live)
-    gradient_masks = GradientMasks(masks, weights)
+    gradient_masks = BitMasks(masks, weights)
     masks.apply_({name: weight.detach() for name, weight in weights.items()})
     EventRecord.of(PruneEvent(0, SPARSITY), masks, live, distance=moved, before=0.0, after=0.0)
     return weights, gradient_masks

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightprune.pruning.masks import GradientMasks, Masks
+from lightprune.pruning.masks import BitMasks, Masks
 from tests.pruning.strategies import ANYTHING, flags_for, masked_weights, weight_dicts
 
 
@@ -226,7 +226,7 @@ def test_gradient_masks_zero_what_masks_zero_and_keep_every_other_bit(dtype, lay
     gradients["a"][0, 0, 0] = torch.tensor([torch.nan, torch.inf, -0.0])
     expected = {"a": gradients["a"].clone()}
     masks.like(weights).apply_(expected)
-    GradientMasks(masks, weights).apply_(gradients)
+    BitMasks(masks, weights).apply_(gradients)
 
     integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[gradients["a"].element_size()]
     assert torch.equal(gradients["a"].view(integer), expected["a"].view(integer))

@@ -13,8 +13,8 @@ def check_zeros(masks: Masks, weights: Mapping[str, Tensor], epoch: int) -> None
     """Raises PruningError if a pruned weight is not exactly zero."""
     for name, count in masks.violations(weights).items():
         raise PruningError(
-            f"epoch {epoch}: {count} pruned weights of {name} are not zero; something other than "
-            "the optimizer changed them"
+            f"epoch {epoch}: {count} pruned weights of {name} are not zero; every optimizer step "
+            "ends with them at zero, so a callback, a hook or the network itself changed them since"
         )
 
 

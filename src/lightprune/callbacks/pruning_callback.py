@@ -18,7 +18,7 @@ from lightprune.callbacks.score_accumulator import ScoreAccumulator
 from lightprune.errors import InputError
 from lightprune.pruning.event_record import EventRecord, PruningError
 from lightprune.pruning.mac_counts import macs_per_weight
-from lightprune.pruning.masks import GradientMasks, Masks
+from lightprune.pruning.masks import BitMasks, Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_masks
 from lightprune.pruning.schedules import Plan
@@ -30,8 +30,9 @@ class PruningCallback(Callback):
 
     Masks live here. An event happens before the first step of its epoch, so validation, metric
     and checkpoint of an epoch belong to the same weights. Gradients of pruned weights are zeroed
-    before every step; with clean optimizer state no optimizer can then move these weights, and
-    the end of every epoch checks it. Averages of the weights are pruned with the weights. A
+    before every step, and the weights themselves after it: an optimizer that mixes the entries of
+    a tensor (Muon, SOAP, Shampoo) moves weights whose gradient is zero. The end of every epoch
+    checks the zeros. Averages of the weights are pruned with the weights. A
     criterion that accumulates scores sees the gradients of every step before they are zeroed.
 
     Attributes:
@@ -78,7 +79,7 @@ class PruningCallback(Callback):
             ScoreAccumulator(criterion) if criterion and "accumulated" in criterion.needs else None
         )
         self._weights: dict[str, nn.Parameter] = {}
-        self._gradient_masks: GradientMasks | None = None
+        self._bit_masks: BitMasks | None = None  # None while no weight is pruned.
         self._live: Masks | None = None
         self._macs: dict[str, Tensor] = {}
         self._restored: dict[str, Any] | None = None
@@ -99,14 +100,12 @@ class PruningCallback(Callback):
             if masks.digest() != self._restored["digest"]:
                 raise PruningError("checkpoint: its masks do not match their digest")
             self._restored = None
-        self.masks = masks
+        self._hold(masks)
         if self._accumulator is not None:
             self._accumulator.to(self._weights)
-        self._gradient_masks = GradientMasks(masks, self._weights)
         mask_averages(trainer, pl_module, masks)
-        if self._optimizer_state == "keep":
-            for optimizer in trainer.optimizers:
-                optimizer.register_step_post_hook(lambda *_: self._apply())
+        for optimizer in trainer.optimizers:
+            optimizer.register_step_post_hook(lambda *_: self._zero_weights())
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prunes, if the plan has an event at this epoch."""
@@ -114,10 +113,10 @@ class PruningCallback(Callback):
         if event is not None:
             assert self._prune_step is not None
             assert self.masks is not None
-            self.masks, record = self._prune_step.run(
+            masks, record = self._prune_step.run(
                 event, self._context(trainer, pl_module), self.masks
             )
-            self._gradient_masks = GradientMasks(self.masks, self._weights)
+            self._hold(masks)
             self.records.append(record)
             metrics = {"prune/before": record.before, "prune/after": record.after}
             if record.recalibrated is not None:
@@ -131,10 +130,9 @@ class PruningCallback(Callback):
         """Accumulates scores for events to come, and zeroes the gradients of pruned weights."""
         if self._accumulator is not None and not self.plan.final_at(trainer.current_epoch):
             self._accumulator.update_(self._weights)
-        if self.records:
-            assert self._gradient_masks is not None
+        if self._bit_masks is not None:
             gradients = {n: w.grad for n, w in self._weights.items() if w.grad is not None}
-            self._gradient_masks.apply_(gradients)
+            self._bit_masks.apply_(gradients)
 
     def on_validation_batch_start(
         self,
@@ -213,9 +211,14 @@ class PruningCallback(Callback):
             trainer, module, self._weights, example, self._live, self._macs, self._accumulator
         )
 
-    def _apply(self) -> None:
-        assert self.masks is not None
-        self.masks.apply_({name: weight.detach() for name, weight in self._weights.items()})
+    def _hold(self, masks: Masks) -> None:
+        """Keeps the pruned weights of these masks at zero from now on."""
+        self.masks = masks
+        self._bit_masks = BitMasks(masks, self._weights) if masks.pruned else None
+
+    def _zero_weights(self) -> None:
+        if self._bit_masks is not None:
+            self._bit_masks.apply_({name: w.detach() for name, w in self._weights.items()})
 
 
 def _network(module: LightningModule) -> nn.Module:

@@ -125,8 +125,8 @@ class Masks(Mapping[str, Tensor]):
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-class GradientMasks:
-    """Masks in the form that zeroes gradients fastest, as every training step does.
+class BitMasks:
+    """Masks in the form that zeroes gradients and weights fastest, as every training step does.
 
     Integers of the weights' element size, all bits set where a weight is kept: one vectorised AND,
     in about half the time of a selection by bools, for as much memory as the weights.
@@ -141,8 +141,12 @@ class GradientMasks:
         }
 
     @torch.no_grad()
-    def apply_(self, gradients: Mapping[str, Tensor]) -> None:
-        """Sets pruned entries to +0.0 in place, even where they are not finite."""
-        for name, gradient in gradients.items():
+    def apply_(self, tensors: Mapping[str, Tensor]) -> None:
+        """Sets pruned entries to +0.0 in place, even where they are not finite.
+
+        Args:
+            tensors: Weights, or their gradients, by name: all or some of those that are masked.
+        """
+        for name, tensor in tensors.items():
             bits = self._bits[name]
-            gradient.view(bits.dtype).bitwise_and_(bits)
+            tensor.view(bits.dtype).bitwise_and_(bits)

@@ -73,9 +73,9 @@ class FineTuning(Phase):
         restart: `event` starts a learning-rate cycle at every prune event; `never` makes the
             whole phase one cycle.
         optimizer_state: What a prune event does to momentum: `mask` zeroes that of the pruned
-            weights, `reset` clears all, `keep` leaves it (and weights are masked at each step).
-            In every case regrown weights start with none, and an event that resets the weights
-            clears all.
+            weights, `reset` clears all, `keep` leaves it (for optimizers whose state lies in
+            another basis than the weights, as SOAP's). In every case regrown weights start with
+            none, and an event that resets the weights clears all.
         recalibrate: On how many training batches, of all processes together, an event estimates
             the statistics of batch norms anew; 0 leaves them.
         l1: Weight of an added L1 norm of the prunable weights (0: none).
