@@ -15,7 +15,7 @@ from torchvision.models import resnet18
 
 import lightprune
 from lightprune.errors import InputError
-from lightprune.export.export import export
+from lightprune.export.export_run import export
 from lightprune.export.sparse_file import read_sparse
 from lightprune.models.from_spec import import_constructor
 from lightprune.models.zoo import resnet18_cifar, resnet20
@@ -33,7 +33,7 @@ from tests.export.finished import (
 def _no_onnx():
     """Nothing here reads that file, and it takes the longest to write."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lightprune.export.export.missing_packages", lambda: ["onnx"])
+        patch.setattr("lightprune.export.export_run.missing_packages", lambda: ["onnx"])
         yield
 
 

@@ -38,7 +38,7 @@ def test_a_cropped_convolution_gives_the_same(drawn):
 
 
 @pytest.mark.parametrize(("padding", "size"), [("same", 1), (1, 1), (2, 2)])
-def test_no_dead_tap_is_left_where_padding_is_symmetrical(padding, size):
+def test_no_unreachable_tap_remains_where_padding_is_symmetrical(padding, size):
     conv = nn.Conv2d(2, 4, 3 if padding != 2 else 5, padding=padding)
     images = torch.zeros(1, 2, size, size)
 

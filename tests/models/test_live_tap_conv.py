@@ -71,7 +71,7 @@ def test_a_padded_3x3_convolution_is_exact_on_every_small_map(size, stride):
 
 
 @given(case=cases())
-def test_the_gradient_of_a_dead_tap_is_exactly_zero(case):
+def test_the_gradient_of_an_unreachable_tap_is_exactly_zero(case):
     settings, size = case
     _, live = pair({**settings, "in_channels": 1, "out_channels": 1, "bias": False})
     ones = torch.ones(1, 1, *size)

@@ -2,7 +2,7 @@
 
 from lightprune.rendering.document import Table
 from lightprune.report.discovery import find_runs
-from lightprune.report.sections.provenance import provenance_section
+from lightprune.report.sections.run_provenance import provenance_section
 from study.__main__ import main
 from study.report import findings_of
 from study.tuning_runs import tuning_section

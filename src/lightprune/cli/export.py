@@ -26,8 +26,8 @@ def export(
     constructor: ConstructorName = None,
 ) -> None:
     """Write a run's network as small, portable files."""
-    from lightprune.export.export import explain_run
-    from lightprune.export.export import export as write_files
+    from lightprune.export.export_run import explain_run
+    from lightprune.export.export_run import export as write_files
 
     builder = constructor_of(constructor)
     if explain:

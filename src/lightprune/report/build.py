@@ -15,9 +15,9 @@ from lightprune.report.sections.frontier import frontier_section
 from lightprune.report.sections.methods import methods_section
 from lightprune.report.sections.per_class import per_class_section
 from lightprune.report.sections.per_layer import per_layer_section
-from lightprune.report.sections.provenance import provenance_section
 from lightprune.report.sections.prune_events import prune_events_section
 from lightprune.report.sections.results import results_section
+from lightprune.report.sections.run_provenance import provenance_section
 from lightprune.report.sections.significance import significance_section
 from lightprune.report.sections.speed import speed_section
 from lightprune.report.sections.summary import summary_section

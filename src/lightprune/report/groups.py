@@ -174,7 +174,7 @@ def _sort_key(run: ReportedRun) -> tuple[Any, ...]:
 
 def _setup(run: ReportedRun) -> Json:
     """What a run was asked, but for the seed."""
-    # One's own weights are no part of a config, and trained ones differ with the seed.
+    # A user's own weights are no part of a config, and trained ones differ with the seed.
     own = "" if run.dense.key else run.dense.weights_sha256[:8]
     about = {"data.fingerprint": run.data.fingerprint[:8], "dense.weights": own}
     return {**without_seeds(run.config), **about}

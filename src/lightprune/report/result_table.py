@@ -66,7 +66,7 @@ class ResultRow:
 
     @property
     def seeds(self) -> str:
-        """In words; nothing for one's own dense network."""
+        """In words; nothing for a user's own dense network."""
         own = not self.group and not self.runs[0].dense.key
         return "" if own else ", ".join(str(run.seed) for run in self.runs)
 
@@ -77,7 +77,7 @@ def result_rows(
     """Rows of the dense networks first, then one for every group."""
     dense: dict[str, dict[tuple[int, str], ReportedRun]] = {}
     for run in (run for group in groups for run in group.runs if not starts_slim(run)):
-        # One's own weights belong to no seed: however many runs start from them, they are one.
+        # A user's own weights belong to no seed: however many runs start from them, they are one.
         seed = run.seed if run.dense.key else 0
         dense.setdefault(_dense_setup(run), {}).setdefault((seed, run.dense.weights_sha256), run)
     by_seed = [sorted(runs.values(), key=lambda run: run.seed) for runs in dense.values()]

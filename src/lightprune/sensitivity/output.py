@@ -9,8 +9,8 @@ from rich.table import Table
 
 from lightprune.files import csv_text, write_text
 from lightprune.rendering.figures import write_figure
+from lightprune.sensitivity.accuracy_figure import sensitivity_figure
 from lightprune.sensitivity.analysis import SensitivityResult
-from lightprune.sensitivity.figure import sensitivity_figure
 from lightprune.sensitivity.loaded_run import LoadedRun
 from lightprune.sensitivity.measured_allocation import MeasuredAllocation
 

@@ -43,7 +43,7 @@ def per_class_section(findings: Findings) -> Section:
 
 
 def _missing(keys: list[str]) -> str:
-    named = ", ".join(f"`{key}`" if key else "one's own checkpoint" for key in keys)
+    named = ", ".join(f"`{key}`" if key else "own checkpoint" for key in keys)
     return (
         f"The predictions of the dense network {named} are not at hand, so runs that started from "
         "it are not compared with it image by image (`--dense-dir` says where they lie)."

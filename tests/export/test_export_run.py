@@ -141,7 +141,7 @@ def test_by_default_the_files_lie_in_the_run(tmp_path):
         ((*ARGUMENTS, "--values", "int8"), "values=int8: allowed are fp32, fp16"),
         ((*ARGUMENTS, "--to", "{run}/run.json"), "is no folder; allowed"),
         (("--constructor", "tests.nothing"), "tests.nothing: module 'tests' has no attribute"),
-        (("--constructor", "tests.export.test_export.waving"), "sin"),
+        (("--constructor", "tests.export.test_export_run.waving"), "sin"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(run, tmp_path, capsys, arguments, said):
