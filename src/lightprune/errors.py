@@ -3,7 +3,7 @@
 import difflib
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _LARGEST = 2**63 - 1
@@ -29,6 +29,12 @@ class Interrupted(KeyboardInterrupt):
 def first_line(error: BaseException) -> str:
     """Returns the first line of an error's message, or its type's name if it has no message."""
     return str(error).partition("\n")[0] or type(error).__name__
+
+
+def first_of(items: Sequence[str], count: int = 10) -> str:
+    """Returns the first of some items, separated by commas, and how many more there are."""
+    more = len(items) - count
+    return ", ".join(items[:count]) + (f", and {more} more" if more > 0 else "")
 
 
 def nearest(value: object, options: Iterable[str]) -> str:

@@ -1,24 +1,22 @@
 """Image files in class folders as a data source."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
+from lightprune.data.decoding import RULES, decode_files
 from lightprune.data.images import ImageDataset, ImageSet
-from lightprune.data.sources import LARGEST_SIZE, Source, rgb_array, visible_files
-from lightprune.errors import InputError, check_number, check_path, first_line
+from lightprune.data.sources import LARGEST_SIZE, Source, visible_files
+from lightprune.errors import InputError, check_number, check_path, first_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(Source):
     """Image files in `root/train/CLASS/*` and `root/test/CLASS/*`, any number of classes.
 
-    Files are taken in the order of their names, hidden ones left out; grey, palette and other
-    modes are converted to RGB.
+    Files are taken in the order of their names, hidden ones left out, and decoded as
+    `lightprune.data.decoding` says.
 
     Attributes:
         root: The folder.
@@ -35,15 +33,32 @@ class ImageFolder(Source):
             check_path("data.root", self.root)
 
     def signature(self) -> str:
-        """Every file's name, size and time."""
+        """Every file's name, size and time, and the rules that it is decoded by."""
         files = [file for split in ("train", "test") for file, _ in self._listing(split)[0]]
         stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-        return repr((self.size, stats))
+        return repr((self.size, RULES, stats))
 
     def decode(self) -> ImageDataset:
-        """Decodes every file."""
+        """Decodes every file.
+
+        Raises:
+            InputError: Some cannot be decoded: their number, and the first of them.
+        """
         (train, classes), (test, _) = self._listing("train"), self._listing("test")
-        return ImageDataset(self._read(train), self._read(test), classes)
+        parts: list[ImageSet] = []
+        faults: list[str] = []
+        for files in (train, test):
+            images, refused = decode_files([file for file, _ in files], self.size)
+            labels = torch.tensor([label for _, label in files])
+            parts.append(ImageSet(torch.from_numpy(images), labels))
+            faults += refused
+        if faults:
+            raise InputError(
+                f"data.root={self.root}: {len(faults)} of {len(train) + len(test)} files cannot "
+                f"be used: {first_of(faults)}; allowed are intact still images of unsigned "
+                "samples of 1 to 16 bits"
+            )
+        return ImageDataset(parts[0], parts[1], classes)
 
     def _listing(self, split: str) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
         if self.root is None or not Path(self.root).is_dir():
@@ -75,37 +90,3 @@ class ImageFolder(Source):
                 raise InputError(f"data.root={self.root}: {folder} is empty; allowed are images")
             files += [(file, label) for file in images]
         return files, classes
-
-    def _read(self, files: list[tuple[Path, int]]) -> ImageSet:
-        images = np.empty((len(files), self.size, self.size, 3), np.uint8)
-
-        def read(index: int) -> None:
-            images[index] = _decode(files[index][0], self.size)
-
-        with ThreadPoolExecutor() as pool:
-            for _ in pool.map(read, range(len(files)), chunksize=256):
-                pass
-        return ImageSet(torch.from_numpy(images), torch.tensor([label for _, label in files]))
-
-
-def _decode(file: Path, size: int) -> np.ndarray:
-    try:
-        with Image.open(file) as image:
-            # A camera's MPO is a JPEG photograph with previews of itself behind it.
-            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-            if frames > 1:
-                raise InputError(f"data.root: {file} has {frames} frames; allowed are still images")
-            return rgb_array(image, size)
-    except InputError:
-        raise
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:
-        reason = first_line(error)
-        raise InputError(
-            f"data.root: {file} is not a readable image ({reason}); allowed are intact image files"
-        ) from error

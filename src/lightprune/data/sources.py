@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 
+from lightprune.data.decoding import rgb_array
 from lightprune.data.images import ImageDataset, ImageSet, load_cache, save_cache, stratified_split
 from lightprune.errors import InputError, check_flag, check_folder, check_number, check_path
 
@@ -188,15 +189,3 @@ def visible_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return [file for file in folder.iterdir() if not file.name.startswith(".")]
-
-
-def rgb_array(image: Image.Image, size: int) -> np.ndarray:
-    """An image as uint8 RGB of shape (size, size, 3)."""
-    if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip to white
-        image = Image.fromarray(
-            (np.asarray(image).astype(np.float32) / 257).round().clip(0, 255).astype(np.uint8)
-        )
-    image = image.convert("RGB")
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
