@@ -53,3 +53,24 @@ def test_the_plan_tells_what_a_step_and_its_learning_rate_are(tmp_path, capsys, 
 
     assert printed[len(printed) - len(lines) :] == lines
     assert sum("batch norm sees" in line for line in printed) == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lines"),
+    [
+        ((), []),
+        (("pruner/targets=all",), ["the network has no MultiheadAttention"]),
+        (
+            ("model.constructor._target_=tests.system.tiny.partly_dense",),
+            [
+                "left dense: 2,904 weights of 3 layers (frozen: conv1, layer2.0.conv1; computed "
+                "from other parameters, as by weight_norm: layer1.0.conv1)"
+            ],
+        ),
+    ],
+)
+def test_the_plan_tells_what_is_left_dense(tmp_path, capsys, overrides, lines):
+    printed = shown(capsys, tmp_path, *overrides)
+
+    told = [line for line in printed if line.startswith(("left dense", "the network has no"))]
+    assert told == lines

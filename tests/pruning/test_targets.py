@@ -4,10 +4,11 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune, weight_norm
 from torchvision.models import resnet18
 
 from lightprune.errors import InputError
-from lightprune.pruning.targets import Targets, matches
+from lightprune.pruning.targets import COMPUTED, FROZEN, LeftDense, Targets, matches
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +231,105 @@ def test_a_pattern_may_name_the_attention_or_its_parameter():
     for pattern in ("self_attn", "self_attn.in_proj_weight"):
         targets = Targets(types=["Linear", "MultiheadAttention"], include=[pattern])
         assert list(targets.find(layer)) == ["self_attn.in_proj_weight"]
+
+
+def four_layers():
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(8, 3), nn.Linear(3, 2)
+    )
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        weight_norm,
+        parametrizations.weight_norm,
+        parametrizations.spectral_norm,
+        lambda layer: prune.l1_unstructured(layer, "weight", amount=0.5),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated")
+def test_computed_weights_are_left_dense_and_said_to_be(compute):
+    network = four_layers()
+    compute(network[0])
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+
+    assert list(Targets().find(network)) == ["1.weight"]
+    assert Targets().left_dense(network) == (LeftDense(COMPUTED, ("0",), 18),)
+    assert all(torch.equal(value, state[n]) for n, value in network.state_dict().items())
+
+
+def test_frozen_weights_are_left_dense_and_said_to_be():
+    network = four_layers()
+    network[1].requires_grad_(False)
+    network[3].weight.requires_grad_(False)
+    parametrizations.weight_norm(network[4])
+    targets = Targets(types=("Conv2d", "Linear"))
+
+    assert list(targets.find(network)) == ["0.weight"]
+    assert targets.left_dense(network) == (
+        LeftDense(FROZEN, ("1", "3"), 72 + 24),
+        LeftDense(COMPUTED, ("4",), 6),
+    )
+
+
+def test_what_is_shared_is_left_dense_once():
+    layer = parametrizations.weight_norm(nn.Linear(2, 2))
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    tied = nn.Linear(2, 2)
+    tied.weight = frozen.weight
+    network = nn.Sequential(layer, layer, frozen, tied, nn.Linear(2, 2))
+
+    dense = Targets(types=("Linear",)).left_dense(network)
+
+    assert dense == (LeftDense(COMPUTED, ("0",), 4), LeftDense(FROZEN, ("2",), 4))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"exclude": ["0"]}, {"include": ["1"]}, {"types": ["Linear"]}]
+)
+def test_weights_that_nobody_would_have_pruned_are_not_left_dense(settings):
+    network = four_layers()
+    network[0].requires_grad_(False)
+    targets = Targets(**settings)
+
+    assert targets.find(network)
+    assert targets.left_dense(network) == ()
+
+
+@pytest.mark.parametrize(
+    ("types", "reason"),
+    [
+        (["LSTM", "Linear"], "LSTM: contributes no prunable weight: the network has no such layer"),
+        (["Linear", "Conv1d"], "Conv1d: contributes .* the network has no such layer"),
+        (
+            ["Linear", "GRU"],
+            "GRU: contributes .* each of its 1 layers has no parameter named weight",
+        ),
+        (["Linear", "ReLU"], "ReLU: contributes .* each of its 2 layers has no parameter named"),
+        (["Conv2d", "Bilinear"], "Bilinear: contributes .* each of its 1 layers is frozen"),
+        (["Conv2d", "Conv3d"], "Conv3d: contributes .* each of its 1 layers is computed from"),
+    ],
+)
+def test_a_type_that_contributes_nothing_is_refused(types, reason):
+    network = four_layers().append(nn.ReLU()).append(nn.ReLU()).append(nn.GRU(2, 2))
+    network.append(nn.Bilinear(2, 2, 2).requires_grad_(False))
+    network.append(parametrizations.weight_norm(nn.Conv3d(1, 1, 1)))
+
+    with pytest.raises(InputError, match=rf"pruner\.targets\.types={reason}.*; allowed are types"):
+        Targets(types=types).find(network)
+
+
+def test_the_types_of_the_options_need_not_all_be_there():
+    network = four_layers()
+    targets = Targets(types=("Conv2d", "Linear", "MultiheadAttention"))
+
+    assert len(targets.find(network)) == 4
+    assert targets.missing_types(network) == ("MultiheadAttention",)
+
+
+def test_patterns_may_name_what_is_left_dense():
+    network = four_layers()
+    network[0].requires_grad_(False)
+
+    assert list(Targets(exclude=["0"]).find(network)) == ["1.weight"]

@@ -166,6 +166,14 @@ VALUES = {
         [f"{TARGETS}.types=Conv2d"],
         [f"{TARGETS}.types=Conv2d", "list"],
     ),
+    "layer type that the network lacks": (
+        [f"{TARGETS}.types=[LSTM,Conv2d]"],
+        [f"{TARGETS}.types=LSTM: contributes no prunable weight", "no such layer"],
+    ),
+    "layer type without a weight": (
+        [f"{TARGETS}.types=[Conv2d,ReLU]"],
+        [f"{TARGETS}.types=ReLU: contributes no prunable weight", "no parameter named weight"],
+    ),
     "nothing but exclusions": ([f"{TARGETS}.exclude=['*']"], [TARGETS, "no prunable weight"]),
     # The network
     "no prunable weight": (

@@ -1,6 +1,7 @@
 """A residual network small enough for tests of the whole program."""
 
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 from torchvision.models.resnet import BasicBlock, ResNet
 
 
@@ -35,3 +36,11 @@ def for_one_pixel(num_classes=10):
 
 def of_two_classes(num_classes=10):
     return tiny_resnet(2)
+
+
+def partly_dense(num_classes=10):
+    network = tiny_resnet(num_classes)
+    weight_norm(network.layer1[0].conv1)
+    network.conv1.requires_grad_(False)
+    network.layer2[0].conv1.requires_grad_(False)
+    return network

@@ -1,6 +1,7 @@
 """Prints a run's plan at its start and its result at its end."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -58,11 +59,30 @@ def show_plan(checked: CheckedRun) -> None:
         f"{cost.macs:,} MACs an image",
         f"{len(train):,} training, {len(validation):,} validation, {len(setup.data.test):,} test "
         f"images; {batches}, over {setup.trainer_config.processes} process(es)",
+        *_left_dense(checked),
         *_batches(settings),
         *_pruner_settings(settings.pruner),
         *_after_events(settings),
     ):
         out.print(line, highlight=False, soft_wrap=True)
+
+
+def _left_dense(checked: CheckedRun) -> list[str]:
+    """One line of the weights of prunable types that stay dense, and one of types without any."""
+    lines = []
+    if groups := checked.left_dense:
+        weights, layers = sum(g.weights for g in groups), sum(len(g.layers) for g in groups)
+        reasons = "; ".join(f"{g.reason}: {_names(g.layers)}" for g in groups)
+        lines.append(f"left dense: {weights:,} weights of {layers} layers ({reasons})")
+    if missing := checked.missing_types:
+        lines.append(f"the network has no {' and no '.join(missing)}")
+    return lines
+
+
+def _names(names: Sequence[str], shown: int = 3) -> str:
+    """The first names of many."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def _batches(settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum
 from lightprune.pruning.cost import CostReport, cost_report
 from lightprune.pruning.eval_mode import eval_mode
+from lightprune.pruning.targets import LeftDense
 from lightprune.training.setup import Setup
 
 
@@ -27,6 +28,8 @@ class CheckedRun:
         dense_weights: SHA-256 of the file `dense.checkpoint`; None without one.
         cost: Of the dense network.
         zeros: The number of pruned weights after each event.
+        left_dense: Layers of prunable types whose weights cannot be pruned.
+        missing_types: Prunable types of which the network has no weight.
     """
 
     settings: Settings
@@ -35,6 +38,8 @@ class CheckedRun:
     dense_weights: str | None
     cost: CostReport
     zeros: tuple[int, ...]
+    left_dense: tuple[LeftDense, ...]
+    missing_types: tuple[str, ...]
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -104,7 +109,16 @@ def preflight(settings: Settings) -> CheckedRun:
         counts = settings.pruner.zero_counts(weights, event.sparsity, final=settings.plan.final)
         zeros.append(sum(count for _, count in counts))
     cost = cost_report(network, weights, setup.example[:1])
-    return CheckedRun(settings, setup, fingerprint, dense_weights, cost, tuple(zeros))
+    return CheckedRun(
+        settings,
+        setup,
+        fingerprint,
+        dense_weights,
+        cost,
+        tuple(zeros),
+        settings.targets.left_dense(network),
+        settings.targets.missing_types(network),
+    )
 
 
 def _check_batches(settings: Settings, batches_per_epoch: int) -> None:

@@ -72,6 +72,7 @@ def full_record(
         compression_parameters=cost.compression_parameters,
         sizes={"model.safetensors": folder.model_file.stat().st_size},
         seconds=Seconds(dense=dense.seconds, finetune=trained.seconds),
+        left_dense=checked.left_dense,
     )
 
 

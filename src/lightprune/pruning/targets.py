@@ -1,15 +1,20 @@
 """Which parameters of a network are prunable, by layer type and name pattern."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lightprune.errors import InputError, nearest
+from lightprune.pruning.eval_mode import eval_mode
 
 # All in one, or one each where they read features of different sizes.
 _PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+# A list may name these for networks of every kind, as the options of pruner/targets do.
+_GENERAL = ("Conv2d", "Linear", "MultiheadAttention")
+FROZEN = "frozen"
+COMPUTED = "computed from other parameters, as by weight_norm"
 
 
 def matches(parameter: str, pattern: str) -> bool:
@@ -19,6 +24,21 @@ def matches(parameter: str, pattern: str) -> bool:
     """
     layer = parameter.rpartition(".")[0]
     return fnmatchcase(parameter, pattern) or fnmatchcase(layer, pattern)
+
+
+@dataclass(frozen=True)
+class LeftDense:
+    """Layers of prunable types whose weights cannot be pruned.
+
+    Attributes:
+        reason: Why.
+        layers: Their names.
+        weights: The number of their weights.
+    """
+
+    reason: str
+    layers: tuple[str, ...]
+    weights: int
 
 
 @dataclass(frozen=True)
@@ -64,22 +84,19 @@ class Targets:
             `{parameter name: parameter}`.
 
         Raises:
-            InputError: A pattern matches nothing, or there is nothing to prune.
+            InputError: A pattern matches nothing, a type contributes nothing, or there is nothing
+                to prune.
         """
-        named = self._named(network)
+        candidates = self._candidates(network)
+        weights = {n: w for n, w in candidates.items() if _why_dense(w) is None}
         for field in ("include", "exclude"):
             for pattern in getattr(self, field):
-                check_pattern(f"pruner.targets.{field}", pattern, named)
-        included, excluded = (
-            {id(w) for n, w in named.items() if any(matches(n, p) for p in patterns)}
-            for patterns in (self.include, self.exclude)
-        )
-        first = {id(weight): name for name, weight in reversed(named.items())}
-        targets = {
-            name: weight
-            for name, weight in named.items()
-            if first[id(weight)] == name and id(weight) in included - excluded
-        }
+                # A pattern may name what is left dense in any case.
+                if not any(matches(name, pattern) for name in candidates):
+                    check_pattern(f"pruner.targets.{field}", pattern, weights)
+        targets = {n: w for n, w in self._match(weights).items() if isinstance(w, nn.Parameter)}
+        if weights:
+            self._check_types(network)
         if not targets:
             raise InputError(
                 f"pruner.targets.types={list(self.types)}: the network has no prunable weight "
@@ -87,16 +104,86 @@ class Targets:
             )
         return targets
 
-    def _named(self, network: nn.Module) -> dict[str, nn.Parameter]:
-        """Every trainable weight of these layer types, under each of its names."""
-        kinds = tuple(getattr(nn, name) for name in self.types)
+    def left_dense(self, network: nn.Module) -> tuple[LeftDense, ...]:
+        """Weights that types and patterns ask for and `find` leaves out, by the reason."""
+        groups: dict[str, dict[str, Tensor]] = {}
+        for name, weight in self._match(self._candidates(network)).items():
+            if reason := _why_dense(weight):
+                groups.setdefault(reason, {})[name] = weight
+        return tuple(
+            LeftDense(
+                reason,
+                tuple(dict.fromkeys(_layer_of(name) for name in weights)),
+                sum(weight.numel() for weight in weights.values()),
+            )
+            for reason, weights in groups.items()
+        )
+
+    def missing_types(self, network: nn.Module) -> tuple[str, ...]:
+        """The types of which the network has no layer with a weight."""
+        return tuple(
+            name for name in self.types if not any(True for _ in _of_type(network, [name]))
+        )
+
+    def _candidates(self, network: nn.Module) -> dict[str, Tensor]:
+        """Every weight of these layer types, prunable or not, under each of its names."""
+        return dict(_of_type(network, self.types))
+
+    def _match(self, named: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Those that the patterns choose, each tensor once, under its first name."""
+        included, excluded = (
+            {id(w) for n, w in named.items() if any(matches(n, p) for p in patterns)}
+            for patterns in (self.include, self.exclude)
+        )
+        first = {id(weight): name for name, weight in reversed(named.items())}
         return {
-            f"{layer}.{name}" if layer else name: weight
-            for layer, module in network.named_modules(remove_duplicate=False)
-            if isinstance(module, kinds)
-            for name, weight in weights_of(module).items()
-            if weight.requires_grad
+            name: weight
+            for name, weight in named.items()
+            if first[id(weight)] == name and id(weight) in included - excluded
         }
+
+    def _check_types(self, network: nn.Module) -> None:
+        """Raises InputError if a type contributes nothing, whatever the patterns."""
+        for name in self.types:
+            weights = dict(_of_type(network, [name]))
+            reasons = dict.fromkeys(_why_dense(weight) for weight in weights.values())
+            if name in _GENERAL or None in reasons:
+                continue
+            kind = getattr(nn, name)
+            layers = sum(isinstance(module, kind) for module in network.modules())
+            why = " and ".join(reason for reason in reasons if reason)
+            fault = f"is {why}" if why else "has no parameter named weight"
+            raise InputError(
+                f"pruner.targets.types={name}: contributes no prunable weight: "
+                + (
+                    f"each of its {layers} layers {fault}"
+                    if layers
+                    else "the network has no such layer"
+                )
+                + "; allowed are types that contribute"
+            )
+
+
+def _of_type(network: nn.Module, types: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
+    """Every weight of layer types, under each of its names."""
+    kinds = tuple(getattr(nn, name) for name in types)
+    # Once a layer: what is computed is another tensor every time.
+    tensors = {m: _tensors_of(m) for m in network.modules() if isinstance(m, kinds)}
+    for layer, module in network.named_modules(remove_duplicate=False):
+        if module in tensors:
+            for name, weight in tensors[module].items():
+                yield f"{layer}.{name}" if layer else name, weight
+
+
+def _why_dense(weight: Tensor) -> str | None:
+    """Why a weight cannot be pruned; None if it can."""
+    if not isinstance(weight, nn.Parameter):
+        return COMPUTED
+    return None if weight.requires_grad else FROZEN
+
+
+def _layer_of(parameter: str) -> str:
+    return parameter.rpartition(".")[0] or parameter
 
 
 def weights_of(layer: nn.Module) -> dict[str, nn.Parameter]:
@@ -105,14 +192,19 @@ def weights_of(layer: nn.Module) -> dict[str, nn.Parameter]:
     `weight`; of nn.MultiheadAttention the projections of query, key and value. Its output
     projection is a separate linear layer.
     """
+    return {n: w for n, w in _tensors_of(layer).items() if isinstance(w, nn.Parameter)}
+
+
+def _tensors_of(layer: nn.Module) -> dict[str, Tensor]:
+    """As `weights_of`, with those that are computed from other parameters."""
     names = _PROJECTIONS if isinstance(layer, nn.MultiheadAttention) else ("weight",)
-    weights = {name: getattr(layer, name, None) for name in names}
-    return {n: weight for n, weight in weights.items() if isinstance(weight, nn.Parameter)}
+    # A parametrization may count how often it computes in training mode, as spectral_norm does.
+    with eval_mode(layer):
+        weights = {name: getattr(layer, name, None) for name in names}
+    return {name: weight for name, weight in weights.items() if isinstance(weight, Tensor)}
 
 
-def check_pattern(
-    setting: str, pattern: str, weights: dict[str, torch.Tensor] | dict[str, nn.Parameter]
-) -> None:
+def check_pattern(setting: str, pattern: str, weights: Mapping[str, Tensor]) -> None:
     """Raises InputError if `pattern` matches none of `weights` (`*` may match nothing)."""
     if pattern != "*" and not any(matches(name, pattern) for name in weights):
         layers = [name.rpartition(".")[0] for name in weights]

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from lightprune.errors import InputError
 from lightprune.files import write_text
 from lightprune.pruning.cost import LayerCost
 from lightprune.pruning.event_record import EventRecord
+from lightprune.pruning.targets import LeftDense
 
 SCHEMA = 2
 Json = dict[str, Any]
@@ -148,6 +149,7 @@ class RunRecord:
         compression_prunable: Prunable weights divided by the non-zero ones.
         compression_parameters: All parameters divided by the non-zero ones.
         sizes: Bytes by file name.
+        left_dense: Layers of prunable types whose weights could not be pruned.
     """
 
     config: Json
@@ -168,6 +170,7 @@ class RunRecord:
     compression_parameters: float
     sizes: dict[str, int]
     seconds: Seconds
+    left_dense: tuple[LeftDense, ...] = field(default=(), kw_only=True)
 
     @property
     def accuracy_change(self) -> float:
