@@ -59,6 +59,20 @@ def test_a_record_that_lacks_something_names_it_and_its_place(tmp_path, part, ke
         RunFolder(tmp_path).record()
 
 
+@pytest.mark.parametrize("name", ["train.log", "slurm-7.out", "slurm-7.err", ".lock", "conf"])
+def test_logs_and_what_hydra_writes_are_no_obstacle(tmp_path, name):
+    place = tmp_path / name
+    if name == "conf":
+        place.mkdir()
+        place = place / "hydra.yaml"
+    place.write_text("x")
+    RunFolder(tmp_path).check_free()
+
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match=r"holds notes.txt, but no run"):
+        RunFolder(tmp_path).check_free()
+
+
 def test_clearing_deletes_what_a_run_made_and_leaves_whose_it_was(tmp_path):
     folder = RunFolder(tmp_path)
     for name in ("run.json", "config.yaml", "metrics.csv", "model.safetensors", "notes.txt"):

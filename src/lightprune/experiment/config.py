@@ -19,6 +19,7 @@ from lightprune.experiment.config_checks import (
     check_regrowth,
     check_rewinding,
 )
+from lightprune.experiment.places import make_places_absolute
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.models.model import Model
 from lightprune.pruning.pruner import Pruner
@@ -74,7 +75,8 @@ class Settings:
     """A checked config as typed parts.
 
     Attributes:
-        identity: The resolved config without the keys that do not change a result.
+        config: The resolved config, with absolute paths.
+        identity: The config without the keys that do not change a result.
     """
 
     model: Model
@@ -89,6 +91,7 @@ class Settings:
     seed: int
     plan_only: bool
     force: bool
+    config: DictConfig
     identity: dict[str, Any]
 
     @property
@@ -133,8 +136,12 @@ def register_configs() -> None:
     )
 
 
-def load_settings(cfg: DictConfig) -> Settings:
+def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     """Builds every part of a composed config and checks them, and what they require of each other.
+
+    Args:
+        cfg: The config.
+        folder: That relative paths in it start from; None is the working directory.
 
     Raises:
         InputError: A setting is wrong; one line that names it.
@@ -145,6 +152,7 @@ def load_settings(cfg: DictConfig) -> Settings:
         raise InputError(f"{key}: has been renamed; allowed is {RENAMED_KEYS[key]}")
     _check_keys("", resolved, Config)
     _check_keys("dense.", resolved["dense"], DenseOptions)
+    make_places_absolute(resolved, folder or Path.cwd())
     cfg = OmegaConf.create(resolved)
     check_number("seed", cfg.seed, 0, 2**31 - 1, whole=True)
     check_number("dense.rewind_epoch", cfg.dense.rewind_epoch, 0, whole=True)
@@ -181,6 +189,7 @@ def load_settings(cfg: DictConfig) -> Settings:
         seed=cfg.seed,
         plan_only=cfg.plan_only,
         force=cfg.force,
+        config=cfg,
         identity=identity,
     )
 

@@ -44,20 +44,37 @@ def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> flo
         LaunchError: A process failed.
     """
     try:
-        settings = load_settings(cfg)
+        # `hydra.job.chdir` may have changed the working directory.
+        settings = load_settings(cfg, Path(hydra.runtime.cwd) if hydra is not None else None)
         if hydra is not None:
             check_mode(hydra.overrides.hydra, multirun=hydra.mode == RunMode.MULTIRUN)
             check_overrides(settings, hydra.overrides.task)
         if settings.plan_only or settings.trainer_config.processes == 1:
             return pipeline.run(settings, folder)
-        return _run_processes(settings, cfg, folder)
+        return _run_processes(settings, folder)
     finally:
         # Hydra makes the folder before anything is checked; a refused run leaves none behind.
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        if folder.is_dir():
+            if hydra is not None and not RunFolder(folder).config_file.exists():
+                _remove_files_of_hydra(folder, hydra)
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
-def _run_processes(settings: Settings, cfg: DictConfig, folder: Path) -> float:
+def _remove_files_of_hydra(folder: Path, hydra: HydraConf) -> None:
+    """Removes what Hydra wrote for a job: its log, and the job's config in a folder of its own."""
+    handlers = (hydra.job_logging or {}).get("handlers") or {}
+    for handler in handlers.values():
+        if (log := handler.get("filename")) and Path(folder, log).parent == folder:
+            Path(folder, log).unlink(missing_ok=True)
+    saved = folder / (hydra.output_subdir or ".hydra")
+    for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+        (saved / name).unlink(missing_ok=True)
+    if saved != folder and saved.is_dir() and not any(saved.iterdir()):
+        saved.rmdir()
+
+
+def _run_processes(settings: Settings, folder: Path) -> float:
     """Lets torchrun start one process a device on the resolved config."""
     trainer, run_folder = settings.trainer_config, RunFolder(folder)
     if trainer.num_nodes > 1:
@@ -75,7 +92,7 @@ def _run_processes(settings: Settings, cfg: DictConfig, folder: Path) -> float:
     threads = trainer.threads or max(1, (os.cpu_count() or 1) // trainer.devices)
     with TemporaryDirectory() as scratch:
         config, cause = Path(scratch, "config.yaml"), Path(scratch, "cause")
-        OmegaConf.save(cfg, config, resolve=True)
+        OmegaConf.save(settings.config, config)
         command = [
             *(sys.executable, "-m", "lightprune.launch.torchrun", "--standalone"),
             f"--nproc-per-node={trainer.devices}",
@@ -83,6 +100,8 @@ def _run_processes(settings: Settings, cfg: DictConfig, folder: Path) -> float:
         ]
         environment = {
             "OMP_NUM_THREADS": str(threads),
+            # What this process imports, wherever it works.
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             COMMAND: shlex.join(sys.argv),
             CAUSE_FILE: str(cause),
         }

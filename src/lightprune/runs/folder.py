@@ -13,6 +13,8 @@ from lightprune.files import csv_text, write_text
 from lightprune.pruning.cost import CostReport
 from lightprune.runs.record import RunRecord
 
+_HARMLESS = (".*", "*.log", "*.out", "*.err", "multirun.yaml")
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -82,11 +84,15 @@ class RunFolder:
             lock.release()
 
     def check_free(self) -> None:
-        """Raises InputError if the folder holds files, but no run."""
+        """Raises InputError if the folder holds files, but no run.
+
+        Logs, what Hydra writes for a job, and hidden files are no obstacle.
+        """
         if self.config_file.exists() or not self.path.is_dir():
             return
         for file in sorted(self.path.iterdir()):
-            if not file.name.startswith("."):
+            of_hydra = (file / "hydra.yaml").exists()
+            if not of_hydra and not any(map(file.match, _HARMLESS)):
                 raise InputError(
                     f"hydra.run.dir={self.path}: holds {file.name}, but no run; allowed is a new "
                     "folder, an empty one, or one of the same run"
