@@ -172,7 +172,6 @@ class _Session:
             self._check_outputs(runners, images)
 
     def _build(self, threads: int) -> dict[Backend, Runner]:
-        """The backends that can be used, each called once for every batch."""
         runners = {}
         for backend in self.config.backends:
             if backend.name in self.skipped:

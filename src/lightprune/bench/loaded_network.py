@@ -94,7 +94,6 @@ def load_network(path: Path, constructor: Constructor | None = None) -> LoadedNe
 
 
 def _file(path: Path) -> Path:
-    """The network's file in a folder of exports; otherwise the path itself."""
     if path.is_dir() and not RunFolder(path).record_file.exists():
         for name in (f"model{SPARSE_SUFFIX}", _PLAIN):
             if (path / name).is_file():

@@ -36,7 +36,6 @@ def _timings(program: Program, code: Executable) -> BatchProfile:
 
 
 def _median(code: Executable, heads: NDArray[np.int64]) -> float:
-    """Seconds that one thread takes for the operations at these addresses."""
     workspace = Workspace(replace(code, heads=np.ascontiguousarray(heads)))
 
     def seconds(times: int) -> float:

@@ -37,7 +37,6 @@ class LiveTapConv2d(nn.Conv2d):
         return product.view(len(x), len(rows), len(columns), self.out_channels).permute(0, 3, 1, 2)
 
     def _output_size(self, axis: int, size: int) -> int:
-        """The output's size along an axis."""
         padding = self.padding[axis]
         assert isinstance(padding, int)
         return (size + 2 * padding - self.kernel_size[axis]) // self.stride[axis] + 1
@@ -90,7 +89,6 @@ class _Matrix(torch.autograd.Function):
 
 
 def _input_size(window: Window) -> int:
-    """The input's size, of a window and the inputs beside it."""
     taps, (before, after) = window
     return int(before + taps.stop - taps.start + after)
 

@@ -66,7 +66,6 @@ def channel_counts(network: nn.Module) -> list[int]:
 
 
 def _layers(network: nn.Module) -> Iterator[nn.Module]:
-    """The layers that have channels, in the network's order."""
     for name, layer in network.named_modules():
         if type(layer) in _COUNTS:
             counts = {getattr(layer, attribute) for attribute in _COUNTS[type(layer)]}
@@ -82,7 +81,6 @@ def _layers(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def _slice(layer: nn.Module, outputs: int, inputs: int | None = None) -> None:
-    """Keeps a layer's first outputs and inputs."""
     for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
         if not tensor.dim():
             continue

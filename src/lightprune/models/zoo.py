@@ -97,7 +97,6 @@ class PadShortcut(nn.Module):
     """Option A: every second row and column, and channels of zeros behind the others."""
 
     def __init__(self, before: int, channels: int) -> None:
-        """From `before` to `channels` channels."""
         super().__init__()
         self.added = channels - before
 
@@ -107,7 +106,6 @@ class PadShortcut(nn.Module):
 
 
 def _projection_shortcut(before: int, channels: int) -> nn.Module:
-    """Option B."""
     convolution = nn.Conv2d(before, channels, kernel_size=1, stride=2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels))
 
@@ -126,7 +124,6 @@ def _stage(before: int, channels: int, blocks: int, shortcut: str | None = None)
 
 
 def _he_normal(network: nn.Module) -> None:
-    """Draws the weights of every convolution and linear layer, for ReLUs behind them."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -50,8 +50,8 @@ class Curve:
         if last == len(self.zeros) - 1:
             return self.zeros[-1]
         low, high = self.drops[last : last + 2]
-        here, after = self.zeros[last : last + 2]
-        return here + math.floor((tolerance - low) / (high - low) * (after - here))
+        start, after = self.zeros[last : last + 2]
+        return start + math.floor((tolerance - low) / (high - low) * (after - start))
 
     def at(self, zeros: int) -> float:
         """The drop at so many zeros, within the curve's range."""
@@ -59,8 +59,8 @@ class Curve:
         if self.zeros[after] <= zeros:
             return self.drops[after]
         low, high = self.drops[after - 1 : after + 1]
-        here, there = self.zeros[after - 1 : after + 1]
-        return min(low + (zeros - here) / (there - here) * (high - low), high)
+        start, end = self.zeros[after - 1 : after + 1]
+        return min(low + (zeros - start) / (end - start) * (high - low), high)
 
     def up_to(self, most: int) -> "Curve":
         """The same curve, ending at `most` zeros (but not before its start)."""

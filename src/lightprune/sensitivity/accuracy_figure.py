@@ -25,7 +25,7 @@ _COLUMNS = 4
 _TICKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
 _POINT: dict[str, Any] = {**OPEN_CIRCLE, "markersize": 4.5}
 _CURVE: dict[str, Any] = {"color": COLOURS[0], "linewidth": 1.2}
-_CHOSEN: dict[str, Any] = {**CROSS, "markersize": 8, "markeredgewidth": 2}
+_ALLOCATED: dict[str, Any] = {**CROSS, "markersize": 8, "markeredgewidth": 2}
 _CAPTION = (
     "A panel for each layer: accuracy if it alone is pruned and batch norm is re-estimated, over "
     "its sparsity, on a logarithmic scale of what is left; nothing is left at the right edge. Open "
@@ -54,7 +54,7 @@ def sensitivity_figure(result: SensitivityResult) -> Figure:
             "sparsity of the layer (%), on a logarithmic scale of what is left", fontsize=8
         )
         canvas.supylabel("accuracy (%)", fontsize=8)
-        marker_legend(canvas, {"measured": _POINT, "monotone fit": _CURVE, "allocated": _CHOSEN})
+        marker_legend(canvas, {"measured": _POINT, "monotone fit": _CURVE, "allocated": _ALLOCATED})
 
     height = 0.8 + 1.15 * -(-count // _COLUMNS)
     return draw_figure("sensitivity", "Sensitivity of each layer", _CAPTION, height, draw)
@@ -63,9 +63,7 @@ def sensitivity_figure(result: SensitivityResult) -> Figure:
 def _panel(
     axes: Axes, result: SensitivityResult, curve: Curve, layer: LayerScan, edge: float
 ) -> None:
-    """Accuracy over what is left of a layer, as far as `edge`."""
-
-    def left(zeros: int) -> float:
+    def density(zeros: int) -> float:
         return max(1 - zeros / curve.weights, edge)
 
     scan = result.scan
@@ -74,16 +72,16 @@ def _panel(
     # Straight in the number of zeros is bent on this scale.
     steps = [(n * (curve.zeros[-1] - curve.zeros[0]) // 200 + curve.zeros[0]) for n in range(201)]
     axes.plot(
-        [left(zeros) for zeros in steps],
+        [density(zeros) for zeros in steps],
         [whole - curve.at(zeros) for zeros in steps],
         **_CURVE,
     )
     axes.plot(
-        [left(point.zeros) for point in layer.points],
+        [density(point.zeros) for point in layer.points],
         [point.correct / scan.images for point in layer.points],
         clip_on=False,
         **_POINT,
     )
-    chosen = result.allocation.zeros[curve.name]
-    axes.plot(left(chosen), whole - curve.at(chosen), zorder=4, **_CHOSEN)
+    allocated = result.allocation.zeros[curve.name]
+    axes.plot(density(allocated), whole - curve.at(allocated), zorder=4, **_ALLOCATED)
     axes.set_title(wrap_label(curve.name.removesuffix(".weight"), 28))

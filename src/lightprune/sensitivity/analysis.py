@@ -34,7 +34,6 @@ class AnalysisSettings:
     drop: float | None = None
 
     def __post_init__(self) -> None:
-        """Checks every number."""
         for sparsity in self.sparsities or ():
             check_number("--sparsities", sparsity, 0, 1, open_high=True)
         if self.target is not None:

@@ -37,7 +37,6 @@ class SampleSize:
     root: Path | None = None
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
         check_number("--images", self.images, 1, whole=True)
         check_number("--batches", self.batches, 1, whole=True)
 
@@ -88,7 +87,7 @@ def load_calibration_data(
         notes = ("the run validated on the test set: accuracy here is that on training images",)
     normalise = Normalise(description.mean, description.std)
     training = TrainingBatches(
-        _placed(train, device),
+        _to_device(train, device),
         min(_CALIBRATION_BATCH, len(train)),
         instantiate_safely(
             record.config["recipe"]["finetune"]["augmentation"],
@@ -105,17 +104,17 @@ def load_calibration_data(
     return CalibrationData(
         calibration=tuple(images for images, _ in islice(training, sample.batches)),
         validation=EvaluationBatches(
-            _placed(_some(validation, sample.images), device), normalise, _ALONE
+            _to_device(_sample(validation, sample.images), device), normalise, _ALONE
         ),
         notes=notes,
     )
 
 
-def _some(images: ImageSet, count: int) -> ImageSet:
+def _sample(images: ImageSet, count: int) -> ImageSet:
     """So many of the images, always the same ones; or all, if there are no more."""
     order = torch.randperm(len(images), generator=named_generator("sensitivity"))
     return images.take(order[:count].sort().values)
 
 
-def _placed(images: ImageSet, device: torch.device) -> ImageSet:
+def _to_device(images: ImageSet, device: torch.device) -> ImageSet:
     return ImageSet(images.images.to(device), images.labels.to(device))

@@ -43,7 +43,6 @@ class NetworkChoice:
     constructor: Constructor | None = None
 
     def __post_init__(self) -> None:
-        """Checks the choice."""
         check_choice("--network", self.network, ("dense", "pruned"))
 
 

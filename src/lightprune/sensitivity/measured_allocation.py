@@ -98,6 +98,6 @@ def _part(low: Mapping[str, int], high: Mapping[str, int], total: int) -> dict[s
     if not whole:
         return dict(low)
     parts = {name: divmod(steps * gap, whole) for name, steps in room.items()}
-    left = gap - sum(steps for steps, _ in parts.values())
-    nearest = sorted(parts, key=lambda name: -parts[name][1])[:left]
+    rest = gap - sum(steps for steps, _ in parts.values())
+    nearest = sorted(parts, key=lambda name: -parts[name][1])[:rest]
     return {name: low[name] + steps + (name in nearest) for name, (steps, _) in parts.items()}

@@ -15,7 +15,7 @@ from lightprune.sensitivity.loaded_run import LoadedRun
 from lightprune.sensitivity.measured_allocation import MeasuredAllocation
 
 # What names another folder, or what the allocation takes the place of.
-_LEFT_OUT = ("force", "name", "plan_only", "hydra.run.dir", "pruner.sparsities")
+_DROPPED_KEYS = ("force", "name", "plan_only", "hydra.run.dir", "pruner.sparsities")
 _TOTALS = ("schedule.sparsity", "schedule.amount")
 
 
@@ -29,11 +29,8 @@ def write_result(result: SensitivityResult, folder: Path) -> None:
 def show_result(result: SensitivityResult, loaded: LoadedRun, folder: Path) -> None:
     """Prints the analysis, the path of its files, and the command that prunes by its allocation."""
     get_console().print(result_table(result), highlight=False)
-    for line in (
-        *loaded.notes,
-        *summary_lines(result),
-        pruning_command(loaded, result.allocation),
-    ):
+    command = pruning_command(loaded, result.allocation)
+    for line in (*loaded.notes, *summary_lines(result), command):
         print(line)
     print(folder / "allocation.yaml")
 
@@ -45,22 +42,21 @@ def result_table(result: SensitivityResult) -> Table:
         f"accuracy in pp, beside {scan.correct / scan.images:.1%} of {scan.images:,} "
         "images, if one layer alone is pruned"
     )
-    made = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
     columns = [f"{100 * sparsity:g} %" for sparsity in result.sparsities]
     for column in ("layer", "weights", *columns, "allocated"):
-        left = column == "layer"
-        made.add_column(column, justify="left" if left else "right", overflow="fold")
+        table.add_column(column, justify="left" if column == "layer" else "right", overflow="fold")
     for layer in scan.layers:
         lost = (point.correct - scan.correct for point in layer.points)
         changes = (f"{100 * count / scan.images:+.1f}" for count in lost)
         share = result.allocation.zeros[layer.name] / layer.weights
-        made.add_row(
+        table.add_row(
             layer.name.removesuffix(".weight"),
             f"{layer.weights:,}",
             *(change.replace("-", "−") for change in changes),
             f"{share:.2%}",
         )
-    return made
+    return table
 
 
 def summary_lines(result: SensitivityResult) -> Iterator[str]:
@@ -76,8 +72,8 @@ def summary_lines(result: SensitivityResult) -> Iterator[str]:
         "method: layer by layer as in Li et al. 2017 (section 3.2) and Han et al. 2015 (section "
         "5); curves made monotone by isotonic regression, one tolerance for all layers by bisection"
     )
-    found = (f"{joint.label} {joint.correct / images:.1%}" for joint in result.joint)
-    yield f"all layers at once, before fine-tuning: {', '.join(found)}"
+    accuracies = (f"{joint.label} {joint.correct / images:.1%}" for joint in result.joint)
+    yield f"all layers at once, before fine-tuning: {', '.join(accuracies)}"
 
 
 def scan_csv(result: SensitivityResult) -> str:
@@ -105,22 +101,22 @@ def allocation_yaml(allocation: MeasuredAllocation) -> str:
 def pruning_command(loaded: LoadedRun, allocation: MeasuredAllocation) -> str:
     """The command that prunes as the run did, but by an allocation."""
     program, *words = shlex.split(loaded.record.command)
-    left_out, more = [*_LEFT_OUT], []
+    dropped, more = [*_DROPPED_KEYS], []
     if "_target_" not in loaded.record.config["pruner"]:
-        left_out.append("pruner")
+        dropped.append("pruner")
         more.append("pruner=global")
     if loaded.record.config["pruner"].get("pattern"):
-        # With a sparsity of its own, no tensor is left for it.
-        left_out.append("pruner.pattern")
+        # The pattern takes no tensor that has its own sparsity.
+        dropped.append("pruner.pattern")
         more.append("pruner.pattern=null")
     if allocation.total != loaded.zeros:
-        left_out += _TOTALS
+        dropped += _TOTALS
         more.append(f"schedule.sparsity={allocation.sparsity}")
-    kept = [word for word in words if word.lstrip("+").partition("=")[0] not in left_out]
+    overrides = [word for word in words if word.lstrip("+").partition("=")[0] not in dropped]
     composed = Path(program).name == "train.py"
     if {"-m", "--multirun"} & set(words) or not composed:
-        # One run of a sweep, or of several nodes by a config of theirs: neither command says what
-        # this one was asked.
-        program, kept = program if composed else "train.py", ["..."]
+        # One run of a sweep, or of several nodes by their config: neither command holds this run's
+        # settings.
+        program, overrides = program if composed else "train.py", ["..."]
     pairs = ",".join(f"[{name},{share}]" for name, share in allocation.sparsities.items())
-    return shlex.join(["python", program, *kept, *more, f"pruner.sparsities=[{pairs}]"])
+    return shlex.join(["python", program, *overrides, *more, f"pruner.sparsities=[{pairs}]"])

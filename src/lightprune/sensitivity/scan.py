@@ -23,7 +23,7 @@ class Measurement:
     """One measurement.
 
     Attributes:
-        sparsity: What was asked of the layer.
+        sparsity: The target of the layer.
         zeros: How many of its weights were zero.
         correct: Images that the network then classified right.
     """
@@ -89,7 +89,7 @@ def scan_layers(loaded: LoadedRun, sparsities: Sequence[float], say: Say) -> Sca
     Args:
         loaded: The network, its criterion and its images.
         sparsities: Ascending; where a layer cannot have one, it has the next it can.
-        say: Told of every layer in a line.
+        say: Called with a line on every layer.
     """
     layers: list[LayerScan] = []
     with unchanged(loaded.network):
@@ -99,9 +99,9 @@ def scan_layers(loaded: LoadedRun, sparsities: Sequence[float], say: Say) -> Sca
         for done, name in enumerate(loaded.weights, 1):
             layer = _layer(loaded, name, sparsities, correct)
             layers.append(layer)
-            left = (time.perf_counter() - began) / done * (len(loaded.weights) - done)
-            found = " ".join(f"{point.correct / images:.1%}" for point in layer.points)
-            say(f"{done} of {len(loaded.weights)}: {name}: {found}; {left:.0f} s left")
+            remaining = (time.perf_counter() - began) / done * (len(loaded.weights) - done)
+            accuracies = " ".join(f"{point.correct / images:.1%}" for point in layer.points)
+            say(f"{done} of {len(loaded.weights)}: {name}: {accuracies}; {remaining:.0f} s left")
     return Scan(images, correct, tuple(layers))
 
 
@@ -147,7 +147,6 @@ def _layer(loaded: LoadedRun, name: str, sparsities: Sequence[float], correct: i
 
 
 def _present(weights: Mapping[str, Tensor]) -> Masks:
-    """What is not pruned yet."""
     return Masks({name: weight != 0 for name, weight in weights.items()})
 
 

@@ -54,7 +54,6 @@ class ChannelPruning:
     network: str = "dense"
 
     def __post_init__(self) -> None:
-        """Checks every setting."""
         check_number("--sparsity", self.sparsity, 0, 1, open_low=True, open_high=True)
         check_choice("--scope", self.scope, _SCOPES)
         check_choice("--norm", self.norm, ("l1", "l2"))
@@ -184,7 +183,6 @@ def _check_removed(network: nn.Module, smaller: nn.Module, settings: ChannelPrun
 
 
 def _check_same(smaller: nn.Module, built: nn.Module, example: Tensor) -> None:
-    """That the constructor's network is the one that was left."""
     images = torch.randn(4, *example.shape[1:], generator=torch.Generator().manual_seed(0))
     try:
         built.load_state_dict(smaller.state_dict())
@@ -211,7 +209,6 @@ def _channels(network: nn.Module) -> int:
 
 
 def _command(record: RunRecord, folder: Path, name: str, weights: Path) -> str:
-    """What fine-tunes the smaller network on the run's data by its recipe."""
     program, *words = shlex.split(record.command)
     keys = {word: re.split(r"[./@=]", word.lstrip("+"))[0] for word in words}
     composed = Path(program).name == "train.py" and {*keys.values()} <= {*_SHARED, *_OWN}

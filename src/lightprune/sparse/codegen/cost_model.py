@@ -83,7 +83,6 @@ def seconds_per_byte() -> float:
 
 
 def _seconds(benchmark: "_Benchmark") -> tuple[float, float, float]:
-    """Of no group, of all groups with many entries, and with few."""
     many, few = (entries * np.arange(_GROUPS + 1) for entries in (_MANY, _FEW))
     return benchmark.best(0, many), benchmark.best(_GROUPS, many), benchmark.best(_GROUPS, few)
 

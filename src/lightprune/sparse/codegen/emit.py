@@ -122,7 +122,6 @@ class Emitter:
         )
 
     def _packed_input(self, step: ConvStep) -> int:
-        """The address of the record that packs the step's input, or 0."""
         packed = self.plan.packed_inputs.get(step.value)
         if packed is None:
             return 0

@@ -81,7 +81,6 @@ def _kernel_choice(
     nonzero: NDArray[np.bool_],
     any_order: bool,
 ) -> KernelChoice:
-    """How a convolution with these `nonzero` (outputs, inputs, taps) weights is computed."""
     out = plan.buffers[step.value]
     rows, columns = out.vector_grid
     alignment = InputAlignment.ALIGNED

@@ -78,7 +78,6 @@ _Packed = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 def _pack_shared(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Packed:
-    """An entry where any channel of a group has a weight."""
     group, channel, tap = np.nonzero((blocks != 0).any(1))
     return offsets[channel, tap][:, None], blocks[group, :, channel, tap]
 

@@ -99,7 +99,6 @@ def _pool(call: FxCall) -> Op:
 
 
 def _adaptive(call: FxCall) -> Op:
-    """Adaptive average pooling: plain average pooling where the windows are of one size."""
     source = call.value(call.arguments["self"])
     (_, *size), out = call.shapes[source], call.pair("output_size")
     if all(n % k == 0 for n, k in zip(size, out, strict=True)):
@@ -109,7 +108,6 @@ def _adaptive(call: FxCall) -> Op:
 
 
 def _mean(call: FxCall) -> Op:
-    """The mean over height and width."""
     source, dims = call.value(call.arguments["self"]), call.arguments["dim"] or []
     if len(call.torch_shape(call.arguments["self"])) != 4 or {d % 4 for d in dims} != {2, 3}:
         raise UnsupportedOp(
@@ -121,7 +119,6 @@ def _mean(call: FxCall) -> Op:
 
 
 def _reshape(call: FxCall) -> Op | str:
-    """A reshape that does nothing, or that flattens."""
     source = call.value(call.arguments["self"])
     batch, *rest = call.torch_shape()
     target = (*rest, 1, 1)[:3] if len(rest) in (1, 3) else None
@@ -139,14 +136,12 @@ def _concat(call: FxCall) -> Op:
 
 
 def _identity(call: FxCall) -> str:
-    """An operator that returns its input."""
     if call.arguments.get("train"):
         raise UnsupportedOp("it drops features in evaluation mode too")
     return call.value(call.arguments.get("self", call.arguments.get("input")))
 
 
 def _getitem(call: FxCall) -> str:
-    """The first result of an operator with several."""
     source, index = call.node.args
     if index != 0:
         raise UnsupportedOp(f"result {index} of it is used")

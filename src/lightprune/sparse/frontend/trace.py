@@ -66,7 +66,6 @@ def _canonical_names(module: nn.Module) -> dict[str, str]:
 def _convert_program(
     exported: torch.export.ExportedProgram, input_shape: Shape, names: Mapping[str, str]
 ) -> Graph:
-    """Converts every call of an exported program, in order."""
     signature = exported.graph_signature
     state_names = {
         spec.arg.name: names.get(str(spec.target), str(spec.target))
@@ -110,7 +109,6 @@ def _convert(call: FxCall, ops: list[Op], shapes: dict[str, Shape]) -> str:
 
 
 def _arguments(node: fx.Node) -> dict[str, Any]:
-    """The arguments of a call by name, defaults included."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return dict(enumerate(node.args))  # type: ignore[arg-type]
     schema = node.target._schema.arguments

@@ -68,13 +68,11 @@ class Graph:
 
 
 def _columns(op: Op) -> tuple[str, ...]:
-    """What an op does with which values, and its settings."""
     settings = [name for name in op.__struct_fields__ if name not in ("name", "inputs")]
     call = f"{type(op).__name__}({', '.join(op.inputs)})"
     return call, " ".join(f"{name}={getattr(op, name)}" for name in settings)
 
 
 def _check_shape(shape: Shape) -> None:
-    """Raises ValueError for a shape that no network has."""
     if min(shape) < 1 or max(shape) > _LARGEST_EXTENT or prod(shape) > _MOST_ELEMENTS:
         raise ValueError(f"its shape would be {shape}")

@@ -168,7 +168,6 @@ class Program:
 
 
 def _columns(step: Step) -> tuple[str, ...]:
-    """What a step does with which values, its settings, and the modules it comes from."""
     notes: list[str] = []
     if isinstance(step, ConvStep):
         notes = [dims(step.weight.shape[2:])]

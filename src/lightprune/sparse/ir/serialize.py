@@ -47,7 +47,6 @@ def from_json(text: str) -> Graph:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys are all different."""
     record = dict(pairs)
     if len(record) != len(pairs):
         raise ValueError("a key is given twice")

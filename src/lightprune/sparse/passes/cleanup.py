@@ -40,7 +40,6 @@ def propagate_copies(program: Program) -> Program:
 
 
 def _with_inputs(step: Step, sources: Mapping[str, str]) -> Step:
-    """The step with its inputs replaced by their `sources`, where they have one."""
     if isinstance(step, AddStep | ConcatStep):
         return replace(step, inputs=tuple(sources.get(name, name) for name in step.inputs))
     source = sources.get(step.input, step.input)

@@ -68,7 +68,6 @@ def _propagate_liveness(step: Step, live: _Flags, reads: _Flags) -> None:
 
 
 def _slice_channels(step: Step, live: _Flags) -> Step:
-    """The step on its live channels."""
     out = live[step.value]
     if isinstance(step, ConvStep):
         source = live[step.input]

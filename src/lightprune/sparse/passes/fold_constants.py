@@ -82,7 +82,6 @@ def fold_constants(program: Program) -> Program:
 
 
 def _as_level(bias: Array | None, channels: int) -> Array:
-    """A bias, None for none, as the levels of a value's channels."""
     if bias is None:
         return np.zeros((channels, 1, 1))
     return bias[:, None, None] if bias.ndim == 1 else bias
@@ -175,7 +174,6 @@ def _add(step: AddStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Facts]
 
 
 def _all(flags: list[Any]) -> _Flags:
-    """The logical and of several flags, channel by channel."""
     result: _Flags = np.logical_and.reduce(flags)
     return result
 
@@ -192,7 +190,6 @@ def _pool(step: PoolStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Fact
 
 
 def _pool_maps(step: PoolStep, maps: Array) -> Array:
-    """Pools maps (C, H, W) as the runtime does."""
     (top, left), (rows, columns) = step.padding, step.kernel
     around = ((0, 0), (top, top), (left, left))
     fill = -np.inf if step.kind == "max" else 0.0

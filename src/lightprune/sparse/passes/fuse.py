@@ -68,12 +68,10 @@ def add_biases(first: Array | None, second: Array | None) -> Array | None:
 
 
 def _count_readers(program: Program) -> Counter[str]:
-    """How often each value is read; the network's output once more."""
     return Counter([program.output, *(name for step in program.steps for name in step.inputs)])
 
 
 def _is_scale(step: ConvStep) -> bool:
-    """Whether a convolution only multiplies every channel by a number."""
     plain = step.weight.shape[1:] == (1, 1, 1) and step.groups == len(step.weight)
     return plain and step.stride == (1, 1) and step.padding == ((0, 0), (0, 0))
 

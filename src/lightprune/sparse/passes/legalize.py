@@ -143,7 +143,6 @@ def _averages(size: int, out: int) -> Array:
 
 
 def _batch_norm(op: BatchNorm, graph: Graph, state: State) -> Step:
-    """A batch norm as a depthwise 1x1 convolution."""
     count = graph.shapes[op.name][0]
     mean, variance = (_vector(state, name, count) for name in (op.mean, op.variance))
     if (variance + op.eps <= 0).any():
@@ -160,7 +159,6 @@ def _batch_norm(op: BatchNorm, graph: Graph, state: State) -> Step:
 def _plain_conv(
     value: str, source: str, weight: NDArray[Any], bias: Array, groups: int, layer: str
 ) -> ConvStep:
-    """A convolution of stride 1 without padding."""
     return ConvStep(
         value=value,
         input=source,

@@ -70,7 +70,6 @@ class Workspace:
 
 
 def _aligned(count: int, kind: Any) -> NDArray[Any]:
-    """Zeros that start at a cache line."""
     size = count * np.dtype(kind).itemsize
     memory = np.zeros(size + CACHE_LINE, np.uint8)
     skipped = -memory.ctypes.data % CACHE_LINE
