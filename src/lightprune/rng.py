@@ -1,9 +1,11 @@
 """Random generators seeded by a key of plain values: what they draw depends on nothing else."""
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 
@@ -22,13 +24,27 @@ def named_seed(*name: int | str) -> int:
 
 
 @contextmanager
-def fork_named_rng(*name: int | str) -> Iterator[None]:
-    """Seeds torch's global generators by the key `name` for a block, then restores them.
+def fork_rng(seed: int) -> Iterator[None]:
+    """Seeds the global generators of Python, NumPy and torch for a block, then restores them.
 
-    These are the CPU's and, if CUDA is in use, the current device's.
+    torch's are the CPU's and, if CUDA is in use, the current device's.
     """
     on_gpu = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     gpus = [torch.cuda.current_device()] if on_gpu else []
+    python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=gpus):
-        torch.manual_seed(named_seed(*name))
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+@contextmanager
+def fork_named_rng(*name: int | str) -> Iterator[None]:
+    """Seeds the global generators by the key `name` for a block, then restores them."""
+    with fork_rng(named_seed(*name)):
         yield

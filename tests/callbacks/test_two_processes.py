@@ -21,9 +21,32 @@ def test_rank_0_decides_the_masks_of_all_ranks(together):
     assert first["agreed"] == second["agreed"] == first["mine"]
 
 
-def test_differing_masks_end_the_run(together):
+@pytest.mark.parametrize("case", ["same", "same in another layout"])
+def test_equal_weights_pass_in_any_layout(together, case):
+    assert [seen["refusals"][case] for seen in together] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "share"),
+    [
+        ("last bit", "a", "1 of 2"),
+        ("sign of zero", "b", "1 of 2"),
+        ("bfloat16", "a", "1 of 1"),
+        ("all", "a", "2 of 2"),
+    ],
+)
+def test_weights_that_differ_between_ranks_are_named_on_every_rank(together, case, name, share):
     for seen in together:
-        assert "ranks hold different masks" in seen["refusal"]
+        assert seen["refusals"][case] == (
+            f"epoch 3: {name} of rank 1 is not that of rank 0 ({share} prunable weights differ): "
+            "the ranks have drifted apart; allowed is training that changes the weights alike on "
+            "every rank"
+        )
+
+
+def test_ranks_that_drifted_apart_end_the_training_at_the_next_event(together):
+    for seen in together:
+        assert seen["drifted"].startswith("epoch 2: 4.weight of rank 1 is not that of rank 0 (1 of")
 
 
 def test_two_processes_end_with_the_same_weights_and_records(together):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.multiprocessing
+from lightning import Callback
 from torch import distributed, nn
 
-from lightprune.callbacks.sync import broadcast_masks
+from lightprune.callbacks.sync import broadcast_masks, check_same_weights
 from lightprune.pruning.criteria import (
     Criterion,
     Lamp,
@@ -108,7 +109,7 @@ def _process(rank, folder):
     meeting = f"file://{folder / 'meeting'}"
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     torch.manual_seed(rank)
-    seen = {**_agree(folder), **_train(folder), **_ask(folder)}
+    seen = {**_agree(folder), **_drift(folder), **_train(folder), **_ask(folder)}
     seen["methods"] = methods(folder, 2, {**BY_WEIGHTS, **BY_GRADIENT})
     torch.save(seen, folder / f"{rank}.pt")
     distributed.destroy_process_group()
@@ -119,14 +120,47 @@ def _agree(folder):
     weights = {"a": torch.zeros(50, 7), "b": torch.zeros(9)}
     mine = Pruner(OfThisProcess()).prune(weights, Masks.dense(weights), 0.5)
     together = broadcast_masks(trainer, mine, weights)
-    # The first name differs, so equal bits have differing digests.
-    names = {f"{name}{distributed.get_rank()}": weight for name, weight in weights.items()}
+    refusals = {
+        name: _refusal(lambda case=case: check_same_weights(trainer, case, 3))
+        for name, case in _weights_of(distributed.get_rank()).items()
+    }
+    return {"mine": mine.digest(), "agreed": together.digest(), "refusals": refusals}
+
+
+def _weights_of(rank):
+    """Weights of which some differ between the ranks."""
+    same = {"a": torch.arange(24.0).reshape(2, 3, 2, 2), "b": torch.tensor([0.0, torch.nan])}
+    layout = torch.channels_last if rank else torch.contiguous_format
+    return {
+        "same": same,
+        "same in another layout": {**same, "a": same["a"].to(memory_format=layout)},
+        "last bit": {**same, "a": same["a"] if rank else same["a"].nextafter(torch.tensor(99.0))},
+        "sign of zero": {**same, "b": same["b"] * (1 - 2 * rank)},
+        "bfloat16": {"a": torch.full((3,), 1.0 + rank / 128, dtype=torch.bfloat16)},
+        "all": {name: weight + rank + 1 for name, weight in same.items()} | {"b": torch.ones(rank)},
+    }
+
+
+class Drift(Callback):
+    """Trains one layer's weights differently on rank 1."""
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.global_rank == 1:
+            pl_module.network[4].weight.data.mul_(1.0001)
+
+
+def _drift(folder):
+    bench = small_setup(Drift(), devices=2)
+    run = PhaseRun("finetune", phase(3), plan((0, 0.5), (2, 0.8), epochs=3), pruner=Pruner())
+    return {"drifted": _refusal(lambda: fit(bench, bench.new_network(), run, folder / "drift"))}
+
+
+def _refusal(action):
     try:
-        broadcast_masks(trainer, Masks.dense(names), names)
-        refusal = ""
+        action()
     except PruningError as error:
-        refusal = str(error)
-    return {"mine": mine.digest(), "agreed": together.digest(), "refusal": refusal}
+        return str(error)
+    return ""
 
 
 def _train(folder):

@@ -17,7 +17,7 @@ from lightprune.callbacks.optimizer_state import (
 from lightprune.callbacks.probe import NetworkProbe
 from lightprune.callbacks.prunable_module import PrunableModule
 from lightprune.callbacks.score_accumulator import ScoreAccumulator
-from lightprune.callbacks.sync import broadcast_buffers, broadcast_masks
+from lightprune.callbacks.sync import broadcast_buffers, broadcast_masks, check_same_weights
 from lightprune.pruning.batch_norm import recalibrate
 from lightprune.pruning.event_record import EventRecord, PruningError, distance
 from lightprune.pruning.masks import Masks
@@ -121,9 +121,10 @@ class PruneStep:
             Which weights are kept after, and the record of the event.
 
         Raises:
-            PruningError: The network's output no longer depends on its input, or processes
-                disagree.
+            PruningError: The network's output no longer depends on its input, or the weights of
+                the ranks differ.
         """
+        check_same_weights(context.trainer, context.weights, event.epoch)
         broadcast_buffers(context.trainer, context.module.network)
         before = context.accuracy()
         pruned = self._masks(event, context, masks)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lightning import seed_everything
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from lightprune.data.images import ImageDataset
 from lightprune.data.sources import Source
 from lightprune.models.model import Model
 from lightprune.pruning.targets import Targets
+from lightprune.rng import fork_rng
 from lightprune.training.recipe import Phase
 from lightprune.training.trainer import TrainerConfig
 
@@ -49,12 +49,12 @@ class Setup:
         return torch.randn(8, 3, height, width, generator=torch.Generator().manual_seed(0))
 
     def new_network(self) -> nn.Module:
-        """A network whose weights depend on the seed alone; seeds the global generators."""
-        seed_everything(self.seed, verbose=False)
-        return self.model.build(len(self.data.classes))
+        """A network whose weights depend on the seed alone; global generators stay as they are."""
+        with fork_rng(self.seed):
+            return self.model.build(len(self.data.classes))
 
     def network_from(self, state: Mapping[str, Tensor]) -> nn.Module:
-        """A network with the weights and buffers of a state dict; seeds as `new_network` does."""
+        """A network with the weights and buffers of a state dict."""
         network = self.new_network()
         network.load_state_dict(state)
         return network

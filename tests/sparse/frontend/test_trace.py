@@ -1,4 +1,7 @@
 import copy
+import io
+import logging
+import threading
 
 import pytest
 import torch
@@ -169,3 +172,62 @@ def test_images_that_do_not_fit_the_network_are_refused_in_one_line(shape, named
         trace(nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2)), shape)
 
     assert capfd.readouterr() == ("", "")
+
+
+class Branches(nn.Module):
+    """Logs, and branches on the image's values, which torch logs as well."""
+
+    def __init__(self, during=lambda: None):
+        super().__init__()
+        self.during = during
+
+    def forward(self, x):
+        logging.getLogger("own.network").warning("from the network")
+        self.during()
+        return x if x.sum() > 0 else x.flatten(1)
+
+
+@pytest.fixture
+def logged():
+    """What any handler of torch's or of the root logger writes."""
+    stream = io.StringIO()
+    handlers = {
+        logging.getLogger(name): logging.StreamHandler(stream)
+        for name in (None, "torch.fx.experimental.symbolic_shapes", "torch.export")
+    }
+    for logger, handler in handlers.items():
+        logger.addHandler(handler)
+    yield stream
+    for logger, handler in handlers.items():
+        logger.removeHandler(handler)
+
+
+def test_torch_logs_nothing_while_tracing(logged):
+    with pytest.raises(InputError, match="cannot be traced"):
+        trace(Branches(lambda: logging.getLogger("torch.export").error("from torch")), SHAPE)
+
+    assert logged.getvalue() == "from the network\n"
+
+
+def test_other_threads_log_while_one_traces(logged):
+    def log_elsewhere():
+        for name in ("own.other", "torch.export"):
+            thread = threading.Thread(target=logging.getLogger(name).error, args=(f"by {name}",))
+            thread.start()
+            thread.join()
+
+    with pytest.raises(InputError):
+        trace(Branches(log_elsewhere), SHAPE)
+
+    assert "by own.other\n" in logged.getvalue()
+    assert "by torch.export\n" in logged.getvalue()
+
+
+def test_logging_is_as_before_after_tracing(logged):
+    filters = {h: list(h.filters) for h in logging.getLogger("torch.export").handlers}
+    trace(nn.Conv2d(3, 4, 3), SHAPE)
+    logging.getLogger("torch.export").error("afterwards")
+
+    assert {h: list(h.filters) for h in logging.getLogger("torch.export").handlers} == filters
+    assert logging.root.manager.disable == logging.NOTSET
+    assert "afterwards" in logged.getvalue()

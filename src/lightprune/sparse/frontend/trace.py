@@ -1,6 +1,7 @@
 """A torch module, traced once with torch.export, as graph IR."""
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -32,7 +33,7 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
     tensor = next(module.parameters(), torch.empty(0))
     example = torch.zeros(TRACE_BATCH, *input_shape, dtype=tensor.dtype, device=tensor.device)
     try:
-        with eval_mode(module), _logging_disabled():
+        with eval_mode(module), _torch_logs_hidden():
             exported = torch.export.export(module, (example,), strict=False).run_decompositions({})
     except Exception as error:  # The network's code may raise anything.
         reason = first_line(error)
@@ -44,15 +45,28 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
 
 
 @contextmanager
-def _logging_disabled() -> Iterator[None]:
-    """Keeps torch from logging tracebacks of what becomes an error of one line."""
-    level = logging.root.manager.disable
-    # Many of torch's loggers have handlers themselves: this reaches all of them.
-    logging.disable(logging.CRITICAL)
+def _torch_logs_hidden() -> Iterator[None]:
+    """Keeps torch from logging tracebacks of what becomes an error of one line.
+
+    Only what torch logs in this thread is hidden. Many of its loggers have handlers of their own,
+    and a filter of a logger does not see what the loggers below it log: so handlers are filtered.
+    """
+    thread = threading.get_ident()
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        return record.thread != thread or record.name.partition(".")[0] != "torch"
+
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    handlers = {
+        h for logger in loggers if isinstance(logger, logging.Logger) for h in logger.handlers
+    }
+    for handler in handlers:
+        handler.addFilter(is_shown)
     try:
         yield
     finally:
-        logging.disable(level)
+        for handler in handlers:
+            handler.removeFilter(is_shown)
 
 
 def _canonical_names(module: nn.Module) -> dict[str, str]:
