@@ -1,10 +1,93 @@
 """Files are written whole or not at all."""
 
+import os
+import stat
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from lightprune.files import csv_text, read_csv, write_text, write_weights
+from lightprune.errors import InputError
+from lightprune.export.load import load, load_dense
+from lightprune.export.sparse_file import read_sparse
+from lightprune.files import (
+    check_readable,
+    checksum,
+    csv_text,
+    file_lock,
+    read_csv,
+    read_weights,
+    replace_file,
+    write_text,
+    write_weights,
+)
+from lightprune.runs.folder import RunFolder
+from lightprune.runs.record import read_dense_record
+from lightprune.training.checkpoints import SealedCheckpointIO, is_intact
+from tests.permissions import obeyed_permissions
+
+
+@pytest.fixture(params=[0o022, 0o002, 0o077, 0o027], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+WRITERS = {
+    "text": lambda path: write_text(path, "one"),
+    "weights": lambda path: write_weights(path, {"a": torch.ones(2)}),
+    "checkpoint": lambda path: SealedCheckpointIO().save_checkpoint({"a": torch.ones(2)}, path),
+    "bytes": lambda path: replace_file(path, lambda partial: partial.write_bytes(b"one")),
+    "lock": lambda path: file_lock(path).acquire().lock.release(),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_who_may_read_a_file_is_up_to_the_umask(tmp_path, umask, write):
+    for _ in range(2):
+        write(tmp_path / "file")
+
+        assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~umask
+
+
+READERS = {
+    "weights": read_weights,
+    "csv": read_csv,
+    "checksum": checksum,
+    "run.json": lambda path: RunFolder(path.parent).record(),
+    "dense.json": read_dense_record,
+    "last.ckpt": is_intact,
+    "model.sparse.safetensors": read_sparse,
+    "loaded.sparse.safetensors": load,
+    "loaded.safetensors": load_dense,
+}
+
+
+@pytest.mark.parametrize(("name", "read"), READERS.items(), ids=READERS)
+def test_a_file_that_may_not_be_read_is_not_called_missing_or_damaged(tmp_path, name, read):
+    file = tmp_path / name
+    file.touch(mode=0)
+
+    with obeyed_permissions(), pytest.raises(InputError) as error:
+        read(file)
+    assert str(error.value) == (
+        f"{file}: may not be read (Permission denied); allowed is a file that you may read"
+    )
+
+
+def test_a_folder_that_may_not_be_read_is_called_one(tmp_path):
+    (tmp_path / "theirs").mkdir(mode=0)
+
+    with obeyed_permissions(), pytest.raises(InputError, match="allowed is a folder that you may"):
+        check_readable(tmp_path / "theirs", "--to=theirs")
+
+
+def test_a_missing_file_is_left_to_its_reader(tmp_path):
+    check_readable(tmp_path / "nothing")
+    check_readable(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_weights(tmp_path / "nothing")
 
 
 def test_a_text_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path):

@@ -6,10 +6,12 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from safetensors import SafetensorError
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -36,6 +38,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Returns the rows of a CSV file by the column names of its header line."""
+    check_readable(path)
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -58,12 +61,52 @@ def write_weights(
     replace_file(path, lambda partial: save_file(plain, partial, metadata=about))
 
 
+def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Reads a safetensors file.
+
+    Returns:
+        Its metadata, and its tensors by name.
+
+    Raises:
+        InputError: The file may not be read.
+        OSError, SafetensorError: It is not there, or damaged.
+    """
+    check_readable(path)
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def check_readable(path: Path, name: str | None = None) -> None:
+    """Raises InputError if there is a file or folder that may not be read.
+
+    Readers of some formats take such a file for one that is missing or damaged.
+
+    Args:
+        path: The file or folder.
+        name: What the message begins with; None is the path.
+    """
+    try:
+        if path.is_dir():
+            os.listdir(path)
+        else:
+            path.open("rb").close()
+    except PermissionError as error:
+        kind = "folder" if os.path.isdir(path) else "file"
+        raise InputError(
+            f"{name or path}: may not be read ({error.strerror}); allowed is a {kind} that you "
+            "may read"
+        ) from error
+    except OSError:  # Whatever else is wrong, the reader says better.
+        return
+
+
 def replace_file(
     path: Path, write: Callable[[Path], object], *, previous: Path | None = None
 ) -> None:
     """Has `write` fill a file beside `path`, and then puts it in its place.
 
-    At no moment, a power cut included, is there neither the old nor the new file at `path`.
+    At no moment, a power cut included, is there neither the old nor the new file at `path`. Who may
+    read it is up to the umask, however `write` makes its files.
 
     Args:
         path: The file.
@@ -76,7 +119,10 @@ def replace_file(
     partial = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode
         write(partial)
+        partial.chmod(mode)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         if previous is not None and path.exists():
@@ -94,6 +140,13 @@ def replace_file(
         partial.unlink(missing_ok=True)
 
 
+def file_lock(path: Path) -> FileLock:
+    """A lock among processes, for all whom the umask lets write its file; not yet acquired."""
+    with suppress(OSError):  # `FileLock` reports it, and makes files that only their owner writes.
+        os.close(os.open(path, os.O_CREAT, 0o666))
+    return FileLock(path)
+
+
 def check_room(needs: Mapping[Path, int]) -> None:
     """Raises InputError unless every folder's bytes fit, together, on the disks they lie on."""
     disks: dict[int, int] = {}
@@ -109,7 +162,8 @@ def check_room(needs: Mapping[Path, int]) -> None:
 
 
 def checksum(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal; InputError if it may not be read."""
+    check_readable(file)
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

@@ -124,7 +124,11 @@ FILES = {
     ),
     "checkpoint that may not be read": (
         checkpoint("a.pt", then(weights(torch.save), unreadable)),
-        ["dense.checkpoint", "a.pt: cannot be read", "Permission denied"],
+        ["dense.checkpoint", "a.pt: may not be read (Permission denied)", "that you may read"],
+    ),
+    "safetensors that may not be read": (
+        checkpoint("a.safetensors", then(weights(save_file), unreadable)),
+        ["dense.checkpoint", "a.safetensors: may not be read (Permission denied)"],
     ),
     "output folder that is a file": (obstacle("hydra.run.dir", "here"), ["/", "here", "exists"]),
     "output folder below a file": (
@@ -172,7 +176,10 @@ RUNS = {
         in_run("run.json", later_schema),
         ["/", "run.json: schema=99: allowed is 2", "force=true"],
     ),
-    "run.json that may not be read": (in_run("run.json", unreadable), ["/", "Permission denied"]),
+    "run.json that may not be read": (
+        in_run("run.json", unreadable),
+        ["/", "run.json: may not be read (Permission denied)"],
+    ),
     "damaged config.yaml": (
         in_run("config.yaml", write(b"seed: [0")),
         ["/", "config.yaml: is damaged", "allowed is intact YAML"],

@@ -4,7 +4,6 @@ Reads one JSON line a run (`argv`, `out`, `err`), answers with its exit status. 
 parallel happens before a fork, so each fork is an ordinary fresh process.
 """
 
-import ctypes
 import json
 import os
 import runpy
@@ -12,16 +11,9 @@ import sys
 from pathlib import Path
 
 import lightprune.launch.launcher
+from tests.permissions import obey_permissions
 
 TRAIN = Path(__file__).parents[2] / "train.py"
-
-
-def obey_permissions():
-    """Gives root's privileges up, as users have none: then permission bits count."""
-    if os.geteuid() == 0:
-        version, this_process, no_capabilities = 0x20080522, 0, (ctypes.c_uint32 * 6)()
-        header = (ctypes.c_uint32 * 2)(version, this_process)
-        assert ctypes.CDLL(None).capset(header, no_capabilities) == 0
 
 
 def run(request):

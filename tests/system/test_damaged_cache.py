@@ -81,3 +81,20 @@ def test_damaged_decoded_images_are_decoded_again(server, finished, tmp_path, da
     images, fingerprint = load_cache(file)
     assert fingerprint == record(finished / "run")["data"]["fingerprint"]
     assert images.fingerprint() == fingerprint
+
+
+@pytest.mark.parametrize("name", ["dense/*/dense.json", "dense/*/model.*", "data/*.safetensors"])
+def test_a_file_of_the_caches_that_may_not_be_read_is_named_before_the_plan(
+    server, finished, tmp_path, name
+):
+    shutil.copytree(finished / "dense", tmp_path / "dense")
+    shutil.copytree(finished / "data", tmp_path / "data")
+    (file,) = tmp_path.glob(name)
+    file.chmod(0)
+
+    done = server.train(tmp_path, *OVERRIDES)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: {file}: may not be read (Permission denied); allowed is a file that you may read\n"
+    )

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from lightprune.errors import InputError
-from lightprune.files import write_weights
+from lightprune.files import read_weights, write_weights
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,21 @@ def save_cache(path: Path, data: ImageDataset, fingerprint: str) -> None:
 
 
 def load_cache(path: Path) -> tuple[ImageDataset, str] | None:
-    """Reads a cache file and its fingerprint back; None if there is none or it is damaged."""
+    """Reads a cache file and its fingerprint back; None if there is none or it is damaged.
+
+    Raises:
+        InputError: It may not be read.
+    """
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata, parts = read_weights(path)
         data = ImageDataset(
             ImageSet(parts["train_images"], parts["train_labels"]),
             ImageSet(parts["test_images"], parts["test_labels"]),
             tuple(json.loads(metadata["classes"])),
         )
         fingerprint = metadata["fingerprint"]
+    except InputError:
+        raise
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None
     return (data, fingerprint) if data.fingerprint() == fingerprint else None

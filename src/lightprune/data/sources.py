@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
@@ -16,6 +15,7 @@ from torchvision.datasets import CIFAR10
 from lightprune.data.decoding import rgb_array
 from lightprune.data.images import ImageDataset, ImageSet, load_cache, save_cache, stratified_split
 from lightprune.errors import InputError, check_flag, check_folder, check_number, check_path
+from lightprune.files import file_lock
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
@@ -62,7 +62,7 @@ class Source(ABC):
         """The images and their fingerprint, from the cache or else decoded and cached."""
         self.signature()  # Missing data is an error before anything is written.
         Path(self.cache_dir).mkdir(parents=True, exist_ok=True)
-        with FileLock(Path(self.cache_dir) / f"{type(self).__name__.lower()}.lock"):
+        with file_lock(Path(self.cache_dir) / f"{type(self).__name__.lower()}.lock"):
             cached = load_cache(self._cache_file())
             if cached is not None:
                 return cached

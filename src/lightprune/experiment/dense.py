@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
+from lightprune.errors import InputError
 from lightprune.experiment.dense_cache import (
     dense_key,
     dense_lock,
@@ -114,6 +115,8 @@ def _cached_record(folder: Path) -> DenseRecord | None:
         if checksum(weights) == record.weights_sha256:
             return record
         reason = "its checksum does not match its content"
+    except InputError:
+        raise
     except (FileNotFoundError, TypeError, ValueError) as error:
         reason = str(error)
     warn_unusable(damaged, f"is damaged ({reason})", "the network is trained again")

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from rich import get_console
 from rich.markup import escape
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from lightprune.errors import first_line
-from lightprune.files import write_weights
+from lightprune.files import check_readable, file_lock, read_weights, write_weights
 from lightprune.runs.identity import config_hash
 
 
@@ -27,7 +26,7 @@ def dense_key(identity: Mapping[str, Any]) -> str:
 @contextmanager
 def dense_lock(folder: Path) -> Iterator[None]:
     """Holds the lock of a dense training; it is released when its holder ends, in any way."""
-    lock = FileLock(folder / "lock")
+    lock = file_lock(folder / "lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -38,6 +37,14 @@ def dense_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_dense_files(folder: Path) -> None:
+    """Raises InputError if a file that a cache folder holds may not be read."""
+    check_readable(folder)
+    for pattern in ("dense.json", "*.safetensors", "checkpoints/*.ckpt"):
+        for file in sorted(folder.glob(pattern)):
+            check_readable(file)
 
 
 def warn_unusable(file: Path, reason: str, consequence: str) -> None:
@@ -62,9 +69,8 @@ def rewind_file_fault(folder: Path, epoch: int) -> str | None:
     if not file.exists():
         return "is not there"
     try:
-        with safe_open(file, "pt") as opened:
-            expected = (opened.metadata() or {}).get("sha256")
-        if _sha256(load_file(file)) == expected:
+        about, state = read_weights(file)
+        if _sha256(state) == about.get("sha256"):
             return None
         reason = "its checksum does not match its content"
     except (OSError, SafetensorError) as error:

@@ -11,12 +11,12 @@ from lightprune.errors import InputError
 from lightprune.experiment import console
 from lightprune.experiment.config import Settings
 from lightprune.experiment.dense import dense_network
-from lightprune.experiment.dense_cache import dense_key
+from lightprune.experiment.dense_cache import check_dense_files, dense_key
 from lightprune.experiment.preflight import CheckedRun, preflight
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.experiment.rewinding import rewind_state
 from lightprune.experiment.run_record import full_record, measure_cost
-from lightprune.files import check_room, write_text, write_weights
+from lightprune.files import check_readable, check_room, write_text, write_weights
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.identity import diff_configs
 from lightprune.runs.predictions import write_predictions
@@ -100,9 +100,12 @@ def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None
         The record, if the run is complete.
 
     Raises:
-        InputError: The folder holds another run, or the disk is too full for this one.
+        InputError: The folder holds another run, the disk is too full for this one, or a file that
+            it continues from may not be read.
     """
     folder.check_free()
+    for file in (folder.config_file, *folder.checkpoints.glob("*.ckpt")):
+        check_readable(file)
     if not checked.settings.force and folder.config_file.exists():
         _check_same_run(checked, folder)
         if (record := folder.record()) is not None:
@@ -110,6 +113,7 @@ def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None
     checkpoints = [folder.checkpoints]
     if not checked.settings.dense.checkpoint:
         dense_folder = Path(checked.settings.dense.cache_dir, dense_key(checked.dense_identity))
+        check_dense_files(dense_folder)
         if not (dense_folder / "dense.json").exists():
             checkpoints.append(dense_folder / "checkpoints")
     # The last one, the one before it, and the one being written; some may exist already.

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightprune.errors import InputError, first_line, nearest
+from lightprune.files import check_readable
 from lightprune.training.setup import Setup
 
 
@@ -20,6 +21,7 @@ def load_pretrained(setup: Setup, path: Path) -> dict[str, Tensor]:
         InputError: The file does not exist, cannot be read without running code, or does not fit
             the network.
     """
+    check_readable(path, f"dense.checkpoint={path}")
     if not path.is_file():
         raise InputError(f"dense.checkpoint={path}: no such file; allowed is a saved state dict")
     try:

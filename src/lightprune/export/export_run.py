@@ -112,6 +112,8 @@ def _pruned(folder: RunFolder, state: Mapping[str, Tensor]) -> list[str]:
     """The parameters that a run could prune."""
     try:
         names = [row["name"] for row in read_csv(folder.layers_file)]
+    except InputError:
+        raise
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise InputError(
             f"{folder.layers_file}: cannot be read ({error}); allowed is what the run left behind"

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lightprune.errors import InputError, first_line
 from lightprune.export.sparse_file import read_sparse
+from lightprune.files import read_weights
 from lightprune.models.from_spec import module_from_spec
 from lightprune.models.registry import Constructor
 from lightprune.models.spec import ModelSpec
@@ -37,7 +38,8 @@ def load(
         normalised images, float32 of shape (N, C, H, W), into logits (N, classes).
 
     Raises:
-        InputError: There is no such network, or its run is not finished or damaged.
+        InputError: There is no such network, its run is not finished or damaged, or a file may
+            not be read.
     """
     path = Path(path)
     if path.is_dir() or not path.name.endswith(SPARSE_SUFFIX):
@@ -98,9 +100,9 @@ def _described(folder: RunFolder) -> ModelSpec:
 def _read(file: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
     """Metadata and tensors of a safetensors file."""
     try:
-        with safe_open(file, framework="pt") as content:
-            names = content.keys()
-            return content.metadata() or {}, {name: content.get_tensor(name) for name in names}
+        return read_weights(file)
+    except InputError:
+        raise
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise _damaged(file, error) from error
 

@@ -20,7 +20,7 @@ from lightprune.export.codec import (
     encode_values,
 )
 from lightprune.export.tensor_table import DTYPES, TensorEntry, read_table, write_table
-from lightprune.files import write_weights
+from lightprune.files import check_readable, write_weights
 from lightprune.models.spec import ModelSpec
 
 FORMAT = "lightprune-sparse"
@@ -101,8 +101,10 @@ def read_sparse(path: Path) -> StoredNetwork:
         The network, bit for bit; weights stored in fp16 come back as float32.
 
     Raises:
-        InputError: The file is not there, of another format or version, or damaged.
+        InputError: The file is not there, may not be read, is of another format or version, or
+            damaged.
     """
+    check_readable(path)
     try:
         with safe_open(path, framework="np") as file:
             about, names = file.metadata() or {}, file.keys()

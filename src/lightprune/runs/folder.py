@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from lightprune.errors import InputError, check_folder, first_line
-from lightprune.files import csv_text, write_text
+from lightprune.files import check_readable, csv_text, file_lock, write_text
 from lightprune.pruning.cost import CostReport
 from lightprune.runs.record import RunRecord
 
@@ -70,7 +70,7 @@ class RunFolder:
         """
         check_folder("hydra.run.dir", str(self.path))
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
+        lock = file_lock(self.path / ".lock")
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
@@ -102,8 +102,9 @@ class RunFolder:
         """Reads run.json; None if there is none, since it is written last.
 
         Raises:
-            InputError: It is damaged, or of another schema.
+            InputError: It is damaged, of another schema, or may not be read.
         """
+        check_readable(self.record_file)
         try:
             return RunRecord.from_json(self.record_file.read_text())
         except (FileNotFoundError, NotADirectoryError):

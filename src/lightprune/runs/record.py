@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from lightprune.errors import InputError
-from lightprune.files import write_text
+from lightprune.files import check_readable, write_text
 from lightprune.pruning.cost import LayerCost
 from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.targets import LeftDense
@@ -219,8 +219,10 @@ def read_dense_record(file: Path) -> DenseRecord:
     """Reads dense.json.
 
     Raises:
-        OSError, ValueError: The file cannot be read, or holds something else.
+        InputError: The file may not be read.
+        OSError, ValueError: It is not there, or holds something else.
     """
+    check_readable(file)
     return msgspec.convert(json.loads(file.read_text()), DenseRecord)
 
 

@@ -12,7 +12,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from lightprune.callbacks.pruning_callback import PruningCallback
-from lightprune.files import replace_file
+from lightprune.files import check_readable, replace_file
 from lightprune.training.classifier import Classifier
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -130,7 +130,11 @@ def is_intact(checkpoint: Path) -> bool:
     """Whether a checkpoint ends with the SHA-256 of its content.
 
     The seal follows the archive: torch.load finds the archive's end by itself.
+
+    Raises:
+        InputError: It may not be read.
     """
+    check_readable(checkpoint)
     size = checkpoint.stat().st_size - _SEALED
     if size < 0:
         return False
