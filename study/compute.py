@@ -1,7 +1,7 @@
 """Training compute against the reference's, both loops measured on one machine."""
 
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Bullets, Section, Text
+from lightprune.rendering.document import Section, bullets
 from lightprune.report.findings import Findings
 from lightprune.report.groups import epochs_label
 from lightprune.report.reported_run import ReportedRun
@@ -22,14 +22,14 @@ def compute_section(findings: Findings, throughput: Throughput | None) -> Sectio
     """One line for each recipe, how it was computed, and where the measurement comes from."""
     title, lines = "Training compute", compute_lines(findings, throughput)
     if not throughput:
-        return Section(title, tuple(map(Text, lines)))
+        return Section(title, lines)
     source = (
         f"Measured on {throughput.machine}, by `{throughput.command}`, commit "
         f"`{short_commit(throughput.commit)}`: "
         + "; ".join(_rate(loop) for loop in throughput.loops)
         + " images a second (median, lowest and highest round)."
     )
-    return Section(title, (Bullets(lines), Text(_HOW), Text(source)))
+    return Section(title, (bullets(lines), _HOW, source))
 
 
 def compute_lines(findings: Findings, throughput: Throughput | None) -> tuple[str, ...]:

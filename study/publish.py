@@ -6,7 +6,6 @@ from pathlib import Path
 from lightprune.errors import InputError
 from lightprune.files import write_text
 from lightprune.rendering.document import Table
-from lightprune.rendering.markdown import table
 from lightprune.report.discovery import BENCH, find_runs
 from lightprune.report.groups import group_runs, run_label
 from lightprune.report.reported_run import ReportedRun
@@ -107,7 +106,7 @@ def results_block(results: Path) -> str:
     groups = [group for group in group_runs(runs) if group.name in {row.name for row in shown}]
     speeds = " ".join(speed_lines(groups))
     return (
-        f"{table(short)}\n\n"
+        f"{short.markdown}\n\n"
         f"{speeds + ' ' if speeds else ''}"
         f"Data: {data}; the reference's figures are quoted, of lossless images and 400 epochs. "
         f"All configurations, tests and provenance: `{results.name}/report/report.md`."

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Figure, Section, Table, Text, thread_count
+from lightprune.rendering.document import Block, Figure, Section, Table, thread_count
 from lightprune.rendering.plotting import GREY, draw_figure, log_ticks, series_style
 from lightprune.report.sections.speed import latency_columns
 from lightprune.report.sections.speed_figure import BATCHES
@@ -19,14 +19,14 @@ def speed_by_sparsity_section(found: SparsitySweep | None) -> Section:
 
 
 def _blocks(found: SparsitySweep) -> Iterator[Block]:
-    yield Text(
+    yield (
         "Pruned by magnitude without training after it (this is about speed, not "
         f"accuracy), on {found.machine.label}, {found.machine.cores} cores, "
         f"by `{found.command}`, commit `{short_commit(found.commit)}`; medians of calls in turn in "
         f"one process. {' '.join(f'{n.name}: {n.weights}.' for n in found.networks)}"
     )
     for threads in sorted({threads for n in found.networks for threads, _ in n.thread_batches}):
-        yield Text(f"**{thread_count(threads)}:**")
+        yield f"**{thread_count(threads)}:**"
         yield Table.of(_row(n, level, threads) for n in found.networks for level in n.levels)
     yield from speedup_figures(found)
 

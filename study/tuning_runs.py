@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lightprune.rendering.document import Section, Table, Text
+from lightprune.rendering.document import Section, Table
 from lightprune.report.discovery import RunCollection
 from lightprune.report.findings import Findings
 from lightprune.report.groups import epochs_label, run_label, training_label, without_seeds
@@ -37,7 +37,7 @@ def tuning_section(findings: Findings) -> Section:
     """One table, in the order of the runs' kinds."""
     reported = findings.collection.runs
     rows = [_row(run, reported) for run in sorted(findings.tuning_runs, key=_order)]
-    return Section("Tuning runs", (Text(_WORDS), Table.of(rows)) if rows else ())
+    return Section("Tuning runs", (_WORDS, Table.of(rows)) if rows else ())
 
 
 def _order(run: ReportedRun) -> tuple[str, int, str]:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lightprune.rendering.document import Figure, Table, Text
+from lightprune.rendering.document import Figure, Table
 from lightprune.report.sections.frontier import frontier_section
 from lightprune.report.sections.methods import method_comparisons, methods_section
 from tests.report.run_folders import config, findings, make_bench, make_run
@@ -156,8 +156,8 @@ def test_networks_that_have_every_image_right_are_drawn(tmp_path):
 
     assert len(method_comparisons(findings(tmp_path))) == 1
     assert [type(block) for block in methods_section(findings(tmp_path)).blocks] == [
-        Text,
-        Text,
+        str,
+        str,
         Table,
         Figure,
     ]

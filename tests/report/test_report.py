@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from lightprune.cli.main import main
-from lightprune.rendering.document import Table
-from lightprune.rendering.html import inline
+from lightprune.rendering.document import Document, Section, Table, bullets
+from lightprune.rendering.html import inline, page
 from lightprune.report.build import build_document
 from lightprune.report.findings import Findings
 from lightprune.report.groups import group_runs
@@ -195,3 +195,14 @@ def test_an_old_reports_figures_do_not_stay(finished_sweep, written):
     main(["report", str(finished_sweep / "sweep"), "--dense-dir", str(finished_sweep / "dense")])
 
     assert not old.exists()
+
+
+def test_what_a_run_is_called_is_never_markup():
+    table = Table.of([{"name": "<script>|</script>", "value": "<0.1"}, {"name": "", "value": "−2"}])
+    text = page(Document("a & b", (Section("<b>", (table, bullets(["`<i>`"]))),)))
+
+    assert "<td>&lt;script&gt;|&lt;/script&gt;</td>" in text
+    assert '<td class="n">&lt;0.1</td>' in text
+    assert "<h2>1. &lt;b&gt;</h2>" in text
+    assert "<code>&lt;i&gt;</code>" in text
+    assert "<title>a &amp; b</title>" in text

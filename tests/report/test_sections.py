@@ -20,10 +20,13 @@ def run(folder, right=RIGHT, dense_right=RIGHT, about=None, **options):
     make_run(folder, right, dense_right=dense_right, asked=config(**(about or {})), **options)
 
 
+def lines(findings):
+    (block,) = summary_section(findings).blocks
+    return [line.removeprefix("- ") for line in block.splitlines()]
+
+
 def said(folder, start):
-    (line,) = (
-        line for line in summary_section(findings(folder)).blocks[0].items if line.startswith(start)
-    )
+    (line,) = (line for line in lines(findings(folder)) if line.startswith(start))
     return line
 
 
@@ -39,8 +42,7 @@ def test_a_loss_within_the_margin_comes_with_its_interval(tmp_path):
     assert f"**global 98 % one_shot** (−0.20 pp, {interval}; live sparsity 90 %" in line
     assert "**global 98 % multi_step**" in line
     assert "99 %" not in line
-    lines = summary_section(findings(tmp_path)).blocks[0].items
-    assert not [other for other in lines if "within 1.0 pp" in other]
+    assert not [other for other in lines(findings(tmp_path)) if "within 1.0 pp" in other]
 
 
 def test_of_many_cells_within_the_margin_two_are_described_and_all_named(tmp_path):
@@ -114,6 +116,7 @@ def test_a_control_with_a_stray_zero_is_not_pruned(tmp_path):
     found = findings(tmp_path)
 
     assert not frontier_section(found).blocks
-    lines = summary_section(found).blocks[0].items
-    assert not [line for line in lines if "sparsity measured" in line]
-    assert [line for line in lines if line.startswith("**control (dense continued)**: 50.00 %")]
+    assert not [line for line in lines(found) if "sparsity measured" in line]
+    assert [
+        line for line in lines(found) if line.startswith("**control (dense continued)**: 50.00 %")
+    ]

@@ -41,12 +41,12 @@ def test_the_zeros_on_unreachable_weights_are_counted(tmp_path):
         unreachable=8000, unreachable_nonzero=80, total=9800
     )
     assert zeros["global one_shot"].unreachable_zeros == 7920
-    assert blocks[0].words.startswith("8,000 of the 10,000 prunable weights (80 %)")
+    assert blocks[0].startswith("8,000 of the 10,000 prunable weights (80 %)")
     assert (
         "of the 9,800 zeros of global 98 % one_shot (seed 0) 7,920 (80.82 %) are weights that no "
-        "input reaches" in blocks[1].words
+        "input reaches" in blocks[1]
     )
-    assert blocks[2].words == (
+    assert blocks[2] == (
         "Setting them alone to zero in the dense network changes the class of 0 of 200 test images."
     )
 
@@ -64,7 +64,7 @@ def test_what_first_buys_is_said_with_the_test(tmp_path):
 def test_equal_masks_are_said_to_be_equal(tmp_path):
     _, blocks = both(tmp_path, digests="aa", unreachable_kept=0)
 
-    assert "At 98 % ranking alone removed every unreachable weight already" in blocks[-2].words
+    assert "At 98 % ranking alone removed every unreachable weight already" in blocks[-2]
 
 
 def test_a_network_without_unreachable_weights_is_said_to_have_none(tmp_path):
@@ -72,7 +72,7 @@ def test_a_network_without_unreachable_weights_is_said_to_have_none(tmp_path):
     make_run(tmp_path / "run", GOOD, dense_right=GOOD, asked=config(), layers=layers, live_nnz=20)
     (block,) = unreachable_section(findings(tmp_path)).blocks
 
-    assert "Every prunable weight" in block.words
+    assert "Every prunable weight" in block
 
 
 def test_a_network_without_unreachable_weights_does_not_speak_for_others(tmp_path):
@@ -81,7 +81,7 @@ def test_a_network_without_unreachable_weights_does_not_speak_for_others(tmp_pat
     make_run(tmp_path / "b", GOOD, dense_right=GOOD, asked=config(sparsity=0.99), live_nnz=100)
     blocks = unreachable_section(findings(tmp_path)).blocks
 
-    assert blocks[0].words.startswith("8,000 of the 10,000 prunable weights")
+    assert blocks[0].startswith("8,000 of the 10,000 prunable weights")
     assert [row[0] for row in blocks[3].rows] == ["global 99 % one_shot"]
 
 

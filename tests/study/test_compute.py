@@ -38,12 +38,12 @@ def test_the_references_epochs_against_those_of_the_recipe(tmp_path):
     lines, how, source = section(tmp_path, REFERENCE, OURS)
 
     # 400 * 200 s = 22.2 h; 30 * 90 s = 45 min.
-    assert lines.items == (
-        "Training compute: the reference 400 epochs x 200 s = 22.2 h; lightprune 22 + 8 epochs x "
-        "90 s = 45 min: 29.6 x less.",
+    assert lines == (
+        "- Training compute: the reference 400 epochs x 200 s = 22.2 h; lightprune 22 + 8 epochs x "
+        "90 s = 45 min: 29.6 x less."
     )
-    assert "tests after epochs are left out" in how.words
-    assert source.words == (
+    assert "tests after epochs are left out" in how
+    assert source == (
         "Measured on CPU, by `benchmarks/throughput.py`, commit `0123456789ab`: reference at batch "
         "size 128: 250 (240 to 260); lightprune at batch size 256: 500 (500 to 500) images a "
         "second (median, lowest and highest round)."
@@ -54,7 +54,7 @@ def test_a_run_of_another_precision_is_counted_by_that_loops_rate(tmp_path):
     asked = {**config(), "trainer": {"precision": "bf16-mixed"}}
     quick = {**OURS, "name": "lightprune bf16-mixed", "images_per_second": [1000.0]}
 
-    (line,) = section(tmp_path, REFERENCE, OURS, quick, asked=asked)[0].items
+    (line,) = section(tmp_path, REFERENCE, OURS, quick, asked=asked)[0].splitlines()
 
     assert line.endswith("lightprune bf16-mixed 22 + 8 epochs x 45 s = 22 min: 59.3 x less.")
 
@@ -74,22 +74,22 @@ def test_the_benchmark_writes_what_a_report_reads(tmp_path):
 def test_no_measurement_is_said_plainly(tmp_path):
     (block,) = section(tmp_path)
 
-    assert block.words.startswith("Training compute against the reference's: not measured (")
+    assert block.startswith("Training compute against the reference's: not measured (")
 
 
 @pytest.mark.parametrize("loops", [(OURS,), (REFERENCE,), (REFERENCE, {**OURS, "batch_size": 512})])
 def test_neither_is_half_a_measurement_enough(tmp_path, loops):
     lines = section(tmp_path, *loops)[0]
 
-    assert lines.items[0].startswith("Training compute of 22 + 8 epochs: not measured (it takes")
+    assert lines.startswith("- Training compute of 22 + 8 epochs: not measured (it takes")
 
 
 @pytest.mark.parametrize("options", [{"own": "1" * 64}, {"layers": {"w": (1000, 1000, 1)}}])
 def test_what_is_not_the_references_question_is_not_held_against_it(tmp_path, options):
     lines = section(tmp_path, REFERENCE, OURS, **options)[0]
 
-    assert lines.items == (
-        "Training compute: no run here trains the reference's network from the start.",
+    assert lines == (
+        "- Training compute: no run here trains the reference's network from the start."
     )
 
 

@@ -1,26 +1,13 @@
-"""What a report consists of, before it is Markdown or HTML."""
+"""What a report consists of: titled sections of Markdown, tables and figures."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Text:
-    """A paragraph; `code` between backticks."""
-
-    words: str
-
-
-@dataclass(frozen=True)
-class Bullets:
-    """A list of lines; `code` between backticks."""
-
-    items: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Table:
-    """Rows of cells; a column is flush right if its cells are numbers."""
+    """A table of Markdown cells."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -30,6 +17,16 @@ class Table:
         """From at least one row, all with the same columns."""
         rows = list(rows)
         return cls(tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
+
+    @property
+    def markdown(self) -> str:
+        """Columns of numbers, and of numbers and empty cells, are flush right."""
+        rules = [
+            "---:" if all(map(_is_number, filter(None, cells))) else "---"
+            for cells in zip(*self.rows, strict=True)
+        ]
+        rows = [[_one_line(cell) for cell in row] for row in (self.columns, *self.rows)]
+        return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], rules, *rows[1:]])
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,14 @@ class Figure:
     svg: str
     png: bytes
 
+    @property
+    def markdown(self) -> str:
+        """The figure as an image in the folder `figures`, and its caption."""
+        return f"![{self.title}](figures/{self.name}.svg)\n\n**{self.title}.** {self.caption}"
 
-Block = Text | Bullets | Table | Figure
+
+# A string is Markdown.
+Block = str | Table | Figure
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ class Section:
 
     title: str
     blocks: tuple[Block, ...]
+
+    @property
+    def markdown(self) -> str:
+        """Everything below the heading."""
+        return "\n\n".join(b if isinstance(b, str) else b.markdown for b in self.blocks)
 
 
 @dataclass(frozen=True)
@@ -75,19 +83,26 @@ class Document:
         blocks = [block for section in self.sections for block in section.blocks]
         return tuple(block for block in blocks if isinstance(block, Figure))
 
+    @property
+    def markdown(self) -> str:
+        """The whole report; its figures are links to files."""
+        sections = (f"## {section.title}\n\n{section.markdown}\n" for section in self.sections)
+        return "\n".join((f"# {self.title}\n", *sections))
+
+
+def bullets(items: Iterable[str]) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {item}" for item in items)
+
 
 def thread_count(threads: int) -> str:
     """`1 thread`, `2 threads`."""
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
-def is_number(cell: str) -> bool:
-    """Whether a cell is set flush right."""
-    return bool(cell) and (
-        cell[0].isdigit() or (cell[0] in "+-−±<" and any(map(str.isdigit, cell)))
-    )
+def _is_number(cell: str) -> bool:
+    return re.match(r"\d|[-+−±<].*\d", cell) is not None
 
 
-def is_numeric(table: Table, column: int) -> bool:
-    """Whether a column holds numbers, or nothing."""
-    return all(is_number(row[column]) for row in table.rows if row[column])
+def _one_line(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")

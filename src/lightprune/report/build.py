@@ -8,7 +8,6 @@ from lightprune.files import write_text
 from lightprune.rendering.document import Document, Section
 from lightprune.rendering.figures import write_figure
 from lightprune.rendering.html import page
-from lightprune.rendering.markdown import markdown
 from lightprune.report.csv_files import comparisons_csv, results_csv
 from lightprune.report.findings import Findings
 from lightprune.report.sections.frontier import frontier_section
@@ -82,6 +81,6 @@ def write_report(
     write_text(folder / "results.csv", results_csv(findings.groups))
     tests = findings.against_dense + findings.between
     write_text(folder / "comparisons.csv", comparisons_csv(tests))
-    write_text(folder / "report.md", markdown(report))
+    write_text(folder / "report.md", report.markdown)
     write_text(folder / "report.html", page(report))
     return folder / "report.html"

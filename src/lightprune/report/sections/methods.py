@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult
-from lightprune.rendering.document import Block, Figure, Section, Table, Text, thread_count
+from lightprune.rendering.document import Block, Figure, Section, Table, thread_count
 from lightprune.rendering.plotting import COLOURS, GREY, draw_figure, percent_ticks
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
@@ -76,7 +76,7 @@ def methods_section(findings: Findings) -> Section:
             "images, with its 95 % interval; what follows from it rests on the corrected p of the "
             "paired comparisons below."
         )
-        blocks.append(Text(words))
+        blocks.append(words)
     for number, contest in enumerate(found, 1):
         timed = _timed(contest)
         words = f"**{contest.title}**, held against {_group(contest.reference).series}"
@@ -86,7 +86,7 @@ def methods_section(findings: Findings) -> Section:
                 f"; milliseconds of the sparse runtime on {machine.label}, "
                 f"{thread_count(_threads(timed))}, of the first seed that was timed"
             )
-        blocks.append(Text(f"{words}:"))
+        blocks.append(f"{words}:")
         blocks.append(Table.of(_table(contest, timed)))
         blocks.append(_figure(findings, contest, f"-{number}" if len(found) > 1 else ""))
     return Section("Methods at one sparsity", tuple(blocks))

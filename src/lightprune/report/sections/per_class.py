@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.rendering.document import Block, Figure, Section, Table, Text
+from lightprune.rendering.document import Block, Figure, Section, Table
 from lightprune.rendering.plotting import draw_figure, paginate
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
@@ -38,7 +38,7 @@ def per_class_section(findings: Findings) -> Section:
         blocks.append(Table.of(map(_row, part)))
     runs = [run for group in findings.groups for run in group.runs]
     if missing := sorted({run.dense.key for run in runs if run.dense_predictions is None}):
-        blocks.append(Text(_missing(missing)))
+        blocks.append(_missing(missing))
     return Section("Classes", tuple(blocks))
 
 

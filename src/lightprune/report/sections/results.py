@@ -1,6 +1,6 @@
 """The result table, of a report."""
 
-from lightprune.rendering.document import Block, Section, Table, Text
+from lightprune.rendering.document import Block, Section, Table
 from lightprune.report.findings import Findings
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.result_table import ResultRow
@@ -26,11 +26,11 @@ def results_section(findings: Findings) -> Section:
     )
     published = findings.published
     table = Table.of(result_columns(row, published) for row in findings.rows)
-    blocks: list[Block] = [Text(words), table]
+    blocks: list[Block] = [words, table]
     if published:
-        blocks.append(Text(published.note))
+        blocks.append(published.note)
     if any(run.data.validation_is_test for group in groups for run in group.runs):
-        blocks.append(Text("Some runs were validated on the test set: see Provenance."))
+        blocks.append("Some runs were validated on the test set: see Provenance.")
     return Section("Results", tuple(blocks))
 
 

@@ -1,7 +1,7 @@
 """Where every number comes from."""
 
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Bullets, Section, Table, Text
+from lightprune.rendering.document import Block, Section, Table, bullets
 from lightprune.report.findings import Findings
 from lightprune.report.groups import run_label
 from lightprune.report.reported_run import ReportedRun
@@ -29,13 +29,17 @@ def provenance_section(findings: Findings) -> Section:
     )
     blocks: list[Block] = [
         table,
-        Bullets(tuple(f"command no. {n}: `{typed}`" for n, typed in enumerate(commands, 1))),
-        Bullets(tuple(dict.fromkeys(_data(run) for _, run in runs))),
-        Bullets(tuple(f"versions: {line}" for line in versions)),
+        bullets(
+            [
+                *(f"command no. {n}: `{typed}`" for n, typed in enumerate(commands, 1)),
+                *dict.fromkeys(_data(run) for _, run in runs),
+                *(f"versions: {line}" for line in versions),
+            ]
+        ),
     ]
-    if gone := findings.collection.left_out:
-        lines = tuple(f"`{left.folder}`: {left.reason}" for left in gone)
-        blocks += [Text("Left out, because they are not finished or damaged:"), Bullets(lines)]
+    if skipped := findings.collection.left_out:
+        lines = (f"`{run.folder}`: {run.reason}" for run in skipped)
+        blocks += ["Left out, because they are not finished or damaged:", bullets(lines)]
     return Section("Provenance", tuple(blocks))
 
 

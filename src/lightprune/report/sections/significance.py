@@ -1,6 +1,6 @@
 """Paired comparisons: runs against their dense networks, and against each other."""
 
-from lightprune.rendering.document import Block, Bullets, Section, Table, Text
+from lightprune.rendering.document import Block, Section, Table, bullets
 from lightprune.report.comparisons import LEVEL, Comparison
 from lightprune.report.findings import Findings
 from lightprune.report.statistics import pp_label
@@ -19,24 +19,22 @@ def significance_section(findings: Findings) -> Section:
         "other seeds. Nothing is ranked where it does not separate them, nor where budgets "
         "(epochs, recipe) or data differ."
     )
-    blocks: list[Block] = [Text(words)]
+    blocks: list[Block] = [words]
     if tested := [c for c in dense if c.paired]:
-        blocks.append(Text("**Against their dense networks.**"))
+        blocks.append("**Against their dense networks.**")
         blocks.append(Table.of(map(_row, tested)))
     if ranked := [c for c in runs if not c.obstacle]:
         blocks.append(
-            Text(
-                "**Between runs** of equal seed, budget and data, where their nominal sparsity is "
-                "the same or one of them is the control."
-            )
+            "**Between runs** of equal seed, budget and data, where their nominal sparsity is "
+            "the same or one of them is the control."
         )
         blocks.append(Table.of(map(_row, ranked)))
     else:
-        blocks.append(Text("No two runs of equal seed, budget and data answer the same question."))
+        blocks.append("No two runs of equal seed, budget and data answer the same question.")
     if not_ranked := [c for c in runs if c.obstacle]:
-        blocks.append(Text("**Not ranked**, though they prune alike:"))
+        blocks.append("**Not ranked**, though they prune alike:")
         lines = (f"{c.first} – {c.second} (seed {c.seed}): {c.verdict}" for c in not_ranked)
-        blocks.append(Bullets(tuple(lines)))
+        blocks.append(bullets(lines))
     return Section("Paired comparisons", tuple(blocks))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import Speedup, compare_medians
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Section, Table, Text, thread_count
+from lightprune.rendering.document import Block, Section, Table, thread_count
 from lightprune.rendering.plotting import paginate
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup, criterion_name
@@ -77,7 +77,7 @@ def speed_section(findings: Findings) -> Section:
     timed = timed_runs(findings.groups)
     blocks: list[Block] = []
     for suffix, rows in paginate(timed, len(timed) or 1, lambda row: row.bench.machine):
-        blocks += [Text(_source(rows)), *_tables(rows), *speed_figures(rows, suffix)]
+        blocks += [_source(rows), *_tables(rows), *speed_figures(rows, suffix)]
     return Section("Speed", tuple(blocks))
 
 
@@ -100,7 +100,7 @@ def _source(rows: Sequence[TimedRun]) -> str:
 
 def _tables(rows: Sequence[TimedRun]) -> Iterator[Block]:
     for threads in sorted({timing.threads for row in rows for timing in row.bench.timings}):
-        yield Text(f"**{thread_count(threads)}:**")
+        yield f"**{thread_count(threads)}:**"
         yield Table.of(_row(row, threads) for row in rows)
 
 

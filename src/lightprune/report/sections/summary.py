@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from lightprune.rendering.document import Block, Bullets, Section, Text
+from lightprune.rendering.document import Block, Section, bullets
 from lightprune.report.findings import Findings
 from lightprune.report.groups import percent_label, target_sparsity, training_label
 from lightprune.report.published import Published
@@ -25,10 +25,8 @@ def summary_section(findings: Findings, added: Sequence[str] = ()) -> Section:
     blocks: list[Block] = []
     if gone := len(findings.collection.left_out):
         blocks.append(
-            Text(
-                f"{len(findings.collection.runs)} finished runs; {gone} run folder(s) left out, "
-                "which are named under Provenance."
-            )
+            f"{len(findings.collection.runs)} finished runs; {gone} run folder(s) left out, "
+            "which are named under Provenance."
         )
     lines = [
         _accuracy_line(row, findings.published)
@@ -45,7 +43,7 @@ def summary_section(findings: Findings, added: Sequence[str] = ()) -> Section:
         *first_against_rank_lines(findings),
     ]
     lines += _speed_lines(findings)
-    return Section("Summary", (*blocks, Bullets((*lines, *added))))
+    return Section("Summary", (*blocks, bullets((*lines, *added))))
 
 
 def _accuracy_line(row: ResultRow, published: Published | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lightprune.rendering.document import Block, Section, Table, Text
+from lightprune.rendering.document import Block, Section, Table
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup, percent_label, target_sparsity, without_seeds
@@ -65,19 +65,19 @@ def unreachable_section(findings: Findings) -> Section:
     groups = _with_unreachable(findings)
     if not groups:
         words = "Every prunable weight of the networks pruned here is reached by some input."
-        return Section(_TITLE, (Text(words),) if findings.pruned else ())
+        return Section(_TITLE, (words,) if findings.pruned else ())
     blocks: list[Block] = [
-        *(Text(_counts(run)) for run in _one_run_a_network(groups)),
-        *map(Text, unreachable_lines(findings)),
-        Text(_effect_of_zeroing(groups)),
+        *map(_counts, _one_run_a_network(groups)),
+        *unreachable_lines(findings),
+        _effect_of_zeroing(groups),
         Table.of(_row(group.name, run) for group in groups for run in group.runs),
     ]
     pairs = list(_pairs(groups))
     if not pairs:
         words = "No two of these runs differ in `pruner.unreachable` alone."
-        return Section(_TITLE, (*blocks, Text(words)))
+        return Section(_TITLE, (*blocks, words))
     table = Table.of(_pair_row(pair, findings.between) for pair in pairs)
-    return Section(_TITLE, (*blocks, Text(_meaning(pairs)), table))
+    return Section(_TITLE, (*blocks, _meaning(pairs), table))
 
 
 def unreachable_lines(findings: Findings) -> Iterator[str]:
