@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning import Trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from lightprune.data.augmentation import Augmentation
@@ -252,3 +254,45 @@ def test_batches_follow_the_trainers_epoch(tmp_path):
 
     assert made.trainer.current_epoch == 1
     assert not same(first, batches)
+
+
+LOADERS = ["train_dataloader", "val_dataloader", "test_dataloader"]
+
+
+def module_on(device):
+    module = ImageDataModule(
+        labelled(), InMemory(), batch_size=32, augmentation=STILL, seed=0, rng_key="finetune"
+    )
+    module.trainer = trainer_on(device)
+    return module
+
+
+def trainer_on(device):
+    strategy = SingleDeviceStrategy(torch.device(device))
+    return Trainer(accelerator="cpu", strategy=strategy, logger=False, enable_checkpointing=False)
+
+
+# Every `.to` another device makes a copy, so that the same tensor again was not copied again.
+@pytest.mark.parametrize("loader", LOADERS)
+def test_images_are_copied_to_a_device_once_for_all_loaders(loader):
+    module = module_on("meta")
+    placed = [getattr(module, loader)().images for _ in range(3)]
+
+    assert placed[0].images.device.type == "meta"
+    assert all(images.images is placed[0].images for images in placed)
+    assert all(images.labels is placed[0].labels for images in placed)
+
+
+def test_every_part_of_the_data_is_placed_for_itself():
+    module = module_on("meta")
+
+    assert [len(getattr(module, loader)().images) for loader in LOADERS] == [96, 40, 40]
+
+
+def test_another_device_gets_images_of_its_own():
+    module = module_on("meta")
+    module.val_dataloader()
+    module.trainer = trainer_on("cpu")
+
+    assert module.val_dataloader().images.images.device.type == "cpu"
+    assert module.val_dataloader().images.images is module.val_dataloader().images.images

@@ -145,6 +145,7 @@ class ImageDataModule(LightningDataModule):
         self._augmentation = augmentation
         self._normalise = Normalise(tuple(source.mean), tuple(source.std))
         self._seed = named_seed(rng_key, seed)
+        self._placed: dict[tuple[int, torch.device], ImageSet] = {}
 
     def train_dataloader(self) -> TrainingBatches:
         """Shuffled, augmented batches."""
@@ -175,5 +176,9 @@ class ImageDataModule(LightningDataModule):
         return RankShard(self._trainer().global_rank, self._trainer().world_size)
 
     def _on_device(self, images: ImageSet) -> ImageSet:
+        """The images on the trainer's device: copied there once, however many loaders are made."""
         device = self._trainer().strategy.root_device
-        return ImageSet(images.images.to(device), images.labels.to(device))
+        key = id(images), device
+        if key not in self._placed:
+            self._placed[key] = ImageSet(images.images.to(device), images.labels.to(device))
+        return self._placed[key]
