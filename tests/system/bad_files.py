@@ -57,6 +57,10 @@ FILES = {
         images(lambda path: shutil.rmtree(path.parents[1])),
         ["data.root", "holds no class folder train/CLASS"],
     ),
+    "one class": (
+        images(lambda path: [shutil.rmtree(f) for f in path.parents[2].glob("t*/cat")]),
+        ["data: holds one class, dog; allowed are two or more"],
+    ),
     "root that is a file": (
         lambda folder: ["data=images", *obstacle("data.root", "here")(folder)],
         ["data.root", "no such folder", "train/CLASS/*"],

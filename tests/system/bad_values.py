@@ -214,6 +214,26 @@ VALUES = {
         [f"{CONSTRUCTOR}.of_two_classes"],
         ["model: gives outputs of shape (8, 2) for 8 images", "each of the 10 classes"],
     ),
+    # What only a training step shows
+    "auxiliary outputs": (
+        [
+            "model.constructor._target_=torchvision.models.googlenet",
+            "+model.constructor.init_weights=false",
+        ],
+        ["model: gives a GoogLeNetOutputs in training mode", "+model.constructor.aux_logits=false"],
+    ),
+    "batch of one image on maps of one pixel": (
+        ["recipe.dense.batch_size=1"],
+        ["recipe.dense.batch_size=1: a training step on 1 image", "allowed is 2 or more"],
+    ),
+    "one image a process": (
+        ["trainer=ddp_cpu", "recipe.finetune.batch_size=2"],
+        ["recipe.finetune.batch_size=2: a training step on 1 image", "allowed is 4 or more"],
+    ),
+    "parameters that several processes wait for": (
+        ["trainer=ddp_cpu", f"{CONSTRUCTOR}.with_unused_parameters"],
+        ["trainer.devices=2: ", "uses none of spare.weight", "allowed are trainer.devices=1"],
+    ),
     # The recipe
     "batch larger than the data": (
         ["recipe.finetune.batch_size=5000"],

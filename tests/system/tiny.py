@@ -44,3 +44,9 @@ def partly_dense(num_classes=10):
     network.conv1.requires_grad_(False)
     network.layer2[0].conv1.requires_grad_(False)
     return network
+
+
+def with_unused_parameters(num_classes=10):
+    network = tiny_resnet(num_classes)
+    network.spare = nn.Linear(2, 2)
+    return network

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightprune.bench.csr_baseline import with_csr_weights
 from lightprune.bench.model_files import ModelFiles
 from lightprune.errors import InputError, check_choice
+from lightprune.models.model import to_channels_last
 
 Runner = Callable[[Tensor], Tensor]
 
@@ -74,7 +75,7 @@ def _compiled(files: ModelFiles, threads: int) -> Runner:
 
 
 def _in_channels_last(files: ModelFiles) -> nn.Module:
-    return copy.deepcopy(files.loaded.network).to(memory_format=torch.channels_last)
+    return to_channels_last(copy.deepcopy(files.loaded.network))
 
 
 def _csr(files: ModelFiles, threads: int) -> Runner:

@@ -38,6 +38,11 @@ class ImageFolder(Source):
         stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
         return repr((self.size, RULES, stats))
 
+    def decoded_bytes(self) -> int:
+        """All files of both splits, at the size they are decoded to."""
+        files = sum(len(self._listing(split)[0]) for split in ("train", "test"))
+        return files * self.size**2 * 3
+
     def decode(self) -> ImageDataset:
         """Decodes every file.
 

@@ -14,6 +14,7 @@ from torchvision.datasets import CIFAR10
 
 from lightprune.data.decoding import rgb_array
 from lightprune.data.images import ImageDataset, ImageSet, load_cache, save_cache, stratified_split
+from lightprune.data.memory import enough_memory
 from lightprune.errors import InputError, check_flag, check_folder, check_number, check_path
 from lightprune.files import file_lock
 
@@ -61,6 +62,12 @@ class Source(ABC):
     def load(self) -> tuple[ImageDataset, str]:
         """The images and their fingerprint, from the cache or else decoded and cached."""
         self.signature()  # Missing data is an error before anything is written.
+        # All images, and those for training once more when the validation set is split off.
+        required = 2 * self.decoded_bytes()
+        with enough_memory(self._size_setting, required):
+            return self._load()
+
+    def _load(self) -> tuple[ImageDataset, str]:
         Path(self.cache_dir).mkdir(parents=True, exist_ok=True)
         with file_lock(Path(self.cache_dir) / f"{type(self).__name__.lower()}.lock"):
             cached = load_cache(self._cache_file())
@@ -93,7 +100,20 @@ class Source(ABC):
     def splits(self, data: ImageDataset) -> tuple[ImageSet, ImageSet]:
         """The training and the validation images."""
         count = self.validation_count(len(data.train))
-        return stratified_split(data.train, count) if count else (data.train, data.test)
+        if not count:
+            return data.train, data.test
+        with enough_memory(self._size_setting):
+            return stratified_split(data.train, count)
+
+    @property
+    def _size_setting(self) -> str:
+        """The setting that decides how much memory the images take."""
+        size = getattr(self, "size", None)
+        return f"data={type(self).__name__.lower()}" if size is None else f"data.size={size}"
+
+    def decoded_bytes(self) -> int:
+        """Estimates how much memory the decoded images take; 0 where nobody can tell."""
+        return 0
 
     @abstractmethod
     def signature(self) -> str:
@@ -136,6 +156,10 @@ class Cifar10(Source):
             sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in visible_files(folder))
         )
 
+    def decoded_bytes(self) -> int:
+        """60,000 images of 32x32 pixels."""
+        return 60_000 * 32 * 32 * 3
+
     def decode(self) -> ImageDataset:
         """Reads (and if allowed downloads) the archive."""
         try:
@@ -173,6 +197,10 @@ class Digits(Source):
     def signature(self) -> str:
         """The size: the digits themselves never change."""
         return f"digits {self.size}"
+
+    def decoded_bytes(self) -> int:
+        """1,797 images."""
+        return 1_797 * self.size**2 * 3
 
     def decode(self) -> ImageDataset:
         """1,797 images of 8x8 grey levels; 397 of them are the test set."""

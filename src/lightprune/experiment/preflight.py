@@ -5,14 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from torch import nn
-
-from lightprune.errors import InputError, first_line
+from lightprune.errors import InputError
 from lightprune.experiment.config import Settings
+from lightprune.experiment.network_checks import check_outputs, check_training
 from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum
 from lightprune.pruning.cost import CostReport, cost_report
-from lightprune.pruning.eval_mode import eval_mode
 from lightprune.pruning.targets import LeftDense
 from lightprune.training.setup import Setup
 
@@ -30,6 +28,7 @@ class CheckedRun:
         zeros: The number of pruned weights after each event.
         left_dense: Layers of prunable types whose weights cannot be pruned.
         missing_types: Prunable types of which the network has no weight.
+        optimizer_bytes: What the larger of the phases' optimizers keeps.
     """
 
     settings: Settings
@@ -40,6 +39,7 @@ class CheckedRun:
     zeros: tuple[int, ...]
     left_dense: tuple[LeftDense, ...]
     missing_types: tuple[str, ...]
+    optimizer_bytes: int
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -49,10 +49,11 @@ class CheckedRun:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """Estimates a checkpoint: weights, momentum, best and early weights, accumulated scores."""
+        """Estimates a checkpoint: weights (latest, best, early), optimizer, accumulated scores."""
         pruner = self.settings.pruner
         accumulates = pruner is not None and "accumulated" in pruner.criterion.needs
-        return (3 + bool(self.settings.rewind_epoch) + accumulates) * 4 * self.cost.parameters
+        copies = 2 + bool(self.settings.rewind_epoch) + accumulates
+        return copies * 4 * self.cost.parameters + self.optimizer_bytes
 
     @property
     def dense_identity(self) -> dict[str, Any]:
@@ -78,6 +79,10 @@ def preflight(settings: Settings) -> CheckedRun:
         seed=settings.seed,
         loggers=settings.loggers,
     )
+    if len(data.classes) < 2:
+        raise InputError(
+            f"data: holds one class, {data.classes[0]}; allowed are two or more to tell apart"
+        )
     train, _ = settings.source.splits(data)
     phases = {"dense": settings.recipe.dense, "finetune": settings.recipe.finetune}
     for name, phase in phases.items():
@@ -96,7 +101,7 @@ def preflight(settings: Settings) -> CheckedRun:
                 f"recipe.{name}.optimizer: {error}; allowed is what the optimizer takes"
             ) from error
     weights = settings.targets.find(network)
-    _check_network(network, setup)
+    check_outputs(network, setup)
     dense_weights = None
     if settings.dense.checkpoint:
         load_pretrained(setup, Path(settings.dense.checkpoint))
@@ -109,6 +114,8 @@ def preflight(settings: Settings) -> CheckedRun:
         counts = settings.pruner.zero_counts(weights, event.sparsity, final=settings.plan.final)
         zeros.append(sum(count for _, count in counts))
     cost = cost_report(network, weights, setup.example[:1])
+    if settings.dense.checkpoint or not settings.recipe.dense.epochs:
+        del phases["dense"]
     return CheckedRun(
         settings,
         setup,
@@ -118,6 +125,7 @@ def preflight(settings: Settings) -> CheckedRun:
         tuple(zeros),
         settings.targets.left_dense(network),
         settings.targets.missing_types(network),
+        check_training(setup, phases, cost.total.macs),
     )
 
 
@@ -134,21 +142,3 @@ def _check_batches(settings: Settings, batches_per_epoch: int) -> None:
             raise InputError(
                 f"{name}={batches}: allowed are at most the {batches_per_epoch} batches of an epoch"
             )
-
-
-def _check_network(network: nn.Module, setup: Setup) -> None:
-    """Raises InputError unless the network turns images of this size into one logit a class."""
-    size, classes = tuple(setup.example.shape[1:]), len(setup.data.classes)
-    try:
-        with eval_mode(network):
-            shape = tuple(network(setup.example).shape)
-    except Exception as error:  # The user's own code may raise anything.
-        reason = first_line(error)
-        raise InputError(
-            f"model: takes no images of {size} ({reason}); allowed is a network that does"
-        ) from error
-    if shape != (len(setup.example), classes):
-        raise InputError(
-            f"model: gives outputs of shape {shape} for {len(setup.example)} images; allowed is "
-            f"one logit for each of the {classes} classes"
-        )

@@ -59,10 +59,21 @@ class Model:
                 "what builds a network for num_classes"
             ) from error
         if self.channels_last:
-            network = network.to(memory_format=torch.channels_last)
+            to_channels_last(network)
         return use_live_taps(network) if self.live_taps else network
 
     def to_memory_format(self, images: Tensor) -> Tensor:
         """A batch of images in the memory format of the network."""
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
         return images.contiguous(memory_format=memory_format)
+
+
+def to_channels_last(network: nn.Module) -> nn.Module:
+    """Puts a network's four-dimensional weights into channels_last memory format, in place.
+
+    `nn.Module.to` does that to five-dimensional ones too, and fails: they have no such format.
+    """
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    return network

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightprune.errors import check_choice
 from lightprune.export.load import load_dense
 from lightprune.models.live_tap_conv import use_live_taps
+from lightprune.models.model import to_channels_last
 from lightprune.models.registry import Constructor
 from lightprune.models.spec import ModelSpec
 from lightprune.pruning.criteria import Criterion, Magnitude
@@ -97,8 +98,7 @@ def _loaded(
 ) -> LoadedRun:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Both for speed alone.
-    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network = use_live_taps(network)
+    network = use_live_taps(to_channels_last(network.to(device)))
     pruner = record.config["pruner"]
     weights = prunable_targets(record).find(network)
     example = torch.zeros(1, *description.input_shape, device=device)

@@ -1,0 +1,83 @@
+"""The memory that images take, compared with what this process may still use."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightprune.errors import InputError, first_line
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_ALLOWED = "allowed are smaller or fewer images, or more memory"
+
+
+def available_memory() -> int | None:
+    """Bytes that this process may still allocate; None where the system does not say.
+
+    The least of what the machine has left, what the process's control groups allow (as those of
+    containers and SLURM jobs), and `ulimit -v`.
+    """
+    try:
+        machine = _fields(Path("/proc/meminfo"))["MemAvailable"] * 1024
+        mapped = _fields(Path("/proc/self/status"))["VmSize"] * 1024
+    except (OSError, KeyError):
+        return None
+    limits = [machine, *_left_in_control_groups()]
+    address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if address_space != resource.RLIM_INFINITY:
+        limits.append(address_space - mapped)
+    return max(min(limits), 0)
+
+
+@contextmanager
+def enough_memory(setting: str, required: int = 0) -> Iterator[None]:
+    """Checks for memory before a block, and names the setting if memory runs out within it.
+
+    Args:
+        setting: What decides on the amount, as `data.size=64`.
+        required: Bytes that the block needs at least.
+
+    Raises:
+        InputError: Less is available, or an allocation fails.
+    """
+    available = available_memory()
+    if available is not None and required > available:
+        raise InputError(
+            f"{setting}: the images take {required / 1e9:.1f} GB of memory, "
+            f"{available / 1e9:.1f} GB are available; {_ALLOWED}"
+        )
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch has no type of its own for this.
+        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+            raise
+        reason = first_line(error).rpartition("DefaultCPUAllocator: ")[2]
+        raise InputError(
+            f"{setting}: memory runs out while the images are loaded ({reason}); {_ALLOWED}"
+        ) from error
+
+
+def _fields(file: Path) -> dict[str, int]:
+    """The numbers in a file of lines `name: number unit` or `name number`, by their names."""
+    lines = (line.replace(":", " ").split() for line in file.read_text().splitlines())
+    return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
+
+
+def _left_in_control_groups() -> Iterator[int]:
+    """What each group around this process has left (version 2; none where there are none)."""
+    try:
+        own = Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()
+    except OSError:
+        return
+    for group in (_CGROUPS / own, *(_CGROUPS / own).parents):
+        if not group.is_relative_to(_CGROUPS):
+            return
+        try:
+            limit = int((group / "memory.max").read_text())
+            used = int((group / "memory.current").read_text())
+            # Cached files count as used, but are given up for the asking.
+            cached = _fields(group / "memory.stat").get("inactive_file", 0)
+        except (OSError, ValueError):  # No limit reads "max".
+            continue
+        yield limit - used + cached

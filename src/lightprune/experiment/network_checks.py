@@ -1,0 +1,176 @@
+"""Checks of a network before training: its outputs, and one training step of each phase."""
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightprune.errors import InputError, first_line, first_of
+from lightprune.pruning.eval_mode import eval_mode
+from lightprune.rng import fork_named_rng
+from lightprune.training.recipe import Phase
+from lightprune.training.setup import Setup
+
+# A step of more takes too long for a check; layers tell one image from several, not two from more.
+_MOST_MACS = 2 * 10**10
+_BATCHES = (2, 4, 8, 16, 32, 64)
+
+
+def check_outputs(network: nn.Module, setup: Setup) -> None:
+    """Raises InputError unless the network turns images of this size into one logit a class."""
+    size = tuple(setup.example.shape[1:])
+
+    def outputs(network: nn.Module) -> Any:
+        with eval_mode(network):
+            return network(setup.example)
+
+    try:
+        logits = outputs(network)
+    except Exception as error:  # The user's own code may raise anything.
+        reason = first_line(error)
+        if setting := _setting_at_fault(setup, lambda other: outputs(other.new_network())):
+            raise InputError(
+                f"{setting}: the network does not run ({reason}); allowed here is false"
+            ) from error
+        raise InputError(
+            f"model: takes no images of {size} ({reason}); allowed is a network that does"
+        ) from error
+    _check_logits(logits, len(setup.example), setup, network)
+
+
+def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int) -> int:
+    """Takes one training step of every phase on a network of its own, at its process's batch size.
+
+    The random streams and all other networks stay as they are.
+
+    Args:
+        setup: Data, model and trainer settings.
+        phases: Those that train, by their names in the recipe.
+        macs: Of one image; a step of very many MACs takes fewer images, but two at least.
+
+    Returns:
+        The bytes that the larger of the phases' optimizers keeps.
+
+    Raises:
+        InputError: A step fails; the message names the setting at fault.
+    """
+    plain, array = random.getstate(), np.random.get_state()  # Building a network seeds these too.
+    try:
+        with fork_named_rng("training check"):
+            return max(_check_phase(setup, name, phase, macs) for name, phase in phases.items())
+    finally:
+        random.setstate(plain)
+        np.random.set_state(array)
+
+
+def _check_phase(setup: Setup, name: str, phase: Phase, macs: int) -> int:
+    processes = setup.trainer_config.processes
+    batch = phase.batch_size // processes
+    count = min(batch, max(2, _MOST_MACS // (3 * max(macs, 1))))
+    try:
+        network, loss = _forward_backward(setup, phase, count)
+    except InputError:
+        raise
+    except Exception as error:  # The user's own code may raise anything.
+        raise InputError(_explain_failure(setup, name, phase, count, error)) from error
+    unused = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    if unused and processes > 1:
+        raise InputError(
+            f"trainer.devices={setup.trainer_config.devices}: several processes exchange the "
+            f"gradient of every parameter, and a training step uses none of {first_of(unused, 3)}; "
+            "allowed are trainer.devices=1, or a network without these parameters, or with "
+            "requires_grad=False for them"
+        )
+    optimizer = phase.build_optimizer(network)
+    try:
+        optimizer.step(lambda: loss.item())
+    except Exception as error:  # As above.
+        raise InputError(
+            f"recipe.{name}.optimizer: its step fails ({first_line(error)}); allowed is an "
+            "optimizer that can train the network"
+        ) from error
+    return sum(t.numel() * t.element_size() for t in _tensors(optimizer.state_dict()["state"]))
+
+
+def _forward_backward(setup: Setup, phase: Phase, count: int) -> tuple[nn.Module, Tensor]:
+    """Returns a new network with gradients, and the loss on `count` images."""
+    network = setup.new_network().train()
+    images = torch.randn(count, *setup.example.shape[1:])
+    labels = torch.arange(count) % len(setup.data.classes)
+    logits = network(setup.model.to_memory_format(images))
+    _check_logits(logits, count, setup, network)
+    loss = F.cross_entropy(logits, labels, label_smoothing=phase.label_smoothing)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return network, loss
+
+
+def _check_logits(logits: Any, images: int, setup: Setup, network: nn.Module) -> None:
+    classes, mode = len(setup.data.classes), " in training mode" if network.training else ""
+    if not isinstance(logits, Tensor):
+        # As torchvision's networks name it.
+        auxiliary = getattr(network, "aux_logits", False) is True
+        out = " (+model.constructor.aux_logits=false)" if auxiliary else ""
+        raise InputError(
+            f"model: gives a {type(logits).__name__}{mode}, not one tensor; allowed is a network "
+            f"without further outputs{out}"
+        )
+    if tuple(logits.shape) != (images, classes):
+        raise InputError(
+            f"model: gives outputs of shape {tuple(logits.shape)} for {images} images{mode}; "
+            f"allowed is one logit for each of the {classes} classes"
+        )
+
+
+def _explain_failure(setup: Setup, name: str, phase: Phase, count: int, error: Exception) -> str:
+    """Finds the setting without which the step succeeds."""
+    reason, processes = first_line(error), setup.trainer_config.processes
+    images = f"{count} image{'s' if count > 1 else ''}"
+    for larger in (batch for batch in _BATCHES if batch > count):
+        if _succeeds(partial(_forward_backward, setup, phase, larger)):
+            return (
+                f"recipe.{name}.batch_size={phase.batch_size}: a training step on {images} a "
+                f"process fails ({reason}); allowed is {larger * processes} or more"
+            )
+    if setting := _setting_at_fault(setup, lambda other: _forward_backward(other, phase, count)):
+        return f"{setting}: a training step fails ({reason}); allowed here is false"
+    size = tuple(setup.example.shape[1:])
+    return (
+        f"model: a training step on {images} of {size} fails ({reason}); allowed is a network "
+        "that trains on them"
+    )
+
+
+def _setting_at_fault(setup: Setup, attempt: Callable[[Setup], object]) -> str | None:
+    """The setting of the model without which an attempt succeeds; None if none is."""
+    model = setup.model
+    switched_off = {
+        "channels_last": replace(model, channels_last=False),
+        "live_taps": replace(model, live_taps=False),
+    }
+    for name, other in switched_off.items():
+        if other != model and _succeeds(partial(attempt, replace(setup, model=other))):
+            return f"model.{name}=true"
+    return None
+
+
+def _succeeds(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except Exception:  # Whatever it is, the first failure is the one that is reported.
+        return False
+    return True
+
+
+def _tensors(state: Any) -> Iterable[Tensor]:
+    """All tensors of an optimizer's state, however it nests them."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, Mapping | list | tuple):
+        for value in state.values() if isinstance(state, Mapping) else state:
+            yield from _tensors(value)
