@@ -1,5 +1,6 @@
 import io
 import os
+import shutil
 import struct
 from zlib import compress, crc32
 
@@ -275,6 +276,54 @@ def test_a_class_in_only_one_split_is_refused_by_its_name(root, split):
     picture().save(root / split / "eel" / "0.png")
 
     assert "class folder eel is in only one of train and test" in refusal(source(root))
+
+
+@pytest.fixture
+def with_val(root):
+    """The two classes with a validation image each."""
+    for label, name in enumerate(("cat", "dog")):
+        (root / "val" / name).mkdir(parents=True)
+        picture(seed=50 + label).save(root / "val" / name / "0.png")
+    return root
+
+
+def test_the_images_in_val_are_the_validation_set(with_val):
+    made = source(with_val)
+    data, fingerprint = made.load()
+    train, validation = made.splits(data)
+
+    assert len(train) == 4
+    assert validation.labels.tolist() == [0, 1]
+    assert np.array_equal(validation.images[1].numpy(), np.asarray(picture(seed=51)))
+    assert made.load()[1] == fingerprint
+
+
+@pytest.mark.parametrize("change", ["other image", "one more", "none"])
+def test_the_images_in_val_are_part_of_the_fingerprint(with_val, change):
+    before = source(with_val).load()[1]
+    if change == "none":
+        shutil.rmtree(with_val / "val")
+    else:
+        name = "0.png" if change == "other image" else "1.png"
+        picture(seed=99).save(with_val / "val" / "dog" / name)
+
+    assert source(with_val).load()[1] != before
+
+
+@pytest.mark.parametrize("spoil", ["a class more", "a class less", "no class"])
+def test_other_classes_in_val_are_refused_by_name(with_val, spoil):
+    if spoil == "a class more":
+        (with_val / "val" / "eel").mkdir()
+        named = "class folder eel is"
+    elif spoil == "a class less":
+        shutil.rmtree(with_val / "val" / "dog")
+        named = "class folder dog is"
+    else:
+        shutil.rmtree(with_val / "val")
+        (with_val / "val").mkdir()
+        named = "class folders cat, dog are"
+
+    assert f"{named} in only one of train and val" in refusal(source(with_val))
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -11,9 +11,7 @@ from lightprune.data.images import (
     ImageSet,
     load_cache,
     save_cache,
-    stratified_split,
 )
-from lightprune.errors import InputError
 from tests.training.small import InMemory, labelled
 
 
@@ -75,65 +73,6 @@ def test_the_memory_layout_does_not_change_the_fingerprint():
     assert again.fingerprint() == data.fingerprint()
 
 
-def numbered(labels):
-    images = torch.arange(len(labels)).view(-1, 1, 1, 1).repeat(1, 1, 1, 3)
-    return ImageSet(images, torch.tensor(labels))
-
-
-def numbers(images):
-    return images.images[:, 0, 0, 0].tolist()
-
-
-@given(
-    sizes=st.lists(st.integers(5, 30), min_size=2, max_size=5),
-    share=st.floats(0.2, 0.8),
-    order=st.randoms(use_true_random=False),
-)
-def test_a_split_is_exact_disjoint_stratified_and_always_the_same(sizes, share, order):
-    labels = [label for label, size in enumerate(sizes) for _ in range(size)]
-    order.shuffle(labels)
-    images, count = numbered(labels), round(share * len(labels))
-
-    rest, chosen = stratified_split(images, count)
-
-    assert len(chosen) == count
-    assert sorted(numbers(rest) + numbers(chosen)) == list(range(len(labels)))
-    for label, size in enumerate(sizes):
-        expected = size * count / len(labels)
-        assert abs(int((chosen.labels == label).sum()) - expected) <= 1
-    again = stratified_split(images, count)
-    assert [numbers(part) for part in again] == [numbers(rest), numbers(chosen)]
-
-
-def test_both_sides_of_a_split_keep_the_order_and_the_labels_of_the_images():
-    labels = [0, 1, 2] * 10
-
-    for part in stratified_split(numbered(labels), 12):
-        assert numbers(part) == sorted(numbers(part))
-        assert part.labels.tolist() == [labels[number] for number in numbers(part)]
-
-
-@pytest.mark.parametrize("count", [2, 28, 30, 31, 5000])
-def test_a_split_that_leaves_a_class_out_is_refused_by_name(count):
-    with pytest.raises(InputError, match=f"data.validation={count}: of 30 training images"):
-        stratified_split(numbered([0, 1, 2] * 10), count)
-
-
-@given(
-    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=4),
-    share=st.floats(0.01, 0.99),
-)
-def test_a_split_is_refused_or_leaves_every_class_on_both_sides(sizes, share):
-    labels = [label for label, size in enumerate(sizes) for _ in range(size)]
-    try:
-        parts = stratified_split(numbered(labels), max(round(share * len(labels)), 1))
-    except InputError:
-        return
-
-    for part in parts:
-        assert set(part.labels.tolist()) == set(range(len(sizes)))
-
-
 def test_what_was_stored_is_recalled(tmp_path):
     data = labelled()
     save_cache(tmp_path / "deep" / "cache.safetensors", data, data.fingerprint())
@@ -142,6 +81,19 @@ def test_what_was_stored_is_recalled(tmp_path):
 
     assert same(recalled, data)
     assert fingerprint == data.fingerprint()
+
+
+def test_validation_images_of_ones_own_are_stored_and_part_of_the_fingerprint(tmp_path):
+    data = labelled()
+    own = ImageDataset(data.train, data.test, data.classes, data.test)
+    other = ImageDataset(data.train, data.test, data.classes, data.train)
+    save_cache(tmp_path / "cache.safetensors", own, own.fingerprint())
+
+    recalled, fingerprint = load_cache(tmp_path / "cache.safetensors")
+
+    assert torch.equal(recalled.validation.images, data.test.images)
+    assert fingerprint == own.fingerprint()
+    assert len({d.fingerprint() for d in (data, own, other)}) == 3
 
 
 def test_nothing_is_recalled_from_a_file_that_is_not_there(tmp_path):

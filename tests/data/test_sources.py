@@ -1,5 +1,5 @@
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -61,6 +61,15 @@ def test_validation_on_the_test_set_leaves_the_training_images_whole():
     assert Counting(validation="test").splits(data) == (data.train, data.test)
 
 
+@pytest.mark.parametrize("validation", [40, 0.25, "test"])
+def test_validation_images_of_ones_own_are_taken_and_no_setting_is_ignored(validation):
+    data = replace(labelled(), validation=labelled().test)
+
+    assert Counting(validation=None).splits(data) == (data.train, data.validation)
+    with pytest.raises(InputError, match=rf"data.validation={validation}: the data have \d+ val"):
+        Counting(validation=validation).splits(data)
+
+
 def test_a_share_that_rounds_to_no_image_does_not_validate_on_the_test_set():
     with pytest.raises(InputError, match=r"data.validation=0\.001"):
         Counting(validation=0.001).splits(labelled())
@@ -73,9 +82,11 @@ def test_a_share_that_rounds_to_no_image_does_not_validate_on_the_test_set():
         ({"validation": -5}, "data.validation=-5: allowed is an integer at least 1"),
         ({"validation": 1.0}, r"data.validation=1.0: allowed is a number in \(0, 1\)"),
         ({"validation": 0.0}, r"data.validation=0.0: allowed is a number in \(0, 1\)"),
-        ({"validation": "tests"}, "data.validation=tests: allowed are a count, a share, or test"),
+        (
+            {"validation": "tests"},
+            "data.validation=tests: allowed are a count, a share, test, or null",
+        ),
         ({"validation": True}, "data.validation=True"),
-        ({"validation": None}, "data.validation=None"),
         ({"mean": (0.5, 0.5)}, r"data.mean=\(0.5, 0.5\): allowed are three numbers"),
         ({"mean": "abc"}, "data.mean=abc: allowed are three numbers"),
         ({"mean": 0.5}, "data.mean=0.5: allowed are three numbers"),

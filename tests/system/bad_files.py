@@ -53,6 +53,24 @@ FILES = {
         images(lambda path: (path.parents[1] / "horse").mkdir()),
         ["data.root", "class folder horse is in only one of train and test"],
     ),
+    "pictures that are too few for the recipe": (
+        lambda folder: [*images(lambda path: None)(folder), "recipe=fast"],
+        [
+            "recipe.dense.batch_size=256, recipe.finetune.batch_size=256: do not fit 2 training",
+            "these fit: recipe.dense.batch_size=2 recipe.finetune.batch_size=2",
+        ],
+    ),
+    "class with one image": (
+        images(lambda path: path.unlink()),
+        ["data.validation=null: 1 of 2 classes have too few", "dog (1); allowed are at least 2"],
+    ),
+    "validation images beside a number of them": (
+        lambda folder: [
+            *images(lambda path: shutil.copytree(path.parents[1], path.parents[2] / "val"))(folder),
+            "data.validation=1",
+        ],
+        ["data.validation=1: the data have 4 validation images of their own (val/)", "null"],
+    ),
     "no class folders": (
         images(lambda path: shutil.rmtree(path.parents[1])),
         ["data.root", "holds no class folder train/CLASS"],

@@ -13,8 +13,9 @@ from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 
 from lightprune.data.decoding import rgb_array
-from lightprune.data.images import ImageDataset, ImageSet, load_cache, save_cache, stratified_split
+from lightprune.data.images import ImageDataset, ImageSet, load_cache, save_cache
 from lightprune.data.memory import enough_memory
+from lightprune.data.validation_split import check_class_sizes, default_count, stratified_split
 from lightprune.errors import InputError, check_flag, check_folder, check_number, check_path
 from lightprune.files import file_lock
 
@@ -30,13 +31,15 @@ class Source(ABC):
 
     Attributes:
         validation: How many training images (or which share of them) are the validation set;
-            `test` validates on the test set, as the reference does: for its reproduction only.
+            `test` validates on the test set, as the reference does: for its reproduction only;
+            None takes the validation images that the data set has, or else a tenth of the
+            training images, at most 5,000.
         mean: Per channel, of pixels scaled to 0..1, subtracted.
         std: Per channel, divided by.
         cache_dir: Where decoded images are kept.
     """
 
-    validation: int | float | str = 5000
+    validation: int | float | str | None = 5000
     mean: Sequence[float] = CIFAR10_MEAN
     std: Sequence[float] = CIFAR10_STD
     cache_dir: str = "outputs/data"
@@ -46,8 +49,11 @@ class Source(ABC):
         if isinstance(self.validation, str):
             if self.validation != "test":
                 raise InputError(
-                    f"data.validation={self.validation}: allowed are a count, a share, or test"
+                    f"data.validation={self.validation}: allowed are a count, a share, test, or "
+                    "null"
                 )
+        elif self.validation is None:
+            pass
         elif isinstance(self.validation, int):
             check_number("data.validation", self.validation, 1, whole=True)
         else:
@@ -83,27 +89,39 @@ class Source(ABC):
         key = hashlib.sha256(self.signature().encode()).hexdigest()[:16]
         return Path(self.cache_dir) / f"{type(self).__name__.lower()}-{key}.safetensors"
 
-    def validation_count(self, train: int) -> int:
-        """How many of `train` training images are for validation; 0 for `test`."""
-        if isinstance(self.validation, str):
-            return 0
+    def splits(self, data: ImageDataset) -> tuple[ImageSet, ImageSet]:
+        """The training and the validation images.
+
+        Raises:
+            InputError: The data set does not have them, or has validation images of its own while
+                `validation` wants others.
+        """
+        if data.validation is not None:
+            if self.validation is not None:
+                raise InputError(
+                    f"data.validation={self.validation}: the data have "
+                    f"{len(data.validation)} validation images of their own (val/); allowed is "
+                    "data.validation=null, which takes them, or data without them"
+                )
+            return data.train, data.validation
+        if self.validation == "test":
+            return data.train, data.test
+        check_class_sizes(data.train, data.classes, self.validation)
+        with enough_memory(self._size_setting):
+            return stratified_split(data.train, self._validation_count(data.train))
+
+    def _validation_count(self, train: ImageSet) -> int:
+        if self.validation is None:
+            return default_count(train)
         if isinstance(self.validation, int):
             return self.validation
-        count = round(self.validation * train)
+        count = round(float(self.validation) * len(train))
         if count == 0:
             raise InputError(
-                f"data.validation={self.validation}: is no image of {train}; allowed is a share "
-                "that leaves some"
+                f"data.validation={self.validation}: is no image of {len(train)}; allowed is a "
+                "share that leaves some"
             )
         return count
-
-    def splits(self, data: ImageDataset) -> tuple[ImageSet, ImageSet]:
-        """The training and the validation images."""
-        count = self.validation_count(len(data.train))
-        if not count:
-            return data.train, data.test
-        with enough_memory(self._size_setting):
-            return stratified_split(data.train, count)
 
     @property
     def _size_setting(self) -> str:
@@ -187,7 +205,7 @@ class Digits(Source):
         size: Edge length in pixels.
     """
 
-    validation: int | float | str = 200
+    validation: int | float | str | None = 200
     size: int = 32
 
     def __post_init__(self) -> None:

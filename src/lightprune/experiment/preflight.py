@@ -7,6 +7,7 @@ from typing import Any
 
 from lightprune.errors import InputError
 from lightprune.experiment.config import Settings
+from lightprune.experiment.data_fit import fit_to_data
 from lightprune.experiment.network_checks import check_outputs, check_training
 from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum
@@ -70,6 +71,11 @@ def preflight(settings: Settings) -> CheckedRun:
         InputError: They do not.
     """
     data, fingerprint = settings.source.load()
+    if len(data.classes) < 2:
+        raise InputError(
+            f"data: holds one class, {data.classes[0]}; allowed are two or more to tell apart"
+        )
+    settings = fit_to_data(settings, data)
     setup = Setup(
         model=settings.model,
         data=data,
@@ -79,19 +85,7 @@ def preflight(settings: Settings) -> CheckedRun:
         seed=settings.seed,
         loggers=settings.loggers,
     )
-    if len(data.classes) < 2:
-        raise InputError(
-            f"data: holds one class, {data.classes[0]}; allowed are two or more to tell apart"
-        )
-    train, _ = settings.source.splits(data)
     phases = {"dense": settings.recipe.dense, "finetune": settings.recipe.finetune}
-    for name, phase in phases.items():
-        if phase.batch_size > len(train):
-            raise InputError(
-                f"recipe.{name}.batch_size={phase.batch_size}: allowed are at most the "
-                f"{len(train)} training images"
-            )
-    _check_batches(settings, len(train) // settings.recipe.finetune.batch_size)
     network = setup.new_network()
     for name, phase in phases.items():
         try:
@@ -127,18 +121,3 @@ def preflight(settings: Settings) -> CheckedRun:
         settings.targets.missing_types(network),
         check_training(setup, phases, cost.total.macs),
     )
-
-
-def _check_batches(settings: Settings, batches_per_epoch: int) -> None:
-    """Raises InputError if an event needs more training batches than an epoch has."""
-    pruner = settings.pruner
-    required = {
-        "recipe.finetune.recalibrate": settings.recipe.finetune.recalibrate,
-        "pruner.criterion.batches": getattr(pruner and pruner.criterion, "batches", 0),
-        "pruner.regrowth.batches": getattr(pruner and pruner.regrowth, "batches", 0),
-    }
-    for name, batches in required.items():
-        if batches > batches_per_epoch:
-            raise InputError(
-                f"{name}={batches}: allowed are at most the {batches_per_epoch} batches of an epoch"
-            )
