@@ -53,12 +53,8 @@ class Backend:
         return None
 
 
-def _eager(files: ModelFiles, threads: int) -> Runner:
-    return files.loaded.network
-
-
-def _channels_last(files: ModelFiles, threads: int) -> Runner:
-    return _in_channels_last(files)
+def _channels_last(files: ModelFiles, threads: int) -> nn.Module:
+    return to_channels_last(copy.deepcopy(files.loaded.network))
 
 
 def _compiled(files: ModelFiles, threads: int) -> Runner:
@@ -71,26 +67,10 @@ def _compiled(files: ModelFiles, threads: int) -> Runner:
         "freezing": True,
         "cpp.dynamic_threads": True,
     }
-    return torch.compile(_in_channels_last(files), dynamic=True, options=options)
+    return torch.compile(_channels_last(files, threads), dynamic=True, options=options)
 
 
-def _in_channels_last(files: ModelFiles) -> nn.Module:
-    return to_channels_last(copy.deepcopy(files.loaded.network))
-
-
-def _csr(files: ModelFiles, threads: int) -> Runner:
-    return with_csr_weights(files.loaded.network)
-
-
-def _onnx(files: ModelFiles, threads: int) -> Runner:
-    return _session(files.onnx, threads)
-
-
-def _stripped_onnx(files: ModelFiles, threads: int) -> Runner:
-    return _session(files.stripped_onnx, threads)
-
-
-def _session(file: Path, threads: int) -> Runner:
+def _onnx(file: Path, threads: int) -> Runner:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -117,12 +97,17 @@ def _sparse(files: ModelFiles, threads: int) -> Runner:
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
 _NHWC = torch.channels_last
 BACKENDS = (
-    Backend(EAGER, "eager", _eager, dense=True),
+    Backend(EAGER, "eager", lambda files, _: files.loaded.network, dense=True),
     Backend("channels-last", "eager, channels_last", _channels_last, dense=True, layout=_NHWC),
     Backend("compile", "torch.compile", _compiled, dense=True, layout=_NHWC, needs_compiler=True),
-    Backend("onnx", "ONNX Runtime", _onnx, dense=True, packages=_ONNX),
-    Backend(STRIPPED, "ONNX Runtime, unreachable weights stripped", _stripped_onnx, packages=_ONNX),
-    Backend("csr", "torch CSR", _csr),
+    Backend("onnx", "ONNX Runtime", lambda f, n: _onnx(f.onnx, n), dense=True, packages=_ONNX),
+    Backend(
+        STRIPPED,
+        "ONNX Runtime, unreachable weights stripped",
+        lambda files, threads: _onnx(files.stripped_onnx, threads),
+        packages=_ONNX,
+    ),
+    Backend("csr", "torch CSR", lambda files, _: with_csr_weights(files.loaded.network)),
     Backend(SPARSE, "sparse runtime", _sparse),
 )
 

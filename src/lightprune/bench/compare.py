@@ -84,12 +84,7 @@ def parse_int_list(option: str, text: str) -> tuple[int, ...]:
 
 
 def bench(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> BenchResult:
-    """Measures a network on every backend.
-
-    Args:
-        loaded: The network.
-        config: What to measure.
-        log: Called with a few words at the beginning of every step.
+    """Measures a network on every backend; `log` gets a few words at the start of every step.
 
     Raises:
         InputError: The test images do not fit the network, or no backend can be used.
@@ -108,8 +103,8 @@ def bench(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> BenchResult:
         finally:
             torch.set_num_threads(threads_before)
         if not session.timings:
-            reasons = [f"{name}: {reason}" for name, reason in session.skipped.items()]
-            raise InputError(f"--backends: {'; '.join(reasons)}; allowed is another one")
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in session.skipped.items())
+            raise InputError(f"--backends: {reasons}; allowed is another one")
         log("files")
         program = session.sparse_network.program
         timed = {timing.backend for timing in session.timings}

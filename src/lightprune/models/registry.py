@@ -6,29 +6,13 @@ import torchvision
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.models.zoo import (
-    resnet18_cifar,
-    resnet20,
-    resnet34_cifar,
-    resnet50_cifar,
-    resnet56,
-    vgg16_bn_cifar,
-    vit,
-)
+from lightprune.models import zoo
 
 Constructor = Callable[..., nn.Module]
 
+_RESNETS = (zoo.resnet18_cifar, zoo.resnet34_cifar, zoo.resnet50_cifar, zoo.resnet20, zoo.resnet56)
 _ZOO: dict[str, Constructor] = {
-    build.__name__: build
-    for build in (
-        resnet18_cifar,
-        resnet34_cifar,
-        resnet50_cifar,
-        resnet20,
-        resnet56,
-        vgg16_bn_cifar,
-        vit,
-    )
+    build.__name__: build for build in (*_RESNETS, zoo.vgg16_bn_cifar, zoo.vit)
 }
 
 
@@ -49,8 +33,8 @@ def builder_of(name: str) -> Constructor:
         builder: Constructor = models.get_model_builder(last)
         if package in (models.__name__, builder.__module__):
             return builder
-    zoo = ", ".join(f"lightprune.models.{known}" for known in _ZOO)
+    names = ", ".join(f"lightprune.models.{known}" for known in _ZOO)
     raise InputError(
         f"{name}: is not imported because a file says so; allowed are torchvision.models and "
-        f"{zoo}, or your own by constructor= (--constructor NAME)"
+        f"{names}, or your own by constructor= (--constructor NAME)"
     )

@@ -170,15 +170,7 @@ def vit(
     torchvision's zeros no logit depends on the image before training, no gradient reaches what
     is below the head, and ranked by magnitude after little training it is the first to go.
 
-    Args:
-        num_classes: Logits.
-        image_size: Height and width of every image; a multiple of `patch_size`.
-        patch_size: Height and width of the patch that becomes a token.
-        num_layers: Encoder blocks.
-        num_heads: Of attention, a block; divides `hidden_dim`.
-        hidden_dim: Features of a token.
-        mlp_dim: Features between the two linear layers of a block.
-        settings: What else torchvision's class takes.
+    The arguments are torchvision's: `patch_size` divides `image_size`, `num_heads` `hidden_dim`.
     """
     network: nn.Module = VisionTransformer(
         image_size=image_size,

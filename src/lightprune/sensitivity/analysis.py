@@ -1,6 +1,5 @@
 """Sensitivity analysis: layer scan, allocation by its curves, accuracy of that allocation."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lightprune.errors import InputError, check_number
@@ -136,9 +135,9 @@ def default_sparsities(total: float) -> tuple[float, ...]:
 
 
 def _joint(loaded: LoadedRun, allocation: MeasuredAllocation) -> tuple[JointPruning, ...]:
-    pairs: Sequence[tuple[str, float]] = [(n, float(s)) for n, s in allocation.sparsities.items()]
+    pairs = tuple((name, float(sparsity)) for name, sparsity in allocation.sparsities.items())
     pruners = {
-        "this allocation": replace(loaded.pruner, sparsities=tuple(pairs)),
+        "this allocation": replace(loaded.pruner, sparsities=pairs),
         "one ranking of all layers": loaded.pruner,
         "the same sparsity in every layer": replace(loaded.pruner, scope="local"),
     }

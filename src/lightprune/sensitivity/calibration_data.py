@@ -61,12 +61,6 @@ def load_calibration_data(
 ) -> CalibrationData:
     """Reads images of the data set that a run was trained on; the test set is never among them.
 
-    Args:
-        record: Of the run.
-        description: How its network wants them.
-        sample: How many.
-        device: Where they are needed.
-
     Raises:
         InputError: The data is not there, is other data, or has not as many batches.
     """

@@ -82,14 +82,10 @@ class Scan:
 
 
 def scan_layers(loaded: LoadedRun, sparsities: Sequence[float], say: Say) -> Scan:
-    """Measures the network with each layer alone pruned to each sparsity.
+    """Measures the network with each layer alone pruned to each sparsity, ascending.
 
+    Where a layer cannot have a sparsity, it has the next it can. `say` gets a line on every layer.
     The network is afterwards as it was before.
-
-    Args:
-        loaded: The network, its criterion and its images.
-        sparsities: Ascending; where a layer cannot have one, it has the next it can.
-        say: Called with a line on every layer.
     """
     layers: list[LayerScan] = []
     with unchanged(loaded.network):

@@ -63,14 +63,11 @@ class ChannelPruning:
 def prune_channels(network: nn.Module, example: Tensor, settings: ChannelPruning) -> nn.Module:
     """A copy of a network without the channels that matter least; the logits all stay.
 
+    The network is in evaluation mode; `example` is an input of it, shape (1, C, H, W).
+
     Layers whose channels are added up lose the same ones. Source: Li et al. 2017, "Pruning
     Filters for Efficient ConvNets"; the groups of layers and their ranking are those of Fang et
     al. 2023, "DepGraph: Towards Any Structural Pruning", by the torch-pruning library.
-
-    Args:
-        network: In evaluation mode.
-        example: An input, shape (1, C, H, W).
-        settings: What goes.
 
     Raises:
         InputError: torch-pruning is not installed, it cannot follow the network, or a layer would
@@ -94,8 +91,8 @@ def prune_channels(network: nn.Module, example: Tensor, settings: ChannelPruning
         with torch.no_grad():
             fits = smaller(example).shape == network(example).shape
     except Exception as error:  # A library's, on any network at all.
-        reason = first_line(error)
-        raise InputError(f"its channels cannot be followed ({reason}); {_FOLLOWED}") from error
+        message = f"its channels cannot be followed ({first_line(error)}); {_FOLLOWED}"
+        raise InputError(message) from error
     if not fits:
         raise InputError(f"its logits would be fewer; {_FOLLOWED}")
     _check_removed(network, smaller, settings)
@@ -212,20 +209,12 @@ def _command(record: RunRecord, folder: Path, name: str, weights: Path) -> str:
     program, *words = shlex.split(record.command)
     keys = {word: re.split(r"[./@=]", word.lstrip("+"))[0] for word in words}
     composed = Path(program).name == "train.py" and {*keys.values()} <= {*_SHARED, *_OWN}
-    kept = [word for word, key in keys.items() if key in _SHARED and _is_read(word, record)]
+    shared = [word for word, key in keys.items() if key in _SHARED and _is_read(word, record)]
     quoted = str(weights).replace("'", r"\'")
-    return shlex.join(
-        [
-            "python",
-            "train.py",
-            # By an experiment, or as one of a sweep: which data and recipe, the words do not tell.
-            *(kept if composed else ["..."]),
-            f"--config-dir={folder}",
-            f"model={name}",
-            f"dense.checkpoint='{quoted}'",
-            "pruner=none",
-        ]
-    )
+    # By an experiment, or as one of a sweep: which data and recipe, the words do not tell.
+    shared = shared if composed else ["..."]
+    network = [f"--config-dir={folder}", f"model={name}", f"dense.checkpoint='{quoted}'"]
+    return shlex.join(["python", "train.py", *shared, *network, "pruner=none"])
 
 
 def _is_read(word: str, record: RunRecord) -> bool:

@@ -47,12 +47,8 @@ def compile_program(
             chosen by estimated cost.
     """
     plan = plan_memory(program, images_per_vector)
-    emitter = Emitter(plan)
-    instructions = [
-        instruction
-        for task in plan.tasks
-        for instruction in _instructions(task, emitter, channel_blocks or {})
-    ]
+    emitter, blocks = Emitter(plan), channel_blocks or {}
+    instructions = [op for task in plan.tasks for op in _instructions(task, emitter, blocks)]
     unpack = Task("", (program.output,), None, fused=False)
     instructions.append(Instruction(unpack, emitter.unpack(program.output)))
     records = [encode(instruction.operands) for instruction in instructions]

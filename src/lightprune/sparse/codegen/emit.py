@@ -19,19 +19,7 @@ from lightprune.sparse.codegen.shuffles import Shuffles, plan_shuffles
 from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import ConvStep, FlattenStep, PoolStep
-from lightprune.sparse.isa.instruction import (
-    AddInstruction,
-    AvgPoolInstruction,
-    BiasKind,
-    ConvInstruction,
-    FlattenInstruction,
-    MaxPoolInstruction,
-    Pack,
-    PackInput,
-    Pool,
-    Unpack,
-    encode,
-)
+from lightprune.sparse.isa import instruction as isa
 from lightprune.sparse.isa.register_blocks import LANES, REGISTER_BLOCKS
 from lightprune.sparse.isa.tables import NO_VIEW, TileRecord, table_type
 from lightprune.sparse.kernels.convolution import conv_kernel
@@ -83,7 +71,7 @@ class Emitter:
 
     def conv(
         self, step: ConvStep, packed: PackedWeights, bias: NDArray[np.float32], init: int
-    ) -> ConvInstruction:
+    ) -> isa.ConvInstruction:
         """A convolution, with its bias (O,), that starts from one of the `FROM_...`."""
         choice = packed.choice
         output, read = self.plan.buffers[step.value], self.plan.input_buffer(step)
@@ -99,7 +87,7 @@ class Emitter:
         ]
         padded_bias = np.zeros(len(choice.channel_order), np.float32)
         padded_bias[: len(bias)] = bias
-        return ConvInstruction(
+        return isa.ConvInstruction(
             **self._target(output, output.shape[0]),
             **self._chunks(choice.group_seconds),
             input=read.view,
@@ -126,11 +114,11 @@ class Emitter:
         if packed is None:
             return 0
         if packed.name not in self._packed:
-            record = encode(self.pack_input(packed, flag=len(self._packed)))
+            record = isa.encode(self.pack_input(packed, flag=len(self._packed)))
             self._packed[packed.name] = self.constants.address(record)
         return self._packed[packed.name]
 
-    def pack_input(self, packed: PackedInput, flag: int) -> PackInput:
+    def pack_input(self, packed: PackedInput, flag: int) -> isa.PackInput:
         """Packs an input, unless the flag of that number says that it has been done."""
         buffer, source = self.plan.buffers[packed.name], self.plan.buffers[packed.value]
         runs, n_runs = 0, 0
@@ -145,7 +133,7 @@ class Emitter:
             writes = 4 * (buffer.view.offset + channels * stride)
             offsets = channels_in_use(used, reads, writes)
             runs, n_runs = copy_plan(self.constants, plan_shuffles(indices), offsets)
-        return PackInput(
+        return isa.PackInput(
             **self._target(buffer, source.shape[0]),
             input=source.view,
             flag=flag,
@@ -166,7 +154,7 @@ class Emitter:
         bias: NDArray[np.floating] | None = None,
         relu: bool = False,
         first: int = 0,
-    ) -> AddInstruction:
+    ) -> isa.AddInstruction:
         """The sum of up to two values and a bias, written from channel `first` of the value on."""
         output, summands = self.plan.buffers[name], [self.plan.buffers[n] for n in inputs]
         channels = summands[0].shape[0] if summands else output.shape[0]
@@ -174,12 +162,12 @@ class Emitter:
         if self.plan.images_per_vector == 1:
             # Without a halo, a channel is one row.
             view = view._replace(height=1, width=output.channel_stride)
-        kind, address = BiasKind.NONE, 0
+        kind, address = isa.BiasKind.NONE, 0
         if bias is not None:
-            kind = BiasKind.PER_CHANNEL if bias.ndim == 1 else BiasKind.PER_PIXEL
+            kind = isa.BiasKind.PER_CHANNEL if bias.ndim == 1 else isa.BiasKind.PER_PIXEL
             rows = broadcast_bias(bias, view.width, self.plan.images_per_vector)
             address = self.constants.address(rows)
-        return AddInstruction(
+        return isa.AddInstruction(
             **self._output(output, channels) | {"output": view},
             input=summands[0].view if summands else NO_VIEW,
             addend=summands[1].view if len(summands) > 1 else NO_VIEW,
@@ -188,7 +176,7 @@ class Emitter:
             relu=int(relu),
         )
 
-    def pool(self, step: PoolStep) -> Pool:
+    def pool(self, step: PoolStep) -> isa.Pool:
         """The maximum or the mean of windows."""
         output, read = self.plan.buffers[step.value], self.plan.buffers[step.input]
         operands = self._output(output, output.shape[0]) | {
@@ -201,9 +189,9 @@ class Emitter:
             "pad_left": step.padding[1],
         }
         if step.kind == "avg":
-            return AvgPoolInstruction(**operands, count_padding=int(step.count_include_pad))
+            return isa.AvgPoolInstruction(**operands, count_padding=int(step.count_include_pad))
         if self.plan.images_per_vector > 1:
-            return MaxPoolInstruction(**operands)
+            return isa.MaxPoolInstruction(**operands)
         indices = pool_indices(step, output.shape, read.shape[2])
         shuffles = plan_shuffles(indices, LANES)
         vectors = indices.shape[1] // LANES
@@ -213,20 +201,20 @@ class Emitter:
         shuffles = Shuffles(vector[order], shuffles.offsets[order], shuffles.lanes[order])
         maximum = column[order] > 0
         runs, n_runs = copy_plan(self.constants, shuffles, single_channel(vectors), maximum)
-        return MaxPoolInstruction(**operands, copy_runs=runs, n_copy_runs=n_runs)
+        return isa.MaxPoolInstruction(**operands, copy_runs=runs, n_copy_runs=n_runs)
 
-    def flatten(self, step: FlattenStep) -> FlattenInstruction:
+    def flatten(self, step: FlattenStep) -> isa.FlattenInstruction:
         """Every pixel as a channel."""
         output, read = self.plan.buffers[step.value], self.plan.buffers[step.input]
-        return FlattenInstruction(**self._output(output, read.shape[0]), input=read.view)
+        return isa.FlattenInstruction(**self._output(output, read.shape[0]), input=read.view)
 
-    def pack(self) -> Pack:
+    def pack(self) -> isa.Pack:
         """Copies the caller's images to the network's input."""
         buffer = self.plan.buffers[INPUT]
-        return Pack(**self._output(buffer, buffer.shape[0]))
+        return isa.Pack(**self._output(buffer, buffer.shape[0]))
 
-    def unpack(self, output: str) -> Unpack:
+    def unpack(self, output: str) -> isa.Unpack:
         """Copies the network's output to the caller's memory."""
         buffer = self.plan.buffers[output]
         operands = self._output(buffer, buffer.shape[0]) | {"output": NO_VIEW, "clear_halo": 0}
-        return Unpack(**operands, input=buffer.view)
+        return isa.Unpack(**operands, input=buffer.view)

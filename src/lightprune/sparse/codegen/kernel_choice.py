@@ -58,13 +58,7 @@ class KernelChoice:
 def choose_kernel(
     step: ConvStep, plan: MemoryPlan, channel_blocks: Sequence[ChannelBlock]
 ) -> KernelChoice:
-    """The cheapest way to compute a convolution, by measured costs.
-
-    Args:
-        step: The convolution.
-        plan: The memory of its program.
-        channel_blocks: The candidates.
-    """
+    """The cheapest way to compute a convolution with one of the blocks, by measured costs."""
     nonzero = expand_groups(step) != 0
     nonzero = nonzero.reshape(*nonzero.shape[:2], -1)
     any_order = not plan.keeps_channel_order(step.value)
@@ -105,15 +99,8 @@ def _kernel_choice(
         if any_order:
             order = np.argsort(lengths.sum(1), kind="stable")
         entries = lengths[order].reshape(groups, size, -1).max(1)
-    return KernelChoice(
-        channel_block,
-        groups,
-        order,
-        channels_per_pass,
-        tiles,
-        alignment,
-        entries.T.astype(np.int64),
-    )
+    entries = entries.T.astype(np.int64)
+    return KernelChoice(channel_block, groups, order, channels_per_pass, tiles, alignment, entries)
 
 
 def _input_alignment(shape: Shape) -> InputAlignment:

@@ -1,6 +1,6 @@
 """The order of computation, and which tasks are fused to the one before."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lightprune.sparse.ir.graph import INPUT
@@ -32,15 +32,11 @@ def schedule(program: Program, packed_inputs: Mapping[str, str]) -> tuple[Task, 
         program: The steps.
         packed_inputs: By a step's value, the name of the packed input that it reads.
     """
-    return tuple(_tasks(program, packed_inputs))
-
-
-def _tasks(program: Program, packed_inputs: Mapping[str, str]) -> Iterator[Task]:
-    yield Task(INPUT, (), None, fused=False)
+    tasks = [Task(INPUT, (), None, fused=False)]
     previous: tuple[str, bool] = (INPUT, True)
     for step in program.steps:
-        by_channel = not isinstance(step, ConcatStep | FlattenStep)
         fused = isinstance(step, PoolStep) and previous == (step.input, True)
         packed = (packed_inputs[step.value],) if step.value in packed_inputs else ()
-        yield Task(step.value, (*step.inputs, *packed), step, fused)
-        previous = (step.value, by_channel)
+        tasks.append(Task(step.value, (*step.inputs, *packed), step, fused))
+        previous = (step.value, not isinstance(step, ConcatStep | FlattenStep))
+    return tuple(tasks)

@@ -7,25 +7,13 @@ from typing import Any
 import torch
 
 from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
-from lightprune.sparse.ir.ops import (
-    AdaptiveAvgPool,
-    Add,
-    AvgPool,
-    BatchNorm,
-    Concat,
-    Conv,
-    Flatten,
-    Linear,
-    MaxPool,
-    Op,
-    Relu,
-)
+from lightprune.sparse.ir import ops
 
 # The batch size of the traced example; not 1, so that it cannot be mistaken for another extent.
 TRACE_BATCH = 2
 
 
-def _conv(call: FxCall) -> Op:
+def _conv(call: FxCall) -> ops.Op:
     """Turns padding "same" and "valid" into numbers."""
     _, _, *kernel = call.torch_shape(call.arguments["weight"])
     rows, columns = call.pair("dilation")
@@ -35,7 +23,7 @@ def _conv(call: FxCall) -> Op:
         sides = [(span // 2, span - span // 2) if padding == "same" else (0, 0) for span in spans]
     else:
         sides = [(pad, pad) for pad in call.pair("padding")]
-    return Conv(
+    return ops.Conv(
         name=call.node.name,
         inputs=(call.value(call.arguments["input"]),),
         weight=call.required_tensor("weight"),
@@ -49,16 +37,16 @@ def _conv(call: FxCall) -> Op:
     )
 
 
-def _linear(call: FxCall) -> Op:
+def _linear(call: FxCall) -> ops.Op:
     source = call.value(call.arguments["input"])
     if len(call.torch_shape()) != 2:
         raise UnsupportedOp("it is applied to a map; supported is one on (N, C)")
     weight, bias = call.required_tensor("weight"), call.tensor("bias")
-    return Linear(call.node.name, (source,), weight, bias, call.torch_shape()[1])
+    return ops.Linear(call.node.name, (source,), weight, bias, call.torch_shape()[1])
 
 
-def _batch_norm(call: FxCall) -> Op:
-    return BatchNorm(
+def _batch_norm(call: FxCall) -> ops.Op:
+    return ops.BatchNorm(
         name=call.node.name,
         inputs=(call.value(call.arguments["input"]),),
         weight=call.tensor("weight"),
@@ -69,19 +57,19 @@ def _batch_norm(call: FxCall) -> Op:
     )
 
 
-def _relu(call: FxCall) -> Op:
+def _relu(call: FxCall) -> ops.Op:
     # torch.export has made in-place ReLUs functional.
-    return Relu(call.node.name, (call.value(call.arguments["self"]),))
+    return ops.Relu(call.node.name, (call.value(call.arguments["self"]),))
 
 
-def _add(call: FxCall) -> Op:
+def _add(call: FxCall) -> ops.Op:
     if call.arguments["alpha"] != 1:
         raise UnsupportedOp(f"alpha={call.arguments['alpha']}")
     summands = (call.arguments["self"], call.arguments["other"])
-    return Add(call.node.name, tuple(call.value(summand) for summand in summands))
+    return ops.Add(call.node.name, tuple(call.value(summand) for summand in summands))
 
 
-def _pool(call: FxCall) -> Op:
+def _pool(call: FxCall) -> ops.Op:
     """Max or average pooling: only max pooling has a dilation."""
     source = call.value(call.arguments["self"])
     kernel = call.pair("kernel_size")
@@ -92,22 +80,22 @@ def _pool(call: FxCall) -> Op:
         raise UnsupportedOp("a divisor_override")
     if "dilation" not in call.arguments:
         include_pad = bool(call.arguments["count_include_pad"])
-        return AvgPool(call.node.name, (source,), kernel, stride, padding, include_pad)
+        return ops.AvgPool(call.node.name, (source,), kernel, stride, padding, include_pad)
     if call.pair("dilation") != (1, 1):
         raise UnsupportedOp("a dilation")
-    return MaxPool(call.node.name, (source,), kernel, stride, padding)
+    return ops.MaxPool(call.node.name, (source,), kernel, stride, padding)
 
 
-def _adaptive(call: FxCall) -> Op:
+def _adaptive(call: FxCall) -> ops.Op:
     source = call.value(call.arguments["self"])
     (_, *size), out = call.shapes[source], call.pair("output_size")
     if all(n % k == 0 for n, k in zip(size, out, strict=True)):
         window = (size[0] // out[0], size[1] // out[1])
-        return AvgPool(call.node.name, (source,), window, window, (0, 0), True)
-    return AdaptiveAvgPool(call.node.name, (source,), out)
+        return ops.AvgPool(call.node.name, (source,), window, window, (0, 0), True)
+    return ops.AdaptiveAvgPool(call.node.name, (source,), out)
 
 
-def _mean(call: FxCall) -> Op:
+def _mean(call: FxCall) -> ops.Op:
     source, dims = call.value(call.arguments["self"]), call.arguments["dim"] or []
     if len(call.torch_shape(call.arguments["self"])) != 4 or {d % 4 for d in dims} != {2, 3}:
         raise UnsupportedOp(
@@ -115,24 +103,24 @@ def _mean(call: FxCall) -> Op:
         )
     _, *size = call.shapes[source]
     window = (size[0], size[1])
-    return AvgPool(call.node.name, (source,), window, window, (0, 0), True)
+    return ops.AvgPool(call.node.name, (source,), window, window, (0, 0), True)
 
 
-def _reshape(call: FxCall) -> Op | str:
+def _reshape(call: FxCall) -> ops.Op | str:
     source = call.value(call.arguments["self"])
     batch, *rest = call.torch_shape()
     target = (*rest, 1, 1)[:3] if len(rest) in (1, 3) else None
     if batch == TRACE_BATCH and target == call.shapes[source]:
         return source
     if batch == TRACE_BATCH and len(rest) == 1:
-        return Flatten(call.node.name, (source,))
+        return ops.Flatten(call.node.name, (source,))
     raise UnsupportedOp(f"a reshape to {(batch, *rest)}; supported is one to (N, features)")
 
 
-def _concat(call: FxCall) -> Op:
+def _concat(call: FxCall) -> ops.Op:
     if call.arguments["dim"] % len(call.torch_shape()) != 1:
         raise UnsupportedOp(f"along dimension {call.arguments['dim']}; supported is along channels")
-    return Concat(call.node.name, tuple(call.value(t) for t in call.arguments["tensors"]))
+    return ops.Concat(call.node.name, tuple(call.value(t) for t in call.arguments["tensors"]))
 
 
 def _identity(call: FxCall) -> str:
@@ -150,7 +138,7 @@ def _getitem(call: FxCall) -> str:
 
 _ATEN = torch.ops.aten
 # A new operator: an op in ir/ops.py, a function above, and a line here.
-CONVERTERS: dict[Any, Callable[[FxCall], Op | str]] = {
+CONVERTERS: dict[Any, Callable[[FxCall], ops.Op | str]] = {
     _ATEN.conv2d.default: _conv,
     _ATEN.conv2d.padding: _conv,
     _ATEN.linear.default: _linear,

@@ -65,10 +65,8 @@ class Conv(Op, frozen=True):
         ((c, *size),) = shapes
         if min(self.groups, self.channels) < 1 or c % self.groups or self.channels % self.groups:
             raise ValueError(f"{c} channels to {self.channels} in {self.groups} groups")
-        return (
-            self.channels,
-            *_windows(size, self.kernel, self.stride, self.padding, self.dilation),
-        )
+        windows = _windows(size, self.kernel, self.stride, self.padding, self.dilation)
+        return (self.channels, *windows)
 
 
 class Linear(Op, frozen=True):
@@ -218,9 +216,8 @@ def _windows(
     pads = (*padding[0], *padding[1])
     valid = min(sizes) >= 1 and min(pads) >= 0 and max(*sizes, *pads) <= _LARGEST_WINDOW
     if not valid or max(stride) > _LARGEST_STRIDE:
-        raise ValueError(
-            f"kernel {kernel}, stride {stride}, padding {padding}, dilation {dilation}"
-        )
+        numbers = f"kernel {kernel}, stride {stride}, padding {padding}, dilation {dilation}"
+        raise ValueError(numbers)
     rows, columns = (
         (n + sum(around) - d * (k - 1) - 1) // s + 1
         for n, k, s, around, d in zip(size, kernel, stride, padding, dilation, strict=True)

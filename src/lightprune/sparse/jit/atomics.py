@@ -1,6 +1,7 @@
 """Atomic operations, spin-wait hints and calls by address, for compiled code."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import binding, ir
@@ -12,6 +13,19 @@ _ORDERING = "seq_cst"
 _IS_X86 = "x86_64" in binding.get_default_triple()
 
 
+def code_of(signature: Any, emit: Callable[..., ir.Value | None]) -> Any:
+    """What an `@intrinsic` returns: `emit` takes the IR builder and the argument values.
+
+    It returns the value of the call; what it returns is ignored if the signature returns void.
+    """
+
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        result = emit(builder, *arguments)
+        return context.get_dummy_value() if signature.return_type == types.void else result
+
+    return signature, generate
+
+
 def _pointer(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
     return builder.inttoptr(address, _I64.as_pointer())
 
@@ -19,93 +33,79 @@ def _pointer(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
 @intrinsic
 def as_pointer(_typing, address):
     """The int64 address as a pointer that `numba.carray` takes."""
-
-    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), generate
+    return code_of(types.voidptr(types.int64), lambda b, at: b.inttoptr(at, cgutils.voidptr_t))
 
 
 @intrinsic
 def fetch_add(_typing, address, amount):
     """Adds to the int64 at the address; returns what it was."""
-
-    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        return builder.atomic_rmw("add", _pointer(builder, arguments[0]), arguments[1], _ORDERING)
-
-    return types.int64(types.int64, types.int64), generate
+    return code_of(
+        types.int64(types.int64, types.int64),
+        lambda b, at, more: b.atomic_rmw("add", _pointer(b, at), more, _ORDERING),
+    )
 
 
 @intrinsic
 def atomic_load(_typing, address):
     """The int64 at the address."""
-
-    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        return builder.load_atomic(_pointer(builder, arguments[0]), _ORDERING, 8)
-
-    return types.int64(types.int64), generate
+    return code_of(
+        types.int64(types.int64), lambda b, at: b.load_atomic(_pointer(b, at), _ORDERING, 8)
+    )
 
 
 @intrinsic
 def atomic_store(_typing, address, value):
     """Stores the int64 at the address; earlier writes become visible before it."""
-
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), _ORDERING, 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
+    return code_of(
+        types.void(types.int64, types.int64),
+        lambda b, at, new: b.store_atomic(new, _pointer(b, at), _ORDERING, 8),
+    )
 
 
 @intrinsic
 def compare_exchange(_typing, address, expected, value):
     """Stores the value if the int64 at the address is the expected one; returns whether it was."""
 
-    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        address, expected, value = arguments
-        result = builder.cmpxchg(_pointer(builder, address), expected, value, _ORDERING, _ORDERING)
-        return builder.extract_value(result, 1)
+    def emit(b, at, old, new):
+        result = b.cmpxchg(_pointer(b, at), old, new, _ORDERING, _ORDERING)
+        return b.extract_value(result, 1)
 
-    return types.boolean(types.int64, types.int64, types.int64), generate
+    return code_of(types.boolean(types.int64, types.int64, types.int64), emit)
 
 
 @intrinsic
 def cpu_pause(_typing):
     """Tells the processor that this thread spins."""
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, _arguments: Any) -> Any:
+    def emit(builder):
         if _IS_X86:
-            kind = ir.FunctionType(ir.VoidType(), [])
-            builder.call(
-                cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), []
-            )
-        return context.get_dummy_value()
+            _call_extern(builder, ir.VoidType(), "llvm.x86.sse2.pause")
 
-    return types.void(), generate
+    return code_of(types.void(), emit)
 
 
 @intrinsic
 def yield_thread(_typing):
     """Lets the operating system run another thread on this core."""
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, _arguments: Any) -> Any:
+    def emit(builder):
         if os.name == "posix":
-            kind = ir.FunctionType(ir.IntType(32), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
-        return context.get_dummy_value()
+            _call_extern(builder, ir.IntType(32), "sched_yield")
 
-    return types.void(), generate
+    return code_of(types.void(), emit)
+
+
+def _call_extern(builder: ir.IRBuilder, returns: ir.Type, name: str) -> None:
+    kind = ir.FunctionType(returns, [])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
 
 
 def _call(count: int) -> Any:
-    """A call of the code at an address with `count` int64 arguments."""
-
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+    def emit(builder, code, *arguments):
         kind = ir.FunctionType(ir.VoidType(), [_I64] * count)
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
-        return context.get_dummy_value()
+        builder.call(builder.inttoptr(code, kind.as_pointer()), arguments)
 
-    return types.void(*(types.int64,) * (1 + count)), generate
+    return code_of(types.void(*(types.int64,) * (1 + count)), emit)
 
 
 @intrinsic

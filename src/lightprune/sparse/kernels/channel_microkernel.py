@@ -1,13 +1,13 @@
 """The inner loop with output channels in the lanes, for maps too small to fill them; LLVM IR."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES, RegisterBlock
+from lightprune.sparse.jit.atomics import code_of
 from lightprune.sparse.jit.loop_builder import BYTES, FLOAT, I32, I64, LoopBuilder
 from lightprune.sparse.kernels.microkernel import broadcast, raise_to, switch_over_blocks
 
@@ -26,7 +26,7 @@ class _ChannelMicrokernel(LoopBuilder):
         super().__init__(builder, begin, end)
         self.block = block
 
-    def emit(self) -> None:
+    def emit(self):
         """Emits the loads of the accumulators, the loop and the stores."""
         addresses = self._vector_addresses(self.accumulators, self.block.accumulators)
         results = self.emit_loop([self.load(address) for address in addresses])
@@ -73,29 +73,25 @@ def multiply_channel_block(_typing, block, accumulators, input_, offsets, weight
         begin: First entry.
         end: One after the last entry.
     """
-
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        switch_over_blocks(builder, arguments, _ChannelMicrokernel, channel_lanes=True)
-        return context.get_dummy_value()
-
-    return types.void(*(types.int64,) * 7), generate
+    return code_of(
+        types.void(*(types.int64,) * 7),
+        lambda b, *values: switch_over_blocks(b, values, _ChannelMicrokernel, channel_lanes=True),
+    )
 
 
 @intrinsic
 def gather_strided(_typing, to, read, stride):
     """Loads a vector from the address `read` on, one value every `stride` bytes."""
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, read, stride = arguments
+    def emit(builder, to, read, stride):
         vector = ir.Constant(_VECTOR, ir.Undefined)
         for lane in range(LANES):
             address = builder.add(read, builder.mul(stride, I64(lane)))
             value = builder.load(builder.inttoptr(address, FLOAT.as_pointer()))
             vector = builder.insert_element(vector, value, I32(lane))
         builder.store(vector, builder.inttoptr(to, _VECTOR.as_pointer())).align = BYTES
-        return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64), generate
+    return code_of(types.void(types.int64, types.int64, types.int64), emit)
 
 
 @intrinsic
@@ -105,8 +101,7 @@ def scatter_strided(_typing, to, read, stride, minimum):
     Values below `minimum` are raised to it; NaN stays.
     """
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, read, stride, minimum = arguments
+    def emit(builder, to, read, stride, minimum):
         vector = builder.load(builder.inttoptr(read, _VECTOR.as_pointer()))
         vector.align = BYTES
         clamped = raise_to(builder, vector, broadcast(builder, minimum))
@@ -114,6 +109,5 @@ def scatter_strided(_typing, to, read, stride, minimum):
             address = builder.add(to, builder.mul(stride, I64(lane)))
             value = builder.extract_element(clamped, I32(lane))
             builder.store(value, builder.inttoptr(address, FLOAT.as_pointer()))
-        return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64, types.float32), generate
+    return code_of(types.void(types.int64, types.int64, types.int64, types.float32), emit)

@@ -15,11 +15,8 @@ from lightprune.sparse.kernels.conv_small_maps import conv_channel_lanes
 from lightprune.sparse.kernels.copying import pack_input_batch, run_copy_plan
 from lightprune.sparse.kernels.multiply_block import multiply_block
 
-_CONV, _PACK_INPUT, _TILE = (
-    record_type(ConvInstruction),
-    record_type(PackInput),
-    table_type(TileRecord),
-)
+_CONV, _PACK_INPUT = record_type(ConvInstruction), record_type(PackInput)
+_TILE = table_type(TileRecord)
 
 
 @cache

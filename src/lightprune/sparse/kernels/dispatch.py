@@ -10,19 +10,8 @@ from functools import cache
 import numpy as np
 from numba import types
 
-from lightprune.sparse.isa.instruction import (
-    AddInstruction,
-    AvgPoolInstruction,
-    BiasKind,
-    ChannelOperands,
-    ConvInstruction,
-    FlattenInstruction,
-    MaxPoolInstruction,
-    Opcode,
-    Pack,
-    Unpack,
-    record_type,
-)
+from lightprune.sparse.isa import instruction as isa
+from lightprune.sparse.isa.instruction import BiasKind, Opcode, record_type
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.jit.atomics import call_conv_kernel
 from lightprune.sparse.jit.compile import compile_to_address, jit_inline
@@ -31,14 +20,10 @@ from lightprune.sparse.kernels.copying import flatten, pack, unpack
 from lightprune.sparse.kernels.pooling import avg_pool, max_pool, max_pool_single
 from lightprune.sparse.kernels.vector_ops import add_vector, clamp_vector, copy_vector, fill_vector
 
-_ANY = record_type(ChannelOperands)
-_CONV, _ADD, _FLATTEN = (
-    record_type(ConvInstruction),
-    record_type(AddInstruction),
-    record_type(FlattenInstruction),
-)
-_MAX_POOL, _AVG_POOL = record_type(MaxPoolInstruction), record_type(AvgPoolInstruction)
-_PACK, _UNPACK = record_type(Pack), record_type(Unpack)
+_ANY = record_type(isa.ChannelOperands)
+_CONV, _ADD = record_type(isa.ConvInstruction), record_type(isa.AddInstruction)
+_MAX_POOL, _AVG_POOL = record_type(isa.MaxPoolInstruction), record_type(isa.AvgPoolInstruction)
+_FLATTEN, _PACK, _UNPACK = map(record_type, (isa.FlattenInstruction, isa.Pack, isa.Unpack))
 
 
 @cache

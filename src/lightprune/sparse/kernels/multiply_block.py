@@ -1,11 +1,9 @@
 """The intrinsic that multiplies weights into one register block, pixels or images in the lanes."""
 
-from typing import Any
-
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from lightprune.sparse.jit.atomics import code_of
 from lightprune.sparse.kernels.microkernel import Microkernel, switch_over_blocks
 
 
@@ -53,10 +51,7 @@ def multiply_block(
         end: One after the last entry.
         minimum: Outputs are raised to it: 0 for a ReLU, minus infinity for none.
     """
-    signature = types.void(*(types.int64,) * 16, types.float32)
-
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        switch_over_blocks(builder, arguments, Microkernel, channel_lanes=False)
-        return context.get_dummy_value()
-
-    return signature, generate
+    return code_of(
+        types.void(*(types.int64,) * 16, types.float32),
+        lambda b, *values: switch_over_blocks(b, values, Microkernel, channel_lanes=False),
+    )

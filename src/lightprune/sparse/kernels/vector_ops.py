@@ -9,6 +9,7 @@ from numba.extending import intrinsic
 
 from lightprune.sparse.isa.register_blocks import LANES, has_cpu_feature
 from lightprune.sparse.isa.tables import MAX_SHUFFLES
+from lightprune.sparse.jit.atomics import code_of
 from lightprune.sparse.kernels.microkernel import broadcast, raise_to
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
@@ -54,13 +55,11 @@ def _max(builder: ir.IRBuilder, new: ir.Value, old: ir.Value) -> ir.Value:
 def _elementwise(combine: _Combine) -> Any:
     """(to, read): the vector at `to` becomes `combine(vector at read, vector at to)`."""
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, read = arguments
+    def emit(builder, to, read):
         new = combine(builder, _load(builder, read), _load(builder, to))
         _store(builder, new, to)
-        return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64), generate
+    return code_of(types.void(types.int64, types.int64), emit)
 
 
 @intrinsic
@@ -85,41 +84,35 @@ def max_vector(_typing, to, read):
 def max_of_vectors(_typing, to, read, stride, count):
     """Writes the maximum of `count` vectors, `stride` bytes apart; NaN if any is."""
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, read, stride, count = arguments
+    def emit(builder, to, read, stride, count):
         maximum = cgutils.alloca_once_value(builder, _load(builder, read))  # type: ignore[no-untyped-call]
         with cgutils.for_range_slice(builder, _I64(1), count, _I64(1)) as (number, _):
             new = _load(builder, builder.add(read, builder.mul(number, stride)))
             builder.store(_max(builder, new, builder.load(maximum)), maximum)
         _store(builder, builder.load(maximum), to)
-        return context.get_dummy_value()
 
-    return types.void(*(types.int64,) * 4), generate
+    return code_of(types.void(*(types.int64,) * 4), emit)
 
 
 @intrinsic
 def clamp_vector(_typing, to, minimum):
     """Raises what lies below `minimum` to it; NaN stays."""
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, minimum = arguments
+    def emit(builder, to, minimum):
         value = raise_to(builder, _load(builder, to), broadcast(builder, minimum))
         _store(builder, value, to)
-        return context.get_dummy_value()
 
-    return types.void(types.int64, types.float32), generate
+    return code_of(types.void(types.int64, types.float32), emit)
 
 
 @intrinsic
 def fill_vector(_typing, to, value):
     """Writes the value to every lane."""
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, value = arguments
+    def emit(builder, to, value):
         _store(builder, broadcast(builder, value), to)
-        return context.get_dummy_value()
 
-    return types.void(types.int64, types.float32), generate
+    return code_of(types.void(types.int64, types.float32), emit)
 
 
 def _permute(
@@ -151,8 +144,7 @@ def _shuffled(combine: _Combine | None, keep: bool) -> Any:
         keep: Whether the vectors start from what they hold, or from 0.
     """
 
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        to, read, offsets, channels, shuffles, count = arguments
+    def emit(builder, to, read, offsets, channels, shuffles, count):
         ended = builder.append_basic_block("ended")
         switch = builder.switch(count, ended)
         for constant_count in range(1, MAX_SHUFFLES + 1):
@@ -176,13 +168,11 @@ def _shuffled(combine: _Combine | None, keep: bool) -> Any:
                 _store(builder, value, target)
             builder.branch(ended)
         builder.position_at_end(ended)
-        return context.get_dummy_value()
 
-    return types.void(*(types.int64,) * 6), generate
+    return code_of(types.void(*(types.int64,) * 6), emit)
 
 
 def _load_pair(builder: ir.IRBuilder, pairs: ir.Value, row: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """A row of int64 (pairs, 2)."""
     first = builder.inttoptr(builder.add(pairs, builder.mul(row, _I64(16))), _I64.as_pointer())
     return builder.load(first), builder.load(builder.gep(first, [_I64(1)]))
 

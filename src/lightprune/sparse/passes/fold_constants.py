@@ -70,8 +70,8 @@ def fold_constants(program: Program) -> Program:
     last_reader = {name: i for i, step in enumerate(program.steps) for name in step.inputs}
     for i, step in enumerate(program.steps):
         inputs = step.inputs
-        transfer = _TRANSFER[type(step)]
-        step, result = transfer(step, [facts[name] for name in inputs], shapes[step.value])
+        read = [facts[name] for name in inputs]
+        step, result = _TRANSFER[type(step)](step, read, shapes[step.value])
         for name in {name for name in inputs if last_reader[name] == i}:
             del facts[name]
         if result.constant.all():
@@ -199,11 +199,10 @@ def _pool_maps(step: PoolStep, maps: Array) -> Array:
     stride = (slice(None, None, step.stride[0]), slice(None, None, step.stride[1]))
     windows = view(padded, (rows, columns), axis=(1, 2))[:, stride[0], stride[1]]
     counts = view(inside, (rows, columns))[stride].sum(axis=(2, 3))
+    if step.kind == "max":
+        return np.asarray(windows.max(axis=(3, 4)))
     divisor = rows * columns if step.count_include_pad else counts
-    pooled: Array = (
-        windows.max(axis=(3, 4)) if step.kind == "max" else windows.sum(axis=(3, 4)) / divisor
-    )
-    return pooled
+    return np.asarray(windows.sum(axis=(3, 4)) / divisor)
 
 
 def _concat(step: ConcatStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Facts]:

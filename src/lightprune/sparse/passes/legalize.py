@@ -8,20 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.errors import InputError
+from lightprune.sparse.ir import ops
 from lightprune.sparse.ir.graph import Graph
-from lightprune.sparse.ir.ops import (
-    AdaptiveAvgPool,
-    Add,
-    AvgPool,
-    BatchNorm,
-    Concat,
-    Conv,
-    Flatten,
-    Linear,
-    MaxPool,
-    Op,
-    Relu,
-)
 from lightprune.sparse.ir.program import (
     AddStep,
     Array,
@@ -39,23 +27,19 @@ State = Mapping[str, NDArray[Any]]
 
 
 def legalize(graph: Graph, state: State) -> Program:
-    """Turns every op into a step with its weights, in float64.
+    """Turns every op into a step with its weights: `state`, of any float type, in float64.
 
     A linear layer on a flattened map becomes a convolution of the map, a batch norm a depthwise
     1x1 convolution; kernels are cropped to the taps that meet data.
-
-    Args:
-        graph: The network.
-        state: Its tensors by name, of any float type.
 
     Raises:
         InputError: A tensor is missing, has another shape or holds no finite number.
     """
     producers = {op.name: op for op in graph.ops}
-    uneven = {op.name for op in graph.ops if isinstance(op, AdaptiveAvgPool)}
+    uneven = {op.name for op in graph.ops if isinstance(op, ops.AdaptiveAvgPool)}
     steps = [
         _linear(op, graph, state, producers)
-        if isinstance(op, Linear)
+        if isinstance(op, ops.Linear)
         else _STEPS[type(op)](op, graph, state)
         for op in graph.ops
         if op.name not in uneven
@@ -90,7 +74,7 @@ def _vector(state: State, name: str | None, count: int) -> Array:
     return np.zeros(count) if name is None else _tensor(state, name, (count,)).astype(np.float64)
 
 
-def _conv(op: Conv, graph: Graph, state: State) -> Step:
+def _conv(op: ops.Conv, graph: Graph, state: State) -> Step:
     in_shape, out_shape = graph.shapes[op.inputs[0]], graph.shapes[op.name]
     step = ConvStep(
         value=op.name,
@@ -110,16 +94,16 @@ def _conv(op: Conv, graph: Graph, state: State) -> Step:
     return replace(step, weight=step.weight.astype(np.float64))
 
 
-def _linear(op: Linear, graph: Graph, state: State, producers: Mapping[str, Op]) -> Step:
+def _linear(op: ops.Linear, graph: Graph, state: State, producers: Mapping[str, ops.Op]) -> Step:
     """A linear layer as a convolution whose kernel is the whole map that was flattened."""
     features = graph.shapes[op.inputs[0]][0]
     weight = _tensor(state, op.weight, (op.features, features))
     source, producer = op.inputs[0], producers.get(op.inputs[0])
-    if isinstance(producer, Flatten):
+    if isinstance(producer, ops.Flatten):
         source, producer = producer.inputs[0], producers.get(producer.inputs[0])
     c, *size = graph.shapes[source]
     weight = weight.reshape(op.features, c, *size)
-    if isinstance(producer, AdaptiveAvgPool):
+    if isinstance(producer, ops.AdaptiveAvgPool):
         source = producer.inputs[0]
         _, *pooled = graph.shapes[source]
         rows, columns = (_averages(n, out) for n, out in zip(pooled, size, strict=True))
@@ -142,7 +126,7 @@ def _averages(size: int, out: int) -> Array:
     return matrix
 
 
-def _batch_norm(op: BatchNorm, graph: Graph, state: State) -> Step:
+def _batch_norm(op: ops.BatchNorm, graph: Graph, state: State) -> Step:
     count = graph.shapes[op.name][0]
     mean, variance = (_vector(state, name, count) for name in (op.mean, op.variance))
     if (variance + op.eps <= 0).any():
@@ -174,21 +158,21 @@ def _plain_conv(
     )
 
 
-def _pool(op: MaxPool | AvgPool, graph: Graph, state: State) -> Step:
+def _pool(op: ops.MaxPool | ops.AvgPool, graph: Graph, state: State) -> Step:
     (source,) = op.inputs
-    if isinstance(op, MaxPool):
+    if isinstance(op, ops.MaxPool):
         return PoolStep(op.name, source, "max", op.kernel, op.stride, op.padding, False)
     include_pad = op.count_include_pad
     return PoolStep(op.name, source, "avg", op.kernel, op.stride, op.padding, include_pad)
 
 
-_STEPS: dict[type[Op], Callable[[Any, Graph, State], Step]] = {
-    Conv: _conv,
-    BatchNorm: _batch_norm,
-    Relu: lambda op, graph, state: AddStep(op.name, op.inputs, None, True),
-    Add: lambda op, graph, state: AddStep(op.name, op.inputs, None, False),
-    MaxPool: _pool,
-    AvgPool: _pool,
-    Flatten: lambda op, graph, state: FlattenStep(op.name, op.inputs[0]),
-    Concat: lambda op, graph, state: ConcatStep(op.name, op.inputs),
+_STEPS: dict[type[ops.Op], Callable[[Any, Graph, State], Step]] = {
+    ops.Conv: _conv,
+    ops.BatchNorm: _batch_norm,
+    ops.Relu: lambda op, graph, state: AddStep(op.name, op.inputs, None, True),
+    ops.Add: lambda op, graph, state: AddStep(op.name, op.inputs, None, False),
+    ops.MaxPool: _pool,
+    ops.AvgPool: _pool,
+    ops.Flatten: lambda op, graph, state: FlattenStep(op.name, op.inputs[0]),
+    ops.Concat: lambda op, graph, state: ConcatStep(op.name, op.inputs),
 }

@@ -13,19 +13,14 @@ def explain(graph: Graph, state: State) -> str:
 
     Each pass is headed by what it changed; the program is printed where it did.
 
-    Args:
-        graph: The network.
-        state: Its tensors by name, as in the state dict.
-
     Raises:
         InputError: The graph and the tensors do not fit.
     """
     sections = [str(graph)]
     before = None
     for name, program in stages(graph, state):
-        unchanged = before is not None and str(program) == str(before)
         sections.append(f"after {name}: {_changes(before, program)}")
-        if not unchanged:
+        if before is None or str(program) != str(before):
             sections[-1] += f"\n{program}"
         before = program
     sections += [str(compile_program(program, images)) for images in (1, LANES)]

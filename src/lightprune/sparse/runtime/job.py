@@ -18,21 +18,9 @@ import numpy as np
 from lightprune.sparse.isa.register_blocks import CACHE_LINE
 
 _FIELDS = (
-    "heads",
-    "n_heads",
-    "arena",
-    "arena_size",
-    "images_per_vector",
-    "threads",
-    "source",
-    "source_stride",
-    "target",
-    "target_stride",
-    "images",
-    "minibatches",
-    "flags",
-    "interpreter",
-)
+    "heads", "n_heads", "arena", "arena_size", "images_per_vector", "threads", "source",
+    "source_stride", "target", "target_stride", "images", "minibatches", "flags", "interpreter",
+)  # fmt: skip
 # The ticket is alone in its cache line: what never changes would leave the core with it whenever
 # another one writes to it.
 JOB = np.dtype(
