@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import traceback
+from argparse import Namespace
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from functools import cache, wraps
@@ -28,6 +29,7 @@ from lightprune.errors import InputError, Interrupted, first_line, nearest
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, renamed_option
 from lightprune.files import write_text
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
+from lightprune.launch.sweep_arguments import note_swept_values
 
 # Environment variables, since the jobs of a sweep may run in other processes, on other machines:
 # the folder of their failures, and whether to print tracebacks.
@@ -57,7 +59,8 @@ def run_hydra_main(main: Callable[[], object]) -> None:
     os.environ[_FAILURES] = str(failures)
     try:
         with interrupt_on_signals():
-            _check_arguments()
+            arguments = _parse_arguments()
+            note_swept_values(arguments.overrides, multirun=arguments.multirun)
             main()
     except Exception as error:
         _list_failed_jobs(failures)
@@ -103,11 +106,15 @@ def _exit_with_sweep() -> None:
         exit_with_parent()
 
 
-def _check_arguments() -> None:
-    """Raises InputError with argparse's own message, which its usage would precede."""
+def _parse_arguments() -> Namespace:
+    """Parses the command line as Hydra does.
+
+    Raises:
+        InputError: With argparse's own message, which its usage would precede.
+    """
     with redirect_stderr(StringIO()) as printed:
         try:
-            get_args_parser().parse_args()
+            return get_args_parser().parse_args()
         except SystemExit as end:
             if not end.code:
                 raise
