@@ -16,6 +16,7 @@ LAYERS = (
     "rng",
     "provenance",
     "distributed",
+    "cores",
     "rendering",
     "pruning",
     "sparse/isa",

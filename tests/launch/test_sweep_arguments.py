@@ -55,7 +55,8 @@ def test_values_that_would_share_a_name_are_told_apart_by_a_hash(typed):
 
 
 @pytest.mark.parametrize(
-    "typed", [["data.root=/a"], ["seed=1,2", "data.root=/a"], ["experiment=glob(*)", "data.root=/a"]]
+    "typed",
+    [["data.root=/a"], ["seed=1,2", "data.root=/a"], ["experiment=glob(*)", "data.root=/a"]],
 )
 def test_what_all_jobs_share_is_named_as_ever(typed):
     job = [override for override in typed if "," not in override and "glob" not in override]

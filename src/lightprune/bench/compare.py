@@ -14,7 +14,7 @@ from torch import Tensor
 from lightprune.bench.backends import BACKENDS, EAGER, SPARSE, Backend, Runner
 from lightprune.bench.evaluation_images import EvaluationImages, find_evaluation_images
 from lightprune.bench.loaded_network import LoadedNetwork
-from lightprune.bench.machine import all_versions, available_cores, this_machine
+from lightprune.bench.machine import all_versions, this_machine
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.op_profile import profile_ops
 from lightprune.bench.output_check import OutputCheck, check_outputs, logits_of
@@ -22,6 +22,7 @@ from lightprune.bench.peak_flops import peak_flops
 from lightprune.bench.result import BenchResult, OpProfile
 from lightprune.bench.startup import Startup, measure_startup
 from lightprune.bench.timing import Timing, TimingBudget, take_turns
+from lightprune.cores import available_cores
 from lightprune.errors import InputError, check_number, first_line
 from lightprune.export.load import load
 from lightprune.provenance import commit

@@ -1,12 +1,12 @@
 """The machine that is measured on, and the versions of the packages."""
 
-import os
 import platform
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from lightprune.cores import available_cores
 from lightprune.provenance import versions
 
 _PACKAGES = ("numpy", "numba", "onnxruntime")
@@ -39,13 +39,6 @@ def this_machine() -> Machine:
     from lightprune.sparse.isa.register_blocks import LANES
 
     return Machine(_processor(), available_cores(), LANES, platform.platform(terse=True))
-
-
-def available_cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def all_versions() -> dict[str, str]:

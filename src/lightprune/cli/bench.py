@@ -43,9 +43,9 @@ def bench(
     from lightprune.bench.compare import bench as measure
     from lightprune.bench.console_tables import bench_tables
     from lightprune.bench.loaded_network import load_network
-    from lightprune.bench.machine import available_cores
     from lightprune.bench.speedup_figure import bench_figure
     from lightprune.bench.timing import TimingBudget
+    from lightprune.cores import available_cores
     from lightprune.errors import check_folder
     from lightprune.files import write_text
     from lightprune.rendering.figures import write_figure

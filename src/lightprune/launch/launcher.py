@@ -10,6 +10,7 @@ from hydra.conf import HydraConf
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from lightprune.cores import available_cores
 from lightprune.errors import InputError
 from lightprune.experiment import console, pipeline
 from lightprune.experiment.config import Settings, load_settings
@@ -89,7 +90,7 @@ def _run_processes(settings: Settings, folder: Path) -> float:
     if record is not None:
         console.show_result(record, folder)
         return record.test.accuracy
-    threads = trainer.threads or max(1, (os.cpu_count() or 1) // trainer.devices)
+    threads = trainer.threads or max(1, available_cores() // trainer.devices)
     with TemporaryDirectory() as scratch:
         config, cause = Path(scratch, "config.yaml"), Path(scratch, "cause")
         OmegaConf.save(settings.config, config)
