@@ -1,16 +1,18 @@
 """How fast two training loops run on one machine: the reference's and this project's."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Annotated
+
+import msgspec
 
 from lightprune.errors import InputError
 from lightprune.report.groups import FULL_PRECISION
 
+_Rate = Annotated[float, msgspec.Meta(gt=0)]
 
-@dataclass(frozen=True)
-class Loop:
+
+class Loop(msgspec.Struct, frozen=True):
     """A training loop at one batch size.
 
     Attributes:
@@ -21,7 +23,9 @@ class Loop:
 
     name: str
     batch_size: int
-    rates: tuple[float, ...]
+    rates: Annotated[tuple[_Rate, ...], msgspec.Meta(min_length=1)] = msgspec.field(
+        name="images_per_second"
+    )
 
     @property
     def rate(self) -> float:
@@ -29,8 +33,7 @@ class Loop:
         return median(self.rates)
 
 
-@dataclass(frozen=True)
-class Throughput:
+class Throughput(msgspec.Struct, frozen=True):
     """What `benchmarks/throughput.py` measured, and its provenance."""
 
     command: str
@@ -56,18 +59,10 @@ def read_throughput(file: Path) -> Throughput | None:
         InputError: The file is not the benchmark's.
     """
     try:
-        record = json.loads(file.read_text())
-        loops = []
-        for at in record["loops"]:
-            rates = tuple(float(rate) for rate in at["images_per_second"])
-            if not rates or min(rates) <= 0:
-                raise ValueError(f"images_per_second of {at['name']} must be above 0")
-            loops.append(Loop(at["name"], int(at["batch_size"]), rates))
-        return Throughput(record["command"], record["commit"], record["machine"], tuple(loops))
+        return msgspec.json.decode(file.read_bytes(), type=Throughput)
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+    except msgspec.MsgspecError as error:
         raise InputError(
-            f"{file}: is damaged ({reason}); allowed is what benchmarks/throughput.py --out writes"
+            f"{file}: is damaged ({error}); allowed is what benchmarks/throughput.py --out writes"
         ) from error

@@ -95,10 +95,10 @@ def test_what_is_not_the_references_question_is_not_held_against_it(tmp_path, op
 
 def test_a_damaged_measurement_is_one_line(tmp_path, capsys):
     for text, reason in (
-        ("{", "Expecting"),
-        ('{"loops": [{"name": "reference"}]}', "lacks 'images_per_second'"),
-        (json.dumps({"loops": [{**OURS, "images_per_second": [0]}]}), "must be above 0"),
-        (json.dumps({"loops": [{**OURS, "images_per_second": []}]}), "must be above 0"),
+        ("{", "truncated"),
+        ('{"loops": [{"name": "reference"}]}', "missing required field `batch_size`"),
+        (json.dumps({"loops": [{**OURS, "images_per_second": [0]}]}), "Expected `float` > 0"),
+        (json.dumps({"loops": [{**OURS, "images_per_second": []}]}), "length >= 1"),
     ):
         file = tmp_path / "throughput.json"
         file.write_text(text)
