@@ -92,7 +92,6 @@ def test_an_image_that_has_changed_since_is_refused_by_both_fingerprints(server,
         f"data.root={pictures}",
         "data.validation=4",
         "recipe.dense.epochs=0",
-        "recipe.dense.batch_size=10",
         "recipe.finetune.batch_size=10",
     )
     done = server.train(tmp_path, *overrides)
