@@ -84,6 +84,12 @@ class PruningCallback(Callback):
         self._macs: dict[str, Tensor] = {}
         self._restored: dict[str, Any] | None = None
 
+    @property
+    def sparsity(self) -> float:
+        """The share of the prunable weights that are zero now, 0..1, pruned or not."""
+        zeros = sum(int((weight == 0).sum()) for weight in self._weights.values())
+        return zeros / sum(weight.numel() for weight in self._weights.values())
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Finds the prunable weights."""
         self._weights = self._targets.find(_network(pl_module))
@@ -160,7 +166,7 @@ class PruningCallback(Callback):
         check_zeros(self.masks, self._weights, trainer.current_epoch)
         example = self._example.to(pl_module.device)
         check_alive(pl_module, example, trainer.current_epoch, self.masks.sparsity)
-        pl_module.log("sparsity", self.masks.sparsity, sync_dist=True)
+        pl_module.log("sparsity", self.sparsity, sync_dist=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks the zeros of the final weights, which may be averages by now."""

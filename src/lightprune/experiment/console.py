@@ -29,7 +29,9 @@ def show_plan(checked: CheckedRun) -> None:
     steps = len(train) // finetune.batch_size * finetune.epochs
     batches = f"{steps:,} batches of {finetune.batch_size}"
     if settings.dense.checkpoint:
-        table.add_row("", f"dense weights of {settings.dense.checkpoint}", "0", "0.00%", "1.0x", "")
+        given = cost.weights - cost.nnz
+        counted = (f"{given:,}", f"{cost.sparsity:.2%}", _compression(cost.weights, cost.nnz))
+        table.add_row("", f"dense weights of {settings.dense.checkpoint}", *counted, "")
     else:
         rate = f"{dense.learning_rate.shape} {dense.learning_rate.peak:g}"
         table.add_row(str(dense.epochs), "dense", "0", "0.00%", "1.0x", rate)
@@ -47,8 +49,7 @@ def show_plan(checked: CheckedRun) -> None:
         zeros = counts.get(epoch)
         event = ("fine-tune", "", "", "")
         if zeros is not None:
-            kept = cost.weights - zeros
-            compression = f"{cost.weights / kept:.1f}x" if kept else ""
+            compression = _compression(cost.weights, cost.weights - zeros)
             event = ("prune", f"{zeros:,}", f"{zeros / cost.weights:.2%}", compression)
         table.add_row(f"{cycle.start + 1}-{cycle.stop}", *event, rate if restarts else "")
         epoch = cycle.stop
@@ -60,11 +61,35 @@ def show_plan(checked: CheckedRun) -> None:
         f"{len(train):,} training, {len(validation):,} validation, {len(setup.data.test):,} test "
         f"images; {batches}, over {setup.trainer_config.processes} process(es)",
         *_left_dense(checked),
+        *_given_zeros(checked),
         *_batches(settings),
         *_pruner_settings(settings.pruner),
         *_after_events(settings),
     ):
         out.print(line, highlight=False, soft_wrap=True)
+
+
+def _compression(weights: int, kept: int) -> str:
+    return f"{weights / kept:.1f}x" if kept else ""
+
+
+def _given_zeros(checked: CheckedRun) -> list[str]:
+    """One line of the zeros in `dense.checkpoint`, and how many of them no event holds."""
+    cost, events = checked.cost.total, checked.settings.plan.events
+    given = cost.weights - cost.nnz
+    if not (checked.settings.dense.checkpoint and given):
+        return []
+    held = min(given, checked.zeros[0]) if events and events[0].epoch == 0 else 0
+    if held:
+        number = "all" if held == given else f"{held:,}"
+        first = f"the first event, if it ranks by magnitude, holds {number} of them"
+    elif events:
+        first = f"no event before epoch {events[0].epoch + 1} holds them"
+    else:
+        first = "no event holds them"
+    # Not all of them: a weight that no input reaches has no gradient.
+    free = f"; up to {given - held:,} train to other values" if held < given else ""
+    return [f"{given:,} prunable weights ({cost.sparsity:.2%}) are given as zero; {first}{free}"]
 
 
 def _left_dense(checked: CheckedRun) -> list[str]:
@@ -142,6 +167,9 @@ def show_result(record: RunRecord, path: Path) -> None:
         return
     test, dense, cost, seconds = record.test, record.dense, record.cost, record.seconds
     validation = dense.validation_accuracy
+    nonzero = cost.weights - dense.zero_weights
+    live_nonzero = cost.live - dense.zero_live_weights
+    live_sparsity = dense.zero_live_weights / cost.live if cost.live else 0.0
     table = Table(title="result", title_justify="left")
     for column in ("", "dense", "pruned"):
         table.add_column(column, justify="right" if column else "left")
@@ -157,13 +185,21 @@ def show_result(record: RunRecord, path: Path) -> None:
             "" if validation is None else f"{validation:.2%}",
             f"{record.validation_accuracy:.2%}",
         ),
-        ("prunable weights", f"{cost.weights:,}", f"{cost.nnz:,}"),
-        ("  that an input reaches", f"{cost.live:,}", f"{cost.live_nnz:,}"),
-        ("sparsity, nominal", "0.00%", f"{cost.sparsity:.2%}"),
-        ("sparsity, live", "0.00%", f"{cost.live_sparsity:.2%}"),
+        ("prunable weights", f"{nonzero:,}", f"{cost.nnz:,}"),
+        ("  that an input reaches", f"{live_nonzero:,}", f"{cost.live_nnz:,}"),
+        ("sparsity, nominal", f"{1 - nonzero / cost.weights:.2%}", f"{cost.sparsity:.2%}"),
+        ("sparsity, live", f"{live_sparsity:.2%}", f"{cost.live_sparsity:.2%}"),
         ("MACs", f"{cost.macs:,}", f"{cost.macs_live:,} ({cost.mac_density:.1%})"),
-        ("compression, prunable weights", "1.0x", f"{record.compression_prunable:.1f}x"),
-        ("compression, all parameters", "1.0x", f"{record.compression_parameters:.1f}x"),
+        (
+            "compression, prunable weights",
+            _compression(cost.weights, nonzero),
+            f"{record.compression_prunable:.1f}x",
+        ),
+        (
+            "compression, all parameters",
+            _compression(record.parameters, record.parameters - dense.zero_weights),
+            f"{record.compression_parameters:.1f}x",
+        ),
         ("seconds", f"{seconds.dense:.0f}", f"{seconds.finetune:.0f}"),
     ):
         table.add_row(*row)

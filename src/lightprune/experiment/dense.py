@@ -39,11 +39,15 @@ class DenseMeasurement:
         test: Its evaluation.
         unreachable: Prunable weights that no input reaches.
         changed: Test images that are classified otherwise if those are zero.
+        zeros: Prunable weights that are zero.
+        live_zeros: Those of them that some input reaches.
     """
 
     test: Evaluation
     unreachable: int
     changed: int
+    zeros: int
+    live_zeros: int
 
 
 def dense_network(
@@ -78,6 +82,8 @@ def dense_network(
             unreachable_weights=measured.unreachable,
             changed_without_unreachable=measured.changed,
             weights_sha256=checksum(checkpoint),
+            zero_weights=measured.zeros,
+            zero_live_weights=measured.live_zeros,
         )
     folder = cache_dir / dense_key(identity)
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,12 +101,14 @@ def measure_dense(setup: Setup, phase: Phase, state: Mapping[str, Tensor]) -> De
     network = setup.network_from(state)
     weights = {name: weight.detach() for name, weight in setup.targets.find(network).items()}
     live = live_masks(weights, macs_per_weight(network, weights, setup.example))
+    zeros = sum(int((weight == 0).sum()) for weight in weights.values())
+    live_zeros = sum(int(((weight == 0) & live[name]).sum()) for name, weight in weights.items())
     if not live.pruned:
-        return DenseMeasurement(test, 0, 0)
+        return DenseMeasurement(test, 0, 0, zeros, live_zeros)
     live.apply_(weights)
     zeroed = evaluate_test_set(setup, network, phase)
     changed = sum(a != b for a, b in zip(zeroed.predicted, test.predicted, strict=True))
-    return DenseMeasurement(test, live.pruned, changed)
+    return DenseMeasurement(test, live.pruned, changed, zeros, live_zeros)
 
 
 def _cached_record(folder: Path) -> DenseRecord | None:
@@ -158,6 +166,8 @@ def _train(
         unreachable_weights=measured.unreachable,
         changed_without_unreachable=measured.changed,
         weights_sha256=checksum(weights),
+        zero_weights=measured.zeros,
+        zero_live_weights=measured.live_zeros,
         commit=commit(),
     )
     if is_rank_zero():

@@ -25,7 +25,7 @@ class CheckedRun:
         setup: Data, model and trainer settings.
         fingerprint: Of the data.
         dense_weights: SHA-256 of the file `dense.checkpoint`; None without one.
-        cost: Of the dense network.
+        cost: Of the dense network, with the zeros of `dense.checkpoint`.
         zeros: The number of pruned weights after each event.
         left_dense: Layers of prunable types whose weights cannot be pruned.
         missing_types: Prunable types of which the network has no weight.
@@ -98,7 +98,7 @@ def preflight(settings: Settings) -> CheckedRun:
     check_outputs(network, setup)
     dense_weights = None
     if settings.dense.checkpoint:
-        load_pretrained(setup, Path(settings.dense.checkpoint))
+        network.load_state_dict(load_pretrained(setup, Path(settings.dense.checkpoint)))
         dense_weights = checksum(Path(settings.dense.checkpoint))
     with TemporaryDirectory() as scratch:
         settings.loggers(Path(scratch))

@@ -110,8 +110,8 @@ def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) 
         runs=tuple(runs),
         accuracy=MeanStd.of([run.dense.test_accuracy for run in runs]),
         difference=None,
-        sparsity=0.0,
-        live_sparsity=0.0,
+        sparsity=first.dense.zero_weights / first.cost.weights,
+        live_sparsity=first.dense.zero_live_weights / first.cost.live if first.cost.live else 0.0,
         # Unreachable weights are not counted, as in the pruned networks.
         mac_density=live_macs / first.cost.macs,
         epochs=str(first.dense.epochs),

@@ -77,6 +77,8 @@ class DenseRecord:
         changed_without_unreachable: Test images whose predicted class changes if those weights
             are set to zero; 0 is expected.
         weights_sha256: Of the file with the weights.
+        zero_weights: Prunable weights that are zero before any event.
+        zero_live_weights: Those of them that some input reaches.
         commit: Of the code that trained it; empty for the user's weights.
     """
 
@@ -90,6 +92,8 @@ class DenseRecord:
     unreachable_weights: int
     changed_without_unreachable: int
     weights_sha256: str
+    zero_weights: int = 0
+    zero_live_weights: int = 0
     commit: str = ""
 
     @property

@@ -23,7 +23,7 @@ class EpochRow:
     Attributes:
         phase: `dense` or `finetune`.
         epoch: From 0.
-        sparsity: Of the prunable weights.
+        sparsity: The share of the prunable weights that are zero, as counted after the epoch.
         learning_rate: Of its last step.
         train_loss: Mean over the epoch.
         val_loss: On the validation images, without label smoothing.
@@ -69,13 +69,12 @@ class EpochHistory(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds a row."""
         assert isinstance(pl_module, Classifier)
-        assert self._pruning.masks is not None
         evaluation = pl_module.evaluation
         assert evaluation is not None
         row = EpochRow(
             phase=self._phase,
             epoch=trainer.current_epoch,
-            sparsity=self._pruning.masks.sparsity,
+            sparsity=self._pruning.sparsity,
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
             train_loss=float(trainer.callback_metrics["train/loss"]),
             val_loss=evaluation.loss,
