@@ -43,13 +43,14 @@ def dense_phase(epochs=3):
     )
 
 
-def fine_tuned(folder, *watchers, course=COURSE, how=None, setup=None, **settings):
+def fine_tuned(folder, *watchers, course=COURSE, how=None, setup=None, loggers=(), **settings):
     setup = setup or small_setup(*watchers, **settings)
     return fit(
         setup,
         setup.new_network(),
         PhaseRun("finetune", how or phase(course.epochs), course, pruner=Pruner(), dense=DENSE),
         folder,
+        loggers,
     )
 
 
@@ -238,8 +239,8 @@ def test_the_weights_returned_are_on_the_cpu_under_the_networks_own_names(tmp_pa
 
 
 def test_loggers_get_the_metrics_of_a_fit(tmp_path):
-    setup = small_setup(loggers=lambda folder: [CSVLogger(folder / "log", name="", version="")])
-    fine_tuned(tmp_path, setup=setup)
+    logger = CSVLogger(tmp_path / "log", name="", version="")
+    fine_tuned(tmp_path, loggers=[logger])
 
     header = (tmp_path / "log" / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"train/loss", "val/accuracy", "val/loss", "sparsity", "prune/after"} <= set(header)

@@ -1,11 +1,12 @@
 """The dense network of an experiment: from a given file, from the cache, or trained."""
 
-from collections.abc import Collection, Mapping
-from contextlib import nullcontext
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.loggers import Logger
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import DenseRecord, read_dense_record, write_dense_record
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.metrics import Evaluation
+from lightprune.training.phase_loggers import log_test_result, open_loggers
 from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
 
@@ -141,16 +143,21 @@ def _train(
     """Trains, measures and saves; `dense.json`, written last, makes the folder complete."""
     network = setup.new_network()
     state = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    seconds, validation = 0.0, None
-    if phase.epochs:
-        plan = Plan((), phase.epochs)
-        run = PhaseRun("dense", phase, plan, snapshots=snapshots, identity=identity)
-        trained = fit(setup, network, run, folder)
-        state, seconds, validation = trained.state, trained.seconds, trained.validation
-        if is_rank_zero():
-            for epochs, snapshot in trained.snapshots.items():
-                save_rewind_state(folder, epochs, snapshot)
-    measured = measure_dense(setup, phase, state)
+    seconds, steps, validation = 0.0, 0, None
+    with ExitStack() as phase_end:
+        loggers: Sequence[Logger] = ()
+        if phase.epochs:
+            loggers = phase_end.enter_context(open_loggers(setup, folder, identity))
+            plan = Plan((), phase.epochs)
+            run = PhaseRun("dense", phase, plan, snapshots=snapshots, identity=identity)
+            trained = fit(setup, network, run, folder, loggers)
+            state, seconds, steps = trained.state, trained.seconds, trained.steps
+            validation = trained.validation
+            if is_rank_zero():
+                for epochs, snapshot in trained.snapshots.items():
+                    save_rewind_state(folder, epochs, snapshot)
+        measured = measure_dense(setup, phase, state)
+        log_test_result(loggers, measured.test, steps)
     weights = folder / "model.safetensors"
     if is_rank_zero():
         write_weights(weights, state)

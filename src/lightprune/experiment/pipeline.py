@@ -22,6 +22,7 @@ from lightprune.runs.identity import diff_configs
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import RunRecord
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
+from lightprune.training.phase_loggers import log_test_result, open_loggers
 
 
 def run(settings: Settings, path: Path) -> float | None:
@@ -80,10 +81,12 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
         ),
         identity=checked.identity,
     )
-    finetuned = fit(setup, setup.network_from(dense_state), finetuning, folder.path)
-
-    network = setup.network_from(finetuned.state)
-    test = evaluate_test_set(setup, network, recipe.finetune)
+    with open_loggers(setup, folder.path, checked.identity) as loggers:
+        start = setup.network_from(dense_state)
+        finetuned = fit(setup, start, finetuning, folder.path, loggers)
+        network = setup.network_from(finetuned.state)
+        test = evaluate_test_set(setup, network, recipe.finetune)
+        log_test_result(loggers, test, finetuned.steps)
 
     if is_rank_zero():
         cost = measure_cost(setup, network)

@@ -20,6 +20,7 @@ from lightprune.experiment.dense_cache import (
 )
 from lightprune.pruning.schedules import Plan
 from lightprune.training.fit import PhaseRun, fit
+from lightprune.training.phase_loggers import open_loggers
 from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
 
@@ -61,7 +62,8 @@ def rewind_state(
 
 def _train_first_epochs(setup: Setup, run: PhaseRun, folder: Path, epochs: int) -> None:
     working_folder = folder / rewind_file(folder, epochs).stem
-    trained = fit(setup, setup.new_network(), run, working_folder)
+    with open_loggers(setup, working_folder, run.identity) as loggers:
+        trained = fit(setup, setup.new_network(), run, working_folder, loggers)
     if is_rank_zero():
         save_rewind_state(folder, epochs, trained.state)
         shutil.rmtree(working_folder)

@@ -12,8 +12,10 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from lightprune.callbacks.pruning_callback import PruningCallback
-from lightprune.files import check_readable, replace_file
+from lightprune.distributed import from_rank_zero, is_rank_zero
+from lightprune.files import check_readable, discard_partials, replace_file
 from lightprune.training.classifier import Classifier
+from lightprune.training.history import warn_damaged
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 _SEAL = b"lightprune sha256 "
@@ -167,3 +169,15 @@ def latest_intact(folder: Path) -> tuple[Path | None, tuple[Path, ...]]:
             return checkpoint, tuple(damaged)
         damaged.append(checkpoint.rename(checkpoint.with_suffix(".damaged")))
     return None, tuple(damaged)
+
+
+def checkpoint_to_resume(folder: Path) -> Path | None:
+    """The latest intact checkpoint, as rank 0 sees it; prints a line for every damaged one."""
+    checkpoints = folder / "checkpoints"
+    if is_rank_zero():
+        discard_partials(folder)
+        discard_partials(checkpoints)
+    last, damaged = from_rank_zero(lambda: latest_intact(checkpoints))
+    if is_rank_zero():
+        warn_damaged(damaged, last)
+    return last

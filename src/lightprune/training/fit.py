@@ -1,18 +1,17 @@
 """One training phase: callbacks and trainer put together, resumed, and the weights it ends with."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from lightprune.callbacks.prune_step import weight_reset
 from lightprune.callbacks.pruning_callback import PruningCallback
-from lightprune.distributed import from_rank_zero, is_rank_zero
-from lightprune.files import discard_partials
 from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
@@ -20,11 +19,11 @@ from lightprune.training.checkpoints import (
     LAST,
     BestEpoch,
     Snapshots,
-    latest_intact,
+    checkpoint_to_resume,
     save_every_epoch,
 )
 from lightprune.training.classifier import Classifier, NonFiniteLossError
-from lightprune.training.history import EpochHistory, EpochRow, warn_damaged
+from lightprune.training.history import EpochHistory, EpochRow
 from lightprune.training.lr_schedule import LRCycles, lr_shape, peak_lr
 from lightprune.training.metrics import Evaluation
 from lightprune.training.recipe import FineTuning, Phase
@@ -76,6 +75,7 @@ class PhaseResult:
         rows: One row an epoch.
         records: What the prune events did.
         seconds: Of all epochs, also those before an interruption.
+        steps: Of the optimizer.
         snapshots: The state dicts after `PhaseRun.snapshots` epochs, by epochs trained.
     """
 
@@ -85,6 +85,7 @@ class PhaseResult:
     rows: tuple[EpochRow, ...]
     records: tuple[EventRecord, ...]
     seconds: float
+    steps: int
     snapshots: Mapping[int, dict[str, Tensor]]
 
 
@@ -102,7 +103,7 @@ class _Callbacks:
     def ordered(self) -> list[Callback]:
         return list(vars(self).values())
 
-    def result(self) -> PhaseResult:
+    def result(self, steps: int) -> PhaseResult:
         rows, epoch = self.history.rows, self.best.epoch
         assert epoch is not None
         return PhaseResult(
@@ -112,11 +113,18 @@ class _Callbacks:
             rows=tuple(rows),
             records=tuple(self.pruning.records),
             seconds=sum(row.seconds for row in rows),
+            steps=steps,
             snapshots=self.snapshots.states,
         )
 
 
-def fit(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> PhaseResult:
+def fit(
+    setup: Setup,
+    network: nn.Module,
+    run: PhaseRun,
+    folder: Path,
+    loggers: Sequence[Logger] = (),
+) -> PhaseResult:
     """Trains a network in place, resuming from the latest intact checkpoint in `folder`.
 
     The result is the best validated epoch at the final sparsity. It is the last epoch if
@@ -127,7 +135,8 @@ def fit(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> PhaseR
         setup: What both phases share.
         network: Trained in place.
         run: The phase.
-        folder: Where metrics.csv, logs and `checkpoints/` go.
+        folder: Where metrics.csv and `checkpoints/` go.
+        loggers: Of metrics, besides metrics.csv.
 
     Raises:
         InputError: The checkpoint belongs to another run.
@@ -140,10 +149,10 @@ def fit(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> PhaseR
         epochs=run.epochs,
         folder=folder,
         callbacks=callbacks.ordered(),
-        loggers=setup.loggers(folder),
+        loggers=loggers,
     )
     seed_everything(setup.seed, verbose=False)
-    checkpoint = _checkpoint_to_resume(folder)
+    checkpoint = checkpoint_to_resume(folder)
     data = setup.data_module(run.phase, run.name)
     try:
         with system_exit_as_interrupted():
@@ -153,7 +162,7 @@ def fit(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> PhaseR
         raise NonFiniteLossError(
             f"{error}; last good checkpoint: {last if last.exists() else 'none'}"
         ) from error
-    return callbacks.result()
+    return callbacks.result(trainer.global_step)
 
 
 def _callbacks(setup: Setup, run: PhaseRun, folder: Path) -> _Callbacks:
@@ -218,18 +227,6 @@ def _classifier(
         l1=finetuning.l1 if finetuning else 0.0,
         l1_weights=setup.targets.find(network).values(),
     )
-
-
-def _checkpoint_to_resume(folder: Path) -> Path | None:
-    """The latest intact checkpoint, as rank 0 sees it; prints a line for every damaged one."""
-    checkpoints = folder / "checkpoints"
-    if is_rank_zero():
-        discard_partials(folder)
-        discard_partials(checkpoints)
-    last, damaged = from_rank_zero(lambda: latest_intact(checkpoints))
-    if is_rank_zero():
-        warn_damaged(damaged, last)
-    return last
 
 
 def evaluate_test_set(setup: Setup, network: nn.Module, phase: Phase) -> Evaluation:
