@@ -234,6 +234,10 @@ VALUES = {
         ["trainer=ddp_cpu", f"{CONSTRUCTOR}.with_unused_parameters"],
         ["trainer.devices=2: ", "uses none of spare.weight", "allowed are trainer.devices=1"],
     ),
+    "MACs that are unknown": (
+        [f"{CONSTRUCTOR}.gated", "pruner/criterion=magnitude_per_mac"],
+        ["pruner.criterion: needs the MACs of every weight", "(gate.weight)", "targets.exclude="],
+    ),
     # The recipe
     "batch larger than the data": (
         ["recipe.finetune.batch_size=5000"],

@@ -18,10 +18,15 @@ def bench_tables(result: BenchResult) -> Iterator[Table | str]:
     if result.profile:
         yield from (_operations(batch, result.profile.peak) for batch in result.profile.batches)
     cost = result.cost
+    known = cost.mac_density is not None
+    weights = (
+        f"{cost.macs:,} dense, {cost.macs_live:,} of live non-zero weights ({cost.mac_density:.1%})"
+        if known
+        else "unknown of the weights"
+    )
     yield (
         f"sparsity {cost.sparsity:.2%} nominal, {cost.live_sparsity:.2%} live; MACs an image: "
-        f"{cost.macs:,} dense, {cost.macs_live:,} of live non-zero weights "
-        f"({cost.mac_density:.1%}), {result.runtime_macs:,} in the sparse runtime"
+        f"{weights}, {result.runtime_macs:,} in the sparse runtime"
     )
     if result.startup:
         cold, warm = result.startup.cold, result.startup.warm

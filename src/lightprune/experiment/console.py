@@ -11,6 +11,7 @@ from rich.table import Table
 from lightprune.distributed import is_rank_zero
 from lightprune.experiment.config import Settings
 from lightprune.experiment.preflight import CheckedRun
+from lightprune.pruning.cost import LayerCost
 from lightprune.pruning.pruner import Pruner
 from lightprune.runs.record import RunRecord
 from lightprune.training.lr_schedule import REWIND, LRCycles
@@ -57,9 +58,10 @@ def show_plan(checked: CheckedRun) -> None:
     out.print(table)
     for line in (
         f"{cost.weights:,} prunable weights, {cost.live:,} of them reached by some input; "
-        f"{cost.macs:,} MACs an image",
+        f"{_count(cost.macs)} MACs an image",
         f"{len(train):,} training, {len(validation):,} validation, {len(setup.data.test):,} test "
         f"images; {batches}, over {setup.trainer_config.processes} process(es)",
+        *_unknown(checked),
         *_left_dense(checked),
         *_given_zeros(checked),
         *_batches(settings),
@@ -90,6 +92,27 @@ def _given_zeros(checked: CheckedRun) -> list[str]:
     # Not all of them: a weight that no input reaches has no gradient.
     free = f"; up to {given - held:,} train to other values" if held < given else ""
     return [f"{given:,} prunable weights ({cost.sparsity:.2%}) are given as zero; {first}{free}"]
+
+
+def _unknown(checked: CheckedRun) -> list[str]:
+    """One line of the weights whose MACs are unknown, and one of those that no image reaches."""
+    layers = checked.cost.layers
+    groups = {
+        "MACs unknown (the network reads these weights neither in a layer of torch.nn nor as a "
+        "factor of a matrix product or convolution)": [
+            n for n, c in layers.items() if c.macs is None
+        ],
+        "not reached by an image in evaluation mode": [n for n, c in layers.items() if not c.live],
+    }
+    return [f"{what}: {_names(names)}" for what, names in groups.items() if names]
+
+
+def _count(number: int | None) -> str:
+    return "unknown" if number is None else f"{number:,}"
+
+
+def _macs_left(cost: LayerCost) -> str:
+    return "unknown" if cost.mac_density is None else f"{cost.macs_live:,} ({cost.mac_density:.1%})"
 
 
 def _left_dense(checked: CheckedRun) -> list[str]:
@@ -189,7 +212,7 @@ def show_result(record: RunRecord, path: Path) -> None:
         ("  that an input reaches", f"{live_nonzero:,}", f"{cost.live_nnz:,}"),
         ("sparsity, nominal", f"{1 - nonzero / cost.weights:.2%}", f"{cost.sparsity:.2%}"),
         ("sparsity, live", f"{live_sparsity:.2%}", f"{cost.live_sparsity:.2%}"),
-        ("MACs", f"{cost.macs:,}", f"{cost.macs_live:,} ({cost.mac_density:.1%})"),
+        ("MACs", _count(cost.macs), _macs_left(cost)),
         (
             "compression, prunable weights",
             _compression(cost.weights, nonzero),

@@ -52,7 +52,8 @@ def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int) -> int:
     Args:
         setup: Data, model and trainer settings.
         phases: Those that train, by their names in the recipe.
-        macs: Of one image; a step of very many MACs takes fewer images, but two at least.
+        macs: Of one image, as far as they are known; a step of very many takes fewer images, but
+            two at least.
 
     Returns:
         The bytes that the larger of the phases' optimizers keeps.

@@ -12,6 +12,7 @@ from lightprune.experiment.network_checks import check_outputs, check_training
 from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum
 from lightprune.pruning.cost import CostReport, cost_report
+from lightprune.pruning.criteria.context import check_macs_known
 from lightprune.pruning.targets import LeftDense
 from lightprune.training.setup import Setup
 
@@ -108,6 +109,8 @@ def preflight(settings: Settings) -> CheckedRun:
         counts = settings.pruner.zero_counts(weights, event.sparsity, final=settings.plan.final)
         zeros.append(sum(count for _, count in counts))
     cost = cost_report(network, weights, setup.example[:1])
+    if settings.pruner is not None and "macs" in settings.pruner.criterion.needs:
+        check_macs_known([name for name, layer in cost.layers.items() if layer.macs is None])
     if settings.dense.checkpoint or not settings.recipe.dense.epochs:
         del phases["dense"]
     return CheckedRun(
@@ -119,5 +122,5 @@ def preflight(settings: Settings) -> CheckedRun:
         tuple(zeros),
         settings.targets.left_dense(network),
         settings.targets.missing_types(network),
-        check_training(setup, phases, cost.total.macs),
+        check_training(setup, phases, sum(layer.macs or 0 for layer in cost.layers.values())),
     )

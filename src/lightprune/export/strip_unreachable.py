@@ -23,11 +23,10 @@ def strip_unreachable(network: nn.Module, example: Tensor) -> nn.Module:
         example: A batch of the size the network is used at, shape (N, C, H, W).
     """
     smaller = copy.deepcopy(network)
-    with record_layer_shapes(smaller, example) as calls:
-        for layer, shapes in calls.items():
-            if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
-                sizes = [(inputs[-2:], outputs[-2:]) for inputs, outputs in shapes]
-                _crop(layer, sizes)
+    for layer, shapes in record_layer_shapes(smaller, example).items():
+        if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
+            sizes = [(inputs[-2:], outputs[-2:]) for inputs, outputs in shapes]
+            _crop(layer, sizes)
     return smaller
 
 

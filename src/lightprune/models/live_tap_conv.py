@@ -20,6 +20,9 @@ class LiveTapConv2d(nn.Conv2d):
     and state dict are those of Conv2d, and larger maps take Conv2d's own path.
     """
 
+    # What its MACs are counted by.
+    plain_forward = nn.Conv2d.forward
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolves `x`, shape (N, C, H, W)."""
         if torch.compiler.is_exporting():

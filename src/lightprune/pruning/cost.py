@@ -21,18 +21,19 @@ class LayerCost:
         live: Those that some input can reach.
         nnz: Those that are not zero.
         live_nnz: Those that are not zero and that some input can reach.
-        macs: MACs of the dense layer for one input.
-        macs_nnz: MACs of the non-zero weights.
-        macs_live: MACs of the non-zero live weights.
+        macs: MACs of the dense layer for one input; None if they are unknown, as they are where a
+            network reads a weight neither in a layer nor as a factor of a product.
+        macs_nnz: MACs of the non-zero weights, likewise.
+        macs_live: MACs of the non-zero live weights, likewise.
     """
 
     weights: int
     live: int
     nnz: int
     live_nnz: int
-    macs: int
-    macs_nnz: int
-    macs_live: int
+    macs: int | None
+    macs_nnz: int | None
+    macs_live: int | None
 
     @property
     def sparsity(self) -> float:
@@ -45,14 +46,29 @@ class LayerCost:
         return 1 - self.live_nnz / self.live if self.live else 0.0
 
     @property
-    def mac_density(self) -> float:
-        """The share of the dense MACs that non-zero live weights need."""
+    def mac_density(self) -> float | None:
+        """The share of the dense MACs that non-zero live weights need; None if it is unknown."""
+        if self.macs is None or self.macs_live is None:
+            return None
         return self.macs_live / self.macs if self.macs else 0.0
 
-    def __add__(self, other: "LayerCost") -> "LayerCost":
-        return LayerCost(*(a + b for a, b in zip(self.counts(), other.counts(), strict=True)))
+    @property
+    def macs_reached(self) -> int | None:
+        """MACs of the dense layer without those of unreachable weights; None if unknown."""
+        return None if self.macs is None else self.macs // self.weights * self.live
 
-    def counts(self) -> tuple[int, ...]:
+    def __add__(self, other: "LayerCost") -> "LayerCost":
+        return LayerCost(
+            self.weights + other.weights,
+            self.live + other.live,
+            self.nnz + other.nnz,
+            self.live_nnz + other.live_nnz,
+            _sum(self.macs, other.macs),
+            _sum(self.macs_nnz, other.macs_nnz),
+            _sum(self.macs_live, other.macs_live),
+        )
+
+    def counts(self) -> tuple[int | None, ...]:
         """The seven counts in the order of the fields."""
         return tuple(vars(self).values())
 
@@ -96,29 +112,31 @@ def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tens
     """
     used = count_macs(network, weights, example)
     layers = {
-        name: _layer_cost(weight.detach(), used.get(name, _UNUSED))
-        for name, weight in weights.items()
+        name: _layer_cost(weight.detach(), used.get(name)) for name, weight in weights.items()
     }
     return CostReport(layers, sum(p.numel() for p in network.parameters()))
 
 
-# A layer that the example does not run costs nothing; its weights count as reachable.
-_UNUSED = MacCounts(applied=torch.tensor(0), data=torch.tensor(1))
-
-
-def _layer_cost(weight: Tensor, used: MacCounts) -> LayerCost:
+def _layer_cost(weight: Tensor, used: MacCounts | None) -> LayerCost:
     nonzero = weight != 0
-    live = (used.data > 0).to(weight.device).expand_as(weight)
+    live = torch.tensor(True) if used is None else used.data > 0
+    live = live.to(weight.device).expand_as(weight)
     both = nonzero & live
+    macs: tuple[int | None, int | None, int | None] = (None, None, None)
+    if used is not None:
+        dense = weight.numel() // used.applied.numel() * int(used.applied.sum())
+        macs = dense, _macs(nonzero, used.applied), _macs(both, used.applied)
     return LayerCost(
-        weights=weight.numel(),
-        live=int(live.count_nonzero()),
-        nnz=int(nonzero.count_nonzero()),
-        live_nnz=int(both.count_nonzero()),
-        macs=weight.numel() // used.applied.numel() * int(used.applied.sum()),
-        macs_nnz=_macs(nonzero, used.applied),
-        macs_live=_macs(both, used.applied),
+        weight.numel(),
+        int(live.count_nonzero()),
+        int(nonzero.count_nonzero()),
+        int(both.count_nonzero()),
+        *macs,
     )
+
+
+def _sum(a: int | None, b: int | None) -> int | None:
+    return None if a is None or b is None else a + b
 
 
 def _macs(kept: Tensor, applied: Tensor) -> int:

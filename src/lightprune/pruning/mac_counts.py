@@ -1,7 +1,6 @@
 """MACs of every weight at a given input size, with padding and without."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from math import prod
@@ -10,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lightprune.errors import InputError
 from lightprune.pruning.eval_mode import eval_mode
-from lightprune.pruning.reachability import front_padding, hits_per_tap
+from lightprune.pruning.products import convolution_uses
+from lightprune.pruning.reachability import front_padding
+from lightprune.pruning.weight_uses import WeightUses
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,10 @@ class MacCounts:
         return MacCounts(self.applied + other.applied, self.data + other.data)
 
 
-@contextmanager
 def record_layer_shapes(
     network: nn.Module, example: Tensor
-) -> Iterator[dict[nn.Module, list[tuple[torch.Size, torch.Size]]]]:
-    """Runs one image through a network and yields the shapes of convolutions and linear layers.
+) -> dict[nn.Module, list[tuple[torch.Size, torch.Size]]]:
+    """Runs one image through a network and records the shapes of convolutions and linear layers.
 
     The network's mode, buffers and random state stay as they are. What is compiled of it runs
     uncompiled here.
@@ -62,31 +61,44 @@ def record_layer_shapes(
         network: Any module that takes one tensor.
         example: A batch, shape (N, ...); its first image is taken.
 
-    Yields:
-        `{layer: [(input shape, output shape), ...]}`, one pair a call.
+    Returns:
+        `{layer: [(input shape, output shape), ...]}`, one pair a call, of layers that compute what
+        torch's do and whose weights nothing else reads.
     """
-    with _calls(network, example, (_ConvNd, nn.Linear)) as calls:
-        yield {
-            m: [(call.inputs[0], call.output) for call in layer_calls]
-            for m, layer_calls in calls.items()
-        }
+    weights = {
+        name: layer.weight
+        for name, layer in network.named_modules()
+        if isinstance(layer, _ConvNd | nn.Linear) and isinstance(layer.weight, nn.Parameter)
+    }
+    calls, elsewhere = _run(network, weights, example)
+    alone = {id(weight) for name, weight in weights.items() if name not in elsewhere.read}
+    return {
+        m: [(call.inputs[0], call.output) for call in layer_calls]
+        for m, layer_calls in calls.items()
+        if isinstance(m, _ConvNd | nn.Linear) and id(m.weight) in alone
+    }
 
 
-@contextmanager
-def _calls(
-    network: nn.Module, example: Tensor, kinds: tuple[type[nn.Module], ...]
-) -> Iterator[dict[nn.Module, list[LayerCall]]]:
-    """As `record_layer_shapes`, for any kind of layer, with the shapes of all of its inputs."""
+def _run(
+    network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
+) -> tuple[dict[nn.Module, list[LayerCall]], WeightUses]:
+    """The calls of torch's own layers for one image, and the uses of weights outside of them."""
     calls: dict[nn.Module, list[LayerCall]] = {}
+    uses = WeightUses(weights)
 
-    def record(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+    def enter(module: nn.Module, args: Any) -> None:
+        uses.paused += 1
+
+    def leave(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        uses.paused -= 1
         arguments = signature(module.forward).bind(*args, **kwargs).arguments.values()
         shapes = tuple(value.shape for value in arguments if isinstance(value, Tensor))
         first = output if isinstance(output, Tensor) else output[0]
         calls.setdefault(module, []).append(LayerCall(shapes, first.shape))
 
-    layers = [module for module in network.modules() if isinstance(module, kinds)]
-    hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in layers]
+    layers = [module for module in network.modules() if _forward_of(module) in _LAYERS]
+    hooks = [layer.register_forward_pre_hook(enter) for layer in layers]
+    hooks += [layer.register_forward_hook(leave, with_kwargs=True) for layer in layers]
     devices = [example.device] if example.is_cuda else []
     try:
         # Compiled code runs no hooks that were set after it was compiled.
@@ -94,18 +106,27 @@ def _calls(
             eval_mode(network),
             torch.random.fork_rng(devices),
             torch.compiler.set_stance("force_eager"),
+            uses,
         ):
             network(example[:1])
-        yield calls
     finally:
         for hook in hooks:
             hook.remove()
+    return calls, uses
+
+
+def _forward_of(layer: nn.Module) -> Any:
+    """The function that says what a layer computes: its own forward, or its `plain_forward`."""
+    method = getattr(layer, "plain_forward", layer.forward)
+    return getattr(method, "__func__", method)
 
 
 def count_macs(
     network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
 ) -> dict[str, MacCounts]:
-    """Counts the multiplications of each weight for one image, over all calls of its layers.
+    """Counts the multiplications of each weight for one image, wherever they happen.
+
+    A layer that does another way what one of torch's does names that one's as its `plain_forward`.
 
     Args:
         network: The network that holds `weights`.
@@ -113,28 +134,50 @@ def count_macs(
         example: Inputs of the size the network is used at, shape (N, C, H, W), of any values.
 
     Returns:
-        By name; weights that the example never reaches, and those of other layers than
-        convolutions, linear ones and attention, are left out. Padding other than zeros, and that of
-        transposed convolutions, is data. Products between tokens use no weight and count nowhere.
+        By name; zeros of weights that the image does not reach. Weights that operations read, but
+        not as factors of matrix products and convolutions, are left out: nothing is known about
+        them. Padding other than zeros, and that of transposed convolutions, is data. Products
+        between tokens use no weight and count nowhere.
 
     Raises:
-        InputError: The example reaches none of the weights.
+        InputError: The image reaches none of the weights.
     """
-    counts: dict[str, MacCounts] = {}
-    named = network.named_parameters(remove_duplicate=False)
-    owners = {id(parameter): name for name, parameter in named if name in weights}
-    with _calls(network, example, tuple(_LAYERS)) as calls:
-        for module, layer_calls in calls.items():
-            count = next(rule for kind, rule in _LAYERS.items() if isinstance(module, kind))
-            for weight, used in (pair for call in layer_calls for pair in count(module, call)):
-                if name := owners.get(id(weight)):
-                    counts[name] = counts[name] + used if name in counts else used
-    if weights and not counts:
+    named = {
+        name: weight
+        for name, weight in network.named_parameters(remove_duplicate=False)
+        if name in weights
+    }
+    names = {id(weight): name for name, weight in named.items()}
+    distinct = {name: named[name] for name in names.values()}
+    calls, uses = _run(network, distinct, example)
+    counts = {
+        name: MacCounts(*(_compact(total.view(distinct[name].shape)) for total in totals))
+        for name, totals in uses.counts.items()
+    }
+    for layer, layer_calls in calls.items():
+        rule = _LAYERS[_forward_of(layer)]
+        for weight, used in (pair for call in layer_calls for pair in rule(layer, call)):
+            if name := names.get(id(weight)):
+                counts[name] = counts[name] + used if name in counts else used
+    if weights and not counts and not uses.read:
         raise InputError(
             f"model: an image reaches none of its {len(weights)} prunable layers "
             f"({', '.join(list(weights)[:3])}); allowed is a network that calls at least one"
         )
-    return counts
+    unknown = uses.unknown | (uses.read - counts.keys())
+    first = {name: names[id(weight)] for name, weight in named.items()}
+    return {
+        name: counts.get(first[name], _UNREACHED) for name in weights if first[name] not in unknown
+    }
+
+
+def _compact(counts: Tensor) -> Tensor:
+    """Equal counts along an axis, once; if all are equal, as one number."""
+    for axis in range(counts.dim()):
+        start = counts.narrow(axis, 0, 1)
+        if torch.equal(start.expand_as(counts), counts):
+            counts = start
+    return counts.reshape(()) if counts.numel() == 1 else counts.clone()
 
 
 def macs_per_weight(
@@ -145,28 +188,24 @@ def macs_per_weight(
     Args as of `count_macs`.
 
     Returns:
-        int64 tensors on the CPU by name, in shapes that broadcast to the weights'. Weights that
-        `count_macs` leaves out count as used once: nothing is known about them.
+        int64 tensors on the CPU by name, in shapes that broadcast to the weights'; 0 for weights
+        that the image does not reach. Those of which nothing is known are left out.
     """
-    counts = count_macs(network, weights, example)
-    return {name: counts[name].data if name in counts else torch.tensor(1) for name in weights}
+    return {name: used.data for name, used in count_macs(network, weights, example).items()}
 
 
 def _convolution(layer: _ConvNd, call: LayerCall) -> Iterator[tuple[Tensor, MacCounts]]:
     """A convolution: every weight once per output element (transposed: per input element)."""
-    spatial = len(layer.kernel_size)
-    into, out = call.inputs[0][-spatial:], call.output[-spatial:]
-    images = prod(call.output[: -spatial - 1])
-    applied = torch.tensor(images * prod(into if layer.transposed else out))
-    if layer.transposed or layer.padding_mode != "zeros":
-        yield layer.weight, MacCounts(applied, applied)
-        return
-    data = torch.full(layer.kernel_size, images)
-    for axis, pad in enumerate(front_padding(layer)):
-        stride, dilation = layer.stride[axis], layer.dilation[axis]
-        line = hits_per_tap(into[axis], layer.kernel_size[axis], stride, pad, dilation, out[axis])
-        data *= torch.tensor(line).view([-1 if a == axis else 1 for a in range(spatial)])
-    yield layer.weight, MacCounts(applied, data)
+    applied, data = convolution_uses(
+        call.inputs[0],
+        layer.weight.shape,
+        call.output,
+        layer.stride,
+        front_padding(layer),
+        layer.dilation,
+        layer.transposed,
+    )
+    yield layer.weight, MacCounts(applied, data if layer.padding_mode == "zeros" else applied)
 
 
 def _linear(layer: nn.Linear, call: LayerCall) -> Iterator[tuple[Tensor, MacCounts]]:
@@ -187,21 +226,24 @@ def _attention(layer: nn.MultiheadAttention, call: LayerCall) -> Iterator[tuple[
     yield layer.out_proj.weight, projected[0]
 
 
-def _output_projection(layer: nn.Module, call: LayerCall) -> Iterator[tuple[Tensor, MacCounts]]:
-    """Attention's output projection, which `_attention` counts."""
-    return iter(())
-
-
 def _per_token(shape: torch.Size) -> MacCounts:
     """Once for every vector along the last axis."""
     count = torch.tensor(prod(shape[:-1]))
     return MacCounts(count, count)
 
 
-# By kind of layer, the most special first.
-_LAYERS: dict[type[nn.Module], Callable[[Any, LayerCall], Iterator[tuple[Tensor, MacCounts]]]] = {
-    NonDynamicallyQuantizableLinear: _output_projection,
-    nn.MultiheadAttention: _attention,
-    _ConvNd: _convolution,
-    nn.Linear: _linear,
+_UNREACHED = MacCounts(torch.tensor(0), torch.tensor(0))
+_CONVOLUTIONS: tuple[type[_ConvNd], ...] = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+# By what a layer's calls run.
+_LAYERS: dict[Any, Callable[[Any, LayerCall], Iterator[tuple[Tensor, MacCounts]]]] = {
+    **{layer.forward: _convolution for layer in _CONVOLUTIONS},
+    nn.Linear.forward: _linear,
+    nn.MultiheadAttention.forward: _attention,
 }

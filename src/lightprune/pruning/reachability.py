@@ -14,11 +14,15 @@ def live_masks(weights: Mapping[str, Tensor], macs: Mapping[str, Tensor]) -> Mas
 
     Args:
         weights: Parameters by name.
-        macs: How often each weight multiplies data (`macs_per_weight`).
+        macs: How often each weight multiplies data (`macs_per_weight`); those of which nothing is
+            known are live.
     """
+    once = torch.tensor(1)
     return Masks(
         {
-            name: torch.ones_like(w, dtype=torch.bool).logical_and_((macs[name] > 0).to(w.device))
+            name: torch.ones_like(w, dtype=torch.bool).logical_and_(
+                (macs.get(name, once) > 0).to(w.device)
+            )
             for name, w in weights.items()
         }
     )

@@ -122,6 +122,11 @@ def percent_label(share: float) -> str:
     return f"{round(100 * share, 2):g} %"
 
 
+def mac_share(share: float | None) -> str:
+    """A share of the dense MACs; one that is not known says so."""
+    return "unknown" if share is None else f"{100 * share:.1f} %"
+
+
 def epochs_label(run: ReportedRun) -> str:
     """Epochs of the dense training and of the fine-tuning."""
     return f"{run.dense.epochs} + {run.config['recipe']['finetune']['epochs']}"

@@ -29,7 +29,7 @@ class ResultRow:
             one that began with what filter pruning left.
         sparsity: Nominal.
         live_sparsity: Among the weights that some input reaches.
-        mac_density: The share of the dense MACs that is left.
+        mac_density: The share of the dense MACs that is left; None if it is unknown.
         epochs: Of the dense training and of the fine-tuning.
         seconds: Of both, likewise.
         data: The images in words.
@@ -44,7 +44,7 @@ class ResultRow:
     difference: MeanStd | None
     sparsity: float
     live_sparsity: float
-    mac_density: float
+    mac_density: float | None
     epochs: str
     seconds: str
     data: str
@@ -103,7 +103,6 @@ def _dense_setup(run: ReportedRun) -> str:
 
 def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) -> ResultRow:
     first = runs[0]
-    live_macs = sum(layer.macs // layer.weights * layer.live for layer in first.layers.values())
     return ResultRow(
         name=name,
         group=None,
@@ -113,7 +112,7 @@ def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) 
         sparsity=first.dense.zero_weights / first.cost.weights,
         live_sparsity=first.dense.zero_live_weights / first.cost.live if first.cost.live else 0.0,
         # Unreachable weights are not counted, as in the pruned networks.
-        mac_density=live_macs / first.cost.macs,
+        mac_density=first.reached_mac_share,
         epochs=str(first.dense.epochs),
         seconds=_dense_seconds(runs),
         data=first.dataset,
@@ -135,7 +134,7 @@ def _row(group: RunGroup, published: Published | None) -> ResultRow:
         else MeanStd.of([run.accuracy_change for run in runs]),
         sparsity=MeanStd.of([run.cost.sparsity for run in runs]).mean,
         live_sparsity=MeanStd.of([run.cost.live_sparsity for run in runs]).mean,
-        mac_density=MeanStd.of([run.cost.mac_density for run in runs]).mean,
+        mac_density=_mean_known([run.cost.mac_density for run in runs]),
         epochs=epochs_label(first),
         seconds=f"{_dense_seconds(runs)} + {tuning:.0f}",
         data=first.dataset,
@@ -146,3 +145,9 @@ def _row(group: RunGroup, published: Published | None) -> ResultRow:
 
 def _dense_seconds(runs: Sequence[ReportedRun]) -> str:
     return f"{MeanStd.of([run.dense.seconds for run in runs]).mean:.0f}"
+
+
+def _mean_known(values: Sequence[float | None]) -> float | None:
+    """The mean; None if a value is unknown."""
+    known = [value for value in values if value is not None]
+    return MeanStd.of(known).mean if len(known) == len(values) else None

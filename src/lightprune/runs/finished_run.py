@@ -80,6 +80,13 @@ class FinishedRun(RunRecord):
     dense_curve: tuple[float, ...] = ()
 
     @property
+    def reached_mac_share(self) -> float | None:
+        """The share of the dense MACs that reachable weights do; None if it is unknown."""
+        reached = [layer.macs_reached for layer in self.layers.values()]
+        known = [macs for macs in reached if macs is not None]
+        return sum(known) / self.cost.macs if self.cost.macs and known == reached else None
+
+    @property
     def seed(self) -> int:
         """Of everything random."""
         return int(self.config["seed"])
@@ -140,7 +147,7 @@ def _dense_files(record: DenseRecord, caches: tuple[Path, ...]) -> dict[str, Any
 
 def _layers(path: Path) -> dict[str, LayerCost]:
     return {
-        row["name"]: LayerCost(**{f.name: int(row[f.name]) for f in _COUNTS})
+        row["name"]: LayerCost(**{f.name: _count(row, f.name) for f in _COUNTS})
         for row in read_csv(path)
     }
 
@@ -154,3 +161,8 @@ def _reason(error: Exception) -> str:
         name = Path(error.filename).name if error.filename else ""
         return f"{name}: {error.strerror}" if name else str(error)
     return first_line(error)
+
+
+def _count(row: dict[str, str], name: str) -> Any:
+    """A number of a row; None if it is unknown, as only MACs may be."""
+    return None if name.startswith("macs") and not row[name] else int(row[name])

@@ -198,6 +198,9 @@ def _costs(network: nn.Module, smaller: nn.Module, example: Tensor) -> Iterator[
         "MACs an image": (before.total.macs, after.total.macs),
     }
     for what, (full, pruned) in counts.items():
+        if full is None or pruned is None:
+            yield f"{what}: unknown"
+            continue
         yield f"{what}: {full:,} -> {pruned:,} ({pruned / full:.1%})"
 
 

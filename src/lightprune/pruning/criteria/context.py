@@ -1,6 +1,6 @@
 """What a criterion may use besides the weights: masks, MACs, gradients, flow, accumulated state."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -53,9 +53,11 @@ class ScoringContext:
 
         Raises:
             TypeError: The pruner was called without.
+            InputError: Those of a weight are unknown.
         """
         if self._macs is None:
             raise TypeError("the criterion needs context.macs: prune(..., macs=...)")
+        check_macs_known([name for name in self.masks if name not in self._macs])
         return self._macs
 
     def gradient_scores(self, score: Score, batches: int) -> dict[str, Tensor]:
@@ -107,3 +109,13 @@ class ScoringContext:
         if self._probe is None:
             raise TypeError(f"context.{name} needs the network: prune(..., probe=...)")
         return self._probe
+
+
+def check_macs_known(unknown: Sequence[str]) -> None:
+    """Raises InputError if there are weights whose MACs are unknown."""
+    if unknown:
+        raise InputError(
+            f"pruner.criterion: needs the MACs of every weight, and those of {len(unknown)} are "
+            f"unknown ({', '.join(unknown[:3])}); allowed is a criterion without, or "
+            f"pruner.targets.exclude=[{unknown[0]},...]"
+        )

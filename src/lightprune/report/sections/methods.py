@@ -11,7 +11,13 @@ from lightprune.rendering.document import Block, Figure, Section, Table, thread_
 from lightprune.rendering.plotting import COLOURS, GREY, draw_figure, percent_ticks
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
-from lightprune.report.groups import RunGroup, percent_label, target_sparsity, training_label
+from lightprune.report.groups import (
+    RunGroup,
+    mac_share,
+    percent_label,
+    target_sparsity,
+    training_label,
+)
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.speed_figure import BATCHES
 from lightprune.report.statistics import pp_label
@@ -117,7 +123,7 @@ def _table(contest: MethodComparison, timed: dict[str, BenchResult]) -> Iterator
             "seeds": row.seeds,
             "test accuracy": row.accuracy.percent,
             "live sparsity": f"{100 * row.live_sparsity:.2f} %",
-            "MACs left": f"{100 * row.mac_density:.1f} %",
+            "MACs left": mac_share(row.mac_density),
             **_latency(row, timed),
             "difference (pp)": pp_label(test.paired.difference) if test and test.paired else "",
             "95 % interval": f"{pp_label(low)} to {pp_label(high)}" if test else "",
@@ -175,7 +181,13 @@ def _figure(findings: Findings, contest: MethodComparison, suffix: str) -> Figur
         left.set_yticks(places, [_group(row).series for row in rows])
         left.set_xlabel("test accuracy (%)")
         percent_ticks(left.xaxis)
-        right.plot([row.mac_density for row in rows], places, "s", color=COLOURS[1])
+        known = [
+            (row.mac_density, place)
+            for row, place in zip(rows, places, strict=True)
+            if row.mac_density is not None
+        ]
+        if known:
+            right.plot(*zip(*known, strict=True), "s", color=COLOURS[1])
         right.set_xlim(left=0)
         right.set_xlabel("MACs left (%)")
         percent_ticks(right.xaxis)

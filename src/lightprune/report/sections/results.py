@@ -2,6 +2,7 @@
 
 from lightprune.rendering.document import Block, Section, Table
 from lightprune.report.findings import Findings
+from lightprune.report.groups import mac_share
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.result_table import ResultRow
 from lightprune.report.statistics import wilson_interval
@@ -46,7 +47,7 @@ def result_columns(row: ResultRow, published: Published | None = None) -> dict[s
         **({published.name: _accuracy(row.published)} if published else {}),
         "sparsity": f"{100 * row.sparsity:.2f} %",
         "live sparsity": f"{100 * row.live_sparsity:.2f} %",
-        "MACs left": f"{100 * row.mac_density:.1f} %",
+        "MACs left": mac_share(row.mac_density),
         "epochs": row.epochs,
         "seconds": row.seconds,
         "data": row.data,

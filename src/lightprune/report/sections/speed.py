@@ -8,7 +8,7 @@ from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, Section, Table, thread_count
 from lightprune.rendering.plotting import paginate
 from lightprune.report.findings import Findings
-from lightprune.report.groups import RunGroup, criterion_name
+from lightprune.report.groups import RunGroup, criterion_name, mac_share
 from lightprune.report.sections.speed_figure import BATCHES, TimedRun, speed_figures
 from lightprune.report.statistics import pp_label
 
@@ -36,7 +36,7 @@ def speed_lines(groups: Sequence[RunGroup]) -> Iterator[str]:
         if ratios:
             yield (
                 f"Speed: **{timed.name}** ({criterion_name(timed.run.config)}; "
-                f"{100 * timed.run.cost.mac_density:.1f} % of the MACs left, "
+                f"{mac_share(timed.run.cost.mac_density)} of the MACs left, "
                 f"{pp_label(timed.run.accuracy_change)} pp to its dense "
                 f"network) is {' and '.join(ratios)} times as fast as the fastest dense backend"
                 + (
@@ -111,7 +111,7 @@ def _row(timed: TimedRun, threads: int) -> dict[str, str]:
         "criterion": criterion_name(run.config),
         "sparsity": f"{100 * cost.sparsity:.2f} %",
         "live sparsity": f"{100 * cost.live_sparsity:.2f} %",
-        "MACs left": f"{100 * cost.mac_density:.1f} %",
+        "MACs left": mac_share(cost.mac_density),
         "test accuracy": f"{100 * run.test.accuracy:.2f} %",
         "to its dense (pp)": pp_label(run.accuracy_change),
         **latency_columns(

@@ -85,10 +85,9 @@ def _latencies(rows: Sequence[TimedRun], threads: int) -> Iterator[_Costs]:
 
 
 def _macs(rows: Sequence[TimedRun]) -> _Costs:
-    run = rows[0].run
-    live = sum(layer.macs // layer.weights * layer.live for layer in run.layers.values())
-    left = tuple(100 * row.run.cost.mac_density for row in rows)
-    return _Costs("MACs left (%)", left, 100.0, 100 * live / run.cost.macs)
+    reached = rows[0].run.reached_mac_share
+    left = tuple(100 * (row.run.cost.mac_density or 0.0) for row in rows)
+    return _Costs("MACs left (%)", left, 100.0, None if reached is None else 100 * reached)
 
 
 def _draw(axes: Axes, rows: Sequence[TimedRun], costs: _Costs) -> None:

@@ -78,9 +78,10 @@ def _highest_sparsity_lines(findings: Findings, training: str) -> Iterator[str]:
 
 def _described(findings: Findings, row: ResultRow, margin: float) -> str:
     loss = row.difference.pp if row.difference else ""
+    left = "unknown" if row.mac_density is None else percent_label(row.mac_density)
     return (
         f"**{row.name}** ({loss} pp{_interval(findings, row, margin)}; live sparsity "
-        f"{percent_label(row.live_sparsity)}, {percent_label(row.mac_density)} of the MACs left)"
+        f"{percent_label(row.live_sparsity)}, {left} of the MACs left)"
     )
 
 
