@@ -83,7 +83,8 @@ def test_bad_values_of_ones_own_classes_are_one_line(extended):
     lost = train(extended, "data=arrays", "data.root=no.npz", "model=plain")
     unknown = train(extended, "schedule=quadratic", "schedule.span=2")
 
-    assert lost.stderr == "error: data.root=no.npz: no such file; allowed is an .npz archive\n"
+    missing = extended / "no.npz"
+    assert lost.stderr == f"error: data.root={missing}: no such file; allowed is an .npz archive\n"
     assert unknown.stderr.startswith("error: schedule.span=2: ")
 
 
