@@ -50,7 +50,7 @@ def speed_figures(rows: Sequence[TimedRun], suffix: str) -> Iterator[Figure]:
     if not common:
         return
     threads = max(common)
-    panels = [*_latencies(rows, threads), _macs(rows)]
+    panels = [*_latencies(rows, threads), *_macs(rows)]
 
     def draw(canvas: Canvas) -> None:
         grid = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -84,10 +84,13 @@ def _latencies(rows: Sequence[TimedRun], threads: int) -> Iterator[_Costs]:
             )
 
 
-def _macs(rows: Sequence[TimedRun]) -> _Costs:
+def _macs(rows: Sequence[TimedRun]) -> Iterator[_Costs]:
+    """Nothing if those of a run are unknown."""
     reached = rows[0].run.reached_mac_share
-    left = tuple(100 * (row.run.cost.mac_density or 0.0) for row in rows)
-    return _Costs("MACs left (%)", left, 100.0, None if reached is None else 100 * reached)
+    known = [share for row in rows if (share := row.run.cost.mac_density) is not None]
+    if reached is not None and len(known) == len(rows):
+        left = tuple(100 * share for share in known)
+        yield _Costs("MACs left (%)", left, 100.0, 100 * reached)
 
 
 def _draw(axes: Axes, rows: Sequence[TimedRun], costs: _Costs) -> None:
