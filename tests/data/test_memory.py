@@ -59,7 +59,7 @@ def test_folders_of_images_are_measured_by_their_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "allocate", [lambda: np.ones(1 << 33, np.uint8), lambda: torch.ones(1 << 33)], ids=str
+    "allocate", [lambda: np.ones(1 << 33, np.uint8), lambda: torch.ones(1 << 33)]
 )
 def test_memory_that_runs_out_while_loading_is_one_line_that_names_the_setting(allocate):
     with (

@@ -127,7 +127,6 @@ class Unused(nn.Module):
             r"recipe.dense.optimizer: its step fails \(no step today\)",
         ),
     ],
-    ids=str,
 )
 def test_what_only_training_shows_is_named_before_it(settings, message):
     with pytest.raises(InputError, match=message):
@@ -149,7 +148,6 @@ class SimpleOptimizer(torch.optim.Optimizer):
         {"network": partial(Unused, trains=False), "devices": 2},
         {"macs": 10**12},
     ],
-    ids=str,
 )
 def test_networks_that_train_pass(settings):
     check(**settings)
@@ -163,7 +161,6 @@ def test_networks_that_train_pass(settings):
         (ADAM, 2),
         (partial(torch.optim.AdamW, lr=0.1, amsgrad=True), 3),
     ],
-    ids=str,
 )
 def test_the_optimizer_s_state_is_counted_as_it_is(optimizer, copies):
     parameters = sum(p.numel() for p in cnn().parameters())
