@@ -10,7 +10,11 @@ import torch
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.experiment.network_checks import check_outputs, check_training
+from lightprune.experiment.network_checks import (
+    check_outputs,
+    check_training,
+    network_macs,
+)
 from lightprune.models.model import Model
 from tests.training.small import MOMENTUM, cnn, phase, small_setup
 
@@ -185,6 +189,37 @@ def test_a_step_of_a_costly_network_takes_two_images():
     check(Watched, macs=10**11)
     check(Watched, macs=1000)
     assert seen == [2, 2, 32, 32]
+
+
+class Ghost(nn.Module):
+    """Takes its images eight at a time."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.layer = nn.Linear(192, num_classes)
+
+    def forward(self, images):
+        return self.layer(images.flatten(1).view(-1, 8, 192)).flatten(0, 1)
+
+
+@pytest.mark.parametrize("macs", [2 * 10**10 // 33, 2 * 10**10 // 15])
+def test_part_of_a_batch_is_no_reason_to_refuse_a_network_that_takes_the_whole(macs):
+    ghost = partial(small_setup, network=Ghost)
+    how = replace(phase(), batch_size=32)
+
+    check_training(ghost(), {"dense": how}, macs)
+    with pytest.raises(InputError, match="a training step on 12 images"):
+        check_training(ghost(), {"dense": replace(how, batch_size=12)}, 1000)
+
+
+def test_the_whole_network_counts_not_only_what_is_pruned():
+    setup = small_setup()
+    network = setup.new_network()
+    convolutions = (8 * 27 * 64, 8 * 72 * 4, 8 * 72 * 1, 8 * 4)
+
+    assert network_macs(network, setup) >= 8 * 27 * 64 + sum(convolutions[3:])
+    assert network_macs(nn.Flatten(), setup) is None
+    assert network_macs(nn.Linear(3, 3), setup) is None
 
 
 def test_the_check_changes_no_network_and_no_random_stream():

@@ -1,5 +1,6 @@
 """Overrides that a run would never read are errors, each of them with what is allowed instead."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from lightprune.errors import InputError
 from lightprune.experiment.config import load_settings, register_configs
 from lightprune.experiment.unread_settings import check_mode, check_overrides
+from lightprune.runs.identity import SWEPT
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CONTROL = "pruner=none"
@@ -73,6 +75,24 @@ def test_a_setting_that_is_never_read_is_refused(unread, others, allowed):
 )
 def test_what_is_read_is_accepted(overrides):
     check(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "swept"),
+    [
+        (["pruner=none", "schedule.sparsity=0.9"], "pruner"),
+        (["dense.rewind_epoch=2"], "pruner.weights"),
+        (["recipe.dense.epochs=0", "recipe.dense.batch_size=64"], "recipe.dense.epochs"),
+        (["pruner=none", "schedule=cubic"], "experiment"),
+    ],
+)
+def test_what_another_job_of_a_sweep_may_read_is_accepted(monkeypatch, overrides, swept):
+    monkeypatch.setenv(SWEPT, json.dumps({swept: ["one", "two"]}))
+    check(*overrides)
+
+    monkeypatch.setenv(SWEPT, json.dumps({"seed": ["0", "1"]}))
+    with pytest.raises(InputError, match="is not read"):
+        check(*overrides)
 
 
 def test_a_sweep_and_a_single_run_have_folders_of_their_own():

@@ -26,7 +26,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
 def test_a_record_that_cannot_be_read_is_an_error_that_names_the_file(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
 
-    with pytest.raises(InputError, match=r"run\.json.*force=true"):
+    with pytest.raises(InputError, match=r"run\.json: .*allowed is"):
         RunFolder(tmp_path).record()
 
 

@@ -16,6 +16,13 @@ def test_settings_become_objects_and_nodes_may_lie_in_nodes():
     assert instantiate_safely(node, Inverted, "criterion") == Inverted(Random(3))
 
 
+@pytest.mark.parametrize("module", ["", ".criteria", ".criteria.random"])
+def test_a_class_is_known_by_its_package_and_by_the_module_that_defines_it(module):
+    node = {"_target_": f"lightprune.pruning{module}.Random", "seed": 3}
+
+    assert instantiate_safely(node, Random, "criterion") == Random(3)
+
+
 @pytest.mark.parametrize(
     "target",
     [

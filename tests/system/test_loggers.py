@@ -26,6 +26,7 @@ def test_each_job_of_a_sweep_and_each_phase_has_a_run_of_its_own(server, tmp_pat
         ours = {f: run for f, run in runs.items() if f.is_relative_to(tmp_path / part)}
         assert sorted(run["config"]["seed"] for run in ours.values()) == [1, 2]
         for folder, run in ours.items():
+            assert run["exit_code"] == 0
             ((step, accuracy),) = run["metrics"]["test/accuracy"]
             assert step >= max(logged for logged, _ in run["metrics"]["val/accuracy"])
             if phase == "finetune":
@@ -37,7 +38,8 @@ def test_a_run_that_fails_is_closed_too(server, tmp_path):
     done = server.train(tmp_path, *SMALL, *TRACKER, "recipe.dense.learning_rate.peak=1e30")
 
     assert done.returncode == 1
-    assert len(tracked(tmp_path)) == 1
+    (run,) = tracked(tmp_path).values()
+    assert run["exit_code"] == 1
 
 
 def test_a_tracker_that_cannot_be_closed_loses_no_training(server, tmp_path):

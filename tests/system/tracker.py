@@ -16,8 +16,8 @@ class Run:
     def __init__(self, folder):
         self.folder, self.config, self.metrics = folder, {}, {}
 
-    def finish(self):
-        content = {"config": self.config, "metrics": self.metrics}
+    def finish(self, exit_code=0):
+        content = {"config": self.config, "metrics": self.metrics, "exit_code": exit_code}
         self.folder.mkdir(parents=True, exist_ok=True)
         number = len(list(self.folder.glob("tracked-*.json")))
         (self.folder / f"tracked-{number}.json").write_text(json.dumps(content))
@@ -53,7 +53,7 @@ class Tracker(Logger):
 
 
 class StubbornRun(Run):
-    def finish(self):
+    def finish(self, exit_code=0):
         raise ConnectionError("no network today")
 
 

@@ -77,7 +77,8 @@ def _left_in_control_groups() -> Iterator[int]:
             limit = int((group / "memory.max").read_text())
             used = int((group / "memory.current").read_text())
             # Cached files count as used, but are given up for the asking.
-            cached = _fields(group / "memory.stat").get("inactive_file", 0)
+            fields = _fields(group / "memory.stat")
+            cached = fields.get("inactive_file", 0) + fields.get("active_file", 0)
         except (OSError, ValueError):  # No limit reads "max".
             continue
         yield limit - used + cached

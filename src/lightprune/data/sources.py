@@ -15,7 +15,12 @@ from torchvision.datasets import CIFAR10
 from lightprune.data.decoding import rgb_array
 from lightprune.data.images import ImageDataset, ImageSet, load_cache, save_cache
 from lightprune.data.memory import enough_memory
-from lightprune.data.validation_split import check_class_sizes, default_count, stratified_split
+from lightprune.data.validation_split import (
+    SplitError,
+    check_class_sizes,
+    default_count,
+    stratified_split,
+)
 from lightprune.errors import InputError, check_flag, check_folder, check_number, check_path
 from lightprune.files import file_lock
 
@@ -117,7 +122,7 @@ class Source(ABC):
             return self.validation
         count = round(float(self.validation) * len(train))
         if count == 0:
-            raise InputError(
+            raise SplitError(
                 f"data.validation={self.validation}: is no image of {len(train)}; allowed is a "
                 "share that leaves some"
             )

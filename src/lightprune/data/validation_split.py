@@ -10,6 +10,10 @@ from lightprune.errors import InputError, first_of
 _SHARE, _MOST = 0.1, 5000
 
 
+class SplitError(InputError):
+    """The validation set does not fit the training images."""
+
+
 def stratified_split(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
     """Splits `count` images off, stratified by class, always the same ones.
 
@@ -17,11 +21,11 @@ def stratified_split(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
         The remaining images and those split off, both in their original order.
 
     Raises:
-        InputError: A class would be missing on one side.
+        SplitError: A class would be missing on one side.
     """
     parts = _split(images, count)
     if parts is None:
-        raise InputError(
+        raise SplitError(
             f"data.validation={count}: of {len(images)} training images; allowed is a count that "
             "leaves every class on both sides"
         )

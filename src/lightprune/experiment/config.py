@@ -19,7 +19,7 @@ from lightprune.experiment.config_checks import (
     check_regrowth,
     check_rewinding,
 )
-from lightprune.experiment.places import make_places_absolute
+from lightprune.experiment.config_paths import make_paths_absolute
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.models.model import Model
 from lightprune.pruning.pruner import Pruner
@@ -152,7 +152,7 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
         raise InputError(f"{key}: has been renamed; allowed is {RENAMED_KEYS[key]}")
     _check_keys("", resolved, Config)
     _check_keys("dense.", resolved["dense"], DenseOptions)
-    make_places_absolute(resolved, folder or Path.cwd())
+    make_paths_absolute(resolved, folder or Path.cwd())
     cfg = OmegaConf.create(resolved)
     check_number("seed", cfg.seed, 0, 2**31 - 1, whole=True)
     check_number("dense.rewind_epoch", cfg.dense.rewind_epoch, 0, whole=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from lightprune.data.images import ImageDataset
-from lightprune.data.validation_split import check_class_sizes, default_count
+from lightprune.data.validation_split import SplitError, check_class_sizes, default_count
 from lightprune.errors import InputError
 from lightprune.experiment.config import Settings
 
@@ -66,7 +66,7 @@ def _counts(settings: Settings, data: ImageDataset) -> tuple[int, int, bool]:
         check_class_sizes(data.train, data.classes, source.validation)
         try:
             train, validation = source.splits(data)
-        except InputError:
+        except SplitError:
             count = default_count(data.train)
             return len(data.train) - count, count, True
         return len(train), len(validation), False

@@ -1,7 +1,7 @@
 """Checks of a network before training: its outputs, and one training step of each phase."""
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lightprune.errors import InputError, first_line, first_of
 from lightprune.pruning.eval_mode import eval_mode
@@ -44,7 +45,17 @@ def check_outputs(network: nn.Module, setup: Setup) -> None:
     _check_logits(logits, len(setup.example), setup, network)
 
 
-def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int) -> int:
+def network_macs(network: nn.Module, setup: Setup) -> int | None:
+    """The MACs of one image over all layers, prunable or not; None where torch counts none."""
+    try:
+        with eval_mode(network), FlopCounterMode(display=False) as counter:
+            network(setup.model.to_memory_format(setup.example[:1]))
+    except Exception:  # The user's own code may raise anything; its outputs are checked elsewhere.
+        return None
+    return counter.get_total_flops() // 2 or None
+
+
+def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int | None) -> int:
     """Takes one training step of every phase on a network of its own, at its process's batch size.
 
     The random streams and all other networks stay as they are.
@@ -52,8 +63,8 @@ def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int) -> int:
     Args:
         setup: Data, model and trainer settings.
         phases: Those that train, by their names in the recipe.
-        macs: Of one image, as far as they are known; a step of very many takes fewer images, but
-            two at least.
+        macs: Of one image, over the whole network; a step of very many takes fewer images, two at
+            least. None, where they are unknown, takes two.
 
     Returns:
         The bytes that the larger of the phases' optimizers keeps.
@@ -70,16 +81,22 @@ def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int) -> int:
         np.random.set_state(array)
 
 
-def _check_phase(setup: Setup, name: str, phase: Phase, macs: int) -> int:
+def _check_phase(setup: Setup, name: str, phase: Phase, macs: int | None) -> int:
     processes = setup.trainer_config.processes
     batch = phase.batch_size // processes
-    count = min(batch, max(2, _MOST_MACS // (3 * max(macs, 1))))
+    most = 2 if macs is None else max(2, _MOST_MACS // (3 * macs))
+    # A part of a batch is a power of two, as batches usually are.
+    count = batch if batch <= most else 1 << (most.bit_length() - 1)
     try:
         network, loss = _forward_backward(setup, phase, count)
     except InputError:
         raise
     except Exception as error:  # The user's own code may raise anything.
-        raise InputError(_explain_failure(setup, name, phase, count, error)) from error
+        twice = partial(_forward_backward, setup, phase, min(batch, 2 * count))
+        if count == batch or not _succeeds(twice):
+            larger = [size for size in _BATCHES if batch < size <= most] if count == batch else []
+            raise InputError(_explain_failure(setup, name, phase, count, error, larger)) from error
+        network, loss = twice()
     unused = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
     if unused and processes > 1:
         raise InputError(
@@ -128,11 +145,18 @@ def _check_logits(logits: Any, images: int, setup: Setup, network: nn.Module) ->
         )
 
 
-def _explain_failure(setup: Setup, name: str, phase: Phase, count: int, error: Exception) -> str:
+def _explain_failure(
+    setup: Setup,
+    name: str,
+    phase: Phase,
+    count: int,
+    error: Exception,
+    larger_batches: Sequence[int],
+) -> str:
     """Finds the setting without which the step succeeds."""
     reason, processes = first_line(error), setup.trainer_config.processes
     images = f"{count} image{'s' if count > 1 else ''}"
-    for larger in (batch for batch in _BATCHES if batch > count):
+    for larger in larger_batches:
         if _succeeds(partial(_forward_backward, setup, phase, larger)):
             return (
                 f"recipe.{name}.batch_size={phase.batch_size}: a training step on {images} a "

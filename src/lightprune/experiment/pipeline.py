@@ -111,7 +111,11 @@ def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None
         check_readable(file)
     if not checked.settings.force and folder.config_file.exists():
         _check_same_run(checked, folder)
-        if (record := folder.record()) is not None:
+        try:
+            record = folder.record()
+        except InputError as error:
+            raise InputError(f"{error} (force=true starts afresh)") from error
+        if record is not None:
             return record
     checkpoints = [folder.checkpoints]
     if not checked.settings.dense.checkpoint:

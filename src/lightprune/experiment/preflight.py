@@ -8,7 +8,7 @@ from typing import Any
 from lightprune.errors import InputError
 from lightprune.experiment.config import Settings
 from lightprune.experiment.data_fit import fit_to_data
-from lightprune.experiment.network_checks import check_outputs, check_training
+from lightprune.experiment.network_checks import check_outputs, check_training, network_macs
 from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum
 from lightprune.pruning.cost import CostReport, cost_report
@@ -122,5 +122,5 @@ def preflight(settings: Settings) -> CheckedRun:
         tuple(zeros),
         settings.targets.left_dense(network),
         settings.targets.missing_types(network),
-        check_training(setup, phases, sum(layer.macs or 0 for layer in cost.layers.values())),
+        check_training(setup, phases, network_macs(network, setup)),
     )

@@ -1,10 +1,13 @@
 """Settings that a command gives and its run would never read: an error, in place of silence."""
 
-from collections.abc import Iterator, Sequence
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lightprune.errors import InputError
 from lightprune.experiment.config import Settings
+from lightprune.runs.identity import SWEPT
 from lightprune.training.lr_schedule import AUTO, REWIND
 from lightprune.training.recipe import Recipe
 
@@ -13,17 +16,24 @@ from lightprune.training.recipe import Recipe
 class _Unread:
     """A key that a run does not read, with all below it: why, and what is allowed instead.
 
-    A key that ends in a point stands only for what is below it.
+    A key that ends in a point stands only for what is below it. `causes` are the settings by which
+    it is so: where a sweep varies one of them, another job may read the key.
     """
 
     key: str
     why: str
     allowed: str
+    causes: tuple[str, ...] = ()
     but: tuple[str, ...] = ()
 
     def covers(self, key: str) -> bool:
         """Whether a key is this one or below it."""
         return _is_below(key, self.key) and not any(_is_below(key, other) for other in self.but)
+
+    def may_differ(self, swept: Iterable[str]) -> bool:
+        """Whether other jobs of a sweep may read the key: one of its causes is swept over."""
+        causes = (*self.causes, "experiment", "recipe")
+        return any(_is_below(cause, key) for key in swept for cause in causes if self.causes)
 
 
 def check_overrides(settings: Settings, overrides: Sequence[str]) -> None:
@@ -33,7 +43,8 @@ def check_overrides(settings: Settings, overrides: Sequence[str]) -> None:
         settings: Of the run.
         overrides: As Hydra got them: `key=value`, `group=option`, `+key=value`, `~key`.
     """
-    unread = list(_unread_keys(settings))
+    swept = json.loads(os.environ.get(SWEPT, "{}"))
+    unread = [rule for rule in _unread_keys(settings) if not rule.may_differ(swept)]
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")
         key = name.partition("@")[0].replace("/", ".")
@@ -49,13 +60,15 @@ def _unread_keys(settings: Settings) -> Iterator[_Unread]:
     pruner = settings.pruner
     if pruner is None:
         why, allowed = "since pruner=none prunes nothing", "a pruner (pruner=global), or none of it"
-        yield _Unread("schedule", why, allowed)
-        yield _Unread("pruner.", why, allowed, but=("pruner.targets",))
+        cause = ("pruner",)
+        yield _Unread("schedule", why, allowed, cause)
+        yield _Unread("pruner.", why, allowed, cause, but=("pruner.targets",))
         for key in ("optimizer_state", "recalibrate"):
-            yield _Unread(f"recipe.finetune.{key}", why, allowed)
+            yield _Unread(f"recipe.finetune.{key}", why, allowed, cause)
     elif pruner.weights != "shuffle" and pruner.regrowth is None:
         why = "since it is the seed of a shuffle and of regrowth"
-        yield _Unread("pruner.seed", why, "pruner.weights=shuffle, a regrowth, or seed={value}")
+        allowed = "pruner.weights=shuffle, a regrowth, or seed={value}"
+        yield _Unread("pruner.seed", why, allowed, ("pruner.weights", "pruner.regrowth"))
 
 
 def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
@@ -72,10 +85,13 @@ def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
         for part in ("peak", "warmup", "milestones"):
             if rewinds or (part == "milestones" and shape != "multistep"):
                 allowed = "another shape" if rewinds else f"{rate}.shape=multistep"
-                yield _Unread(f"{rate}.{part}", f"since {rate}.shape={shape}", allowed)
+                yield _Unread(
+                    f"{rate}.{part}", f"since {rate}.shape={shape}", allowed, (f"{rate}.shape",)
+                )
         if phase.augmentation.crop == 0:
             why = f"since {key}.augmentation.crop=0 pads nothing"
-            yield _Unread(f"{key}.augmentation.padding", why, "a crop above 0")
+            crop = (f"{key}.augmentation.crop",)
+            yield _Unread(f"{key}.augmentation.padding", why, "a crop above 0", crop)
 
 
 def _dense_keys(settings: Settings) -> Iterator[_Unread]:
@@ -84,7 +100,7 @@ def _dense_keys(settings: Settings) -> Iterator[_Unread]:
     if settings.rewind_epoch is None:
         weights = settings.pruner.weights if settings.pruner else None
         why = f"since pruner.weights={weights}" if weights else "since pruner=none prunes nothing"
-        yield _Unread("dense.rewind_epoch", why, "pruner.weights=rewind")
+        yield _Unread("dense.rewind_epoch", why, "pruner.weights=rewind", ("pruner.weights",))
     if checkpoint is not None:
         why, allowed = f"since dense.checkpoint={checkpoint} takes its place", "one of them"
     elif epochs == 0:
@@ -95,7 +111,9 @@ def _dense_keys(settings: Settings) -> Iterator[_Unread]:
     read = ("epochs", "learning_rate") if rate.peak == AUTO or rate.shape == REWIND else ()
     if checkpoint is None:
         read = ("epochs", *read)
-    yield _Unread("recipe.dense", why, allowed, but=tuple(f"recipe.dense.{key}" for key in read))
+    causes = ("dense.checkpoint", "recipe.dense.epochs")
+    but = tuple(f"recipe.dense.{key}" for key in read)
+    yield _Unread("recipe.dense", why, allowed, causes, but)
 
 
 def _is_below(key: str, parent: str) -> bool:

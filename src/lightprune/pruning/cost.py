@@ -55,7 +55,7 @@ class LayerCost:
     @property
     def macs_reached(self) -> int | None:
         """MACs of the dense layer without those of unreachable weights; None if unknown."""
-        return None if self.macs is None else self.macs // self.weights * self.live
+        return None if self.macs is None else self.macs * self.live // self.weights
 
     def __add__(self, other: "LayerCost") -> "LayerCost":
         return LayerCost(

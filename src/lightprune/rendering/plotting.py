@@ -131,6 +131,6 @@ def paginate(
 
 
 def wrap_label(name: str, width: int = 31) -> str:
-    """A cell's name in lines that fit over a panel; `22 + 8 epochs` stays in one."""
+    """A configuration's name in lines that fit over a panel; `22 + 8 epochs` stays in one."""
     whole = re.sub(r"(\d+) \+ (\d+) epochs", "\\1\u00a0+\u00a0\\2\u00a0epochs", name)
     return textwrap.fill(whole, width)

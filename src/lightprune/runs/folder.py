@@ -110,11 +110,11 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except InputError as error:
-            raise InputError(f"{self.record_file}: {error} (force=true starts afresh)") from error
+            raise InputError(f"{self.record_file}: {error}") from error
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{self.record_file}: is damaged ({first_line(error)}); allowed is an intact "
-                "run.json (force=true starts afresh)"
+                "run.json"
             ) from error
 
     def finished(self) -> RunRecord:

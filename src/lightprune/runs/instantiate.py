@@ -37,13 +37,18 @@ def instantiate_safely(node: Mapping[str, Any], kind: type[Any], key: str) -> An
 
 
 def package_class(target: object) -> type | None:
-    """The public data class of that dotted name in `_PACKAGES`; None if there is none."""
-    package_name, _, name = str(target).rpartition(".")
-    if package_name not in _PACKAGES:
+    """The data class of that dotted name, if it is defined in `_PACKAGES`; otherwise None."""
+    module, _, name = str(target).rpartition(".")
+    inside = tuple(f"{package}." for package in _PACKAGES)
+    if not f"{module}.".startswith(inside):
         return None
-    package = importlib.import_module(package_name)
-    cls = getattr(package, name, None) if name in package.__all__ else None
-    return cls if isinstance(cls, type) and is_dataclass(cls) else None
+    try:
+        cls = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError:
+        return None
+    # A module also holds what it has imported.
+    is_ours = isinstance(cls, type) and is_dataclass(cls) and cls.__module__.startswith(inside)
+    return cls if is_ours else None
 
 
 def _build(value: Any) -> Any:

@@ -59,7 +59,8 @@ def _close(logger: Logger, *, failed: bool) -> None:
         experiment = getattr(logger, "experiment", None)
         for name in _CLOSING_METHODS:
             if callable(close := getattr(experiment, name, None)):
-                close()
+                # W&B takes a run without an exit status for a success.
+                close(**({"exit_code": 1} if failed and name == "finish" else {}))
                 break
     except Exception as error:  # The tracker's code may raise anything.
         name, reason = type(logger).__name__, first_line(error)

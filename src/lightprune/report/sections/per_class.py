@@ -80,7 +80,7 @@ def _row(change: ClassChange) -> dict[str, str]:
 def _figure(suffix: str, changes: Sequence[ClassChange]) -> Figure:
     """One row for each configuration."""
     caption = (
-        "Change of each class's recall on the test images, in percentage points, against the "
+        "Change of each class's recall on the test images, in pp, against the "
         "run's own dense network; mean over seeds. Orange and minus: recognised less often."
     )
 

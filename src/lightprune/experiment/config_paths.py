@@ -1,0 +1,24 @@
+"""The paths in a config, made absolute: a job may work elsewhere than its command."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_PATHS = ("data.root", "data.cache_dir", "dense.checkpoint", "dense.cache_dir")
+
+
+def make_paths_absolute(resolved: Mapping[Any, Any], folder: Path) -> None:
+    """Makes every path in a resolved config absolute, with `~` as the user's home, in place.
+
+    Args:
+        resolved: The config.
+        folder: That relative paths start from.
+    """
+    for key in _PATHS:
+        group, name = key.split(".")
+        if not isinstance(node := resolved.get(group), dict):
+            continue
+        # The checks name what is no path; a source of your own may read from an address.
+        if isinstance(path := node.get(name), str) and path and "://" not in path:
+            node[name] = str(Path(folder, os.path.expanduser(path)))
