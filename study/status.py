@@ -54,10 +54,11 @@ def started_runs(sweep: Path, data: str) -> list[StartedRun]:
     """The run folders of a sweep on one kind of data, told by their names."""
     found = []
     for file in sorted(sweep.glob("*/config.yaml")):
-        asked = dict(part.partition("=")[::2] for part in file.parent.name.split(","))
-        if asked.get("data") == data and "experiment" in asked:
+        overrides = dict(part.partition("=")[::2] for part in file.parent.name.split(","))
+        if overrides.get("data") == data and "experiment" in overrides:
             try:
-                found.append(_begun(file.parent, (asked["experiment"], asked.get("seed", "0"))))
+                job = overrides["experiment"], overrides.get("seed", "0")
+                found.append(_begun(file.parent, job))
             except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
                 continue  # Damaged: its job says so itself, and an estimate can do without it.
     return found

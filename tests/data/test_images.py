@@ -83,7 +83,7 @@ def test_what_was_stored_is_recalled(tmp_path):
     assert fingerprint == data.fingerprint()
 
 
-def test_validation_images_of_ones_own_are_stored_and_part_of_the_fingerprint(tmp_path):
+def test_validation_images_of_the_user_are_stored_and_part_of_the_fingerprint(tmp_path):
     data = labelled()
     own = ImageDataset(data.train, data.test, data.classes, data.test)
     other = ImageDataset(data.train, data.test, data.classes, data.train)

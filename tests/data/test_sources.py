@@ -62,7 +62,7 @@ def test_validation_on_the_test_set_leaves_the_training_images_whole():
 
 
 @pytest.mark.parametrize("validation", [40, 0.25, "test"])
-def test_validation_images_of_ones_own_are_taken_and_no_setting_is_ignored(validation):
+def test_validation_images_of_the_user_are_taken_and_no_setting_is_ignored(validation):
     data = replace(labelled(), validation=labelled().test)
 
     assert Counting(validation=None).splits(data) == (data.train, data.validation)

@@ -182,7 +182,7 @@ def test_an_unfinished_or_damaged_run_is_one_line(exported, tmp_path, damage, sa
         (lambda num_classes: nn.Linear(1, num_classes), "another network: weight is .*, not miss"),
     ],
 )
-def test_ones_own_constructor_must_fit(exported, constructor, said):
+def test_a_custom_constructor_must_fit(exported, constructor, said):
     with pytest.raises(InputError, match=said):
         lightprune.load(exported[0], constructor=constructor)
 

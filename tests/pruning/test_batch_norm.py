@@ -6,6 +6,7 @@ from torch import nn
 from lightprune.pruning.batch_norm import recalibrate
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.fit import PhaseRun, fit
+from lightprune.training.phase_loggers import open_loggers
 from tests.training.small import OnStep, copied, equal, phase, plan, small_setup
 
 
@@ -89,16 +90,14 @@ def test_an_event_recalibrates_on_the_first_training_batches_and_tells_both_accu
     records, ends = {}, {}
     for count in (0, 2):
         folder = tmp_path / str(count)
-        loggers = {"loggers": lambda place: [CSVLogger(place, name="log", version="")]}
-        setup = small_setup(OnStep(look), **loggers)
-        trained = fit(
-            setup,
-            setup.new_network(),
-            PhaseRun(
-                "finetune", phase(2, recalibrate=count), plan((1, 0.7), epochs=2), pruner=Pruner()
-            ),
-            folder,
+        setup = small_setup(
+            OnStep(look), loggers=lambda place: [CSVLogger(place, name="log", version="")]
         )
+        run = PhaseRun(
+            "finetune", phase(2, recalibrate=count), plan((1, 0.7), epochs=2), pruner=Pruner()
+        )
+        with open_loggers(setup, folder, {}) as loggers:
+            trained = fit(setup, setup.new_network(), run, folder, loggers)
         records[count], ends[count] = trained.records[0], trained.state
 
     assert records[0].recalibrated is None

@@ -163,7 +163,7 @@ def make_run(
     right,
     *,
     dense_right,
-    asked,
+    config,
     layers=LAYERS,
     live_nnz=200,
     unreachable_nnz=0,
@@ -176,7 +176,7 @@ def make_run(
 
     With `own`, the dense network is the user's, and those are its weights.
     """
-    seed, epochs = asked["seed"], [asked["recipe"][p]["epochs"] for p in ("dense", "finetune")]
+    seed, epochs = config["seed"], [config["recipe"][p]["epochs"] for p in ("dense", "finetune")]
     key = f"dense{seed}-{epochs[0]}-{fingerprint[:4]}"
     costs = layer_costs(layers, live_nnz, unreachable_nnz)
     total = sum(costs.values(), LayerCost(0, 0, 0, 0, 0, 0, 0))
@@ -184,8 +184,8 @@ def make_run(
         events = [event(0, total.sparsity, total.live_sparsity)] if total.sparsity > 0 else []
     record = {
         "schema": 2,
-        "config": asked,
-        "config_hash": config_hash(asked),
+        "config": config,
+        "config_hash": config_hash(config),
         "command": f"train.py seed={seed}",
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "versions": {"python": "3.11.7", "torch": "2.14.1"},

@@ -14,7 +14,9 @@ NEAR = [True] * 179 + [False] * 21
 def compared(folder, *runs):
     for number, (right, about) in enumerate(runs):
         options = {k: about.pop(k) for k in ("fingerprint", "live_nnz") if k in about}
-        make_run(folder / f"run{number}", right, dense_right=GOOD, asked=config(**about), **options)
+        make_run(
+            folder / f"run{number}", right, dense_right=GOOD, config=config(**about), **options
+        )
     return group_runs(find_runs(folder, folder / "nowhere").runs)
 
 
@@ -98,7 +100,7 @@ def test_so_are_sparsities_near_100_percent_that_leave_twice_as_much(tmp_path):
 def test_a_loss_to_the_dense_network_needs_no_equal_budget_but_a_gain_does(tmp_path):
     groups = compared(tmp_path / "a", (POOR, {}))
     lost = only(against_dense(groups))
-    make_run(tmp_path / "b" / "run", GOOD, dense_right=POOR, asked=config())
+    make_run(tmp_path / "b" / "run", GOOD, dense_right=POOR, config=config())
     gained = only(against_dense(group_runs(find_runs(tmp_path / "b", tmp_path).runs)))
 
     assert lost.verdict == "its dense network is more accurate"

@@ -14,7 +14,7 @@ RIGHT = [True, False] * 10
 @pytest.fixture
 def folder(tmp_path):
     for name in ("good", "other"):
-        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, asked=config())
+        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, config=config())
     return tmp_path
 
 

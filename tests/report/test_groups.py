@@ -35,7 +35,7 @@ def test_what_was_done_in_words(about, words):
 
 def groups_of(folder, *abouts):
     for number, about in enumerate(abouts):
-        make_run(folder / f"r{number}", RIGHT, dense_right=RIGHT, asked=config(**about))
+        make_run(folder / f"r{number}", RIGHT, dense_right=RIGHT, config=config(**about))
     return group_runs(find_runs(folder, folder).runs)
 
 
@@ -61,7 +61,7 @@ def test_a_precision_other_than_full_is_told_even_of_the_only_run_of_its_kind(tm
         ("alone", {"criterion": "Lamp"}, "bf16-mixed"),
     ):
         asked = {**config(**about), "trainer": {"precision": precision}}
-        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, asked=asked)
+        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, config=asked)
     found = group_runs(find_runs(tmp_path, tmp_path).runs)
 
     assert [group.name for group in found] == [
@@ -93,10 +93,10 @@ def test_the_same_run_twice_tells_nothing_of_other_seeds(tmp_path):
     ]
 
 
-def test_dense_networks_of_ones_own_are_told_apart(tmp_path):
+def test_dense_networks_of_the_user_are_told_apart(tmp_path):
     for name, own, seed in (("a", "1" * 64, 0), ("b", "2" * 64, 0), ("c", "2" * 64, 1)):
         asked = config(seed=seed)
-        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, asked=asked, own=own)
+        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, config=asked, own=own)
     rows = result_rows(group_runs(find_runs(tmp_path, tmp_path).runs))
 
     assert [(row.name, row.seeds, len(row.runs)) for row in rows] == [

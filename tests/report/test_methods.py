@@ -16,7 +16,7 @@ RIGHT = {"Lamp": NEAR, "Magnitude": DENSE, "Random": POOR}
 
 
 def run(folder, right=DENSE, about=None, **options):
-    return make_run(folder, right, dense_right=DENSE, asked=config(**(about or {})), **options)
+    return make_run(folder, right, dense_right=DENSE, config=config(**(about or {})), **options)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_budgets_and_sparsities_have_contests_of_their_own(three):
 def test_another_precision_has_a_contest_of_its_own(three):
     for criterion, right in RIGHT.items():
         asked = {**config(criterion=criterion), "trainer": {"precision": "bf16-mixed"}}
-        make_run(three / f"{criterion}-mixed", right, dense_right=DENSE, asked=asked)
+        make_run(three / f"{criterion}-mixed", right, dense_right=DENSE, config=asked)
 
     assert [
         (contest.title, len(contest.rows)) for contest in method_comparisons(findings(three))
@@ -152,7 +152,7 @@ def test_networks_that_have_every_image_right_are_drawn(tmp_path):
     right = [True] * 360
     for criterion in RIGHT:
         asked = config(criterion=criterion)
-        make_run(tmp_path / criterion, right, dense_right=right, asked=asked)
+        make_run(tmp_path / criterion, right, dense_right=right, config=asked)
 
     assert len(method_comparisons(findings(tmp_path))) == 1
     assert [type(block) for block in methods_section(findings(tmp_path)).blocks] == [

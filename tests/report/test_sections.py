@@ -17,7 +17,7 @@ def figures(section):
 
 
 def run(folder, right=RIGHT, dense_right=RIGHT, about=None, **options):
-    make_run(folder, right, dense_right=dense_right, asked=config(**(about or {})), **options)
+    make_run(folder, right, dense_right=dense_right, config=config(**(about or {})), **options)
 
 
 def lines(findings):

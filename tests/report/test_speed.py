@@ -19,7 +19,7 @@ MS = {"eager": 2.0, "onnx": 1.0, "onnx-stripped": 0.8, "sparse": 0.25}
 def run(folder, name="a", about=None, **bench):
     place = folder / name
     asked = config(**(about or {}))
-    record = make_run(place, RIGHT, dense_right=DENSE_RIGHT, asked=asked)
+    record = make_run(place, RIGHT, dense_right=DENSE_RIGHT, config=asked)
     return make_bench(place, record, **{"ms": MS, **bench})
 
 
@@ -75,7 +75,7 @@ def test_the_most_that_is_gained_by_runs_that_lose_little_is_told_by_batch_size(
         tmp_path / "c",
         RIGHT[:-5] + [False] * 5,
         dense_right=DENSE_RIGHT,
-        asked=config(),
+        config=config(),
     )
     make_bench(tmp_path / "c", right, ms={**MS, "sparse": 0.1})
     groups = findings(tmp_path).groups
@@ -124,7 +124,7 @@ def test_what_was_not_measured_is_left_blank(tmp_path):
 
 
 def test_without_measurements_there_is_no_section(tmp_path):
-    make_run(tmp_path / "a", RIGHT, dense_right=RIGHT, asked=config())
+    make_run(tmp_path / "a", RIGHT, dense_right=RIGHT, config=config())
 
     assert not speed_section(findings(tmp_path)).blocks
 

@@ -21,7 +21,7 @@ def titles(folder):
 def test_a_report_on_a_sweep_shows_its_runs_alone(tmp_path, monkeypatch, capsys):
     """The checkout's benchmarks lie in the working directory, as they do for its users."""
     monkeypatch.chdir(ROOT)
-    make_run(tmp_path / "sweep" / "a", RIGHT, dense_right=RIGHT, asked=config())
+    make_run(tmp_path / "sweep" / "a", RIGHT, dense_right=RIGHT, config=config())
     assert lightprune_main(["report", str(tmp_path / "sweep")]) == 0
     text = (tmp_path / "sweep" / "report" / "report.md").read_text()
 
@@ -33,7 +33,7 @@ def test_a_report_on_a_sweep_shows_its_runs_alone(tmp_path, monkeypatch, capsys)
 def test_the_report_of_the_study_adds_the_reference_and_the_benchmarks(tmp_path):
     layers = {"w": (11_166_912, 4_220_096, 1)}
     sweep, throughput, speedup = (tmp_path / n for n in ("sweep", "rates.json", "speedup.json"))
-    about = {"asked": config(), "layers": layers, "live_nnz": 223_338}
+    about = {"config": config(), "layers": layers, "live_nnz": 223_338}
     make_run(sweep / "a", RIGHT, dense_right=RIGHT, **about)
     loops = [
         {"name": name, "batch_size": size, "images_per_second": [100.0]}

@@ -28,8 +28,8 @@ def written(folder, *loops):
 
 
 def section(folder, *loops, **options):
-    asked = {"asked": config(), "layers": LAYERS, "live_nnz": 223_338, **options}
-    make_run(folder / "run", RIGHT, dense_right=RIGHT, **asked)
+    about = {"config": config(), "layers": LAYERS, "live_nnz": 223_338, **options}
+    make_run(folder / "run", RIGHT, dense_right=RIGHT, **about)
     throughput = read_throughput(written(folder, *loops)) if loops else None
     return compute_section(findings(folder), throughput).blocks
 
@@ -54,7 +54,7 @@ def test_a_run_of_another_precision_is_counted_by_that_loops_rate(tmp_path):
     asked = {**config(), "trainer": {"precision": "bf16-mixed"}}
     quick = {**OURS, "name": "lightprune bf16-mixed", "images_per_second": [1000.0]}
 
-    (line,) = section(tmp_path, REFERENCE, OURS, quick, asked=asked)[0].splitlines()
+    (line,) = section(tmp_path, REFERENCE, OURS, quick, config=asked)[0].splitlines()
 
     assert line.endswith("lightprune bf16-mixed 22 + 8 epochs x 45 s = 22 min: 59.3 x less.")
 
@@ -104,7 +104,7 @@ def test_a_damaged_measurement_is_one_line(tmp_path, capsys):
         file.write_text(text)
         with pytest.raises(InputError, match=reason):
             read_throughput(file)
-    make_run(tmp_path / "run", RIGHT, dense_right=RIGHT, asked=config())
+    make_run(tmp_path / "run", RIGHT, dense_right=RIGHT, config=config())
 
     assert main(["report", str(tmp_path), "--throughput", str(file)]) == 1
     assert capsys.readouterr().err.startswith(f"error: {file}: is damaged (")

@@ -36,7 +36,7 @@ def test_make_results_keeps_runs_and_writes_the_table(tmp_path):
         sweep / "any",
         right,
         dense_right=dense_right,
-        asked=config(),
+        config=config(),
         layers={"w": (11_166_912, 4_220_096, 1)},
         live_nnz=223_338,
         fingerprint=next(iter(DATASET_NAMES)),
@@ -65,7 +65,7 @@ def test_make_results_keeps_runs_and_writes_the_table(tmp_path):
 def test_two_runs_are_not_kept_as_one(tmp_path):
     for name, peak in (("a", 0.1), ("b", 0.2)):
         right = [True, False] * 10
-        make_run(tmp_path / name, right, dense_right=right, asked=config(peak=peak))
+        make_run(tmp_path / name, right, dense_right=right, config=config(peak=peak))
 
     with pytest.raises(InputError, match="a and b would both be kept as global_98_one_shot-seed0"):
         publish(tmp_path, tmp_path / "dense", tmp_path / "results")
@@ -95,7 +95,7 @@ def test_a_readme_without_the_comments_is_refused():
 
 def timed_run(folder, about):
     right, dense_right = [True] * 16 + [False] * 4, [True] * 18 + [False] * 2
-    record = make_run(folder, right, dense_right=dense_right, asked=config(**about))
+    record = make_run(folder, right, dense_right=dense_right, config=config(**about))
     make_bench(folder, record, ms={"eager": 2.0, "onnx": 1.0, "onnx-stripped": 0.8, "sparse": 0.25})
 
 

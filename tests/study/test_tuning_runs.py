@@ -12,7 +12,7 @@ DENSE = [True] * 900 + [False] * 100
 NEAR = [True] * 890 + [False] * 110
 
 
-def asked(peak, **options):
+def tuned_config(peak, **options):
     made = config(**options)
     made["recipe"]["finetune"]["learning_rate"] = {"peak": peak}
     return made
@@ -30,8 +30,8 @@ def rows(folder):
 
 
 def test_a_trial_is_told_by_what_differs_from_the_run_of_its_kind(tmp_path):
-    make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, asked=asked(0.2))
-    make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, asked=asked(0.1))
+    make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, config=tuned_config(0.2))
+    make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, config=tuned_config(0.1))
     found = findings(tmp_path)
 
     (row,) = rows(tmp_path)
@@ -46,22 +46,22 @@ def test_a_trial_is_told_by_what_differs_from_the_run_of_its_kind(tmp_path):
 
 
 def test_a_trial_of_a_kind_that_has_no_result_says_so(tmp_path):
-    make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, asked=asked(0.2))
-    local = asked(0.2, scope="local")
-    make_run(tmp_path / "tried-local" / "run", NEAR, dense_right=DENSE, asked=local)
+    make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, config=tuned_config(0.2))
+    local = tuned_config(0.2, scope="local")
+    make_run(tmp_path / "tried-local" / "run", NEAR, dense_right=DENSE, config=local)
 
     assert [(r["beside"], r["settings"]) for r in rows(tmp_path)] == [("nothing of its kind", "")]
 
 
 def test_a_trial_stands_beside_the_nearest_budget_not_beside_the_likest_settings(tmp_path):
-    make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, asked=asked(0.2))
-    long = asked(0.1, epochs=(80, 20), restart="never")
+    make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, config=tuned_config(0.2))
+    long = tuned_config(0.1, epochs=(80, 20), restart="never")
     long["recipe"]["finetune"]["augmentation"] = {"cutmix": 0.5}
     long["trainer"] = {"precision": "bf16-mixed"}
-    make_run(tmp_path / "full" / "kept", DENSE, dense_right=DENSE, asked=long)
-    trial = asked(0.2, epochs=(80, 14))
+    make_run(tmp_path / "full" / "kept", DENSE, dense_right=DENSE, config=long)
+    trial = tuned_config(0.2, epochs=(80, 14))
     trial["recipe"]["finetune"]["augmentation"] = {"cutmix": 0.0}
-    make_run(tmp_path / "tried-long" / "run", NEAR, dense_right=DENSE, asked=trial)
+    make_run(tmp_path / "tried-long" / "run", NEAR, dense_right=DENSE, config=trial)
     (row,) = rows(tmp_path)
 
     assert row["beside"] == "80 + 20 epochs, bf16-mixed"
@@ -74,16 +74,16 @@ def test_a_trial_stands_beside_the_nearest_budget_not_beside_the_likest_settings
 
 
 def test_a_trial_that_only_took_longer_says_so(tmp_path):
-    make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, asked=asked(0.2))
-    longer = asked(0.2, epochs=(22, 16))
-    make_run(tmp_path / "tried-longer" / "run", NEAR, dense_right=DENSE, asked=longer)
+    make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, config=tuned_config(0.2))
+    longer = tuned_config(0.2, epochs=(22, 16))
+    make_run(tmp_path / "tried-longer" / "run", NEAR, dense_right=DENSE, config=longer)
 
     assert [row["settings"] for row in rows(tmp_path)] == ["as there, but for its length"]
 
 
 def test_provenance_and_title_tell_of_trials_too(tmp_path):
-    make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, asked=asked(0.2))
-    make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, asked=asked(0.1))
+    make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, config=tuned_config(0.2))
+    make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, config=tuned_config(0.1))
     table = provenance_section(findings(tmp_path)).blocks[0]
 
     assert [row[:2] for row in table.rows] == [
@@ -96,7 +96,7 @@ def test_provenance_and_title_tell_of_trials_too(tmp_path):
 
 
 def test_trials_alone_are_a_study_of_their_own(tmp_path):
-    make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, asked=asked(0.1))
+    make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, config=tuned_config(0.1))
 
     assert not rows(tmp_path)
     assert len(findings(tmp_path).groups) == 1

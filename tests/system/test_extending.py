@@ -79,7 +79,7 @@ def test_a_run_takes_all_five(extended):
     assert kept[0] == round(sum(kept) * 20 / 87)
 
 
-def test_bad_values_of_ones_own_classes_are_one_line(extended):
+def test_bad_values_of_custom_classes_are_one_line(extended):
     lost = train(extended, "data=arrays", "data.root=no.npz", "model=plain")
     unknown = train(extended, "schedule=quadratic", "schedule.span=2")
 

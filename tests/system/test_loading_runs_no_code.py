@@ -124,7 +124,7 @@ def test_no_file_of_a_run_or_a_cache_runs_code(server, finished, tmp_path, place
 
 @pytest.mark.parametrize("arm", [as_pickle, as_archive])
 @pytest.mark.parametrize("name", ["own.pt", "own.ckpt", "own.safetensors"])
-def test_no_dense_checkpoint_of_ones_own_runs_code(server, tmp_path, name, arm):
+def test_no_dense_checkpoint_of_the_user_runs_code(server, tmp_path, name, arm):
     arm(tmp_path / name, tmp_path / "marker")
 
     done = runs_no_code(server, tmp_path, *shortest(f"dense.checkpoint={tmp_path / name}"))

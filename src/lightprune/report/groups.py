@@ -139,8 +139,8 @@ def training_label(run: ReportedRun) -> str:
 
 def precision_label(run: ReportedRun) -> str:
     """In which precision a run trained, as `, bf16-mixed`; nothing for full precision."""
-    asked = run.config["trainer"]["precision"]
-    return "" if asked == FULL_PRECISION else f", {asked}"
+    precision = run.config["trainer"]["precision"]
+    return "" if precision == FULL_PRECISION else f", {precision}"
 
 
 def without_seeds(config: Any) -> Any:
@@ -178,7 +178,7 @@ def _sort_key(run: ReportedRun) -> tuple[Any, ...]:
 
 
 def _setup(run: ReportedRun) -> Json:
-    """What a run was asked, but for the seed."""
+    """The config of a run, but for the seed."""
     # A user's own weights are no part of a config, and trained ones differ with the seed.
     own = "" if run.dense.key else run.dense.weights_sha256[:8]
     about = {"data.fingerprint": run.data.fingerprint[:8], "dense.weights": own}

@@ -94,11 +94,11 @@ def result_rows(
 
 
 def _dense_setup(run: ReportedRun) -> str:
-    """What the dense network was asked for, but for the seed."""
+    """The settings of the dense network, but for the seed."""
     parts = {name: run.config[name] for name in ("model", "data", "trainer")}
     recipe = run.config["recipe"]["dense"] if run.dense.key else run.dense.weights_sha256
-    asked = {**parts, "recipe": recipe, "images": run.data.fingerprint}
-    return json.dumps(without_seeds(asked), sort_keys=True)
+    settings = {**parts, "recipe": recipe, "images": run.data.fingerprint}
+    return json.dumps(without_seeds(settings), sort_keys=True)
 
 
 def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) -> ResultRow:

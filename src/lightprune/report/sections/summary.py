@@ -65,14 +65,14 @@ def _highest_sparsity_lines(findings: Findings, training: str) -> Iterator[str]:
         within = [row for row in rows if row.difference and row.difference.mean >= -margin]
         most = max((target_sparsity(row.runs[0]) for row in within), default=0.0)
         best = [row for row in within if target_sparsity(row.runs[0]) == most]
-        asked = f"within {100 * margin:.1f} pp of its own dense network, {training}"
+        criterion = f"within {100 * margin:.1f} pp of its own dense network, {training}"
         if not best:
-            yield f"No sparsity measured is {asked}."
+            yield f"No sparsity measured is {criterion}."
         elif best != shown:  # What a small margin allows needs no second line.
             named = [_described(findings, row, margin) for row in best[:_DESCRIBED]]
             rest = [f"**{row.name}**" for row in best[_DESCRIBED:]]
             also = f"; as sparse and within it, too: {', '.join(rest)}" if rest else ""
-            yield f"The highest sparsity measured {asked}: {', '.join(named)}{also}."
+            yield f"The highest sparsity measured {criterion}: {', '.join(named)}{also}."
         shown = best
 
 

@@ -27,7 +27,7 @@ from lightprune.sparse.runtime.job import JOB
 _HEADER = record_type(Operands)
 
 # When threads share minibatches, the ticket is the number of the next one. When they share
-# instructions, it holds from its lowest bits on: chunks taken or asked for in vain, chunks
+# instructions, it holds from its lowest bits on: chunks taken or requested in vain, chunks
 # finished, and the instruction's number. A thread asks in vain once an instruction, so that the
 # bits suffice for tens of thousands of threads.
 _COUNT_BITS = 16
