@@ -1,12 +1,10 @@
 """Checks of a network before training: its outputs, and one training step of each phase."""
 
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -72,13 +70,8 @@ def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int | None) 
     Raises:
         InputError: A step fails; the message names the setting at fault.
     """
-    plain, array = random.getstate(), np.random.get_state()  # Building a network seeds these too.
-    try:
-        with fork_named_rng("training check"):
-            return max(_check_phase(setup, name, phase, macs) for name, phase in phases.items())
-    finally:
-        random.setstate(plain)
-        np.random.set_state(array)
+    with fork_named_rng("training check"):
+        return max(_check_phase(setup, name, phase, macs) for name, phase in phases.items())
 
 
 def _check_phase(setup: Setup, name: str, phase: Phase, macs: int | None) -> int:
