@@ -20,8 +20,8 @@ from torch.nn.utils import prune
 from torchvision.models import resnet18
 
 from lightprune.models.model import Model
+from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.event_record import EventRecord, distance
-from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import BitMasks, Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_masks

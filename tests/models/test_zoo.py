@@ -15,7 +15,7 @@ from lightprune.experiment.config import load_settings, register_configs
 from lightprune.files import write_weights
 from lightprune.models import zoo as networks
 from lightprune.models.model import Model
-from lightprune.pruning.mac_counts import count_macs
+from lightprune.pruning.cost.mac_counts import count_macs
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria import Criterion, ScoringContext
-from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.reachability import live_masks
 

@@ -5,12 +5,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.pruning.cost import cost_report
+from lightprune.pruning.cost.mac_counts import macs_per_weight
+from lightprune.pruning.cost.report import cost_report
 from lightprune.pruning.criteria import Inverted, Magnitude, MagnitudePerMac
-from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
+from tests.pruning.cost.test_mac_counts import counted
 from tests.pruning.probe import scores_of
 from tests.pruning.strategies import (
     ANYTHING,
@@ -20,7 +21,6 @@ from tests.pruning.strategies import (
     tensors,
     weight_dicts,
 )
-from tests.pruning.test_mac_counts import counted
 from tests.pruning.test_reachability import convolutions
 from tests.system.entry import record, shortest
 from tests.training.small import plan, session

@@ -16,8 +16,8 @@ from lightprune.callbacks.prunable_module import PrunableModule
 from lightprune.callbacks.prune_step import PruneContext, PruneStep, WeightReset
 from lightprune.callbacks.score_accumulator import ScoreAccumulator
 from lightprune.errors import InputError
+from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.event_record import EventRecord, PruningError
-from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import BitMasks, Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_masks

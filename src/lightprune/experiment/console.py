@@ -11,7 +11,7 @@ from rich.table import Table
 from lightprune.distributed import is_rank_zero
 from lightprune.experiment.config import Settings
 from lightprune.experiment.preflight import CheckedRun
-from lightprune.pruning.cost import LayerCost
+from lightprune.pruning.cost.report import LayerCost
 from lightprune.pruning.pruner import Pruner
 from lightprune.runs.record import RunRecord
 from lightprune.training.lr_schedule import REWIND, LRCycles

@@ -21,7 +21,7 @@ from lightprune.experiment.dense_cache import (
 from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum, write_weights
 from lightprune.provenance import commit
-from lightprune.pruning.mac_counts import macs_per_weight
+from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.reachability import live_masks
 from lightprune.pruning.schedules import Plan
 from lightprune.runs.predictions import write_predictions

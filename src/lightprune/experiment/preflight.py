@@ -11,7 +11,7 @@ from lightprune.experiment.data_fit import fit_to_data
 from lightprune.experiment.network_checks import check_outputs, check_training, network_macs
 from lightprune.experiment.pretrained import load_pretrained
 from lightprune.files import checksum
-from lightprune.pruning.cost import CostReport, cost_report
+from lightprune.pruning.cost.report import CostReport, cost_report
 from lightprune.pruning.criteria.context import check_macs_known
 from lightprune.pruning.targets import LeftDense
 from lightprune.training.setup import Setup

@@ -10,7 +10,7 @@ from torch import nn
 
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.provenance import commit, versions
-from lightprune.pruning.cost import CostReport, cost_report
+from lightprune.pruning.cost.report import CostReport, cost_report
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.record import (
     DataSummary,

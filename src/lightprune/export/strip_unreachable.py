@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from lightprune.pruning.mac_counts import record_layer_shapes
+from lightprune.pruning.cost.mac_counts import record_layer_shapes
 from lightprune.pruning.reachability import front_padding, live_positions
 
 # The first kernel position to keep, how many, and the padding on both sides of the input.

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightprune.errors import first_line
 from lightprune.files import read_csv
-from lightprune.pruning.cost import LayerCost
+from lightprune.pruning.cost.report import LayerCost
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.predictions import read_predictions
 from lightprune.runs.record import DenseRecord, RunRecord, read_dense_record

@@ -13,8 +13,8 @@ from lightprune.models.live_tap_conv import use_live_taps
 from lightprune.models.model import to_channels_last
 from lightprune.models.registry import Constructor
 from lightprune.models.spec import ModelSpec
+from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria import Criterion, Magnitude
-from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.pruner import Pruner
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.initial_weights import load_initial_weights

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.pruning.cost import LayerCost
+from lightprune.pruning.cost.report import LayerCost
 from lightprune.rendering.document import Section
 from lightprune.rendering.plotting import (
     CROSS,

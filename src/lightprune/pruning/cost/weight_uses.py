@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lightprune.pruning.products import PRODUCTS
+from lightprune.pruning.cost.products import PRODUCTS
 
 aten = torch.ops.aten
 _NONE: frozenset[str] = frozenset()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lightprune.pruning.mac_counts import MacCounts, count_macs
+from lightprune.pruning.cost.mac_counts import MacCounts, count_macs
 
 
 @dataclass(frozen=True)

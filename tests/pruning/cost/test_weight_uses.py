@@ -8,9 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from lightprune.errors import InputError
-from lightprune.pruning.cost import cost_report
+from lightprune.pruning.cost.mac_counts import macs_per_weight
+from lightprune.pruning.cost.report import cost_report
 from lightprune.pruning.criteria import MagnitudePerMac
-from lightprune.pruning.mac_counts import macs_per_weight
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from lightprune.errors import InputError
+from lightprune.pruning.cost.products import convolution_uses
+from lightprune.pruning.cost.weight_uses import WeightUses
 from lightprune.pruning.eval_mode import eval_mode
-from lightprune.pruning.products import convolution_uses
 from lightprune.pruning.reachability import front_padding
-from lightprune.pruning.weight_uses import WeightUses
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What pruned weights save: multiplications by weight, layer and network; bytes."""
