@@ -1,7 +1,9 @@
 """The layers of the package: who may import whom."""
 
 import ast
+import re
 from collections import Counter
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,8 @@ LAYERS = (
     "sparse/codegen",
     "sparse/runtime",
     "data",
-    "runs",
     "models",
+    "runs",
     "callbacks",
     "training",
     "export",
@@ -67,20 +69,44 @@ def home(file):
     return package(file.relative_to(SOURCE).parts)
 
 
-def imports(file):
-    """The dotted names of all modules that a file imports, and of what it takes from them."""
-    for node in ast.walk(ast.parse(file.read_text())):
+def imports(text, folder):
+    """The dotted names of what a source file imports, or names in a string, as importlib needs it.
+
+    `folder` is the dotted name of the package that the file lies in.
+    """
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            module = resolve_name("." * node.level + (node.module or ""), folder)
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"^lightprune(?:\.\w+)+$", node.value)
+
+
+def imported_names(file):
+    folder = ".".join(("lightprune", *file.parent.relative_to(SOURCE).parts))
+    return imports(file.read_text(), folder)
 
 
 def imported_packages(file):
-    for name in imports(file):
+    for name in imported_names(file):
         parts = name.split(".")
         if parts[0] == "lightprune" and len(parts) > 1:
             yield package(parts[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("from lightprune.data import images", "lightprune.data.images"),
+        ("from . import images", "lightprune.data.images"),
+        ("from ..runs import record", "lightprune.runs.record"),
+        ("import_module('lightprune.runs')", "lightprune.runs"),
+    ],
+)
+def test_every_way_to_import_is_seen(text, name):
+    assert list(imports(text, "lightprune.data")) == [name]
 
 
 def is_face(file):
@@ -98,7 +124,7 @@ def test_nothing_imports_upwards(file):
 
 @pytest.mark.parametrize("library", RESERVED)
 def test_a_library_is_known_only_where_it_belongs(library):
-    users = {home(f) for f in FILES if any(m.split(".")[0] == library for m in imports(f))}
+    users = {home(f) for f in FILES if any(m.split(".")[0] == library for m in imported_names(f))}
 
     assert users <= set(RESERVED[library])
 
@@ -125,3 +151,13 @@ def test_every_file_says_its_job_and_stays_readable(file):
 
 def test_the_entry_point_is_short():
     assert len((SOURCE.parents[1] / "train.py").read_text().splitlines()) <= 40
+
+
+def test_no_public_name_stands_twice():
+    definitions = (node for file in FILES for node in ast.parse(file.read_text()).body)
+    names = Counter(
+        node.name for node in definitions if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    )
+
+    # `main` is what two programs are started by.
+    assert not [n for n, count in names.items() if count > 1 and n[0] != "_" and n != "main"]

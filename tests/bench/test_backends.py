@@ -10,7 +10,7 @@ from lightprune.bench.backends import BACKENDS, select_backends
 from lightprune.bench.csr_baseline import with_csr_weights
 from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.bench.model_files import ModelFiles
-from lightprune.bench.output_check import check_outputs
+from lightprune.bench.output_check import compare_with_eager
 from lightprune.models.spec import ModelSpec
 from lightprune.sparse.frontend.trace import trace
 from tests.export.finished import prune_convolutions, with_statistics
@@ -94,7 +94,7 @@ def test_backends_are_selected_in_a_fixed_order():
 def test_near_ties_are_distinguished_from_real_differences():
     eager = torch.tensor([[1.0, 0.99995], [1.0, 0.5], [1.0, 0.0]])
     found = torch.tensor([[0.9999, 1.0], [0.4, 0.5], [1.0, 0.0]])
-    result = check_outputs("any", found, eager, torch.tensor([0, 1, 0]))
+    result = compare_with_eager("any", found, eager, torch.tensor([0, 1, 0]))
 
     assert (result.differing, result.near_ties, result.correct) == (2, 1, 2)
     assert result.accuracy == 2 / 3

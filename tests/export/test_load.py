@@ -15,7 +15,7 @@ from torchvision.models import resnet18
 
 import lightprune
 from lightprune.errors import InputError
-from lightprune.export.export_run import export
+from lightprune.export.export_run import export_run
 from lightprune.export.sparse_file import read_sparse
 from lightprune.models.from_spec import import_constructor
 from lightprune.models.zoo import resnet18_cifar, resnet20
@@ -41,7 +41,7 @@ def _no_onnx():
 def exported(tmp_path_factory):
     """A small finished run with its exported files, its network, and images for it."""
     folder, network = finished_run(tmp_path_factory.mktemp("load") / "run")
-    export(folder, constructor=small_network)
+    export_run(folder, constructor=small_network)
     return folder, network, torch.randn(4, 3, 8, 8)
 
 
@@ -76,7 +76,7 @@ def test_a_sparse_network_computes_the_same(exported):
 
 
 def test_torchvisions_network_needs_no_constructor_and_loads_quickly(resnet_run):
-    export(resnet_run)
+    export_run(resnet_run)
     seconds = []
     for _ in range(3):
         start = time.process_time()

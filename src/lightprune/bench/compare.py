@@ -17,7 +17,7 @@ from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.bench.machine import all_versions, this_machine
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.op_profile import profile_ops
-from lightprune.bench.output_check import OutputCheck, check_outputs, logits_of
+from lightprune.bench.output_check import OutputCheck, compare_with_eager, logits_of
 from lightprune.bench.peak_flops import peak_flops
 from lightprune.bench.result import BenchResult, OpProfile
 from lightprune.bench.startup import Startup, measure_startup
@@ -84,7 +84,7 @@ def parse_int_list(option: str, text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def bench(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> BenchResult:
+def compare_backends(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> BenchResult:
     """Measures a network on every backend; `log` gets a few words at the start of every step.
 
     Raises:
@@ -204,7 +204,9 @@ class _Session:
         for backend, runner in runners.items():
             same = backend.name == EAGER
             logits = eager if same else logits_of(runner, images, backend.layout)
-            self.output_checks.append(check_outputs(backend.name, logits, eager, images.labels))
+            self.output_checks.append(
+                compare_with_eager(backend.name, logits, eager, images.labels)
+            )
             if backend.name == SPARSE:
                 try:
                     fp16 = load(self.files.sparse_fp16)
@@ -212,7 +214,7 @@ class _Session:
                     self.skipped[_FP16] = str(error)
                     continue
                 logits = logits_of(fp16, images)
-                self.output_checks.append(check_outputs(_FP16, logits, eager, images.labels))
+                self.output_checks.append(compare_with_eager(_FP16, logits, eager, images.labels))
 
     def profile(self) -> OpProfile:
         self.log("operations of the sparse runtime")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightprune.errors import InputError
-from lightprune.export.load import SPARSE_SUFFIX, load, load_dense
+from lightprune.export.load import SPARSE_SUFFIX, load, load_dense, spec_of_run
 from lightprune.export.sparse_file import read_sparse
 from lightprune.models.registry import Constructor
 from lightprune.models.spec import ModelSpec
@@ -107,7 +107,7 @@ def _run_of(path: Path, spec: ModelSpec) -> RunFolder | None:
         run = RunFolder(folder)
         try:
             record = run.record() if folder.is_dir() else None
-            if record and ModelSpec.of_run(record) == spec:
+            if record and spec_of_run(record) == spec:
                 return run
         except (InputError, ValueError, KeyError, TypeError, AttributeError):
             continue

@@ -57,7 +57,7 @@ def logits_of(
     return torch.cat(parts)
 
 
-def check_outputs(
+def compare_with_eager(
     backend: str, logits: Tensor, eager: Tensor, labels: Tensor | None
 ) -> OutputCheck:
     """Compares logits, (N, classes), with those of eager torch, as many as there are of both."""

@@ -39,8 +39,7 @@ def bench(
     from rich import get_console
 
     from lightprune.bench.backends import select_backends
-    from lightprune.bench.compare import BenchConfig, parse_int_list
-    from lightprune.bench.compare import bench as measure
+    from lightprune.bench.compare import BenchConfig, compare_backends, parse_int_list
     from lightprune.bench.console_tables import bench_tables
     from lightprune.bench.loaded_network import load_network
     from lightprune.bench.speedup_figure import bench_figure
@@ -63,7 +62,7 @@ def bench(
     folder = to or (path if path.is_dir() else path.parent) / "bench"
     check_folder("--to", str(folder))
     loaded = load_network(path, constructor_of(constructor))
-    result = measure(loaded, config, lambda step: print(step, file=sys.stderr, flush=True))
+    result = compare_backends(loaded, config, lambda step: print(step, file=sys.stderr, flush=True))
     for part in bench_tables(result):
         get_console().print(part, highlight=False, soft_wrap=isinstance(part, str))
     write_text(folder / "bench.json", result.to_json())

@@ -26,12 +26,11 @@ def export(
     constructor: ConstructorName = None,
 ) -> None:
     """Write a run's network as small, portable files."""
-    from lightprune.export.export_run import explain_run
-    from lightprune.export.export_run import export as write_files
+    from lightprune.export.export_run import explain_run, export_run
 
     builder = constructor_of(constructor)
     if explain:
         print(explain_run(run, builder), end="")
         return
-    for line in write_files(run, to, values=values, torch_prune=torch_prune, constructor=builder):
+    for line in export_run(run, to, values=values, torch_prune=torch_prune, constructor=builder):
         print(line)

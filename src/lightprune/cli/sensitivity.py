@@ -45,7 +45,7 @@ def sensitivity(
     )
     from lightprune.sensitivity.calibration_data import SampleSize
     from lightprune.sensitivity.loaded_run import NetworkChoice, load_run
-    from lightprune.sensitivity.output import show_result, write_result
+    from lightprune.sensitivity.output import show_analysis, write_result
 
     settings = AnalysisSettings(parse_sparsities(sparsities) if sparsities else None, target, drop)
     sample = SampleSize(images, batches, data_root)
@@ -57,4 +57,4 @@ def sensitivity(
         loaded, settings, lambda line: print(line, file=sys.stderr, flush=True)
     )
     write_result(result, folder)
-    show_result(result, loaded, folder)
+    show_analysis(result, loaded, folder)

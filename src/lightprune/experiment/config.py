@@ -16,7 +16,7 @@ from lightprune.errors import InputError, check_folder, check_number, check_path
 from lightprune.experiment.config_checks import (
     check_accumulation,
     check_processes,
-    check_regrowth,
+    check_regrowth_events,
     check_rewinding,
 )
 from lightprune.experiment.config_paths import make_paths_absolute
@@ -171,7 +171,7 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
         plan = build(cfg.schedule, Schedule, "schedule").plan(finetune.epochs)
     check_processes(recipe, trainer_config)
     check_rewinding(recipe, pruner, plan, cfg.dense.rewind_epoch, cfg.dense.checkpoint)
-    check_regrowth(pruner, plan)
+    check_regrowth_events(pruner, plan)
     check_accumulation(pruner, plan, trainer_config)
     identity = identity_of(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.

@@ -76,7 +76,7 @@ def check_rewinding(
             )
 
 
-def check_regrowth(pruner: Pruner | None, plan: Plan) -> None:
+def check_regrowth_events(pruner: Pruner | None, plan: Plan) -> None:
     """Raises InputError if regrowth has no event: it acts at every prune event but the first."""
     if pruner is not None and pruner.regrowth is not None and len(plan.events) < 2:
         raise InputError(

@@ -19,7 +19,7 @@ from lightprune.sparse.frontend.trace import trace
 from lightprune.sparse.ir.serialize import to_json
 
 
-def export(
+def export_run(
     run: Path,
     to: Path | None = None,
     *,

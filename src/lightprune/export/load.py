@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -12,11 +13,14 @@ from lightprune.export.sparse_file import read_sparse
 from lightprune.files import read_weights
 from lightprune.models.from_spec import module_from_spec
 from lightprune.models.registry import Constructor
-from lightprune.models.spec import ModelSpec
+from lightprune.models.spec import NO_ARGUMENTS, ModelSpec
 from lightprune.runs.folder import RunFolder
+from lightprune.runs.record import RunRecord
 from lightprune.sparse.ir.serialize import from_json
 
 SPARSE_SUFFIX = ".sparse.safetensors"
+# CIFAR-10 has one size, which no config states.
+_CIFAR10_SIZE = 32
 
 
 def load(
@@ -94,7 +98,26 @@ def _described(folder: RunFolder) -> ModelSpec:
     """The network of a finished run by its record."""
     record = folder.finished()
     with folder.reading_config():
-        return ModelSpec.of_run(record)
+        return spec_of_run(record)
+
+
+def spec_of_run(record: RunRecord) -> ModelSpec:
+    """The spec of a run's network.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: The record does not hold it.
+    """
+    constructor, data = record.config["model"]["constructor"], record.config["data"]
+    size = data.get("size", _CIFAR10_SIZE)
+    fields = {
+        "constructor": constructor["_target_"],
+        "arguments": {k: v for k, v in constructor.items() if k not in NO_ARGUMENTS},
+        "input_shape": (len(data["mean"]), size, size),
+        "mean": data["mean"],
+        "std": data["std"],
+        "classes": record.data.classes,
+    }
+    return msgspec.convert(fields, ModelSpec)
 
 
 def _read(file: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:

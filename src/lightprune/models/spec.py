@@ -6,14 +6,10 @@ from typing import Any
 
 import msgspec
 
-from lightprune.runs.record import RunRecord
-
 # What an argument of a constructor may be: nothing that would have to be imported or called.
 Plain = None | bool | int | float | str
 # Keys of a constructor's config that are no arguments, and those that fetch other weights.
-_NO_ARGUMENTS = ("_target_", "_partial_", "_convert_", "_recursive_", "num_classes", "weights")
-# CIFAR-10 has one size, which no config states.
-_CIFAR10_SIZE = 32
+NO_ARGUMENTS = ("_target_", "_partial_", "_convert_", "_recursive_", "num_classes", "weights")
 _LARGEST_SIZE = 2**16
 
 
@@ -45,31 +41,12 @@ class ModelSpec:
             plain = all(
                 isinstance(v, Plain) for v in (value if isinstance(value, list) else [value])
             )
-            _check(f"arguments.{name}", plain and name not in _NO_ARGUMENTS)
+            _check(f"arguments.{name}", plain and name not in NO_ARGUMENTS)
         _check("input_shape", all(0 < n <= _LARGEST_SIZE for n in self.input_shape))
         for field, values in (("mean", self.mean), ("std", self.std)):
             finite = all(abs(v) < _LARGEST_SIZE for v in values)
             _check(field, finite and len(values) == self.input_shape[0])
         _check("std", min(self.std) > 0)
-
-    @classmethod
-    def of_run(cls, record: RunRecord) -> "ModelSpec":
-        """Reads it from the record of a finished run.
-
-        Raises:
-            ValueError, KeyError, TypeError, AttributeError: The record does not hold it.
-        """
-        constructor, data = record.config["model"]["constructor"], record.config["data"]
-        size = data.get("size", _CIFAR10_SIZE)
-        fields = {
-            "constructor": constructor["_target_"],
-            "arguments": {k: v for k, v in constructor.items() if k not in _NO_ARGUMENTS},
-            "input_shape": (len(data["mean"]), size, size),
-            "mean": data["mean"],
-            "std": data["std"],
-            "classes": record.data.classes,
-        }
-        return msgspec.convert(fields, cls)
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -10,7 +10,7 @@ from lightprune.pruning.targets import Targets
 from lightprune.runs.record import RunRecord
 
 # A run folder may come from anywhere, and these packages only define things.
-_PACKAGES = ("lightprune.pruning", "lightprune.data", "lightprune.training")
+_PACKAGES = ("lightprune.pruning", "lightprune.data")
 
 
 def instantiate_safely(node: Mapping[str, Any], kind: type[Any], key: str) -> Any:

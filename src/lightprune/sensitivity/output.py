@@ -26,7 +26,7 @@ def write_result(result: SensitivityResult, folder: Path) -> None:
     write_figure(sensitivity_figure(result), folder)
 
 
-def show_result(result: SensitivityResult, loaded: LoadedRun, folder: Path) -> None:
+def show_analysis(result: SensitivityResult, loaded: LoadedRun, folder: Path) -> None:
     """Prints the analysis, the path of its files, and the command that prunes by its allocation."""
     get_console().print(result_table(result), highlight=False)
     command = pruning_command(loaded, result.allocation)

@@ -19,7 +19,7 @@ from lightprune.sparse.ir.ops import (
     Concat,
     Conv,
     Flatten,
-    Linear,
+    FullyConnected,
     Relu,
 )
 
@@ -48,7 +48,7 @@ def test_resnet18_becomes_its_layers_with_the_names_of_its_state_dict():
     kinds = [type(op) for op in traced.ops]
     used = {name for op in traced.ops for name in op.tensors().values()}
 
-    assert [kinds.count(kind) for kind in (Conv, Linear, Add, Relu)] == [20, 1, 8, 17]
+    assert [kinds.count(kind) for kind in (Conv, FullyConnected, Add, Relu)] == [20, 1, 8, 17]
     assert used == {n for n in resnet.state_dict() if not n.endswith("num_batches_tracked")}
     assert traced.shapes[traced.output] == (10, 1, 1)
     assert traced.flat

@@ -42,7 +42,7 @@ def _linear(call: FxCall) -> ops.Op:
     if len(call.torch_shape()) != 2:
         raise UnsupportedOp("it is applied to a map; supported is one on (N, C)")
     weight, bias = call.required_tensor("weight"), call.tensor("bias")
-    return ops.Linear(call.node.name, (source,), weight, bias, call.torch_shape()[1])
+    return ops.FullyConnected(call.node.name, (source,), weight, bias, call.torch_shape()[1])
 
 
 def _batch_norm(call: FxCall) -> ops.Op:

@@ -69,7 +69,7 @@ class Graph:
 
 def _columns(op: Op) -> tuple[str, ...]:
     settings = [name for name in op.__struct_fields__ if name not in ("name", "inputs")]
-    call = f"{type(op).__name__}({', '.join(op.inputs)})"
+    call = f"{op.__struct_config__.tag}({', '.join(op.inputs)})"
     return call, " ".join(f"{name}={getattr(op, name)}" for name in settings)
 
 

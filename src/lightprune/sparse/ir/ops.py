@@ -69,7 +69,7 @@ class Conv(Op, frozen=True):
         return (self.channels, *windows)
 
 
-class Linear(Op, frozen=True):
+class FullyConnected(Op, frozen=True, tag="Linear"):
     """A fully connected layer on a flat value.
 
     Attributes:
@@ -204,7 +204,16 @@ class Concat(Op, frozen=True):
 
 
 AnyOp = (
-    Conv | Linear | BatchNorm | Relu | Add | MaxPool | AvgPool | AdaptiveAvgPool | Flatten | Concat
+    Conv
+    | FullyConnected
+    | BatchNorm
+    | Relu
+    | Add
+    | MaxPool
+    | AvgPool
+    | AdaptiveAvgPool
+    | Flatten
+    | Concat
 )
 
 

@@ -39,7 +39,7 @@ def legalize(graph: Graph, state: State) -> Program:
     uneven = {op.name for op in graph.ops if isinstance(op, ops.AdaptiveAvgPool)}
     steps = [
         _linear(op, graph, state, producers)
-        if isinstance(op, ops.Linear)
+        if isinstance(op, ops.FullyConnected)
         else _STEPS[type(op)](op, graph, state)
         for op in graph.ops
         if op.name not in uneven
@@ -94,7 +94,9 @@ def _conv(op: ops.Conv, graph: Graph, state: State) -> Step:
     return replace(step, weight=step.weight.astype(np.float64))
 
 
-def _linear(op: ops.Linear, graph: Graph, state: State, producers: Mapping[str, ops.Op]) -> Step:
+def _linear(
+    op: ops.FullyConnected, graph: Graph, state: State, producers: Mapping[str, ops.Op]
+) -> Step:
     """A linear layer as a convolution whose kernel is the whole map that was flattened."""
     features = graph.shapes[op.inputs[0]][0]
     weight = _tensor(state, op.weight, (op.features, features))
