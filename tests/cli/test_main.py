@@ -65,7 +65,10 @@ def _failing(raised):
     return app
 
 
-def test_every_command_has_help(capsys):
+def test_every_command_has_help(capsys, monkeypatch):
+    # Hydra's program sets both.
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sys, "argv", ["lightprune"])
     for command in cli.app.registered_commands:
         assert main([command.callback.__name__, "--help"]) == 0
         assert "Usage: lightprune" in capsys.readouterr().out

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from lightprune.errors import InputError
+from lightprune.runs.command_line import command_overrides
 from lightprune.runs.folder import RunFolder
-from lightprune.runs.record import command_overrides
 from tests.export.finished import run_record
 
 

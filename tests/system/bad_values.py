@@ -22,6 +22,14 @@ VALUES = {
     ),
     "option of the program that does not exist": (["--sed"], ["unrecognized", "--sed", "--help"]),
     "config that does not exist": (["--config-name=trian"], ["Cannot find", "'trian'"]),
+    "folder of configs that does not exist": (
+        ["--config-dir=nowhere"],
+        ["Additional config directory", "nowhere' not found; allowed is a folder"],
+    ),
+    "folder on the search path that does not exist": (
+        ["hydra.searchpath=[file://nowhere]"],
+        ["provider=hydra.searchpath", "nowhere is not available", "allowed is a folder"],
+    ),
     "recipe that has been renamed": (
         ["recipe=study"],
         ["recipe=study: has been renamed", "recipe=reference"],

@@ -70,8 +70,13 @@ class Server:
 
     def train(self, folder, *overrides):
         """Runs train.py to its end."""
+        return self.run("train.py", ROOT, folder, arguments(folder, *overrides))
+
+    def run(self, program, place, folder, words):
+        """Runs train.py or the `lightprune` command in a place; its output goes to `folder`."""
         out, err = folder / "stdout", folder / "stderr"
-        request = {"argv": arguments(folder, *overrides), "out": str(out), "err": str(err)}
+        request = {"program": program, "folder": str(place), "argv": words}
+        request |= {"out": str(out), "err": str(err)}
         print(json.dumps(request), file=self.process.stdin, flush=True)
         status = int(self.process.stdout.readline())
         return subprocess.CompletedProcess(

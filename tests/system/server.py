@@ -1,7 +1,7 @@
 """Runs train.py many times without importing torch as often: one process imports, its forks run.
 
-Reads one JSON line a run (`argv`, `out`, `err`), answers with its exit status. Nothing
-parallel happens before a fork, so each fork is an ordinary fresh process.
+Reads one JSON line a run (`program`, `folder`, `argv`, `out`, `err`), answers with its exit status.
+Nothing parallel happens before a fork, so each fork is an ordinary fresh process.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import lightprune.launch.launcher
+from lightprune.cli.main import main as lightprune_main
 from tests.permissions import obey_permissions
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -22,9 +23,12 @@ def run(request):
         file = os.open(request[name], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(file, stream)
     obey_permissions()
-    sys.argv = ["train.py", *request["argv"]]
+    os.chdir(request["folder"])
+    sys.argv = [request["program"], *request["argv"]]
     status = 0
     try:
+        if request["program"] == "lightprune":
+            sys.exit(lightprune_main())
         runpy.run_path(str(TRAIN), run_name="__main__")
     except SystemExit as end:
         status = end.code or 0

@@ -27,7 +27,8 @@ def extended(tmp_path_factory):
     copy = tmp_path_factory.mktemp("copy")
     shutil.copy(ROOT / "train.py", copy)
     for part in ("src", "configs"):
-        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / part, copy / part, ignore=ignored, symlinks=True)
     for text, code in PIECES:
         place = copy / re.findall(r"`((?:src|configs)/[\w/]+\.(?:py|yaml))`", text)[-1]
         there = place.read_text() + "\n\n" if place.exists() else ""

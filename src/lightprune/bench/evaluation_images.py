@@ -13,8 +13,8 @@ from lightprune.data.image_folder import ImageFolder
 from lightprune.data.sources import Cifar10, Source
 from lightprune.errors import InputError
 from lightprune.models.spec import ModelSpec
+from lightprune.runs.command_line import command_overrides
 from lightprune.runs.data_source import data_source
-from lightprune.runs.record import command_overrides
 
 _RANDOM = 256
 

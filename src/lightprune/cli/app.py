@@ -39,6 +39,8 @@ def run_app(
     try:
         # A command returns nothing; typer returns a status after --help and Ctrl-C.
         status: int = app(arguments, prog_name=program, standalone_mode=False) or 0
+    except SystemExit as end:  # Of `train`, which reports its failures itself.
+        return int(end.code or 0)
     except TyperException as error:
         print(f"error: {_usage_error(error, program, renamed)}", file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ from lightprune.cli.export import export
 from lightprune.cli.filters import filters
 from lightprune.cli.report import report
 from lightprune.cli.sensitivity import sensitivity
+from lightprune.cli.train import train
 
 _RENAMED = {
     "remaining": "python -m study status",
@@ -17,7 +18,14 @@ _RENAMED = {
     "--layers": "--profile",
 }
 # Each command imports what it needs itself: --help and a wrong option answer at once.
-app = new_app("Report on finished runs, export them, measure and analyse their networks.")
+app = new_app(
+    "Train and prune; report on finished runs, export them, measure and analyse their networks."
+)
+app.command(
+    # What follows is Hydra's, --help too.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)(train)
 for command in (report, export, bench, sensitivity, filters):
     app.command()(command)
 

@@ -24,8 +24,13 @@ from lightprune.training.fit import PhaseResult
 from lightprune.training.metrics import Evaluation
 from lightprune.training.setup import Setup
 
-# Environment variable: the command line that the user typed, for processes under torchrun.
+# Environment variable: the command line that the user typed, where `sys.argv` is another.
 COMMAND = "LIGHTPRUNE_COMMAND"
+
+
+def command_line() -> str:
+    """The command line that started the run."""
+    return os.environ.get(COMMAND) or shlex.join(sys.argv)
 
 
 def measure_cost(setup: Setup, network: nn.Module) -> CostReport:
@@ -48,7 +53,7 @@ def full_record(
     return RunRecord(
         config=settings.identity,
         config_hash=settings.config_hash,
-        command=os.environ.get(COMMAND) or shlex.join(sys.argv),
+        command=command_line(),
         commit=commit(),
         versions=versions(),
         hardware=_hardware(setup),

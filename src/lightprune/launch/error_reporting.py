@@ -1,4 +1,4 @@
-"""Failures of train.py as one line each and a non-zero exit status."""
+"""Failures of a training as one line each and a non-zero exit status."""
 
 import json
 import math
@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import traceback
+import warnings
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import redirect_stderr
@@ -61,6 +62,8 @@ def run_hydra_main(main: Callable[[], object]) -> None:
         with interrupt_on_signals():
             arguments = _parse_arguments()
             note_swept_values(arguments.overrides, multirun=arguments.multirun)
+            # Hydra only warns of a folder on the search path that is not there.
+            warnings.filterwarnings("error", message="provider=.* is not available")
             main()
     except Exception as error:
         _list_failed_jobs(failures)
@@ -166,6 +169,8 @@ def describe_error(error: BaseException) -> str:
         return f"{error.problem_mark.name}: is damaged ({message}); allowed is intact YAML"
     if isinstance(error, _PATH_ERRORS) and error.filename:
         return f"{error.filename}: {error.strerror}; allowed is a path one may read and write"
+    if isinstance(error, UserWarning) or message.startswith("Additional config directory"):
+        return f"{message}; allowed is a folder (hydra.searchpath=[file://DIR], --config-dir=DIR)"
     if message.startswith("Config group override must be"):  # Hydra does not say which one.
         return (
             f"{message}, in {' '.join(sys.argv[1:])}; allowed is the name of an option (none is "

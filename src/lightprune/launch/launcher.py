@@ -1,7 +1,6 @@
 """Launches one composed config: in this process, or on several processes under torchrun."""
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +14,7 @@ from lightprune.errors import InputError
 from lightprune.experiment import console, pipeline
 from lightprune.experiment.config import Settings, load_settings
 from lightprune.experiment.preflight import preflight
-from lightprune.experiment.run_record import COMMAND
+from lightprune.experiment.run_record import COMMAND, command_line
 from lightprune.experiment.unread_settings import check_mode, check_overrides
 from lightprune.launch.signals import interrupt_on_signals, run_subprocess
 from lightprune.launch.worker import CAUSE_FILE
@@ -81,7 +80,7 @@ def _run_processes(settings: Settings, folder: Path) -> float:
     if trainer.num_nodes > 1:
         raise InputError(
             f"trainer.num_nodes={trainer.num_nodes}: allowed is 1 here; for several nodes write "
-            "the config by python train.py ... --cfg job --resolve > run.yaml, then on each node "
+            "the config by lightprune train ... --cfg job --resolve > run.yaml, then on each node "
             f"torchrun --nnodes={trainer.num_nodes} --nproc-per-node={trainer.devices} "
             "--rdzv-backend=c10d --rdzv-endpoint=HOST:29500 "
             "-m lightprune.launch.worker run.yaml FOLDER"
@@ -103,7 +102,7 @@ def _run_processes(settings: Settings, folder: Path) -> float:
             "OMP_NUM_THREADS": str(threads),
             # What this process imports, wherever it works.
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            COMMAND: shlex.join(sys.argv),
+            COMMAND: command_line(),
             CAUSE_FILE: str(cause),
         }
         status = run_subprocess(command, environment)

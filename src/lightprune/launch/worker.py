@@ -78,7 +78,7 @@ def _run(arguments: Sequence[str]) -> None:
     if len(arguments) != 2 or not Path(arguments[0]).is_file():
         raise InputError(
             f"arguments={shlex.join(arguments)}: allowed are the file that "
-            "python train.py ... --cfg job --resolve wrote, and a run folder"
+            "lightprune train ... --cfg job --resolve wrote, and a run folder"
         )
     cfg = OmegaConf.load(arguments[0])
     assert isinstance(cfg, DictConfig)

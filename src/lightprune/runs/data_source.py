@@ -5,8 +5,9 @@ from pathlib import Path
 
 from lightprune.data.sources import Source
 from lightprune.errors import InputError
+from lightprune.runs.command_line import command_overrides
 from lightprune.runs.instantiate import instantiate_safely
-from lightprune.runs.record import RunRecord, command_overrides
+from lightprune.runs.record import RunRecord
 
 _PATHS = ("root", "cache_dir")
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from lightprune.errors import InputError
 from lightprune.files import checksum
-from lightprune.runs.record import RunRecord, command_overrides
+from lightprune.runs.command_line import command_overrides
+from lightprune.runs.record import RunRecord
 
 
 def load_initial_weights(network: nn.Module, record: RunRecord, dense_dir: Path | None) -> None:

@@ -1,7 +1,6 @@
 """The typed record of a finished run: run.json and, for its dense network, dense.json."""
 
 import json
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -228,20 +227,3 @@ def read_dense_record(file: Path) -> DenseRecord:
     """
     check_readable(file)
     return msgspec.convert(json.loads(file.read_text()), DenseRecord)
-
-
-def command_overrides(command: str) -> dict[str, str]:
-    """The overrides of a command line by key, unquoted.
-
-    The config of a record lacks the keys that do not change a result, such as `data.root`.
-    """
-    words = [word.lstrip("+").partition("=") for word in shlex.split(command)]
-    return {key: _unquoted(value) for key, _, value in words}
-
-
-def _unquoted(value: str) -> str:
-    """A value without the quotes that protect its commas and blanks from Hydra's grammar."""
-    mark = value[:1]
-    if len(value) < 2 or mark not in ("'", '"') or value[-1] != mark:
-        return value
-    return value[1:-1].replace(f"\\{mark}", mark)

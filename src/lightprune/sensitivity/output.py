@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lightprune.files import csv_text, write_text
 from lightprune.rendering.figures import write_figure
+from lightprune.runs.command_line import split_command
 from lightprune.sensitivity.accuracy_figure import sensitivity_figure
 from lightprune.sensitivity.analysis import SensitivityResult
 from lightprune.sensitivity.loaded_run import LoadedRun
@@ -100,7 +101,7 @@ def allocation_yaml(allocation: MeasuredAllocation) -> str:
 
 def pruning_command(loaded: LoadedRun, allocation: MeasuredAllocation) -> str:
     """The command that prunes as the run did, but by an allocation."""
-    program, *words = shlex.split(loaded.record.command)
+    program, words = split_command(loaded.record.command)
     dropped, more = [*_DROPPED_KEYS], []
     if "_target_" not in loaded.record.config["pruner"]:
         dropped.append("pruner")
@@ -112,11 +113,11 @@ def pruning_command(loaded: LoadedRun, allocation: MeasuredAllocation) -> str:
     if allocation.total != loaded.zeros:
         dropped += _TOTALS
         more.append(f"schedule.sparsity={allocation.sparsity}")
-    overrides = [word for word in words if word.lstrip("+").partition("=")[0] not in dropped]
-    composed = Path(program).name == "train.py"
-    if {"-m", "--multirun"} & set(words) or not composed:
+    if words is None or {"-m", "--multirun"} & set(words):
         # One run of a sweep, or of several nodes by their config: neither command holds this run's
         # settings.
-        program, overrides = program if composed else "train.py", ["..."]
+        overrides = ["..."]
+    else:
+        overrides = [word for word in words if word.lstrip("+").partition("=")[0] not in dropped]
     pairs = ",".join(f"[{name},{share}]" for name, share in allocation.sparsities.items())
-    return shlex.join(["python", program, *overrides, *more, f"pruner.sparsities=[{pairs}]"])
+    return shlex.join([*program, *overrides, *more, f"pruner.sparsities=[{pairs}]"])

@@ -20,6 +20,7 @@ from lightprune.models.from_spec import registered_constructor
 from lightprune.models.slim import SLIM_NETWORK, channel_counts, slim_network
 from lightprune.pruning.cost.report import cost_report
 from lightprune.pruning.targets import Targets
+from lightprune.runs.command_line import split_command
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.initial_weights import load_initial_weights
 from lightprune.runs.record import RunRecord
@@ -209,15 +210,15 @@ def _channels(network: nn.Module) -> int:
 
 
 def _command(record: RunRecord, folder: Path, name: str, weights: Path) -> str:
-    program, *words = shlex.split(record.command)
-    keys = {word: re.split(r"[./@=]", word.lstrip("+"))[0] for word in words}
-    composed = Path(program).name == "train.py" and {*keys.values()} <= {*_SHARED, *_OWN}
+    program, words = split_command(record.command)
+    keys = {word: re.split(r"[./@=]", word.lstrip("+"))[0] for word in words or ()}
+    composed = words is not None and {*keys.values()} <= {*_SHARED, *_OWN}
     shared = [word for word, key in keys.items() if key in _SHARED and _is_read(word, record)]
     quoted = str(weights).replace("'", r"\'")
     # By an experiment, or as one of a sweep: which data and recipe, the words do not tell.
     shared = shared if composed else ["..."]
     network = [f"--config-dir={folder}", f"model={name}", f"dense.checkpoint='{quoted}'"]
-    return shlex.join(["python", "train.py", *shared, *network, "pruner=none"])
+    return shlex.join([*program, *shared, *network, "pruner=none"])
 
 
 def _is_read(word: str, record: RunRecord) -> bool:

@@ -1,0 +1,10 @@
+"""The `lightprune train` command: Hydra reads its arguments."""
+
+import typer
+
+
+def train(context: typer.Context) -> None:
+    """Train, prune, fine-tune and test: GROUP=OPTION, KEY=VALUE; -m for a sweep."""
+    from lightprune.launch.train import main
+
+    main(context.args)

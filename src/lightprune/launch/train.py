@@ -1,0 +1,43 @@
+"""The program that composes a config and runs it: `lightprune train`, or `python train.py`."""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from lightprune.experiment.config import register_configs
+from lightprune.experiment.run_record import COMMAND
+from lightprune.launch.error_reporting import report_errors, run_hydra_main
+from lightprune.launch.launcher import launch
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+# At import, since the jobs of a sweep may run in processes that import this module only.
+register_configs()
+
+
+@hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
+@report_errors
+def _run_config(cfg: DictConfig) -> float | None:
+    hydra_settings = HydraConfig.get()
+    return launch(cfg, Path(hydra_settings.runtime.output_dir), hydra_settings)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Composes a config and runs it; a failure ends the program with one line.
+
+    Args:
+        arguments: Overrides and options that follow `lightprune train`; None takes those of the
+            command line.
+    """
+    if arguments is not None:
+        os.environ[COMMAND] = shlex.join(["lightprune", "train", *arguments])
+        sys.argv = [sys.argv[0], *arguments]  # Hydra reads it.
+        # As `python -m` does: constructors and classes of the user's own are found.
+        sys.path.append(os.getcwd())
+    run_hydra_main(_run_config)
