@@ -33,3 +33,12 @@ def obeyed_permissions():
 def _call(name, capabilities):
     header = (ctypes.c_uint32 * 2)(*_HEADER)
     assert getattr(ctypes.CDLL(None), name)(header, capabilities) == 0
+
+
+def become_nobody():
+    """From now on another user, who has neither an account nor a home, and may read everything."""
+    keep_capabilities, reads_everything = 8, 1 << 2
+    ctypes.CDLL(None).prctl(keep_capabilities, 1, 0, 0, 0)
+    os.setuid(54321)
+    _call("capset", (ctypes.c_uint32 * 6)(reads_everything, reads_everything))
+    os.environ.pop("HOME", None)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from numba import types
 
+from lightprune.sparse.jit import code_cache
 from lightprune.sparse.jit import compile as compiled
 from tests.sparse.programs import images_for, network_of, residual_program
 
@@ -54,7 +55,7 @@ def test_what_was_compiled_before_is_taken_from_disk(file):
 def test_what_was_compiled_from_other_files_is_not(file, monkeypatch):
     assert hits(loaded(file).plus_one) == 0
 
-    monkeypatch.setattr(compiled, "_STAMP", "other files")
+    monkeypatch.setattr(code_cache, "_STAMP", "other files")
 
     assert hits(loaded(file).plus_one) == 0
     assert hits(loaded(file).plus_one) == 1
@@ -76,7 +77,7 @@ def test_code_that_is_called_by_its_address_is_taken_from_disk_too(file, monkeyp
 def test_the_stamp_changes_with_any_file_of_the_compiler(tmp_path, place):
     for folder in ("jit", "kernels"):
         (tmp_path / folder).mkdir()
-    copy = Path(shutil.copy(compiled.__file__, tmp_path / "jit"))
+    copy = Path(shutil.copy(code_cache.__file__, tmp_path / "jit"))
     (tmp_path / place).write_text("x = 1\n")
     before = loaded(copy)._STAMP
     unchanged = loaded(copy)._STAMP

@@ -1,33 +1,12 @@
 """How kernels are compiled: by Numba, without the GIL, cached on disk until any source changes."""
 
 from collections.abc import Callable
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.ccallback import CFunc
 
-_PACKAGE = Path(__file__).parents[1]
-_STAMP = sha256(b"".join(file.read_bytes() for file in sorted(_PACKAGE.rglob("*.py")))).hexdigest()
-
-
-class _PackageCache(FunctionCache):
-    """Invalidates a cached function when any file of `sparse/` has changed.
-
-    Numba looks at the function's file only, and would go on using code that has outdated versions
-    of other files' functions compiled into it.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)  # type: ignore[no-untyped-call]
-        self._cache_file = IndexDataCacheFile(  # type: ignore[no-untyped-call]
-            cache_path=self._cache_path,
-            filename_base=self._impl.filename_base,
-            source_stamp=_STAMP,
-        )
-
+from lightprune.sparse.jit.code_cache import cache_of
 
 _OPTIONS: Any = {"boundscheck": False, "error_model": "numpy"}
 # Keeps the code alive whose addresses have been handed out.
@@ -37,7 +16,7 @@ _compiled_functions: list[Any] = []
 def jit_cached(function: Callable[..., Any]) -> Any:
     """Compiles the function at its first call, or loads what an earlier process compiled."""
     dispatcher: Any = numba.njit(nogil=True, **_OPTIONS)(function)
-    dispatcher._cache = _PackageCache(function)
+    dispatcher._cache = cache_of(function)
     return dispatcher
 
 
@@ -56,7 +35,7 @@ def compile_to_address(function: Callable[..., Any], signature: Any) -> int:
     Numba would do so again for every caller up the chain.
     """
     code: Any = CFunc(function, (signature.args, signature.return_type), {}, _OPTIONS)
-    code._cache = _PackageCache(function)
+    code._cache = cache_of(function)
     code.compile()
     _compiled_functions.append(code)
     return int(code.address)
