@@ -12,7 +12,7 @@ import torch
 from numba.core import config
 
 import lightprune
-from lightprune.export.export_run import export
+from lightprune.export.export_run import export_run
 from lightprune.sparse.jit import code_cache
 from tests.export.finished import finished_run, small_network
 from tests.permissions import obeyed_permissions
@@ -28,7 +28,7 @@ ONE_LINE = (
 def installation(tmp_path):
     """The package in folders that nobody may write to, and the file of a network."""
     run, _ = finished_run(tmp_path / "run")
-    export(run, tmp_path, constructor=small_network)
+    export_run(run, tmp_path, constructor=small_network)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(lightprune.__file__).parent, tmp_path / "src/lightprune", ignore=ignored)
     for folder, _, _ in [*os.walk(tmp_path / "src"), (tmp_path / "nowhere", [], [])]:
