@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightprune import sparse
     from lightprune.callbacks import PruningCallback
     from lightprune.export.load import load
     from lightprune.pruning import (
@@ -32,6 +33,7 @@ __all__ = [
     "Targets",
     "load",
     "semi_structured_",
+    "sparse",
 ]
 _MODULES = {
     "PruningCallback": "lightprune.callbacks",
@@ -44,4 +46,6 @@ def __getattr__(name: str) -> Any:
     # Imported at its first use: `import lightprune` loads neither torch nor Lightning.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "sparse":
+        return import_module("lightprune.sparse")
     return getattr(import_module(_MODULES.get(name, "lightprune.pruning")), name)

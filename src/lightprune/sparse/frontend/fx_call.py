@@ -74,7 +74,12 @@ class FxCall:
 
     def error(self, reason: str) -> InputError:
         """The error that names the operator and its module."""
-        modules = list(self.node.meta.get("nn_module_stack", {}).values())
-        where = modules[-1][0] if modules else ""
+        where = module_name(self.node)
         name = getattr(self.node.target, "__name__", str(self.node.target)).partition(".")[0]
         return InputError(f"{name} in {where or 'the network itself'}: {reason}; {_SUPPORTED}")
+
+
+def module_name(node: fx.Node) -> str:
+    """The name of the module that calls an operator, empty for the network itself."""
+    modules = list(node.meta.get("nn_module_stack", {}).values())
+    return str(modules[-1][0]) if modules else ""

@@ -33,7 +33,7 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
     tensor = next(module.parameters(), torch.empty(0))
     example = torch.zeros(TRACE_BATCH, *input_shape, dtype=tensor.dtype, device=tensor.device)
     try:
-        with eval_mode(module), _torch_logs_hidden():
+        with eval_mode(module), torch_logs_hidden():
             exported = torch.export.export(module, (example,), strict=False).run_decompositions({})
     except Exception as error:  # The network's code may raise anything.
         reason = first_line(error)
@@ -45,7 +45,7 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
 
 
 @contextmanager
-def _torch_logs_hidden() -> Iterator[None]:
+def torch_logs_hidden() -> Iterator[None]:
     """Keeps torch from logging tracebacks of what becomes an error of one line.
 
     Only what torch logs in this thread is hidden. Many of its loggers have handlers of their own,
@@ -93,9 +93,9 @@ def _convert_program(
         if node.op == "placeholder" and node.name in signature.user_inputs:
             values[node] = INPUT
         elif node.op == "call_function":
-            call = FxCall(node, _arguments(node), values, state_names, shapes)
+            call = FxCall(node, arguments_of(node), values, state_names, shapes)
             try:
-                values[node] = _convert(call, ops, shapes)
+                values[node] = convert_call(call, ops, shapes)
             except (UnsupportedOp, ValueError) as error:
                 raise call.error(str(error)) from error
     outputs = [node for node in values if node.name in signature.user_outputs]
@@ -105,7 +105,7 @@ def _convert_program(
     return Graph(tuple(ops), input_shape, values[outputs[0]], flat)
 
 
-def _convert(call: FxCall, ops: list[Op], shapes: dict[str, Shape]) -> str:
+def convert_call(call: FxCall, ops: list[Op], shapes: dict[str, Shape]) -> str:
     """Appends the op of one call, if it needs one, and returns the name of its value."""
     converter = CONVERTERS.get(call.node.target)
     if converter is None:
@@ -122,7 +122,8 @@ def _convert(call: FxCall, ops: list[Op], shapes: dict[str, Shape]) -> str:
     return value
 
 
-def _arguments(node: fx.Node) -> dict[str, Any]:
+def arguments_of(node: fx.Node) -> dict[str, Any]:
+    """The arguments of a call by their names in the operator's schema, defaults included."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return dict(enumerate(node.args))  # type: ignore[arg-type]
     schema = node.target._schema.arguments

@@ -1,0 +1,124 @@
+"""Any module as an exported FX graph that takes any batch size, its constants computed."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim
+
+from lightprune.errors import InputError, first_line
+from lightprune.pruning.eval_mode import eval_mode
+from lightprune.sparse.frontend.converters import TRACE_BATCH
+from lightprune.sparse.frontend.trace import torch_logs_hidden
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A module as a graph of functional ATen operators.
+
+    Attributes:
+        network: What it computes, without checks of its inputs.
+        guards: Raises AssertionError for inputs that it may not be used for.
+        batch: The batch size; None if it takes any, with `TRACE_BATCH` as the hint of the nodes.
+        state: Its tensors, by the targets of the nodes that read them.
+    """
+
+    network: fx.GraphModule
+    guards: nn.Module | None
+    batch: int | None
+    state: dict[str, Tensor]
+
+    def accepts(self, inputs: tuple[Tensor, ...]) -> bool:
+        """Whether inputs of the ranks of the example's may be given."""
+        try:
+            if self.guards is not None:
+                self.guards(*inputs)
+        except AssertionError:
+            return False
+        return True
+
+
+def export_module(module: nn.Module, example: tuple[Tensor, ...]) -> Exported:
+    """Exports a module in evaluation mode; the module and its mode do not change.
+
+    What is computed from parameters and buffers alone, such as a masked weight, is a constant of
+    the result.
+
+    Args:
+        module: Takes tensors whose first dimension is the batch.
+        example: Its inputs.
+
+    Raises:
+        InputError: The module cannot be exported.
+    """
+    batches = {tensor.shape[:1] for tensor in example}
+    if len(batches) == 1 and batches != {torch.Size()}:
+        pair = tuple(t[:1].expand(TRACE_BATCH, *t.shape[1:]).contiguous() for t in example)
+        network = _export(module, pair, tuple({0: Dim.AUTO} for _ in example))
+        if any(isinstance(size, torch.SymInt) for size in _batch_sizes(network)):
+            exported = _prepare(network, None)
+            if exported.accepts(example):
+                return exported
+    return _prepare(_export(module, example, None), example[0].shape[0] if example else 0)
+
+
+def _export(module: nn.Module, example: tuple[Tensor, ...], dynamic: Any) -> fx.GraphModule:
+    try:
+        with eval_mode(module), torch_logs_hidden(), warnings.catch_warnings():
+            # Weights that a hook computes, as torch.nn.utils.prune's, are constants below.
+            warnings.filterwarnings("ignore", "The tensor attribute")
+            warnings.filterwarnings("ignore", "A model attribute")
+            exported = torch.export.export(module, example, dynamic_shapes=dynamic, strict=False)
+            # Functional: what converters know, and safe to split.
+            network: fx.GraphModule = exported.run_decompositions({}).module()
+            return network
+    except Exception as error:  # The module's code may raise anything.
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
+        raise InputError(
+            f"{type(module).__name__} cannot be exported on inputs of {shapes}: "
+            f"{first_line(error)}; allowed is a module that torch.export takes"
+        ) from error
+
+
+def _batch_sizes(network: fx.GraphModule) -> list[Any]:
+    inputs = network.graph.find_nodes(op="placeholder")
+    return [node.meta["val"].shape[0] for node in inputs if node.users]
+
+
+def _prepare(network: fx.GraphModule, batch: int | None) -> Exported:
+    """Takes the guards out and computes what depends on stored tensors alone, once."""
+    guards = None
+    for node in network.graph.find_nodes(op="call_module", target="_guards_fn"):
+        guards = network.get_submodule("_guards_fn")
+        network.graph.erase_node(node)
+    constants = {
+        node: fx.graph_module._get_attr(network, str(node.target))
+        for node in network.graph.find_nodes(op="get_attr")
+    }
+    for node in list(network.graph.nodes):
+        inputs = node.all_input_nodes
+        is_constant = node.op == "call_function" and inputs and all(n in constants for n in inputs)
+        if not is_constant or torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            continue
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), constants.__getitem__)
+        with torch.no_grad():
+            constants[node] = value = node.target(*args, **kwargs)
+        if isinstance(value, Tensor):
+            name = f"folded_{node.name}"
+            network.register_buffer(name, value.detach().contiguous())
+            with network.graph.inserting_before(node):
+                folded = network.graph.get_attr(name)
+            folded.meta = {"val": value}
+            constants[folded] = value
+            node.replace_all_uses_with(folded)
+        if not node.users:  # Such as a check of a constant's type, which has passed.
+            network.graph.erase_node(node)
+    network.graph.eliminate_dead_code()
+    network.recompile()
+    state = {
+        str(node.target): fx.graph_module._get_attr(network, str(node.target)).detach()
+        for node in network.graph.find_nodes(op="get_attr")
+    }
+    return Exported(network, guards, batch, state)

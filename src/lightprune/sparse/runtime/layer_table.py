@@ -1,0 +1,99 @@
+"""Which layers of a compiled module run where: their weights, multiplications and time."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, fx
+
+from lightprune.sparse.frontend.fx_call import module_name
+from lightprune.sparse.frontend.partition import sizes
+from lightprune.sparse.frontend.trace import arguments_of
+from lightprune.sparse.ir.listing import listing
+
+_ATEN = torch.ops.aten
+_LAYERS = {
+    *(_ATEN.conv1d.default, _ATEN.conv2d.default, _ATEN.conv3d.default),
+    *(_ATEN.conv1d.padding, _ATEN.conv2d.padding, _ATEN.conv3d.padding, _ATEN.linear.default),
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or linear layer of a compiled module.
+
+    Attributes:
+        name: Of the module that calls it.
+        region: The region of the runtime that runs it; None for torch.
+        node: The call that runs it, of the region or of torch's operation.
+        nonzero: How many weights are not zero.
+        weights: How many there are.
+        macs: Multiplications for one image, zero weights included.
+    """
+
+    name: str
+    region: str | None
+    node: str
+    nonzero: int
+    weights: int
+    macs: int
+
+
+def find_layers(exported: fx.GraphModule, regions: Mapping[fx.Node, str]) -> tuple[Layer, ...]:
+    """The layers with stored weights, in the order in which they run.
+
+    Args:
+        exported: A network as of `export_module`.
+        regions: The names of the regions that the runtime runs, by each of their nodes.
+    """
+    layers = []
+    for node in exported.graph.nodes:
+        weight = arguments_of(node)["weight"] if node.target in _LAYERS else None
+        if weight is not None and weight.op == "get_attr":
+            tensor: Tensor = fx.graph_module._get_attr(exported, str(weight.target))
+            layers.append(
+                Layer(
+                    name=module_name(node) or str(weight.target),
+                    region=regions.get(node),
+                    node=regions.get(node, node.name),
+                    nonzero=int(tensor.count_nonzero()),
+                    weights=tensor.numel(),
+                    macs=prod(sizes(node.meta["val"])[1:]) * tensor[0].numel(),
+                )
+            )
+    return tuple(layers)
+
+
+def layer_table(layers: Iterable[Layer], seconds: Mapping[str, float]) -> str:
+    """One line a layer, and a title that says how much of the network the runtime runs.
+
+    Args:
+        layers: Of one network.
+        seconds: Of each call of the network by its node; empty if it was not timed. The time of a
+            region stands at its first layer.
+    """
+    layers = tuple(layers)
+    macs = sum(layer.macs for layer in layers)
+    in_runtime = sum(layer.macs for layer in layers if layer.region)
+    regions = {layer.region: None for layer in layers if layer.region}
+    title = (
+        f"{len(regions)} regions run in the sparse runtime: "
+        f"{in_runtime / max(macs, 1):.1%} of {macs / 1e6:,.1f} M multiplications"
+    )
+    rows = [("layer", "runs in", "nonzero", "weights", "M MACs", *["time"] * bool(seconds))]
+    timed = set()
+    for layer in layers:
+        share = f"{seconds.get(layer.node, 0) / sum(seconds.values()):.1%}" if seconds else ""
+        rows.append(
+            (
+                layer.name,
+                layer.region or "torch",
+                f"{layer.nonzero / layer.weights:.1%}",
+                f"{layer.weights:,}",
+                f"{layer.macs / 1e6:,.1f}",
+                *[share if layer.node not in timed else ""] * bool(seconds),
+            )
+        )
+        timed.add(layer.node)
+    return listing(title, rows)

@@ -1,0 +1,174 @@
+"""Regions of an exported network as modules of the runtime, put in place of torch's operations."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from lightprune.errors import InputError
+from lightprune.sparse.frontend.converters import TRACE_BATCH
+from lightprune.sparse.frontend.export import Exported, export_module
+from lightprune.sparse.frontend.partition import Region, find_regions
+from lightprune.sparse.runtime.layer_table import Layer, find_layers
+from lightprune.sparse.runtime.network import SparseNetwork
+
+TIMED_CALLS = 5
+
+
+@dataclass(frozen=True)
+class Partitioned:
+    """A network whose regions run in the runtime.
+
+    Attributes:
+        exported: Calls the regions, and torch for the rest.
+        layers: Which layers run where.
+    """
+
+    exported: Exported
+    layers: tuple[Layer, ...]
+
+
+def partition(
+    module: nn.Module, example: tuple[Tensor, ...], threads: int | None, min_speedup: float
+) -> Partitioned:
+    """Exports a module and moves its regions into the runtime; arguments as of `compile`."""
+    exported = export_module(module, example)
+    network = exported.network
+    state = {name: tensor.numpy() for name, tensor in exported.state.items()}
+    modules: dict[Region, RegionModule] = {}
+    for region in find_regions(network, exported.batch or TRACE_BATCH):
+        try:
+            modules[region] = RegionModule(region, SparseNetwork(region.graph, state, threads))
+        except InputError:
+            continue  # Such as a region whose result is the same for all images.
+    if min_speedup:
+        speedups = _speedups(network, modules, example)
+        modules = {r: module for r, module in modules.items() if speedups[r] >= min_speedup}
+    names = {region: f"region_{number}" for number, region in enumerate(modules, 1)}
+    layers = find_layers(network, {n: name for r, name in names.items() for n in r.nodes})
+    calls: dict[fx.Node, fx.Node] = {}
+    for region, name in names.items():
+        network.add_module(name, modules[region])
+        # What it reads may be the result of a region already replaced.
+        entry = calls.get(region.entry, region.entry)
+        calls[region.nodes[-1]] = _replace(network, region, name, entry)
+    _drop_unused(network)
+    return Partitioned(exported, layers)
+
+
+class RegionModule(nn.Module):
+    """A region of a network as a function of its one value, on the sparse runtime."""
+
+    def __init__(self, region: Region, network: SparseNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self._tokens = region.tokens
+
+    def forward(self, value: Tensor) -> Tensor:
+        """Computes the region's result, of the shape it has in torch."""
+        if self._tokens:
+            tokens: Tensor = self.network(value.reshape(-1, value.shape[-1], 1, 1))
+            return tokens.reshape(*value.shape[:-1], -1)
+        result: Tensor = self.network(value[:, :, None, None] if value.dim() == 2 else value)
+        return result
+
+
+class _Recorder(fx.Interpreter):
+    """Runs a network and keeps the values of some nodes."""
+
+    def __init__(self, network: fx.GraphModule, nodes: set[fx.Node]) -> None:
+        super().__init__(network)
+        self.nodes = nodes
+        self.values: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if n in self.nodes:
+            self.values[n] = value
+        return value
+
+
+def _speedups(
+    network: fx.GraphModule,
+    modules: Mapping[Region, RegionModule],
+    example: tuple[Tensor, ...],
+) -> dict[Region, float]:
+    """How many times as fast as torch each region is, on the values it gets for the example."""
+    in_torch = {region: _submodule(network, region) for region in modules}
+    recorder = _Recorder(network, {node for _, inputs in in_torch.values() for node in inputs})
+    speedups = {}
+    with torch.no_grad():
+        recorder.run(*example)
+        for region, (submodule, inputs) in in_torch.items():
+            values = [recorder.values[node] for node in inputs]
+            seconds = [float("inf"), float("inf")]
+            for call in range(TIMED_CALLS + 1):
+                start = time.perf_counter()
+                submodule(*values)
+                middle = time.perf_counter()
+                modules[region](recorder.values[region.entry])
+                if call:  # The first one compiles.
+                    times = (middle - start, time.perf_counter() - middle)
+                    seconds = [min(pair) for pair in zip(seconds, times, strict=True)]
+            speedups[region] = seconds[0] / seconds[1]
+    return speedups
+
+
+def _submodule(network: fx.GraphModule, region: Region) -> tuple[fx.GraphModule, list[fx.Node]]:
+    """The region's operations in torch as a module of their own, and the nodes it reads."""
+    graph = fx.Graph()
+    outside = {n: None for node in region.nodes for n in node.all_input_nodes}
+    inputs = [n for n in outside if n.op != "get_attr" and n not in region.nodes]
+    copies = {node: graph.placeholder(node.name) for node in inputs}
+    for node in (*(n for n in outside if n.op == "get_attr"), *region.nodes):
+        copies[node] = graph.node_copy(node, copies.__getitem__)
+    graph.output(copies[region.nodes[-1]])
+    return fx.GraphModule(network, graph), inputs
+
+
+def _replace(network: fx.GraphModule, region: Region, name: str, entry: fx.Node) -> fx.Node:
+    """Puts a call of the region's module in place of its operations."""
+    result = region.nodes[-1]
+    with network.graph.inserting_before(result):
+        call = network.graph.call_module(name, (entry,))
+    call.meta = dict(result.meta)
+    result.replace_all_uses_with(call)
+    for node in reversed(region.nodes):
+        network.graph.erase_node(node)
+    return call
+
+
+def _drop_unused(network: fx.GraphModule) -> None:
+    """Removes operations, parameters and buffers that nothing reads."""
+    network.graph.eliminate_dead_code()
+    network.delete_all_unused_submodules()
+    read = {node.target for node in network.graph.find_nodes(op="get_attr")}
+    for tensors in (network._parameters, network._buffers):
+        for name in set(tensors) - read:
+            delattr(network, name)
+    network.recompile()
+
+
+def timed(network: fx.GraphModule, inputs: Sequence[Tensor]) -> dict[str, float]:
+    """The least seconds of several calls of each operation and region, by the node's name."""
+    timer = _Timer(network)
+    with torch.no_grad():
+        for _ in range(TIMED_CALLS + 1):
+            timer.run(*inputs)
+    return timer.seconds
+
+
+class _Timer(fx.Interpreter):
+    def __init__(self, network: fx.GraphModule) -> None:
+        super().__init__(network)
+        self.seconds: dict[str, float] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        start = time.perf_counter()
+        value = super().run_node(n)
+        seconds = time.perf_counter() - start
+        self.seconds[n.name] = min(seconds, self.seconds.get(n.name, seconds))
+        return value
