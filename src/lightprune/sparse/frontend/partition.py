@@ -12,7 +12,7 @@ from lightprune.sparse.frontend.converters import TRACE_BATCH
 from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
 from lightprune.sparse.frontend.trace import arguments_of, convert_call
 from lightprune.sparse.ir.graph import INPUT, Graph
-from lightprune.sparse.ir.ops import AdaptiveAvgPool, Conv, Linear, Op, Shape
+from lightprune.sparse.ir.ops import AdaptiveAvgPool, Conv, FullyConnected, Op, Shape
 
 _ATEN = torch.ops.aten
 # What treats the vectors along the last dimension alike, whatever dimensions are before it.
@@ -167,7 +167,7 @@ def _macs(op: Op, shapes: Mapping[str, Shape]) -> int:
     channels, *_ = shapes[op.inputs[0]]
     if isinstance(op, Conv):
         return prod(shapes[op.name]) * channels // op.groups * prod(op.kernel)
-    return channels * op.features if isinstance(op, Linear) else 0
+    return channels * op.features if isinstance(op, FullyConnected) else 0
 
 
 def _computed_by(node: fx.Node, values: Mapping[fx.Node, str]) -> tuple[fx.Node, ...]:
