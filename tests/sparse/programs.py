@@ -121,14 +121,13 @@ def convolutions(draw, value, read, shapes, residuals=(), channels=40, most_macs
     residual = draw(st.sampled_from([None, *fitting]))
     step = ConvStep(
         value,
-        read,
+        (read,) if residual is None else (read, residual),
         weight,
         random_integers(generator, *(shape if by_pixel else shape[:1])),
         stride,
         padding,
         dilation,
         groups,
-        residual,
         draw(st.booleans()),
         (value,),
     )
@@ -147,7 +146,7 @@ def convolution_programs(draw, most=33, channels=40):
     steps = (step,)
     if draw(st.booleans()):
         like = replace(step, value="other", weight=np.roll(step.weight, 1), relu=False)
-        steps = (like, replace(step, residual="other"))
+        steps = (like, replace(step, inputs=(INPUT, "other")))
         shapes["other"] = shape
     return Program(steps, {**shapes, "out": shape}, "out", flat=False)
 
@@ -161,7 +160,7 @@ def pools(draw, value, read, shapes):
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
     step = PoolStep(
         value,
-        read,
+        (read,),
         draw(st.sampled_from(["max", "avg"])),
         kernel,
         stride,
@@ -211,7 +210,7 @@ def programs(draw, most_steps=6):
             if max(shape[1:]) > 20:
                 continue
         elif kind == "flatten":
-            step, shape = FlattenStep(name, read), (prod(shapes[read]), 1, 1)
+            step, shape = FlattenStep(name, (read,)), (prod(shapes[read]), 1, 1)
             if shape[0] > 200:
                 continue
         else:
@@ -233,9 +232,8 @@ def layer(weight, side, width=None, padding=0, name="layer"):
     """A convolution that keeps the size of its maps, which are square unless a width is given."""
     outputs, inputs = weight.shape[:2]
     pads = ((padding, padding),) * 2
-    step = ConvStep(
-        "out", INPUT, weight, np.zeros(outputs), (1, 1), pads, (1, 1), 1, None, False, (name,)
-    )
+    bias = np.zeros(outputs)
+    step = ConvStep("out", (INPUT,), weight, bias, padding=pads, layers=(name,))
     size = (side, width or side)
     return Program((step,), {INPUT: (inputs, *size), "out": (outputs, *size)}, "out", False)
 
@@ -249,8 +247,9 @@ def residual_program(density=0.3):
         weight += weight == 0
         weight *= generator.random(weight.shape) < density
         bias = random_integers(generator, outputs)
-        strides, relu = (stride, stride), value != "out"
-        return ConvStep(value, read, weight, bias, strides, padding, (1, 1), 1, add, relu, (value,))
+        inputs, strides = (read, add) if add else (read,), (stride, stride)
+        relu, names = value != "out", (value,)
+        return ConvStep(value, inputs, weight, bias, strides, padding, relu=relu, layers=names)
 
     none, half = ((0, 0), (0, 0)), (8, 5, 6)
     steps = (
@@ -258,8 +257,8 @@ def residual_program(density=0.3):
         conv("left", "stem", 8, 6, 3, stride=2),
         conv("short", "stem", 8, 6, 1, stride=2, padding=none),
         conv("joined", "left", 8, 8, 3, add="short"),
-        PoolStep("pooled", "joined", "max", (2, 2), (2, 2), (0, 0), False),
-        FlattenStep("flat", "pooled"),
+        PoolStep("pooled", ("joined",), "max", (2, 2), (2, 2), (0, 0), False),
+        FlattenStep("flat", ("pooled",)),
         conv("out", "flat", 5, 48, 1, padding=none),
     )
     shapes = {

@@ -58,21 +58,8 @@ def test_every_tap_of_every_convolution_finds_a_plane(program, images_per_vector
 
 def conv(value, stride, kernel, padding):
     weight = np.ones((1, 1, kernel, kernel), np.float32)
-    names = (value,)
     bias = np.zeros(1, np.float32)
-    return ConvStep(
-        value,
-        "input",
-        weight,
-        bias,
-        (stride,) * 2,
-        (padding, padding),
-        (1, 1),
-        1,
-        None,
-        False,
-        names,
-    )
+    return ConvStep(value, ("input",), weight, bias, (stride,) * 2, (padding, padding))
 
 
 SHAPES = {"input": (1, 8, 8), "three": (1, 4, 4), "one": (1, 4, 4), "same": (1, 8, 8)}

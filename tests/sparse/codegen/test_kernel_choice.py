@@ -53,7 +53,7 @@ def test_what_a_pool_follows_is_computed_in_order():
     weight[[0, 3]] = 0
     alone = layer(weight, side=4)
     (step,) = alone.steps
-    pool = PoolStep("pooled", "out", "max", (2, 2), (2, 2), (0, 0), False)
+    pool = PoolStep("pooled", ("out",), "max", (2, 2), (2, 2), (0, 0), False)
     shapes = {**alone.shapes, "pooled": (4, 2, 2)}
     followed = Program((step, pool), shapes, "pooled", False)
     pairs = ChannelBlock(2, shared=False)

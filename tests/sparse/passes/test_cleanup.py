@@ -26,9 +26,9 @@ def test_steps_that_the_output_does_not_depend_on_are_removed():
 def test_readers_of_copies_read_what_was_copied():
     copies = (
         AddStep("sum", (INPUT,), None, relu=False),
-        PoolStep("pooled", "sum", "max", (1, 1), (1, 1), (0, 0), False),
+        PoolStep("pooled", ("sum",), "max", (1, 1), (1, 1), (0, 0), False),
         ConcatStep("joined", ("pooled",)),
-        FlattenStep("flat", "joined"),
+        FlattenStep("flat", ("joined",)),
     )
 
     cleaned = propagate_copies(program(*copies, relu("out", "flat"), output="out"))

@@ -45,9 +45,8 @@ def conv(value, read, weight, padding=0, stride=1, relu=False, residual=None):
     pads = ((padding, padding), (padding, padding))
     bias = np.zeros(len(weight), np.float32)
     names = (value,)
-    return ConvStep(
-        value, read, weight, bias, (stride,) * 2, pads, (1, 1), 1, residual, relu, names
-    )
+    inputs = (read, residual) if residual else (read,)
+    return ConvStep(value, inputs, weight, bias, (stride,) * 2, pads, relu=relu, layers=names)
 
 
 @settings(max_examples=60)
@@ -93,7 +92,7 @@ def flattened_and_padded():
     """Padding around values that a flattening computed."""
     last = conv("out", "flat", random_integers(GENERATOR, 3, 12, 3, 3), padding=2)
     shapes = {INPUT: (3, 2, 2), "flat": (12, 1, 1), "out": (3, 3, 3)}
-    return Program((FlattenStep("flat", INPUT), last), shapes, "out", flat=False)
+    return Program((FlattenStep("flat", (INPUT,)), last), shapes, "out", flat=False)
 
 
 @settings(max_examples=60)
@@ -165,7 +164,7 @@ def test_a_pool_follows_channels_of_unequal_lengths(many_chunks, channels, count
     weight[GENERATOR.random(weight.shape) > kept] = 0
     steps = (
         conv("a", INPUT, weight, padding=1, relu=True),
-        PoolStep("out", "a", "max", (2, 2), (2, 2), (0, 0), False),
+        PoolStep("out", ("a",), "max", (2, 2), (2, 2), (0, 0), False),
     )
     shapes = {INPUT: (6, 8, 8), "a": (24, 8, 8), "out": (24, 4, 4)}
     program = Program(steps, shapes, "out", flat=False)
@@ -231,7 +230,7 @@ def test_two_convolutions_of_one_value_may_differ_in_all_but_that(count):
         conv("a", INPUT, wide, padding=1, stride=2),
         conv("b", INPUT, narrow, stride=2, residual="a"),
         conv("c", INPUT, wide, padding=1, relu=True),
-        PoolStep("d", "c", "max", (3, 3), (2, 2), (1, 1), False),
+        PoolStep("d", ("c",), "max", (3, 3), (2, 2), (1, 1), False),
         AddStep("e", ("b", "d"), None, True),
         conv("out", "e", random_integers(GENERATOR, 2, 4, 4, 5), padding=4, stride=3),
     )

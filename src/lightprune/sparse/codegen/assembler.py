@@ -99,8 +99,7 @@ def _conv(
     init = FROM_BIAS if step.residual is None else FROM_RESIDUAL
     bias = np.asarray(step.bias, np.float32)
     if bias.ndim > 1:
-        residuals = () if step.residual is None else (step.residual,)
-        yield Instruction(task, emitter.add(step.value, residuals, bias))
+        yield Instruction(task, emitter.add(step.value, step.inputs[1:], bias))
         init, bias = FROM_OUTPUT, np.zeros(len(bias), np.float32)
     candidates = CHANNEL_BLOCKS
     if channel_block:

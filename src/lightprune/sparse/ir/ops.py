@@ -28,8 +28,13 @@ class Op(msgspec.Struct, frozen=True, tag_field="op", tag=True, forbid_unknown_f
     inputs: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
     def shape(self, *shapes: Shape) -> Shape:
-        """Infers its value's shape from those of its inputs; ValueError says what does not fit."""
-        raise NotImplementedError
+        """Infers its value's shape from those of its inputs: here it is that of the only one.
+
+        Raises:
+            ValueError: The inputs do not fit; says what of them.
+        """
+        (shape,) = shapes
+        return shape
 
     def tensors(self) -> dict[str, str]:
         """The names in the state dict of the tensors it uses, by their role: weight, bias, ..."""
@@ -109,19 +114,13 @@ class BatchNorm(Op, frozen=True):
 
     def shape(self, *shapes: Shape) -> Shape:
         """That of its input."""
-        (shape,) = shapes
         if not 0 <= self.eps < 1e6:
             raise ValueError(f"eps={self.eps}")
-        return shape
+        return super().shape(*shapes)
 
 
 class Relu(Op, frozen=True):
     """max(x, 0)."""
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """That of its input."""
-        (shape,) = shapes
-        return shape
 
 
 class Add(Op, frozen=True):
@@ -135,36 +134,32 @@ class Add(Op, frozen=True):
         return first
 
 
-class MaxPool(Op, frozen=True):
-    """Max pooling; padding never wins. Attributes are (rows, columns)."""
+class _Pool(Op, frozen=True):
+    """Pooling with windows of `kernel` every `stride`; all are (rows, columns)."""
 
     kernel: Pair
     stride: Pair
     padding: Pair
 
     def shape(self, *shapes: Shape) -> Shape:
-        """(C, H', W')."""
-        return _pooled(shapes, self.kernel, self.stride, self.padding)
+        """(C, H', W'); every window overlaps the map."""
+        ((c, *size),) = shapes
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):
+            raise ValueError(
+                f"padding {self.padding} is more than half of the kernel {self.kernel}"
+            )
+        padding = tuple((pad, pad) for pad in self.padding)
+        return (c, *_windows(size, self.kernel, self.stride, padding, (1, 1)))
 
 
-class AvgPool(Op, frozen=True):
-    """Average pooling; attributes are (rows, columns).
+class MaxPool(_Pool, frozen=True):
+    """Max pooling; padding never wins."""
 
-    Attributes:
-        kernel: Extent of the window.
-        stride: Its step.
-        padding: Zeros before and after.
-        count_include_pad: Whether padding counts in the divisor.
-    """
 
-    kernel: Pair
-    stride: Pair
-    padding: Pair
+class AvgPool(_Pool, frozen=True):
+    """Average pooling; `count_include_pad`: whether padding counts in the divisor."""
+
     count_include_pad: bool
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """(C, H', W')."""
-        return _pooled(shapes, self.kernel, self.stride, self.padding)
 
 
 class AdaptiveAvgPool(Op, frozen=True):
@@ -218,7 +213,7 @@ AnyOp = (
 
 
 def _windows(
-    size: Sequence[int], kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
+    size: Sequence[int], kernel: Pair, stride: Pair, padding: Sequence[Pair], dilation: Pair
 ) -> Pair:
     """How many windows fit, per axis; ValueError if none does or a number is out of range."""
     sizes = (*kernel, *stride, *dilation)
@@ -234,12 +229,3 @@ def _windows(
     if min(rows, columns) < 1:
         raise ValueError(f"a map of {tuple(size)} is smaller than the kernel {kernel}")
     return rows, columns
-
-
-def _pooled(shapes: tuple[Shape, ...], kernel: Pair, stride: Pair, padding: Pair) -> Shape:
-    """The shape after pooling; every window overlaps the map."""
-    ((c, *size),) = shapes
-    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        raise ValueError(f"padding {padding} is more than half of the kernel {kernel}")
-    rows, columns = padding
-    return (c, *_windows(size, kernel, stride, ((rows, rows), (columns, columns)), (1, 1)))

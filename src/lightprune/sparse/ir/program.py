@@ -15,18 +15,20 @@ Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class _OneInput:
+class _Step:
+    """The computation of one value: its name, and those of the values that it reads."""
+
     value: str
-    input: str
+    inputs: tuple[str, ...]
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """The names of the values it reads."""
-        return (self.input,)
+    def input(self) -> str:
+        """The name of the first value that it reads."""
+        return self.inputs[0]
 
 
 @dataclass(frozen=True, eq=False)
-class ConvStep(_OneInput):
+class ConvStep(_Step):
     """value = relu?(conv(input) + bias + residual?).
 
     Output (y, x) reads the input at (y * stride - top + i * dilation, x * stride - left + j *
@@ -34,60 +36,52 @@ class ConvStep(_OneInput):
     rows or columns at that side are never read.
 
     Attributes:
-        value: The name of the value it computes.
-        input: The name of the value it convolves.
+        inputs: What it convolves, and the residual if it has one.
         weight: (O, C / groups, kh, kw), contiguous.
         bias: (O,), or (O, H, W) where it differs between output pixels.
         stride: (rows, columns).
         padding: ((top, bottom), (left, right)), such that the windows end exactly at the last one.
         dilation: (rows, columns).
         groups: 1, or the number of groups; O if the convolution is depthwise.
-        residual: The name of a value of the same shape that is added before the ReLU, or None.
         relu: Whether max(., 0) comes last.
         layers: The names of the modules it comes from, the convolution or linear layer first.
     """
 
     weight: Array
     bias: Array
-    stride: Pair
-    padding: Padding
-    dilation: Pair
-    groups: int
-    residual: str | None
-    relu: bool
-    layers: tuple[str, ...]
+    stride: Pair = (1, 1)
+    padding: Padding = ((0, 0), (0, 0))
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    relu: bool = False
+    layers: tuple[str, ...] = ()
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """The names of the values it reads."""
-        return (self.input,) if self.residual is None else (self.input, self.residual)
+    def residual(self) -> str | None:
+        """The name of a value of the same shape that is added before the ReLU, or None."""
+        return self.inputs[1] if len(self.inputs) > 1 else None
 
 
 @dataclass(frozen=True, eq=False)
-class AddStep:
+class AddStep(_Step):
     """value = relu?(sum of inputs + bias?): what is not fused into a convolution.
 
     Attributes:
-        value: The name of the value it computes.
-        inputs: The values it adds, of one shape: two; one (a ReLU, or a map plus a constant); or
+        inputs: What it adds, of one shape: two values; one (a ReLU, or a map plus a constant); or
             none (then the value is the constant `bias`).
         bias: (C,), (C, H, W) or None.
         relu: Whether max(., 0) comes last.
     """
 
-    value: str
-    inputs: tuple[str, ...]
     bias: Array | None
     relu: bool
 
 
 @dataclass(frozen=True, eq=False)
-class PoolStep(_OneInput):
+class PoolStep(_Step):
     """value = the maximum or the average over windows of the input.
 
     Attributes:
-        value: The name of the value it computes.
-        input: The name of the value it reads.
         kind: "max" (padding never wins) or "avg".
         kernel: (rows, columns).
         stride: (rows, columns).
@@ -104,15 +98,12 @@ class PoolStep(_OneInput):
 
 
 @dataclass(frozen=True, eq=False)
-class ConcatStep:
+class ConcatStep(_Step):
     """value = the inputs concatenated along the channels."""
-
-    value: str
-    inputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class FlattenStep(_OneInput):
+class FlattenStep(_Step):
     """value = the input (C, H, W) as (C * H * W, 1, 1): the same numbers in the same order."""
 
 
@@ -184,6 +175,6 @@ def _columns(step: Step) -> tuple[str, ...]:
     elif isinstance(step, AddStep) and step.bias is not None:
         notes = [f"bias {dims(step.bias.shape)}"]
     notes += ["relu"] * getattr(step, "relu", False)
-    inputs = (step.input,) if isinstance(step, ConvStep) else step.inputs
+    inputs = step.inputs[:1] if isinstance(step, ConvStep) else step.inputs
     call = f"{type(step).__name__.removesuffix('Step').lower()}({', '.join(inputs)})"
     return call, ", ".join(notes), "/".join(getattr(step, "layers", ()))

@@ -7,7 +7,6 @@ from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import (
     AddStep,
     ConcatStep,
-    ConvStep,
     FlattenStep,
     PoolStep,
     Program,
@@ -31,33 +30,22 @@ def propagate_copies(program: Program) -> Program:
     sources: dict[str, str] = {}
     steps: list[Step] = []
     for step in program.steps:
-        step = _with_inputs(step, sources)
+        step = replace(step, inputs=tuple(sources.get(name, name) for name in step.inputs))
         if _is_copy(step, program.shapes):
-            sources[step.value] = step.inputs[0]
+            sources[step.value] = step.input
         else:
             steps.append(step)
     return program.with_steps(steps, output=sources.get(program.output, program.output))
 
 
-def _with_inputs(step: Step, sources: Mapping[str, str]) -> Step:
-    if isinstance(step, AddStep | ConcatStep):
-        return replace(step, inputs=tuple(sources.get(name, name) for name in step.inputs))
-    source = sources.get(step.input, step.input)
-    if isinstance(step, ConvStep) and step.residual is not None:
-        return replace(step, input=source, residual=sources.get(step.residual, step.residual))
-    return replace(step, input=source)
-
-
 def _is_copy(step: Step, shapes: Mapping[str, Shape]) -> bool:
     match step:
-        case AddStep():
-            no_bias = step.bias is None or not step.bias.any()
-            return len(step.inputs) == 1 and not step.relu and no_bias
-        case PoolStep():
-            return step.kernel == step.stride == (1, 1) and step.padding == (0, 0)
-        case ConcatStep():
-            return len(step.inputs) == 1
+        case AddStep(inputs=(_,), relu=False):
+            return step.bias is None or not step.bias.any()
+        case PoolStep(padding=(0, 0)):
+            return step.kernel == step.stride == (1, 1)
+        case ConcatStep(inputs=(_,)):
+            return True
         case FlattenStep():
             return shapes[step.input] == shapes[step.value]
-        case ConvStep():
-            return False
+    return False

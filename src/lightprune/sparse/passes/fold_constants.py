@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lightprune.sparse.ir.graph import INPUT
@@ -123,31 +125,13 @@ def _convolve(step: ConvStep, source: _Facts, out: Shape) -> Array | None:
         return None
     if step.groups == 1:
         weight = weight[:, nonzero]
-    level = source.maps(nonzero if step.groups == 1 else None)
-    result = np.zeros((step.groups, out[0] // step.groups, *out[1:]))
-    grouped = level.reshape(step.groups, -1, *level.shape[1:])
-    taps = weight.reshape(step.groups, -1, *weight.shape[1:])
-    for i in range(weight.shape[2]):
-        to_rows, rows = _tap_slices(step, 0, i, level.shape[1], out[1])
-        for j in range(weight.shape[3]):
-            to_columns, columns = _tap_slices(step, 1, j, level.shape[2], out[2])
-            part = grouped[:, :, rows, columns]
-            if part.size:
-                flat = part.reshape(*part.shape[:2], -1)
-                product = (taps[..., i, j] @ flat).reshape(step.groups, -1, *part.shape[2:])
-                result[:, :, to_rows, to_columns] += product
-    return result.reshape(out)
-
-
-def _tap_slices(step: ConvStep, axis: int, tap: int, size: int, out: int) -> tuple[slice, slice]:
-    """The outputs that read the map through a tap, and the inputs that they read."""
-    stride = step.stride[axis]
-    start = tap * step.dilation[axis] - step.padding[axis][0]
-    first = max(-(start // stride), 0)
-    last = min((size - 1 - start) // stride, out - 1)
-    if last < first:
-        return slice(0, 0), slice(0, 0)
-    return slice(first, last + 1), slice(start + first * stride, start + last * stride + 1, stride)
+    maps = torch.tensor(source.maps(nonzero if step.groups == 1 else None))
+    padded = F.pad(maps, (*step.padding[1], *step.padding[0]))
+    weights = torch.tensor(weight)
+    result = F.conv2d(
+        padded[None], weights, stride=step.stride, dilation=step.dilation, groups=step.groups
+    )
+    return result[0].numpy()
 
 
 def _add(step: AddStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Facts]:
@@ -190,19 +174,11 @@ def _pool(step: PoolStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Fact
 
 
 def _pool_maps(step: PoolStep, maps: Array) -> Array:
-    (top, left), (rows, columns) = step.padding, step.kernel
-    around = ((0, 0), (top, top), (left, left))
-    fill = -np.inf if step.kind == "max" else 0.0
-    padded = np.pad(maps, around, constant_values=fill)
-    inside = np.pad(np.ones(maps.shape[1:]), around[1:])
-    view = np.lib.stride_tricks.sliding_window_view
-    stride = (slice(None, None, step.stride[0]), slice(None, None, step.stride[1]))
-    windows = view(padded, (rows, columns), axis=(1, 2))[:, stride[0], stride[1]]
-    counts = view(inside, (rows, columns))[stride].sum(axis=(2, 3))
+    windows, values = (step.kernel, step.stride, step.padding), torch.tensor(maps)
     if step.kind == "max":
-        return np.asarray(windows.max(axis=(3, 4)))
-    divisor = rows * columns if step.count_include_pad else counts
-    return np.asarray(windows.sum(axis=(3, 4)) / divisor)
+        return F.max_pool2d(values, *windows).numpy()
+    include_pad = step.count_include_pad
+    return F.avg_pool2d(values, *windows, count_include_pad=include_pad).numpy()
 
 
 def _concat(step: ConcatStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Facts]:

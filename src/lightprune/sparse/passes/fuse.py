@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from lightprune.sparse.ir.program import AddStep, Array, ConvStep, Program, Step
 
@@ -86,10 +87,7 @@ def _can_absorb(host: Step, step: AddStep) -> bool:
 def _merge(host: Step, step: AddStep) -> Step:
     """`host`, followed by the sum `step` of its value and at most one other."""
     assert isinstance(host, AddStep | ConvStep)
-    bias = add_biases(host.bias, step.bias)
-    if isinstance(host, AddStep):
-        return replace(host, value=step.value, bias=bias, relu=step.relu)
-    assert bias is not None
-    others = [name for name in step.inputs if name != host.value]
-    residual = others[0] if others else host.residual
-    return replace(host, value=step.value, bias=bias, residual=residual, relu=step.relu)
+    bias: Any = add_biases(host.bias, step.bias)
+    others = tuple(name for name in step.inputs if name != host.value)
+    inputs = host.inputs + others
+    return replace(host, value=step.value, inputs=inputs, bias=bias, relu=step.relu)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,16 +77,14 @@ def _vector(state: State, name: str | None, count: int) -> Array:
 def _conv(op: ops.Conv, graph: Graph, state: State) -> Step:
     in_shape, out_shape = graph.shapes[op.inputs[0]], graph.shapes[op.name]
     step = ConvStep(
-        value=op.name,
-        input=op.inputs[0],
+        op.name,
+        op.inputs,
         weight=_tensor(state, op.weight, (op.channels, in_shape[0] // op.groups, *op.kernel)),
         bias=_vector(state, op.bias, op.channels),
         stride=op.stride,
         padding=op.padding,
         dilation=op.dilation,
         groups=op.groups,
-        residual=None,
-        relu=False,
         layers=(op.weight.removesuffix(".weight"),),
     )
     # Cropped before it is converted: most of a kernel may be unreachable.
@@ -114,7 +112,8 @@ def _linear(
         products = [row.reshape(c, -1).astype(np.float64) @ averages for row in weight]
         weight = np.stack(products).reshape(op.features, c, *pooled)
     bias = _vector(state, op.bias, op.features)
-    step = _plain_conv(op.name, source, weight, bias, 1, op.weight.removesuffix(".weight"))
+    layers = (op.weight.removesuffix(".weight"),)
+    step = ConvStep(op.name, (source,), weight, bias, layers=layers)
     step = crop_kernel(step, graph.shapes[source], graph.shapes[op.name])
     return replace(step, weight=step.weight.astype(np.float64))
 
@@ -138,34 +137,14 @@ def _batch_norm(op: ops.BatchNorm, graph: Graph, state: State) -> Step:
         scale *= _vector(state, op.weight, count)
     bias = _vector(state, op.bias, count) - mean * scale
     weight = scale.reshape(count, 1, 1, 1)
-    layer = op.mean.removesuffix(".running_mean")
-    return _plain_conv(op.name, op.inputs[0], weight, bias, count, layer)
-
-
-def _plain_conv(
-    value: str, source: str, weight: NDArray[Any], bias: Array, groups: int, layer: str
-) -> ConvStep:
-    return ConvStep(
-        value=value,
-        input=source,
-        weight=weight,
-        bias=bias,
-        stride=(1, 1),
-        padding=((0, 0), (0, 0)),
-        dilation=(1, 1),
-        groups=groups,
-        residual=None,
-        relu=False,
-        layers=(layer,),
-    )
+    layers = (op.mean.removesuffix(".running_mean"),)
+    return ConvStep(op.name, op.inputs, weight, bias, groups=count, layers=layers)
 
 
 def _pool(op: ops.MaxPool | ops.AvgPool, graph: Graph, state: State) -> Step:
-    (source,) = op.inputs
-    if isinstance(op, ops.MaxPool):
-        return PoolStep(op.name, source, "max", op.kernel, op.stride, op.padding, False)
-    include_pad = op.count_include_pad
-    return PoolStep(op.name, source, "avg", op.kernel, op.stride, op.padding, include_pad)
+    kind: Literal["max", "avg"] = "max" if isinstance(op, ops.MaxPool) else "avg"
+    include_pad = isinstance(op, ops.AvgPool) and op.count_include_pad
+    return PoolStep(op.name, op.inputs, kind, op.kernel, op.stride, op.padding, include_pad)
 
 
 _STEPS: dict[type[ops.Op], Callable[[Any, Graph, State], Step]] = {
@@ -175,6 +154,6 @@ _STEPS: dict[type[ops.Op], Callable[[Any, Graph, State], Step]] = {
     ops.Add: lambda op, graph, state: AddStep(op.name, op.inputs, None, False),
     ops.MaxPool: _pool,
     ops.AvgPool: _pool,
-    ops.Flatten: lambda op, graph, state: FlattenStep(op.name, op.inputs[0]),
+    ops.Flatten: lambda op, graph, state: FlattenStep(op.name, op.inputs),
     ops.Concat: lambda op, graph, state: ConcatStep(op.name, op.inputs),
 }
