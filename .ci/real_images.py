@@ -37,7 +37,7 @@ def main(archive: Path, work: Path) -> None:
         f"data.cache_dir={work / 'data'}",
     ]
     subprocess.run(command, check=True)
-    record = json.loads((run / "run.json").read_text())
+    record = json.loads((run / "run.json").read_bytes())
     network = resnet18(num_classes=10)
     network.load_state_dict(load_file(run / "model.safetensors"))
     layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]

@@ -133,7 +133,7 @@ def steps(batch):
 
 def peak():
     """Peak resident memory of this process since the last reset, and its current one, in bytes."""
-    status = Path("/proc/self/status").read_text().splitlines()
+    status = Path("/proc/self/status").read_text("utf-8").splitlines()
     values = {line.split(":")[0]: line.split()[1] for line in status if line.startswith("Vm")}
     return int(values["VmHWM"]) * 1024, int(values["VmRSS"]) * 1024
 
@@ -150,7 +150,7 @@ def event(kind, queue):
         argument = before_event(network) if kind == "lightprune" else network
         contenders = {"lightprune": lightprune_event, "torch.nn.utils.prune": torch_prune}
         work = lambda: contenders.get(kind, lightning_prune)(argument)  # noqa: E731
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     before = peak()[1]
     start = time.perf_counter()
     work()

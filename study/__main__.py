@@ -65,7 +65,7 @@ def publish_results(
             print(f"published: {folder}")
     if holds_runs(results):
         print(write_reference_report(results, results / "dense", throughput, speedup))
-    write_text(readme, replace_block(readme.read_text(), results_block(results)))
+    write_text(readme, replace_block(readme.read_text("utf-8"), results_block(results)))
     print(readme)
 
 

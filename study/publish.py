@@ -74,7 +74,7 @@ def publish(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
 
 def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:
     for file in files:
-        text = (source / file).read_text()
+        text = (source / file).read_text("utf-8")
         write_text(place / file, strip_paths(text) if file.endswith(".json") else text)
 
 

@@ -66,7 +66,7 @@ def started_runs(sweep: Path, data: str) -> list[StartedRun]:
 
 def _begun(path: Path, job: tuple[str, str]) -> StartedRun:
     folder = RunFolder(path)
-    record, recipe = folder.record(), yaml.safe_load(folder.config_file.read_text())["recipe"]
+    record, recipe = folder.record(), yaml.safe_load(folder.config_file.read_bytes())["recipe"]
     return StartedRun(
         job=job,
         done=record is not None,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "lightprune"
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "lightprune"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the bottom up: a package imports itself and those above it in this list.
@@ -19,6 +20,7 @@ LAYERS = (
     "provenance",
     "distributed",
     "cores",
+    "streams",
     "rendering",
     "pruning",
     "sparse/isa",
@@ -147,6 +149,49 @@ def test_every_file_says_its_job_and_stays_readable(file):
     assert job
     assert len(job.splitlines()[0]) <= 100
     assert len(text.splitlines()) <= 250
+
+
+def text_mode_opens(file):
+    """Calls that read or write a text file and leave its encoding to the locale."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        given = [*map(ast.unparse, node.args), *(f"{k.arg}={k.value}" for k in node.keywords)]
+        binary = any(re.fullmatch(r"'[rwxa+]*b[rwxa+]*'", argument) for argument in given)
+        opens = called.rpartition(".")[2] in ("open", "read_text", "write_text")
+        # The package's own `write_text` takes none: it is where the encoding stands.
+        if not opens or binary or called in ("write_text", "Image.open", "os.open"):
+            continue
+        if not any("utf-8" in argument or "encoding=" in argument for argument in given):
+            yield f"{called} in line {node.lineno}"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [*FILES, *(f for place in ("study", "benchmarks") for f in (ROOT / place).glob("*.py"))],
+    ids=lambda f: str(f.relative_to(ROOT)),
+)
+def test_text_files_are_utf_8_whatever_the_locale(file):
+    assert not list(text_mode_opens(file))
+
+
+@pytest.mark.parametrize(
+    ("call", "opened"),
+    [
+        ("open(x)", True),
+        ("x.open('w', newline='')", True),
+        ("x.read_text()", True),
+        ("x.write_text(text)", True),
+        ("x.open('rb', buffering=0)", False),
+        ("x.read_text('utf-8')", False),
+        ("x.open(encoding='utf-8')", False),
+    ],
+)
+def test_an_encoding_that_is_left_to_the_locale_is_noticed(tmp_path, call, opened):
+    (tmp_path / "a.py").write_text(call)
+
+    assert bool(list(text_mode_opens(tmp_path / "a.py"))) == opened
 
 
 def test_the_entry_point_is_short():

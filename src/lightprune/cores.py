@@ -22,10 +22,10 @@ def _quota(cgroups: Path) -> float | None:
     """Returns the processor time a control group may use per unit of time; None without limit."""
     try:
         if (limit := cgroups / "cpu.max").exists():
-            quota, period = limit.read_text().split()
+            quota, period = limit.read_text("utf-8").split()
         else:
             quota, period = (
-                (cgroups / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+                (cgroups / "cpu" / f"cpu.cfs_{name}_us").read_text("utf-8") for name in ("quota", "period")
             )
         return int(quota) / int(period) if quota != "max" and int(quota) > 0 else None
     except (OSError, ValueError, ZeroDivisionError):

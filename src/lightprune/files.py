@@ -23,8 +23,12 @@ class SaveError(RuntimeError):
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file."""
-    replace_file(path, lambda partial: partial.write_text(text))
+    """Writes a text file, in UTF-8 whatever the locale.
+
+    Names of files that the locale cannot decode keep their bytes.
+    """
+    content = text.encode("utf-8", "surrogateescape")
+    replace_file(path, lambda partial: partial.write_bytes(content))
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
@@ -37,9 +41,9 @@ def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Returns the rows of a CSV file by the column names of its header line."""
+    """Returns the rows of a CSV file in UTF-8 by the column names of its header line."""
     check_readable(path)
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -88,5 +88,5 @@ def test_every_public_name_is_imported_at_its_first_use():
         "assert all(getattr(lightprune, name) for name in lightprune.__all__)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    with pytest.raises(AttributeError, match="has no attribute 'Sparsifier'"):
-        _ = lightprune.Sparsifier
+    with pytest.raises(AttributeError, match="has no attribute 'Nonsense'"):
+        _ = lightprune.Nonsense

@@ -32,6 +32,11 @@ def without(key):
     return spoil
 
 
+def older(folder):
+    about = {"schema": 1, "versions": {"lightprune": "0.0.9"}, "commit": "0123abc"}
+    (folder / "run.json").write_text(json.dumps(about))
+
+
 def other_predictions(folder):
     lines = (folder / "predictions.csv").read_text().splitlines()
     (folder / "predictions.csv").write_text("\n".join([lines[0], *reversed(lines[2:])]))
@@ -48,6 +53,10 @@ def other_predictions(folder):
         (other_predictions, "predictions.csv has 9 of 19 images right, the record says 10 of 20"),
         (lambda f: cut(f / "layers.csv"), ""),
         (lambda f: (f / "run.json").rename(f / "config.yaml"), "is not finished"),
+        (
+            older,
+            "run.json: schema=1: allowed is 2; it was written by lightprune 0.0.9, commit 0123abc",
+        ),
     ],
 )
 def test_a_damaged_or_unfinished_run_is_named_and_left_out(folder, spoil, reason):

@@ -8,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from lightprune.errors import InputError
+from lightprune.streams import accept_any_text
 
 _INTERRUPTED = 130
 
@@ -36,6 +37,7 @@ def run_app(
     Returns:
         The exit status: 0, 1 after an error that the user can mend, 130 after Ctrl-C.
     """
+    accept_any_text()
     try:
         # A command returns nothing; typer returns a status after --help and Ctrl-C.
         status: int = app(arguments, prog_name=program, standalone_mode=False) or 0

@@ -1,5 +1,6 @@
 """Image files in class folders as a data source."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,9 @@ class ImageFolder(Source):
                 f"files cannot be used: {first_of(faults)}; allowed are intact still images of "
                 "unsigned samples of 1 to 16 bits"
             )
-        classes = tuple(sorted(self._classes("train")))
+        # The same in every locale, which decides how Python decodes the names of files.
+        names = map(os.fsencode, sorted(self._classes("train")))
+        classes = tuple(name.decode("utf-8", "surrogateescape") for name in names)
         return ImageDataset(parts["train"], parts["test"], classes, parts.get("val"))
 
     def _listings(self) -> dict[str, list[tuple[Path, int]]]:

@@ -60,22 +60,22 @@ def enough_memory(setting: str, required: int = 0) -> Iterator[None]:
 
 def _fields(file: Path) -> dict[str, int]:
     """The numbers in a file of lines `name: number unit` or `name number`, by their names."""
-    lines = (line.replace(":", " ").split() for line in file.read_text().splitlines())
+    lines = (line.replace(":", " ").split() for line in file.read_text("utf-8").splitlines())
     return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
 
 
 def _left_in_control_groups() -> Iterator[int]:
     """What each group around this process has left (version 2; none where there are none)."""
     try:
-        own = Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()
+        own = Path("/proc/self/cgroup").read_text("utf-8").rpartition("0::/")[2].strip()
     except OSError:
         return
     for group in (_CGROUPS / own, *(_CGROUPS / own).parents):
         if not group.is_relative_to(_CGROUPS):
             return
         try:
-            limit = int((group / "memory.max").read_text())
-            used = int((group / "memory.current").read_text())
+            limit = int((group / "memory.max").read_text("utf-8"))
+            used = int((group / "memory.current").read_text("utf-8"))
             # Cached files count as used, but are given up for the asking.
             fields = _fields(group / "memory.stat")
             cached = fields.get("inactive_file", 0) + fields.get("active_file", 0)

@@ -147,7 +147,7 @@ def _check_same_run(checked: CheckedRun, folder: RunFolder) -> None:
 def _commit(folder: RunFolder) -> str:
     """Names the commit that made a finished run, in a record of any version."""
     try:
-        return f" (commit {json.loads(folder.record_file.read_text())['commit']})"
+        return f" (commit {json.loads(folder.record_file.read_bytes())['commit']})"
     except (OSError, KeyError, TypeError, ValueError):
         return ""
 

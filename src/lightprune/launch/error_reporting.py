@@ -31,6 +31,7 @@ from lightprune.experiment.renamed_settings import RENAMED_KEYS, renamed_option
 from lightprune.files import write_text
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
 from lightprune.launch.sweep_arguments import note_swept_values
+from lightprune.streams import accept_any_text
 
 # Environment variables, since the jobs of a sweep may run in other processes, on other machines:
 # the folder of their failures, and whether to print tracebacks.
@@ -53,6 +54,7 @@ def run_hydra_main(main: Callable[[], object]) -> None:
     The failed jobs of a sweep are listed at the end, one line each. With HYDRA_FULL_ERROR=1 a
     traceback precedes the line.
     """
+    accept_any_text()
     os.environ[_TRACEBACKS] = os.environ.get("HYDRA_FULL_ERROR", "")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises failures instead of printing them.
     # Below the working directory, which jobs on other machines see too.
@@ -86,7 +88,7 @@ def report_errors(job: Job) -> Job:
 
     @wraps(job)
     def reported(cfg: DictConfig) -> float | None:
-        _exit_with_sweep()
+        _prepare_worker()
         try:
             return job(cfg)
         except Exception as error:
@@ -103,9 +105,10 @@ def report_errors(job: Job) -> Job:
 
 
 @cache
-def _exit_with_sweep() -> None:
+def _prepare_worker() -> None:
     """Lets a worker process of a parallel sweep end with the sweep, even if that is killed."""
     if current_process().name != "MainProcess":
+        accept_any_text()
         exit_with_parent()
 
 
@@ -130,7 +133,7 @@ def _parse_arguments() -> Namespace:
 
 def _list_failed_jobs(folder: Path) -> bool:
     """Prints the failed jobs of a sweep; returns whether there are any."""
-    failures = [json.loads(file.read_text()) for file in sorted(folder.glob("[0-9]*"))]
+    failures = [json.loads(file.read_bytes()) for file in sorted(folder.glob("[0-9]*"))]
     shutil.rmtree(folder, ignore_errors=True)
     if failures:
         print(f"failed jobs of this sweep: {len(failures)}", file=sys.stderr)

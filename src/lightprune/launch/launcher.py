@@ -106,7 +106,7 @@ def _run_processes(settings: Settings, folder: Path) -> float:
             CAUSE_FILE: str(cause),
         }
         status = run_subprocess(command, environment)
-        reason = cause.read_text() if cause.exists() else "none of them reported an error"
+        reason = cause.read_text("utf-8") if cause.exists() else "none of them reported an error"
     record = run_folder.record()
     if status or record is None:
         raise LaunchError(

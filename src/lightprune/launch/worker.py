@@ -18,6 +18,7 @@ from lightprune.experiment.config import load_settings, register_configs
 from lightprune.files import write_text
 from lightprune.launch.error_reporting import describe_error
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
+from lightprune.streams import accept_any_text
 from lightprune.training.trainer import TrainerConfig
 
 # Environment variable: the file in which the launcher looks for the cause of a failure.
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: The file of a resolved config, and the run folder.
     """
+    accept_any_text()
     try:
         with interrupt_on_signals():
             _run(arguments)

@@ -53,8 +53,8 @@ def find_runs(
         try:
             run = read_run(place, name, (dense_dir, folder / "dense"))
         except InputError as error:  # Its line begins with the file and ends with a remedy.
-            said = str(error).removeprefix(f"{place}/").partition(";")[0]
-            left_out.append(SkippedRun(name, said))
+            reason = str(error).removeprefix(f"{place}/").partition("; allowed")[0]
+            left_out.append(SkippedRun(name, reason))
         except DamagedError as error:
             left_out.append(SkippedRun(name, str(error)))
         else:
@@ -78,7 +78,7 @@ def find_runs(
 def _read_bench(run: FinishedRun, file: Path) -> BenchResult | None:
     """What `lightprune bench` measured of a run's network; None if it was not timed."""
     try:
-        bench = BenchResult.from_json(file.read_text())
+        bench = BenchResult.from_json(file.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -106,7 +106,7 @@ class RunFolder:
         """
         check_readable(self.record_file)
         try:
-            return RunRecord.from_json(self.record_file.read_text())
+            return RunRecord.from_json(self.record_file.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except InputError as error:

@@ -188,7 +188,7 @@ class RunRecord:
         return json.dumps(record, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> "RunRecord":
+    def from_json(cls, text: str | bytes) -> "RunRecord":
         """Reads what `to_json` wrote.
 
         Raises:
@@ -226,4 +226,4 @@ def read_dense_record(file: Path) -> DenseRecord:
         OSError, ValueError: It is not there, or holds something else.
     """
     check_readable(file)
-    return msgspec.convert(json.loads(file.read_text()), DenseRecord)
+    return msgspec.convert(json.loads(file.read_bytes()), DenseRecord)
