@@ -25,7 +25,8 @@ def _quota(cgroups: Path) -> float | None:
             quota, period = limit.read_text("utf-8").split()
         else:
             quota, period = (
-                (cgroups / "cpu" / f"cpu.cfs_{name}_us").read_text("utf-8") for name in ("quota", "period")
+                (cgroups / "cpu" / f"cpu.cfs_{name}_us").read_text("utf-8")
+                for name in ("quota", "period")
             )
         return int(quota) / int(period) if quota != "max" and int(quota) > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
