@@ -26,13 +26,9 @@ def run_app(
     arguments: Sequence[str] | None = None,
     renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
-    """Runs one command.
+    """Runs one command, of the process's command line if none is given.
 
-    Args:
-        app: The commands.
-        program: The name of the program, for messages.
-        arguments: Those of the command line; None takes the process's.
-        renamed: What replaces a command or an option of earlier versions, by its old name.
+    `renamed` says what replaces a command or an option of earlier versions, by its old name.
 
     Returns:
         The exit status: 0, 1 after an error that the user can mend, 130 after Ctrl-C.

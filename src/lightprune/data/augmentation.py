@@ -1,6 +1,7 @@
 """Augmentation of whole batches of uint8 images: crops, flips, cutout, CutMix; on any device."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,8 +13,7 @@ from lightprune.rng import named_generator
 _GREY = 128
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(NamedTuple):
     """The random draws that augment each of some images in an epoch.
 
     Attributes:
@@ -31,14 +31,11 @@ class Draws:
 
     def take(self, images: Tensor) -> "Draws":
         """The draws of the images at these indices."""
-        return Draws(*(drawn[images] for drawn in self._all()))
+        return Draws(*(drawn[images] for drawn in self))
 
     def to(self, device: torch.device) -> "Draws":
         """The draws on a device."""
-        return Draws(*(drawn.to(device) for drawn in self._all()))
-
-    def _all(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.shifts, self.flips, self.centres, self.mixes
+        return Draws(*(drawn.to(device) for drawn in self))
 
 
 @dataclass(frozen=True)

@@ -32,18 +32,16 @@ def interrupt_on_signals() -> Iterator[None]:
         yield
         return
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    received: list[int] = []
     timers: list[threading.Timer] = []
 
     def stop(number: int, _: FrameType | None) -> None:
-        if received:
+        if timers:
             os._exit(128 + number)
-        received.append(number)
         # Python swallows exceptions raised in a finalizer; then the timer ends the process.
         timer = threading.Timer(_EXIT_TIMEOUT, os._exit, (128 + number,))
+        timers.append(timer)
         timer.daemon = True
         timer.start()
-        timers.append(timer)
         raise Interrupted(128 + number)
 
     for number, handler in handlers.items():
@@ -62,11 +60,8 @@ def run_subprocess(command: Sequence[str], environment: Mapping[str, str]) -> in
     """Runs a command that starts further processes; returns its exit status.
 
     It runs in a new session, so that Ctrl-C in a terminal reaches it once, through this process.
-    Processes that call `exit_with_parent` end with this one, whatever kills it.
-
-    Args:
-        command: Program and arguments.
-        environment: Environment variables to add to those of this process.
+    Processes that call `exit_with_parent` end with this one, whatever kills it. The environment
+    variables are added to those of this process.
 
     Raises:
         Interrupted: A signal arrived; no process is left.
@@ -102,5 +97,5 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True

@@ -12,19 +12,9 @@ from lightprune.runs.identity import SWEPT
 
 
 def note_swept_values(overrides: Sequence[str], *, multirun: bool) -> None:
-    """Tells this process and the jobs that it starts which values are swept over.
-
-    Args:
-        overrides: As typed.
-        multirun: Whether the command is a sweep at all.
-    """
-    values = _swept_values(overrides) if multirun else {}
-    os.environ[SWEPT] = json.dumps(values)
-
-
-def _swept_values(overrides: Sequence[str]) -> dict[str, list[str]]:
+    """Tells this process and the jobs that it starts which values are swept over, if any are."""
     values = {}
-    for text in overrides:
+    for text in overrides if multirun else ():
         try:
             (override,) = OverridesParser.create().parse_overrides([text])
         except HydraException:  # Hydra reports it.
@@ -33,4 +23,4 @@ def _swept_values(overrides: Sequence[str]) -> dict[str, list[str]]:
         if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
             key = override.get_key_element().lstrip("+")
             values[key] = list(override.sweep_string_iterator())
-    return values
+    os.environ[SWEPT] = json.dumps(values)

@@ -30,10 +30,8 @@ def main(arguments: Sequence[str]) -> None:
     """Runs one process of several, and ends it with status 1 if it fails.
 
     A failure in one process soon makes the others fail, if only because their peer is gone; so
-    only the first one reports: in one line, after a traceback unless an input is wrong.
-
-    Args:
-        arguments: The file of a resolved config, and the run folder.
+    only the first one reports: in one line, after a traceback unless an input is wrong. The
+    arguments are the file of a resolved config, and the run folder.
     """
     accept_any_text()
     try:

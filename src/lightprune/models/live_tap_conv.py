@@ -29,8 +29,7 @@ class LiveTapConv2d(nn.Conv2d):
             # An exported graph holds the plain operator; its runtime chooses the algorithm.
             return super().forward(x)
         height, width = x.shape[-2:]
-        rows = [self._window(0, height, o) for o in range(self._output_size(0, height))]
-        columns = [self._window(1, width, o) for o in range(self._output_size(1, width))]
+        rows, columns = self._windows(0, height), self._windows(1, width)
         small = height * width < self.kernel_size[0] * self.kernel_size[1]
         if not (small and rows and columns and x.dim() == 4):
             return super().forward(x)
@@ -39,20 +38,16 @@ class LiveTapConv2d(nn.Conv2d):
         product = F.linear(x.permute(0, 2, 3, 1).flatten(1), matrix, bias)
         return product.view(len(x), len(rows), len(columns), self.out_channels).permute(0, 3, 1, 2)
 
-    def _output_size(self, axis: int, size: int) -> int:
-        padding = self.padding[axis]
+    def _windows(self, axis: int, size: int) -> list[Window]:
+        """By output index, the taps that meet the input, and the inputs beside them."""
+        padding, kernel, stride = self.padding[axis], self.kernel_size[axis], self.stride[axis]
         assert isinstance(padding, int)
-        return (size + 2 * padding - self.kernel_size[axis]) // self.stride[axis] + 1
-
-    def _window(self, axis: int, size: int, out: int) -> Window:
-        """The taps that meet the input at output index `out`, and the inputs beside them."""
-        padding = self.padding[axis]
-        assert isinstance(padding, int)
-        start = out * self.stride[axis] - padding
-        low, high = max(-start, 0), min(size - start, self.kernel_size[axis])
-        if low >= high:
-            return slice(0, 0), (0, size)
-        return slice(low, high), (start + low, size - start - high)
+        windows = []
+        for start in range(-padding, size + padding - kernel + 1, stride):
+            low, high = max(-start, 0), min(size - start, kernel)
+            taps, beside = slice(low, high), (start + low, size - start - high)
+            windows.append((taps, beside) if low < high else (slice(0, 0), (0, size)))
+        return windows
 
 
 class _Matrix(torch.autograd.Function):

@@ -60,9 +60,7 @@ def channel_counts(network: nn.Module) -> list[int]:
     Raises:
         InputError: These numbers do not describe every layer of it.
     """
-    return [
-        int(getattr(layer, name)) for layer in _layers(network) for name in _COUNTS[type(layer)]
-    ]
+    return [getattr(layer, name) for layer in _layers(network) for name in _COUNTS[type(layer)]]
 
 
 def _layers(network: nn.Module) -> Iterator[nn.Module]:
@@ -84,10 +82,7 @@ def _slice(layer: nn.Module, outputs: int, inputs: int | None = None) -> None:
     for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
         if not tensor.dim():
             continue
-        part = tensor.detach()[:outputs]
-        if part.dim() > 1:
-            part = part[:, :inputs]
-        part = part.clone()
+        part = tensor.detach()[(slice(outputs), slice(inputs))[: tensor.dim()]].clone()
         setattr(layer, name, nn.Parameter(part) if name in ("weight", "bias") else part)
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
         layer.groups = outputs

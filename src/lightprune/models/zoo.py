@@ -58,21 +58,14 @@ class CifarResNet(nn.Module):
     """The narrow ResNets of CIFAR: three stages of 16, 32 and 64 channels on 32, 16 and 8 pixels.
 
     6 `blocks` + 2 layers with weights, drawn as by He et al. 2015, "Delving Deep into
-    Rectifiers" (normal, fan-out as torchvision has it).
+    Rectifiers" (normal, fan-out as torchvision has it). `shortcut` joins two stages: `B`, a 1x1
+    convolution and batch norm, which the sparse runtime knows too; or `A`, the paper's on CIFAR:
+    every second pixel, and zeros for the new channels, without any weight.
 
     Source: He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2.
     """
 
     def __init__(self, blocks: int, num_classes: int, shortcut: str) -> None:
-        """Builds the network.
-
-        Args:
-            blocks: Residual blocks a stage.
-            num_classes: Logits.
-            shortcut: What joins two stages: `B`, a 1x1 convolution and batch norm, which the
-                sparse runtime knows too; or `A`, the paper's on CIFAR: every second pixel, and
-                zeros for the new channels, without any weight.
-        """
         super().__init__()
         check_choice("shortcut", shortcut, _SHORTCUTS)
         self.conv1 = nn.Conv2d(3, _WIDTHS[0], kernel_size=3, padding=1, bias=False)
@@ -110,10 +103,8 @@ def _projection_shortcut(before: int, channels: int) -> nn.Module:
     return nn.Sequential(convolution, nn.BatchNorm2d(channels))
 
 
-_SHORTCUTS: dict[str, Callable[[int, int], nn.Module]] = {
-    "A": PadShortcut,
-    "B": _projection_shortcut,
-}
+_SHORTCUTS: dict[str, Callable[[int, int], nn.Module]]
+_SHORTCUTS = {"A": PadShortcut, "B": _projection_shortcut}
 
 
 def _stage(before: int, channels: int, blocks: int, shortcut: str | None = None) -> nn.Sequential:

@@ -1,8 +1,10 @@
 """A finished run folder, read as a whole: record, CSV files and predictions, cross-checked."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from lightprune.errors import first_line
 from lightprune.files import read_csv
@@ -125,9 +127,6 @@ def read_run(path: Path, name: str, dense_folders: tuple[Path, ...]) -> Finished
     )
 
 
-_COUNTS = fields(LayerCost)
-
-
 def _dense_files(record: DenseRecord, caches: tuple[Path, ...]) -> dict[str, Any]:
     """Fields of FinishedRun from the first cache that holds this very dense network."""
     for folder in (cache / record.key for cache in caches if record.key):
@@ -146,8 +145,11 @@ def _dense_files(record: DenseRecord, caches: tuple[Path, ...]) -> dict[str, Any
 
 
 def _layers(path: Path) -> dict[str, LayerCost]:
+    # An empty count is unknown, as only MACs may be; the other columns follow from the counts.
     return {
-        row["name"]: LayerCost(**{f.name: _count(row, f.name) for f in _COUNTS})
+        row["name"]: msgspec.convert(
+            {key: value or None for key, value in row.items()}, LayerCost, strict=False
+        )
         for row in read_csv(path)
     }
 
@@ -161,8 +163,3 @@ def _reason(error: Exception) -> str:
         name = Path(error.filename).name if error.filename else ""
         return f"{name}: {error.strerror}" if name else str(error)
     return first_line(error)
-
-
-def _count(row: dict[str, str], name: str) -> Any:
-    """A number of a row; None if it is unknown, as only MACs may be."""
-    return None if name.startswith("macs") and not row[name] else int(row[name])

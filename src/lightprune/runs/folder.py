@@ -16,50 +16,37 @@ from lightprune.runs.record import RunRecord
 _HARMLESS = (".*", "*.log", "*.out", "*.err", "multirun.yaml")
 
 
+class _File:
+    """The path of something in the folder, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: "RunFolder", owner: type) -> Path:
+        return folder.path / self._name
+
+
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run.
-
-    Attributes:
-        path: The folder.
-    """
+    """The files of one run, in the folder `path`."""
 
     path: Path
-
-    @property
-    def config_file(self) -> Path:
-        """The resolved config, written first."""
-        return self.path / "config.yaml"
-
-    @property
-    def record_file(self) -> Path:
-        """The complete record, written last."""
-        return self.path / "run.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Lightning's checkpoints of the fine-tuning."""
-        return self.path / "checkpoints"
-
-    @property
-    def metrics_file(self) -> Path:
-        """One row an epoch."""
-        return self.path / "metrics.csv"
-
-    @property
-    def layers_file(self) -> Path:
-        """One row a prunable parameter."""
-        return self.path / "layers.csv"
-
-    @property
-    def export(self) -> Path:
-        """Where exported files of the network go by default."""
-        return self.path / "export"
-
-    @property
-    def predictions_file(self) -> Path:
-        """The predicted class of every test image."""
-        return self.path / "predictions.csv"
+    # The resolved config, written first.
+    config_file = _File("config.yaml")
+    # The complete record, written last.
+    record_file = _File("run.json")
+    # Lightning's checkpoints of the fine-tuning.
+    checkpoints = _File("checkpoints")
+    # One row an epoch.
+    metrics_file = _File("metrics.csv")
+    # One row a prunable parameter.
+    layers_file = _File("layers.csv")
+    # The predicted class of every test image.
+    predictions_file = _File("predictions.csv")
+    # The final network: plain names, row-major, zeros in place.
+    model_file = _File("model.safetensors")
+    # Where exported files of the network go by default.
+    export = _File("export")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -167,11 +154,6 @@ class RunFolder:
             for name, layer in cost.layers.items()
         )
         write_text(self.layers_file, csv_text(columns, rows))
-
-    @property
-    def model_file(self) -> Path:
-        """The final network: plain names, row-major, zeros in place."""
-        return self.path / "model.safetensors"
 
     def complete(self, record: RunRecord) -> None:
         """Writes run.json, after everything else."""

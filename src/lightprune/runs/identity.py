@@ -49,12 +49,7 @@ def run_name(name: str | None, overrides: Sequence[str]) -> str:
 
 
 def _name_of(override: str, swept: Mapping[str, Sequence[str]]) -> str | None:
-    """What an override adds to the folder's name; None if the name leaves it out.
-
-    Args:
-        override: As Hydra got it.
-        swept: The values that the jobs of a sweep have by key: what differs among them is named.
-    """
+    """What an override adds to the folder's name; None if the name leaves it out."""
     key, _, value = override.lstrip("+~").partition("=")
     neutral = _is_result_neutral(key)
     if neutral and key not in ("dense.checkpoint", *swept):

@@ -82,7 +82,7 @@ def record_layer_shapes(
 def _run(
     network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
 ) -> tuple[dict[nn.Module, list[LayerCall]], WeightUses]:
-    """The calls of torch's own layers for one image, and the uses of weights outside of them."""
+    """The calls of torch's own layers, and the uses of weights outside of them."""
     calls: dict[nn.Module, list[LayerCall]] = {}
     uses = WeightUses(weights)
 
@@ -209,7 +209,6 @@ def _convolution(layer: _ConvNd, call: LayerCall) -> Iterator[tuple[Tensor, MacC
 
 
 def _linear(layer: nn.Linear, call: LayerCall) -> Iterator[tuple[Tensor, MacCounts]]:
-    """A linear layer: every weight once a token."""
     yield layer.weight, _per_token(call.output)
 
 

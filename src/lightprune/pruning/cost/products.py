@@ -52,14 +52,8 @@ def convolution_uses(
 ) -> tuple[Tensor, Tensor]:
     """How often a convolution multiplies with each weight: in all, and with data.
 
-    Args:
-        images: The input's shape.
-        weight: The weight's shape.
-        out: The output's shape.
-        stride: An axis each.
-        padding: In front of each axis; zeros.
-        dilation: An axis each.
-        transposed: Whether the convolution is; every multiplication is with data then.
+    The first three are shapes, the others one number an axis; padding is zeros in front of it. In
+    a transposed convolution every multiplication is with data.
     """
     spatial = len(weight) - 2
     into, over, kernel = images[-spatial:], out[-spatial:], weight[2:]

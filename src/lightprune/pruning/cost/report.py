@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,17 +59,11 @@ class LayerCost:
         return None if self.macs is None else self.macs * self.live // self.weights
 
     def __add__(self, other: "LayerCost") -> "LayerCost":
-        return LayerCost(
-            self.weights + other.weights,
-            self.live + other.live,
-            self.nnz + other.nnz,
-            self.live_nnz + other.live_nnz,
-            _sum(self.macs, other.macs),
-            _sum(self.macs_nnz, other.macs_nnz),
-            _sum(self.macs_live, other.macs_live),
-        )
+        pairs = zip(self.counts(), other.counts(), strict=True)
+        sums: Any = (None if a is None or b is None else a + b for a, b in pairs)
+        return LayerCost(*sums)
 
-    def counts(self) -> tuple[int | None, ...]:
+    def counts(self) -> tuple[Any, ...]:
         """The seven counts in the order of the fields."""
         return tuple(vars(self).values())
 
@@ -103,13 +98,7 @@ class CostReport:
 
 
 def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> CostReport:
-    """Counts weights and MACs of a network as it stands, zeros included.
-
-    Args:
-        network: The network.
-        weights: Its prunable parameters by name.
-        example: A batch of one input, shape (1, C, H, W).
-    """
+    """Counts weights and MACs of a network as it stands; args as of `count_macs`."""
     used = count_macs(network, weights, example)
     layers = {
         name: _layer_cost(weight.detach(), used.get(name)) for name, weight in weights.items()
@@ -133,10 +122,6 @@ def _layer_cost(weight: Tensor, used: MacCounts | None) -> LayerCost:
         int(both.count_nonzero()),
         *macs,
     )
-
-
-def _sum(a: int | None, b: int | None) -> int | None:
-    return None if a is None or b is None else a + b
 
 
 def _macs(kept: Tensor, applied: Tensor) -> int:

@@ -1,7 +1,7 @@
 """Which operations of a forward pass multiply with a weight, also outside of its own layer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -16,30 +16,21 @@ aten = torch.ops.aten
 _NONE: frozenset[str] = frozenset()
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Origin:
-    """Where the elements of a storage come from.
+    """Where the elements of a tensor, or of a storage, come from.
 
     Attributes:
-        cells: The number of the weight that each element holds, over all weights; 0 for none.
-        names: The weights in `cells`.
+        ids: The number of the weight that each element holds, over all weights; 0 for none.
+        names: The weights in `ids`.
         mixed: Weights that it depends on in another way, as by a sum or a norm.
         owner: Keeps the storage alive: its address must not become another tensor's.
     """
 
-    cells: Tensor
+    ids: Tensor
     names: frozenset[str]
     mixed: frozenset[str]
     owner: Tensor
-
-
-@dataclass(frozen=True)
-class _Traced:
-    """A tensor's elements, as of `_Origin`, in its shape."""
-
-    cells: Tensor
-    names: frozenset[str]
-    mixed: frozenset[str]
 
 
 class WeightUses(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -50,7 +41,7 @@ class WeightUses(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Attributes:
         paused: Above 0, nothing is followed: the layer that is running is counted otherwise.
-        counts: By name, uses of every element in all, and with data.
+        counts: int64 (2, elements) by name: uses of every element in all, and with data.
         read: The weights that an operation read.
         unknown: The weights that went into a product in a way that is not followed.
     """
@@ -58,7 +49,7 @@ class WeightUses(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.paused = 0
-        self.counts: dict[str, tuple[Tensor, Tensor]] = {}
+        self.counts: dict[str, Tensor] = {}
         self.read: set[str] = set()
         self.unknown: set[str] = set()
         self._weights = weights
@@ -104,36 +95,33 @@ class WeightUses(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if not inplace and _address(result) in self._origins:
                 continue  # A view.
             if packet in _REARRANGING:
-                cells: Tensor | None = self._rearrange(func, args, kwargs)
+                ids: Tensor | None = self._rearrange(func, args, kwargs)
                 names = frozenset[str]().union(*(found.names for found in traced))
             else:
-                cells, names = _keep_shape(traced, result)
-            self._store(result, cells, names, every - names)
+                ids, names = _keep_shape(traced, result)
+            self._store(result, ids, names, every - names)
 
-    def _trace(self, tensor: Tensor) -> _Traced | None:
+    def _trace(self, tensor: Tensor) -> _Origin | None:
         """Where a tensor's elements come from; None if it holds no weight."""
         address = _address(tensor)
         if not address:
             return None
         if address in self._names and address not in self._origins:
             for name in self._names[address]:
-                weight = self._weights[name]
-                start = self._starts[name]
-                cells = torch.arange(start, start + weight.numel()).view(weight.shape)
-                self._store(weight, cells, frozenset((name,)), _NONE)
+                weight, start = self._weights[name], self._starts[name]
+                ids = torch.arange(start, start + weight.numel()).view(weight.shape)
+                self._store(weight, ids, frozenset((name,)), _NONE)
         origin = self._origins.get(address)
         if origin is None:
             return None
         if tensor.element_size() != origin.owner.element_size():
-            cells = torch.zeros(tensor.shape, dtype=torch.int64)
-            return _Traced(cells, _NONE, origin.names | origin.mixed)
-        shape, strides, offset = tensor.shape, tensor.stride(), tensor.storage_offset()
-        return _Traced(origin.cells.as_strided(shape, strides, offset), origin.names, origin.mixed)
+            ids = torch.zeros(tensor.shape, dtype=torch.int64)
+            return _Origin(ids, _NONE, origin.names | origin.mixed, origin.owner)
+        return replace(origin, ids=_viewed(origin.ids, tensor))
 
     def _store(
-        self, tensor: Tensor, cells: Tensor | None, names: frozenset[str], mixed: frozenset[str]
+        self, tensor: Tensor, ids: Tensor | None, names: frozenset[str], mixed: frozenset[str]
     ) -> None:
-        """Notes where a tensor's elements come from."""
         address = _address(tensor)
         if not address:
             return
@@ -141,11 +129,9 @@ class WeightUses(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if old is None:
             size = tensor.untyped_storage().nbytes() // tensor.element_size()
             old = _Origin(torch.zeros(size, dtype=torch.int64), _NONE, _NONE, tensor)
-            self._origins[address] = old
-        if cells is not None:
-            view = (tensor.shape, tensor.stride(), tensor.storage_offset())
-            old.cells.as_strided(*view).copy_(cells)
-        old.names, old.mixed = old.names | names, old.mixed | mixed
+        if ids is not None:
+            _viewed(old.ids, tensor).copy_(ids)
+        self._origins[address] = replace(old, names=old.names | names, mixed=old.mixed | mixed)
 
     def _rearrange(self, func: Any, args: Any, kwargs: Any) -> Tensor:
         """Does with the numbers of the elements what is done with the elements."""
@@ -156,7 +142,7 @@ class WeightUses(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if not value.is_floating_point():
                 return value.cpu()
             found = self._trace(value)
-            return found.cells if found else torch.zeros(value.shape, dtype=torch.int64)
+            return found.ids if found else torch.zeros(value.shape, dtype=torch.int64)
 
         if func.overloadpacket is aten.constant_pad_nd:
             args, kwargs = args[:2], {}
@@ -170,24 +156,20 @@ class WeightUses(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if found := self._trace(operand):
                 self.unknown |= found.mixed
                 for name in found.names:
-                    self._add(name, found.cells, applied, data)
+                    self._add(name, found.ids, applied, data)
         for tensor in tensors:
             if not any(tensor is operand for operand in operands) and (
                 found := self._trace(tensor)
             ):
                 self.unknown |= found.names | found.mixed
 
-    def _add(self, name: str, cells: Tensor, applied: Tensor, data: Tensor) -> None:
+    def _add(self, name: str, ids: Tensor, applied: Tensor, data: Tensor) -> None:
         """Counts the uses of those elements of an operand that are of one weight."""
         start, size = self._starts[name], self._weights[name].numel()
-        held = (cells >= start) & (cells < start + size)
-        if name not in self.counts:
-            self.counts[name] = (
-                torch.zeros(size, dtype=torch.int64),
-                torch.zeros(size, dtype=torch.int64),
-            )
-        for total, uses in zip(self.counts[name], (applied, data), strict=True):
-            total.index_add_(0, cells[held] - start, uses.expand(cells.shape)[held])
+        held = (ids >= start) & (ids < start + size)
+        totals = self.counts.setdefault(name, torch.zeros(2, size, dtype=torch.int64))
+        for total, uses in zip(totals, (applied, data), strict=True):
+            total.index_add_(0, ids[held] - start, uses.expand(ids.shape)[held])
 
 
 @cache
@@ -201,11 +183,16 @@ def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
 
 
-def _keep_shape(traced: list[_Traced], result: Tensor) -> tuple[Tensor | None, frozenset[str]]:
+def _viewed(ids: Tensor, tensor: Tensor) -> Tensor:
+    """The part of a storage's numbers that are those of a tensor in it."""
+    return ids.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+
+def _keep_shape(traced: list[_Origin], result: Tensor) -> tuple[Tensor | None, frozenset[str]]:
     """The elements of the one weight that an operation keeps the shape of, if there is one."""
-    same = [found for found in traced if found.names and found.cells.shape == result.shape]
-    if same and all(torch.equal(found.cells, same[0].cells) for found in same[1:]):
-        return same[0].cells, same[0].names
+    same = [found for found in traced if found.names and found.ids.shape == result.shape]
+    if same and all(torch.equal(found.ids, same[0].ids) for found in same[1:]):
+        return same[0].ids, same[0].names
     return None, _NONE
 
 

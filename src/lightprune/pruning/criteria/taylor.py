@@ -13,7 +13,18 @@ from lightprune.pruning.criteria.magnitude import magnitudes
 
 
 @dataclass(frozen=True)
-class Taylor(Criterion):
+class _GradientCriterion(Criterion):
+    needs = ("gradient_scores",)
+    batches: int = 1
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        check_number("pruner.criterion.batches", self.batches, 1, whole=True)
+        check_number("pruner.criterion.rounds", self.rounds, 1, whole=True)
+
+
+@dataclass(frozen=True)
+class Taylor(_GradientCriterion):
     """Scores a weight of a trained network by |g w|, summed over batches: each counts.
 
     g w is what a batch's loss loses to first order when w goes. Near a minimum the mean of g
@@ -28,13 +39,7 @@ class Taylor(Criterion):
         rounds: As of `Criterion`.
     """
 
-    needs = ("gradient_scores",)
     batches: int = 10
-    rounds: int = 1
-
-    def __post_init__(self) -> None:
-        check_number("pruner.criterion.batches", self.batches, 1, whole=True)
-        check_number("pruner.criterion.rounds", self.rounds, 1, whole=True)
 
     def scores(self, weights: Mapping[str, Tensor], context: ScoringContext) -> dict[str, Tensor]:
         """The sums of |g w| in float32; a NaN counts as infinite."""
@@ -43,7 +48,7 @@ class Taylor(Criterion):
 
 
 @dataclass(frozen=True)
-class Snip(Criterion):
+class Snip(_GradientCriterion):
     """Scores a weight by |g w| with the gradient of all batches together: their signs may cancel.
 
     The connection sensitivity: how fast the loss changes as the connection fades. It is meant
@@ -57,14 +62,6 @@ class Snip(Criterion):
         batches: How many training batches each process takes; together they act as one.
         rounds: As of `Criterion`.
     """
-
-    needs = ("gradient_scores",)
-    batches: int = 1
-    rounds: int = 1
-
-    def __post_init__(self) -> None:
-        check_number("pruner.criterion.batches", self.batches, 1, whole=True)
-        check_number("pruner.criterion.rounds", self.rounds, 1, whole=True)
 
     def scores(self, weights: Mapping[str, Tensor], context: ScoringContext) -> dict[str, Tensor]:
         """The magnitudes of the sums of g w in float32; a NaN counts as infinite."""

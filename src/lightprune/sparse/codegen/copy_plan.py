@@ -35,13 +35,7 @@ def single_channel(vectors: int) -> ChannelOffsets:
 def channels_in_use(
     used: NDArray[np.bool_], reads: NDArray[np.int64], writes: NDArray[np.int64]
 ) -> ChannelOffsets:
-    """The channels in which a vector is used.
-
-    Args:
-        used: (channels, vectors).
-        reads: From where each channel is read, in bytes.
-        writes: Where each channel is written, in bytes.
-    """
+    """The channels in which a vector is `used`, (channels, vectors); offsets are in bytes."""
     _, channel = np.nonzero(used.T)
     counts = used.sum(0)
     ends = np.cumsum(counts)

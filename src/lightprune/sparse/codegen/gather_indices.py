@@ -14,10 +14,7 @@ from lightprune.sparse.isa.register_blocks import LANES
 def pool_indices(step: PoolStep, shape: Shape, width: int) -> NDArray[np.int32]:
     """Which row maxima a single image's pooling takes the maximum of.
 
-    Args:
-        step: A max pooling.
-        shape: Of its output.
-        width: Of its input.
+    `shape` is that of its output, `width` that of its input.
 
     Returns:
         (kernel columns, pixels in whole vectors): index in rows of `width` maxima, or -1.
@@ -54,10 +51,8 @@ def used_vectors(
 ) -> NDArray[np.bool_]:
     """(channels, vectors): which vectors hold a plane that is used, or a part of one.
 
-    Args:
-        planes: (channels, planes), which are used.
-        padded_planes: Planes from one channel to the next.
-        plane_stride: Pixels from one plane to the next.
+    `planes` says which are, (channels, planes); `padded_planes` lie between channels, and
+    `plane_stride` pixels between planes.
     """
     padded = np.pad(planes, ((0, 0), (0, padded_planes - planes.shape[1])))
     planes_per_vector = max(1, LANES // plane_stride)

@@ -54,13 +54,7 @@ class PackedInput:
         return -(-self.planes // planes_per_vector) * planes_per_vector
 
     def gather_indices(self, shape: Shape, height: int, width: int, size: int) -> NDArray[np.int32]:
-        """What each pixel of a channel's planes is copied from.
-
-        Args:
-            shape: Of the tensor.
-            height: Of a plane.
-            width: Of a plane.
-            size: Pixels from one plane to the next.
+        """What each pixel of a channel's planes, `size` pixels apart, is copied from.
 
         Returns:
             (padded_planes, size): the index row * width + column in the tensor's map, or -1.

@@ -26,12 +26,7 @@ class Task:
 
 
 def schedule(program: Program, packed_inputs: Mapping[str, str]) -> tuple[Task, ...]:
-    """Orders what a program computes.
-
-    Args:
-        program: The steps.
-        packed_inputs: By a step's value, the name of the packed input that it reads.
-    """
+    """Orders what a program computes; `packed_inputs` names those that a step's value reads."""
     tasks = [Task(INPUT, (), None, fused=False)]
     previous: tuple[str, bool] = (INPUT, True)
     for step in program.steps:

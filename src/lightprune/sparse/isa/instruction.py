@@ -56,8 +56,6 @@ class ChannelOperands(Operands):
     """Operands of every instruction that computes channels.
 
     Attributes:
-        channels: How many.
-        output: What it writes.
         halo_offset: From a channel's start to its first pixel.
         clear_halo: Whether the values around the map are zeroed afterwards.
     """

@@ -62,16 +62,8 @@ class _ChannelMicrokernel(LoopBuilder):
 def multiply_channel_block(_typing, block, accumulators, input_, offsets, weights, begin, end):
     """Multiplies the entries `begin` to `end` into the accumulators of one block.
 
-    Addresses are int64.
-
-    Args:
-        block: Index in `REGISTER_BLOCKS`.
-        accumulators: Address of float32 (columns of the block, channels).
-        input_: Address that the offsets count from; the columns are neighbours.
-        offsets: Address of int32 byte offsets, one an entry.
-        weights: Address of float32 weights, one a channel and entry.
-        begin: First entry.
-        end: One after the last entry.
+    As `multiply_block`, with the accumulators in memory: float32 (columns of the block, channels).
+    The inputs of the columns are neighbours.
     """
     return code_of(
         types.void(*(types.int64,) * 7),

@@ -70,17 +70,10 @@ def conv_channel_lanes(op, first, last, arena, inputs):
 
 @jit_inline
 def _init_accumulators(init, accumulators, channels, bias, count, columns, read, stride):
-    """Initializes the accumulators of `count` channels; the others' are never read.
+    """Initializes the accumulators, (columns, channels), of `count` channels of a group.
 
-    Args:
-        init: One of the `FROM_...`.
-        accumulators: Address of float32 (columns, channels).
-        channels: Channels of a group.
-        bias: Address of the channels' biases.
-        count: How many channels there are.
-        columns: How many pixels there are.
-        read: Address of the outputs or of the residual.
-        stride: From one channel of these to the next.
+    The others' are never read. `read` is the address of the outputs or of the residual, `stride`
+    from one channel of these to the next.
     """
     for first in range(0, count, LANES):
         for column in range(columns):

@@ -37,16 +37,9 @@ def _interpret(
 ):
     """Runs an instruction, and those that are fused to it, on some channels.
 
-    Args:
-        instruction: Address of its record.
-        first: The first channel, or group of channels of a convolution.
-        last: One after the last.
-        arena: Address of the arena.
-        private_arena: Address of the arena that this thread packs inputs into.
-        images_per_vector: 1 or `LANES`.
-        source: Address of the images to pack, (n, C, H, W) contiguous.
-        target: Address of the outputs to unpack to, (n, C, H, W) contiguous.
-        count: Number of images, at most `images_per_vector`.
+    `first` and `last` are channels, or groups of those of a convolution; this thread packs inputs
+    into the private arena. `source` and `target` are the addresses of `count` images to pack and
+    of their outputs, (n, C, H, W) contiguous.
     """
     while instruction:
         op = record_at(instruction, _ANY)

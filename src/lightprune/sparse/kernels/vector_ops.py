@@ -138,10 +138,8 @@ def _permute(
 def _shuffled(combine: _Combine | None, keep: bool) -> Any:
     """(to, read, offsets, channels, shuffles, count): see `shuffle_copy`.
 
-    Args:
-        combine: Makes a vector's new value from what is shuffled in and what it was; None takes
-            what is shuffled in.
-        keep: Whether the vectors start from what they hold, or from 0.
+    `combine` makes a vector's new value from what is shuffled in and what it was, None takes what
+    is shuffled in; vectors start from what they hold if `keep`, else from 0.
     """
 
     def emit(builder, to, read, offsets, channels, shuffles, count):

@@ -25,12 +25,7 @@ def crop_kernel(step: ConvStep, in_shape: Shape, out_shape: Shape) -> ConvStep:
     """The same convolution with the smallest kernel, and with padding to match.
 
     Taps that meet nothing but padding are set to zero; rows and columns at the kernel's edge that
-    are zero in every weight are cut off.
-
-    Args:
-        step: A convolution.
-        in_shape: (C, H, W) of its input.
-        out_shape: (O, H', W') of its value.
+    are zero in every weight are cut off. The shapes are those of its input and of its value.
     """
     weight = step.weight
     padding: list[Pair] = []
