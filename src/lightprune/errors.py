@@ -57,6 +57,12 @@ def check_flag(name: str, value: object) -> None:
         raise InputError(f"{name}={value}: allowed are true, false")
 
 
+def check_names(name: str, value: object) -> None:
+    """Raises InputError unless `value` is a list or tuple of names, or of patterns of them."""
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise InputError(f"{name}={value}: allowed is a list of names")
+
+
 def check_path(name: str, value: object) -> None:
     """Raises InputError unless `value` is text that may be a path."""
     if not isinstance(value, str) or not value or "\0" in value:

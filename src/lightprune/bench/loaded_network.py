@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from lightprune.models.spec import ModelSpec
 from lightprune.pruning.cost.report import CostReport, cost_report
 from lightprune.pruning.targets import Targets
 from lightprune.runs.folder import RunFolder
-from lightprune.runs.instantiate import prunable_targets
+from lightprune.runs.instantiate import prunable_weights
 from lightprune.runs.record import RunRecord
 from lightprune.sparse.frontend.trace import trace
 from lightprune.sparse.ir.graph import Graph
@@ -58,8 +58,8 @@ class LoadedNetwork:
     @cached_property
     def cost(self) -> CostReport:
         """Weights and MACs of the weights that the run could prune, or of the convolutions."""
-        targets = prunable_targets(self.record) if self.record else Targets()
-        weights: dict[str, Tensor] = dict(targets.find(self.network))
+        find = partial(prunable_weights, self.record) if self.record else Targets().find
+        weights: dict[str, Tensor] = dict(find(self.network))
         return cost_report(self.network, weights, self.random_images(1))
 
     def random_images(self, count: int) -> Tensor:

@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_folder, check_number, check_path, nearest
+from lightprune.experiment.build import build
 from lightprune.experiment.config_checks import (
     check_accumulation,
+    check_freezing,
     check_processes,
     check_regrowth_events,
     check_rewinding,
 )
 from lightprune.experiment.config_paths import make_paths_absolute
+from lightprune.experiment.pretrained import WeightsFile, given_weights
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.models.model import Model
 from lightprune.pruning.pruner import Pruner
@@ -36,11 +37,16 @@ class DenseOptions:
 
     Attributes:
         checkpoint: A file of your own dense weights, instead of a training.
+        fresh: Patterns of what is not taken from given weights but drawn anew; the dense training
+            then starts from these weights.
+        keep_zeros: Hold the prunable weights at zero that are given as zero.
         cache_dir: The cache of trained dense networks.
         rewind_epoch: The dense epochs after which `pruner.weights=rewind` takes the weights.
     """
 
     checkpoint: str | None = None
+    fresh: list[str] = field(default_factory=list)
+    keep_zeros: bool = False
     cache_dir: str = "outputs/dense"
     rewind_epoch: int = 0
 
@@ -75,6 +81,7 @@ class Settings:
     """A checked config as typed parts.
 
     Attributes:
+        pretrained: The file of the weights that the run is given; None without.
         config: The resolved config, with absolute paths.
         identity: The config without the keys that do not change a result.
     """
@@ -88,6 +95,7 @@ class Settings:
     trainer_config: TrainerConfig
     logger: DictConfig
     dense: DenseOptions
+    pretrained: WeightsFile | None
     seed: int
     plan_only: bool
     force: bool
@@ -98,6 +106,12 @@ class Settings:
     def config_hash(self) -> str:
         """Equal for configs with the same result."""
         return config_hash(self.identity)
+
+    @property
+    def trains_dense(self) -> bool:
+        """Whether the dense network is trained: from its own weights, or from given ones."""
+        given_whole = self.pretrained is not None and not self.dense.fresh
+        return self.recipe.dense.epochs > 0 and not given_whole
 
     @property
     def rewind_epoch(self) -> int | None:
@@ -160,6 +174,7 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
         check_folder("dense.cache_dir", cfg.dense.cache_dir)
     else:
         check_path("dense.checkpoint", cfg.dense.checkpoint)
+    pretrained, bare_model = given_weights(cfg.dense.checkpoint, resolved["model"])
     recipe = build(cfg.recipe, Recipe, "recipe")
     trainer_config = build(cfg.trainer, TrainerConfig, "trainer")
     source = build(cfg.data, Source, "data")
@@ -170,14 +185,15 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
         pruner = build(node, Pruner, "pruner")
         plan = build(cfg.schedule, Schedule, "schedule").plan(finetune.epochs)
     check_processes(recipe, trainer_config)
-    check_rewinding(recipe, pruner, plan, cfg.dense.rewind_epoch, cfg.dense.checkpoint)
+    check_rewinding(recipe, pruner, plan, cfg.dense.rewind_epoch, pretrained)
+    check_freezing(finetune, pruner)
     check_regrowth_events(pruner, plan)
     check_accumulation(pruner, plan, trainer_config)
     identity = identity_of(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.
     identity["trainer"]["accelerator"] = "gpu" if trainer_config.on_gpu else "cpu"
     return Settings(
-        model=build(cfg.model, Model, "model"),
+        model=build(OmegaConf.create({"model": bare_model}).model, Model, "model"),
         source=source,
         recipe=recipe,
         pruner=pruner,
@@ -185,7 +201,8 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
         plan=plan,
         trainer_config=trainer_config,
         logger=cfg.logger,
-        dense=DenseOptions(**cfg.dense),
+        dense=DenseOptions(**resolved["dense"]),
+        pretrained=pretrained,
         seed=cfg.seed,
         plan_only=cfg.plan_only,
         force=cfg.force,
@@ -203,40 +220,3 @@ def _check_keys(parent: str, given: Iterable[Any], schema: type[Any]) -> None:
                 f"{parent}{key}: no such key; allowed are {', '.join(options)}"
                 f"{nearest(key, options)}"
             )
-
-
-def build(node: DictConfig, kind: type[Any], key: str) -> Any:
-    """Instantiates the class that a config node names.
-
-    Args:
-        node: A config with a `_target_`.
-        kind: The class that the result must be an instance of.
-        key: Of the node in the config, for messages.
-
-    Raises:
-        InputError: The class does not exist, refuses a setting, or makes no `kind`.
-    """
-    try:
-        built = instantiate(node, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, InputError):
-            raise InputError(_with_full_key(str(cause), str(error), key)) from error
-        reason = str(cause or error).replace("\n", " ")
-        full_key = str(error).partition("full_key: ")[2].strip() or key
-        raise InputError(
-            f"{full_key}: cannot be built ({reason}); allowed is what the class takes"
-        ) from error
-    if not isinstance(built, kind) and not (kind is Logger and callable(built)):
-        raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is a class that does")
-    return built
-
-
-def _with_full_key(message: str, error: str, key: str) -> str:
-    """Completes the key at the start of a class's message by its parents in the config."""
-    if message.startswith(f"{key}."):
-        return message
-    parent = error.partition("full_key: ")[2].strip() or key
-    if message.partition("=")[0].partition(".")[0] == parent.rpartition(".")[2]:
-        parent = parent.rpartition(".")[0]
-    return f"{parent}.{message}" if parent else message

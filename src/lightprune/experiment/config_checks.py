@@ -6,10 +6,11 @@ from typing import Any
 from torch.optim import SGD
 
 from lightprune.errors import InputError
+from lightprune.experiment.pretrained import WeightsFile
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
 from lightprune.training.lr_schedule import REWIND, LRCycles
-from lightprune.training.recipe import Recipe
+from lightprune.training.recipe import FineTuning, Recipe
 from lightprune.training.trainer import TrainerConfig
 
 
@@ -41,7 +42,7 @@ def _check_fused(phase: str, optimizer: Any, trainer: TrainerConfig) -> None:
 
 
 def check_rewinding(
-    recipe: Recipe, pruner: Pruner | None, plan: Plan, epoch: int, checkpoint: str | None
+    recipe: Recipe, pruner: Pruner | None, plan: Plan, epoch: int, given: WeightsFile | None
 ) -> None:
     """Raises InputError unless the dense training has the epochs that the run rewinds to.
 
@@ -50,15 +51,14 @@ def check_rewinding(
         pruner: Rewinds if its `weights` is `rewind`.
         plan: Of the fine-tuning.
         epoch: The dense epochs after which the weights to rewind to are taken.
-        checkpoint: A file of dense weights, which replaces the dense training.
+        given: The weights that the run is given, in place of a dense training or before it.
     """
     dense, finetune = recipe.dense, recipe.finetune
     if pruner is not None and pruner.weights == "rewind":
-        if checkpoint is not None:
+        if given is not None:
             raise InputError(
-                f"dense.checkpoint={checkpoint}: does not hold the early weights that "
-                "pruner.weights=rewind takes; allowed is a dense training "
-                "(dense.checkpoint=null)"
+                f"{given.setting}: does not hold the early weights that pruner.weights=rewind "
+                "takes; allowed is a dense training from the start, without given weights"
             )
         if epoch > dense.epochs:
             raise InputError(
@@ -74,6 +74,15 @@ def check_rewinding(
                 f"longer than the dense training it repeats; allowed is recipe.dense.epochs="
                 f"{longest} or more, or shorter cycles"
             )
+
+
+def check_freezing(finetune: FineTuning, pruner: Pruner | None) -> None:
+    """Raises InputError if events would reset the weights of frozen layers too."""
+    if finetune.freeze and pruner is not None and pruner.weights in ("rewind", "reinitialise"):
+        raise InputError(
+            f"recipe.finetune.freeze={list(finetune.freeze)}: pruner.weights={pruner.weights} "
+            "resets every layer; allowed is one of them"
+        )
 
 
 def check_regrowth_events(pruner: Pruner | None, plan: Plan) -> None:

@@ -27,7 +27,7 @@ def fit_to_data(settings: Settings, data: ImageDataset) -> Settings:
     if fault:
         wrong["data.validation"], right["data.validation"] = settings.source.validation, validation
     phases = {"dense": settings.recipe.dense, "finetune": settings.recipe.finetune}
-    if settings.dense.checkpoint or not settings.recipe.dense.epochs:
+    if not settings.trains_dense:
         del phases["dense"]  # It does not train.
     least = {"dense": 1, "finetune": max(1, *_batches_needed(settings).values())}
     sizes = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
 from lightprune.errors import InputError
@@ -18,7 +18,7 @@ from lightprune.experiment.dense_cache import (
     save_rewind_state,
     warn_unusable,
 )
-from lightprune.experiment.pretrained import load_pretrained
+from lightprune.experiment.pretrained import Pretrained
 from lightprune.files import checksum, write_weights
 from lightprune.provenance import commit
 from lightprune.pruning.cost.mac_counts import macs_per_weight
@@ -57,7 +57,8 @@ def dense_network(
     phase: Phase,
     cache_dir: Path,
     identity: Mapping[str, Any],
-    checkpoint: Path | None,
+    pretrained: Pretrained | None,
+    keep_zeros: bool = False,
     snapshots: Collection[int] = (),
 ) -> tuple[dict[str, Tensor], DenseRecord]:
     """The dense network's state dict and record: from a file, from the cache, or trained.
@@ -71,28 +72,43 @@ def dense_network(
         phase: How it is trained.
         cache_dir: Where trained networks are kept.
         identity: What the network depends on; equal mappings share one training.
-        checkpoint: A file of weights to use instead; None to train.
+        pretrained: Given weights: what the training starts from if some of them are fresh, and
+            otherwise the network itself.
+        keep_zeros: Whether a training holds what `pretrained` gives as zero.
         snapshots: After how many epochs a training keeps the weights, for `rewind_state`.
     """
-    if checkpoint is not None:
-        state = load_pretrained(setup, checkpoint)
+    if pretrained is not None and not pretrained.fresh:
+        state = dict(pretrained.state)
         measured = measure_dense(setup, phase, state)
         return state, DenseRecord(
-            source=str(checkpoint),
+            source=str(pretrained.file.path),
             test_correct=measured.test.correct,
             test_images=measured.test.images,
             unreachable_weights=measured.unreachable,
             changed_without_unreachable=measured.changed,
-            weights_sha256=checksum(checkpoint),
+            weights_sha256=pretrained.sha256,
             zero_weights=measured.zeros,
             zero_live_weights=measured.live_zeros,
         )
+    setup = setup.without_freezing()
     folder = cache_dir / dense_key(identity)
     folder.mkdir(parents=True, exist_ok=True)
     with dense_lock(folder) if is_rank_zero() else nullcontext():
         record = from_rank_zero(lambda: _cached_record(folder))
         if record is None:
-            record = _train(setup, phase, folder, identity, snapshots)
+            network, masks = setup.new_network(), None
+            if pretrained is not None:
+                network.load_state_dict(pretrained.state)
+                masks = pretrained.zeros(setup.targets.find(network)) if keep_zeros else None
+            run = PhaseRun(
+                "dense",
+                phase,
+                Plan((), phase.epochs),
+                masks=masks,
+                snapshots=snapshots,
+                identity=identity,
+            )
+            record = _train(setup, network, run, folder)
         barrier()
     return load_file(folder / "model.safetensors"), record
 
@@ -133,23 +149,15 @@ def _cached_record(folder: Path) -> DenseRecord | None:
     return None
 
 
-def _train(
-    setup: Setup,
-    phase: Phase,
-    folder: Path,
-    identity: Mapping[str, Any],
-    snapshots: Collection[int],
-) -> DenseRecord:
+def _train(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> DenseRecord:
     """Trains, measures and saves; `dense.json`, written last, makes the folder complete."""
-    network = setup.new_network()
+    phase = run.phase
     state = {name: value.detach().clone() for name, value in network.state_dict().items()}
     seconds, steps, validation = 0.0, 0, None
     with ExitStack() as phase_end:
         loggers: Sequence[Logger] = ()
         if phase.epochs:
-            loggers = phase_end.enter_context(open_loggers(setup, folder, identity))
-            plan = Plan((), phase.epochs)
-            run = PhaseRun("dense", phase, plan, snapshots=snapshots, identity=identity)
+            loggers = phase_end.enter_context(open_loggers(setup, folder, run.identity))
             trained = fit(setup, network, run, folder, loggers)
             state, seconds, steps = trained.state, trained.seconds, trained.steps
             validation = trained.validation

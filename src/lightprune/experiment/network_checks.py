@@ -76,6 +76,8 @@ def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int | None) 
 
 def _check_phase(setup: Setup, name: str, phase: Phase, macs: int | None) -> int:
     processes = setup.trainer_config.processes
+    if name == "dense":
+        setup = setup.without_freezing()
     batch = phase.batch_size // processes
     most = 2 if macs is None else max(2, _MOST_MACS // (3 * macs))
     # A part of a batch is a power of two, as batches usually are.

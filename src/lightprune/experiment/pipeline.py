@@ -61,12 +61,13 @@ def run(settings: Settings, path: Path) -> float | None:
 
 def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
     settings, setup, recipe = checked.settings, checked.setup, checked.settings.recipe
-    rewind_epoch, checkpoint = settings.rewind_epoch, settings.dense.checkpoint
+    rewind_epoch = settings.rewind_epoch
 
     dense_training = (setup, recipe.dense, Path(settings.dense.cache_dir), checked.dense_identity)
     dense_state, dense_record = dense_network(
         *dense_training,
-        Path(checkpoint) if checkpoint else None,
+        checked.pretrained,
+        settings.dense.keep_zeros,
         snapshots=[rewind_epoch] if rewind_epoch else [],
     )
 
@@ -75,6 +76,7 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
         recipe.finetune,
         settings.plan,
         pruner=settings.pruner,
+        masks=checked.masks,
         dense=recipe.dense,
         rewind_weights=(
             None if rewind_epoch is None else rewind_state(*dense_training, rewind_epoch)
@@ -118,7 +120,7 @@ def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None
         if record is not None:
             return record
     checkpoints = [folder.checkpoints]
-    if not checked.settings.dense.checkpoint:
+    if checked.pretrained is None or checked.pretrained.fresh:
         dense_folder = Path(checked.settings.dense.cache_dir, dense_key(checked.dense_identity))
         check_dense_files(dense_folder)
         if not (dense_folder / "dense.json").exists():

@@ -1,18 +1,21 @@
 """Checks before training: data, network, plan and recipe together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lightprune.errors import InputError
+from torch import Tensor
+
+from lightprune.errors import InputError, first_of
 from lightprune.experiment.config import Settings
 from lightprune.experiment.data_fit import fit_to_data
 from lightprune.experiment.network_checks import check_outputs, check_training, network_macs
-from lightprune.experiment.pretrained import load_pretrained
-from lightprune.files import checksum
+from lightprune.experiment.pretrained import Pretrained, load_pretrained
 from lightprune.pruning.cost.report import CostReport, cost_report
 from lightprune.pruning.criteria.context import check_macs_known
+from lightprune.pruning.masks import Masks
 from lightprune.pruning.targets import LeftDense
 from lightprune.training.setup import Setup
 
@@ -25,28 +28,31 @@ class CheckedRun:
         settings: Its settings.
         setup: Data, model and trainer settings.
         fingerprint: Of the data.
-        dense_weights: SHA-256 of the file `dense.checkpoint`; None without one.
-        cost: Of the dense network, with the zeros of `dense.checkpoint`.
+        pretrained: The weights that the run is given; None without.
+        cost: Of the dense network, with the zeros of given weights.
         zeros: The number of pruned weights after each event.
         left_dense: Layers of prunable types whose weights cannot be pruned.
         missing_types: Prunable types of which the network has no weight.
         optimizer_bytes: What the larger of the phases' optimizers keeps.
+        masks: What `dense.keep_zeros` holds at zero from the start; None if it holds nothing.
     """
 
     settings: Settings
     setup: Setup
     fingerprint: str
-    dense_weights: str | None
+    pretrained: Pretrained | None
     cost: CostReport
     zeros: tuple[int, ...]
     left_dense: tuple[LeftDense, ...]
     missing_types: tuple[str, ...]
     optimizer_bytes: int
+    masks: Masks | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
         """What the run's result depends on: the config, and the contents of data and weights."""
-        contents = {"fingerprint": self.fingerprint, "dense_weights": self.dense_weights}
+        given = self.pretrained and self.pretrained.sha256
+        contents = {"fingerprint": self.fingerprint, "dense_weights": given}
         return {**self.settings.identity, **contents}
 
     @property
@@ -62,7 +68,12 @@ class CheckedRun:
         """What the dense network depends on."""
         config = self.settings.identity
         parts = {name: config[name] for name in ("model", "data", "seed", "trainer")}
-        return {**parts, "recipe": config["recipe"]["dense"], "fingerprint": self.fingerprint}
+        parts |= {"recipe": config["recipe"]["dense"], "fingerprint": self.fingerprint}
+        if self.pretrained is not None:
+            parts |= {"given": self.pretrained.sha256, "dense": config["dense"]}
+        if self.settings.dense.keep_zeros:
+            parts["targets"] = config["pruner"]["targets"]
+        return parts
 
 
 def preflight(settings: Settings) -> CheckedRun:
@@ -85,9 +96,11 @@ def preflight(settings: Settings) -> CheckedRun:
         trainer_config=settings.trainer_config,
         seed=settings.seed,
         loggers=settings.loggers,
+        freeze=settings.recipe.finetune.freeze,
     )
     phases = {"dense": settings.recipe.dense, "finetune": settings.recipe.finetune}
     network = setup.new_network()
+    weights = settings.targets.find(network)
     for name, phase in phases.items():
         try:
             phase.build_optimizer(network)
@@ -95,32 +108,54 @@ def preflight(settings: Settings) -> CheckedRun:
             raise InputError(
                 f"recipe.{name}.optimizer: {error}; allowed is what the optimizer takes"
             ) from error
-    weights = settings.targets.find(network)
     check_outputs(network, setup)
-    dense_weights = None
-    if settings.dense.checkpoint:
-        network.load_state_dict(load_pretrained(setup, Path(settings.dense.checkpoint)))
-        dense_weights = checksum(Path(settings.dense.checkpoint))
+    pretrained = masks = None
+    if settings.pretrained is not None:
+        pretrained = load_pretrained(setup, settings.pretrained, settings.dense.fresh)
+        network.load_state_dict(pretrained.state)
+        if settings.dense.keep_zeros:
+            masks = pretrained.zeros(weights)
     with TemporaryDirectory() as scratch:
         settings.loggers(Path(scratch))
-    zeros = []
-    for event in settings.plan.events:
-        assert settings.pruner is not None
-        counts = settings.pruner.zero_counts(weights, event.sparsity, final=settings.plan.final)
-        zeros.append(sum(count for _, count in counts))
+    zeros = _zeros(settings, weights, masks)
     cost = cost_report(network, weights, setup.example[:1])
     if settings.pruner is not None and "macs" in settings.pruner.criterion.needs:
         check_macs_known([name for name, layer in cost.layers.items() if layer.macs is None])
-    if settings.dense.checkpoint or not settings.recipe.dense.epochs:
+    if not settings.trains_dense:
         del phases["dense"]
     return CheckedRun(
         settings,
         setup,
         fingerprint,
-        dense_weights,
+        pretrained,
         cost,
-        tuple(zeros),
+        zeros,
         settings.targets.left_dense(network),
         settings.targets.missing_types(network),
         check_training(setup, phases, network_macs(network, setup)),
+        masks,
     )
+
+
+def _zeros(
+    settings: Settings, weights: Mapping[str, Tensor], masks: Masks | None
+) -> tuple[int, ...]:
+    """The zeros after each event; InputError if more are held from the start than the last has."""
+    plan, pruner, totals = settings.plan, settings.pruner, []
+    for event in plan.events:
+        assert pruner is not None
+        sparsity, final = event.sparsity, plan.final
+        counts = pruner.zero_counts(weights, sparsity, final=final, masks=masks)
+        totals.append(sum(count for _, count in counts))
+        if masks is None or event != plan.events[-1]:
+            continue
+        for names, zeros in pruner.zero_counts(weights, sparsity, final=final):
+            held = Masks({name: masks[name] for name in names})
+            if held.pruned > zeros:
+                raise InputError(
+                    f"dense.keep_zeros=true: {held.pruned:,} of the {held.total:,} weights of "
+                    f"{first_of(names, 2)} are given as zero, and the schedule ends with {zeros:,} "
+                    f"zeros there; allowed are a sparsity of at least {held.sparsity:.4g} there, "
+                    "or pruner=none"
+                )
+    return tuple(totals)

@@ -44,6 +44,7 @@ def rewind_state(
         identity: What the dense network depends on.
         epochs: 0 is the network before training.
     """
+    setup = setup.without_freezing()
     if epochs == 0:
         return setup.new_network().state_dict()
     folder = cache_dir / dense_key(identity)

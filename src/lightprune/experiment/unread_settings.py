@@ -96,22 +96,24 @@ def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
 
 def _dense_keys(settings: Settings) -> Iterator[_Unread]:
     """What is needless because of where the dense network comes from."""
-    checkpoint, epochs = settings.dense.checkpoint, settings.recipe.dense.epochs
+    given = settings.pretrained
     if settings.rewind_epoch is None:
         weights = settings.pruner.weights if settings.pruner else None
         why = f"since pruner.weights={weights}" if weights else "since pruner=none prunes nothing"
         yield _Unread("dense.rewind_epoch", why, "pruner.weights=rewind", ("pruner.weights",))
-    if checkpoint is not None:
-        why, allowed = f"since dense.checkpoint={checkpoint} takes its place", "one of them"
-    elif epochs == 0:
-        why, allowed = "since recipe.dense.epochs=0 trains nothing", "a dense training"
-    else:
+    causes = ("dense.checkpoint", "dense.fresh", "model", "recipe.dense.epochs")
+    if given is None:
+        for key in ("dense.fresh", "dense.keep_zeros"):
+            yield _Unread(key, "since no weights are given", "it with dense.checkpoint", causes)
+    if settings.trains_dense:
         return
     rate = settings.recipe.finetune.learning_rate
     read = ("epochs", "learning_rate") if rate.peak == AUTO or rate.shape == REWIND else ()
-    if checkpoint is None:
+    if given is not None and not settings.dense.fresh:
+        why, allowed = f"since {given.setting} takes its place", "one of them"
+    else:
+        why, allowed = "since recipe.dense.epochs=0 trains nothing", "a dense training"
         read = ("epochs", *read)
-    causes = ("dense.checkpoint", "recipe.dense.epochs")
     but = tuple(f"recipe.dense.{key}" for key in read)
     yield _Unread("recipe.dense", why, allowed, causes, but)
 

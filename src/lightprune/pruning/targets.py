@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from lightprune.errors import InputError, nearest
+from lightprune.errors import InputError, check_names, nearest
 from lightprune.pruning.eval_mode import eval_mode
 
 # All in one, or one each where they read features of different sizes.
@@ -58,8 +58,7 @@ class Targets:
     def __post_init__(self) -> None:
         for field in ("types", "include", "exclude"):
             value = getattr(self, field)
-            if not isinstance(value, list | tuple) or not all(isinstance(n, str) for n in value):
-                raise InputError(f"pruner.targets.{field}={value}: allowed is a list of names")
+            check_names(f"pruner.targets.{field}", value)
             object.__setattr__(self, field, tuple(value))
         for name in self.types:
             kind = getattr(nn, name, None)

@@ -24,6 +24,14 @@ RESULT_NEUTRAL = (
     "trainer.threads",
 )
 
+# An identity leaves these keys out while they have these values: so does a config that lacks them.
+_NEUTRAL_VALUES: dict[str, Any] = {
+    "dense.fresh": [],
+    "dense.keep_zeros": False,
+    "model.constructor.weights": None,
+    "recipe.finetune.freeze": [],
+}
+
 # Environment variable: the values of each key that the jobs of a sweep differ in, as JSON. The jobs
 # may run in other processes, on other machines.
 SWEPT = "LIGHTPRUNE_SWEPT"
@@ -75,12 +83,13 @@ def _is_result_neutral(key: str) -> bool:
 def identity_of(resolved: dict[Any, Any]) -> dict[str, Any]:
     """A copy of a resolved config without the keys that do not change a result."""
     identity: dict[str, Any] = copy.deepcopy(resolved)
-    for key in RESULT_NEUTRAL:
+    for key in (*RESULT_NEUTRAL, *_NEUTRAL_VALUES):
         *parents, last = key.split(".")
         node: Any = identity
         for parent in parents:
             node = node.get(parent) or {}
-        node.pop(last, None)
+        if key not in _NEUTRAL_VALUES or node.get(last) == _NEUTRAL_VALUES[key]:
+            node.pop(last, None)
     return identity
 
 

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from lightprune.errors import InputError
 from lightprune.files import checksum
 from lightprune.runs.command_line import command_overrides
 from lightprune.runs.record import RunRecord
+from lightprune.runs.weights_file import read_weights_file
 
 
 def load_initial_weights(network: nn.Module, record: RunRecord, dense_dir: Path | None) -> None:
@@ -34,8 +33,5 @@ def load_initial_weights(network: nn.Module, record: RunRecord, dense_dir: Path 
             "run began with; allowed are these (--dense-dir DIR says where dense.cache_dir is), "
             "or --network pruned"
         )
-    if file.suffix == ".safetensors":
-        state = load_file(file)
-    else:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+    state, _ = read_weights_file(file, network.state_dict().keys())
     network.load_state_dict(state)

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
+from torch import nn
+
 from lightprune.errors import InputError, first_line
+from lightprune.pruning.freezing import freeze_
 from lightprune.pruning.targets import Targets
 from lightprune.runs.record import RunRecord
 
@@ -68,14 +71,20 @@ def _build(value: Any) -> Any:
     return cls(**settings)
 
 
-def prunable_targets(record: RunRecord) -> Targets:
-    """Which weights a run could prune; the default if its record does not say.
+def prunable_weights(record: RunRecord, network: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights that a run could prune, by name; the default if its record does not say.
+
+    Args:
+        record: Of the run.
+        network: As it built one; what the run froze is frozen.
 
     Raises:
         InputError: The record holds something else there.
     """
+    finetune = (record.config.get("recipe") or {}).get("finetune") or {}
+    freeze_(network, finetune.get("freeze") or ())
     node = (record.config.get("pruner") or {}).get("targets")
-    if node is None:
-        return Targets()
-    targets: Targets = instantiate_safely(node, Targets, "pruner.targets")
-    return targets
+    targets = Targets()
+    if node is not None:
+        targets = instantiate_safely(node, Targets, "pruner.targets")
+    return targets.find(network)

@@ -18,7 +18,7 @@ from lightprune.pruning.criteria import Criterion, Magnitude
 from lightprune.pruning.pruner import Pruner
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.initial_weights import load_initial_weights
-from lightprune.runs.instantiate import instantiate_safely, package_class, prunable_targets
+from lightprune.runs.instantiate import instantiate_safely, package_class, prunable_weights
 from lightprune.runs.record import Json, RunRecord
 from lightprune.sensitivity.calibration_data import (
     CalibrationData,
@@ -100,7 +100,7 @@ def _loaded(
     # Both for speed alone.
     network = use_live_taps(to_channels_last(network.to(device)))
     pruner = record.config["pruner"]
-    weights = prunable_targets(record).find(network)
+    weights = prunable_weights(record, network)
     example = torch.zeros(1, *description.input_shape, device=device)
     criterion, about = _criterion(pruner.get("criterion"))
     images = load_calibration_data(record, description, sample, device)

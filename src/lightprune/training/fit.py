@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lightprune.callbacks.prune_step import weight_reset
 from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.pruning.event_record import EventRecord
+from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
 from lightprune.training.checkpoints import (
@@ -41,6 +42,7 @@ class PhaseRun:
         phase: The settings.
         plan: Epochs and prune events.
         pruner: Decides the masks at the events; None for a plan without events.
+        masks: What is held at zero from the start; None for nothing.
         dense: The phase before this one, for `peak=auto` and `shape=rewind`; None if there is none.
         rewind_weights: State dict early in that phase, for a pruner with `weights=rewind`.
         snapshots: After how many epochs to keep the state dict.
@@ -52,6 +54,7 @@ class PhaseRun:
     phase: Phase
     plan: Plan
     pruner: Pruner | None = None
+    masks: Masks | None = None
     dense: Phase | None = None
     rewind_weights: Mapping[str, Tensor] | None = None
     snapshots: Collection[int] = ()
@@ -184,7 +187,7 @@ def _pruning(setup: Setup, run: PhaseRun) -> PruningCallback:
     def fresh() -> Mapping[str, Tensor]:
         return replace(setup, seed=setup.seed + 1).new_network().state_dict()
 
-    return PruningCallback(
+    pruning = PruningCallback(
         run.pruner,
         run.plan,
         setup.targets,
@@ -195,6 +198,8 @@ def _pruning(setup: Setup, run: PhaseRun) -> PruningCallback:
         else None,
         recalibrate=finetuning.recalibrate if finetuning else 0,
     )
+    pruning.masks = run.masks
+    return pruning
 
 
 def _classifier(

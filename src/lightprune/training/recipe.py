@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lightprune.data.augmentation import Augmentation
-from lightprune.errors import InputError, check_choice, check_flag, check_number
+from lightprune.errors import InputError, check_choice, check_flag, check_names, check_number
 from lightprune.training.lr_schedule import REWIND, LearningRate
 
 
@@ -79,12 +79,15 @@ class FineTuning(Phase):
         recalibrate: On how many training batches, of all processes together, an event estimates
             the statistics of batch norms anew; 0 leaves them.
         l1: Weight of an added L1 norm of the prunable weights (0: none).
+        freeze: Patterns of the parameters that keep their dense values, by parameter or layer:
+            they are neither trained nor pruned.
     """
 
     restart: str = "event"
     optimizer_state: str = "mask"
     l1: float = 0.0
     recalibrate: int = 0
+    freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,6 +96,8 @@ class FineTuning(Phase):
         check_choice("optimizer_state", self.optimizer_state, ("mask", "reset", "keep"))
         check_number("l1", self.l1, 0)
         check_number("recalibrate", self.recalibrate, 0, whole=True)
+        check_names("freeze", self.freeze)
+        object.__setattr__(self, "freeze", tuple(self.freeze))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the phases of an experiment share: network, data, targets, trainer settings, seed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from lightprune.data.datamodule import ImageDataModule
 from lightprune.data.images import ImageDataset
 from lightprune.data.sources import Source
 from lightprune.models.model import Model
+from lightprune.pruning.freezing import freeze_
 from lightprune.pruning.targets import Targets
 from lightprune.rng import fork_rng
 from lightprune.training.recipe import Phase
@@ -32,6 +33,7 @@ class Setup:
         trainer_config: Device, processes and precision.
         seed: Of everything random.
         loggers: Makes the loggers of a phase, for its folder.
+        freeze: Patterns of parameters that do not train.
     """
 
     model: Model
@@ -41,6 +43,7 @@ class Setup:
     trainer_config: TrainerConfig
     seed: int
     loggers: Loggers
+    freeze: tuple[str, ...] = ()
 
     @property
     def example(self) -> Tensor:
@@ -51,7 +54,13 @@ class Setup:
     def new_network(self) -> nn.Module:
         """A network whose weights depend on the seed alone; global generators stay as they are."""
         with fork_rng(self.seed):
-            return self.model.build(len(self.data.classes))
+            network = self.model.build(len(self.data.classes))
+        freeze_(network, self.freeze)
+        return network
+
+    def without_freezing(self) -> "Setup":
+        """The same for a phase that trains every parameter."""
+        return replace(self, freeze=())
 
     def network_from(self, state: Mapping[str, Tensor]) -> nn.Module:
         """A network with the weights and buffers of a state dict."""

@@ -1,0 +1,47 @@
+"""Builds the object of a config node; a failure is one line that names the key."""
+
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
+
+from lightprune.errors import InputError
+
+
+def build(node: DictConfig, kind: type[Any], key: str) -> Any:
+    """Instantiates the class that a config node names.
+
+    Args:
+        node: A config with a `_target_`.
+        kind: The class that the result must be an instance of.
+        key: Of the node in the config, for messages.
+
+    Raises:
+        InputError: The class does not exist, refuses a setting, or makes no `kind`.
+    """
+    try:
+        built = instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, InputError):
+            raise InputError(_with_full_key(str(cause), str(error), key)) from error
+        reason = str(cause or error).replace("\n", " ")
+        full_key = str(error).partition("full_key: ")[2].strip() or key
+        raise InputError(
+            f"{full_key}: cannot be built ({reason}); allowed is what the class takes"
+        ) from error
+    if not isinstance(built, kind) and not (kind is Logger and callable(built)):
+        raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is a class that does")
+    return built
+
+
+def _with_full_key(message: str, error: str, key: str) -> str:
+    """Completes the key at the start of a class's message by its parents in the config."""
+    if message.startswith(f"{key}."):
+        return message
+    parent = error.partition("full_key: ")[2].strip() or key
+    if message.partition("=")[0].partition(".")[0] == parent.rpartition(".")[2]:
+        parent = parent.rpartition(".")[0]
+    return f"{parent}.{message}" if parent else message

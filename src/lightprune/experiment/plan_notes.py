@@ -1,0 +1,136 @@
+"""The lines below a run's plan: what is left dense, given, shared among processes, set apart."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from lightprune.experiment.config import Settings
+from lightprune.experiment.preflight import CheckedRun
+from lightprune.pruning.pruner import Pruner
+
+
+def plan_notes(checked: CheckedRun) -> list[str]:
+    """What a user should know of a run beside its events, a line each."""
+    settings = checked.settings
+    return [
+        *_unknown(checked),
+        *_left_dense(checked),
+        *_given_weights(checked),
+        *_given_zeros(checked),
+        *_batches(settings),
+        *_pruner_settings(settings.pruner),
+        *_after_events(settings),
+    ]
+
+
+def _given_weights(checked: CheckedRun) -> list[str]:
+    """One line of what the network does not take from given weights, one of what it lacks."""
+    given = checked.pretrained
+    if given is None:
+        return []
+    then = "" if checked.settings.trains_dense else ", and are not trained before the first event"
+    groups = {
+        f"drawn anew, not taken from {given.file.path.name}{then}": given.fresh,
+        f"in {given.file.path.name} beside the network, and not read": given.outside,
+    }
+    return [f"{what}: {_names(names)}" for what, names in groups.items() if names]
+
+
+def _given_zeros(checked: CheckedRun) -> list[str]:
+    """One line of the zeros in given weights, and how many of them nothing holds."""
+    cost, events = checked.cost.total, checked.settings.plan.events
+    given = cost.weights - cost.nnz
+    if checked.masks is not None:
+        pruned = checked.masks.pruned
+        return [
+            f"{pruned:,} prunable weights ({checked.masks.sparsity:.2%}) are given as zero; "
+            "dense.keep_zeros holds all of them"
+        ]
+    if not (checked.pretrained and given):
+        return []
+    held = min(given, checked.zeros[0]) if events and events[0].epoch == 0 else 0
+    if held:
+        number = "all" if held == given else f"{held:,}"
+        first = f"the first event, if it ranks by magnitude, holds {number} of them"
+    elif events:
+        first = f"no event before epoch {events[0].epoch + 1} holds them"
+    else:
+        first = "no event holds them"
+    # Not all of them: a weight that no input reaches has no gradient.
+    free = f"; up to {given - held:,} train to other values" if held < given else ""
+    return [f"{given:,} prunable weights ({cost.sparsity:.2%}) are given as zero; {first}{free}"]
+
+
+def _unknown(checked: CheckedRun) -> list[str]:
+    """One line of the weights whose MACs are unknown, and one of those that no image reaches."""
+    layers = checked.cost.layers
+    groups = {
+        "MACs unknown (the network reads these weights neither in a layer of torch.nn nor as a "
+        "factor of a matrix product or convolution)": [
+            n for n, c in layers.items() if c.macs is None
+        ],
+        "not reached by an image in evaluation mode": [n for n, c in layers.items() if not c.live],
+    }
+    return [f"{what}: {_names(names)}" for what, names in groups.items() if names]
+
+
+def _left_dense(checked: CheckedRun) -> list[str]:
+    """One line of the weights of prunable types that stay dense, and one of types without any."""
+    lines = []
+    if groups := checked.left_dense:
+        weights, layers = sum(g.weights for g in groups), sum(len(g.layers) for g in groups)
+        reasons = "; ".join(f"{g.reason}: {_names(g.layers)}" for g in groups)
+        lines.append(f"left dense: {weights:,} weights of {layers} layers ({reasons})")
+    if missing := checked.missing_types:
+        lines.append(f"the network has no {' and no '.join(missing)}")
+    return lines
+
+
+def _names(names: Sequence[str], shown: int = 3) -> str:
+    """The first names of many."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _batches(settings: Settings) -> list[str]:
+    """Explains batch size and learning rate where a step is not one batch of one process."""
+    trainer = settings.trainer_config
+    processes, batches = trainer.processes, trainer.accumulate_grad_batches
+    if processes == batches == 1:
+        return []
+    phases = {"dense": settings.recipe.dense, "fine-tune": settings.recipe.finetune}
+    same = phases["dense"].batch_size == phases["fine-tune"].batch_size
+    if same or not settings.trains_dense:
+        phases = {"": settings.recipe.finetune}
+    lines = []
+    for name, phase in phases.items():
+        size, start = phase.batch_size, f"{name}: " if name else ""
+        if processes > 1:
+            start += f"batch {size} = {processes} processes x {size // processes}; "
+        if batches > 1:
+            start += f"step {size * batches} = {batches} batches x {size}; "
+        whole = "step" if batches > 1 else "batch"
+        share = f"{size // processes} images of its process" if processes > 1 else f"{size} images"
+        lines.append(f"{start}learning rates are for a whole {whole}; batch norm sees the {share}")
+    return lines
+
+
+def _after_events(settings: Settings) -> list[str]:
+    """Says what events do besides pruning."""
+    lines = []
+    if settings.rewind_epoch is not None:
+        lines.append(
+            f"every event rewinds the weights to those after {settings.rewind_epoch} dense epochs"
+        )
+    if count := settings.recipe.finetune.recalibrate:
+        lines.append(f"every event recalibrates batch norms on {count} training batches")
+    return lines
+
+
+def _pruner_settings(pruner: Pruner | None) -> list[str]:
+    """One line of the settings that differ from their defaults, if there are any."""
+    if pruner is None:
+        return []
+    values = {field.name: getattr(pruner, field.name) for field in fields(pruner)}
+    defaults = vars(Pruner(pruner.criterion, pruner.scope, seed=pruner.seed))
+    changed = [f"{name}={value}" for name, value in values.items() if value != defaults[name]]
+    return [f"pruner: {', '.join(changed)}"] if changed else []

@@ -1,0 +1,117 @@
+"""Reads the weights in a file as people have them: by a network's names, without running code."""
+
+import re
+import warnings
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lightprune.errors import InputError, first_line
+from lightprune.files import check_readable
+
+# Under which keys trainers save a state dict, and what wrappers put before its names.
+_KEYS = ("state_dict", "model_state_dict", "model")
+_WRAPPERS = ("model", "module", "network")
+_COMPILED = "_orig_mod."
+
+
+def read_weights_file(
+    file: Path, names: Collection[str], setting: str | None = None
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Reads safetensors, a state dict saved by `torch.save`, or a checkpoint that holds one.
+
+    Args:
+        file: The file: a bare state dict, or one below `state_dict`, `model_state_dict` or `model`.
+        names: Of the network's state dict. In the file they may stand behind `model.`, `module.`
+            and `network.`, in any order, and have `_orig_mod.` anywhere; `NAME_orig` and
+            `NAME_mask`, as torch.nn.utils.prune saves them, are read as the pruned `NAME`.
+        setting: What messages begin with; None is the file.
+
+    Returns:
+        The tensors by the network's names, with those of the network's own that it lacks; and the
+        names in the file that are not behind what the others stand behind.
+
+    Raises:
+        InputError: The file does not exist, cannot be read without running code, or holds no state
+            dict.
+    """
+    setting = setting or str(file)
+    tensors = _state_dict(_content(file, setting))
+    if tensors is None:
+        raise InputError(
+            f"{setting}: holds no state dict; allowed is what network.state_dict() gives, tensors "
+            f"by name, bare or as one of {', '.join(_KEYS)}"
+        )
+    if not any(_COMPILED in name for name in names):
+        tensors = {name.replace(_COMPILED, ""): tensor for name, tensor in tensors.items()}
+    prefix = _prefix(tensors, names)
+    inside = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    outside = tuple(name for name in tensors if not name.startswith(prefix))
+    return _with_masks_applied(inside, names), outside
+
+
+def _content(file: Path, setting: str) -> Any:
+    check_readable(file, setting)
+    allowed = "allowed are safetensors, or a state dict saved by torch.save"
+    if not file.is_file():
+        raise InputError(f"{setting}: no such file; {allowed}")
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        holds = f" (it names {named[1]})" if named else ""
+        raise InputError(
+            f"{setting}: cannot be read without running code from it{holds}; {allowed}, alone"
+        ) from error
+    except Exception as error:  # Damaged bytes make the readers fail in every way.
+        raise InputError(f"{setting}: cannot be read ({first_line(error)}); {allowed}") from error
+
+
+def _state_dict(content: Any) -> dict[str, Tensor] | None:
+    """The tensors by name that a file holds, however deep; None if it holds none."""
+    while isinstance(content, Mapping):
+        if content and all(map(_is_named_tensor, content.items())):
+            return dict(content)
+        content = next((content[key] for key in _KEYS if key in content), None)
+    return None
+
+
+def _is_named_tensor(item: tuple[Any, Any]) -> bool:
+    name, value = item
+    plain = isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
+    return plain and isinstance(name, str)
+
+
+def _prefix(tensors: Collection[str], names: Collection[str]) -> str:
+    """The shortest run of wrappers behind which the most of the network's names stand."""
+    prefixes = {""}
+    for name in tensors:
+        parts = name.split(".")
+        wrapped = next((i for i, part in enumerate(parts) if part not in _WRAPPERS), 0)
+        prefixes |= {"".join(f"{part}." for part in parts[:i]) for i in range(1, wrapped + 1)}
+
+    def found(prefix: str) -> int:
+        return sum(f"{prefix}{n}" in tensors or f"{prefix}{n}_orig" in tensors for n in names)
+
+    return max(sorted(prefixes, key=len), key=found)
+
+
+def _with_masks_applied(tensors: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    """The tensors with each NAME_orig and NAME_mask joined to the NAME of the network."""
+    joined = dict(tensors)
+    for name in names:
+        pair = tensors.get(f"{name}_orig"), tensors.get(f"{name}_mask")
+        if name in tensors or pair[0] is None or pair[1] is None or pair[0].shape != pair[1].shape:
+            continue
+        # A product would turn an infinite weight into NaN, and a negative one into -0.
+        joined[name] = torch.where(pair[1] != 0, pair[0], pair[0].new_zeros(()))
+        del joined[f"{name}_orig"], joined[f"{name}_mask"]
+    return joined
