@@ -322,6 +322,26 @@ VALUES = {
         ["dense.checkpoint=/nowhere.pt"],
         ["dense.checkpoint=/nowhere.pt", "no such file"],
     ),
+    "fresh layers of no given weights": (
+        ["dense.fresh=[fc.*]"],
+        ["dense.fresh=[fc.*]: is not read, since no weights are given"],
+    ),
+    "kept zeros of no given weights": (
+        ["dense.keep_zeros=true"],
+        ["dense.keep_zeros=true: is not read", "with dense.checkpoint"],
+    ),
+    "published weights that do not exist": (
+        ["model=resnet18", "model.constructor.weights=IMAGENET"],
+        ["model.constructor.weights=IMAGENET: allowed are IMAGENET1K_V1"],
+    ),
+    "pattern that freezes nothing": (
+        ["recipe.finetune.freeze=[layer9.*]"],
+        ["recipe.finetune.freeze=layer9.*: matches no parameter", "conv1"],
+    ),
+    "name in place of a list to freeze": (
+        ["recipe.finetune.freeze=layer4"],
+        ["recipe.finetune.freeze=layer4: allowed is a list of names"],
+    ),
     "empty cache": (["dense.cache_dir="], ["dense.cache_dir=", "a path"]),
     "accelerator": (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu", "auto, cpu, gpu"]),
     "device that is not there": (["trainer=gpu"], ["trainer.accelerator=gpu", "no GPU"]),

@@ -10,7 +10,9 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lightprune.errors import InputError
 from lightprune.pruning.criteria import Random
+from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.targets import Targets
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.lr_schedule import LearningRate, allr_peak
 from lightprune.training.recipe import Phase
@@ -326,3 +328,26 @@ def test_a_checkpoint_is_replaced_in_one_go_even_if_temporary_files_lie_elsewher
 
     assert files[0] != files[1]
     assert files[1] != files[2]
+
+
+@pytest.mark.parametrize("events", [(), ((1, 0.7), (3, 0.8))])
+def test_masks_from_the_start_hold_and_resume_to_the_same_bits(tmp_path, events):
+    masks = Masks({n: torch.rand(w.shape) < 0.5 for n, w in Targets().find(cnn()).items()})
+    run = PhaseRun(
+        "finetune", phase(4), plan(*events), pruner=Pruner() if events else None, masks=masks
+    )
+
+    def trained(folder, *watchers):
+        setup = small_setup(*watchers)
+        network = setup.new_network()
+        masks.apply_({name: w.detach() for name, w in Targets().find(network).items()})
+        return fit(setup, network, run, tmp_path / folder)
+
+    whole = trained("whole")
+    with pytest.raises(BrokenOffError):
+        trained("parts", BreakOffAt(2))
+    resumed = trained("parts")
+
+    assert equal(resumed.state, whole.state)
+    assert not masks.violations(whole.state)
+    assert masks.pruned > 0
