@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from tests.system.tiny import __name__ as tiny
 
 CONSTRUCTOR = f"model.constructor._target_={tiny}"
+WEIGHTS = "model.constructor.weights=IMAGENET"
 VIT = ["model=vit", "model.constructor._target_=lightprune.models.vit"]
 RATE = "recipe.dense.learning_rate"
 OPTIMIZER = "recipe.dense.optimizer"
@@ -331,8 +332,8 @@ VALUES = {
         ["dense.keep_zeros=true: is not read", "with dense.checkpoint"],
     ),
     "published weights that do not exist": (
-        ["model=resnet18", "model.constructor.weights=IMAGENET"],
-        ["model.constructor.weights=IMAGENET: allowed are IMAGENET1K_V1"],
+        [f"{CONSTRUCTOR.partition('=')[0]}=torchvision.models.resnet18", WEIGHTS],
+        [f"{WEIGHTS}: allowed are IMAGENET1K_V1"],
     ),
     "pattern that freezes nothing": (
         ["recipe.finetune.freeze=[layer9.*]"],

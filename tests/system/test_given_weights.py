@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from lightprune.pruning.targets import Targets
-from tests.system.entry import record, shortest
+from tests.system.entry import record, shortest, small
 from tests.system.tiny import tiny_resnet
 
 FROZEN = ("conv1", "layer1.0.conv1", "layer1.0.conv2")
@@ -83,12 +83,13 @@ def test_our_own_checkpoint_is_one_to_start_from(server, started, tmp_path):
     folder, _, _ = started
     own = folder / "run" / "checkpoints" / "last.ckpt"
     more = (f"dense.checkpoint={own}", "dense.keep_zeros=true", "plan_only=true")
-    done = server.train(tmp_path, *shortest(*more, "schedule.sparsity=0.9"))
+    done = server.train(tmp_path, *small(*more, "schedule.sparsity=0.9"))
     zeros = record(folder / "run")["events"][0]["pruned"]
 
     assert done.returncode == 0, done.stderr
     # Those of a frozen layer are prunable here.
-    frozen = int((load_file(folder / "run" / "model.safetensors")[f"{FROZEN[1]}.weight"] == 0).sum())
+    final = load_file(folder / "run" / "model.safetensors")
+    frozen = int((final[f"{FROZEN[1]}.weight"] == 0).sum())
     assert f"\n{zeros + frozen:,} prunable weights (" in done.stdout
 
 
