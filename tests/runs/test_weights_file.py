@@ -68,9 +68,7 @@ def test_a_compiled_part_is_read(tmp_path):
     outer.body = torch.compile(outer.body)
     file = saved(tmp_path, outer.state_dict())
 
-    assert equal(
-        read_weights_file(file, expected.state_dict().keys())[0], expected.state_dict()
-    )
+    assert equal(read_weights_file(file, expected.state_dict().keys())[0], expected.state_dict())
 
 
 def test_a_network_may_itself_have_a_part_of_a_wrappers_name(tmp_path):
