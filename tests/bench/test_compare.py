@@ -1,7 +1,6 @@
 """`lightprune bench`: what it measures, prints and writes, on a network that takes microseconds."""
 
 import json
-import shlex
 import shutil
 import statistics
 
@@ -36,14 +35,12 @@ def run(tmp_path_factory):
         place.mkdir(parents=True, exist_ok=True)
         pixels = generator.integers(0, 256, (8, 8, 3), np.uint8)
         Image.fromarray(pixels).save(place / f"{number}.png")
-    places = {"data.root": folder.parent / "data", "data.cache_dir": folder.parent / "cache"}
-    words = [f"{key}={place}" for key, place in places.items()]
+    paths = {"root": str(folder.parent / "data"), "cache_dir": str(folder.parent / "cache")}
 
     def say_where(record):
         source = "lightprune.data.ImageFolder"
         record["config"]["data"]["_target_"] = source
-        record["command"] = shlex.join(["train.py", "data=images", *words])
-        paths = {key.removeprefix("data."): str(place) for key, place in places.items()}
+        record["paths"] = {f"data.{key}": path for key, path in paths.items()}
         record["data"]["fingerprint"] = ImageFolder(size=8, **paths).load()[1]
 
     change_record(folder, say_where)

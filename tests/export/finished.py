@@ -86,17 +86,24 @@ def finish(folder, network, pruned, *, constructor=OWN, size=8, **arguments):
     return folder
 
 
-def run_record(config, command="train.py"):
-    """A record of which only the config means anything."""
+def run_record(config, *, paths=(), input_shape=None):
+    """A record of which only the config means anything, and where and what the images are."""
     return RunRecord(
         config=config,
         config_hash="",
-        command=command,
+        command="train.py",
         commit="0123456789abcdef",
         versions={},
         hardware=Hardware("cpu", 1, 1, "32-true"),
         data=DataSummary(
-            "ImageFolder", "f" * 64, tuple(f"class {n}" for n in range(10)), 60, 0, False, 60
+            "ImageFolder",
+            "f" * 64,
+            tuple(f"class {n}" for n in range(10)),
+            60,
+            0,
+            False,
+            60,
+            input_shape,
         ),
         dense=DenseRecord(
             source="trained",
@@ -116,6 +123,7 @@ def run_record(config, command="train.py"):
         compression_parameters=1.0,
         sizes={},
         seconds=Seconds(dense=1.0, finetune=1.0),
+        paths=dict(paths),
     )
 
 

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from lightprune.errors import InputError
-from lightprune.runs.command_line import command_overrides
 from lightprune.runs.folder import RunFolder
 from tests.export.finished import run_record
 
@@ -82,18 +81,3 @@ def test_clearing_deletes_what_a_run_made_and_leaves_whose_it_was(tmp_path):
     folder.clear()
 
     assert sorted(f.name for f in tmp_path.iterdir()) == ["config.yaml", "notes.txt"]
-
-
-@pytest.mark.parametrize(
-    ("word", "value"),
-    [
-        ("+data.root='/a b/c'", "/a b/c"),
-        ("data.root=/a", "/a"),
-        ("\"data.root='/a, b=1/it\\'s'\"", "/a, b=1/it's"),
-        ("'data.root=\"/a b\"'", "/a b"),
-    ],
-)
-def test_places_are_those_of_the_command_without_its_quotes(word, value):
-    command = f"train.py -m data=images {word} seed=1"
-
-    assert command_overrides(command)["data.root"] == value

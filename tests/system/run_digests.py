@@ -15,7 +15,9 @@ def run_digests(folder):
     run = folder / "run"
     (dense,) = (folder / "dense").glob("*/dense.json")
     run_record = record(run)
-    run_record.pop("seconds"), run_record["dense"].pop("seconds"), run_record.pop("command")
+    for key in ("seconds", "command", "paths"):
+        run_record.pop(key)
+    run_record["dense"].pop("seconds")
     dense_record = json.loads(dense.read_text())
     dense_record.pop("seconds")
     contents = {

@@ -1,6 +1,7 @@
 """Sweeps on a cluster: the SLURM launcher's config, and jobs that stand-ins for SLURM run."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -88,11 +89,9 @@ def test_jobs_continue_after_their_time_limit_and_failures_are_listed(cluster):
         "hydra.launcher.partition=big",
         "hydra.launcher.timeout_min=90",
     )
+    words = arguments(cluster, "-m", *launcher, *settings, f"hydra.sweep.dir={cluster / 'sweep'}")
     sweep = subprocess.Popen(
-        [
-            *(sys.executable, "train.py"),
-            *arguments(cluster, "-m", *launcher, *settings, f"hydra.sweep.dir={cluster / 'sweep'}"),
-        ],
+        [sys.executable, "train.py", *words],
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -112,6 +111,7 @@ def test_jobs_continue_after_their_time_limit_and_failures_are_listed(cluster):
         assert shown(cluster).count(line) == 1
     (run,) = (cluster / "sweep").glob("*/run.json")
     assert record(run.parent)["test"]["images"] == 397
+    assert record(run.parent)["command"] == shlex.join(["train.py", *words])
     assert sweep.returncode == 1
     assert complaint.splitlines()[-2:] == [
         "failed jobs of this sweep: 1",

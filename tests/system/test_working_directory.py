@@ -53,7 +53,9 @@ def test_several_processes_may_work_in_the_run_folder(tmp_path):
     done = train_in(tmp_path, CHDIR, "trainer=ddp_cpu")
 
     assert done.returncode == 0, done.stderr
-    assert record(tmp_path / RUN)["hardware"]["processes"] == 2
+    run = record(tmp_path / RUN)
+    assert run["hardware"]["processes"] == 2
+    assert run["command"].startswith(f"{ROOT}/train.py data=digits ")
     assert not (tmp_path / RUN / "outputs").exists()
 
 

@@ -1,7 +1,7 @@
 """The images on which backends are compared: the test set if there is one, else random ones."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,8 +13,7 @@ from lightprune.data.image_folder import ImageFolder
 from lightprune.data.sources import Cifar10, Source
 from lightprune.errors import InputError
 from lightprune.models.spec import ModelSpec
-from lightprune.runs.command_line import command_overrides
-from lightprune.runs.data_source import data_source
+from lightprune.runs.data_source import data_source, image_cache
 
 _RANDOM = 256
 
@@ -86,10 +85,7 @@ def _source(loaded: LoadedNetwork, root: Path | None) -> Source:
         if loaded.record is None:
             raise InputError("nothing says which data the network is for")
         return data_source(loaded.record)
-    source: Cifar10 | ImageFolder
+    cache_dir = image_cache(loaded.record)
     if (root / CIFAR10.base_folder).is_dir():
-        source = Cifar10(root=str(root), download=False)
-    else:
-        source = ImageFolder(root=str(root), size=loaded.spec.input_shape[-1])
-    overrides = command_overrides(loaded.record.command) if loaded.record else {}
-    return replace(source, cache_dir=overrides.get("data.cache_dir", source.cache_dir))
+        return Cifar10(root=str(root), download=False, cache_dir=cache_dir)
+    return ImageFolder(root=str(root), size=loaded.spec.input_shape[-1], cache_dir=cache_dir)

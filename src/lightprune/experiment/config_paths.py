@@ -8,6 +8,12 @@ from typing import Any
 _PATHS = ("data.root", "data.cache_dir", "dense.checkpoint", "dense.cache_dir")
 
 
+def paths_of(config: Mapping[Any, Any]) -> dict[str, str]:
+    """The paths that a config sets, by their keys."""
+    nodes = ((key, config[group].get(name)) for key in _PATHS for group, name in [key.split(".")])
+    return {key: path for key, path in nodes if path is not None}
+
+
 def make_paths_absolute(resolved: Mapping[Any, Any], folder: Path) -> None:
     """Makes every path in a resolved config absolute, with `~` as the user's home, in place.
 

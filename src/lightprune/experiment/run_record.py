@@ -8,6 +8,7 @@ from platform import processor
 import torch
 from torch import nn
 
+from lightprune.experiment.config_paths import paths_of
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.provenance import commit, versions
 from lightprune.pruning.cost.report import CostReport, cost_report
@@ -50,6 +51,7 @@ def full_record(
     """The record of a run whose network has been written to its folder."""
     settings, setup = checked.settings, checked.setup
     train, validation = settings.source.splits(setup.data)
+    _, channels, height, width = setup.example.shape
     return RunRecord(
         config=settings.identity,
         config_hash=settings.config_hash,
@@ -65,6 +67,7 @@ def full_record(
             validation_images=len(validation),
             validation_is_test=isinstance(settings.source.validation, str),
             test_images=len(setup.data.test),
+            input_shape=(channels, height, width),
         ),
         dense=dense,
         events=tuple(trained.records),
@@ -78,6 +81,7 @@ def full_record(
         sizes={"model.safetensors": folder.model_file.stat().st_size},
         seconds=Seconds(dense=dense.seconds, finetune=trained.seconds),
         left_dense=checked.left_dense,
+        paths=paths_of(settings.config),
     )
 
 

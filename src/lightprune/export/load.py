@@ -19,7 +19,7 @@ from lightprune.runs.record import RunRecord
 from lightprune.sparse.ir.serialize import from_json
 
 SPARSE_SUFFIX = ".sparse.safetensors"
-# CIFAR-10 has one size, which no config states.
+# Of CIFAR-10: where a record lacks the shape of its images, the config states any other size.
 _CIFAR10_SIZE = 32
 
 
@@ -109,10 +109,11 @@ def spec_of_run(record: RunRecord) -> ModelSpec:
     """
     constructor, data = record.config["model"]["constructor"], record.config["data"]
     size = data.get("size", _CIFAR10_SIZE)
+    square = (len(data["mean"]), size, size)
     fields = {
         "constructor": constructor["_target_"],
         "arguments": {k: v for k, v in constructor.items() if k not in NO_ARGUMENTS},
-        "input_shape": (len(data["mean"]), size, size),
+        "input_shape": record.data.input_shape or square,
         "mean": data["mean"],
         "std": data["std"],
         "classes": record.data.classes,

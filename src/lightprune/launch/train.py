@@ -35,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Overrides and options that follow `lightprune train`; None takes those of the
             command line.
     """
+    typed = sys.argv if arguments is None else ["lightprune", "train", *arguments]
+    os.environ[COMMAND] = shlex.join(typed)
     if arguments is not None:
-        os.environ[COMMAND] = shlex.join(["lightprune", "train", *arguments])
         sys.argv = [sys.argv[0], *arguments]  # Hydra reads it.
         # As `python -m` does: constructors and classes of the user's own are found.
         sys.path.append(os.getcwd())

@@ -6,7 +6,6 @@ from torch import nn
 
 from lightprune.errors import InputError
 from lightprune.files import checksum
-from lightprune.runs.command_line import command_overrides
 from lightprune.runs.record import RunRecord
 from lightprune.runs.weights_file import read_weights_file
 
@@ -23,8 +22,7 @@ def load_initial_weights(network: nn.Module, record: RunRecord, dense_dir: Path 
         InputError: The weights are no longer there.
     """
     dense = record.dense
-    overrides = command_overrides(record.command)
-    cache = dense_dir or Path(overrides.get("dense.cache_dir", "outputs/dense"))
+    cache = dense_dir or Path(record.paths.get("dense.cache_dir", "outputs/dense"))
     file = cache / dense.key / "model.safetensors" if dense.key else Path(dense.source)
     exists = file.is_file()
     if not exists or checksum(file) != dense.weights_sha256:

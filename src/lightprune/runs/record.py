@@ -49,6 +49,7 @@ class DataSummary:
         fingerprint: SHA-256 of images and labels.
         classes: In the order of the labels.
         validation_is_test: Whether the run was validated on the test set.
+        input_shape: (C, H, W) of an image.
     """
 
     source: str
@@ -58,6 +59,7 @@ class DataSummary:
     validation_images: int
     validation_is_test: bool
     test_images: int
+    input_shape: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +143,7 @@ class RunRecord:
     Attributes:
         config: The resolved config without the keys that do not change a result.
         config_hash: SHA-256 of `config`, see `identity.config_hash`.
-        command: The command line.
+        command: The command line that the user typed; of a sweep, the one of all its jobs.
         commit: Of the code.
         versions: Of the packages that decide a result.
         best_epoch: The fine-tuning epoch whose weights were tested.
@@ -153,6 +155,7 @@ class RunRecord:
         compression_parameters: All parameters divided by the non-zero ones.
         sizes: Bytes by file name.
         left_dense: Layers of prunable types whose weights could not be pruned.
+        paths: Where data and dense networks lie: absolute, by the key of the setting.
     """
 
     config: Json
@@ -174,6 +177,7 @@ class RunRecord:
     sizes: dict[str, int]
     seconds: Seconds
     left_dense: tuple[LeftDense, ...] = field(default=(), kw_only=True)
+    paths: dict[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def accuracy_change(self) -> float:
