@@ -12,7 +12,6 @@ from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.output_check import compare_with_eager
 from lightprune.models.spec import ModelSpec
-from lightprune.sparse.frontend.trace import trace
 from tests.export.finished import prune_convolutions, with_statistics
 
 SPEC = ModelSpec("none", {}, (3, 32, 32), (0.5,) * 3, (0.5,) * 3, ("a", "b", "c"))
@@ -35,8 +34,7 @@ class Small(ResNet):
 def files(tmp_path_factory):
     network = with_statistics(Small())
     prune_convolutions(network, 0.8)
-    graph = trace(network, SPEC.input_shape)
-    loaded = LoadedNetwork(tmp_path_factory.mktemp("files"), network, SPEC, graph, None)
+    loaded = LoadedNetwork(tmp_path_factory.mktemp("files"), network, SPEC, None)
     return ModelFiles(loaded, loaded.path)
 
 

@@ -47,18 +47,6 @@ def run(tmp_path_factory):
     return folder, network
 
 
-@pytest.fixture
-def no_onnx(monkeypatch):
-    """A Python without the optional packages: quicker, too."""
-    from lightprune.export import onnx_file
-
-    find = backends.find_spec
-    for module in (backends, onnx_file):
-        monkeypatch.setattr(
-            module, "find_spec", lambda name: None if "onnx" in name else find(name)
-        )
-
-
 def measured(path, *arguments):
     assert main(["bench", str(path), *QUICK, *arguments]) == 0
     folder = path if path.is_dir() else path.parent
@@ -176,7 +164,7 @@ def test_a_backend_that_fails_is_skipped_with_its_reason(run, monkeypatch):
     broken = backends.Backend("eager", "eager", fail, dense=True)
     others = [b for b in backends.BACKENDS if b.name == "csr"]
     monkeypatch.setattr(backends, "BACKENDS", (broken, *others))
-    monkeypatch.setattr("lightprune.bench.model_files.missing_packages", lambda: ["onnx"])
+    monkeypatch.setattr("lightprune.bench.compare.missing_packages", lambda: ["onnx"])
     monkeypatch.setattr("lightprune.bench.compare.BACKENDS", backends.BACKENDS)
 
     found = measured(run[0], "--batches", "1")

@@ -14,13 +14,11 @@ from torch.nn.utils import prune
 from torchvision.models import resnet18
 
 from lightprune.cli.main import main
-from lightprune.export import onnx_file
 from tests.export.finished import (
     OWN,
     finish,
     finished_run,
     prune_convolutions,
-    small_network,
     with_statistics,
 )
 
@@ -30,13 +28,6 @@ ARGUMENTS = ("--constructor", OWN)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return finished_run(tmp_path_factory.mktemp("export") / "run")
-
-
-@pytest.fixture
-def no_onnx(monkeypatch):
-    """A Python without the optional packages: quicker, too."""
-    find = onnx_file.find_spec
-    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None if "onnx" in name else find(name))
 
 
 def logits(file, images):
@@ -58,10 +49,10 @@ def written(run, tmp_path_factory):
 
 def test_every_file_is_written_and_named_with_its_size(written):
     folder, lines = written
-    names = ["model.safetensors", "model.sparse.safetensors", "model.prune.safetensors"]
+    suffixes = ("safetensors", "sparse.safetensors", "onnx", "prune.safetensors")
 
     assert [line.partition(": ")[0] for line in lines] == [
-        str(folder / name) for name in (*names, "model.onnx")
+        str(folder / f"model.{suffix}") for suffix in suffixes
     ]
     assert all(re.fullmatch(r".*: \d+\.\d\d MB", line) for line in lines)
     assert len(list(folder.iterdir())) == 4
@@ -141,7 +132,6 @@ def test_by_default_the_files_lie_in_the_run(tmp_path):
         ((*ARGUMENTS, "--values", "int8"), "values=int8: allowed are fp32, fp16"),
         ((*ARGUMENTS, "--to", "{run}/run.json"), "is no folder; allowed"),
         (("--constructor", "tests.nothing"), "tests.nothing: module 'tests' has no attribute"),
-        (("--constructor", "tests.export.test_export_run.waving"), "sin"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(run, tmp_path, capsys, arguments, said):
@@ -174,15 +164,3 @@ def test_a_wrong_run_is_one_line(run, tmp_path, capsys, damage):
 
     assert main(["export", str(folder), "--torch-prune", *ARGUMENTS]) == 1
     assert capsys.readouterr().err.startswith(f"error: {folder}")
-
-
-def waving(num_classes):
-    """The small network, then something that the runtime does not know."""
-    return nn.Sequential(*small_network(num_classes), Sine())
-
-
-class Sine(nn.Module):
-    """Has no weights, so that the state dict stays what it was."""
-
-    def forward(self, x):
-        return torch.sin(x)

@@ -33,7 +33,7 @@ from tests.export.finished import (
 def _no_onnx():
     """Nothing here reads that file, and it takes the longest to write."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lightprune.export.export_run.missing_packages", lambda: ["onnx"])
+        patch.setattr("lightprune.export.onnx_file.missing_packages", lambda: ["onnx"])
         yield
 
 

@@ -108,8 +108,18 @@ def timings(ms, combinations=((1, 1), (1, 64), (2, 1), (2, 64))):
     )
 
 
+SAME_OUTPUTS = (OutputCheck("sparse", 20, 10, 1, 1, 2e-6),)
+
+
 def make_bench(
-    folder, record, *, ms, processor="CPU", combinations=((1, 1), (1, 64), (2, 1), (2, 64))
+    folder,
+    record,
+    *,
+    ms,
+    processor="CPU",
+    combinations=((1, 1), (1, 64), (2, 1), (2, 64)),
+    runtime_macs=1,
+    output_checks=SAME_OUTPUTS,
 ):
     """Writes what `lightprune bench` leaves in the folder of a run with this record."""
     start = StartupSeconds(2.0, 0.1, 0.5)
@@ -120,14 +130,14 @@ def make_bench(
         versions={"torch": "2.14.1"},
         machine=Machine(processor, 2, 16, "Linux"),
         cost=LayerCost(**record["cost"]),
-        runtime_macs=1,
+        runtime_macs=runtime_macs,
         startup=Startup(start, start),
         sizes={"sparse, fp32": 100},
         evaluation_images="test images",
         backends={b.name: b.label for b in select_backends(",".join(ms))},
         skipped={},
         timings=timings(ms, combinations),
-        output_checks=(OutputCheck("sparse", 20, 10, 1, 1, 2e-6),),
+        output_checks=output_checks,
     )
     (folder / BENCH).parent.mkdir()
     (folder / BENCH).write_text(result.to_json())

@@ -18,7 +18,7 @@ from lightprune.models.model import to_channels_last
 
 Runner = Callable[[Tensor], Tensor]
 
-EAGER, STRIPPED, SPARSE = "eager", "onnx-stripped", "sparse"
+EAGER, ONNX, STRIPPED, SPARSE = "eager", "onnx", "onnx-stripped", "sparse"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ BACKENDS = (
     Backend(EAGER, "eager", lambda files, _: files.loaded.network, dense=True),
     Backend("channels-last", "eager, channels_last", _channels_last, dense=True, layout=_NHWC),
     Backend("compile", "torch.compile", _compiled, dense=True, layout=_NHWC, needs_compiler=True),
-    Backend("onnx", "ONNX Runtime", lambda f, n: _onnx(f.onnx, n), dense=True, packages=_ONNX),
+    Backend(ONNX, "ONNX Runtime", lambda f, n: _onnx(f.onnx, n), dense=True, packages=_ONNX),
     Backend(
         STRIPPED,
         "ONNX Runtime, unreachable weights stripped",

@@ -4,14 +4,23 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from lightprune.bench.backends import BACKENDS, EAGER, SPARSE, Backend, Runner
+from lightprune.bench.backends import (
+    BACKENDS,
+    EAGER,
+    ONNX,
+    SPARSE,
+    STRIPPED,
+    Backend,
+    Runner,
+)
 from lightprune.bench.evaluation_images import EvaluationImages, find_evaluation_images
 from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.bench.machine import all_versions, this_machine
@@ -25,11 +34,13 @@ from lightprune.bench.timing import Timing, TimingBudget, take_turns
 from lightprune.cores import available_cores
 from lightprune.errors import InputError, check_number, first_line
 from lightprune.export.load import load
+from lightprune.export.onnx_file import missing_packages
 from lightprune.provenance import commit
-from lightprune.sparse.ir.program import ConvStep
+from lightprune.sparse.ir.program import ConvStep, Program
 from lightprune.sparse.runtime.network import SparseNetwork
 
 Log = Callable[[str], None]
+T = TypeVar("T")
 _LARGEST_BATCH = 4096
 _FP16 = "sparse, fp16"
 
@@ -67,23 +78,6 @@ class BenchConfig:
         check_number("--rounds", self.budget.rounds, 1, 1000, whole=True)
 
 
-def parse_int_list(option: str, text: str) -> tuple[int, ...]:
-    """The whole numbers of a comma-separated list, ascending.
-
-    Raises:
-        InputError: It is something else, or names one twice.
-    """
-    try:
-        numbers = sorted(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"{option}={text}: allowed are whole numbers with commas between them"
-        ) from error
-    if len(set(numbers)) < len(numbers):
-        raise InputError(f"{option}={text}: names one twice; allowed is each once")
-    return tuple(numbers)
-
-
 def compare_backends(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> BenchResult:
     """Measures a network on every backend; `log` gets a few words at the start of every step.
 
@@ -97,17 +91,18 @@ def compare_backends(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> Be
         if random_because:
             session.skipped["accuracy"] = random_because
         try:
-            startup = session.startup()
+            log("sparse runtime: load, first call")
+            sparse = session.attempt(SPARSE, session.sparse_network)
+            startup = session.startup() if sparse and config.startup else None
             for threads in config.threads:
                 session.compare(threads, images if threads == max(config.threads) else None)
-            profile = session.profile() if config.profile else None
+            profile = session.profile(sparse) if sparse and config.profile else None
         finally:
             torch.set_num_threads(threads_before)
         if not session.timings:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in session.skipped.items())
             raise InputError(f"--backends: {reasons}; allowed is another one")
         log("files")
-        program = session.sparse_network.program
         timed = {timing.backend for timing in session.timings}
         return BenchResult(
             path=str(loaded.path),
@@ -116,9 +111,9 @@ def compare_backends(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> Be
             versions=all_versions(),
             machine=this_machine(),
             cost=loaded.cost.total,
-            runtime_macs=sum(program.macs(s) for s in program.steps if isinstance(s, ConvStep)),
+            runtime_macs=_macs(sparse.program) if sparse else None,
             startup=startup,
-            sizes=session.files.sizes(),
+            sizes=session.sizes(),
             evaluation_images=images.origin,
             backends={b.name: b.label for b in BACKENDS if b.name in timed},
             skipped=session.skipped,
@@ -126,6 +121,10 @@ def compare_backends(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> Be
             output_checks=tuple(session.output_checks),
             profile=profile,
         )
+
+
+def _macs(program: Program) -> int:
+    return sum(program.macs(step) for step in program.steps if isinstance(step, ConvStep))
 
 
 class _Session:
@@ -137,22 +136,26 @@ class _Session:
         self.timings: list[Timing] = []
         self.output_checks: list[OutputCheck] = []
 
-    @cached_property
     def sparse_network(self) -> SparseNetwork:
         """As users get it: read from the exported file."""
         network = load(self.files.sparse)
         assert isinstance(network, SparseNetwork)
         return network
 
-    def startup(self) -> Startup | None:
-        if not self.config.startup or SPARSE not in [b.name for b in self.config.backends]:
+    def attempt(self, name: str, make: Callable[[], T]) -> T | None:
+        """What `make` returns; None if it fails, or was skipped by that name before."""
+        if name in self.skipped:
             return None
-        self.log("sparse runtime: load, first call")
         try:
-            return measure_startup(self.files.sparse)
-        except (OSError, RuntimeError, ValueError) as error:
-            self.skipped["startup"] = str(error)
+            return make()
+        except Exception as error:  # Compilers, other runtimes and the network may fail in any way.
+            self.skipped[name] = first_line(error)
             return None
+
+    def startup(self) -> Startup | None:
+        if SPARSE not in [backend.name for backend in self.config.backends]:
+            return None
+        return self.attempt("startup", lambda: measure_startup(self.files.sparse))
 
     def compare(self, threads: int, images: EvaluationImages | None) -> None:
         """Times every backend with so many threads; compares their outputs if there are images."""
@@ -170,22 +173,20 @@ class _Session:
     def _build(self, threads: int) -> dict[Backend, Runner]:
         runners = {}
         for backend in self.config.backends:
-            if backend.name in self.skipped:
-                continue
-            reason = backend.missing()
-            if reason is None:
-                self.log(f"{backend.label}, {threads} thread(s): getting ready")
-                try:
-                    runner = backend.build(self.files, threads)
-                    with torch.inference_mode():
-                        for batch in reversed(self.config.batches):
-                            runner(self._random_images(batch, backend))
-                    runners[backend] = runner
-                    continue
-                except Exception as error:  # Compilers and other runtimes may fail in any way.
-                    reason = first_line(error)
-            self.skipped[backend.name] = reason
+            runner = self.attempt(backend.name, partial(self._warm_runner, backend, threads))
+            if runner is not None:
+                runners[backend] = runner
         return runners
+
+    def _warm_runner(self, backend: Backend, threads: int) -> Runner:
+        if reason := backend.missing():
+            raise InputError(reason)
+        self.log(f"{backend.label}, {threads} thread(s): getting ready")
+        runner = backend.build(self.files, threads)
+        with torch.inference_mode():
+            for batch in reversed(self.config.batches):
+                runner(self._random_images(batch, backend))
+        return runner
 
     def _time(self, runners: dict[Backend, Runner], threads: int, batch: int) -> None:
         calls = {
@@ -200,22 +201,39 @@ class _Session:
 
     def _check_outputs(self, runners: dict[Backend, Runner], images: EvaluationImages) -> None:
         self.log(f"{len(images.images):,} {images.origin}")
-        eager = logits_of(self.files.loaded.network, images)
-        for backend, runner in runners.items():
-            same = backend.name == EAGER
-            logits = eager if same else logits_of(runner, images, backend.layout)
-            self.output_checks.append(
-                compare_with_eager(backend.name, logits, eager, images.labels)
-            )
-            if backend.name == SPARSE:
-                try:
-                    fp16 = load(self.files.sparse_fp16)
-                except InputError as error:
-                    self.skipped[_FP16] = str(error)
-                    continue
-                logits = logits_of(fp16, images)
-                self.output_checks.append(compare_with_eager(_FP16, logits, eager, images.labels))
+        eager = self.attempt(EAGER, partial(logits_of, self.files.loaded.network, images))
+        if eager is None:
+            return
 
-    def profile(self) -> OpProfile:
+        def check(name: str, logits: Callable[[], Tensor]) -> None:
+            if (actual := self.attempt(name, logits)) is not None:
+                self.output_checks.append(compare_with_eager(name, actual, eager, images.labels))
+
+        for backend, runner in runners.items():
+            logits = partial(logits_of, runner, images, backend.layout)
+            check(backend.name, (lambda: eager) if backend.name == EAGER else logits)
+            if backend.name == SPARSE:
+                check(_FP16, lambda: logits_of(load(self.files.sparse_fp16), images))
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file that can be written here, by its format."""
+        files, sizes = self.files, {}
+        formats = [
+            ("safetensors, dense", "safetensors", lambda: files.plain),
+            ("safetensors, dense, zlib", "safetensors", lambda: files.zipped),
+            ("sparse, fp32", SPARSE, lambda: files.sparse),
+        ]
+        if SPARSE not in self.skipped:
+            formats.append((_FP16, _FP16, lambda: files.sparse_fp16))
+        if not missing_packages():
+            stripped = "ONNX, unreachable weights stripped"
+            formats.append(("ONNX, dense", ONNX, lambda: files.onnx))
+            formats.append((stripped, STRIPPED, lambda: files.stripped_onnx))
+        for label, name, file in formats:
+            if (path := self.attempt(name, file)) is not None:
+                sizes[label] = path.stat().st_size
+        return sizes
+
+    def profile(self, network: SparseNetwork) -> OpProfile | None:
         self.log("operations of the sparse runtime")
-        return OpProfile(peak_flops(), profile_ops(self.sparse_network))
+        return self.attempt("profile", lambda: OpProfile(peak_flops(), profile_ops(network)))

@@ -24,9 +24,10 @@ def bench_tables(result: BenchResult) -> Iterator[Table | str]:
         if known
         else "unknown of the weights"
     )
+    runtime = result.runtime_macs
     yield (
         f"sparsity {cost.sparsity:.2%} nominal, {cost.live_sparsity:.2%} live; MACs an image: "
-        f"{weights}, {result.runtime_macs:,} in the sparse runtime"
+        f"{weights}{'' if runtime is None else f', {runtime:,} in the sparse runtime'}"
     )
     if result.startup:
         cold, warm = result.startup.cold, result.startup.warm

@@ -35,15 +35,20 @@ class LoadedNetwork:
         path: Where it was read from.
         network: The bare module, in evaluation mode, zeros in place.
         spec: Its input and its classes.
-        graph: Its operations.
         run: The folder of the finished run it is from, if there is one.
+        stored_graph: Its operations, if its file holds them.
     """
 
     path: Path
     network: nn.Module
     spec: ModelSpec
-    graph: Graph
     run: RunFolder | None
+    stored_graph: Graph | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """Its operations; InputError if the sparse runtime cannot take it."""
+        return self.stored_graph or trace(self.network, self.spec.input_shape)
 
     @cached_property
     def state(self) -> Mapping[str, NDArray[np.generic]]:
@@ -77,9 +82,9 @@ def load_network(path: Path, constructor: Constructor | None = None) -> LoadedNe
         constructor: What builds the network if it is neither torchvision's nor lightprune's.
 
     Raises:
-        InputError: There is no such network, it is damaged, or the sparse runtime cannot take it.
+        InputError: There is no such network, or it is damaged.
     """
-    file = _file(path)
+    file, graph = _file(path), None
     if file.name.endswith(SPARSE_SUFFIX):
         stored = read_sparse(file)
         network = load(file, as_module=True, constructor=constructor)
@@ -89,8 +94,7 @@ def load_network(path: Path, constructor: Constructor | None = None) -> LoadedNe
             raise InputError(f"{file}: {error}") from error
     else:
         network, spec = load_dense(file, constructor)
-        graph = trace(network, spec.input_shape)
-    return LoadedNetwork(path, network, spec, graph, _run_of(path, spec))
+    return LoadedNetwork(path, network, spec, _run_of(path, spec), graph)
 
 
 def _file(path: Path) -> Path:

@@ -1,7 +1,6 @@
 """A network in the files of every format: what other backends read, and how large they are."""
 
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +9,8 @@ import torch
 from torch import nn
 
 from lightprune.bench.loaded_network import LoadedNetwork
-from lightprune.errors import InputError
 from lightprune.export.load import SPARSE_SUFFIX
-from lightprune.export.onnx_file import missing_packages, write_onnx
+from lightprune.export.onnx_file import write_onnx
 from lightprune.export.sparse_file import StoredNetwork, write_sparse
 from lightprune.export.strip_unreachable import strip_unreachable
 from lightprune.files import write_weights
@@ -39,6 +37,13 @@ class ModelFiles:
         return file
 
     @cached_property
+    def zipped(self) -> Path:
+        """The same, compressed by zlib."""
+        file = self.folder / "model.safetensors.zlib"
+        file.write_bytes(zlib.compress(self.plain.read_bytes(), 9))
+        return file
+
+    @cached_property
     def sparse(self) -> Path:
         """The sparse file."""
         return self._sparse("fp32")
@@ -58,20 +63,6 @@ class ModelFiles:
         """The same without its unreachable weights."""
         stripped = strip_unreachable(self.loaded.network, self.loaded.random_images(2))
         return self._onnx("stripped", stripped)
-
-    def sizes(self) -> dict[str, int]:
-        """Bytes of every file that can be written here, by its format."""
-        sizes = {
-            "safetensors, dense": self.plain.stat().st_size,
-            "safetensors, dense, zlib": len(zlib.compress(self.plain.read_bytes(), 9)),
-            "sparse, fp32": self.sparse.stat().st_size,
-        }
-        with suppress(InputError):  # A weight may be too large for fp16.
-            sizes["sparse, fp16"] = self.sparse_fp16.stat().st_size
-        if not missing_packages():
-            sizes["ONNX, dense"] = self.onnx.stat().st_size
-            sizes["ONNX, unreachable weights stripped"] = self.stripped_onnx.stat().st_size
-        return sizes
 
     def _sparse(self, values: str) -> Path:
         file, loaded = self.folder / f"{values}{SPARSE_SUFFIX}", self.loaded

@@ -117,12 +117,12 @@ class BenchResult:
         versions: Of Python and of the packages.
         machine: Where it ran.
         cost: Weights and MACs of the prunable weights.
-        runtime_macs: MACs an image that the sparse runtime executes.
+        runtime_macs: MACs an image that the sparse runtime executes; None if it cannot run.
         startup: How long the first call takes in a new process; None if not measured.
         sizes: Bytes of every file, by its format.
         evaluation_images: The images on which outputs were compared, in words.
         backends: The labels of those that were measured, by name.
-        skipped: Why others were not, by name.
+        skipped: Why others, and other measurements, were not, by name.
         timings: One a backend, number of threads and batch.
         output_checks: One a backend.
         profile: Of single operations; None if not measured.
@@ -134,7 +134,7 @@ class BenchResult:
     versions: Mapping[str, str]
     machine: Machine
     cost: LayerCost
-    runtime_macs: int
+    runtime_macs: int | None
     startup: Startup | None
     sizes: Mapping[str, int]
     evaluation_images: str

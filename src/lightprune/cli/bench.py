@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lightprune.cli.options import ConstructorName, DataRoot, constructor_of
+from lightprune.cli.options import ConstructorName, DataRoot, constructor_of, parse_int_list
 
 
 def bench(
@@ -39,7 +39,7 @@ def bench(
     from rich import get_console
 
     from lightprune.bench.backends import select_backends
-    from lightprune.bench.compare import BenchConfig, compare_backends, parse_int_list
+    from lightprune.bench.compare import BenchConfig, compare_backends
     from lightprune.bench.console_tables import bench_tables
     from lightprune.bench.loaded_network import load_network
     from lightprune.bench.speedup_figure import bench_figure

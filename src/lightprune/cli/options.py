@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightprune.errors import InputError
+
 if TYPE_CHECKING:
     from lightprune.models.registry import Constructor
 
@@ -34,3 +36,20 @@ def constructor_of(name: str | None) -> "Constructor | None":
     from lightprune.models.from_spec import import_constructor
 
     return import_constructor(name) if name else None
+
+
+def parse_int_list(option: str, text: str) -> tuple[int, ...]:
+    """The whole numbers of a comma-separated list, ascending.
+
+    Raises:
+        InputError: It is something else, or names one twice.
+    """
+    try:
+        numbers = sorted(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"{option}={text}: allowed are whole numbers with commas between them"
+        ) from error
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"{option}={text}: names one twice; allowed is each once")
+    return tuple(numbers)

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightprune.errors import InputError, check_folder
+from lightprune.errors import InputError, check_choice, check_folder, first_line
 from lightprune.export.load import SPARSE_SUFFIX, load_dense
-from lightprune.export.onnx_file import missing_packages, write_onnx
-from lightprune.export.sparse_file import StoredNetwork, write_sparse
+from lightprune.export.onnx_file import write_onnx
+from lightprune.export.sparse_file import VALUES, StoredNetwork, write_sparse
 from lightprune.export.strip_unreachable import strip_unreachable
 from lightprune.files import read_csv, write_weights
 from lightprune.models.registry import Constructor
@@ -27,7 +27,7 @@ def export_run(
     torch_prune: bool = False,
     constructor: Constructor | None = None,
 ) -> list[str]:
-    """Writes the network of a finished run in every format.
+    """Writes the network of a finished run in every format that it can be written in.
 
     `model.safetensors` is the plain state dict, `model.sparse.safetensors` leaves out the zeros,
     `model.onnx` is the dense network without its unreachable weights, and
@@ -44,32 +44,46 @@ def export_run(
         A line for each file: its path and size, or why it was skipped.
 
     Raises:
-        InputError: The run is not finished or damaged, or its network does not fit a format.
-        SaveError: A file cannot be written.
+        InputError: The run is not finished or damaged, or no file can be written.
     """
+    check_choice("values", values, VALUES)
     if not run.is_dir():
         raise InputError(f"{run}: is no folder; allowed is the folder of a finished run")
     folder = to or RunFolder(run).export
     check_folder("--to", str(folder))
     network, spec = load_dense(run, constructor)
     state = network.state_dict()
-    masks = torch_prune_state(state, _pruned(RunFolder(run), state)) if torch_prune else {}
-    graph = to_json(trace(network, spec.input_shape))
-    arrays = {name: tensor.numpy() for name, tensor in state.items()}
-    plain, sparse, onnx, prune = (
-        folder / f"model{suffix}"
-        for suffix in (".safetensors", SPARSE_SUFFIX, ".onnx", ".prune.safetensors")
-    )
-    write_sparse(sparse, StoredNetwork(spec, graph, arrays), values)
-    write_weights(plain, state, {"description": spec.to_json()})
-    if masks:
-        write_weights(prune, masks)
-    lines = [_line(file) for file in (plain, sparse, *([prune] if masks else []))]
-    if missing := missing_packages():
-        return [*lines, f"{onnx}: skipped; pip install {' '.join(missing)} makes it possible"]
-    example = torch.zeros(2, *spec.input_shape)
-    write_onnx(onnx, strip_unreachable(network, example), example)
-    return [*lines, _line(onnx)]
+
+    def sparse(file: Path) -> None:
+        graph = to_json(trace(network, spec.input_shape))
+        arrays = {name: tensor.numpy() for name, tensor in state.items()}
+        write_sparse(file, StoredNetwork(spec, graph, arrays), values)
+
+    def onnx(file: Path) -> None:
+        example = torch.zeros(2, *spec.input_shape)
+        write_onnx(file, strip_unreachable(network, example), example)
+
+    writers = {
+        ".safetensors": lambda file: write_weights(file, state, {"description": spec.to_json()}),
+        SPARSE_SUFFIX: sparse,
+        ".onnx": onnx,
+    }
+    if torch_prune:
+        masked = torch_prune_state(state, _pruned(RunFolder(run), state))
+        writers[".prune.safetensors"] = lambda file: write_weights(file, masked)
+    lines, written = [], 0
+    for suffix, write in writers.items():
+        file = folder / f"model{suffix}"
+        try:
+            write(file)
+            lines.append(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
+            written += 1
+        except Exception as error:  # Exporters and the network's own code may fail in any way.
+            reason = first_line(error).removeprefix(f"{file}: ")
+            lines.append(f"{file}: skipped; {reason}")
+    if not written:
+        raise InputError("; ".join(lines))
+    return lines
 
 
 def explain_run(run: Path, constructor: Constructor | None = None) -> str:
@@ -124,7 +138,3 @@ def _pruned(folder: RunFolder, state: Mapping[str, Tensor]) -> list[str]:
             "the run left behind"
         )
     return names
-
-
-def _line(file: Path) -> str:
-    return f"{file}: {file.stat().st_size / 1e6:.2f} MB"

@@ -8,6 +8,7 @@ from torch import nn
 
 from lightprune.errors import InputError, first_line
 from lightprune.files import replace_file
+from lightprune.sparse.frontend.torch_logs import torch_logs_hidden
 
 PACKAGES = ("onnx", "onnxscript")
 
@@ -26,24 +27,29 @@ def write_onnx(path: Path, network: nn.Module, example: torch.Tensor) -> None:
         example: Images of the size the network is used at, shape (N, C, H, W) with N >= 2.
 
     Raises:
-        InputError: The network cannot be expressed in ONNX.
+        InputError: The network cannot be expressed in ONNX, or packages are missing.
         SaveError: The file cannot be written.
     """
+    if missing := missing_packages():
+        raise InputError(f"pip install {' '.join(missing)} makes it possible")
     try:
-        program = torch.onnx.export(
-            network,
-            (example,),
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-            verbose=False,
-        )
+        with torch_logs_hidden():
+            program = torch.onnx.export(
+                network,
+                (example,),
+                input_names=["images"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                verbose=False,
+            )
     except Exception as error:  # Code of the network may fail in any way.
-        reason = first_line(error)
+        cause: BaseException = error  # The last of the chain names what torch.onnx does not know.
+        while cause.__cause__:
+            cause = cause.__cause__
         raise InputError(
-            f"{path}: {type(network).__name__} is not expressible in ONNX ({reason}); allowed is "
-            "a network that torch.onnx.export takes"
+            f"{type(network).__name__} is not expressible in ONNX ({first_line(cause)}); allowed "
+            "is a network that torch.onnx.export takes"
         ) from error
     assert program is not None
     for node in program.model.graph.all_nodes():

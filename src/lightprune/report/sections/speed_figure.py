@@ -45,12 +45,14 @@ class _Costs:
 
 
 def speed_figures(rows: Sequence[TimedRun], suffix: str) -> Iterator[Figure]:
-    """One for the most threads that all of them were timed with."""
-    common = set.intersection(*({t.threads for t in row.bench.timings} for row in rows))
-    if not common:
+    """One for the most threads with which the sparse runtime was timed, wherever it ran."""
+    counts = [{t.threads for t in row.bench.timings if t.backend == SPARSE} for row in rows]
+    rows = [row for row, threads in zip(rows, counts, strict=True) if threads]
+    common = set.intersection(*filter(None, counts)) if rows else set()
+    threads = max(common, default=0)
+    panels = [*_latencies(rows, threads), *_macs(rows)] if threads else []
+    if not panels:
         return
-    threads = max(common)
-    panels = [*_latencies(rows, threads), *_macs(rows)]
 
     def draw(canvas: Canvas) -> None:
         grid = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]

@@ -11,7 +11,7 @@ from torch.export import Dim
 from lightprune.errors import InputError, first_line
 from lightprune.pruning.eval_mode import eval_mode
 from lightprune.sparse.frontend.converters import TRACE_BATCH
-from lightprune.sparse.frontend.trace import torch_logs_hidden
+from lightprune.sparse.frontend.torch_logs import torch_logs_hidden
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,6 @@
 """A torch module, traced once with torch.export, as graph IR."""
 
-import logging
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
@@ -15,6 +12,7 @@ from lightprune.errors import InputError, first_line
 from lightprune.pruning.eval_mode import eval_mode
 from lightprune.sparse.frontend.converters import CONVERTERS, TRACE_BATCH
 from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
+from lightprune.sparse.frontend.torch_logs import torch_logs_hidden
 from lightprune.sparse.ir.graph import INPUT, Graph
 from lightprune.sparse.ir.ops import Op, Shape
 
@@ -42,31 +40,6 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
             f"{reason}; allowed is a network without branches that depend on the image's values"
         ) from error
     return _convert_program(exported, input_shape, _canonical_names(module))
-
-
-@contextmanager
-def torch_logs_hidden() -> Iterator[None]:
-    """Keeps torch from logging tracebacks of what becomes an error of one line.
-
-    Only what torch logs in this thread is hidden. Many of its loggers have handlers of their own,
-    and a filter of a logger does not see what the loggers below it log: so handlers are filtered.
-    """
-    thread = threading.get_ident()
-
-    def is_shown(record: logging.LogRecord) -> bool:
-        return record.thread != thread or record.name.partition(".")[0] != "torch"
-
-    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-    handlers = {
-        h for logger in loggers if isinstance(logger, logging.Logger) for h in logger.handlers
-    }
-    for handler in handlers:
-        handler.addFilter(is_shown)
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            handler.removeFilter(is_shown)
 
 
 def _canonical_names(module: nn.Module) -> dict[str, str]:
