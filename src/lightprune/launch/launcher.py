@@ -27,13 +27,9 @@ class LaunchError(RuntimeError):
 
 @interrupt_on_signals()
 def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> float | None:
-    """Runs a config in its run folder.
+    """Runs a composed config in its run folder.
 
-    Args:
-        cfg: The composed config.
-        folder: The run folder.
-        hydra: Hydra's own settings of this job; None without Hydra. What they say the user gave
-            must be read by the run.
+    What the user gave, by Hydra's own settings of this job, must be read by the run.
 
     Returns:
         The test accuracy, 0..1; None for `plan_only`.

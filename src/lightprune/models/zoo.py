@@ -143,35 +143,25 @@ def vgg16_bn_cifar(num_classes: int = 10) -> nn.Module:
     return nn.Sequential(OrderedDict(layers))
 
 
-def vit(
-    num_classes: int = 10,
-    *,
-    image_size: int = 32,
-    patch_size: int = 4,
-    num_layers: int = 6,
-    num_heads: int = 4,
-    hidden_dim: int = 256,
-    mlp_dim: int = 512,
-    **settings: Any,
-) -> nn.Module:
-    """VisionTransformer of torchvision for small images: 3.2 million weights at these settings.
+def vit(num_classes: int = 10, **settings: Any) -> nn.Module:
+    """VisionTransformer of torchvision for small images: 3.2 million weights without settings.
 
-    Its sizes are those of ViT-Lite-6/4 (Hassani et al. 2021, "Escaping the Big Data Paradigm
-    with Compact Transformers"). The head is drawn as the blocks' linear layers are: from
-    torchvision's zeros no logit depends on the image before training, no gradient reaches what
-    is below the head, and ranked by magnitude after little training it is the first to go.
-
-    The arguments are torchvision's: `patch_size` divides `image_size`, `num_heads` `hidden_dim`.
+    The settings are torchvision's, by default those of ViT-Lite-6/4 on 32x32 pixels (Hassani et al.
+    2021, "Escaping the Big Data Paradigm with Compact Transformers"): `patch_size` divides
+    `image_size`, `num_heads` `hidden_dim`. The head is drawn as the blocks' linear layers are: from
+    torchvision's zeros no logit depends on the image before training, no gradient reaches what is
+    below the head, and ranked by magnitude after little training it is the first to go.
     """
-    network: nn.Module = VisionTransformer(
-        image_size=image_size,
-        patch_size=patch_size,
-        num_layers=num_layers,
-        num_heads=num_heads,
-        hidden_dim=hidden_dim,
-        mlp_dim=mlp_dim,
-        num_classes=num_classes,
-        **settings,
-    )
+    network: nn.Module = VisionTransformer(num_classes=num_classes, **(_VIT_LITE | settings))
     nn.init.xavier_uniform_(network.get_parameter("heads.head.weight"))
     return network
+
+
+_VIT_LITE: dict[str, Any] = {
+    "image_size": 32,
+    "patch_size": 4,
+    "num_layers": 6,
+    "num_heads": 4,
+    "hidden_dim": 256,
+    "mlp_dim": 512,
+}

@@ -1,6 +1,8 @@
 """A finished run folder, read as a whole: record, CSV files and predictions, cross-checked."""
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,8 @@ class Predictions:
 
     def recalls(self, classes: int) -> list[float]:
         """Recall of each class; 0 for a class without images."""
-        images, hits = [0] * classes, [0] * classes
-        for label, correct in zip(self.labels, self.correct, strict=True):
-            images[label] += 1
-            hits[label] += correct
-        return [hit / n if n else 0.0 for hit, n in zip(hits, images, strict=True)]
+        images, hits = Counter(self.labels), Counter(compress(self.labels, self.correct))
+        return [hits[i] / images[i] if images[i] else 0.0 for i in range(classes)]
 
     @classmethod
     def read(cls, path: Path, correct: int, images: int) -> "Predictions":

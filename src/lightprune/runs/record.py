@@ -34,10 +34,8 @@ class Hardware:
     precision: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.device}, {self.processes} process(es), {self.threads} thread(s), "
-            f"{self.precision}"
-        )
+        counts = f"{self.processes} process(es), {self.threads} thread(s)"
+        return f"{self.device}, {counts}, {self.precision}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,6 @@ class DenseRecord:
         seconds: Of its training, validation included.
         validation_accuracy: 0..1; None for the user's weights.
         test_correct: Correctly classified test images.
-        test_images: Test images.
         unreachable_weights: Prunable weights that no input reaches.
         changed_without_unreachable: Test images whose predicted class changes if those weights
             are set to zero; 0 is expected.
@@ -144,11 +141,9 @@ class RunRecord:
         config: The resolved config without the keys that do not change a result.
         config_hash: SHA-256 of `config`, see `identity.config_hash`.
         command: The command line that the user typed; of a sweep, the one of all its jobs.
-        commit: Of the code.
         versions: Of the packages that decide a result.
         best_epoch: The fine-tuning epoch whose weights were tested.
         validation_accuracy: Of those weights, 0..1.
-        test: On the test images.
         cost: Summed over the prunable weights.
         parameters: Number of all parameters, prunable or not.
         compression_prunable: Prunable weights divided by the non-zero ones.

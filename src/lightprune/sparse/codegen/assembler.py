@@ -11,15 +11,8 @@ from lightprune.sparse.codegen.kernel_choice import choose_kernel
 from lightprune.sparse.codegen.memory_plan import plan_memory
 from lightprune.sparse.codegen.schedule import Task
 from lightprune.sparse.codegen.weight_packing import pack_weights
+from lightprune.sparse.ir import program as ir
 from lightprune.sparse.ir.graph import INPUT
-from lightprune.sparse.ir.program import (
-    AddStep,
-    ConcatStep,
-    ConvStep,
-    FlattenStep,
-    PoolStep,
-    Program,
-)
 from lightprune.sparse.isa.instruction import encode
 from lightprune.sparse.isa.register_blocks import (
     CHANNEL_BLOCKS,
@@ -34,7 +27,7 @@ from lightprune.sparse.isa.register_blocks import (
 
 
 def compile_program(
-    program: Program,
+    program: ir.Program,
     images_per_vector: int,
     channel_blocks: Mapping[str, ChannelBlock] | None = None,
 ) -> Executable:
@@ -77,23 +70,23 @@ def _instructions(
     match task.step:
         case None:
             yield Instruction(task, emitter.pack())
-        case ConvStep() as step:
+        case ir.ConvStep() as step:
             yield from _conv(task, step, emitter, channel_blocks.get(step.value))
-        case AddStep() as step:
+        case ir.AddStep() as step:
             yield Instruction(task, emitter.add(step.value, step.inputs, step.bias, step.relu))
-        case PoolStep() as step:
+        case ir.PoolStep() as step:
             yield Instruction(task, emitter.pool(step), fused=task.fused)
-        case ConcatStep() as step:
+        case ir.ConcatStep() as step:
             first = 0
             for name in step.inputs:
                 yield Instruction(task, emitter.add(step.value, (name,), first=first))
                 first += emitter.plan.buffers[name].shape[0]
-        case FlattenStep() as step:
+        case ir.FlattenStep() as step:
             yield Instruction(task, emitter.flatten(step))
 
 
 def _conv(
-    task: Task, step: ConvStep, emitter: Emitter, channel_block: ChannelBlock | None
+    task: Task, step: ir.ConvStep, emitter: Emitter, channel_block: ChannelBlock | None
 ) -> Iterator[Instruction]:
     plan = emitter.plan
     init = FROM_BIAS if step.residual is None else FROM_RESIDUAL

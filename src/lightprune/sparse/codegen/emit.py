@@ -6,7 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.codegen.constant_pool import ConstantPool
-from lightprune.sparse.codegen.copy_plan import channels_in_use, copy_plan, single_channel
+from lightprune.sparse.codegen.copy_plan import (
+    Shuffles,
+    channels_in_use,
+    copy_plan,
+    plan_shuffles,
+    single_channel,
+)
 from lightprune.sparse.codegen.gather_indices import (
     broadcast_bias,
     pool_indices,
@@ -15,7 +21,6 @@ from lightprune.sparse.codegen.gather_indices import (
 )
 from lightprune.sparse.codegen.input_packing import PackedInput
 from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
-from lightprune.sparse.codegen.shuffles import Shuffles, plan_shuffles
 from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import ConvStep, FlattenStep, PoolStep
@@ -179,15 +184,9 @@ class Emitter:
     def pool(self, step: PoolStep) -> isa.Pool:
         """The maximum or the mean of windows."""
         output, read = self.plan.buffers[step.value], self.plan.buffers[step.input]
-        operands = self._output(output, output.shape[0]) | {
-            "input": read.view,
-            "kernel_h": step.kernel[0],
-            "kernel_w": step.kernel[1],
-            "stride_h": step.stride[0],
-            "stride_w": step.stride[1],
-            "pad_top": step.padding[0],
-            "pad_left": step.padding[1],
-        }
+        names = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left")
+        window = zip(names, (*step.kernel, *step.stride, *step.padding), strict=True)
+        operands = self._output(output, output.shape[0]) | {"input": read.view, **dict(window)}
         if step.kind == "avg":
             return isa.AvgPoolInstruction(**operands, count_padding=int(step.count_include_pad))
         if self.plan.images_per_vector > 1:

@@ -12,14 +12,7 @@ from lightprune.sparse.codegen.memory_plan import MemoryPlan
 from lightprune.sparse.codegen.schedule import Task
 from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.ops import Shape
-from lightprune.sparse.isa.instruction import (
-    AddInstruction,
-    BiasKind,
-    ChannelOperands,
-    ConvInstruction,
-    Pool,
-    Record,
-)
+from lightprune.sparse.isa import instruction as isa
 from lightprune.sparse.isa.register_blocks import FROM_BIAS, FROM_RESIDUAL, LANES, REGISTER_BLOCKS
 
 
@@ -35,7 +28,7 @@ class Instruction:
     """
 
     task: Task
-    operands: ChannelOperands
+    operands: isa.ChannelOperands
     weights: PackedWeights | None = None
     fused: bool = False
 
@@ -53,7 +46,7 @@ class Instruction:
 
     def _details(self) -> Iterator[str]:
         match self.operands:
-            case ConvInstruction(init=init, passes=passes) if self.weights is not None:
+            case isa.ConvInstruction(init=init, passes=passes) if self.weights is not None:
                 choice = self.weights.choice
                 blocks = Counter(REGISTER_BLOCKS[tile.block] for tile in choice.tiles)
                 tiles = ", ".join(f"{count} of {b.rows}x{b.columns}" for b, count in blocks.items())
@@ -63,9 +56,9 @@ class Instruction:
                 yield f"{nonzero} weights in {len(self.weights.offsets)} entries"
                 starts = {FROM_BIAS: "bias", FROM_RESIDUAL: "bias + residual"}
                 yield f"from {starts.get(init, 'output')}"
-            case AddInstruction(bias_kind=kind) if kind:
-                yield f"bias {BiasKind(kind).name.lower().replace('_', ' ')}"
-            case Pool() as pool:
+            case isa.AddInstruction(bias_kind=kind) if kind:
+                yield f"bias {isa.BiasKind(kind).name.lower().replace('_', ' ')}"
+            case isa.Pool() as pool:
                 yield f"kernel {pool.kernel_h}x{pool.kernel_w}"
                 yield f"stride {pool.stride_h}x{pool.stride_w}"
                 yield f"padding {pool.pad_top}x{pool.pad_left}"
@@ -91,7 +84,7 @@ class Executable:
     output_shape: Shape
     memory: MemoryPlan
     instructions: list[Instruction]
-    records: list[Record]
+    records: list[isa.Record]
     heads: NDArray[np.int64]
     constants: ConstantPool = field(repr=False)
 

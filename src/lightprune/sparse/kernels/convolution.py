@@ -13,7 +13,7 @@ from lightprune.sparse.jit.compile import compile_to_address, jit_inline
 from lightprune.sparse.jit.pointers import int_array, record_array, record_at
 from lightprune.sparse.kernels.conv_small_maps import conv_channel_lanes
 from lightprune.sparse.kernels.copying import pack_input_batch, run_copy_plan
-from lightprune.sparse.kernels.multiply_block import multiply_block
+from lightprune.sparse.kernels.microkernel import multiply_block
 
 _CONV, _PACK_INPUT = record_type(ConvInstruction), record_type(PackInput)
 _TILE = table_type(TileRecord)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
 from lightprune.sparse.isa.register_blocks import (
     FROM_OUTPUT,
@@ -17,6 +19,7 @@ from lightprune.sparse.isa.register_blocks import (
     REGISTER_BLOCKS,
     RegisterBlock,
 )
+from lightprune.sparse.jit.atomics import code_of
 from lightprune.sparse.jit.loop_builder import BYTES, FLOAT, I32, I64, LoopBuilder
 
 
@@ -200,3 +203,37 @@ class Microkernel(LoopBuilder):
             for start in rows
             for column in range(self.block.columns)
         ]
+
+
+@intrinsic
+def multiply_block(
+    _typing,
+    block,
+    init,
+    output,
+    output_row_stride,
+    output_channel_stride,
+    residual,
+    residual_row_stride,
+    residual_channel_stride,
+    channel_order,
+    bias,
+    input_,
+    input_row_stride,
+    offsets,
+    weights,
+    begin,
+    end,
+    minimum,
+):
+    """Multiplies the entries `begin` to `end` into one block of outputs.
+
+    `block` is an index in `REGISTER_BLOCKS`, `init` one of `FROM_...`; outputs are raised to
+    `minimum`: 0 for a ReLU, minus infinity for none. The other operands are as of
+    `ConvInstruction`: addresses are int64, those of output, residual and input are the block's
+    first in channel 0, and strides count float32 values.
+    """
+    return code_of(
+        types.void(*(types.int64,) * 16, types.float32),
+        lambda b, *values: switch_over_blocks(b, values, Microkernel, channel_lanes=False),
+    )

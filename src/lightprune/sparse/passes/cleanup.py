@@ -3,21 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from lightprune.sparse.ir import program as ir
 from lightprune.sparse.ir.ops import Shape
-from lightprune.sparse.ir.program import (
-    AddStep,
-    ConcatStep,
-    FlattenStep,
-    PoolStep,
-    Program,
-    Step,
-)
 
 
-def eliminate_dead_steps(program: Program) -> Program:
+def eliminate_dead_steps(program: ir.Program) -> ir.Program:
     """Removes the steps that the output does not depend on."""
     live = {program.output}
-    steps: list[Step] = []
+    steps: list[ir.Step] = []
     for step in reversed(program.steps):
         if step.value in live:
             live.update(step.inputs)
@@ -25,10 +18,10 @@ def eliminate_dead_steps(program: Program) -> Program:
     return program.with_steps(reversed(steps))
 
 
-def propagate_copies(program: Program) -> Program:
+def propagate_copies(program: ir.Program) -> ir.Program:
     """Removes the steps that return their only input: its readers read that input itself."""
     sources: dict[str, str] = {}
-    steps: list[Step] = []
+    steps: list[ir.Step] = []
     for step in program.steps:
         step = replace(step, inputs=tuple(sources.get(name, name) for name in step.inputs))
         if _is_copy(step, program.shapes):
@@ -38,14 +31,14 @@ def propagate_copies(program: Program) -> Program:
     return program.with_steps(steps, output=sources.get(program.output, program.output))
 
 
-def _is_copy(step: Step, shapes: Mapping[str, Shape]) -> bool:
+def _is_copy(step: ir.Step, shapes: Mapping[str, Shape]) -> bool:
     match step:
-        case AddStep(inputs=(_,), relu=False):
+        case ir.AddStep(inputs=(_,), relu=False):
             return step.bias is None or not step.bias.any()
-        case PoolStep(padding=(0, 0)):
+        case ir.PoolStep(padding=(0, 0)):
             return step.kernel == step.stride == (1, 1)
-        case ConcatStep(inputs=(_,)):
+        case ir.ConcatStep(inputs=(_,)):
             return True
-        case FlattenStep():
+        case ir.FlattenStep():
             return shapes[step.input] == shapes[step.value]
     return False

@@ -9,18 +9,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from lightprune.sparse.ir import program as ir
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.ops import Shape
-from lightprune.sparse.ir.program import (
-    AddStep,
-    Array,
-    ConcatStep,
-    ConvStep,
-    FlattenStep,
-    PoolStep,
-    Program,
-    Step,
-)
 from lightprune.sparse.passes.crop_kernels import any_over_taps
 from lightprune.sparse.passes.fuse import add_biases
 
@@ -41,18 +32,18 @@ class _Facts:
     """
 
     shape: Shape
-    level: Array
+    level: ir.Array
     constant: _Flags
     nonnegative: _Flags
     nonpositive: _Flags
 
-    def maps(self, channels: _Flags | None = None) -> Array:
+    def maps(self, channels: _Flags | None = None) -> ir.Array:
         """The levels of some channels, or of all, as (c, H, W)."""
         level = self.level if channels is None else self.level[channels]
         return np.broadcast_to(level, (len(level), *self.shape[1:]))
 
 
-def fold_constants(program: Program) -> Program:
+def fold_constants(program: ir.Program) -> ir.Program:
     """Adds what constant channels contribute to the biases, so that nothing reads them any more.
 
     A channel is constant if no weight reaches it from the input, or if a ReLU follows and it is
@@ -68,7 +59,7 @@ def fold_constants(program: Program) -> Program:
     shapes = program.shapes
     none = np.zeros(shapes[INPUT][0], dtype=np.bool_)
     facts = {INPUT: _Facts(shapes[INPUT], _as_level(None, len(none)), none, none, none)}
-    folded: list[Step] = []
+    folded: list[ir.Step] = []
     last_reader = {name: i for i, step in enumerate(program.steps) for name in step.inputs}
     for i, step in enumerate(program.steps):
         inputs = step.inputs
@@ -77,19 +68,19 @@ def fold_constants(program: Program) -> Program:
         for name in {name for name in inputs if last_reader[name] == i}:
             del facts[name]
         if result.constant.all():
-            step = AddStep(step.value, (), _collapse(result.level), relu=False)
+            step = ir.AddStep(step.value, (), _collapse(result.level), relu=False)
         facts[step.value] = result
         folded.append(step)
     return program.with_steps(folded)
 
 
-def _as_level(bias: Array | None, channels: int) -> Array:
+def _as_level(bias: ir.Array | None, channels: int) -> ir.Array:
     if bias is None:
         return np.zeros((channels, 1, 1))
     return bias[:, None, None] if bias.ndim == 1 else bias
 
 
-def _collapse(bias: Array) -> Array:
+def _collapse(bias: ir.Array) -> ir.Array:
     """A bias map (C, H, W) as (C,) where it is the same everywhere, up to float64's rounding."""
     if bias.ndim == 1:
         return bias
@@ -98,7 +89,7 @@ def _collapse(bias: Array) -> Array:
     return low if same else bias
 
 
-def _conv(step: ConvStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Facts]:
+def _conv(step: ir.ConvStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step, _Facts]:
     """Constants go to the bias; the sign follows where weights and inputs agree."""
     (source,) = inputs
     group = np.arange(out[0]) // (out[0] // step.groups)
@@ -118,7 +109,7 @@ def _conv(step: ConvStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Fact
     return replace(step, weight=weight, bias=bias), facts
 
 
-def _convolve(step: ConvStep, source: _Facts, out: Shape) -> Array | None:
+def _convolve(step: ir.ConvStep, source: _Facts, out: Shape) -> ir.Array | None:
     """The convolution of the constant channels, (O, H', W'); None if it is 0."""
     weight, nonzero = step.weight, np.any(source.level, axis=(1, 2))
     if not nonzero.any():
@@ -134,7 +125,7 @@ def _convolve(step: ConvStep, source: _Facts, out: Shape) -> Array | None:
     return result[0].numpy()
 
 
-def _add(step: AddStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Facts]:
+def _add(step: ir.AddStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step, _Facts]:
     """Summands that are constant as a whole join the bias."""
     bias = step.bias
     for summand in inputs:
@@ -162,7 +153,7 @@ def _all(flags: list[Any]) -> _Flags:
     return result
 
 
-def _pool(step: PoolStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Facts]:
+def _pool(step: ir.PoolStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step, _Facts]:
     """Channels stay constant, or of one sign; the maps of constant ones are pooled."""
     (source,) = inputs
     nonzero = np.any(source.level, axis=(1, 2))
@@ -173,7 +164,7 @@ def _pool(step: PoolStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Fact
     return step, replace(source, shape=out, level=level)
 
 
-def _pool_maps(step: PoolStep, maps: Array) -> Array:
+def _pool_maps(step: ir.PoolStep, maps: ir.Array) -> ir.Array:
     windows, values = (step.kernel, step.stride, step.padding), torch.tensor(maps)
     if step.kind == "max":
         return F.max_pool2d(values, *windows).numpy()
@@ -181,7 +172,7 @@ def _pool_maps(step: PoolStep, maps: Array) -> Array:
     return F.avg_pool2d(values, *windows, count_include_pad=include_pad).numpy()
 
 
-def _concat(step: ConcatStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Facts]:
+def _concat(step: ir.ConcatStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step, _Facts]:
     names = ("constant", "nonnegative", "nonpositive")
     flags = (np.concatenate([getattr(facts, name) for facts in inputs]) for name in names)
     levels = [facts.level for facts in inputs]
@@ -190,7 +181,7 @@ def _concat(step: ConcatStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _
     return step, _Facts(out, np.concatenate(levels), *flags)
 
 
-def _flatten(step: FlattenStep, inputs: list[_Facts], out: Shape) -> tuple[Step, _Facts]:
+def _flatten(step: ir.FlattenStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step, _Facts]:
     """Every position of a channel is as the channel was."""
     (source,) = inputs
     times = out[0] // len(source.level)
@@ -200,10 +191,10 @@ def _flatten(step: FlattenStep, inputs: list[_Facts], out: Shape) -> tuple[Step,
 
 
 # What each step makes of the facts about its inputs.
-_TRANSFER: dict[type, Callable[[Any, list[_Facts], Shape], tuple[Step, _Facts]]] = {
-    ConvStep: _conv,
-    AddStep: _add,
-    PoolStep: _pool,
-    ConcatStep: _concat,
-    FlattenStep: _flatten,
+_TRANSFER: dict[type, Callable[[Any, list[_Facts], Shape], tuple[ir.Step, _Facts]]] = {
+    ir.ConvStep: _conv,
+    ir.AddStep: _add,
+    ir.PoolStep: _pool,
+    ir.ConcatStep: _concat,
+    ir.FlattenStep: _flatten,
 }

@@ -9,24 +9,15 @@ from numpy.typing import NDArray
 
 from lightprune.errors import InputError
 from lightprune.sparse.ir import ops
+from lightprune.sparse.ir import program as ir
 from lightprune.sparse.ir.graph import Graph
-from lightprune.sparse.ir.program import (
-    AddStep,
-    Array,
-    ConcatStep,
-    ConvStep,
-    FlattenStep,
-    PoolStep,
-    Program,
-    Step,
-)
 from lightprune.sparse.passes.cleanup import eliminate_dead_steps
 from lightprune.sparse.passes.crop_kernels import crop_kernel
 
 State = Mapping[str, NDArray[Any]]
 
 
-def legalize(graph: Graph, state: State) -> Program:
+def legalize(graph: Graph, state: State) -> ir.Program:
     """Turns every op into a step with its weights: `state`, of any float type, in float64.
 
     A linear layer on a flattened map becomes a convolution of the map, a batch norm a depthwise
@@ -44,7 +35,7 @@ def legalize(graph: Graph, state: State) -> Program:
         for op in graph.ops
         if op.name not in uneven
     ]
-    program = eliminate_dead_steps(Program(tuple(steps), graph.shapes, graph.output, graph.flat))
+    program = eliminate_dead_steps(ir.Program(tuple(steps), graph.shapes, graph.output, graph.flat))
     read = {program.output, *(name for step in program.steps for name in step.inputs)}
     if pools := sorted(uneven & read):
         raise InputError(
@@ -69,14 +60,14 @@ def _tensor(state: State, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     return tensor
 
 
-def _vector(state: State, name: str | None, count: int) -> Array:
+def _vector(state: State, name: str | None, count: int) -> ir.Array:
     """A bias or statistic in float64, 0 if there is none."""
     return np.zeros(count) if name is None else _tensor(state, name, (count,)).astype(np.float64)
 
 
-def _conv(op: ops.Conv, graph: Graph, state: State) -> Step:
+def _conv(op: ops.Conv, graph: Graph, state: State) -> ir.Step:
     in_shape, out_shape = graph.shapes[op.inputs[0]], graph.shapes[op.name]
-    step = ConvStep(
+    step = ir.ConvStep(
         op.name,
         op.inputs,
         weight=_tensor(state, op.weight, (op.channels, in_shape[0] // op.groups, *op.kernel)),
@@ -94,7 +85,7 @@ def _conv(op: ops.Conv, graph: Graph, state: State) -> Step:
 
 def _linear(
     op: ops.FullyConnected, graph: Graph, state: State, producers: Mapping[str, ops.Op]
-) -> Step:
+) -> ir.Step:
     """A linear layer as a convolution whose kernel is the whole map that was flattened."""
     features = graph.shapes[op.inputs[0]][0]
     weight = _tensor(state, op.weight, (op.features, features))
@@ -113,12 +104,12 @@ def _linear(
         weight = np.stack(products).reshape(op.features, c, *pooled)
     bias = _vector(state, op.bias, op.features)
     layers = (op.weight.removesuffix(".weight"),)
-    step = ConvStep(op.name, (source,), weight, bias, layers=layers)
+    step = ir.ConvStep(op.name, (source,), weight, bias, layers=layers)
     step = crop_kernel(step, graph.shapes[source], graph.shapes[op.name])
     return replace(step, weight=step.weight.astype(np.float64))
 
 
-def _averages(size: int, out: int) -> Array:
+def _averages(size: int, out: int) -> ir.Array:
     """The matrix (out, size) of adaptive average pooling along one axis."""
     matrix = np.zeros((out, size))
     for i in range(out):
@@ -127,7 +118,7 @@ def _averages(size: int, out: int) -> Array:
     return matrix
 
 
-def _batch_norm(op: ops.BatchNorm, graph: Graph, state: State) -> Step:
+def _batch_norm(op: ops.BatchNorm, graph: Graph, state: State) -> ir.Step:
     count = graph.shapes[op.name][0]
     mean, variance = (_vector(state, name, count) for name in (op.mean, op.variance))
     if (variance + op.eps <= 0).any():
@@ -138,22 +129,22 @@ def _batch_norm(op: ops.BatchNorm, graph: Graph, state: State) -> Step:
     bias = _vector(state, op.bias, count) - mean * scale
     weight = scale.reshape(count, 1, 1, 1)
     layers = (op.mean.removesuffix(".running_mean"),)
-    return ConvStep(op.name, op.inputs, weight, bias, groups=count, layers=layers)
+    return ir.ConvStep(op.name, op.inputs, weight, bias, groups=count, layers=layers)
 
 
-def _pool(op: ops.MaxPool | ops.AvgPool, graph: Graph, state: State) -> Step:
+def _pool(op: ops.MaxPool | ops.AvgPool, graph: Graph, state: State) -> ir.Step:
     kind: Literal["max", "avg"] = "max" if isinstance(op, ops.MaxPool) else "avg"
     include_pad = isinstance(op, ops.AvgPool) and op.count_include_pad
-    return PoolStep(op.name, op.inputs, kind, op.kernel, op.stride, op.padding, include_pad)
+    return ir.PoolStep(op.name, op.inputs, kind, op.kernel, op.stride, op.padding, include_pad)
 
 
-_STEPS: dict[type[ops.Op], Callable[[Any, Graph, State], Step]] = {
+_STEPS: dict[type[ops.Op], Callable[[Any, Graph, State], ir.Step]] = {
     ops.Conv: _conv,
     ops.BatchNorm: _batch_norm,
-    ops.Relu: lambda op, graph, state: AddStep(op.name, op.inputs, None, True),
-    ops.Add: lambda op, graph, state: AddStep(op.name, op.inputs, None, False),
+    ops.Relu: lambda op, graph, state: ir.AddStep(op.name, op.inputs, None, True),
+    ops.Add: lambda op, graph, state: ir.AddStep(op.name, op.inputs, None, False),
     ops.MaxPool: _pool,
     ops.AvgPool: _pool,
-    ops.Flatten: lambda op, graph, state: FlattenStep(op.name, op.inputs),
-    ops.Concat: lambda op, graph, state: ConcatStep(op.name, op.inputs),
+    ops.Flatten: lambda op, graph, state: ir.FlattenStep(op.name, op.inputs),
+    ops.Concat: lambda op, graph, state: ir.ConcatStep(op.name, op.inputs),
 }
