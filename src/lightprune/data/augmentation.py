@@ -83,12 +83,7 @@ class Augmentation:
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """Crops and flips a batch in one gather, and cuts out.
 
-        Args:
-            images: uint8, shape (B, H, W, C).
-            draws: One an image, on the images' device.
-
-        Returns:
-            uint8 of the same shape.
+        Images are uint8, (B, H, W, C); there is one draw an image, on their device.
         """
         shifts, flips = draws.shifts, draws.flips
         _, height, width, _ = images.shape
@@ -108,15 +103,10 @@ class Augmentation:
         return cropped
 
     def mix(self, images: Tensor, others: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Lays rectangles of other images over some images: CutMix.
-
-        Args:
-            images: uint8, shape (B, H, W, C).
-            others: The image that each is mixed with, of the same shape.
-            draws: One an image, on the images' device.
+        """Lays rectangles of `others`, the image that each is mixed with, over some: CutMix.
 
         Returns:
-            uint8 of the same shape, and float32 (B,): the share of its own pixels in each image.
+            As `apply`, and float32 (B,): the share of its own pixels in each image.
         """
         _, height, width, _ = images.shape
         chance, area, centres = draws.mixes[:, 0], draws.mixes[:, 1], draws.mixes[:, 2:]

@@ -26,17 +26,13 @@ def module_from_spec(
     A spec may come from an untrusted file: without `constructor`, nothing is built but
     torchvision's classification networks and this package's.
 
-    Args:
-        spec: What to build.
-        state: Every parameter and buffer by name; the network takes the tensors themselves.
-        constructor: What builds it, called with `num_classes` and the spec's arguments; None
-            takes the registered constructor that the spec names.
+    The network takes the tensors of `state` themselves. A given constructor is called with
+    `num_classes` and the spec's arguments.
 
     Raises:
         InputError: The constructor is not registered, fails, or builds another network.
     """
-    build = constructor or registered_constructor(spec.constructor)
-    name = spec.constructor
+    name, build = spec.constructor, constructor or registered_constructor(spec.constructor)
     # Drawing weights that are replaced at once takes longer than reading the file.
     device = torch.device("cpu" if constructor else "meta")
     try:

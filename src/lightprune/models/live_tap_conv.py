@@ -77,18 +77,16 @@ class _Matrix(torch.autograd.Function):
         rows, columns = ctx.windows
         gradient = torch.zeros_like(weight)
         taps = gradient.permute(0, 2, 3, 1)
-        height, width = (_input_size(windows[0]) for windows in (rows, columns))
+        height, width = (
+            before + taps.stop - taps.start + after
+            for ((taps, (before, after)), *_) in (rows, columns)
+        )
         blocks = gradients[0].view(len(rows), len(columns), len(weight), height, width, -1)
         for row, (top, above) in zip(blocks, rows, strict=True):
             for block, (left, beside) in zip(row, columns, strict=True):
                 inner = block[:, above[0] : height - above[1], beside[0] : width - beside[1]]
                 taps[:, top, left] += inner
         return gradient, None, None
-
-
-def _input_size(window: Window) -> int:
-    taps, (before, after) = window
-    return int(before + taps.stop - taps.start + after)
 
 
 def use_live_taps(network: nn.Module) -> nn.Module:

@@ -21,12 +21,9 @@ def slim_network(
 ) -> nn.Module:
     """Builds a known network whose layers have fewer channels: each keeps its first ones.
 
-    Args:
-        num_classes: Logits.
-        base: The dotted name of what builds the whole network.
-        channels: Outputs and inputs of every convolution and linear layer, and channels of every
-            batch norm, in the order of the network's modules: its `channel_counts`.
-        settings: What else the base takes.
+    `base` is the dotted name of what builds the whole network, with the settings. `channels` are
+    the outputs and inputs of every convolution and linear layer, and the channels of every batch
+    norm, in the order of the network's modules: its `channel_counts`.
 
     Raises:
         InputError: The base is not known, or `channels` are not such numbers of it.

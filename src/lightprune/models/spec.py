@@ -21,9 +21,8 @@ class ModelSpec:
         constructor: The dotted name of what builds it, called with `num_classes`.
         arguments: Its other arguments: plain values, or lists of them.
         input_shape: (C, H, W) of an image.
-        mean: Subtracted from pixels scaled to 0..1, one a channel.
-        std: Divided by after that, one a channel.
-        classes: The names of the classes, in the order of the logits.
+        mean: Subtracted from pixels scaled to 0..1, one a channel; then `std` divides.
+        classes: Their names, in the order of the logits.
 
     Raises:
         ValueError: A value is not allowed; the message names the field.

@@ -56,13 +56,11 @@ class NM:
     def prunable(self, kept: Tensor, *keys: Tensor) -> Tensor:
         """Marks the weights that may be pruned while every group keeps N.
 
-        Args:
-            kept: Which weights are kept, bool, of a shape that the pattern covers.
-            keys: Sort keys of the weights, of the same shape: the first key counts first, the
-                lowest values are pruned first, ties by input channel.
+        The keys sort the weights that are `kept`: the first key counts first, the lowest values
+        are pruned first, ties by input channel.
 
         Returns:
-            Bool, of that shape: M-N of each group of M, less those that are pruned already.
+            Bool, of their shape: M-N of each group of M, less those that are pruned already.
         """
         order = torch.arange(self.of, device=kept.device)
         order = order.view(self.of, *[1] * (kept.dim() - 2)).expand(self._grouped(kept).shape)

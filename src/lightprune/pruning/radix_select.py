@@ -1,6 +1,7 @@
 """Selects the lowest-scored weights: exact counts, ties by index, linear time, little memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -24,16 +25,15 @@ def k_smallest(
     Args:
         scores: float32 scores by parameter name, none NaN.
         among: bool tensors of the same names and shapes: the weights to select from.
-        count: How many to select, at most the number of True entries in `among`.
+        count: At most the number of True entries in `among`.
 
     Returns:
         Contiguous bool tensors, True = selected. Among equal scores the earlier names, and then
         the lower row-major indices, are selected first.
     """
     if count <= 0:
-        return {
-            name: torch.zeros(m.shape, dtype=m.dtype, device=m.device) for name, m in among.items()
-        }
+        layout = torch.contiguous_format
+        return {n: torch.zeros_like(mask, memory_format=layout) for n, mask in among.items()}
     threshold, ties = _kth(scores, among, count)
     selected = {}
     for name, mask in among.items():
@@ -125,24 +125,19 @@ def _keys(scores: Tensor, mask: Tensor) -> Iterator[Tensor]:
 
 def _kth(scores: Mapping[str, Tensor], among: Mapping[str, Tensor], count: int) -> tuple[int, int]:
     """The key of the `count`-th lowest score, and how many entries equal to it are selected."""
-    device = next(iter(among.values())).device
-    histogram = torch.zeros(1 << 16, dtype=torch.int64, device=device)
-    for name, mask in among.items():
-        for keys in _keys(scores[name], mask):
-            histogram += torch.bincount((keys >> 16) + (1 << 15), minlength=1 << 16)
-    bucket, count = _bucket(histogram, count)
+
+    def parts() -> Iterator[Tensor]:
+        return (keys for name, mask in among.items() for keys in _keys(scores[name], mask))
+
+    bucket, count = _bucket(((keys >> 16) + (1 << 15) for keys in parts()), count)
     high = bucket - (1 << 15)
-    histogram.zero_()
-    for name, mask in among.items():
-        for keys in _keys(scores[name], mask):
-            inside = keys[(keys >> 16) == high]
-            histogram += torch.bincount(inside & 0xFFFF, minlength=1 << 16)
-    low, count = _bucket(histogram, count)
+    low, count = _bucket((keys[(keys >> 16) == high] & 0xFFFF for keys in parts()), count)
     return (high << 16) | low, count
 
 
-def _bucket(histogram: Tensor, count: int) -> tuple[int, int]:
-    """The bucket that holds the `count`-th entry, and that entry's rank (from 1) within it."""
-    ends = histogram.cumsum(0)
+def _bucket(digits: Iterator[Tensor], count: int) -> tuple[int, int]:
+    """The digit of 16 bits that the `count`-th entry has, and its rank (from 1) among those."""
+    histograms = (torch.bincount(part, minlength=1 << 16) for part in digits)
+    ends = reduce(Tensor.add_, histograms).cumsum(0)
     bucket = int(torch.searchsorted(ends, count))
     return bucket, count - (int(ends[bucket - 1]) if bucket else 0)

@@ -75,15 +75,9 @@ class Regrowth:
     ) -> dict[str, Tensor]:
         """Exchanges weights of one group, as many as the tensors' minima allow.
 
-        No tensor falls below its minimum even in between, and none grows above its maximum.
-
-        Args:
-            kept: Bool by name: what the event keeps so far, within the bounds of `budgets`.
-            scores: float32 by name: the lowest are pruned.
-            growth_scores: float32 by name: the highest come back.
-            eligible: Bool by name: the weights that take part.
-            budgets: The tensors of the group.
-            progress: In [0, 1].
+        No tensor falls below its minimum even in between, and none grows above its maximum. Of
+        the `eligible` weights, those of the lowest scores are pruned, and those of the highest
+        growth scores come back. `kept` is within the bounds of the budgets.
 
         Returns:
             New masks of these tensors, with as many zeros in sum.

@@ -13,11 +13,9 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class TensorBudget:
-    """A tensor, and how many of its weights are pruned and may be kept.
+    """A tensor `(n_out, n_in, ...)`, and how many of its weights are pruned and may be kept.
 
     Attributes:
-        name: The parameter's name.
-        shape: Its shape, `(n_out, n_in, ...)`.
         pruned: How many of its weights are pruned now.
         minimum: How many must be kept; where fewer are kept already, none of those may be pruned.
         maximum: How many may be kept.
@@ -90,11 +88,9 @@ class Scope(ABC):
 
     @abstractmethod
     def split(self, group: RankingGroup, sparsity: float) -> list[RankingGroup]:
-        """Splits a group into groups that are ranked together.
+        """Splits a group into groups that are ranked together; its tensors' bounds allow its zeros.
 
-        Args:
-            group: Tensors, and how many zeros they get; the bounds of the tensors allow them.
-            sparsity: The share of zeros, before it was rounded to a whole number of weights.
+        `sparsity` is the share of zeros before it was rounded to a whole number of weights.
         """
 
 
@@ -166,12 +162,7 @@ def water_fill(
     At a level l, a tensor has size - rate + l * rate zeros, or as many as its bounds allow. So
     the sum is piecewise linear in the level, with a knot where a tensor meets a bound; it is
     interpolated between two knots. Where rates are sizes and no bound is met,
-    the level is the sparsity, to the bit.
-
-    Args:
-        budgets: The tensors.
-        rates: One a tensor, above 0.
-        sparsity: The share of zeros in the sum; taken as near as the bounds allow.
+    the level is the sparsity, to the bit. It is taken as near as the bounds allow.
 
     Returns:
         How many zeros each tensor gets, not rounded.

@@ -65,7 +65,6 @@ class FinishedRun(RunRecord):
         folder: Path relative to the folder of runs that was read.
         curve: Validation accuracy after each epoch of fine-tuning.
         layers: Counts by prunable parameter.
-        predictions: On the test images.
         dense_folder: The dense network's in the cache; None if that is not available.
         dense_predictions: On the test images; None without `dense_folder`.
         dense_curve: Validation accuracy after each epoch of the dense training; empty without
@@ -94,12 +93,9 @@ class FinishedRun(RunRecord):
 
 
 def read_run(path: Path, name: str, dense_folders: tuple[Path, ...]) -> FinishedRun:
-    """Reads a complete run folder.
+    """Reads a complete run folder, that a report calls `name`.
 
-    Args:
-        path: The folder.
-        name: What a report calls it.
-        dense_folders: Caches of dense networks, which may hold the run's by its key.
+    `dense_folders` are caches of dense networks, which may hold the run's by its key.
 
     Raises:
         DamagedError: A file is missing, unreadable or contradicts run.json.

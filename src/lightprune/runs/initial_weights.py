@@ -11,12 +11,9 @@ from lightprune.runs.weights_file import read_weights_file
 
 
 def load_initial_weights(network: nn.Module, record: RunRecord, dense_dir: Path | None) -> None:
-    """Loads the dense weights that a run started from into its network.
+    """Loads the dense weights that a run started from into the network its constructor builds.
 
-    Args:
-        network: As the run's constructor builds it.
-        record: Of the run.
-        dense_dir: The cache of dense networks; None takes the run's.
+    The cache of dense networks is the run's unless `dense_dir` is given.
 
     Raises:
         InputError: The weights are no longer there.

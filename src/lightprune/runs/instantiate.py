@@ -17,12 +17,10 @@ _PACKAGES = ("lightprune.pruning", "lightprune.data")
 
 
 def instantiate_safely(node: Mapping[str, Any], kind: type[Any], key: str) -> Any:
-    """Builds the object of a config node without importing what a file names.
+    """Builds the object of the config node at `key` without importing what a file names.
 
-    Args:
-        node: The class by its `_target_`, and its settings; nodes may be nested.
-        kind: Type that the object must have.
-        key: The node's name in the config.
+    A node is a class by its `_target_`, and its settings, which may be nodes. `kind` is the type
+    that the object must have.
 
     Raises:
         InputError: The class is no data class of lightprune's, or refuses the settings.

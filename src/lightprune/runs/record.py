@@ -67,7 +67,6 @@ class DenseRecord:
     Attributes:
         source: `trained`, or the path of the user's weights.
         key: Hash of the settings it was trained with; empty for the user's weights.
-        epochs: Of its training.
         seconds: Of its training, validation included.
         validation_accuracy: 0..1; None for the user's weights.
         test_correct: Correctly classified test images.

@@ -19,12 +19,7 @@ from lightprune.pruning.reachability import front_padding
 
 @dataclass(frozen=True)
 class LayerCall:
-    """The shapes of one call of a layer for one image.
-
-    Attributes:
-        inputs: Of its tensor arguments, in the order of its signature.
-        output: Of its first output.
-    """
+    """The shapes of one call of a layer: its tensor arguments, in order, and its first output."""
 
     inputs: tuple[torch.Size, ...]
     output: torch.Size
@@ -45,7 +40,6 @@ class MacCounts:
     data: Tensor
 
     def __add__(self, other: "MacCounts") -> "MacCounts":
-        """The counts of two calls together."""
         return MacCounts(self.applied + other.applied, self.data + other.data)
 
 
@@ -55,11 +49,7 @@ def record_layer_shapes(
     """Runs one image through a network and records the shapes of convolutions and linear layers.
 
     The network's mode, buffers and random state stay as they are. What is compiled of it runs
-    uncompiled here.
-
-    Args:
-        network: Any module that takes one tensor.
-        example: A batch, shape (N, ...); its first image is taken.
+    uncompiled here. The image is the first of the example, (N, ...).
 
     Returns:
         `{layer: [(input shape, output shape), ...]}`, one pair a call, of layers that compute what

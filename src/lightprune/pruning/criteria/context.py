@@ -16,34 +16,21 @@ class Probe(Protocol):
 
     def gradient_scores(self, score: Score, batches: int, masks: Masks) -> dict[str, Tensor]:
         """As `ScoringContext.gradient_scores`, of the network pruned by `masks`."""
-        ...
 
     def synaptic_flow(self, masks: Masks) -> dict[str, Tensor]:
         """As `ScoringContext.synaptic_flow`, of the network pruned by `masks`."""
-        ...
 
     def accumulated(self) -> Mapping[str, Tensor]:
         """What `Criterion.update_` has accumulated: float32, by parameter name."""
-        ...
 
 
 class ScoringContext:
-    """What a criterion may use besides the weights.
-
-    Attributes:
-        masks: Which weights are kept so far.
-    """
+    """What a criterion may use besides the weights; `masks` says which are kept so far."""
 
     def __init__(
-        self,
-        masks: Masks,
-        *,
-        macs: Mapping[str, Tensor] | None = None,
-        probe: Probe | None = None,
+        self, masks: Masks, *, macs: Mapping[str, Tensor] | None = None, probe: Probe | None = None
     ) -> None:
-        self.masks = masks
-        self._macs = macs
-        self._probe = probe
+        self.masks, self._macs, self._probe = masks, macs, probe
 
     @property
     def macs(self) -> Mapping[str, Tensor]:

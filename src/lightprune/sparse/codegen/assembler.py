@@ -31,13 +31,10 @@ def compile_program(
     images_per_vector: int,
     channel_blocks: Mapping[str, ChannelBlock] | None = None,
 ) -> Executable:
-    """Compiles a program.
+    """Compiles a program to execute 1 or `LANES` images at a time.
 
-    Args:
-        program: What to execute.
-        images_per_vector: 1 or `LANES`.
-        channel_blocks: The channel block of convolutions, by their value's name; the others' are
-            chosen by estimated cost.
+    `channel_blocks` has the channel block of convolutions, by their value's name; the others' are
+    chosen by estimated cost.
     """
     plan = plan_memory(program, images_per_vector)
     emitter, blocks = Emitter(plan), channel_blocks or {}

@@ -38,12 +38,7 @@ _SECONDS_PER_VALUE = 0.3e-9
 
 
 class Emitter:
-    """Emits operands for buffers of a memory plan.
-
-    Attributes:
-        plan: The memory plan.
-        constants: Store what the operands' addresses refer to.
-    """
+    """Emits operands for buffers of a memory plan; `constants` store what their addresses mean."""
 
     def __init__(self, plan: MemoryPlan) -> None:
         self.plan = plan

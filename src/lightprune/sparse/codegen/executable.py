@@ -70,9 +70,6 @@ class Executable:
 
     Attributes:
         images_per_vector: 1 or `LANES`.
-        input_shape: (C, H, W) of an image.
-        output_shape: (C, H, W) of an output.
-        memory: Where its tensors lie.
         instructions: In order, fused ones included.
         records: Their encodings, in the same order.
         heads: int64: the addresses of the records that are not fused to the one before.

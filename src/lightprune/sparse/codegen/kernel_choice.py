@@ -26,13 +26,11 @@ class KernelChoice:
     """How a convolution is computed with a channel block.
 
     Attributes:
-        channel_block: The output channels of a group, and whether they share offsets.
         groups: Groups of output channels.
         channel_order: int64 (groups * channels,): the output channels, one group after the other.
             With a list a channel, and where any order will do, those of like lengths share a group.
         channels_per_pass: Input channels a pass: a part that fits the L1 cache.
         tiles: Of the output map.
-        alignment: Of the inputs.
         entries: int64 (passes, groups): how many there are.
     """
 
@@ -116,13 +114,12 @@ def expand_groups(step: ConvStep) -> NDArray[np.float32]:
     weight = np.asarray(step.weight, np.float32)
     if step.groups == 1:
         return weight
-    outputs, inputs, *kernel = weight.shape
-    expanded = np.zeros((outputs, inputs * step.groups, *kernel), np.float32)
-    size = outputs // step.groups
-    for group in range(step.groups):
-        rows = slice(group * size, (group + 1) * size)
-        expanded[rows, group * inputs : (group + 1) * inputs] = weight[rows]
-    return expanded
+    outputs, *rest = weight.shape
+    grouped = weight.reshape(step.groups, -1, *rest)
+    expanded = np.zeros((*grouped.shape[:2], step.groups, *rest), np.float32)
+    group = np.arange(step.groups)
+    expanded[group, :, group] = grouped
+    return expanded.reshape(outputs, -1, *rest[1:])
 
 
 def _channels_per_pass(step: ConvStep, plan: MemoryPlan, tile: Tile) -> int:

@@ -90,10 +90,8 @@ class MemoryPlan:
     """The memory of a whole program.
 
     Attributes:
-        images_per_vector: Images that are computed together: 1 or `LANES`.
         buffers: By the name of their value or packed input.
         packed_inputs: By the name of the convolution's value that reads them.
-        tasks: What is computed, in order.
         size: Float32 values of the arena.
     """
 

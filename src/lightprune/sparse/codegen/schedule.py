@@ -12,7 +12,6 @@ class Task:
     """The computation of one value.
 
     Attributes:
-        value: Its name.
         reads: The names of what it reads, packed inputs included.
         step: The program step; None packs the images.
         fused: Whether each channel is computed from that channel of the task before, so that the

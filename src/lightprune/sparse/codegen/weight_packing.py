@@ -17,7 +17,6 @@ class PackedWeights:
     """The non-zero weights of a convolution, by pass over the input channels and output group.
 
     Attributes:
-        choice: How it is computed.
         indptr: int64 (passes * groups + 1,): where the entries of each start.
         offsets: int32 (entries, lists): from the input's first pixel, in bytes.
         weights: float32 (entries, channels).

@@ -24,8 +24,7 @@ class FxCall:
     """One call of an operator in the exported program.
 
     Attributes:
-        node: The call.
-        arguments: Its arguments by their names in the operator's schema, defaults included.
+        arguments: By their names in the operator's schema, defaults included.
         values: The names in the graph IR of the tensors computed so far.
         state_names: The names in the state dict of the placeholders for parameters and buffers.
         shapes: The (C, H, W) of every value of the graph IR so far.

@@ -49,11 +49,7 @@ class Conv(Op, frozen=True):
         weight: Name of the tensor of shape (channels, C / groups, kh, kw) in the state dict.
         bias: Name of the tensor of shape (channels,), or None.
         channels: Number of output channels.
-        kernel: (kh, kw).
-        stride: (rows, columns).
-        padding: ((top, bottom), (left, right)).
-        dilation: (rows, columns).
-        groups: Number of groups.
+        padding: ((top, bottom), (left, right)); the other pairs are (rows, columns).
     """
 
     weight: str
@@ -80,7 +76,6 @@ class FullyConnected(Op, frozen=True, tag="Linear"):
     Attributes:
         weight: Name of the tensor of shape (features, C) in the state dict.
         bias: Name of the tensor of shape (features,), or None.
-        features: Number of outputs.
     """
 
     weight: str
@@ -101,9 +96,7 @@ class BatchNorm(Op, frozen=True):
     Attributes:
         weight: Name of the scale in the state dict, shape (C,), or None for 1.
         bias: Name of the shift, shape (C,), or None for 0.
-        mean: Name of the running mean, shape (C,).
-        variance: Name of the running variance, shape (C,).
-        eps: Added to the variance.
+        mean: Name of the running mean, shape (C,), as that of the variance.
     """
 
     weight: str | None
@@ -166,7 +159,7 @@ class AdaptiveAvgPool(Op, frozen=True):
     """Average pooling to a size that does not divide the map's: windows of uneven extent.
 
     Attributes:
-        size: Rows and columns of the result; row i averages rows floor(i * H / rows) up to
+        size: (rows, columns) of the result; row i averages rows floor(i * H / rows) up to
             ceil((i + 1) * H / rows) of the input.
     """
 

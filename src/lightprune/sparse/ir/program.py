@@ -39,11 +39,9 @@ class ConvStep(_Step):
         inputs: What it convolves, and the residual if it has one.
         weight: (O, C / groups, kh, kw), contiguous.
         bias: (O,), or (O, H, W) where it differs between output pixels.
-        stride: (rows, columns).
-        padding: ((top, bottom), (left, right)), such that the windows end exactly at the last one.
-        dilation: (rows, columns).
+        padding: ((top, bottom), (left, right)), such that the windows end exactly at the last one;
+            the other pairs are (rows, columns).
         groups: 1, or the number of groups; O if the convolution is depthwise.
-        relu: Whether max(., 0) comes last.
         layers: The names of the modules it comes from, the convolution or linear layer first.
     """
 
@@ -70,7 +68,6 @@ class AddStep(_Step):
         inputs: What it adds, of one shape: two values; one (a ReLU, or a map plus a constant); or
             none (then the value is the constant `bias`).
         bias: (C,), (C, H, W) or None.
-        relu: Whether max(., 0) comes last.
     """
 
     bias: Array | None
@@ -79,13 +76,11 @@ class AddStep(_Step):
 
 @dataclass(frozen=True, eq=False)
 class PoolStep(_Step):
-    """value = the maximum or the average over windows of the input.
+    """value = the maximum or the average over windows of the input; pairs are (rows, columns).
 
     Attributes:
         kind: "max" (padding never wins) or "avg".
-        kernel: (rows, columns).
-        stride: (rows, columns).
-        padding: (rows, columns), on both sides.
+        padding: On both sides.
         count_include_pad: Average only: the divisor is rows * columns everywhere, not the number
             of input pixels under the window.
     """

@@ -29,9 +29,6 @@ class View(NamedTuple):
 
     Attributes:
         offset: From the arena's start to the first pixel of channel 0; -1 for no tensor.
-        channel_stride: From one channel to the next.
-        row_stride: From one row to the next.
-        height: Rows.
         width: Float32 values in a row: pixels times images per vector.
     """
 
@@ -46,13 +43,12 @@ NO_VIEW = View(-1)
 
 
 class TileRecord(NamedTuple):
-    """One tile of a convolution's output map; the offsets count from the views' first pixels.
+    """One tile of a convolution's output map.
+
+    Output, input and residual are offsets that count from the views' first pixels.
 
     Attributes:
         block: Index in `REGISTER_BLOCKS`.
-        output: Offset of its outputs.
-        input: Offset of its inputs.
-        residual: Offset of its residuals.
         columns: Vectors, or pixels, side by side.
     """
 
@@ -67,8 +63,6 @@ class CopyRun(NamedTuple):
     """Vectors that are filled alike, one a channel.
 
     Attributes:
-        mode: A `CopyMode`.
-        channels: Number of channels.
         channel_offsets: Address of int64 (channels, 2): where each is read and written, in bytes.
         vector_offset: Of the vector within the channel that is written, in bytes.
         n_shuffles: At most `MAX_SHUFFLES`.

@@ -18,10 +18,8 @@ def eliminate_dead_channels(program: Program) -> Program:
     """Removes every channel that no weight reads on its way to the output.
 
     Values that are added, pooled or scaled channel by channel have the same live channels: one
-    that any of them needs is live in all. The input and the output stay whole.
-
-    Args:
-        program: Before fusion: no residuals.
+    that any of them needs is live in all. The input and the output stay whole. The program is one
+    before fusion, without residuals.
 
     Returns:
         The steps with live channels. A convolution of which only constant channels are live is an

@@ -47,10 +47,8 @@ def fold_constants(program: ir.Program) -> ir.Program:
     """Adds what constant channels contribute to the biases, so that nothing reads them any more.
 
     A channel is constant if no weight reaches it from the input, or if a ReLU follows and it is
-    never positive: all it adds up are weights below 0 times values above 0, or the reverse.
-
-    Args:
-        program: Before fusion: no residuals, ReLUs only in AddSteps.
+    never positive: all it adds up are weights below 0 times values above 0, or the reverse. The
+    program is one before fusion, without residuals, and with ReLUs only in AddSteps.
 
     Returns:
         Steps that compute the same values. Weights on constant channels are 0, sums have no
@@ -160,16 +158,13 @@ def _pool(step: ir.PoolStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step,
     level = _as_level(None, out[0])
     if nonzero.any():
         level = np.zeros(out)
-        level[nonzero] = _pool_maps(step, source.maps(nonzero))
+        maps, windows = torch.tensor(source.maps(nonzero)), (step.kernel, step.stride, step.padding)
+        level[nonzero] = (
+            F.max_pool2d(maps, *windows)
+            if step.kind == "max"
+            else F.avg_pool2d(maps, *windows, count_include_pad=step.count_include_pad)
+        )
     return step, replace(source, shape=out, level=level)
-
-
-def _pool_maps(step: ir.PoolStep, maps: ir.Array) -> ir.Array:
-    windows, values = (step.kernel, step.stride, step.padding), torch.tensor(maps)
-    if step.kind == "max":
-        return F.max_pool2d(values, *windows).numpy()
-    include_pad = step.count_include_pad
-    return F.avg_pool2d(values, *windows, count_include_pad=include_pad).numpy()
 
 
 def _concat(step: ir.ConcatStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step, _Facts]:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lightprune.errors import InputError
@@ -111,11 +113,8 @@ def _linear(
 
 def _averages(size: int, out: int) -> ir.Array:
     """The matrix (out, size) of adaptive average pooling along one axis."""
-    matrix = np.zeros((out, size))
-    for i in range(out):
-        window = slice(i * size // out, -(-(i + 1) * size // out))
-        matrix[i, window] = 1 / (window.stop - window.start)
-    return matrix
+    columns = F.adaptive_avg_pool1d(torch.eye(size, dtype=torch.float64), out)
+    return np.ascontiguousarray(columns.numpy().T)
 
 
 def _batch_norm(op: ops.BatchNorm, graph: Graph, state: State) -> ir.Step:

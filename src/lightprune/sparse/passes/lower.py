@@ -23,12 +23,7 @@ def lower(graph: Graph, state: State, dtype: DTypeLike = np.float32) -> Program:
 
     Batch norms are folded; kernels are cropped to the taps that meet data; channels that are
     constant or that nothing reads are removed; bias, residual and ReLU are part of the
-    convolutions.
-
-    Args:
-        graph: The network.
-        state: Its tensors by name, of any float type; not changed.
-        dtype: Of the program's weights and biases; the passes compute in float64.
+    convolutions. The tensors, of any float type, stay as they are; the passes compute in float64.
 
     Raises:
         InputError: A tensor is missing or does not fit, or the output does not depend on the

@@ -50,15 +50,10 @@ class Workspace:
         job["interpreter"] = interpreter()
 
     def run(self, images: int, outputs: int, count: int, minibatches: int, threads: int) -> None:
-        """Computes the outputs of `count` images.
+        """Computes the outputs of `count` images; both by their addresses.
 
-        Args:
-            images: Address of the images.
-            outputs: Address of the outputs.
-            count: Number of images.
-            minibatches: Into how many they are split, each for one thread; 0: not split, and all
-                threads work on one.
-            threads: At most so many.
+        They are split into minibatches, each for one of at most so many threads; 0: not split, and
+        all threads work on one.
         """
         arenas = threads if minibatches else threads + 1
         if self._arenas < arenas:
