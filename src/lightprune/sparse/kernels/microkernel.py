@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from lightprune.sparse.isa.register_blocks import (
@@ -69,24 +69,13 @@ class Microkernel(LoopBuilder):
     def __init__(
         self, builder: ir.IRBuilder, block: RegisterBlock, arguments: Sequence[ir.Value]
     ) -> None:
-        (
-            self.init,
-            self.output,
-            self.output_row_stride,
-            self.output_channel_stride,
-            self.residual,
-            self.residual_row_stride,
-            self.residual_channel_stride,
-            self.channel_order,
-            self.bias,
-            self.input,
-            self.input_row_stride,
-            self.offsets,
-            self.weights,
-            begin,
-            end,
-            self.minimum,
-        ) = arguments
+        self.init, *tuples, self.minimum = arguments
+        self.output, self.residual, channels, inputs, entries = (
+            cgutils.unpack_tuple(builder, values) for values in tuples
+        )
+        self.channel_order, self.bias = channels
+        self.input, self.input_row_stride = inputs
+        self.offsets, self.weights, begin, end = entries
         super().__init__(builder, begin, end, block.channel_block.lanes)
         self.block = block
 
@@ -94,7 +83,8 @@ class Microkernel(LoopBuilder):
         """Emits initialization, loop, and the stores of the clamped outputs."""
         results = self.emit_loop(self._initial_accumulators())
         minimum = self._broadcast(self.minimum)
-        for address, value in zip(self._output_addresses(), results, strict=True):
+        addresses = self._channel_addresses(*self.output)
+        for address, value in zip(addresses, results, strict=True):
             self.store(raise_to(self.builder, value, minimum), address)
 
     def _initial_accumulators(self) -> list[ir.Value]:
@@ -108,7 +98,7 @@ class Microkernel(LoopBuilder):
         for block, values in (
             (from_bias, self._biases),
             (residual, self._biased_residuals),
-            (output, lambda: [self.load(a) for a in self._output_addresses()]),
+            (output, lambda: [self.load(a) for a in self._channel_addresses(*self.output)]),
         ):
             b.position_at_end(block)
             incoming.append((values(), b.block))
@@ -161,12 +151,7 @@ class Microkernel(LoopBuilder):
         return values
 
     def _biased_residuals(self) -> list[ir.Value]:
-        residuals = [
-            self.load(a)
-            for a in self._channel_addresses(
-                self.residual, self.residual_channel_stride, self.residual_row_stride
-            )
-        ]
+        residuals = [self.load(a) for a in self._channel_addresses(*self.residual)]
         return [
             self.builder.fadd(bias, value)
             for bias, value in zip(self._biases(), residuals, strict=True)
@@ -175,13 +160,8 @@ class Microkernel(LoopBuilder):
     def _broadcast(self, value: ir.Value) -> ir.Value:
         return broadcast(self.builder, value, self.block.channel_block.lanes)
 
-    def _output_addresses(self) -> list[ir.Value]:
-        return self._channel_addresses(
-            self.output, self.output_channel_stride, self.output_row_stride
-        )
-
     def _channel_addresses(
-        self, base: ir.Value, channel_stride: ir.Value, row_stride: ir.Value
+        self, base: ir.Value, row_stride: ir.Value, channel_stride: ir.Value
     ) -> list[ir.Value]:
         """Addresses of the block's vectors in every channel of the group."""
         b, addresses = self.builder, []
@@ -206,34 +186,24 @@ class Microkernel(LoopBuilder):
 
 
 @intrinsic
-def multiply_block(
-    _typing,
-    block,
-    init,
-    output,
-    output_row_stride,
-    output_channel_stride,
-    residual,
-    residual_row_stride,
-    residual_channel_stride,
-    channel_order,
-    bias,
-    input_,
-    input_row_stride,
-    offsets,
-    weights,
-    begin,
-    end,
-    minimum,
-):
-    """Multiplies the entries `begin` to `end` into one block of outputs.
+def multiply_block(_typing, block, init, output, residual, channels, inputs, entries, minimum):
+    """Multiplies some entries into one block of outputs.
 
-    `block` is an index in `REGISTER_BLOCKS`, `init` one of `FROM_...`; outputs are raised to
-    `minimum`: 0 for a ReLU, minus infinity for none. The other operands are as of
-    `ConvInstruction`: addresses are int64, those of output, residual and input are the block's
-    first in channel 0, and strides count float32 values.
+    Addresses are int64; strides count float32 values.
+
+    Args:
+        block: Index in `REGISTER_BLOCKS`.
+        init: `FROM_BIAS`, `FROM_RESIDUAL` or `FROM_OUTPUT`.
+        output: Address of the block's first output in channel 0, row stride, channel stride.
+        residual: The same of the residuals.
+        channels: Addresses of int64, the group's channels, and of one float32 bias each.
+        inputs: Address that the offsets count from, and the inputs' row stride.
+        entries: Addresses of int32 byte offsets, one a list and entry, and of float32 weights, one
+            a channel and entry; the first entry, and the one after the last.
+        minimum: Outputs are raised to it: 0 for a ReLU, minus infinity for none.
     """
+    addresses = (types.UniTuple(types.int64, count) for count in (3, 3, 2, 2, 4))
     return code_of(
-        types.void(*(types.int64,) * 16, types.float32),
+        types.void(types.int64, types.int64, *addresses, types.float32),
         lambda b, *values: switch_over_blocks(b, values, Microkernel, channel_lanes=False),
     )
