@@ -28,7 +28,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.models import resnet18
 
-from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.data.augmentation import Augmentation
 from lightprune.data.image_folder import ImageFolder
 from lightprune.files import write_text
@@ -39,6 +38,7 @@ from lightprune.pruning.targets import Targets
 from lightprune.training.classifier import Classifier
 from lightprune.training.lr_schedule import LearningRate, LRCycles
 from lightprune.training.recipe import Phase
+from lightprune.training.recorded_pruning import RecordedPruning
 from lightprune.training.setup import Setup
 from lightprune.training.trainer import TrainerConfig
 from study.throughput import loop_name
@@ -144,7 +144,7 @@ class Ours:
         """Images a second over `batches` batches."""
         plan = Plan((), 1)
         clock = Clock()
-        pruning = PruningCallback(None, plan, Targets(), self.setup.example)
+        pruning = RecordedPruning(None, plan, Targets(), self.setup.example)
         cycles = LRCycles(self.phase.learning_rate, plan)
         classifier = Classifier(
             self.network,

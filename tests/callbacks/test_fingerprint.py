@@ -13,7 +13,7 @@ PLAN = OneShot(sparsity=0.5).plan(2)
 
 
 def fingerprint(pruner):
-    return fingerprint_of(pruner, PLAN, {})
+    return fingerprint_of(pruner, PLAN)
 
 
 def test_another_setting_is_refused_with_both_values():
@@ -44,8 +44,8 @@ def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path):
     [
         (Pruner(Magnitude()), Pruner(Lamp())),
         (Pruner(Magnitude("l2")), Pruner()),
-        (None, Pruner()),
-        (Pruner(), None),
+        (Pruner(scope="local"), Pruner()),
+        (Pruner(), Pruner(Lamp(), seed=1)),
     ],
     ids=str,
 )

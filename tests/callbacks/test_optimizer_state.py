@@ -8,8 +8,8 @@ import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
-from lightprune.callbacks.optimizer_state import all_but_regrown
 from lightprune.pruning.masks import Masks
+from lightprune.pruning.optimizers.state import all_but_regrown
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
 from tests.training.small import MOMENTUM, copied, phase, plan, session

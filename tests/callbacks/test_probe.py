@@ -7,8 +7,8 @@ import torch
 from lightning import Callback
 from torch import nn
 
-from lightprune.callbacks.probe import NetworkProbe
 from lightprune.pruning.criteria import Movement, Snip, Synflow, Taylor
+from lightprune.pruning.criteria.probe import NetworkProbe
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
@@ -44,7 +44,13 @@ def probed(folder, look, network=cnn, epoch=1, **how):
             if trainer.current_epoch == epoch:
                 weights = {n: w.detach() for n, w in Targets().find(pl_module.network).items()}
                 masks = Pruner(scope="local").prune(weights, Masks.dense(weights), 0.5)
-                probe = NetworkProbe(trainer, pl_module, torch.randn(2, 3, 8, 8), None)
+                probe = NetworkProbe(
+                    pl_module.network,
+                    pl_module.cross_entropy,
+                    trainer.datamodule.train_dataloader,
+                    pl_module.to_memory_format(torch.randn(2, 3, 8, 8)),
+                    rng_key=pl_module.rng_key("probe"),
+                )
                 look(probe, masks, pl_module, trainer.datamodule.train_dataloader())
 
     course = plan(epochs=epoch + 1)

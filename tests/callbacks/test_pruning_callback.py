@@ -213,7 +213,7 @@ def test_many_events_hold_no_more_than_one(tmp_path):
     assert not any(
         torch.is_tensor(v) for record in states[1][0]["records"] for v in record.values()
     )
-    assert all(len(m) == 3 for _, held in states for m in (held["masks"], held["_live"]))
+    assert all(len(m) == 3 for _, held in states for m in (held["sparsifier"].masks, held["_live"]))
 
 
 def test_biases_and_normalisation_are_never_pruned_by_default(tmp_path):

@@ -38,7 +38,7 @@ def test_equal_weights_pass_in_any_layout(together, case):
 def test_weights_that_differ_between_ranks_are_named_on_every_rank(together, case, name, share):
     for seen in together:
         assert seen["refusals"][case] == (
-            f"epoch 3: {name} of rank 1 is not that of rank 0 ({share} prunable weights differ): "
+            f"{name} of rank 1 is not that of rank 0 ({share} prunable weights differ): "
             "the ranks have drifted apart; allowed is training that changes the weights alike on "
             "every rank"
         )

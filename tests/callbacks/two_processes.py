@@ -9,7 +9,6 @@ import torch.multiprocessing
 from lightning import Callback
 from torch import distributed, nn
 
-from lightprune.callbacks.sync import broadcast_masks, check_same_weights
 from lightprune.pruning.criteria import (
     Criterion,
     Lamp,
@@ -24,8 +23,8 @@ from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
+from lightprune.pruning.sync import broadcast_masks, check_same_weights
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
-from lightprune.training.trainer import TrainerConfig
 from tests.training.small import phase, plan, small_setup
 
 
@@ -109,19 +108,18 @@ def _process(rank, folder):
     meeting = f"file://{folder / 'meeting'}"
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     torch.manual_seed(rank)
-    seen = {**_agree(folder), **_drift(folder), **_train(folder), **_ask(folder)}
+    seen = {**_agree(), **_drift(folder), **_train(folder), **_ask(folder)}
     seen["methods"] = methods(folder, 2, {**BY_WEIGHTS, **BY_GRADIENT})
     torch.save(seen, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
 
-def _agree(folder):
-    trainer = TrainerConfig(accelerator="cpu", devices=2).build(epochs=1, folder=folder)
+def _agree():
     weights = {"a": torch.zeros(50, 7), "b": torch.zeros(9)}
     mine = Pruner(OfThisProcess()).prune(weights, Masks.dense(weights), 0.5)
-    together = broadcast_masks(trainer, mine, weights)
+    together = broadcast_masks(mine, weights)
     refusals = {
-        name: _refusal(lambda case=case: check_same_weights(trainer, case, 3))
+        name: _refusal(lambda case=case: check_same_weights(case))
         for name, case in _weights_of(distributed.get_rank()).items()
     }
     return {"mine": mine.digest(), "agreed": together.digest(), "refusals": refusals}

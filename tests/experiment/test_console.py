@@ -64,7 +64,7 @@ def test_the_plan_tells_what_a_step_and_its_learning_rate_are(tmp_path, capsys, 
             ("model.constructor._target_=tests.system.tiny.partly_dense",),
             [
                 "left dense: 2,904 weights of 3 layers (frozen: conv1, layer2.0.conv1; computed "
-                "from other parameters, as by weight_norm: layer1.0.conv1)"
+                "from other parameters whose zeros are not its zeros: layer1.0.conv1)"
             ],
         ),
     ],

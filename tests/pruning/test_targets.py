@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations, prune, weight_norm
+from torch.nn.utils import parametrizations, parametrize, prune
 from torchvision.models import resnet18
 
 from lightprune.errors import InputError
@@ -239,16 +239,26 @@ def four_layers():
     )
 
 
+class Symmetric(nn.Module):
+    """A parametrization that uses the upper triangle alone, for its lower one too."""
+
+    def forward(self, x):
+        return x.triu() + x.triu(1).transpose(-1, -2)
+
+
+def symmetric(layer):
+    parametrize.register_parametrization(layer, "weight", Symmetric())
+
+
 @pytest.mark.parametrize(
     "compute",
     [
-        weight_norm,
-        parametrizations.weight_norm,
-        parametrizations.spectral_norm,
+        symmetric,
+        parametrizations.orthogonal,
+        lambda layer: parametrize.register_parametrization(layer, "weight", nn.Softplus()),
         lambda layer: prune.l1_unstructured(layer, "weight", amount=0.5),
     ],
 )
-@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated")
 def test_computed_weights_are_left_dense_and_said_to_be(compute):
     network = four_layers()
     compute(network[0])
@@ -263,7 +273,7 @@ def test_frozen_weights_are_left_dense_and_said_to_be():
     network = four_layers()
     network[1].requires_grad_(False)
     network[3].weight.requires_grad_(False)
-    parametrizations.weight_norm(network[4])
+    parametrizations.orthogonal(network[4])
     targets = Targets(types=("Conv2d", "Linear"))
 
     assert list(targets.find(network)) == ["0.weight"]
@@ -274,7 +284,7 @@ def test_frozen_weights_are_left_dense_and_said_to_be():
 
 
 def test_what_is_shared_is_left_dense_once():
-    layer = parametrizations.weight_norm(nn.Linear(2, 2))
+    layer = parametrizations.orthogonal(nn.Linear(2, 2))
     frozen = nn.Linear(2, 2).requires_grad_(False)
     tied = nn.Linear(2, 2)
     tied.weight = frozen.weight
@@ -303,8 +313,8 @@ def test_weights_that_nobody_would_have_pruned_are_not_left_dense(settings):
         (["LSTM", "Linear"], "LSTM: contributes no prunable weight: the network has no such layer"),
         (["Linear", "Conv1d"], "Conv1d: contributes .* the network has no such layer"),
         (
-            ["Linear", "GRU"],
-            "GRU: contributes .* each of its 1 layers has no parameter named weight",
+            ["Linear", "Dropout"],
+            "Dropout: contributes .* each of its 1 layers has no parameter named weight",
         ),
         (["Linear", "ReLU"], "ReLU: contributes .* each of its 2 layers has no parameter named"),
         (["Conv2d", "Bilinear"], "Bilinear: contributes .* each of its 1 layers is frozen"),
@@ -312,9 +322,9 @@ def test_weights_that_nobody_would_have_pruned_are_not_left_dense(settings):
     ],
 )
 def test_a_type_that_contributes_nothing_is_refused(types, reason):
-    network = four_layers().append(nn.ReLU()).append(nn.ReLU()).append(nn.GRU(2, 2))
+    network = four_layers().append(nn.ReLU()).append(nn.ReLU()).append(nn.Dropout())
     network.append(nn.Bilinear(2, 2, 2).requires_grad_(False))
-    network.append(parametrizations.weight_norm(nn.Conv3d(1, 1, 1)))
+    network.append(parametrizations.orthogonal(nn.Conv3d(1, 1, 2)))
 
     with pytest.raises(InputError, match=rf"pruner\.targets\.types={reason}.*; allowed are types"):
         Targets(types=types).find(network)

@@ -1,7 +1,7 @@
 """A residual network small enough for tests of the whole program."""
 
 from torch import nn
-from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrizations import orthogonal
 from torchvision.models.resnet import BasicBlock, ResNet
 
 
@@ -40,7 +40,7 @@ def of_two_classes(num_classes=10):
 
 def partly_dense(num_classes=10):
     network = tiny_resnet(num_classes)
-    weight_norm(network.layer1[0].conv1)
+    orthogonal(network.layer1[0].conv1)
     network.conv1.requires_grad_(False)
     network.layer2[0].conv1.requires_grad_(False)
     return network

@@ -9,7 +9,6 @@ import torch
 from lightning import Callback, Trainer
 from torch import nn
 
-from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.data.augmentation import Augmentation
 from lightprune.data.datamodule import ImageDataModule
 from lightprune.data.images import ImageDataset, ImageSet
@@ -22,6 +21,7 @@ from lightprune.training.checkpoints import BestEpoch, SealedCheckpointIO, save_
 from lightprune.training.classifier import Classifier
 from lightprune.training.lr_schedule import LearningRate, LRCycles
 from lightprune.training.recipe import FineTuning, Phase
+from lightprune.training.recorded_pruning import RecordedPruning
 from lightprune.training.setup import Setup
 from lightprune.training.trainer import TrainerConfig
 
@@ -140,7 +140,7 @@ class Session:
 
     trainer: Trainer
     classifier: Classifier
-    pruning: PruningCallback
+    pruning: RecordedPruning
     data: ImageDataModule
     best: BestEpoch
 
@@ -188,7 +188,7 @@ def session(
     model = Model(network, channels_last=channels_last)
     torch.manual_seed(0)
     built = model.build(len(data.classes))
-    pruning = PruningCallback(
+    pruning = RecordedPruning(
         pruner or Pruner(),
         course,
         targets,

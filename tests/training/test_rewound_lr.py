@@ -4,10 +4,10 @@ import pytest
 import torch
 from lightning import Callback
 
-from lightprune.callbacks.prune_step import weight_reset
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.checkpoints import Snapshots
 from lightprune.training.fit import PhaseRun, fit
+from lightprune.training.recorded_pruning import weight_reset
 from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, phase, plan, small_setup
 
 COURSE = plan((0, 0.5), (2, 0.8), epochs=3)

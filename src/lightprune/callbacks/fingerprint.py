@@ -1,9 +1,6 @@
-"""Fingerprint of pruner, plan and network: a checkpoint of others is refused by name."""
+"""Fingerprint of pruner and plan: a checkpoint of others is refused by name."""
 
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-
-from torch import Tensor
 
 from lightprune.errors import InputError
 from lightprune.pruning.pruner import Pruner
@@ -12,17 +9,16 @@ from lightprune.pruning.schedules import Plan
 Fingerprint = dict[str, dict[str, str]]
 
 
-def fingerprint_of(pruner: Pruner | None, plan: Plan, weights: Mapping[str, Tensor]) -> Fingerprint:
+def fingerprint_of(pruner: Pruner, plan: Plan) -> Fingerprint:
     """The settings that masks in a checkpoint depend on, as text.
 
     Returns:
-        Name and value of each setting, by "pruner", "plan" and "network".
+        Name and value of each setting, by "pruner" and "plan".
     """
     events = {f"event {i}": repr(event) for i, event in enumerate(plan.events)}
     return {
         "pruner": _settings_of(pruner),
         "plan": {"epochs": str(plan.epochs), **events},
-        "network": {name: str(tuple(weight.shape)) for name, weight in weights.items()},
     }
 
 
@@ -38,10 +34,8 @@ def check_compatible(saved: Fingerprint, current: Fingerprint) -> None:
                 )
 
 
-def _settings_of(pruner: Pruner | None) -> dict[str, str]:
+def _settings_of(pruner: Pruner) -> dict[str, str]:
     # A criterion by its attributes: the repr of a plain object is an address.
-    if pruner is None:
-        return {}
     settings = {field.name: str(getattr(pruner, field.name)) for field in fields(pruner)}
     criterion = pruner.criterion
     attributes = getattr(criterion, "__dict__", {})

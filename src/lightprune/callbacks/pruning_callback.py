@@ -1,232 +1,200 @@
-"""The Lightning adapter of the pruning core: prunes by plan, keeps pruned weights at zero."""
+"""PruningCallback: performs a plan's prune events in the training of any LightningModule."""
 
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import torch
-from lightning import Callback, LightningModule, Trainer
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from lightning import LightningModule, Trainer
+from torch import Tensor
 
-from lightprune.callbacks.fingerprint import Fingerprint, check_compatible, fingerprint_of
-from lightprune.callbacks.invariants import check_alive, check_zeros
-from lightprune.callbacks.optimizer_state import mask_averages
-from lightprune.callbacks.prunable_module import PrunableModule
-from lightprune.callbacks.prune_step import PruneContext, PruneStep, WeightReset
-from lightprune.callbacks.score_accumulator import ScoreAccumulator
+from lightprune.callbacks.checks import check_metric, check_needs
+from lightprune.callbacks.fingerprint import check_compatible, fingerprint_of
+from lightprune.callbacks.masked_training import MaskedTraining, located
+from lightprune.callbacks.planning import plan_of, position, schedule_of
+from lightprune.callbacks.training_batches import training_batches
 from lightprune.errors import InputError
-from lightprune.pruning.cost.mac_counts import macs_per_weight
-from lightprune.pruning.event_record import EventRecord, PruningError
-from lightprune.pruning.masks import BitMasks, Masks
+from lightprune.pruning.criteria.probe import Loss, NetworkProbe
+from lightprune.pruning.event_record import PruneRecord
+from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_masks
-from lightprune.pruning.schedules import Plan
-from lightprune.pruning.targets import Targets
+from lightprune.pruning.schedules import Plan, PruneEvent, Schedule
+from lightprune.pruning.targets import ANY_LAYER, Targets
 
 
-class PruningCallback(Callback):
-    """Performs a plan's prune events during `fit`; the network itself stays an ordinary one.
+class PruningCallback(MaskedTraining):
+    """Performs a plan's prune events during `fit`; the module itself stays an ordinary one.
 
-    Masks live here. An event happens before the first step of its epoch, so validation, metric
-    and checkpoint of an epoch belong to the same weights. Gradients of pruned weights are zeroed
-    before every step, and the weights themselves after it: an optimizer that mixes the entries of
-    a tensor (Muon, SOAP, Shampoo) moves weights whose gradient is zero. The end of every epoch
-    checks the zeros. Averages of the weights are pruned with the weights. A
-    criterion that accumulates scores sees the gradients of every step before they are zeroed.
+        pruning = PruningCallback(Pruner(), Cubic(0.95), metric="val/acc")
+        Trainer(max_epochs=30, callbacks=[pruning]).fit(module)
+
+    Works in any LightningModule, with batches of any kind, and several times in one Trainer. An
+    event happens before the first step of its epoch, so validation, metric and checkpoint of an
+    epoch belong to the same weights. A training that is resumed ends with the same bits as one
+    that is not interrupted.
 
     Attributes:
-        plan: The prune events.
+        plan: The prune events; of a schedule, once a fit has begun.
         records: One of each event so far.
-        masks: Which weights are kept; None before the first fit.
+        sparsifier: Has weights and masks; None before the first fit.
     """
+
+    record_type: type[PruneRecord] = PruneRecord
 
     def __init__(
         self,
-        pruner: Pruner | None,
-        plan: Plan,
-        targets: Targets,
-        example: Tensor,
+        pruner: Pruner | None = None,
+        schedule: Schedule | Plan | str = "cubic",
         *,
+        sparsity: float | None = None,
+        module: str = "",
+        targets: Targets = ANY_LAYER,
+        metric: str | None = None,
+        example: Tensor | None = None,
+        loss: Loss | None = None,
         optimizer_state: str = "mask",
-        weight_reset: WeightReset | None = None,
-        recalibrate: int = 0,
     ) -> None:
         """Prepares pruning; nothing happens before `fit`.
 
         Args:
-            pruner: Decides the masks; None for a plan without events.
-            plan: The prune events.
-            targets: Which parameters are prunable.
-            example: Inputs of the size the network is used at, shape (N, C, H, W), N >= 2; the
-                network's outputs for them must differ after every event.
-            optimizer_state: What an event does to it: `mask`, `reset` or `keep`.
-            weight_reset: Replaces the trained weights after an event; None keeps them.
-            recalibrate: On how many training batches an event estimates batch norms anew.
+            pruner: Decides the masks; None for magnitudes over all weights together.
+            schedule: Laid out over the epochs of the Trainer; or its name, with `sparsity`.
+            sparsity: The absolute share of zeros after the last event of a schedule by name.
+            module: The part of the LightningModule that is pruned, as `student`; "" for all.
+            targets: Which of its parameters are prunable.
+            metric: Of the validation, as `val/acc`: what records tell before and after events.
+            example: A batch as the module takes it, for live weights and MACs.
+            loss: The mean loss of a copy of the module on a training batch, for criteria that
+                need gradients.
+            optimizer_state: What an event does to it: `mask` zeroes that of pruned weights,
+                `reset` clears all, `keep` leaves it.
+
+        Raises:
+            InputError: The schedule is none.
         """
-        self.plan = plan
-        self.records: list[EventRecord] = []
-        self.masks: Masks | None = None
-        self._pruner = pruner
-        self._targets = targets
-        self._example = example
-        self._optimizer_state = optimizer_state
-        self._prune_step = (
-            PruneStep(pruner, plan, optimizer_state, weight_reset, recalibrate) if pruner else None
-        )
-        criterion = pruner.criterion if pruner else None
-        self._accumulator = (
-            ScoreAccumulator(criterion) if criterion and "accumulated" in criterion.needs else None
-        )
-        self._weights: dict[str, nn.Parameter] = {}
-        self._bit_masks: BitMasks | None = None  # None while no weight is pruned.
+        super().__init__(pruner, targets, module, example, optimizer_state)
+        self.records: list[Any] = []
+        self._schedule = schedule_of(schedule, sparsity)
+        self.plan = self._schedule if isinstance(self._schedule, Plan) else Plan((), 1)
+        self._metric = metric
+        self._last_metric: float | None = None
+        self._loss = loss
         self._live: Masks | None = None
-        self._macs: dict[str, Tensor] = {}
-        self._restored: dict[str, Any] | None = None
 
     @property
-    def sparsity(self) -> float:
-        """The share of the prunable weights that are zero now, 0..1, pruned or not."""
-        zeros = sum(int((weight == 0).sum()) for weight in self._weights.values())
-        return zeros / sum(weight.numel() for weight in self._weights.values())
+    def state_key(self) -> str:
+        """Of the checkpoint: another for each part and targets."""
+        if not self._module and self._targets == ANY_LAYER:
+            return "PruningCallback"
+        return f"PruningCallback({self._module!r}, {self._targets})"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds the prunable weights."""
-        self._weights = self._targets.find(_network(pl_module))
+        """Refuses what cannot work."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            check_needs(self._pruner, self._loss, self._example)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Moves masks (restored ones, or dense ones) to the weights' device."""
-        network = _network(pl_module)
-        example = self._example.to(pl_module.device)
-        self._macs = macs_per_weight(network, self._weights, example)
-        self._live = live_masks(self._weights, self._macs)
-        masks = self.masks.like(self._weights) if self.masks else Masks.dense(self._weights)
-        if self._restored is not None:
-            masks = Masks.unpack(self._restored["masks"].numpy().tobytes(), self._weights)
-            if masks.digest() != self._restored["digest"]:
-                raise PruningError("checkpoint: its masks do not match their digest")
-            self._restored = None
-        self._hold(masks)
-        if self._accumulator is not None:
-            self._accumulator.to(self._weights)
-        mask_averages(trainer, pl_module, masks)
-        for optimizer in trainer.optimizers:
-            optimizer.register_step_post_hook(lambda *_: self._zero_weights())
+        """Makes the plan, finds the weights, restores what a checkpoint or an earlier fit left."""
+        check_metric(trainer, self._metric)
+        self.plan = plan_of(self._schedule, trainer)
+        super().on_fit_start(trainer, pl_module)
+        assert self.sparsifier is not None
+        if self.sparsifier.macs is not None:
+            self._live = live_masks(self.sparsifier.weights, self.sparsifier.macs)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prunes, if the plan has an event at this epoch."""
-        event = self.plan.event_at(trainer.current_epoch)
+        event = self.plan.event_at(position(trainer))
         if event is not None:
-            assert self._prune_step is not None
-            assert self.masks is not None
-            masks, record = self._prune_step.run(
-                event, self._context(trainer, pl_module), self.masks
-            )
-            self._hold(masks)
+            record = self.prune(trainer, pl_module, event)
             self.records.append(record)
-            metrics = {"prune/before": record.before, "prune/after": record.after}
-            if record.recalibrated is not None:
-                metrics["prune/recalibrated"] = record.recalibrated
             for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=trainer.global_step)
+                logger.log_metrics(self.logged(record), step=trainer.global_step)
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
-    ) -> None:
-        """Accumulates scores for events to come, and zeroes the gradients of pruned weights."""
-        if self._accumulator is not None and not self.plan.final_at(trainer.current_epoch):
-            self._accumulator.update_(self._weights)
-        if self._bit_masks is not None:
-            gradients = {n: w.grad for n, w in self._weights.items() if w.grad is not None}
-            self._bit_masks.apply_(gradients)
+    def prune(self, trainer: Trainer, pl_module: LightningModule, event: PruneEvent) -> PruneRecord:
+        """Performs a prune event; all processes must call."""
+        masks = self.next_masks(trainer, pl_module, event)
+        self.hold(trainer, pl_module, masks)
+        return PruneRecord.of(event, masks, self._live, before=self._last_metric)
 
-    def on_validation_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def next_masks(self, trainer: Trainer, pl_module: LightningModule, event: PruneEvent) -> Masks:
+        """The masks of an event, the same ones on every rank."""
+        assert self.sparsifier is not None
+        with located(trainer):
+            return self.sparsifier.next_masks(
+                event.sparsity,
+                final=self.plan.final,
+                progress=self.plan.progress_at(event),
+                probe=self.probe(trainer, pl_module),
+            )
+
+    def probe(self, trainer: Trainer, pl_module: LightningModule) -> NetworkProbe:
+        """The probe for criteria and regrowth."""
+        assert self.sparsifier is not None
+        key = ("probe", position(trainer), trainer.global_rank)
+        return self.sparsifier.probe(self._loss, lambda: training_batches(trainer), key)
+
+    def logged(self, record: Any) -> dict[str, float]:
+        """What loggers get of an event."""
+        return {f"prune/{self.log_name}": record.sparsity}
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Checks the zeros of the validated weights, which other callbacks may have swapped in."""
-        if trainer.state.fn == "fit" and batch_idx == 0:
-            assert self.masks is not None
-            check_zeros(self.masks, self._weights, trainer.current_epoch)
+        """Scores accumulate for events to come alone."""
+        assert self.sparsifier is not None
+        self.sparsifier.accumulates = not self.plan.final_at(position(trainer))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Records how far accuracy has recovered since the last event."""
-        if trainer.state.fn == "fit" and self.records:
-            assert isinstance(pl_module, PrunableModule)
-            self.records[-1] = replace(self.records[-1], recovered=pl_module.last_accuracy)
+        """Records how far the metric has recovered since the last event."""
+        if trainer.state.fn != "fit":
+            return
+        metric = self.read_metric(trainer, pl_module)
+        if metric is not None and not trainer.sanity_checking:
+            self._last_metric = metric
+            if self.records:
+                self.records[-1] = replace(self.records[-1], recovered=metric)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks that pruned weights are zero and that the output depends on the input."""
-        assert isinstance(pl_module, PrunableModule)
-        assert self.masks is not None
-        check_zeros(self.masks, self._weights, trainer.current_epoch)
-        example = self._example.to(pl_module.device)
-        check_alive(pl_module, example, trainer.current_epoch, self.masks.sparsity)
-        pl_module.log("sparsity", self.sparsity, sync_dist=True)
+    def read_metric(self, trainer: Trainer, pl_module: LightningModule) -> float | None:
+        """The metric of the validation that has ended; None without one."""
+        if self._metric is None:
+            return None
+        if self._metric not in trainer.callback_metrics:
+            names = ", ".join(trainer.callback_metrics) or "none"
+            raise InputError(f"metric={self._metric}: allowed are those of validation, {names}")
+        return float(trainer.callback_metrics[self._metric])
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks the zeros of the final weights, which may be averages by now."""
-        assert self.masks is not None
-        check_zeros(self.masks, self._weights, trainer.current_epoch)
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restores masks, records and metric.
+
+        Raises:
+            InputError: They are of another plan, pruner or network.
+        """
+        check_compatible(state["fingerprint"], fingerprint_of(self._pruner, self.plan))
+        super().restore(state)
+        self.records = [self.record_type.load(record) for record in state["records"]]
+        self._last_metric = state["metric"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Masks, records, accumulated scores, and the fingerprint of pruner, plan and network."""
-        if self.masks is None or self._pruner is None:
+        """Masks, records, accumulated scores, and the fingerprint of pruner and plan."""
+        if self.sparsifier is None or not self.plan.events:
             return {}
-        packed = np.frombuffer(self.masks.pack(), np.uint8).copy()
-        accumulated = {} if self._accumulator is None else {"accumulated": self._accumulator.state}
         return {
-            "fingerprint": self._fingerprint(),
-            "masks": torch.from_numpy(packed),
-            "digest": self.masks.digest(),
+            "fingerprint": fingerprint_of(self._pruner, self.plan),
+            **self.sparsifier.state_dict(),
             "records": [record.dump() for record in self.records],
-            **accumulated,
+            "metric": self._last_metric,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores what `state_dict` returned.
+        """Keeps what `state_dict` returned; the fit starts with `restore`.
 
         Raises:
-            InputError: It is of another network, plan or pruner, or of another version.
+            InputError: It is of another version.
         """
-        if not state_dict:
-            return
-        if "fingerprint" not in state_dict:
+        if state_dict and not {"fingerprint", "shapes", "metric"} <= state_dict.keys():
             raise InputError(
                 "checkpoint: its masks were saved by another version of lightprune; allowed is a "
                 "checkpoint of this one (force=true starts afresh)"
             )
-        check_compatible(state_dict["fingerprint"], self._fingerprint())
         self._restored = state_dict
-        self.records = [EventRecord.load(record) for record in state_dict["records"]]
-        if self._accumulator is not None:
-            self._accumulator.state = state_dict["accumulated"]
-
-    def _fingerprint(self) -> Fingerprint:
-        return fingerprint_of(self._pruner, self.plan, self._weights)
-
-    def _context(self, trainer: Trainer, module: LightningModule) -> PruneContext:
-        assert isinstance(module, PrunableModule)
-        assert self._live is not None
-        example = self._example.to(module.device)
-        return PruneContext(
-            trainer, module, self._weights, example, self._live, self._macs, self._accumulator
-        )
-
-    def _hold(self, masks: Masks) -> None:
-        """Keeps the pruned weights of these masks at zero from now on."""
-        self.masks = masks
-        self._bit_masks = BitMasks(masks, self._weights) if masks.pruned else None
-
-    def _zero_weights(self) -> None:
-        if self._bit_masks is not None:
-            self._bit_masks.apply_({name: w.detach() for name, w in self._weights.items()})
-
-
-def _network(module: LightningModule) -> nn.Module:
-    assert isinstance(module, PrunableModule)
-    return module.network

@@ -27,6 +27,7 @@ from lightprune.pruning.schedules import (
     PruneEvent,
     Schedule,
 )
+from lightprune.pruning.sparsifier import Sparsifier
 from lightprune.pruning.targets import Targets
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Regrowth",
     "Schedule",
     "Snip",
+    "Sparsifier",
     "Synflow",
     "Targets",
     "Taylor",

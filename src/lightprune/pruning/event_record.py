@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ class PruningError(RuntimeError):
     """Pruning failed: the output is constant, a pruned weight not zero, or ranks differ."""
 
 
-@dataclass(frozen=True)
-class EventRecord:
+@dataclass(frozen=True, kw_only=True)
+class PruneRecord:
     """What a prune event did.
 
     Attributes:
@@ -26,61 +26,50 @@ class EventRecord:
         target: The sparsity in the plan.
         sparsity: The sparsity of the masks.
         pruned: Number of zeros among the prunable weights.
-        live_sparsity: The share of zeros among the weights that some input can reach.
-        distance: ||W - W_pruned|| / ||W|| over the prunable weights that some input can reach.
-        before: Validation accuracy before it, 0..1.
-        after: Validation accuracy right after it.
-        recovered: Validation accuracy after the last epoch trained since.
+        live_sparsity: The share of zeros among the weights that some input can reach; None where
+            the size of the inputs is unknown.
+        before: The metric before the event; None where it is unknown.
+        recovered: The metric after the last validation since.
         emptied: Parameters whose every weight is pruned.
         digest: Of the masks.
-        recalibrated: Validation accuracy once batch norms were estimated anew after it; None
-            where they were not.
     """
 
     epoch: int
     target: float
     sparsity: float
     pruned: int
-    live_sparsity: float
-    distance: float
-    before: float
-    after: float
+    live_sparsity: float | None
+    before: float | None
     recovered: float | None
     emptied: tuple[str, ...]
     digest: str
-    recalibrated: float | None = None
 
     @classmethod
     def of(
-        cls,
-        event: PruneEvent,
-        masks: Masks,
-        live: Masks,
-        *,
-        distance: float,
-        before: float,
-        after: float,
-        recalibrated: float | None = None,
-    ) -> "EventRecord":
-        """The record of an event, from the masks after it and what was measured around it."""
-        overlap = sum(int((mask & live[name]).count_nonzero()) for name, mask in masks.items())
+        cls, event: PruneEvent, masks: Masks, live: Masks | None, **measured: float | None
+    ) -> Self:
+        """The record of an event.
+
+        Args:
+            event: One of the plan's.
+            masks: After it.
+            live: Which weights some input can reach; None where that is unknown.
+            measured: What was measured around it, by attribute.
+        """
         return cls(
             epoch=event.epoch,
             target=event.sparsity,
             sparsity=masks.sparsity,
             pruned=masks.pruned,
-            live_sparsity=1 - overlap / live.kept if live.kept else 0.0,
-            distance=distance,
-            before=before,
-            after=after,
+            live_sparsity=None if live is None else _live_sparsity(masks, live),
             recovered=None,
             emptied=masks.emptied(),
             digest=masks.digest(),
-            recalibrated=recalibrated,
+            **measured,
         )
 
     @classmethod
-    def load(cls, state: Mapping[str, Any]) -> "EventRecord":
+    def load(cls, state: Mapping[str, Any]) -> Self:
         """Reads `dump`'s mapping back.
 
         Raises:
@@ -97,6 +86,28 @@ class EventRecord:
     def dump(self) -> dict[str, Any]:
         """A mapping of plain types, for checkpoints and JSON."""
         return {**asdict(self), "emptied": list(self.emptied)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventRecord(PruneRecord):
+    """What a prune event of an experiment did, with validation accuracies, 0..1, as metric.
+
+    Attributes:
+        distance: ||W - W_pruned|| / ||W|| over the prunable weights that some input can reach.
+        after: Right after it.
+        recalibrated: Once batch norms were estimated anew after it; None where they were not.
+    """
+
+    live_sparsity: float
+    distance: float
+    before: float
+    after: float
+    recalibrated: float | None = None
+
+
+def _live_sparsity(masks: Masks, live: Masks) -> float:
+    overlap = sum(int((mask & live[name]).count_nonzero()) for name, mask in masks.items())
+    return 1 - overlap / live.kept if live.kept else 0.0
 
 
 @torch.no_grad()

@@ -20,8 +20,13 @@ class Masks(Mapping[str, Tensor]):
 
     @classmethod
     def dense(cls, weights: Mapping[str, Tensor]) -> "Masks":
-        """Masks that keep every weight, each on its weight's device and in its layout."""
-        return cls({name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()})
+        """Masks that keep every weight, on the weights' devices; they take no memory."""
+        return cls(
+            {
+                name: torch.ones((), dtype=torch.bool, device=w.device).expand(w.shape)
+                for name, w in weights.items()
+            }
+        )
 
     def __getitem__(self, name: str) -> Tensor:
         return self._kept[name]

@@ -99,6 +99,7 @@ class Pruner:
         macs: Mapping[str, Tensor] | None = None,
         probe: Probe | None = None,
         progress: float = 1.0,
+        protected: Mapping[str, Tensor] | None = None,
     ) -> Masks:
         """Prunes to `sparsity`, the absolute share of zeros among all `weights`.
 
@@ -115,6 +116,7 @@ class Pruner:
                 Used by `unreachable="first"`, and by criteria that need it.
             probe: Of the network that the weights are of, for criteria and regrowth that need it.
             progress: i/n for event i of n: how far regrowth has faded.
+            protected: Bool by name, of some of the weights: True stays kept whatever its score.
 
         Returns:
             The next masks, on the devices and in the layouts of `weights`.
@@ -126,12 +128,13 @@ class Pruner:
         before = masks.like(weights)
         groups = self._allocation.groups(weights, sparsity, final=final, masks=masks)
         live = self._live(weights, macs)
+        protected = protected or {}
         kept = dict(before)
         for turn in range(1, self.criterion.rounds + 1):
             context = ScoringContext(Masks(kept), macs=macs, probe=probe)
             scores = self.criterion.scores(weights, context)
             for group in groups:
-                classes = self._classes(group, kept, live, scores)
+                classes = self._classes(group, kept, live, scores, protected)
                 zeros = group.zeros_at(turn / self.criterion.rounds)
                 kept |= prune_group(kept, scores, classes, group.budgets, zeros)
         if self.regrowth and masks.pruned and self.regrowth.fraction_at(progress):
@@ -182,9 +185,13 @@ class Pruner:
         kept: Mapping[str, Tensor],
         live: Mapping[str, Tensor] | None,
         scores: Mapping[str, Tensor],
+        protected: Mapping[str, Tensor],
     ) -> list[dict[str, Tensor]]:
         """The weights of a group that may be pruned, in classes of which the first goes first."""
-        prunable = {name: kept[name] for name in group.names}
+        prunable = {
+            name: kept[name] & ~protected[name] if name in protected else kept[name]
+            for name in group.names
+        }
         for budget in group.budgets:
             if budget.pattern is not None:
                 keys = [each[budget.name] for each in (live, scores) if each is not None]

@@ -12,6 +12,8 @@ from lightprune.pruning.masks import Masks
 def live_masks(weights: Mapping[str, Tensor], macs: Mapping[str, Tensor]) -> Masks:
     """Masks of the weights that multiply data at least once, on the weights' devices.
 
+    They take as little memory as `macs`.
+
     Args:
         weights: Parameters by name.
         macs: How often each weight multiplies data (`macs_per_weight`); those of which nothing is
@@ -20,9 +22,7 @@ def live_masks(weights: Mapping[str, Tensor], macs: Mapping[str, Tensor]) -> Mas
     once = torch.tensor(1)
     return Masks(
         {
-            name: torch.ones_like(w, dtype=torch.bool).logical_and_(
-                (macs.get(name, once) > 0).to(w.device)
-            )
+            name: (macs.get(name, once) > 0).to(w.device).expand(w.shape)
             for name, w in weights.items()
         }
     )

@@ -1,5 +1,6 @@
 """Which parameters of a network are prunable, by layer type and name pattern."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -7,14 +8,23 @@ from fnmatch import fnmatchcase
 from torch import Tensor, nn
 
 from lightprune.errors import InputError, check_names, nearest
-from lightprune.pruning.eval_mode import eval_mode
+from lightprune.pruning.parametrized import layer_tensors, original_of
 
-# All in one, or one each where they read features of different sizes.
-_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+# What `*` stands for.
+LAYER_TYPES = (
+    *("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"),
+    *("Linear", "Bilinear", "Embedding", "EmbeddingBag", "MultiheadAttention"),
+    *("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"),
+)
 # A list may name these for networks of every kind, as the options of pruner/targets do.
-_GENERAL = ("Conv2d", "Linear", "MultiheadAttention")
+_GENERAL = ("*", "Conv2d", "Linear", "MultiheadAttention")
+# Matrices of attention (one for all projections, or one each where they read features of different
+# sizes) and of recurrent layers and cells.
+_OTHER_WEIGHTS = re.compile(
+    r"in_proj_weight|[qkv]_proj_weight|weight_(ih|hh|hr)(_l\d+(_reverse)?)?"
+)
 FROZEN = "frozen"
-COMPUTED = "computed from other parameters, as by weight_norm"
+COMPUTED = "computed from other parameters whose zeros are not its zeros"
 
 
 def matches(parameter: str, pattern: str) -> bool:
@@ -46,7 +56,8 @@ class Targets:
     """Chooses the prunable weights of a network.
 
     Attributes:
-        types: Names of the `torch.nn` layer types whose weights may be pruned (`weights_of`).
+        types: Names of the `torch.nn` layer types whose weights may be pruned (`weights_of`); `*`
+            stands for all of `LAYER_TYPES`, as far as the network has them.
         include: Patterns (see `matches`) of which a weight must match at least one.
         exclude: Patterns of which a weight must match none.
     """
@@ -61,7 +72,7 @@ class Targets:
             check_names(f"pruner.targets.{field}", value)
             object.__setattr__(self, field, tuple(value))
         for name in self.types:
-            kind = getattr(nn, name, None)
+            kind = nn.Module if name == "*" else getattr(nn, name, None)
             if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
                 layer_types = [
                     n
@@ -78,6 +89,8 @@ class Targets:
 
         Frozen parameters are left out: nothing would retrain around their zeros. A tensor that
         several layers share appears under its first name; patterns may go by any of its names.
+        In the place of a weight that a parametrization computes (`weight_norm`, `spectral_norm`)
+        stands the parameter whose zeros are the weight's, if there is one.
 
         Returns:
             `{parameter name: parameter}`.
@@ -121,7 +134,9 @@ class Targets:
     def missing_types(self, network: nn.Module) -> tuple[str, ...]:
         """The types of which the network has no layer with a weight."""
         return tuple(
-            name for name in self.types if not any(True for _ in _of_type(network, [name]))
+            name
+            for name in self.types
+            if name != "*" and not any(True for _ in _of_type(network, [name]))
         )
 
     def _candidates(self, network: nn.Module) -> dict[str, Tensor]:
@@ -163,15 +178,18 @@ class Targets:
             )
 
 
+ANY_LAYER = Targets(types=("*",))
+
+
 def _of_type(network: nn.Module, types: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
     """Every weight of layer types, under each of its names."""
-    kinds = tuple(getattr(nn, name) for name in types)
+    expanded = [kind for name in types for kind in (LAYER_TYPES if name == "*" else (name,))]
+    kinds = tuple(getattr(nn, name) for name in expanded)
     # Once a layer: what is computed is another tensor every time.
-    tensors = {m: _tensors_of(m) for m in network.modules() if isinstance(m, kinds)}
+    tensors = {m: list(_tensors_of(m)) for m in network.modules() if isinstance(m, kinds)}
     for layer, module in network.named_modules(remove_duplicate=False):
-        if module in tensors:
-            for name, weight in tensors[module].items():
-                yield f"{layer}.{name}" if layer else name, weight
+        for name, weight in tensors.get(module, ()):
+            yield f"{layer}.{name}" if layer else name, weight
 
 
 def _why_dense(weight: Tensor) -> str | None:
@@ -188,19 +206,24 @@ def _layer_of(parameter: str) -> str:
 def weights_of(layer: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters of a layer that multiply its input, by their names in it.
 
-    `weight`; of nn.MultiheadAttention the projections of query, key and value. Its output
-    projection is a separate linear layer.
+    `weight`; of nn.MultiheadAttention the projections of query, key and value; the matrices of
+    recurrent layers. The output projection of attention is a separate linear layer.
     """
-    return {n: w for n, w in _tensors_of(layer).items() if isinstance(w, nn.Parameter)}
+    return {n: w for n, w in _tensors_of(layer) if isinstance(w, nn.Parameter)}
 
 
-def _tensors_of(layer: nn.Module) -> dict[str, Tensor]:
-    """As `weights_of`, with those that are computed from other parameters."""
-    names = _PROJECTIONS if isinstance(layer, nn.MultiheadAttention) else ("weight",)
-    # A parametrization may count how often it computes in training mode, as spectral_norm does.
-    with eval_mode(layer):
-        weights = {name: getattr(layer, name, None) for name in names}
-    return {name: weight for name, weight in weights.items() if isinstance(weight, Tensor)}
+def _tensors_of(layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """As `weights_of`, with weights that are computed.
+
+    A parameter whose zeros are a computed weight's stands in its place, under its own name first.
+    """
+    for name, weight in layer_tensors(layer):
+        if name != "weight" and not _OTHER_WEIGHTS.fullmatch(name):
+            continue
+        if original := original_of(layer, name):
+            yield original.name, original.parameter
+            weight = original.parameter
+        yield name, weight
 
 
 def check_pattern(setting: str, pattern: str, weights: Mapping[str, Tensor]) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightprune.callbacks.prunable_module import PrunableModule
 from lightprune.data.datamodule import Batch
 from lightprune.errors import InputError
 from lightprune.models.model import Model
@@ -27,7 +27,7 @@ class NonFiniteLossError(RuntimeError):
     """Training diverged; the message names epoch, step and learning rate."""
 
 
-class Classifier(PrunableModule):
+class Classifier(LightningModule):
     """Trains and evaluates one network in one phase.
 
     Attributes:
@@ -79,12 +79,6 @@ class Classifier(PrunableModule):
         """Logits, shape (B, classes)."""
         logits: Tensor = self.network(self.to_memory_format(images))
         return logits
-
-    @property
-    def last_accuracy(self) -> float:
-        """Top-1 accuracy of the last validation, 0..1."""
-        assert self.evaluation is not None
-        return self.evaluation.accuracy
 
     def to_memory_format(self, images: Tensor) -> Tensor:
         """Images in the memory format of the network."""

@@ -10,8 +10,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from lightprune.callbacks.prune_step import weight_reset
-from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
@@ -28,6 +26,7 @@ from lightprune.training.history import EpochHistory, EpochRow
 from lightprune.training.lr_schedule import LRCycles, lr_shape, peak_lr
 from lightprune.training.metrics import Evaluation
 from lightprune.training.recipe import FineTuning, Phase
+from lightprune.training.recorded_pruning import RecordedPruning, weight_reset
 from lightprune.training.resume_guard import ResumeGuard
 from lightprune.training.setup import Setup
 from lightprune.training.trainer import system_exit_as_interrupted
@@ -97,7 +96,7 @@ class _Callbacks:
     """In the order of their calls: the guard refuses before others restore; saving is last."""
 
     guard: ResumeGuard
-    pruning: PruningCallback
+    pruning: RecordedPruning
     history: EpochHistory
     best: BestEpoch
     snapshots: Snapshots
@@ -181,13 +180,13 @@ def _callbacks(setup: Setup, run: PhaseRun, folder: Path) -> _Callbacks:
     )
 
 
-def _pruning(setup: Setup, run: PhaseRun) -> PruningCallback:
+def _pruning(setup: Setup, run: PhaseRun) -> RecordedPruning:
     finetuning = run.phase if isinstance(run.phase, FineTuning) else None
 
     def fresh() -> Mapping[str, Tensor]:
         return replace(setup, seed=setup.seed + 1).new_network().state_dict()
 
-    pruning = PruningCallback(
+    return RecordedPruning(
         run.pruner,
         run.plan,
         setup.targets,
@@ -197,13 +196,12 @@ def _pruning(setup: Setup, run: PhaseRun) -> PruningCallback:
         if run.pruner
         else None,
         recalibrate=finetuning.recalibrate if finetuning else 0,
+        masks=run.masks,
     )
-    pruning.masks = run.masks
-    return pruning
 
 
 def _classifier(
-    setup: Setup, network: nn.Module, run: PhaseRun, pruning: PruningCallback
+    setup: Setup, network: nn.Module, run: PhaseRun, pruning: RecordedPruning
 ) -> Classifier:
     finetuning = run.phase if isinstance(run.phase, FineTuning) else None
     settings, dense = run.phase.learning_rate, run.dense or run.phase

@@ -1,71 +1,78 @@
 """The Probe of a network in training: gradients, synaptic flow and accumulated scores."""
 
 import copy
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
-from lightning import Trainer
 from torch import Tensor, nn
 
-from lightprune.callbacks.prunable_module import PrunableModule
-from lightprune.callbacks.score_accumulator import ScoreAccumulator
 from lightprune.distributed import all_reduce_sum_
 from lightprune.pruning.criteria.context import Score
+from lightprune.pruning.criteria.score_accumulator import ScoreAccumulator
 from lightprune.pruning.masks import Masks
 from lightprune.rng import fork_named_rng
+
+Loss = Callable[[nn.Module, Any], Tensor]
 
 
 @dataclass(frozen=True)
 class NetworkProbe:
-    """A `Probe` of the network that a trainer trains, as it is at a prune event.
+    """A `Probe` of a network as it is at a prune event; all processes must call.
 
-    Everything is computed by a copy of the bare network, neither compiled nor wrapped, so that
-    weights, buffers, gradients and modes stay as they are. All processes must call.
+    Everything is computed by a copy of the network, neither compiled nor wrapped, so that weights,
+    buffers, gradients and modes stay as they are.
 
     Attributes:
-        trainer: Has the training images and the epoch.
-        module: The network, and the loss it is trained with.
-        example: Inputs of the size the network is used at, shape (N, C, H, W), on its device.
+        network: Any module.
+        loss: The mean loss of a copy of the network on a batch.
+        batches: Iterates over training batches from the start, on the network's device; every
+            process has its share of each.
+        example: Inputs of the size the network is used at, on its device.
         accumulator: Of a criterion that accumulates scores.
+        rng_key: Of what layers and batches draw at random (`rng.named_seed`).
     """
 
-    trainer: Trainer
-    module: PrunableModule
-    example: Tensor
-    accumulator: ScoreAccumulator | None
+    network: nn.Module
+    loss: Loss | None = None
+    batches: Callable[[], Iterable[Any]] | None = None
+    example: Tensor | None = None
+    accumulator: ScoreAccumulator | None = None
+    rng_key: tuple[int | str, ...] = ("probe",)
 
     def gradient_scores(self, score: Score, batches: int, masks: Masks) -> dict[str, Tensor]:
-        """Sums a score of weights and gradients over this epoch's first training batches.
+        """Sums a score of weights and gradients over the first training batches.
 
-        Every process takes its share of each batch. The loss is the training's without the L1
-        norm; layers behave as in training, with draws that depend on seed, epoch and rank alone.
+        Layers behave as in training, with draws that depend on `rng_key` alone.
 
         Args:
             score: As of `ScoringContext.gradient_scores`.
             batches: How many; an epoch that has fewer gives all it has.
             masks: Which weights are kept.
         """
+        assert self.loss is not None
+        assert self.batches is not None
         replica, weights = self._copy(masks)
         totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-        with torch.enable_grad(), fork_named_rng(*self.module.rng_key("probe")):
-            for batch in islice(loader, batches):
-                loss = self.module.cross_entropy(replica, batch)
-                gradients = _gradients(loss, weights)
+        with torch.enable_grad(), fork_named_rng(*self.rng_key):
+            for batch in islice(self.batches(), batches):
+                gradients = _gradients(self.loss(replica, batch), weights)
                 for name, weight in weights.items():
                     totals[name] += score(weight.detach(), gradients[name])
         return {name: all_reduce_sum_(total) for name, total in totals.items()}
 
     def synaptic_flow(self, masks: Masks) -> dict[str, Tensor]:
         """As of `ScoringContext.synaptic_flow`, in evaluation mode and float64."""
+        assert self.example is not None
         replica, weights = self._copy(masks)
         replica.double().eval()
         for value in (*replica.parameters(), *replica.buffers()):
             value.detach().abs_()
-        image = torch.ones_like(self.example[:1], dtype=torch.float64)
+        ones = torch.ones_like(self.example[:1], dtype=torch.float64)
         with torch.enable_grad():
-            return _gradients(replica(self.module.to_memory_format(image)).sum(), weights)
+            return _gradients(replica(ones).sum(), weights)
 
     def accumulated(self) -> dict[str, Tensor]:
         """What has accumulated so far: of all processes, as their gradients are averaged."""
@@ -74,7 +81,7 @@ class NetworkProbe:
 
     def _copy(self, masks: Masks) -> tuple[nn.Module, dict[str, nn.Parameter]]:
         """A pruned copy of the network, and its prunable weights, by which it differentiates."""
-        replica = copy.deepcopy(self.module.network)
+        replica = copy.deepcopy(self.network)
         replica.requires_grad_(False)
         weights = {name: replica.get_parameter(name) for name in masks}
         masks.apply_({name: weight.detach() for name, weight in weights.items()})

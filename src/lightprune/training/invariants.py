@@ -1,21 +1,9 @@
-"""Invariants of a network in training: pruned weights are zero, outputs depend on the input."""
-
-from collections.abc import Mapping
+"""The invariant of a network in training: its outputs depend on its input."""
 
 from torch import Tensor, nn
 
 from lightprune.pruning.eval_mode import eval_mode
 from lightprune.pruning.event_record import PruningError
-from lightprune.pruning.masks import Masks
-
-
-def check_zeros(masks: Masks, weights: Mapping[str, Tensor], epoch: int) -> None:
-    """Raises PruningError if a pruned weight is not exactly zero."""
-    for name, count in masks.violations(weights).items():
-        raise PruningError(
-            f"epoch {epoch}: {count} pruned weights of {name} are not zero; every optimizer step "
-            "ends with them at zero, so a callback, a hook or the network itself changed them since"
-        )
 
 
 def depends_on_input(network: nn.Module, example: Tensor) -> bool:

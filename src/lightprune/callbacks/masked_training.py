@@ -1,0 +1,154 @@
+"""A Lightning training in which pruned weights stay zero: a Sparsifier at the trainer's hooks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lightprune.callbacks.averages import mask_averages
+from lightprune.callbacks.checks import check_overlap, check_strategy
+from lightprune.errors import InputError
+from lightprune.pruning.event_record import PruningError
+from lightprune.pruning.masks import Masks
+from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.sparsifier import Sparsifier
+from lightprune.pruning.targets import Targets
+
+
+class MaskedTraining(Callback):
+    """Keeps pruned weights of a LightningModule, or of a part of it, at zero during `fit`.
+
+    Nothing depends on hooks of modules, which compiled code may never run: gradients are masked
+    before every step and weights after it. The end of every epoch and every validation check the
+    zeros. Averages of the weights (EMA, SWA) are pruned with them.
+
+    Attributes:
+        sparsifier: Has weights and masks; None before the first fit.
+    """
+
+    def __init__(
+        self,
+        pruner: Pruner | None,
+        targets: Targets,
+        module: str,
+        example: Tensor | None,
+        optimizer_state: str,
+    ) -> None:
+        """Takes what a `Sparsifier` takes, with the name of a part in the place of a module."""
+        self.sparsifier: Sparsifier | None = None
+        self._pruner = pruner or Pruner()
+        self._targets = targets
+        self._module = module
+        self._example = example
+        self._optimizer_state = optimizer_state
+        self._restored: dict[str, Any] = {}
+
+    @property
+    def masks(self) -> Masks | None:
+        """Which weights are kept; None before the first fit."""
+        return self.sparsifier.masks if self.sparsifier else None
+
+    @property
+    def sparsity(self) -> float:
+        """The share of the prunable weights that are zero now, 0..1, pruned or not."""
+        return self.sparsifier.sparsity if self.sparsifier else 0.0
+
+    @property
+    def log_name(self) -> str:
+        """The name that the sparsity is logged under."""
+        return f"sparsity/{self._module}" if self._module else "sparsity"
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuses strategies that cut weights into pieces."""
+        if stage == "fit":
+            check_strategy(trainer.strategy)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finds the weights and restores the masks that a checkpoint or an earlier fit left."""
+        # Not in `setup`: a module may build its layers in `configure_model`, which comes after it.
+        state = self._restored or self.state_dict()
+        if self.sparsifier:
+            self.sparsifier.detach()
+        self.sparsifier = Sparsifier(
+            self._part(pl_module),
+            self._pruner,
+            self._targets,
+            example=None if self._example is None else self._example.to(pl_module.device),
+            optimizer_state=self._optimizer_state,
+        )
+        check_overlap(trainer.callbacks)  # type: ignore[attr-defined]
+        if state:
+            self.restore(state)
+            self._restored = {}
+        mask_averages(trainer, pl_module, self.sparsifier.masks, self._module)
+        for optimizer in trainer.optimizers:
+            self.sparsifier.attach(optimizer)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` returned, once the weights are found."""
+        assert self.sparsifier is not None
+        self.sparsifier.load_state_dict(state)
+
+    def hold(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        masks: Masks,
+        optimizer_state: str | None = None,
+    ) -> None:
+        """Prunes weights, their averages and optimizer state by masks (`Sparsifier.hold_`)."""
+        assert self.sparsifier is not None
+        self.sparsifier.hold_(masks, optimizer_state=optimizer_state)
+        mask_averages(trainer, pl_module, masks, self._module)
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Zeroes the gradients of pruned weights before they are clipped."""
+        assert self.sparsifier is not None
+        self.sparsifier.mask_gradients_(optimizer)
+
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Checks the zeros of the validated weights, which other callbacks may have swapped in."""
+        if trainer.state.fn == "fit" and batch_idx == 0:
+            self._check_zeros(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks that pruned weights are zero, and logs the sparsity."""
+        self._check_zeros(trainer)
+        pl_module.log(self.log_name, self.sparsity, sync_dist=True)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks the zeros of the final weights, which may be averages by now."""
+        self._check_zeros(trainer)
+
+    def _part(self, pl_module: LightningModule) -> nn.Module:
+        try:
+            return pl_module.get_submodule(self._module)
+        except AttributeError:
+            names = ", ".join(name for name, _ in pl_module.named_children())
+            raise InputError(f"module={self._module}: allowed are {names}") from None
+
+    def _check_zeros(self, trainer: Trainer) -> None:
+        assert self.sparsifier is not None
+        with located(trainer):
+            self.sparsifier.check()
+
+
+@contextmanager
+def located(trainer: Trainer) -> Iterator[None]:
+    """Says in which epoch pruning failed."""
+    try:
+        yield
+    except PruningError as error:
+        raise PruningError(f"epoch {trainer.current_epoch}: {error}") from error

@@ -1,0 +1,224 @@
+"""The experiment's PruningCallback: measures around events, resets weights, watches outputs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor, nn
+
+from lightprune.callbacks.pruning_callback import PruningCallback
+from lightprune.pruning.batch_norm import recalibrate
+from lightprune.pruning.criteria.probe import NetworkProbe
+from lightprune.pruning.event_record import EventRecord, PruningError, distance
+from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.schedules import Plan, PruneEvent
+from lightprune.pruning.targets import Targets
+from lightprune.training.classifier import Classifier
+from lightprune.training.invariants import check_alive, depends_on_input
+
+
+@dataclass(frozen=True)
+class WeightReset:
+    """Replaces the trained weights after an event, which has ranked them before.
+
+    Attributes:
+        state: Returns a state dict of the network.
+        always: At every event; otherwise at the last one.
+    """
+
+    state: Callable[[], Mapping[str, Tensor]]
+    always: bool
+
+
+def weight_reset(
+    weights: str, fresh: Callable[[], Mapping[str, Tensor]], early: Mapping[str, Tensor] | None
+) -> WeightReset | None:
+    """The reset that `Pruner.weights` stands for.
+
+    Args:
+        weights: The pruner's setting.
+        fresh: Returns a state dict as it is before any training.
+        early: A state dict early in the dense training, for `rewind`.
+    """
+    if weights == "rewind" and early is None:
+        raise ValueError("pruner.weights=rewind: there are no early weights")
+    resets = {
+        "reinitialise": WeightReset(fresh, always=False),
+        "rewind": WeightReset(lambda: early or {}, always=True),
+    }
+    return resets.get(weights)
+
+
+class RecordedPruning(PruningCallback):
+    """Prunes the network of a Classifier, and records what every event did to it.
+
+    Attributes:
+        records: An `EventRecord` of each event so far.
+    """
+
+    record_type = EventRecord
+
+    def __init__(
+        self,
+        pruner: Pruner | None,
+        plan: Plan,
+        targets: Targets,
+        example: Tensor,
+        *,
+        optimizer_state: str = "mask",
+        weight_reset: WeightReset | None = None,
+        recalibrate: int = 0,
+        masks: Masks | None = None,
+    ) -> None:
+        """Prepares pruning; nothing happens before `fit`.
+
+        Args:
+            pruner: Decides the masks; None for a plan without events.
+            plan: The prune events.
+            targets: Which parameters are prunable.
+            example: Inputs of the size the network is used at, shape (N, C, H, W), N >= 2; the
+                network's outputs for them must differ after every event.
+            optimizer_state: What an event does to it: `mask`, `reset` or `keep`.
+            weight_reset: Replaces the trained weights after an event; None keeps them.
+            recalibrate: On how many training batches an event estimates batch norms anew.
+            masks: What is pruned from the start; None for nothing.
+        """
+        super().__init__(
+            pruner,
+            plan,
+            module="network",
+            targets=targets,
+            example=example,
+            optimizer_state=optimizer_state,
+        )
+        self._weight_reset = weight_reset
+        self._masks = masks
+        self._recalibrate = recalibrate
+
+    @property
+    def state_key(self) -> str:
+        """There is one in a trainer."""
+        return "PruningCallback"
+
+    @property
+    def log_name(self) -> str:
+        """There is one network."""
+        return "sparsity"
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Has gradients computed with the loss of the classifier."""
+        self._loss = _classifier(pl_module).cross_entropy
+        super().setup(trainer, pl_module, stage)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins with the given masks, unless a checkpoint has later ones."""
+        is_resumed = bool(self._restored or self.sparsifier)
+        super().on_fit_start(trainer, pl_module)
+        if self._masks is not None and not is_resumed:
+            assert self.sparsifier is not None
+            self.hold(trainer, pl_module, self._masks.like(self.sparsifier.weights))
+
+    def prune(self, trainer: Trainer, pl_module: LightningModule, event: PruneEvent) -> EventRecord:
+        """Performs a prune event, and measures around it.
+
+        Raises:
+            PruningError: The network's output no longer depends on its input, or the weights of
+                the ranks differ.
+        """
+        classifier, sparsifier = _classifier(pl_module), self.sparsifier
+        assert sparsifier is not None
+        assert self._live is not None
+        _broadcast_buffers(classifier.network)
+        before = _accuracy(trainer, classifier)
+        masks = self.next_masks(trainer, pl_module, event)
+        moved = distance(sparsifier.weights, masks, self._live)
+        is_reset = self._reset_weights(event, classifier.network)
+        self.hold(trainer, pl_module, masks, "reset" if is_reset else None)
+        self._check_output(event, classifier)
+        after = _accuracy(trainer, classifier)
+        recalibrated = self._recalibrated_accuracy(trainer, classifier)
+        return EventRecord.of(
+            event,
+            masks,
+            self._live,
+            distance=moved,
+            before=before,
+            after=after,
+            recalibrated=recalibrated,
+        )
+
+    def probe(self, trainer: Trainer, pl_module: LightningModule) -> NetworkProbe:
+        """A probe with the draws and the training images of this epoch."""
+        assert self.sparsifier is not None
+        loader = trainer.datamodule.train_dataloader  # type: ignore[attr-defined]
+        return self.sparsifier.probe(self._loss, loader, _classifier(pl_module).rng_key("probe"))
+
+    def logged(self, record: Any) -> dict[str, float]:
+        """The accuracies around an event."""
+        metrics = {"prune/before": record.before, "prune/after": record.after}
+        if record.recalibrated is not None:
+            metrics["prune/recalibrated"] = record.recalibrated
+        return metrics
+
+    def read_metric(self, trainer: Trainer, pl_module: LightningModule) -> float:
+        """The validation accuracy, 0..1."""
+        evaluation = _classifier(pl_module).evaluation
+        assert evaluation is not None
+        return evaluation.accuracy
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks that pruned weights are zero and that the output depends on the input."""
+        super().on_train_epoch_end(trainer, pl_module)
+        assert self._example is not None
+        assert self.masks is not None
+        example = self._example.to(pl_module.device)
+        check_alive(pl_module, example, trainer.current_epoch, self.masks.sparsity)
+
+    def _reset_weights(self, event: PruneEvent, network: nn.Module) -> bool:
+        """Replaces weights and buffers if this event does so; returns whether it does."""
+        if self._weight_reset is None:
+            return False
+        is_due = self._weight_reset.always or event == self.plan.events[-1]
+        if is_due:
+            network.load_state_dict(self._weight_reset.state())
+        return is_due
+
+    def _check_output(self, event: PruneEvent, classifier: Classifier) -> None:
+        assert self._example is not None
+        if not depends_on_input(classifier, self._example.to(classifier.device)):
+            raise PruningError(
+                f"schedule: at sparsity {event.sparsity:g} (epoch {event.epoch}) the network's "
+                "output no longer depends on its input; allowed is a lower sparsity or a "
+                "pruner.floor above 0"
+            )
+
+    def _recalibrated_accuracy(self, trainer: Trainer, classifier: Classifier) -> float | None:
+        """Recalibrates batch norms; returns the accuracy afterwards, None where it does not."""
+        if not self._recalibrate:
+            return None
+        loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        images = (images for images, _ in islice(loader, self._recalibrate))
+        with trainer.precision_plugin.forward_context():
+            recalibrate(classifier, images)
+        return _accuracy(trainer, classifier)
+
+
+def _classifier(module: LightningModule) -> Classifier:
+    assert isinstance(module, Classifier)
+    return module
+
+
+def _accuracy(trainer: Trainer, classifier: Classifier) -> float:
+    """Validation accuracy of the network as it stands, 0..1."""
+    batches = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
+    return classifier.evaluate(batches).accuracy
+
+
+def _broadcast_buffers(network: nn.Module) -> None:
+    """Copies rank 0's buffers (batch-norm statistics) to every rank, in place."""
+    if torch.distributed.is_initialized():
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, 0)
