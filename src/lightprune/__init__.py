@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         MultiStep,
         OneShot,
         Pruner,
+        Sparsifier,
         Targets,
     )
     from lightprune.structured.semi_structured import semi_structured_
@@ -30,6 +31,7 @@ __all__ = [
     "OneShot",
     "Pruner",
     "PruningCallback",
+    "Sparsifier",
     "Targets",
     "load",
     "semi_structured_",

@@ -13,6 +13,7 @@ from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.pruning.batch_norm import recalibrate
 from lightprune.pruning.criteria.probe import NetworkProbe
 from lightprune.pruning.event_record import EventRecord, PruningError, distance
+from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan, PruneEvent
 from lightprune.pruning.targets import Targets
@@ -115,10 +116,9 @@ class RecordedPruning(PruningCallback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins with the given masks, unless a checkpoint has later ones."""
-        is_resumed = bool(self._restored or self.sparsifier)
         super().on_fit_start(trainer, pl_module)
-        if self._masks is not None and not is_resumed:
-            assert self.sparsifier is not None
+        assert self.sparsifier is not None
+        if self._masks is not None and not self.sparsifier.masks.pruned:
             self.hold(trainer, pl_module, self._masks.like(self.sparsifier.weights))
 
     def prune(self, trainer: Trainer, pl_module: LightningModule, event: PruneEvent) -> EventRecord:
