@@ -116,12 +116,8 @@ def count_macs(
 ) -> dict[str, MacCounts]:
     """Counts the multiplications of each weight for one image, wherever they happen.
 
-    A layer that does another way what one of torch's does names that one's as its `plain_forward`.
-
-    Args:
-        network: The network that holds `weights`.
-        weights: The parameters to count, by any of their names.
-        example: Inputs of the size the network is used at, shape (N, C, H, W), of any values.
+    The image is the first of the example, (N, ...), of any values. A layer that does another way
+    what one of torch's does names that one's as its `plain_forward`.
 
     Returns:
         By name; zeros of weights that the image does not reach. Weights that operations read, but

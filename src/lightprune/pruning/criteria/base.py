@@ -42,12 +42,9 @@ class Criterion(ABC):
     def update_(self, state: Tensor, weight: Tensor, gradient: Tensor) -> None:
         """Adds one training step to what `context.accumulated` holds of a parameter, in place.
 
-        Called if `needs` has "accumulated", at every step before the last prune event.
-
-        Args:
-            state: float32, of the weight's shape; zeros before the first step.
-            weight: The parameter's values before the step.
-            gradient: Of the loss with respect to them; dense, pruned weights included.
+        Called if `needs` has "accumulated", at every step before the last prune event, with the
+        weight before it and the dense gradient, pruned weights included. The state is float32, of
+        the weight's shape; zeros before the first step.
         """
         raise NotImplementedError(f"{type(self).__name__}.update_")
 

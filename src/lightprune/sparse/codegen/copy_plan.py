@@ -93,13 +93,9 @@ def copy_plan(
     channels: ChannelOffsets,
     maximum: NDArray[np.bool_] | None = None,
 ) -> tuple[int, int]:
-    """Plans the copies of some channels.
+    """Plans the copies of some channels by the shuffles that fill the vectors of each.
 
-    Args:
-        pool: Stores the plan.
-        shuffles: What fills the vectors of one channel.
-        channels: In which channels.
-        maximum: (shuffles,): those that take the maximum; after the others of a vector.
+    Those shuffles that take the maximum, (shuffles,), come after the others of a vector.
 
     Returns:
         The address of the `CopyRun`s, and how many there are.

@@ -56,11 +56,9 @@ class BlockCost:
 
 @cache
 def block_costs(alignment: InputAlignment) -> tuple[BlockCost, ...]:
-    """The cost of each of `REGISTER_BLOCKS`, in their order.
+    """The cost of each of `REGISTER_BLOCKS`, in their order, for inputs of that alignment.
 
-    Args:
-        alignment: Of the inputs. Blocks with channels in their lanes read scalars, and cost the
-            same whatever it is.
+    Blocks with channels in their lanes read scalars, and cost the same whatever it is.
     """
     benchmarks = [
         _Benchmark(number, alignment, _MANY, _GROUPS) for number in range(len(REGISTER_BLOCKS))

@@ -179,13 +179,8 @@ def _load_pair(builder: ir.IRBuilder, pairs: ir.Value, row: ir.Value) -> tuple[i
 def shuffle_copy(_typing, to, read, offsets, channels, shuffles, count):
     """Fills one vector a channel with the permuted lanes of others, the other lanes with 0.
 
-    Args:
-        to: Address that the channels' write offsets count from.
-        read: Address that the channels' read offsets count from.
-        offsets: Address of int64 (channels, 2): those offsets, in bytes.
-        channels: Number of channels.
-        shuffles: Address of the shuffles; see `CopyRun`.
-        count: Number of shuffles, at most `MAX_SHUFFLES`.
+    The channels' read and write offsets count from the addresses `read` and `to`; they, and the
+    `count` shuffles, are as of `CopyRun`.
     """
     return _shuffled(None, keep=False)
 

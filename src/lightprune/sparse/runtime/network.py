@@ -87,10 +87,7 @@ class SparseNetwork(nn.Module):
     ) -> None:
         """Lowers the network to a program; the first call compiles the rest.
 
-        Args:
-            graph: The network's operations.
-            state: Its tensors by name, as in the state dict.
-            threads: At most so many threads a call; None or 0 follows `torch.get_num_threads()`.
+        A call takes at most so many threads; None or 0 follows `torch.get_num_threads()`.
 
         Raises:
             InputError: The graph and the tensors do not fit.

@@ -37,12 +37,7 @@ _SPINS_BEFORE_YIELD = 2000
 
 @jit_cached
 def run_job(job, thread):
-    """Works on the job at the address until nothing of it is left to start.
-
-    Args:
-        job: Address of a `JOB` record.
-        thread: Number of the thread; 0 is the caller.
-    """
+    """Works on the `JOB` at the address until nothing of it is left to start; thread 0 calls."""
     fields = record_at(job, JOB)
     if fields.minibatches > 0:
         _run_minibatches(job, fields.arena + thread * fields.arena_size)
@@ -192,12 +187,7 @@ def _call_chunks(job, private_arena, head, begin, end):
 
 @jit_cached
 def execute(job, slots):
-    """Executes the job at the address, with the workers that watch the slots and are free.
-
-    Args:
-        job: Address of a `JOB` record.
-        slots: int64, the addresses of the workers' slots.
-    """
+    """Executes the `JOB` at the address, with the workers that watch the slots and are free."""
     atomic_store(job, 0)
     for slot in slots:
         # A worker that is busy with another job is not waited for.
