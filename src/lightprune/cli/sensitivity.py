@@ -5,18 +5,11 @@ from typing import Annotated
 
 import typer
 
-from lightprune.cli.options import (
-    ConstructorName,
-    DataRoot,
-    DenseDir,
-    Run,
-    WhichNetwork,
-    constructor_of,
-)
+from lightprune.cli import options
 
 
 def sensitivity(
-    run: Run,
+    run: options.Run,
     sparsities: Annotated[
         str | None, typer.Option(metavar="0.5,0.9", help="Default: by the target.")
     ] = None,
@@ -31,10 +24,10 @@ def sensitivity(
         float | None,
         typer.Option(metavar="PP", help="Accuracy that each layer may cost, in place of --target."),
     ] = None,
-    network: WhichNetwork = "dense",
-    dense_dir: DenseDir = None,
-    data_root: DataRoot = None,
-    constructor: ConstructorName = None,
+    network: options.WhichNetwork = "dense",
+    dense_dir: options.DenseDir = None,
+    data_root: options.DataRoot = None,
+    constructor: options.ConstructorName = None,
 ) -> None:
     """Measure what pruning each layer alone costs."""
     from lightprune.errors import check_folder
@@ -49,7 +42,7 @@ def sensitivity(
 
     settings = AnalysisSettings(parse_sparsities(sparsities) if sparsities else None, target, drop)
     sample = SampleSize(images, batches, data_root)
-    which = NetworkChoice(network, dense_dir, constructor_of(constructor))
+    which = NetworkChoice(network, dense_dir, options.constructor_of(constructor))
     folder = run / "sensitivity"
     check_folder("RUN", str(folder))
     loaded = load_run(run, which, sample)

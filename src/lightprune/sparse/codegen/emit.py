@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightprune.sparse.codegen import gather_indices
 from lightprune.sparse.codegen.constant_pool import ConstantPool
 from lightprune.sparse.codegen.copy_plan import (
     Shuffles,
@@ -12,12 +13,6 @@ from lightprune.sparse.codegen.copy_plan import (
     copy_plan,
     plan_shuffles,
     single_channel,
-)
-from lightprune.sparse.codegen.gather_indices import (
-    broadcast_bias,
-    pool_indices,
-    used_planes,
-    used_vectors,
 )
 from lightprune.sparse.codegen.input_packing import PackedInput
 from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
@@ -125,8 +120,8 @@ class Emitter:
         if self.plan.images_per_vector == 1:
             _, height, width = buffer.shape
             indices = packed.gather_indices(source.shape, height, width, buffer.channel_stride)
-            planes = used_planes(packed, self.plan.readers(packed))
-            used = used_vectors(planes, packed.padded_planes, buffer.channel_stride)
+            planes = gather_indices.used_planes(packed, self.plan.readers(packed))
+            used = gather_indices.used_vectors(planes, packed.padded_planes, buffer.channel_stride)
             channels = np.arange(source.shape[0])
             reads = 4 * (source.view.offset + channels * source.channel_stride)
             stride = packed.padded_planes * buffer.channel_stride
@@ -165,7 +160,7 @@ class Emitter:
         kind, address = isa.BiasKind.NONE, 0
         if bias is not None:
             kind = isa.BiasKind.PER_CHANNEL if bias.ndim == 1 else isa.BiasKind.PER_PIXEL
-            rows = broadcast_bias(bias, view.width, self.plan.images_per_vector)
+            rows = gather_indices.broadcast_bias(bias, view.width, self.plan.images_per_vector)
             address = self.constants.address(rows)
         return isa.AddInstruction(
             **self._output(output, channels) | {"output": view},
@@ -186,7 +181,7 @@ class Emitter:
             return isa.AvgPoolInstruction(**operands, count_padding=int(step.count_include_pad))
         if self.plan.images_per_vector > 1:
             return isa.MaxPoolInstruction(**operands)
-        indices = pool_indices(step, output.shape, read.shape[2])
+        indices = gather_indices.pool_indices(step, output.shape, read.shape[2])
         shuffles = plan_shuffles(indices, LANES)
         vectors = indices.shape[1] // LANES
         # One output vector after the other, each from the first kernel column on.

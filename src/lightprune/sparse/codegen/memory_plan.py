@@ -6,12 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.codegen.input_packing import (
-    PackedInput,
-    packed_shape,
-    plan_packed_inputs,
-    tap_coordinates,
-)
+from lightprune.sparse.codegen import input_packing
 from lightprune.sparse.codegen.schedule import Task, schedule
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep, Program
@@ -97,7 +92,7 @@ class MemoryPlan:
 
     images_per_vector: int
     buffers: dict[str, Buffer]
-    packed_inputs: dict[str, PackedInput]
+    packed_inputs: dict[str, input_packing.PackedInput]
     tasks: tuple[Task, ...] = ()
     size: int = 0
 
@@ -111,7 +106,7 @@ class MemoryPlan:
         packed = self.packed_inputs.get(step.value)
         return self.buffers[packed.name if packed else step.input]
 
-    def readers(self, packed: PackedInput) -> list[ConvStep]:
+    def readers(self, packed: input_packing.PackedInput) -> list[ConvStep]:
         """The convolutions that read a packed input."""
         steps = (task.step for task in self.tasks)
         return [
@@ -136,7 +131,7 @@ class MemoryPlan:
         """
         packed, buffer = self.packed_inputs.get(step.value), self.input_buffer(step)
         offsets = []
-        for row, column in tap_coordinates(step):
+        for row, column in input_packing.tap_coordinates(step):
             plane, y, x = packed.locate(row, column) if packed else (0, row, column)
             offsets.append(
                 plane * buffer.channel_stride + y * buffer.row_stride + x * buffer.images_per_vector
@@ -149,7 +144,7 @@ def plan_memory(program: Program, images_per_vector: int) -> MemoryPlan:
     """Gives every value of the program, and every packed input, a buffer in one arena."""
     convs = [step for step in program.steps if isinstance(step, ConvStep)]
     buffers = {name: Buffer(shape, images_per_vector) for name, shape in program.shapes.items()}
-    packed_inputs = plan_packed_inputs(convs, program.shapes, images_per_vector)
+    packed_inputs = input_packing.plan_packed_inputs(convs, program.shapes, images_per_vector)
     for step in convs:
         packed = packed_inputs.get(step.value)
         if packed is None:
@@ -159,7 +154,7 @@ def plan_memory(program: Program, images_per_vector: int) -> MemoryPlan:
         buffer = buffers.setdefault(
             packed.name, Buffer((0, 0, 0), images_per_vector, alignment=alignment)
         )
-        buffer.shape = packed_shape(buffer.shape, step, packed, program.shapes)
+        buffer.shape = input_packing.packed_shape(buffer.shape, step, packed, program.shapes)
     tasks = schedule(program, {value: packed.name for value, packed in packed_inputs.items()})
     plan = MemoryPlan(images_per_vector, buffers, packed_inputs, tasks)
     plan.size = _assign_offsets(plan, program.output)
