@@ -40,7 +40,6 @@ from lightprune.pruning.cost.report import cost_report
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
-from lightprune.report.build import write_figure
 from lightprune.runs.folder import RunFolder
 from lightprune.sparse.frontend.trace import trace
 from study.publish import strip_paths
@@ -225,7 +224,7 @@ def main():
     if options.out:
         write_text(options.out, sweep.to_json() + "\n")
         for figure in speedup_figures(sweep):
-            write_figure(figure, options.out.parent)
+            figure.write(options.out.parent)
     print(
         "(threads x batch: sparse ms, times as fast as the fastest dense backend / dense stripped)"
     )

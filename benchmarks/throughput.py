@@ -12,8 +12,6 @@ its Lightning module, data module and callbacks as in a run.
 import argparse
 import json
 import logging
-import os
-import platform
 import shlex
 import statistics
 import sys
@@ -28,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.models import resnet18
 
+from lightprune.bench.machine import this_machine
 from lightprune.data.augmentation import Augmentation
 from lightprune.data.image_folder import ImageFolder
 from lightprune.files import write_text
@@ -204,14 +203,8 @@ def main():
 
 def machine():
     """The processor, how much of it was used, and by what."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        processor = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.processor() or platform.machine()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = torch.get_num_threads()
-    return f"{processor}, {cores} cores, {threads} threads, torch {torch.__version__}"
+    here, threads = this_machine(), torch.get_num_threads()
+    return f"{here.processor}, {here.cores} cores, {threads} threads, torch {torch.__version__}"
 
 
 def record(rates):

@@ -1,9 +1,10 @@
 """Training compute against the reference's, both loops measured on one machine."""
 
+from collections.abc import Iterator
+
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Section, bullets
+from lightprune.rendering.document import Block, bullets, section
 from lightprune.report.findings import Findings
-from lightprune.report.groups import epochs_label
 from lightprune.report.reported_run import ReportedRun
 from study.reference import EPOCHS, comparable
 from study.throughput import Loop, Throughput, loop_name
@@ -18,18 +19,21 @@ _HOW = (
 )
 
 
-def compute_section(findings: Findings, throughput: Throughput | None) -> Section:
+@section("Training compute")
+def compute_section(findings: Findings, throughput: Throughput | None) -> Iterator[Block]:
     """One line for each recipe, how it was computed, and where the measurement comes from."""
-    title, lines = "Training compute", compute_lines(findings, throughput)
+    lines = compute_lines(findings, throughput)
     if not throughput:
-        return Section(title, lines)
-    source = (
+        yield from lines
+        return
+    yield bullets(lines)
+    yield _HOW
+    yield (
         f"Measured on {throughput.machine}, by `{throughput.command}`, commit "
         f"`{short_commit(throughput.commit)}`: "
         + "; ".join(_rate(loop) for loop in throughput.loops)
         + " images a second (median, lowest and highest round)."
     )
-    return Section(title, (bullets(lines), _HOW, source))
 
 
 def compute_lines(findings: Findings, throughput: Throughput | None) -> tuple[str, ...]:
@@ -62,7 +66,7 @@ def _line(run: ReportedRun, seen: Throughput) -> str:
     if not reference or len(spent) < len(ours):
         sizes = " and ".join(str(size) for size in sorted({size for _, size in phases}))
         return (
-            f"Training compute of {epochs_label(run)} epochs: not measured (it takes the "
+            f"Training compute of {run.epochs} epochs: not measured (it takes the "
             f"reference's loop, and {name} at batch size {sizes})."
         )
     held_out = 0 if run.data.validation_is_test else run.data.validation_images
@@ -70,7 +74,7 @@ def _line(run: ReportedRun, seen: Throughput) -> str:
     epochs, whole = sum(epochs for epochs, _ in ours), sum(spent)
     return (
         f"Training compute: the reference {EPOCHS} epochs x {theirs:.0f} s = "
-        f"{_duration(EPOCHS * theirs)}; {name} {epochs_label(run)} epochs x "
+        f"{_duration(EPOCHS * theirs)}; {name} {run.epochs} epochs x "
         f"{whole / epochs:.0f} s = {_duration(whole)}: {EPOCHS * theirs / whole:.1f} x less."
     )
 

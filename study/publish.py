@@ -102,7 +102,7 @@ def results_block(results: Path) -> str:
     shown = [row for row in rows if _shown(row)] or rows
     columns = [result_columns(row, figures) for row in shown]
     short = Table.of({c: row[c] for c in _COLUMNS if c in row} for row in columns)
-    data = "; ".join(dict.fromkeys(row.data for row in shown))
+    data = "; ".join(dict.fromkeys(row.first.dataset for row in shown))
     groups = [group for group in group_runs(runs) if group.name in {row.name for row in shown}]
     speeds = " ".join(speed_lines(groups))
     return (

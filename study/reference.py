@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from lightprune.report.groups import method_label, target_sparsity
+from lightprune.report.groups import method_label
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.reported_run import ReportedRun
 
@@ -57,7 +57,7 @@ def match(run: ReportedRun) -> PublishedFigure | None:
     figure = PRUNED.get(scope)
     if not figure or not comparable(run) or rest not in ("one_shot", "multi_step"):
         return None
-    return figure if abs(figure.sparsity - target_sparsity(run)) < 5e-4 else None
+    return figure if abs(figure.sparsity - run.target_sparsity) < 5e-4 else None
 
 
 def published(runs: Iterable[ReportedRun]) -> Published | None:

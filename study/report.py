@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from lightprune.bench.sparsity_sweep import read_sparsity_sweep
+from lightprune.bench.sparsity_sweep import SparsitySweep, read_benchmark
 from lightprune.report.build import Additions, write_report
 from lightprune.report.discovery import RunCollection, find_runs
 from lightprune.report.findings import Findings
 from study.compute import compute_lines, compute_section
 from study.reference import DATASET_NAMES, published
 from study.speed_by_sparsity import speed_by_sparsity_section
-from study.throughput import read_throughput
+from study.throughput import Throughput
 from study.tuning_runs import split_tuning_runs, tuning_section
 
 
 def findings_of(collection: RunCollection) -> Findings:
     """The findings of a sweep, or of all committed results, beside the reference's figures."""
     reported, tuning = split_tuning_runs(collection)
-    return Findings.of(reported, published(reported.runs), tuning)
+    return Findings(reported, published(reported.runs), tuning)
 
 
 def write_reference_report(
@@ -37,9 +37,10 @@ def write_reference_report(
         InputError: There is no finished run, or a benchmark's file is damaged.
     """
     collection = find_runs(folder, dense_dir, DATASET_NAMES)
-    for skipped in collection.left_out:
-        print(f"left out: {skipped.folder}: {skipped.reason}")
-    throughput, speedups = read_throughput(throughput_file), read_sparsity_sweep(speedup_file)
+    for name, reason in collection.left_out.items():
+        print(f"left out: {name}: {reason}")
+    throughput = read_benchmark(throughput_file, Throughput, "throughput.py")
+    speedups = read_benchmark(speedup_file, SparsitySweep, "speedup.py")
     findings = findings_of(collection)
     title = f"{folder.resolve().name}: {len(findings.collection.runs)} runs"
     if findings.tuning_runs:

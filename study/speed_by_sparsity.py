@@ -7,33 +7,40 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Figure, Section, Table, thread_count
-from lightprune.rendering.plotting import GREY, draw_figure, log_ticks, series_style
+from lightprune.rendering.document import Block, Figure, Table, section, thread_count
+from lightprune.rendering.plotting import (
+    GREY,
+    SPARSITY_LABEL,
+    draw_figure,
+    log_ticks,
+    series_style,
+    sparsity_scale,
+    top_legend,
+)
 from lightprune.report.sections.speed import latency_columns
 from lightprune.report.sections.speed_figure import BATCHES
 
 
-def speed_by_sparsity_section(found: SparsitySweep | None) -> Section:
+@section("Speed by sparsity")
+def speed_by_sparsity_section(sweep: SparsitySweep | None) -> Iterator[Block]:
     """Where it was measured, a table for every number of threads, and the figures."""
-    return Section("Speed by sparsity", tuple(_blocks(found)) if found else ())
-
-
-def _blocks(found: SparsitySweep) -> Iterator[Block]:
+    if not sweep:
+        return
     yield (
         "Pruned by magnitude without training after it (this is about speed, not "
-        f"accuracy), on {found.machine.label}, {found.machine.cores} cores, "
-        f"by `{found.command}`, commit `{short_commit(found.commit)}`; medians of calls in turn in "
-        f"one process. {' '.join(f'{n.name}: {n.weights}.' for n in found.networks)}"
+        f"accuracy), on {sweep.machine.label}, {sweep.machine.cores} cores, "
+        f"by `{sweep.command}`, commit `{short_commit(sweep.commit)}`; medians of calls in turn in "
+        f"one process. {' '.join(f'{n.name}: {n.weights}.' for n in sweep.networks)}"
     )
-    for threads in sorted({threads for n in found.networks for threads, _ in n.thread_batches}):
+    for threads in sorted({threads for n in sweep.networks for threads, _ in n.thread_batches}):
         yield f"**{thread_count(threads)}:**"
-        yield Table.of(_row(n, level, threads) for n in found.networks for level in n.levels)
-    yield from speedup_figures(found)
+        yield Table.of(_row(n, level, threads) for n in sweep.networks for level in n.levels)
+    yield from speedup_figures(sweep)
 
 
-def speedup_figures(found: SparsitySweep) -> Iterator[Figure]:
+def speedup_figures(sweep: SparsitySweep) -> Iterator[Figure]:
     """One for each network of several sparsities."""
-    yield from (_figure(network) for network in found.networks if len(network.levels) > 1)
+    yield from (_figure(network) for network in sweep.networks if len(network.levels) > 1)
 
 
 def _row(network: NetworkSweep, level: SparsityLevel, threads: int) -> dict[str, str]:
@@ -56,9 +63,8 @@ def _figure(network: NetworkSweep) -> Figure:
             _draw(axes, network, threads)
             axes.set_title(thread_count(threads))
         grid[0].set_ylabel("speed-up")
-        marks = grid[0].get_legend_handles_labels()
-        canvas.legend(*marks, loc="outside upper center", ncols=2, frameon=False)
-        canvas.supxlabel("sparsity (%), on a logarithmic scale of what is left", fontsize=8)
+        top_legend(canvas, grid[:1], 2)
+        canvas.supxlabel(SPARSITY_LABEL)
 
     even = "; ".join(
         f"{thread_count(threads)}, batch {batch}: {_break_even(network, threads, batch)}"
@@ -74,31 +80,30 @@ def _figure(network: NetworkSweep) -> Figure:
 
 
 def _break_even(network: NetworkSweep, threads: int, batch: int) -> str:
-    found = network.break_even(threads, batch)
-    if not found:
+    point = network.break_even(threads, batch)
+    if not point:
         return "not reached"
-    words = f"{100 * found[0]:.0f} % ({100 * found[1]:.0f} % of the MACs)"
-    return f"{'at most ' if found[0] == network.levels[0].sparsity else ''}{words}"
+    sparsity, mac_density = point
+    at_most = "at most " if sparsity == network.levels[0].sparsity else ""
+    return f"{at_most}{100 * sparsity:.0f} % ({100 * mac_density:.0f} % of the MACs)"
 
 
 def _draw(axes: Axes, network: NetworkSweep, threads: int) -> None:
-    left = [1 - level.sparsity for level in network.levels]
+    density = [1 - level.sparsity for level in network.levels]
     axes.axhline(1, color=GREY, linestyle="--", linewidth=0.8)
     for number, batch in enumerate(
         batch for count, batch in network.thread_batches if count == threads
     ):
-        found = [network.speedup(level, threads, batch) for level in network.levels]
+        speedups = [network.speedup(level, threads, batch) for level in network.levels]
         for over, line, fill in (
             ("fastest dense", "-", {}),
             ("stripped", ":", {"markerfacecolor": "white"}),
         ):
-            ratios = [at.over_stripped if line == ":" else at.over_dense for at in found]
-            measured = [(x, ratio) for x, ratio in zip(left, ratios, strict=True) if ratio]
+            ratios = [at.over_stripped if line == ":" else at.over_dense for at in speedups]
+            measured = [(x, ratio) for x, ratio in zip(density, ratios, strict=True) if ratio]
             label, style = f"batch {batch}, over {over}", {**series_style(number), **fill}
             axes.plot(*map(list, zip(*measured, strict=True)), linestyle=line, label=label, **style)
-    axes.set_xscale("log")
     axes.set_yscale("log")
     log_ticks(axes.yaxis)
-    axes.set_xlim(max(left) * 1.2, min(left) / 1.2)
-    axes.set_xticks(left, [f"{100 * level.sparsity:.4g}" for level in network.levels])
-    axes.set_xticks([], minor=True)
+    sparsities = [level.sparsity for level in network.levels]
+    sparsity_scale(axes, max(density) * 1.2, min(density) / 1.2, sparsities)

@@ -1,12 +1,10 @@
 """How fast two training loops run on one machine: the reference's and this project's."""
 
-from pathlib import Path
 from statistics import median
 from typing import Annotated
 
 import msgspec
 
-from lightprune.errors import InputError
 from lightprune.report.groups import FULL_PRECISION
 
 _Rate = Annotated[float, msgspec.Meta(gt=0)]
@@ -50,19 +48,3 @@ class Throughput(msgspec.Struct, frozen=True):
 def loop_name(precision: str) -> str:
     """The name of this project's loop at a `trainer.precision`."""
     return "lightprune" if precision == FULL_PRECISION else f"lightprune {precision}"
-
-
-def read_throughput(file: Path) -> Throughput | None:
-    """What the benchmark wrote; None if it wrote nothing.
-
-    Raises:
-        InputError: The file is not the benchmark's.
-    """
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Throughput)
-    except FileNotFoundError:
-        return None
-    except msgspec.MsgspecError as error:
-        raise InputError(
-            f"{file}: is damaged ({error}); allowed is what benchmarks/throughput.py --out writes"
-        ) from error

@@ -1,11 +1,12 @@
 """What was tried on the way to the recipes: settings beside what they led to."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from lightprune.rendering.document import Section, Table
+from lightprune.rendering.document import Block, Table, section
 from lightprune.report.discovery import RunCollection
 from lightprune.report.findings import Findings
-from lightprune.report.groups import epochs_label, run_label, training_label, without_seeds
+from lightprune.report.groups import run_label, training_label, without_seeds
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import pp_label
 from lightprune.runs.identity import diff_configs
@@ -33,25 +34,26 @@ def split_tuning_runs(
     return replace(collection, runs=others), tuning
 
 
-def tuning_section(findings: Findings) -> Section:
+@section("Tuning runs")
+def tuning_section(findings: Findings) -> Iterator[Block]:
     """One table, in the order of the runs' kinds."""
-    reported = findings.collection.runs
-    rows = [_row(run, reported) for run in sorted(findings.tuning_runs, key=_order)]
-    return Section("Tuning runs", (_WORDS, Table.of(rows)) if rows else ())
+
+    def order(run: ReportedRun) -> tuple[str, int, str]:
+        return run_label(run), run.dense.epochs, run.folder
+
+    if runs := sorted(findings.tuning_runs, key=order):
+        yield _WORDS
+        yield Table.of(_row(run, findings.collection.runs) for run in runs)
 
 
-def _order(run: ReportedRun) -> tuple[str, int, str]:
-    return run_label(run), run.dense.epochs, run.folder
-
-
-def _row(run: ReportedRun, kept: tuple[ReportedRun, ...]) -> dict[str, str]:
-    alike = [other for other in kept if run_label(other) == run_label(run)]
+def _row(run: ReportedRun, reported: tuple[ReportedRun, ...]) -> dict[str, str]:
+    alike = [other for other in reported if run_label(other) == run_label(run)]
     beside = min(alike, key=lambda other: _distance(run, other), default=None)
     return {
         "run folder": f"`{run.folder}`",
         "configuration": run_label(run),
         "seed": str(run.seed),
-        "epochs": epochs_label(run),
+        "epochs": run.epochs,
         "beside": training_label(beside) if beside else "nothing of its kind",
         "settings": _settings(run, beside) if beside else "",
         "dense, validation": _percent(run.dense.validation_accuracy),
@@ -65,26 +67,22 @@ def _row(run: ReportedRun, kept: tuple[ReportedRun, ...]) -> dict[str, str]:
 
 def _distance(run: ReportedRun, other: ReportedRun) -> tuple[int, int, int]:
     """How far apart two runs are: epochs of each phase, then the number of settings."""
-    lengths = [(r.dense.epochs, r.config["recipe"]["finetune"]["epochs"]) for r in (run, other)]
-    dense, tune = (abs(mine - theirs) for mine, theirs in zip(*lengths, strict=True))
-    return dense, tune, len(_apart(run, other))
+    dense = abs(run.dense.epochs - other.dense.epochs)
+    return dense, abs(run.finetune_epochs - other.finetune_epochs), len(_differing(run, other))
 
 
-def _apart(run: ReportedRun, other: ReportedRun) -> list[str]:
+def _differing(run: ReportedRun, other: ReportedRun) -> list[str]:
     """The settings in which a run differs from another, in words; all but the length."""
-    found = diff_configs(without_seeds(other.config), without_seeds(run.config))
     return [
-        f"{key.removeprefix('recipe.')}={'not set' if here is None else here}"
-        for key, _, here in found
+        f"{key.removeprefix('recipe.')}={'not set' if value is None else value}"
+        for key, _, value in diff_configs(without_seeds(other.config), without_seeds(run.config))
         if key not in _LENGTHS
     ]
 
 
 def _settings(run: ReportedRun, beside: ReportedRun) -> str:
-    same = (
-        "as there" if epochs_label(run) == epochs_label(beside) else "as there, but for its length"
-    )
-    return "; ".join(_apart(run, beside)) or same
+    same = "as there" if run.epochs == beside.epochs else "as there, but for its length"
+    return "; ".join(_differing(run, beside)) or same
 
 
 def _percent(share: float | None) -> str:

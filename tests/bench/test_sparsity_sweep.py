@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lightprune.bench.sparsity_sweep import read_sparsity_sweep
+from lightprune.bench.sparsity_sweep import SparsitySweep, read_benchmark
 from lightprune.errors import InputError
 from tests.bench.test_backends import Small
 from tests.report.run_folders import speed_ups
@@ -33,6 +33,10 @@ def test_break_even_lies_between_levels_where_times_are_equal(ms, sparsity):
         assert found == (sparsity and pytest.approx((sparsity, 1 - sparsity)))
 
 
+def read(file):
+    return read_benchmark(file, SparsitySweep, "speedup.py")
+
+
 def test_what_is_not_timed_breaks_nowhere_even():
     (network,) = speed_ups(any={0.9: 0.1}).networks
 
@@ -44,8 +48,8 @@ def test_written_is_read(tmp_path):
     file = tmp_path / "speedup.json"
     file.write_text(found.to_json())
 
-    assert read_sparsity_sweep(file) == found
-    assert read_sparsity_sweep(tmp_path / "nothing.json") is None
+    assert read(file) == found
+    assert read(tmp_path / "nothing.json") is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"networks": [{}], "machine": {}}'])
@@ -54,7 +58,7 @@ def test_a_damaged_measurement_is_one_line(tmp_path, text):
     file.write_text(text)
 
     with pytest.raises(InputError, match=r"speedup\.json: is damaged \(.*benchmarks/speedup\.py"):
-        read_sparsity_sweep(file)
+        read(file)
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def config(
 
 def findings(folder):
     """What a report would be made from; dense networks lie in `folder/dense`."""
-    return Findings.of(find_runs(folder, folder / "dense"))
+    return Findings(find_runs(folder, folder / "dense"))
 
 
 def timings(ms, combinations=((1, 1), (1, 64), (2, 1), (2, 64))):

@@ -46,7 +46,7 @@ def browse(page, *options):
 
 @pytest.fixture(scope="module")
 def page(collection, tmp_path_factory):
-    return write_report(Findings.of(collection), "a sweep", tmp_path_factory.mktemp("page"))
+    return write_report(Findings(collection), "a sweep", tmp_path_factory.mktemp("page"))
 
 
 @pytest.mark.parametrize("width", [1280, 480])

@@ -108,7 +108,7 @@ def test_provenance_says_where_numbers_come_from(finished_sweep, written):
 
 
 def test_the_same_runs_give_the_same_bytes(collection, written):
-    again = build_document(Findings.of(collection), "again").figures
+    again = build_document(Findings(collection), "again").figures
 
     assert {f.name for f in again} == {f.stem for f in (written / "figures").iterdir()}
     for figure in again:
@@ -173,7 +173,7 @@ def numberless(elements):
 
 
 def test_a_figure_within_the_page_is_drawn_as_the_one_beside_it_in_far_fewer_bytes(collection):
-    for figure in build_document(Findings.of(collection), "again").figures:
+    for figure in build_document(Findings(collection), "again").figures:
         within = inline(figure)
 
         beside = figure.svg[figure.svg.index("<svg") :]

@@ -162,9 +162,9 @@ def test_another_networks_or_a_damaged_bench_is_named_and_its_run_stays(tmp_path
     collection = findings(tmp_path).collection
 
     assert [run.bench for run in collection.runs] == [None]
-    (gone,) = collection.left_out
-    assert gone.folder == f"a/{BENCH}"
-    assert gone.reason.startswith("is of another network" if change == "cost" else "is damaged (")
+    ((file, reason),) = collection.left_out.items()
+    assert file == f"a/{BENCH}"
+    assert reason.startswith("is of another network" if change == "cost" else "is damaged (")
 
 
 def test_the_outline_is_what_nothing_beats():

@@ -1,9 +1,9 @@
 """What a report says of unreachable weights, on counts made by hand."""
 
 from lightprune.report.sections.unreachable_weights import (
-    ZeroCounts,
     first_against_rank_lines,
     unreachable_section,
+    unreachable_zeros,
 )
 from tests.report.run_folders import config, event, findings, make_run
 
@@ -32,15 +32,18 @@ def both(folder, *, digests, unreachable_kept):
 
 def test_the_zeros_on_unreachable_weights_are_counted(tmp_path):
     groups, blocks = both(tmp_path, digests="ab", unreachable_kept=80)
-    zeros = {group.kind: ZeroCounts.of(group.first) for group in groups}
+    zeros = {group.kind: unreachable_zeros(group.first.cost) for group in groups}
+    counts = {row[0]: row[3:8] for row in blocks[3].rows}
 
-    assert zeros["global one_shot, unreachable first"] == ZeroCounts(
-        unreachable=8000, unreachable_nonzero=0, total=9800
+    assert counts["global 98 % one_shot, unreachable first"] == (
+        "9,800",
+        "8,000",
+        "81.6 %",
+        "0",
+        "200",
     )
-    assert zeros["global one_shot"] == ZeroCounts(
-        unreachable=8000, unreachable_nonzero=80, total=9800
-    )
-    assert zeros["global one_shot"].unreachable_zeros == 7920
+    assert counts["global 98 % one_shot"] == ("9,800", "7,920", "80.8 %", "80", "120")
+    assert zeros == {"global one_shot, unreachable first": 8000, "global one_shot": 7920}
     assert blocks[0].startswith("8,000 of the 10,000 prunable weights (80 %)")
     assert (
         "of the 9,800 zeros of global 98 % one_shot (seed 0) 7,920 (80.82 %) are weights that no "

@@ -48,7 +48,7 @@ def test_the_pruned_network_may_be_scanned(run):
     found = analyze_sensitivity(loaded, AnalysisSettings((0.98,), target=0.9), quiet)
 
     assert loaded.zeros == sum(layer.start for layer in found.scan.layers)
-    assert [joint.zeros for joint in found.joint] == [round(0.9 * size)] * 3
+    assert [joint.zeros for joint in found.joint.values()] == [round(0.9 * size)] * 3
 
 
 def test_a_floor_is_kept(copy):

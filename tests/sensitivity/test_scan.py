@@ -101,14 +101,14 @@ def test_layers_that_are_sparse_already_start_there(loaded):
 
     assert found.start == size * 6 // 8
     assert [point.zeros for point in found.points] == [found.start, round(0.9 * size)]
-    assert prune_jointly(loaded, pruner, 0.0)[0] == found.start
+    assert prune_jointly(loaded, pruner, 0.0).zeros == found.start
 
 
 def test_all_layers_together_are_pruned_by_any_pruner(loaded):
     size = sum(weight.numel() for weight in loaded.weights.values())
 
     for scope in ("global", "local"):
-        assert prune_jointly(loaded, Pruner(scope=scope), 0.9)[0] == round(0.9 * size)
+        assert prune_jointly(loaded, Pruner(scope=scope), 0.9).zeros == round(0.9 * size)
 
 
 def test_images_are_those_of_training_and_validation_only(loaded, run):

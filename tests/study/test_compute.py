@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from lightprune.bench.sparsity_sweep import read_benchmark
 from lightprune.errors import InputError
 from study.__main__ import main
 from study.compute import compute_section
-from study.throughput import read_throughput
+from study.throughput import Throughput
 from tests.report.run_folders import config, findings, make_run
 
 # The reference's network, so that runs are comparable.
@@ -27,10 +28,14 @@ def written(folder, *loops):
     return file
 
 
+def read(file):
+    return read_benchmark(file, Throughput, "throughput.py")
+
+
 def section(folder, *loops, **options):
     about = {"config": config(), "layers": LAYERS, "live_nnz": 223_338, **options}
     make_run(folder / "run", RIGHT, dense_right=RIGHT, **about)
-    throughput = read_throughput(written(folder, *loops)) if loops else None
+    throughput = read(written(folder, *loops)) if loops else None
     return compute_section(findings(folder), throughput).blocks
 
 
@@ -66,7 +71,7 @@ def test_the_benchmark_writes_what_a_report_reads(tmp_path):
     spec.loader.exec_module(benchmark)
     file = tmp_path / "throughput.json"
     file.write_text(json.dumps(benchmark.record({("reference", 128): [2.0, 1.0, 3.0]})))
-    (loop,) = read_throughput(file).loops
+    (loop,) = read(file).loops
 
     assert (loop.name, loop.batch_size, loop.rate) == ("reference", 128, 2.0)
 
@@ -103,7 +108,7 @@ def test_a_damaged_measurement_is_one_line(tmp_path, capsys):
         file = tmp_path / "throughput.json"
         file.write_text(text)
         with pytest.raises(InputError, match=reason):
-            read_throughput(file)
+            read(file)
     make_run(tmp_path / "run", RIGHT, dense_right=RIGHT, config=config())
 
     assert main(["report", str(tmp_path), "--throughput", str(file)]) == 1

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,13 +27,10 @@ class Backend:
     """A way to execute a network on the CPU.
 
     Attributes:
-        name: As on the command line.
-        label: As in tables and figures.
         build: Returns a runner for a number of threads; torch already uses as many.
         dense: Whether it is one of the dense backends that the sparse runtime has to beat.
         layout: The memory format of its images; they are converted before the clock starts.
         packages: Those it needs that are not part of a plain installation.
-        needs_compiler: Whether it needs a C++ compiler.
     """
 
     name: str
@@ -63,10 +61,7 @@ def _compiled(files: ModelFiles, threads: int) -> Runner:
     # Frozen weights are folded and packed once. One graph serves all batches of 16 and more, one
     # those between 1 and 16, one a single image: so torch distinguishes them. Their C++ does not
     # depend on the number of threads, and is compiled once.
-    options: dict[str, str | int | bool | Callable[..., object]] = {
-        "freezing": True,
-        "cpp.dynamic_threads": True,
-    }
+    options: dict[str, Any] = {"freezing": True, "cpp.dynamic_threads": True}
     return torch.compile(_channels_last(files, threads), dynamic=True, options=options)
 
 
@@ -75,9 +70,6 @@ def _onnx(file: Path, threads: int) -> Runner:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 

@@ -1,11 +1,12 @@
 """The console tables of a bench: speed, output checks, file sizes, time by operation."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from rich.table import Table
 
 from lightprune.bench.output_check import NEAR_TIE
 from lightprune.bench.result import BatchProfile, BenchResult, OpTiming
+from lightprune.rendering.console import console_table
 
 
 def bench_tables(result: BenchResult) -> Iterator[Table | str]:
@@ -18,12 +19,10 @@ def bench_tables(result: BenchResult) -> Iterator[Table | str]:
     if result.profile:
         yield from (_operations(batch, result.profile.peak) for batch in result.profile.batches)
     cost = result.cost
-    known = cost.mac_density is not None
-    weights = (
-        f"{cost.macs:,} dense, {cost.macs_live:,} of live non-zero weights ({cost.mac_density:.1%})"
-        if known
-        else "unknown of the weights"
-    )
+    weights = "unknown of the weights"
+    if cost.mac_density is not None:
+        weights = f"{cost.macs:,} dense, {cost.macs_live:,} of live non-zero weights"
+        weights += f" ({cost.mac_density:.1%})"
     runtime = result.runtime_macs
     yield (
         f"sparsity {cost.sparsity:.2%} nominal, {cost.live_sparsity:.2%} live; MACs an image: "
@@ -40,25 +39,16 @@ def bench_tables(result: BenchResult) -> Iterator[Table | str]:
         yield f"skipped: {name}: {reason}"
 
 
-def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
 def _speed(result: BenchResult, threads: int) -> Table:
     timings = [timing for timing in result.timings if timing.threads == threads]
     speedups = [speedup for speedup in result.speedups if speedup.threads == threads]
     columns = ["", *(f"batch {speedup.batch}" for speedup in speedups)]
     labels = result.backends
-    rows = []
-    for name, label in labels.items():
-        own = [t for t in timings if t.backend == name]
-        rows.append((label, *(f"{_ms(t.median)} ({_ms(t.p90)})" for t in own)))
-    table = _table(f"ms a batch, {threads} thread(s): median (p90)", columns, rows)
+    rows = [
+        (label, *(f"{_ms(t.median)} ({_ms(t.p90)})" for t in timings if t.backend == name))
+        for name, label in labels.items()
+    ]
+    table = console_table(f"ms a batch, {threads} thread(s): median (p90)", columns, rows)
     table.add_section()
     table.add_row("fastest dense", *(labels.get(s.fastest_dense or "", "") for s in speedups))
     table.add_row("sparse runtime over it", *(_times(s.over_dense) for s in speedups))
@@ -93,12 +83,12 @@ def _output_checks(result: BenchResult) -> Table:
         f"{result.evaluation_images}: predictions that differ from eager torch's, those of them "
         f"whose top two logits are within {NEAR_TIE:g}"
     )
-    return _table(title, columns, rows)
+    return console_table(title, columns, rows)
 
 
 def _sizes(result: BenchResult) -> Table:
     rows = [(name, f"{size / 1e6:.3f} MB") for name, size in result.sizes.items()]
-    return _table("file", ("", "size"), rows)
+    return console_table("file", ("", "size"), rows)
 
 
 def _operations(batch: BatchProfile, peak: float) -> Table:
@@ -110,7 +100,7 @@ def _operations(batch: BatchProfile, peak: float) -> Table:
 
     columns = ("operation", "density", "channel block", "µs", "GFLOP/s", "of peak")
     title = f"{batch.images} image(s) on one core, peak {peak / 1e9:.0f} GFLOP/s"
-    table = _table(title, columns, map(row, batch.operations))
+    table = console_table(title, columns, map(row, batch.operations))
     table.add_section()
     rate = sum(o.flops for o in batch.operations) / batch.seconds
     whole = (f"{1e6 * batch.seconds:.1f}", f"{rate / 1e9:.1f}", f"{rate / peak:.0%}")

@@ -13,8 +13,6 @@ _LARGEST_UNFOLDED = 2**24
 
 
 class _CsrLinear(nn.Module):
-    """A linear layer on (N, C)."""
-
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         self.weight = layer.weight.detach().to_sparse_csr()

@@ -23,10 +23,8 @@ class EvaluationImages:
     """Images, and their classes if they are real ones.
 
     Attributes:
-        origin: Where they are from, in words.
         images: uint8 (N, H, W, 3), to be normalised, or float32 (N, C, H, W).
         labels: int64 (N,), or None.
-        spec: How they are normalised.
     """
 
     origin: str
@@ -47,11 +45,7 @@ class EvaluationImages:
 def find_evaluation_images(
     loaded: LoadedNetwork, root: Path | None
 ) -> tuple[EvaluationImages, str | None]:
-    """The test images of a network's data set.
-
-    Args:
-        loaded: The network.
-        root: The folder of the data; None takes the one that the run read.
+    """The test images of a network's data set, at `root` or else where the run read them.
 
     Returns:
         The images, and why they are not those of the test set if they are random.

@@ -17,10 +17,8 @@ class Machine:
     """What decides how fast networks run on a computer.
 
     Attributes:
-        processor: Its name.
         cores: How many this process may use.
         lanes: Float32 values in a vector register of the sparse runtime.
-        system: The operating system.
     """
 
     processor: str

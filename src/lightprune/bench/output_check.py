@@ -21,8 +21,6 @@ class OutputCheck:
     """The outputs of a backend compared with those of eager torch.
 
     Attributes:
-        backend: Its name.
-        images: How many were compared.
         correct: How many are classified correctly; None without labels.
         differing: Predictions that differ.
         near_ties: Those of them whose top two logits differ by less than `NEAR_TIE` in eager torch.

@@ -1,14 +1,16 @@
 """The peak float32 rate of one core, measured with chains of fused multiply-adds."""
 
 import time
+from functools import reduce
 from typing import Any
 
 import numba
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
 from lightprune.sparse.isa.register_blocks import LANES
+from lightprune.sparse.jit.loop_builder import I32, I64, LoopBuilder
 from lightprune.sparse.kernels.microkernel import broadcast
 
 # Independent chains that hide the latency: 2 FMAs a cycle, 4 or 5 cycles each.
@@ -17,29 +19,24 @@ _TIMES = 50_000
 _TRIES = 20
 
 
+class _Chains(LoopBuilder):
+    factors: list[ir.Value]
+
+    def body(self, _number: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
+        return list(map(self.multiply_add, accumulators, self.factors, self.factors))
+
+
 @intrinsic
 def _multiply_add_chains(_typing, times, factor):  # type: ignore[no-untyped-def]
     """Multiplies and adds in `_CHAINS` vectors at once, `times` times; returns one of the sums."""
 
     def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         count, number = arguments
-        wide = broadcast(builder, number)
-        fma = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
-            builder.module,
-            ir.FunctionType(wide.type, [wide.type] * 3),
-            f"llvm.fma.v{LANES}f32",
-        )
-        accumulators = [builder.alloca(wide.type) for _ in range(_CHAINS)]
-        for accumulator in accumulators:
-            builder.store(wide, accumulator)
-        with cgutils.for_range(builder, count):
-            for accumulator in accumulators:
-                fused = builder.call(fma, [builder.load(accumulator), wide, wide])
-                builder.store(fused, accumulator)
-        total = builder.load(accumulators[0])
-        for accumulator in accumulators[1:]:
-            total = builder.fadd(total, builder.load(accumulator))
-        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+        factors = [broadcast(builder, number)] * _CHAINS
+        chains = _Chains(builder, ir.Constant(I64, 0), count)
+        chains.factors = factors
+        total = reduce(builder.fadd, chains.emit_loop(factors))
+        return builder.extract_element(total, ir.Constant(I32, 0))
 
     return types.float32(types.int64, types.float32), generate
 

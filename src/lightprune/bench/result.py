@@ -1,6 +1,6 @@
 """The result of a bench, and its JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,9 +22,7 @@ class Speedup:
     """How much faster the sparse runtime is: ratios of medians measured in the same turns.
 
     Attributes:
-        threads: How many each backend may use.
-        batch: Images a call.
-        sparse: The sparse runtime's median, in seconds; None if it was not timed.
+        sparse: The sparse runtime's median, in seconds a batch; None if it was not timed.
         fastest_dense: The name of the fastest dense backend.
         over_dense: Its median by the sparse runtime's; None without either.
         over_stripped: The same for the dense network without its unreachable weights.
@@ -37,17 +35,23 @@ class Speedup:
     over_dense: float | None
     over_stripped: float | None
 
+    @classmethod
+    def of(cls, timings: Iterable[Timing], threads: int, batch: int) -> "Speedup":
+        """Compares what was timed with so many threads and images a call."""
+        medians = medians_of(timings, threads, batch)
+        dense = [backend.name for backend in BACKENDS if backend.dense and backend.name in medians]
+        fastest = min(dense, key=medians.__getitem__, default=None)
+        sparse = medians.get(SPARSE)
 
-def compare_medians(threads: int, batch: int, medians: Mapping[str, float]) -> Speedup:
-    """Compares the medians of backends, by their names, measured in the same turns."""
-    dense = [backend.name for backend in BACKENDS if backend.dense and backend.name in medians]
-    fastest = min(dense, key=medians.__getitem__, default=None)
-    sparse = medians.get(SPARSE)
+        def ratio(name: str | None) -> float | None:
+            return medians[name] / sparse if sparse and name and name in medians else None
 
-    def ratio(name: str | None) -> float | None:
-        return medians[name] / sparse if sparse and name and name in medians else None
+        return cls(threads, batch, sparse, fastest, ratio(fastest), ratio(STRIPPED))
 
-    return Speedup(threads, batch, sparse, fastest, ratio(fastest), ratio(STRIPPED))
+
+def medians_of(timings: Iterable[Timing], threads: int, batch: int) -> dict[str, float]:
+    """Seconds a call of each backend, by its name."""
+    return {t.backend: t.median for t in timings if (t.threads, t.batch) == (threads, batch)}
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,7 @@ class OpTiming:
     Attributes:
         value: The name of what it computes.
         layers: The modules it is made of, or the kind of step.
-        images: How many at a time.
-        seconds: For all of these.
+        seconds: For all of the images.
         density: The share of weights that are not zero; None for an operation without weights.
         flops: Two for every non-zero weight and output, for all of the images.
         kernel: Output channels at a time, and how; see `ChannelBlock`.
@@ -80,13 +83,7 @@ class OpTiming:
 
 @dataclass(frozen=True)
 class BatchProfile:
-    """The operations of the sparse runtime for so many images at a time.
-
-    Attributes:
-        images: How many.
-        seconds: For the whole network, all operations in order.
-        operations: Each by itself.
-    """
+    """The sparse runtime with so many images at a time: the whole network, and each operation."""
 
     images: int
     seconds: float
@@ -95,11 +92,9 @@ class BatchProfile:
 
 @dataclass(frozen=True)
 class OpProfile:
-    """The sparse runtime's time by operation.
+    """Time by operation: one image at a time, then a vector of them.
 
-    Attributes:
-        peak: Float32 operations a second that one core can do, measured.
-        batches: One image at a time, then a vector of them.
+    `peak` is the float32 operations a second that one core can do, measured.
     """
 
     peak: float
@@ -112,10 +107,7 @@ class BenchResult:
 
     Attributes:
         path: The network that was measured.
-        command: The command line.
         commit: Of the code, or `unknown`.
-        versions: Of Python and of the packages.
-        machine: Where it ran.
         cost: Weights and MACs of the prunable weights.
         runtime_macs: MACs an image that the sparse runtime executes; None if it cannot run.
         startup: How long the first call takes in a new process; None if not measured.
@@ -123,9 +115,6 @@ class BenchResult:
         evaluation_images: The images on which outputs were compared, in words.
         backends: The labels of those that were measured, by name.
         skipped: Why others, and other measurements, were not, by name.
-        timings: One a backend, number of threads and batch.
-        output_checks: One a backend.
-        profile: Of single operations; None if not measured.
     """
 
     path: str
@@ -148,15 +137,7 @@ class BenchResult:
     def speedups(self) -> tuple[Speedup, ...]:
         """One for every number of threads and batch that was measured."""
         measured = dict.fromkeys((timing.threads, timing.batch) for timing in self.timings)
-        return tuple(compare_medians(*pair, self.medians(*pair)) for pair in measured)
-
-    def medians(self, threads: int, batch: int) -> dict[str, float]:
-        """Seconds a call of each backend, by its name."""
-        return {
-            timing.backend: timing.median
-            for timing in self.timings
-            if (timing.threads, timing.batch) == (threads, batch)
-        }
+        return tuple(Speedup.of(self.timings, *pair) for pair in measured)
 
     def to_json(self) -> str:
         """The fields as JSON, with speed-ups, rates and shares computed from them."""
@@ -173,11 +154,7 @@ class BenchResult:
 
     @classmethod
     def from_json(cls, text: str) -> "BenchResult":
-        """Reads what `to_json` wrote.
-
-        Raises:
-            ValueError: It is something else, or of another schema.
-        """
+        """Reads what `to_json` wrote; ValueError if it is something else, or of another schema."""
         if (schema := msgspec.json.decode(text, type=_Schema).schema) != SCHEMA:
             raise ValueError(f"its schema is {schema}; lightprune bench writes {SCHEMA}")
         return msgspec.json.decode(text, type=cls)

@@ -3,26 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from lightprune.bench.machine import Machine
-from lightprune.bench.result import Speedup, compare_medians
+from lightprune.bench.result import Speedup
 from lightprune.bench.timing import Timing
 from lightprune.errors import InputError
+
+_Measured = TypeVar("_Measured")
 
 
 @dataclass(frozen=True)
 class SparsityLevel:
-    """A network pruned to a sparsity, in the sparse runtime.
+    """A network pruned to a nominal sparsity, in the sparse runtime.
 
     Attributes:
-        sparsity: Nominal, of the prunable weights.
-        live_sparsity: Of the prunable weights that some input reaches.
-        mac_density: The share of the dense MACs that remain.
         max_logit_difference: Largest absolute difference to eager torch, on random images.
         max_logit: Largest absolute logit of eager torch.
-        timings: One a number of threads and a batch.
     """
 
     sparsity: float
@@ -35,13 +34,9 @@ class SparsityLevel:
 
 @dataclass(frozen=True)
 class NetworkSweep:
-    """A network at several sparsities beside the dense backends.
+    """A network at several sparsities, ascending, beside the dense backends in the same turns.
 
-    Attributes:
-        name: Of the network.
-        weights: Where they are from, in words.
-        levels: In the order of their sparsity.
-        dense: Timings of the dense backends, in the same turns as those of the levels.
+    `weights` says where they are from, in words.
     """
 
     name: str
@@ -56,44 +51,28 @@ class NetworkSweep:
 
     def speedup(self, level: SparsityLevel, threads: int, batch: int) -> Speedup:
         """The sparse runtime at one level beside the dense backends."""
-        medians = {
-            timing.backend: timing.median
-            for timing in (*self.dense, *level.timings)
-            if (timing.threads, timing.batch) == (threads, batch)
-        }
-        return compare_medians(threads, batch, medians)
+        return Speedup.of((*self.dense, *level.timings), threads, batch)
 
     def break_even(self, threads: int, batch: int) -> tuple[float, float] | None:
-        """Where the sparse runtime becomes as fast as the fastest dense backend.
+        """Sparsity and MAC density where the sparse runtime equals the fastest dense backend.
 
         Times are interpolated linearly between neighbouring levels: so they grow with the weights.
-
-        Returns:
-            Sparsity and MAC density; those of the first level if it is fast enough already; None
-            if none is.
+        None if no level is fast enough; the first level if that is.
         """
-        slower: tuple[SparsityLevel, float] | None = None
+        previous, above = None, 1.0
         for level in self.levels:
             ratio = self.speedup(level, threads, batch).over_dense
             if not ratio:
                 return None
-            relative_time = 1 / ratio
-            if relative_time <= 1:
-                return _interpolate(slower or (level, relative_time), (level, relative_time))
-            slower = level, relative_time
+            if (relative_time := 1 / ratio) <= 1:
+                slower = previous or level
+                fraction = (above - 1) / (above - relative_time) if above > relative_time else 1.0
+                return (
+                    slower.sparsity + fraction * (level.sparsity - slower.sparsity),
+                    slower.mac_density + fraction * (level.mac_density - slower.mac_density),
+                )
+            previous, above = level, relative_time
         return None
-
-
-def _interpolate(
-    slow: tuple[SparsityLevel, float], fast: tuple[SparsityLevel, float]
-) -> tuple[float, float]:
-    """Sparsity and MAC density where the relative time is 1, between two levels and theirs."""
-    (a, above), (b, below) = slow, fast
-    fraction = (above - 1) / (above - below) if above > below else 0.0
-    return (
-        a.sparsity + fraction * (b.sparsity - a.sparsity),
-        a.mac_density + fraction * (b.mac_density - a.mac_density),
-    )
 
 
 @dataclass(frozen=True)
@@ -111,17 +90,17 @@ class SparsitySweep:
         return msgspec.json.format(msgspec.json.encode(self), indent=1).decode()
 
 
-def read_sparsity_sweep(file: Path) -> SparsitySweep | None:
-    """Reads what the benchmark wrote; None if there is no file.
+def read_benchmark(file: Path, kind: type[_Measured], script: str) -> _Measured | None:
+    """Reads what `benchmarks/SCRIPT --out` wrote; None if there is no file.
 
     Raises:
         InputError: The file is not the benchmark's.
     """
     try:
-        return msgspec.json.decode(file.read_bytes(), type=SparsitySweep)
+        return msgspec.json.decode(file.read_bytes(), type=kind)
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise InputError(
-            f"{file}: is damaged ({error}); allowed is what benchmarks/speedup.py --out writes"
+            f"{file}: is damaged ({error}); allowed is what benchmarks/{script} --out writes"
         ) from error

@@ -1,5 +1,7 @@
 """The figure of a bench: latency of every backend by batch size, and speed-ups."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter
@@ -40,8 +42,8 @@ def bench_figure(result: BenchResult) -> Figure:
         grid[0][0].set_ylabel("ms an image")
         grid[1][0].set_ylabel("speed-up")
         above, below = (panels[0].get_legend_handles_labels() for panels in grid)
-        canvas.legend(*above, loc="outside upper center", ncols=3, frameon=False)
-        canvas.legend(*below, loc="outside lower center", ncols=2, frameon=False)
+        canvas.legend(*above, loc="outside upper center", ncols=3)
+        canvas.legend(*below, loc="outside lower center", ncols=2)
 
     return draw_figure("bench", "Speed of every backend", _CAPTION, 5.4, draw)
 
@@ -53,15 +55,12 @@ def _times(axes: Axes, result: BenchResult, threads: int, batches: list[int]) ->
         number += not sparse
         style = series_style(_SPARSE_STYLE if sparse else number)
         timings = [t for t in result.timings if (t.backend, t.threads) == (name, threads)]
+        style |= {"linewidth": 2.2, "zorder": 4} if sparse else {"linewidth": 1.0, "zorder": 3}
         xs = [batches.index(t.batch) for t in timings]
         ys = [1e3 * t.median / t.batch for t in timings]
         above = [1e3 * max(t.p90 - t.median, 0.0) / t.batch for t in timings]
         bars = [[0.0] * len(above), above]
-        width = 2.2 if sparse else 1.0
-        axes.errorbar(
-            xs, ys, bars, elinewidth=0.8, linewidth=width, label=label,
-            zorder=4 if sparse else 3, **style,
-        )  # fmt: skip
+        axes.errorbar(xs, ys, bars, elinewidth=0.8, label=label, **style)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xticks(range(len(batches)), [str(batch) for batch in batches])
@@ -76,14 +75,8 @@ def _speedups(axes: Axes, result: BenchResult, threads: int, batches: list[int])
     ):
         ratios = {s.batch: getattr(s, field) for s in result.speedups if s.threads == threads}
         points = {batches.index(batch): ratio for batch, ratio in ratios.items() if ratio}
-        axes.plot(
-            list(points),
-            list(points.values()),
-            "o-" if filled else "o:",
-            color=colour,
-            markerfacecolor=colour if filled else "white",
-            label=label,
-        )
+        style: dict[str, Any] = {"color": colour, "markerfacecolor": colour if filled else "white"}
+        axes.plot([*points], [*points.values()], "o-" if filled else "o:", label=label, **style)
         for x, y in points.items():
             offset = (0, 5 if filled else -11)
             axes.annotate(f"{y:.1f}", (x, y), offset, textcoords="offset points", ha="center")

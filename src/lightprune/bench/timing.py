@@ -34,16 +34,7 @@ class TimingBudget:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long one backend takes for a batch.
-
-    Attributes:
-        backend: Its name.
-        threads: How many it may use.
-        batch: Images a call.
-        calls: How many were timed.
-        median: Seconds a call.
-        p90: Seconds that 90 % of the calls do not exceed.
-    """
+    """How long one backend takes for a batch: median and 90 % quantile, seconds a call."""
 
     backend: str
     threads: int
@@ -62,11 +53,7 @@ class Timing:
 def take_turns(
     calls: Mapping[str, Callable[[], object]], budget: TimingBudget
 ) -> dict[str, list[float]]:
-    """Times every call in turn, round after round.
-
-    Returns:
-        By name, the seconds of every timed call.
-    """
+    """Times every call in turn, round after round; returns the seconds of each by its name."""
     names, share = list(calls), budget.total_seconds / len(calls)
     with _no_collection():
         estimates = {name: _estimate(call, share) for name, call in calls.items()}
@@ -104,7 +91,6 @@ def _seconds(call: Callable[[], object]) -> float:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keeps Python from looking for garbage in the middle of a timed call."""
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()

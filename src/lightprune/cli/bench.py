@@ -47,7 +47,6 @@ def bench(
     from lightprune.cores import available_cores
     from lightprune.errors import check_folder
     from lightprune.files import write_text
-    from lightprune.rendering.figures import write_figure
 
     cores = available_cores()
     config = BenchConfig(
@@ -66,5 +65,5 @@ def bench(
     for part in bench_tables(result):
         get_console().print(part, highlight=False, soft_wrap=isinstance(part, str))
     write_text(folder / "bench.json", result.to_json())
-    write_figure(bench_figure(result), folder)
+    bench_figure(result).write(folder)
     print(folder / "bench.json")

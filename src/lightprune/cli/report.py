@@ -19,7 +19,7 @@ def report(
     from lightprune.report.findings import Findings
 
     collection = find_runs(folder, dense_dir)
-    for skipped in collection.left_out:
-        print(f"left out: {skipped.folder}: {skipped.reason}")
+    for name, reason in collection.left_out.items():
+        print(f"left out: {name}: {reason}")
     title = f"{folder.resolve().name}: {len(collection.runs)} runs"
-    print(write_report(Findings.of(collection), title, folder / "report"))
+    print(write_report(Findings(collection), title, folder / "report"))

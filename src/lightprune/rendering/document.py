@@ -1,8 +1,13 @@
 """What a report consists of: titled sections of Markdown, tables and figures."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+from lightprune.files import replace_file, write_text
 
 
 @dataclass(frozen=True)
@@ -31,15 +36,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing.
-
-    Attributes:
-        name: Of its files, without suffix.
-        title: What it shows, in a line; stands for it where it cannot be seen.
-        caption: How to read it.
-        svg: As text.
-        png: As bytes, 200 dots an inch.
-    """
+    """A drawing as SVG and, 200 dots an inch, as PNG; `name` is that of its files."""
 
     name: str
     title: str
@@ -52,9 +49,15 @@ class Figure:
         """The figure as an image in the folder `figures`, and its caption."""
         return f"![{self.title}](figures/{self.name}.svg)\n\n**{self.title}.** {self.caption}"
 
+    def write(self, folder: Path) -> None:
+        """Writes the figure into a folder, as SVG for the screen and as PNG for print."""
+        write_text(folder / f"{self.name}.svg", self.svg)
+        replace_file(folder / f"{self.name}.png", lambda file: file.write_bytes(self.png))
+
 
 # A string is Markdown.
 Block = str | Table | Figure
+_Arguments = ParamSpec("_Arguments")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,21 @@ class Document:
         """The whole report; its figures are links to files."""
         sections = (f"## {section.title}\n\n{section.markdown}\n" for section in self.sections)
         return "\n".join((f"# {self.title}\n", *sections))
+
+
+def section(
+    title: str,
+) -> Callable[[Callable[_Arguments, Iterator[Block]]], Callable[_Arguments, Section]]:
+    """Makes a function that yields blocks one that returns the section of them."""
+
+    def decorate(blocks: Callable[_Arguments, Iterator[Block]]) -> Callable[_Arguments, Section]:
+        @wraps(blocks)
+        def make(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Section:
+            return Section(title, tuple(blocks(*args, **kwargs)))
+
+        return make
+
+    return decorate
 
 
 def bullets(items: Iterable[str]) -> str:

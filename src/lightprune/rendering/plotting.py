@@ -3,7 +3,7 @@
 import io
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import matplotlib as mpl
@@ -27,6 +27,7 @@ DOT = {**_MARK, "marker": "o", "color": COLOURS[0]}
 CROSS = {**_MARK, "marker": "x", "color": COLOURS[1], "markeredgewidth": 1.6}
 TRIANGLE = {**_MARK, "marker": "^", "color": COLOURS[2]}
 WIDTH = 7.2  # Inches: a page of A4 between its margins.
+SPARSITY_LABEL = "sparsity (%), on a logarithmic scale of what is left"
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -44,6 +45,8 @@ _SETTINGS: dict[str, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 5,
     "svg.fonttype": "none",
+    "legend.frameon": False,
+    "figure.labelsize": 8,
     "figure.constrained_layout.use": True,
 }
 
@@ -51,14 +54,9 @@ _SETTINGS: dict[str, Any] = {
 def draw_figure(
     name: str, title: str, caption: str, height: float, draw: Callable[[Canvas], None]
 ) -> Figure:
-    """Draws a figure of the page's width, the same bytes for the same content.
+    """Has `draw` fill a canvas as wide as the page and `height` inches high.
 
-    Args:
-        name: Of the files.
-        title: What it shows.
-        caption: How to read it.
-        height: In inches.
-        draw: Draws on an empty canvas.
+    The same content gives the same bytes.
     """
     svg, png = io.StringIO(), io.BytesIO()
     # A user's own matplotlibrc must not change a report.
@@ -87,6 +85,21 @@ def percent_ticks(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
 
 
+def sparsity_scale(
+    axes: Axes, dense: float, sparse: float, ticks: Iterable[float], *, most: int = 99
+) -> None:
+    """A logarithmic x axis from the density `dense` to `sparse`, whose ticks are sparsities.
+
+    Every second tick has no number if there are more than `most`: they would overlap.
+    """
+    ticks = [tick for tick in ticks if sparse <= 1 - tick <= dense]
+    named = ticks[:: 2 if len(ticks) > most else 1]
+    axes.set_xscale("log")
+    axes.set_xlim(dense, sparse)
+    axes.set_xticks([1 - t for t in ticks], [f"{100 * t:g}" if t in named else "" for t in ticks])
+    axes.set_xticks([], minor=True)
+
+
 def log_ticks(axis: Any) -> None:
     """Plain numbers on an axis that has a logarithmic scale."""
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -97,28 +110,39 @@ def log_ticks(axis: Any) -> None:
 def marker_legend(canvas: Canvas, marks: Mapping[str, Mapping[str, Any]]) -> None:
     """Says above the drawing what its marks mean."""
     handles = [Line2D([], [], label=label, **mark) for label, mark in marks.items()]
-    canvas.legend(handles=handles, loc="outside upper right", ncols=len(marks), frameon=False)
+    canvas.legend(handles=handles, loc="outside upper right", ncols=len(marks))
 
 
-def panel_grid(canvas: Canvas, count: int, columns: int, **shared: Any) -> list[Axes]:
-    """A grid of axes, of which those without content are taken away."""
-    grid = canvas.subplots(-(-count // columns), columns, squeeze=False, **shared)
-    axes = [axis for row in grid for axis in row]
-    for axis in axes[count:]:
-        axis.set_axis_off()
-    return axes[:count]
+def top_legend(canvas: Canvas, grid: Iterable[Axes], columns: int) -> None:
+    """Names above the drawing what is drawn in any of its panels, each label once."""
+    drawn = [axes.get_legend_handles_labels() for axes in grid]
+    marks = {label: mark for panel in drawn for mark, label in zip(*panel, strict=True)}
+    canvas.legend([*marks.values()], [*marks], loc="outside upper center", ncols=columns)
+
+
+def draw_panels(
+    canvas: Canvas,
+    items: Sequence[_Item],
+    columns: int,
+    draw: Callable[[Axes, _Item], None],
+    *,
+    sharex: bool = False,
+) -> list[Axes]:
+    """Draws each item on axes of its own, which share the vertical one; returns these."""
+    rows = -(-len(items) // columns)
+    grid = canvas.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=True).flatten()
+    panels: list[Axes] = list(grid[: len(items)])
+    for axes, item in zip(panels, items, strict=True):
+        draw(axes, item)
+    for axes in grid[len(items) :]:
+        axes.set_axis_off()
+    return panels
 
 
 def paginate(
     items: Sequence[_Item], size: int, alike: Callable[[_Item], object] = lambda item: None
 ) -> list[tuple[str, Sequence[_Item]]]:
-    """Items in portions for one figure each, with what is added to its name: `-1`, `-2`.
-
-    Args:
-        items: What is shown.
-        size: Most items of a figure.
-        alike: Only items for which this is equal share a figure.
-    """
+    """At most `size` items a figure, all `alike`, with what is added to its name: `-1`, `-2`."""
     groups: dict[object, list[_Item]] = {}
     for item in items:
         groups.setdefault(alike(item), []).append(item)

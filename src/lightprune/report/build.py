@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lightprune.files import write_text
 from lightprune.rendering.document import Document, Section
-from lightprune.rendering.figures import write_figure
 from lightprune.rendering.html import page
 from lightprune.report.csv_files import comparisons_csv, results_csv
 from lightprune.report.findings import Findings
@@ -41,12 +40,7 @@ _SECTIONS = (
 
 @dataclass(frozen=True)
 class Additions:
-    """What a caller adds to a report.
-
-    Attributes:
-        summary: Lines at the end of the summary.
-        sections: Further sections, by the title of the section that each of them follows.
-    """
+    """What a caller adds to a report: to its summary, and after the sections of some titles."""
 
     summary: tuple[str, ...] = ()
     sections: Mapping[str, Section] = field(default_factory=dict)
@@ -65,22 +59,18 @@ def build_document(findings: Findings, title: str, additions: Additions = Additi
 def write_report(
     findings: Findings, title: str, folder: Path, additions: Additions = Additions()
 ) -> Path:
-    """Makes the report and writes it into a folder, in the place of an earlier one.
-
-    Returns:
-        The page.
-    """
+    """Writes the report into a folder, in the place of an earlier one; returns the page."""
     report, figures = build_document(findings, title, additions), folder / "figures"
     names = set()
     for figure in report.figures:
-        write_figure(figure, figures)
+        figure.write(figures)
         names |= {f"{figure.name}.svg", f"{figure.name}.png"}
     for old in (*figures.glob("*.svg"), *figures.glob("*.png")):
         if old.name not in names:
             old.unlink()
     write_text(folder / "results.csv", results_csv(findings.groups))
-    tests = findings.against_dense + findings.between
-    write_text(folder / "comparisons.csv", comparisons_csv(tests))
+    comparisons = findings.against_dense + findings.between
+    write_text(folder / "comparisons.csv", comparisons_csv(comparisons))
     write_text(folder / "report.md", report.markdown)
     write_text(folder / "report.html", page(report))
     return folder / "report.html"

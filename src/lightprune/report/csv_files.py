@@ -9,10 +9,10 @@ from lightprune.report.statistics import wilson_interval
 
 def results_csv(groups: tuple[RunGroup, ...]) -> str:
     """One row a run, with its provenance."""
-    return _csv([_record(group, run) for group in groups for run in group.runs])
+    return _csv([_run_row(group, run) for group in groups for run in group.runs])
 
 
-def _record(group: RunGroup, run: ReportedRun) -> dict[str, object]:
+def _run_row(group: RunGroup, run: ReportedRun) -> dict[str, object]:
     low, high = wilson_interval(run.test.correct, run.data.test_images)
     return {
         "configuration": group.name,
@@ -33,7 +33,7 @@ def _record(group: RunGroup, run: ReportedRun) -> dict[str, object]:
         "nnz": run.cost.nnz,
         "live_nnz": run.cost.live_nnz,
         "dense_epochs": run.dense.epochs,
-        "finetune_epochs": run.config["recipe"]["finetune"]["epochs"],
+        "finetune_epochs": run.finetune_epochs,
         "dense_seconds": run.dense.seconds,
         "finetune_seconds": run.seconds.finetune,
         "data": run.dataset,
@@ -47,10 +47,10 @@ def _record(group: RunGroup, run: ReportedRun) -> dict[str, object]:
 
 def comparisons_csv(comparisons: tuple[Comparison, ...]) -> str:
     """One row a comparison; nothing where there is no test."""
-    return _csv([_test(comparison) for comparison in comparisons])
+    return _csv([_comparison_row(comparison) for comparison in comparisons])
 
 
-def _test(c: Comparison) -> dict[str, object]:
+def _comparison_row(c: Comparison) -> dict[str, object]:
     return {
         "first": c.first,
         "second": c.second,

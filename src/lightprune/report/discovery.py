@@ -15,19 +15,11 @@ _SIGNS = ("run.json", "config.yaml", "launch.yaml")
 
 
 @dataclass(frozen=True)
-class SkippedRun:
-    """A run folder, or a file in one, that a report leaves out, and why."""
-
-    folder: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class RunCollection:
-    """The runs that a report is about, and those it leaves out; both in the order of the names."""
+    """The runs that a report is about, and why it leaves out other folders and files."""
 
     runs: tuple[ReportedRun, ...]
-    left_out: tuple[SkippedRun, ...]
+    left_out: dict[str, str]
 
 
 def find_runs(
@@ -37,8 +29,7 @@ def find_runs(
 
     Args:
         folder: Where to look.
-        dense_dir: The cache of dense networks, whose predictions runs are compared with;
-            `folder/dense` is looked at as well.
+        dense_dir: The cache of dense networks, beside `folder/dense`.
         dataset_names: Names of known data sets, by fingerprint.
 
     Raises:
@@ -46,33 +37,31 @@ def find_runs(
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; allowed is one with finished runs")
-    places = sorted({file.parent for sign in _SIGNS for file in folder.rglob(sign)})
-    runs, left_out = [], []
-    for place in places:
-        name = place.relative_to(folder).as_posix()
+    runs, left_out = [], dict[str, str]()
+    for path in sorted({file.parent for sign in _SIGNS for file in folder.rglob(sign)}):
+        name, bench = path.relative_to(folder).as_posix(), None
         try:
-            run = read_run(place, name, (dense_dir, folder / "dense"))
+            run = read_run(path, name, (dense_dir, folder / "dense"))
         except InputError as error:  # Its line begins with the file and ends with a remedy.
-            reason = str(error).removeprefix(f"{place}/").partition("; allowed")[0]
-            left_out.append(SkippedRun(name, reason))
+            left_out[name] = str(error).removeprefix(f"{path}/").partition("; allowed")[0]
+            continue
         except DamagedError as error:
-            left_out.append(SkippedRun(name, str(error)))
-        else:
-            bench = None
-            try:
-                bench = _read_bench(run, place / BENCH)
-            except DamagedError as error:
-                left_out.append(SkippedRun(f"{name}/{BENCH}", str(error)))
-            dataset = (dataset_names or {}).get(run.data.fingerprint, "")
-            runs.append(ReportedRun(**vars(run), bench=bench, dataset_name=dataset))
+            left_out[name] = str(error)
+            continue
+        try:
+            bench = _read_bench(run, path / BENCH)
+        except DamagedError as error:
+            left_out[f"{name}/{BENCH}"] = str(error)
+        dataset = (dataset_names or {}).get(run.data.fingerprint, "")
+        runs.append(ReportedRun(**vars(run), bench=bench, dataset_name=dataset))
     if not runs:
-        seen = f"; left out: {left_out[0].folder} ({left_out[0].reason})" if left_out else ""
+        skipped = next((f"; left out: {name} ({left_out[name]})" for name in left_out), "")
         more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
         raise InputError(
-            f"{folder}: holds no finished run{seen}{more}; allowed is a folder with at least one "
-            "complete run.json and its CSV files below it"
+            f"{folder}: holds no finished run{skipped}{more}; allowed is a folder with at least "
+            "one complete run.json and its CSV files below it"
         )
-    return RunCollection(tuple(runs), tuple(left_out))
+    return RunCollection(tuple(runs), left_out)
 
 
 def _read_bench(run: FinishedRun, file: Path) -> BenchResult | None:

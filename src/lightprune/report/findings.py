@@ -1,6 +1,7 @@
 """What a report's sections are made from: groups of runs, result rows and paired comparisons."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from lightprune.report.comparisons import Comparison, against_dense, between_runs
 from lightprune.report.discovery import RunCollection
@@ -12,44 +13,36 @@ from lightprune.report.result_table import ResultRow, result_rows
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that is computed before a report is written.
+    """The runs of a report, grouped and compared.
 
     Attributes:
-        collection: The runs, and those that are left out.
-        groups: The same runs by configuration, with their seeds together.
-        rows: Of the result table: dense networks, then groups.
-        against_dense: Each run against the network that it started from.
-        between: Runs against each other.
         published: Figures to show beside the runs; None for the runs alone.
         tuning_runs: Runs that only Provenance lists, since they served to choose a recipe.
     """
 
     collection: RunCollection
-    groups: tuple[RunGroup, ...]
-    rows: tuple[ResultRow, ...]
-    against_dense: tuple[Comparison, ...]
-    between: tuple[Comparison, ...]
     published: Published | None = None
     tuning_runs: tuple[ReportedRun, ...] = ()
 
-    @classmethod
-    def of(
-        cls,
-        collection: RunCollection,
-        published: Published | None = None,
-        tuning_runs: tuple[ReportedRun, ...] = (),
-    ) -> "Findings":
-        """Groups and compares the runs of a collection."""
-        groups = group_runs(collection.runs)
-        return cls(
-            collection,
-            groups,
-            result_rows(groups, published),
-            against_dense(groups),
-            between_runs(groups),
-            published,
-            tuning_runs,
-        )
+    @cached_property
+    def groups(self) -> tuple[RunGroup, ...]:
+        """The runs by configuration, with their seeds together."""
+        return group_runs(self.collection.runs)
+
+    @cached_property
+    def rows(self) -> tuple[ResultRow, ...]:
+        """Of the result table: dense networks, then groups."""
+        return result_rows(self.groups, self.published)
+
+    @cached_property
+    def against_dense(self) -> tuple[Comparison, ...]:
+        """Each run against the network that it started from."""
+        return against_dense(self.groups)
+
+    @cached_property
+    def between(self) -> tuple[Comparison, ...]:
+        """Runs against each other."""
+        return between_runs(self.groups)
 
     @property
     def pruned(self) -> tuple[RunGroup, ...]:

@@ -19,13 +19,11 @@ _WEIGHTS = {"rewind": "rewound", **_SANITY}
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Runs of one question with several seeds.
+    """Runs that differ in their seeds alone, in the order of these.
 
     Attributes:
-        name: Told apart from every other group of a report.
-        series: What was done whatever the sparsity, told apart from every other such question:
-            groups of one series make a curve.
-        runs: In the order of their seeds, each seed once.
+        name: Unique in a report.
+        series: The name without the sparsity: groups of one series make a curve.
     """
 
     name: str
@@ -47,22 +45,22 @@ def group_runs(runs: tuple[ReportedRun, ...]) -> tuple[RunGroup, ...]:
     """Groups runs by configuration: the control first, then by method and sparsity."""
     groups: dict[tuple[str, int], list[ReportedRun]] = {}
     for run in runs:
-        question, copy = json.dumps(_setup(run), sort_keys=True), 0
+        setup, copy = json.dumps(_setup(run), sort_keys=True), 0
         # The same run twice tells nothing of another seed.
-        while any(run.seed == other.seed for other in groups.get((question, copy), ())):
+        while any(run.seed == other.seed for other in groups.get((setup, copy), ())):
             copy += 1
-        groups.setdefault((question, copy), []).append(run)
-    found = sorted(groups.values(), key=lambda group: _sort_key(group[0]))
-    firsts = [group[0] for group in found]
-    own = [_suffix(run, firsts) for run in firsts]
-    names = [f"{run_label(run)}{rest}" for run, rest in zip(firsts, own, strict=True)]
+        groups.setdefault((setup, copy), []).append(run)
+    ordered = sorted(groups.values(), key=lambda group: _sort_key(group[0]))
+    firsts = [group[0] for group in ordered]
+    suffixes = [_suffix(run, firsts) for run in firsts]
+    names = [f"{run_label(run)}{suffix}" for run, suffix in zip(firsts, suffixes, strict=True)]
     return tuple(
         RunGroup(
             name if names.count(name) == 1 else f"{name} [{group[0].folder}]",
-            f"{method_label(group[0].config)}{rest}",
+            f"{method_label(group[0].config)}{suffix}",
             tuple(sorted(group, key=lambda run: run.seed)),
         )
-        for name, rest, group in zip(names, own, found, strict=True)
+        for name, suffix, group in zip(names, suffixes, ordered, strict=True)
     )
 
 
@@ -109,12 +107,7 @@ def run_label(run: ReportedRun) -> str:
     if not prunes(run.config):
         return "control (dense continued)" if what == "control" else what
     scope, _, rest = what.partition(" ")
-    return f"{scope} {percent_label(target_sparsity(run))} {rest}"
-
-
-def target_sparsity(run: ReportedRun) -> float:
-    """The sparsity that the last event aimed at; 0 for a control."""
-    return run.events[-1].target if run.events else 0.0
+    return f"{scope} {percent_label(run.target_sparsity)} {rest}"
 
 
 def percent_label(share: float) -> str:
@@ -127,14 +120,9 @@ def mac_share(share: float | None) -> str:
     return "unknown" if share is None else f"{100 * share:.1f} %"
 
 
-def epochs_label(run: ReportedRun) -> str:
-    """Epochs of the dense training and of the fine-tuning."""
-    return f"{run.dense.epochs} + {run.config['recipe']['finetune']['epochs']}"
-
-
 def training_label(run: ReportedRun) -> str:
     """The budget, and the precision where it is not full: `80 + 20 epochs, bf16-mixed`."""
-    return f"{epochs_label(run)} epochs{precision_label(run)}"
+    return f"{run.epochs} epochs{precision_label(run)}"
 
 
 def precision_label(run: ReportedRun) -> str:
@@ -173,36 +161,29 @@ def _sort_key(run: ReportedRun) -> tuple[Any, ...]:
     scope = what.partition(" ")[0]
     place = _SCOPES.index(scope) if scope in _SCOPES else len(_SCOPES)
     changed = any(word in what for word in _SANITY.values())
-    epochs = run.dense.epochs + run.config["recipe"]["finetune"]["epochs"]
-    return changed, place, target_sparsity(run), "one_shot" not in what, what, epochs, run.folder
+    epochs = run.dense.epochs + run.finetune_epochs
+    return changed, place, run.target_sparsity, "one_shot" not in what, what, epochs, run.folder
 
 
 def _setup(run: ReportedRun) -> Json:
-    """The config of a run, but for the seed."""
     # A user's own weights are no part of a config, and trained ones differ with the seed.
-    own = "" if run.dense.key else run.dense.weights_sha256[:8]
-    about = {"data.fingerprint": run.data.fingerprint[:8], "dense.weights": own}
+    weights = "" if run.dense.key else run.dense.weights_sha256[:8]
+    about = {"data.fingerprint": run.data.fingerprint[:8], "dense.weights": weights}
     return {**without_seeds(run.config), **about}
 
 
 def _suffix(run: ReportedRun, others: list[ReportedRun]) -> str:
     """What tells a run from others of its kind, whatever the sparsity: training, then settings."""
-    words = (
-        f", {training_label(run)}" if len({training_label(other) for other in others}) > 1 else ""
-    )
-    alike = [
-        r
-        for r in others
-        if (method_label(r.config), training_label(r))
-        == (method_label(run.config), training_label(run))
-    ]
-    own = {
-        key: here
-        for other in alike
-        for key, _, here in diff_configs(_setup(other), _setup(run))
+    training, method = training_label(run), method_label(run.config)
+    words = f", {training}" if any(training_label(other) != training for other in others) else ""
+    settings = {
+        key: f"{key}={_abbreviated(str(value))}"
+        for other in others
+        if (method_label(other.config), training_label(other)) == (method, training)
+        for key, _, value in diff_configs(_setup(other), _setup(run))
         if key not in ("schedule.sparsity", "schedule.amount")
     }
-    shown = [f"{key}={_abbreviated(str(value))}" for key, value in own.items()]
+    shown = [*settings.values()]
     return words + (f" ({', '.join(shown[:3] + ['...'] * (len(shown) > 3))})" if shown else "")
 
 

@@ -8,13 +8,11 @@ from lightprune.report.reported_run import ReportedRun
 
 @dataclass(frozen=True)
 class PublishedFigure:
-    """The published accuracy of one network.
+    """The published accuracy of one network; fractions are 0..1.
 
     Attributes:
         label: What was pruned, such as `global 98 %`.
-        sparsity: Fraction of the prunable weights that are zero.
-        live_sparsity: The same fraction of the weights that some input reaches.
-        accuracy: On the test images, 0..1.
+        live_sparsity: Among the weights that some input reaches.
     """
 
     label: str
@@ -31,8 +29,6 @@ class Published:
         name: Heading of their column, and their name in legends.
         note: Paragraph below the result table: the source and what limits a comparison.
         caption: Sentence for the figures that show them.
-        dense: Of the dense network.
-        pruned: Of the pruned networks.
         comparable: Whether a run trained the same network on the same images.
         match: The figure of the same pruning as a run's, if there is one.
     """

@@ -22,3 +22,18 @@ class ReportedRun(FinishedRun):
     def dataset(self) -> str:
         """The images in words, with the first digits of their fingerprint."""
         return f"{self.dataset_name or self.data.source} ({self.data.fingerprint[:8]})"
+
+    @property
+    def finetune_epochs(self) -> int:
+        """The budget of the fine-tuning."""
+        return int(self.config["recipe"]["finetune"]["epochs"])
+
+    @property
+    def epochs(self) -> str:
+        """Of the dense training and of the fine-tuning: `80 + 20`."""
+        return f"{self.dense.epochs} + {self.finetune_epochs}"
+
+    @property
+    def target_sparsity(self) -> float:
+        """The sparsity that the last event aimed at; 0 for a control."""
+        return self.events[-1].target if self.events else 0.0

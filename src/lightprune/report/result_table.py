@@ -4,13 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightprune.report.groups import (
-    RunGroup,
-    epochs_label,
-    precision_label,
-    starts_slim,
-    without_seeds,
-)
+from lightprune.report.groups import RunGroup, precision_label, starts_slim, without_seeds
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import MeanStd, wilson_interval
@@ -18,22 +12,15 @@ from lightprune.report.statistics import MeanStd, wilson_interval
 
 @dataclass(frozen=True)
 class ResultRow:
-    """What the table says of a group, or of dense networks; fractions are 0..1.
+    """What the table says of a group, or of dense networks; means over the seeds, 0..1.
 
     Attributes:
-        name: Of the group, or `dense`.
         group: None for dense networks.
         runs: In the order of their seeds; for dense networks, one that started from each.
-        accuracy: On the test images.
         difference: To each run's own dense network; None for dense networks, and for a smaller
             one that began with what filter pruning left.
-        sparsity: Nominal.
         live_sparsity: Among the weights that some input reaches.
         mac_density: The share of the dense MACs that is left; None if it is unknown.
-        epochs: Of the dense training and of the fine-tuning.
-        seconds: Of both, likewise.
-        data: The images in words.
-        images: Test images.
         published: The published figure of the same network, if there is one.
     """
 
@@ -45,30 +32,46 @@ class ResultRow:
     sparsity: float
     live_sparsity: float
     mac_density: float | None
-    epochs: str
-    seconds: str
-    data: str
-    images: int
     published: PublishedFigure | None
 
     @property
+    def first(self) -> ReportedRun:
+        """The run that stands for what all of them share."""
+        return self.runs[0]
+
+    @property
+    def series(self) -> str:
+        """The row's name without the sparsity."""
+        return self.group.series if self.group else self.name
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy that the number of test images allows."""
+        images = self.first.data.test_images
+        return wilson_interval(round(self.accuracy.mean * images), images)
+
+    @property
     def bars(self) -> tuple[float, float]:
-        """How far the interval that the number of test images allows reaches below and above."""
-        mean = self.accuracy.mean
-        low, high = wilson_interval(round(mean * self.images), self.images)
+        """How far the interval reaches below and above the accuracy."""
+        low, high = self.interval
         # A mean over seeds need not be a whole number of images.
-        return max(0.0, mean - low), max(0.0, high - mean)
+        return max(0.0, self.accuracy.mean - low), max(0.0, high - self.accuracy.mean)
 
     @property
     def pruned(self) -> bool:
         """Whether something was; zeros alone, as training may leave one, are no pruning."""
-        return self.group is not None and bool(self.group.first.events)
+        return self.group is not None and bool(self.first.events)
+
+    @property
+    def epochs(self) -> str:
+        """Of the dense training and of the fine-tuning."""
+        return self.first.epochs if self.group else str(self.first.dense.epochs)
 
     @property
     def seeds(self) -> str:
         """In words; nothing for a user's own dense network."""
-        own = not self.group and not self.runs[0].dense.key
-        return "" if own else ", ".join(str(run.seed) for run in self.runs)
+        users = not self.group and not self.first.dense.key
+        return "" if users else ", ".join(str(run.seed) for run in self.runs)
 
 
 def result_rows(
@@ -81,8 +84,7 @@ def result_rows(
         seed = run.seed if run.dense.key else 0
         dense.setdefault(_dense_setup(run), {}).setdefault((seed, run.dense.weights_sha256), run)
     by_seed = [sorted(runs.values(), key=lambda run: run.seed) for runs in dense.values()]
-    firsts = [runs[0] for runs in by_seed]
-    names = [f"dense, {run.dense.epochs} epochs{precision_label(run)}" for run in firsts]
+    names = [f"dense, {runs[0].dense.epochs} epochs{precision_label(runs[0])}" for runs in by_seed]
     if len(set(names)) < len(names):
         names = [f"{name} (no. {number})" for number, name in enumerate(names, 1)]
     if len(names) == 1:
@@ -94,7 +96,6 @@ def result_rows(
 
 
 def _dense_setup(run: ReportedRun) -> str:
-    """The settings of the dense network, but for the seed."""
     parts = {name: run.config[name] for name in ("model", "data", "trainer")}
     recipe = run.config["recipe"]["dense"] if run.dense.key else run.dense.weights_sha256
     settings = {**parts, "recipe": recipe, "images": run.data.fingerprint}
@@ -113,41 +114,25 @@ def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) 
         live_sparsity=first.dense.zero_live_weights / first.cost.live if first.cost.live else 0.0,
         # Unreachable weights are not counted, as in the pruned networks.
         mac_density=first.reached_mac_share,
-        epochs=str(first.dense.epochs),
-        seconds=_dense_seconds(runs),
-        data=first.dataset,
-        images=first.data.test_images,
         published=published.dense if published and published.comparable(first) else None,
     )
 
 
 def _row(group: RunGroup, published: Published | None) -> ResultRow:
-    runs, first = group.runs, group.first
-    tuning = MeanStd.of([run.seconds.finetune for run in runs]).mean
+    runs, slim = group.runs, starts_slim(group.first)
     return ResultRow(
         name=group.name,
         group=group,
         runs=runs,
         accuracy=MeanStd.of([run.test.accuracy for run in runs]),
-        difference=None
-        if starts_slim(first)
-        else MeanStd.of([run.accuracy_change for run in runs]),
+        difference=None if slim else MeanStd.of([run.accuracy_change for run in runs]),
         sparsity=MeanStd.of([run.cost.sparsity for run in runs]).mean,
         live_sparsity=MeanStd.of([run.cost.live_sparsity for run in runs]).mean,
         mac_density=_mean_known([run.cost.mac_density for run in runs]),
-        epochs=epochs_label(first),
-        seconds=f"{_dense_seconds(runs)} + {tuning:.0f}",
-        data=first.dataset,
-        images=first.data.test_images,
-        published=published.match(first) if published else None,
+        published=published.match(group.first) if published else None,
     )
 
 
-def _dense_seconds(runs: Sequence[ReportedRun]) -> str:
-    return f"{MeanStd.of([run.dense.seconds for run in runs]).mean:.0f}"
-
-
 def _mean_known(values: Sequence[float | None]) -> float | None:
-    """The mean; None if a value is unknown."""
     known = [value for value in values if value is not None]
     return MeanStd.of(known).mean if len(known) == len(values) else None

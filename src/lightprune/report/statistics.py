@@ -39,13 +39,7 @@ class MeanStd:
 
 @dataclass(frozen=True)
 class PairedCounts:
-    """Two networks on the same images.
-
-    Attributes:
-        images: How many they are.
-        only_first: Images that only the first network has right.
-        only_second: Images that only the second one has right.
-    """
+    """How many images two networks were tested on, and how many only one of them has right."""
 
     images: int
     only_first: int
@@ -78,6 +72,11 @@ class PairedCounts:
         discordant = self.only_first + self.only_second + 2
         half = _Z * math.sqrt(discordant - gap**2 / images) / images
         return max(-1.0, gap / images - half), min(1.0, gap / images + half)
+
+    @property
+    def interval_label(self) -> str:
+        """The interval in percentage points: `−0.59 to +0.19`."""
+        return " to ".join(map(pp_label, self.interval))
 
     @property
     def p_value(self) -> float:

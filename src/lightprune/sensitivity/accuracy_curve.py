@@ -13,9 +13,7 @@ class Curve:
     """How much accuracy the network loses if one layer alone is pruned.
 
     Attributes:
-        name: Of the layer's parameter.
-        weights: How many it has.
-        zeros: How many of them are zero, ascending: as the network is, and at each measurement.
+        zeros: Zero weights, ascending: as the network is, and at each measurement.
         drops: The accuracy lost there, 0..1: 0 at first, and never falling.
     """
 
@@ -33,7 +31,7 @@ class Curve:
         points the curve is straight.
 
         Args:
-            name: Of the parameter.
+            name: Of the layer's parameter.
             weights: How many it has.
             start: How many of them are zero already; there the drop is 0.
             measured: Drops by the number of zeros, all above `start`.

@@ -1,5 +1,6 @@
 """How accuracy falls with the sparsity of each layer alone, and what each is allocated."""
 
+from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -11,10 +12,12 @@ from lightprune.rendering.plotting import (
     CROSS,
     GREY,
     OPEN_CIRCLE,
+    SPARSITY_LABEL,
     draw_figure,
+    draw_panels,
     marker_legend,
-    panel_grid,
     percent_ticks,
+    sparsity_scale,
     wrap_label,
 )
 from lightprune.sensitivity.accuracy_curve import Curve
@@ -24,7 +27,7 @@ from lightprune.sensitivity.scan import LayerScan
 _COLUMNS = 4
 _TICKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
 _POINT: dict[str, Any] = {**OPEN_CIRCLE, "markersize": 4.5}
-_CURVE: dict[str, Any] = {"color": COLOURS[0], "linewidth": 1.2}
+_CURVE: dict[str, Any] = {"color": COLOURS[0]}
 _ALLOCATED: dict[str, Any] = {**CROSS, "markersize": 8, "markeredgewidth": 2}
 _CAPTION = (
     "A panel for each layer: accuracy if it alone is pruned and batch norm is re-estimated, over "
@@ -36,52 +39,38 @@ _CAPTION = (
 
 def sensitivity_figure(result: SensitivityResult) -> Figure:
     """Small panels, in the network's order, on common axes."""
-    count = len(result.curves)
 
     def draw(canvas: Canvas) -> None:
-        grid = panel_grid(canvas, count, _COLUMNS, sharex=True, sharey=True)
         counts = [(z, curve.weights) for curve in result.curves for z in curve.zeros]
         edge = min(1 - zeros / weights for zeros, weights in counts if zeros < weights) / 1.6
-        for axes, curve, layer in zip(grid, result.curves, result.scan.layers, strict=True):
-            _panel(axes, result, curve, layer, edge)
-        grid[0].set_xscale("log")
-        grid[0].set_xlim(1.3, edge)
-        ticks = [tick for tick in _TICKS if 1 - tick >= edge]
-        grid[0].set_xticks([1 - tick for tick in ticks], [f"{100 * tick:g}" for tick in ticks])
-        grid[0].set_xticks([], minor=True)
-        percent_ticks(grid[0].yaxis)
-        canvas.supxlabel(
-            "sparsity of the layer (%), on a logarithmic scale of what is left", fontsize=8
-        )
-        canvas.supylabel("accuracy (%)", fontsize=8)
+        layers = [*zip(result.curves, result.scan.layers, strict=True)]
+        panels = draw_panels(canvas, layers, _COLUMNS, partial(_panel, result, edge), sharex=True)
+        sparsity_scale(panels[0], 1.3, edge, _TICKS)
+        percent_ticks(panels[0].yaxis)
+        canvas.supxlabel(f"layer {SPARSITY_LABEL}")
+        canvas.supylabel("accuracy (%)")
         marker_legend(canvas, {"measured": _POINT, "monotone fit": _CURVE, "allocated": _ALLOCATED})
 
-    height = 0.8 + 1.15 * -(-count // _COLUMNS)
+    height = 0.8 + 1.15 * -(-len(result.curves) // _COLUMNS)
     return draw_figure("sensitivity", "Sensitivity of each layer", _CAPTION, height, draw)
 
 
 def _panel(
-    axes: Axes, result: SensitivityResult, curve: Curve, layer: LayerScan, edge: float
+    result: SensitivityResult, edge: float, axes: Axes, measured: tuple[Curve, LayerScan]
 ) -> None:
+    (curve, layer), scan = measured, result.scan
+
     def density(zeros: int) -> float:
         return max(1 - zeros / curve.weights, edge)
 
-    scan = result.scan
     whole = scan.correct / scan.images
     axes.axhline(whole, color=GREY, linestyle="--", linewidth=0.8)
     # Straight in the number of zeros is bent on this scale.
     steps = [(n * (curve.zeros[-1] - curve.zeros[0]) // 200 + curve.zeros[0]) for n in range(201)]
-    axes.plot(
-        [density(zeros) for zeros in steps],
-        [whole - curve.at(zeros) for zeros in steps],
-        **_CURVE,
-    )
-    axes.plot(
-        [density(point.zeros) for point in layer.points],
-        [point.correct / scan.images for point in layer.points],
-        clip_on=False,
-        **_POINT,
-    )
+    axes.plot([*map(density, steps)], [whole - curve.at(zeros) for zeros in steps], **_CURVE)
+    xs = [density(point.zeros) for point in layer.points]
+    ys = [point.correct / scan.images for point in layer.points]
+    axes.plot(xs, ys, clip_on=False, **_POINT)
     allocated = result.allocation.zeros[curve.name]
     axes.plot(density(allocated), whole - curve.at(allocated), zorder=4, **_ALLOCATED)
     axes.set_title(wrap_label(curve.name.removesuffix(".weight"), 28))

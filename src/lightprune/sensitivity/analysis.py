@@ -12,7 +12,7 @@ from lightprune.sensitivity.measured_allocation import (
     allocate_within,
     check_total,
 )
-from lightprune.sensitivity.scan import Say, Scan, prune_jointly, scan_layers
+from lightprune.sensitivity.scan import Measurement, Say, Scan, prune_jointly, scan_layers
 
 _USUAL = (0.5, 0.8, 0.9, 0.95, 0.98)
 _PP = 100  # Percentage points of an accuracy.
@@ -44,37 +44,20 @@ class AnalysisSettings:
 
 
 @dataclass(frozen=True)
-class JointPruning:
-    """What pruning all layers at once does, before any fine-tuning.
-
-    Attributes:
-        label: How the zeros are shared out.
-        zeros: How many there are.
-        correct: Images classified right.
-    """
-
-    label: str
-    zeros: int
-    correct: int
-
-
-@dataclass(frozen=True)
 class SensitivityResult:
     """Scan, curves and allocation of a network.
 
     Attributes:
         sparsities: That each layer was pruned to, ascending.
-        scan: What that did.
-        curves: The monotone curves through it, up to the run's floor.
-        allocation: What follows from them.
-        joint: The allocation beside two that need no scan.
+        curves: The monotone curves through the scan, up to the run's floor.
+        joint: What the allocation, and two that need no scan, do before any fine-tuning.
     """
 
     sparsities: tuple[float, ...]
     scan: Scan
     curves: tuple[Curve, ...]
     allocation: MeasuredAllocation
-    joint: tuple[JointPruning, ...]
+    joint: dict[str, Measurement]
 
 
 def parse_sparsities(text: str) -> tuple[float, ...]:
@@ -99,7 +82,8 @@ def analyze_sensitivity(
     Raises:
         InputError: The total cannot be reached within the sparsities; before the scan begins.
     """
-    total = sum(weight.numel() for weight in loaded.weights.values())
+    sizes = [weight.numel() for weight in loaded.weights.values()]
+    total = sum(sizes)
     zeros = loaded.zeros if settings.target is None else round(settings.target * total)
     if not zeros and settings.drop is None:
         raise InputError(
@@ -108,23 +92,16 @@ def analyze_sensitivity(
     sparsities = settings.sparsities or default_sparsities(zeros / total)
     if settings.drop is None:
         starts = [int((weight == 0).sum()) for weight in loaded.weights.values()]
-        sizes = [weight.numel() for weight in loaded.weights.values()]
-        ends = [
-            min(round(sparsities[-1] * size), size - min_kept(loaded.floor, size)) for size in sizes
-        ]
-        most = sum(max(pair) for pair in zip(starts, ends, strict=True))
-        check_total(zeros, sum(starts), most, total)
-    scanned = scan_layers(loaded, sparsities, say)
-    curves = tuple(
-        curve.up_to(curve.weights - min_kept(loaded.floor, curve.weights))
-        for curve in scanned.curves()
-    )
+        ends = [min(round(sparsities[-1] * size), _most(loaded, size)) for size in sizes]
+        check_total(zeros, sum(starts), sum(map(max, starts, ends)), total)
+    scan = scan_layers(loaded, sparsities, say)
+    curves = tuple(curve.up_to(_most(loaded, curve.weights)) for curve in scan.curves())
     if settings.drop is None:
         allocation = allocate_total(curves, zeros)
     else:
         allocation = allocate_within(curves, settings.drop / _PP)
     say("all layers at once")
-    return SensitivityResult(sparsities, scanned, curves, allocation, _joint(loaded, allocation))
+    return SensitivityResult(sparsities, scan, curves, allocation, _joint(loaded, allocation))
 
 
 def default_sparsities(total: float) -> tuple[float, ...]:
@@ -134,7 +111,12 @@ def default_sparsities(total: float) -> tuple[float, ...]:
     return (*_USUAL, *(sparsity for sparsity in more if sparsity > _USUAL[-1]))
 
 
-def _joint(loaded: LoadedRun, allocation: MeasuredAllocation) -> tuple[JointPruning, ...]:
+def _most(loaded: LoadedRun, weights: int) -> int:
+    """How many of a layer's weights the run's floor lets go."""
+    return weights - min_kept(loaded.floor, weights)
+
+
+def _joint(loaded: LoadedRun, allocation: MeasuredAllocation) -> dict[str, Measurement]:
     pairs = tuple((name, float(sparsity)) for name, sparsity in allocation.sparsities.items())
     pruners = {
         "this allocation": replace(loaded.pruner, sparsities=pairs),
@@ -142,7 +124,4 @@ def _joint(loaded: LoadedRun, allocation: MeasuredAllocation) -> tuple[JointPrun
         "the same sparsity in every layer": replace(loaded.pruner, scope="local"),
     }
     sparsity = float(allocation.sparsity)
-    return tuple(
-        JointPruning(label, *prune_jointly(loaded, pruner, sparsity))
-        for label, pruner in pruners.items()
-    )
+    return {label: prune_jointly(loaded, each, sparsity) for label, each in pruners.items()}

@@ -48,7 +48,6 @@ class CalibrationData:
     Attributes:
         calibration: Normalised training images, float32 (B, 3, H, W), augmented as in fine-tuning.
         validation: Normalised images and their labels.
-        notes: What one should know of them, a line each.
     """
 
     calibration: tuple[Tensor, ...]
@@ -105,7 +104,6 @@ def load_calibration_data(
 
 
 def _sample(images: ImageSet, count: int) -> ImageSet:
-    """So many of the images, always the same ones; or all, if there are no more."""
     order = torch.randperm(len(images), generator=named_generator("sensitivity"))
     return images.take(order[:count].sort().values)
 

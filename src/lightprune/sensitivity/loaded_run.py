@@ -53,12 +53,9 @@ class LoadedRun:
 
     Attributes:
         network: In evaluation mode, on the device.
-        weights: Its prunable parameters, by name.
-        macs: How often one image has each of them multiply data.
-        images: What batch norm is recalibrated on, and what accuracy is measured on.
+        macs: How often one image has each weight multiply data.
         pruner: The run's criterion and its way with unreachable weights; no other setting.
         floor: The share of each tensor that the run's pruner never prunes.
-        record: Of the run.
         notes: What its user should know of it, a line each.
     """
 

@@ -8,12 +8,13 @@ from rich import get_console
 from rich.table import Table
 
 from lightprune.files import csv_text, write_text
-from lightprune.rendering.figures import write_figure
+from lightprune.rendering.console import console_table
 from lightprune.runs.command_line import split_command
 from lightprune.sensitivity.accuracy_figure import sensitivity_figure
 from lightprune.sensitivity.analysis import SensitivityResult
 from lightprune.sensitivity.loaded_run import LoadedRun
 from lightprune.sensitivity.measured_allocation import MeasuredAllocation
+from lightprune.sensitivity.scan import LayerScan, Measurement
 
 # What names another folder, or what the allocation takes the place of.
 _DROPPED_KEYS = ("force", "name", "plan_only", "hydra.run.dir", "pruner.sparsities")
@@ -24,7 +25,7 @@ def write_result(result: SensitivityResult, folder: Path) -> None:
     """Writes measurements, allocation and figure into a folder."""
     write_text(folder / "sensitivity.csv", scan_csv(result))
     write_text(folder / "allocation.yaml", allocation_yaml(result.allocation))
-    write_figure(sensitivity_figure(result), folder)
+    sensitivity_figure(result).write(folder)
 
 
 def show_analysis(result: SensitivityResult, loaded: LoadedRun, folder: Path) -> None:
@@ -43,21 +44,16 @@ def result_table(result: SensitivityResult) -> Table:
         f"accuracy in pp, beside {scan.correct / scan.images:.1%} of {scan.images:,} "
         "images, if one layer alone is pruned"
     )
-    table = Table(title=title, title_justify="left")
-    columns = [f"{100 * sparsity:g} %" for sparsity in result.sparsities]
-    for column in ("layer", "weights", *columns, "allocated"):
-        table.add_column(column, justify="left" if column == "layer" else "right", overflow="fold")
-    for layer in scan.layers:
-        lost = (point.correct - scan.correct for point in layer.points)
-        changes = (f"{100 * count / scan.images:+.1f}" for count in lost)
+
+    def row(layer: LayerScan) -> tuple[str, ...]:
+        changes = (f"{-100 * scan.drop(p.correct) + 0:+.1f}" for p in layer.points)
         share = result.allocation.zeros[layer.name] / layer.weights
-        table.add_row(
-            layer.name.removesuffix(".weight"),
-            f"{layer.weights:,}",
-            *(change.replace("-", "−") for change in changes),
-            f"{share:.2%}",
-        )
-    return table
+        name, signed = layer.name.removesuffix(".weight"), (c.replace("-", "−") for c in changes)
+        return name, f"{layer.weights:,}", *signed, f"{share:.2%}"
+
+    sparsities = (f"{100 * sparsity:g} %" for sparsity in result.sparsities)
+    columns = ("layer", "weights", *sparsities, "allocated")
+    return console_table(title, columns, map(row, scan.layers))
 
 
 def summary_lines(result: SensitivityResult) -> Iterator[str]:
@@ -73,24 +69,25 @@ def summary_lines(result: SensitivityResult) -> Iterator[str]:
         "method: layer by layer as in Li et al. 2017 (section 3.2) and Han et al. 2015 (section "
         "5); curves made monotone by isotonic regression, one tolerance for all layers by bisection"
     )
-    accuracies = (f"{joint.label} {joint.correct / images:.1%}" for joint in result.joint)
+    accuracies = (f"{label} {at.correct / images:.1%}" for label, at in result.joint.items())
     yield f"all layers at once, before fine-tuning: {', '.join(accuracies)}"
 
 
 def scan_csv(result: SensitivityResult) -> str:
     """A row a measurement, at full precision; the first of each layer is the network as it is."""
-    columns = ("name", "weights", "sparsity", "zeros", "images", "correct", "accuracy", "drop")
-    rows = []
-    scan = result.scan
+    columns = (
+        *("name", "weights", "sparsity", "zeros", "images", "correct", "accuracy", "drop"),
+        "monotone_drop",
+    )
+    scan, rows = result.scan, []
     for layer, curve in zip(scan.layers, scan.curves(), strict=True):
-        start = (layer.start / layer.weights, layer.start, scan.correct)
-        points = ((point.sparsity, point.zeros, point.correct) for point in layer.points)
+        start = Measurement(layer.start / layer.weights, layer.start, scan.correct)
         monotone = dict(zip(curve.zeros, curve.drops, strict=True))
-        for sparsity, zeros, correct in (start, *points):
-            accuracy, drop = correct / scan.images, scan.drop(correct)
-            counted = (sparsity, zeros, scan.images, correct, accuracy, drop)
-            rows.append((layer.name, layer.weights, *counted, monotone[zeros]))
-    return csv_text((*columns, "monotone_drop"), rows)
+        for at in (start, *layer.points):
+            counts = (layer.name, layer.weights, at.sparsity, at.zeros, scan.images, at.correct)
+            drops = (at.correct / scan.images, scan.drop(at.correct), monotone[at.zeros])
+            rows.append((*counts, *drops))
+    return csv_text(columns, rows)
 
 
 def allocation_yaml(allocation: MeasuredAllocation) -> str:

@@ -20,13 +20,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measurement.
-
-    Attributes:
-        sparsity: The target of the layer.
-        zeros: How many of its weights were zero.
-        correct: Images that the network then classified right.
-    """
+    """A network pruned to a sparsity: zeros among its weights, images it then classifies right."""
 
     sparsity: float
     zeros: int
@@ -35,14 +29,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class LayerScan:
-    """What pruning one layer does.
-
-    Attributes:
-        name: Of its parameter.
-        weights: How many it has.
-        start: How many of them are zero before.
-        points: In the order of the sparsities.
-    """
+    """One layer, `start` of whose weights are zero, pruned to each sparsity in turn."""
 
     name: str
     weights: int
@@ -57,7 +44,6 @@ class Scan:
     Attributes:
         images: That every accuracy is of.
         correct: How many of them the network classifies right as it is, recalibrated like all.
-        layers: In the network's order.
     """
 
     images: int
@@ -101,16 +87,13 @@ def scan_layers(loaded: LoadedRun, sparsities: Sequence[float], say: Say) -> Sca
     return Scan(images, correct, tuple(layers))
 
 
-def prune_jointly(loaded: LoadedRun, pruner: Pruner, sparsity: float) -> tuple[int, int]:
-    """How many weights a pruner prunes of all layers, and how many images are right then.
-
-    The network is afterwards as it was before.
-    """
+def prune_jointly(loaded: LoadedRun, pruner: Pruner, sparsity: float) -> Measurement:
+    """Has a pruner prune all layers; the network is afterwards as it was before."""
     with unchanged(loaded.network):
         weights = {name: weight.detach() for name, weight in loaded.weights.items()}
         masks = pruner.prune(weights, _present(weights), sparsity, macs=loaded.macs)
         masks.apply_(weights)
-        return masks.pruned, _measured(loaded)
+        return Measurement(sparsity, masks.pruned, _measured(loaded))
 
 
 @contextmanager

@@ -105,11 +105,6 @@ def prune_channels(network: nn.Module, example: Tensor, settings: ChannelPruning
 def write_pruned_channels(run: Path, settings: ChannelPruning, dense_dir: Path | None) -> list[str]:
     """Writes a run's network without some of its channels, as an option of `model`.
 
-    Args:
-        run: The folder of a finished run.
-        settings: What goes.
-        dense_dir: The cache of dense networks; None takes the run's.
-
     Returns:
         Lines: what is left, and the command that fine-tunes it.
 

@@ -17,12 +17,7 @@ _KEEP, _OF = 2, 4
 
 @dataclass(frozen=True)
 class ConvertedLayers:
-    """What became of a network's linear layers, and of attention.
-
-    Attributes:
-        layers: The names of the layers that are semi-structured now.
-        skipped: Why each of the others stays dense, by name.
-    """
+    """The layers that are semi-structured now, and why each of the others stays dense, by name."""
 
     layers: tuple[str, ...]
     skipped: dict[str, str]
@@ -32,13 +27,10 @@ def semi_structured_(network: nn.Module) -> ConvertedLayers:
     """Turns the weights of linear layers that follow 2:4 into torch's semi-structured tensors.
 
     The GPU's sparse tensor cores then skip the zeros; half precision is what they are made for.
-    Whether that saves time is to be measured (docs/pruning-options.md).
-    For evaluation: the weights cannot be trained any more. Convolutions stay as they are, since
-    torch has no semi-structured convolution. Source: Mishra et al. 2021, "Accelerating Sparse
-    Deep Neural Networks"; the tensors are `torch.sparse`'s.
-
-    Args:
-        network: On a CUDA GPU, in float16 or bfloat16; changed in place.
+    Whether that saves time is to be measured (docs/pruning-options.md). The network, on a CUDA GPU
+    and in float16 or bfloat16, is changed in place and cannot be trained any more. Convolutions
+    stay as they are, since torch has no semi-structured convolution. Source: Mishra et al. 2021,
+    "Accelerating Sparse Deep Neural Networks"; the tensors are `torch.sparse`'s.
 
     Raises:
         InputError: It is not on a GPU with sparse tensor cores.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.rendering.document import Block, Figure, Section, Table
+from lightprune.rendering.document import Block, Figure, Table, section
 from lightprune.rendering.plotting import draw_figure, paginate
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
@@ -27,45 +27,37 @@ class ClassChange:
     change: tuple[float, ...]
 
 
-def per_class_section(findings: Findings) -> Section:
+@section("Classes")
+def per_class_section(findings: Findings) -> Iterator[Block]:
     """Each class against the dense network."""
-    blocks: list[Block] = []
     changes = [change for group in findings.groups for change in _changes(group)]
     for suffix, part in paginate(changes, 30, lambda change: change.classes):
         # More would not be legible; the table beside it is.
         if len(part[0].classes) <= 12:
-            blocks.append(_figure(suffix, part))
-        blocks.append(Table.of(map(_row, part)))
+            yield _figure(suffix, part)
+        yield Table.of(map(_row, part))
     runs = [run for group in findings.groups for run in group.runs]
     if missing := sorted({run.dense.key for run in runs if run.dense_predictions is None}):
-        blocks.append(_missing(missing))
-    return Section("Classes", tuple(blocks))
-
-
-def _missing(keys: list[str]) -> str:
-    named = ", ".join(f"`{key}`" if key else "own checkpoint" for key in keys)
-    return (
-        f"The predictions of the dense network {named} are not at hand, so runs that started from "
-        "it are not compared with it image by image (`--dense-dir` says where they lie)."
-    )
+        named = ", ".join(f"`{key}`" if key else "own checkpoint" for key in missing)
+        yield (
+            f"The predictions of the dense network {named} are not at hand, so runs that started "
+            "from it are not compared with it image by image (`--dense-dir` says where they lie)."
+        )
 
 
 def _changes(group: RunGroup) -> Iterator[ClassChange]:
     """One, or none if no run has its dense network's predictions."""
     names, by_seed = group.first.data.classes, []
     for run in group.runs:
-        if run.dense_predictions is not None:
-            before, after = (
-                p.recalls(len(names)) for p in (run.dense_predictions, run.predictions)
-            )
-            by_seed.append([b - a for a, b in zip(before, after, strict=True)])
+        if dense := run.dense_predictions:
+            recalls = (p.recalls(len(names)) for p in (dense, run.predictions))
+            by_seed.append([after - before for before, after in zip(*recalls, strict=True)])
     if by_seed:
         means = (MeanStd.of(values).mean for values in zip(*by_seed, strict=True))
         yield ClassChange(group.name, names, tuple(means))
 
 
 def _row(change: ClassChange) -> dict[str, str]:
-    """The worst and the best class, and how many lose."""
     ranked = sorted(zip(change.change, change.classes, strict=True))
     worst, best = (f"{name} {pp_label(value, 1)}" for value, name in (ranked[0], ranked[-1]))
     return {
@@ -78,7 +70,6 @@ def _row(change: ClassChange) -> dict[str, str]:
 
 
 def _figure(suffix: str, changes: Sequence[ClassChange]) -> Figure:
-    """One row for each configuration."""
     caption = (
         "Change of each class's recall on the test images, in pp, against the "
         "run's own dense network; mean over seeds. Orange and minus: recognised less often."

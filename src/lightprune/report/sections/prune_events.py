@@ -1,12 +1,13 @@
 """Accuracy before, right after and recovered, for every prune event."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from matplotlib.figure import Figure as Canvas
 
 from lightprune.pruning.event_record import EventRecord
-from lightprune.rendering.document import Block, Section, Table
+from lightprune.rendering.document import Block, Table, section
 from lightprune.rendering.plotting import (
     CROSS,
     DOT,
@@ -22,38 +23,30 @@ from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
 from lightprune.report.statistics import MeanStd
 
-_ROW = 0.2
+_TITLE = "Before, right after, recovered"
+_CAPTION = (
+    "Validation accuracy before an event (open circle), right after it (cross) and after the "
+    "last epoch trained before the next event (filled). First seed of each configuration."
+)
 
 
-def prune_events_section(findings: Findings) -> Section:
+@section(_TITLE)
+def prune_events_section(findings: Findings) -> Iterator[Block]:
     """The figures, forty events each, and the table."""
     groups = findings.pruned
     rows = [(group.name, event) for group in groups for event in group.first.events]
-    caption = (
-        "Validation accuracy before an event (open circle), right after it (cross) and after the "
-        "last epoch trained before the next event (filled). First seed of each configuration."
-    )
-    title = "Before, right after, recovered"
-    blocks: list[Block] = []
-    for suffix, chosen in paginate(rows, 40):
-
-        def draw(canvas: Canvas, chosen: Sequence[tuple[str, EventRecord]] = chosen) -> None:
-            _draw(canvas, chosen)
-
-        blocks.append(
-            draw_figure(f"events{suffix}", title, caption, 1.1 + _ROW * len(chosen), draw)
-        )
+    for suffix, part in paginate(rows, 40):
+        height, draw = 1.1 + 0.2 * len(part), partial(_draw, part)
+        yield draw_figure(f"events{suffix}", _TITLE, _CAPTION, height, draw)
     if groups:
         anew = any(event.recalibrated is not None for _, event in rows)
-        blocks.append(Table.of(row for group in groups for row in _table_rows(group, anew)))
-    return Section(title, tuple(blocks))
+        yield Table.of(row for group in groups for row in _table_rows(group, anew))
 
 
-def _draw(canvas: Canvas, rows: Sequence[tuple[str, EventRecord]]) -> None:
+def _draw(rows: Sequence[tuple[str, EventRecord]], canvas: Canvas) -> None:
     axes, names = canvas.subplots(), [name for name, _ in rows]
     for place, (_, event) in enumerate(rows):
-        recovered = [] if event.recovered is None else [event.recovered]
-        anew = [] if event.recalibrated is None else [event.recalibrated]
+        recovered, anew = _known([event.recovered]), _known([event.recalibrated])
         known = [event.before, event.after, *anew, *recovered]
         axes.plot([min(known), max(known)], [place, place], color=GREY, linewidth=0.8)
         axes.plot(event.after, place, **CROSS)
@@ -78,9 +71,7 @@ def _table_rows(group: RunGroup, anew: bool) -> Iterator[dict[str, str]]:
     """One row an event; with `anew` also the accuracy once batch norms were recalibrated."""
     for number, event in enumerate(group.first.events):
         records = [run.events[number] for run in group.runs]
-        recovered = [e.recovered for e in records if e.recovered is not None]
-        recalibrated = [e.recalibrated for e in records if e.recalibrated is not None]
-        known = MeanStd.of(recalibrated).percent if recalibrated else ""
+        recalibrated = _percent(_known(e.recalibrated for e in records))
         yield {
             "configuration": group.name,
             "before epoch": str(event.epoch),
@@ -88,10 +79,18 @@ def _table_rows(group: RunGroup, anew: bool) -> Iterator[dict[str, str]]:
             "live sparsity": f"{100 * MeanStd.of([e.live_sparsity for e in records]).mean:.2f} %",
             "before": MeanStd.of([e.before for e in records]).percent,
             "right after": MeanStd.of([e.after for e in records]).percent,
-            **({"recalibrated": known} if anew else {}),
-            "recovered": MeanStd.of(recovered).percent if recovered else "",
+            **({"recalibrated": recalibrated} if anew else {}),
+            "recovered": _percent(_known(e.recovered for e in records)),
             "emptied layers": _emptied(records),
         }
+
+
+def _known(accuracies: Iterable[float | None]) -> list[float]:
+    return [accuracy for accuracy in accuracies if accuracy is not None]
+
+
+def _percent(accuracies: list[float]) -> str:
+    return MeanStd.of(accuracies).percent if accuracies else ""
 
 
 def _emptied(records: list[EventRecord]) -> str:

@@ -1,18 +1,21 @@
 """Where every number comes from."""
 
+from collections.abc import Iterator
+
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Section, Table, bullets
+from lightprune.rendering.document import Block, Table, bullets, section
 from lightprune.report.findings import Findings
 from lightprune.report.groups import run_label
 from lightprune.report.reported_run import ReportedRun
 
 
-def provenance_section(findings: Findings) -> Section:
+@section("Provenance")
+def provenance_section(findings: Findings) -> Iterator[Block]:
     """Of every run: its folder, code, machine, data and command; and what was left out."""
     runs = [(group.name, run) for group in findings.groups for run in group.runs]
     runs += [(f"tuning: {run_label(run)}", run) for run in findings.tuning_runs]
     commands = list(dict.fromkeys(run.command for _, run in runs))
-    table = Table.of(
+    yield Table.of(
         {
             "run folder": f"`{run.folder}`",
             "configuration": name,
@@ -27,20 +30,16 @@ def provenance_section(findings: Findings) -> Section:
     versions = dict.fromkeys(
         ", ".join(f"{name} {number}" for name, number in run.versions.items()) for _, run in runs
     )
-    blocks: list[Block] = [
-        table,
-        bullets(
-            [
-                *(f"command no. {n}: `{typed}`" for n, typed in enumerate(commands, 1)),
-                *dict.fromkeys(_data(run) for _, run in runs),
-                *(f"versions: {line}" for line in versions),
-            ]
-        ),
-    ]
-    if skipped := findings.collection.left_out:
-        lines = (f"`{run.folder}`: {run.reason}" for run in skipped)
-        blocks += ["Left out, because they are not finished or damaged:", bullets(lines)]
-    return Section("Provenance", tuple(blocks))
+    yield bullets(
+        [
+            *(f"command no. {n}: `{command}`" for n, command in enumerate(commands, 1)),
+            *dict.fromkeys(_data(run) for _, run in runs),
+            *(f"versions: {line}" for line in versions),
+        ]
+    )
+    if left_out := findings.collection.left_out:
+        yield "Left out, because they are not finished or damaged:"
+        yield bullets(f"`{folder}`: {reason}" for folder, reason in left_out.items())
 
 
 def _data(run: ReportedRun) -> str:

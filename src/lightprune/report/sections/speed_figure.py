@@ -8,14 +8,22 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.bench.backends import SPARSE, STRIPPED
-from lightprune.bench.result import BenchResult, compare_medians
+from lightprune.bench.backends import BACKENDS, SPARSE, STRIPPED
+from lightprune.bench.result import BenchResult, Speedup, medians_of
 from lightprune.rendering.document import Figure, thread_count
-from lightprune.rendering.plotting import GREY, draw_figure, log_ticks, percent_ticks, series_style
+from lightprune.rendering.plotting import (
+    GREY,
+    draw_figure,
+    log_ticks,
+    percent_ticks,
+    series_style,
+    top_legend,
+)
 from lightprune.report.groups import criterion_name
 from lightprune.report.reported_run import ReportedRun
 
 BATCHES = (1, 64)
+_DENSE = {backend.name for backend in BACKENDS if backend.dense}
 _STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 11, "color": "black"}
 _CAPTION = (
     "Each mark is a run in the sparse runtime. Marks than which no other of their criterion is "
@@ -32,6 +40,15 @@ class TimedRun:
     name: str
     run: ReportedRun
     bench: BenchResult
+
+    @property
+    def criterion(self) -> str:
+        """By which it was pruned."""
+        return criterion_name(self.run.config)
+
+    def speedups(self, threads: int) -> list[Speedup]:
+        """With so many threads, one for each of `BATCHES`."""
+        return [Speedup.of(self.bench.timings, threads, batch) for batch in BATCHES]
 
 
 @dataclass(frozen=True)
@@ -60,11 +77,7 @@ def speed_figures(rows: Sequence[TimedRun], suffix: str) -> Iterator[Figure]:
             _draw(axes, rows, costs)
         grid[0].set_ylabel("test accuracy (%)")
         percent_ticks(grid[0].yaxis)
-        marks = [axes.get_legend_handles_labels() for axes in grid]
-        named = {label: mark for found in marks for mark, label in zip(*found, strict=True)}
-        canvas.legend(
-            [*named.values()], [*named], loc="outside upper center", ncols=3, frameon=False
-        )
+        top_legend(canvas, grid, 3)
 
     title = f"Accuracy against latency ({thread_count(threads)}) and MACs"
     yield draw_figure(f"speed{suffix}", title, _CAPTION, 3.4, draw)
@@ -72,15 +85,18 @@ def speed_figures(rows: Sequence[TimedRun], suffix: str) -> Iterator[Figure]:
 
 def _latencies(rows: Sequence[TimedRun], threads: int) -> Iterator[_Costs]:
     for batch in BATCHES:
-        medians = [row.bench.medians(threads, batch) for row in rows]
-        if all(SPARSE in found for found in medians):
-            best = [compare_medians(threads, batch, found).fastest_dense for found in medians]
+        medians = [medians_of(row.bench.timings, threads, batch) for row in rows]
+        if all(SPARSE in seconds for seconds in medians):
             # The dense network is as fast in every row, but for the noise.
-            dense = [found[name] for found, name in zip(medians, best, strict=True) if name]
-            stripped = [found[STRIPPED] for found in medians if STRIPPED in found]
+            dense = [
+                min(seconds[name] for name in _DENSE if name in seconds)
+                for seconds in medians
+                if _DENSE & seconds.keys()
+            ]
+            stripped = [seconds[STRIPPED] for seconds in medians if STRIPPED in seconds]
             yield _Costs(
                 f"ms, batch {batch}",
-                tuple(1e3 * found[SPARSE] for found in medians),
+                tuple(1e3 * seconds[SPARSE] for seconds in medians),
                 1e3 * median(dense) if dense else None,
                 1e3 * median(stripped) if stripped else None,
             )
@@ -91,30 +107,26 @@ def _macs(rows: Sequence[TimedRun]) -> Iterator[_Costs]:
     reached = rows[0].run.reached_mac_share
     known = [share for row in rows if (share := row.run.cost.mac_density) is not None]
     if reached is not None and len(known) == len(rows):
-        left = tuple(100 * share for share in known)
-        yield _Costs("MACs left (%)", left, 100.0, 100 * reached)
+        percent = tuple(100 * share for share in known)
+        yield _Costs("MACs left (%)", percent, 100.0, 100 * reached)
 
 
 def _draw(axes: Axes, rows: Sequence[TimedRun], costs: _Costs) -> None:
-    names = [criterion_name(row.run.config) for row in rows]
-    for number, name in enumerate(dict.fromkeys(names)):
-        found = [
+    for number, criterion in enumerate(dict.fromkeys(row.criterion for row in rows)):
+        marks = [
             (cost, row.run.test.accuracy, f"{100 * row.run.cost.sparsity:.4g}")
-            for cost, row, by in zip(costs.runs, rows, names, strict=True)
-            if by == name
+            for cost, row in zip(costs.runs, rows, strict=True)
+            if row.criterion == criterion
         ]
-        best = pareto_front(found)
-        xs, ys, _ = zip(*found, strict=True)
-        axes.plot(xs, ys, label=name, **{**series_style(number), "linestyle": "none"})
-        xs, ys, _ = zip(*best, strict=True)
-        axes.plot(
-            xs, ys, drawstyle="steps-post", color=series_style(number)["color"], linewidth=0.8
-        )
-        for x, y, words in best:
-            axes.annotate(words, (x, y), (-3, 4), textcoords="offset points", ha="right")
-    dense = fmean(
-        {row.run.dense.weights_sha256: row.run.dense.test_accuracy for row in rows}.values()
-    )
+        style, front = series_style(number), pareto_front(marks)
+        xs, ys, _ = zip(*marks, strict=True)
+        axes.plot(xs, ys, label=criterion, **{**style, "linestyle": "none"})
+        xs, ys, _ = zip(*front, strict=True)
+        axes.plot(xs, ys, drawstyle="steps-post", color=style["color"], linewidth=0.8)
+        for x, y, sparsity in front:
+            axes.annotate(sparsity, (x, y), (-3, 4), textcoords="offset points", ha="right")
+    accuracies = {row.run.dense.weights_sha256: row.run.dense.test_accuracy for row in rows}
+    dense = fmean(accuracies.values())
     axes.axhline(dense, color=GREY, linestyle="--", linewidth=1, label="dense")
     if costs.dense:
         axes.plot(costs.dense, dense, label="fastest dense backend", **_STAR)
@@ -127,10 +139,10 @@ def _draw(axes: Axes, rows: Sequence[TimedRun], costs: _Costs) -> None:
     axes.set_xlabel(costs.label)
 
 
-def pareto_front(found: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+def pareto_front(marks: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
     """Those of (cost, accuracy, words) that no other beats in both, the cheapest first."""
-    kept: list[tuple[float, float, str]] = []
-    for at in sorted(found, key=lambda at: (at[0], -at[1])):
-        if not kept or at[1] > kept[-1][1]:
-            kept.append(at)
-    return kept
+    front: list[tuple[float, float, str]] = []
+    for mark in sorted(marks, key=lambda mark: (mark[0], -mark[1])):
+        if not front or mark[1] > front[-1][1]:
+            front.append(mark)
+    return front

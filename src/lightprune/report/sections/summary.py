@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from lightprune.rendering.document import Block, Section, bullets
+from lightprune.rendering.document import Block, bullets, section
 from lightprune.report.findings import Findings
-from lightprune.report.groups import percent_label, target_sparsity, training_label
-from lightprune.report.published import Published
+from lightprune.report.groups import percent_label, training_label
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.speed import fastest_lines, speed_lines
 from lightprune.report.sections.unreachable_weights import (
@@ -20,51 +19,50 @@ _MARGINS = (0.003, 0.01)
 _DESCRIBED = 2
 
 
-def summary_section(findings: Findings, added: Sequence[str] = ()) -> Section:
+@section("Summary")
+def summary_section(findings: Findings, added: Sequence[str] = ()) -> Iterator[Block]:
     """Accuracies, how far one may prune, what no input reaches, speed."""
-    blocks: list[Block] = []
-    if gone := len(findings.collection.left_out):
-        blocks.append(
-            f"{len(findings.collection.runs)} finished runs; {gone} run folder(s) left out, "
+    if count := len(findings.collection.left_out):
+        yield (
+            f"{len(findings.collection.runs)} finished runs; {count} run folder(s) left out, "
             "which are named under Provenance."
         )
     lines = [
-        _accuracy_line(row, findings.published)
-        for row in findings.rows
-        if row.published or not row.pruned
+        _accuracy_line(findings, row) for row in findings.rows if row.published or not row.pruned
     ]
-    for training in dict.fromkeys(
-        training_label(row.runs[0]) for row in findings.rows if row.pruned
-    ):
-        lines += _highest_sparsity_lines(findings, training)
-    lines += [
-        *_scope_lines(findings),
-        *unreachable_lines(findings),
-        *first_against_rank_lines(findings),
-    ]
+    by_training: dict[str, list[ResultRow]] = {}
+    for row in findings.rows:
+        if row.pruned:
+            by_training.setdefault(training_label(row.first), []).append(row)
+    for training, rows in by_training.items():
+        lines += _highest_sparsity_lines(findings, training, rows)
+    lines += _scope_lines(findings)
+    lines += unreachable_lines(findings)
+    lines += first_against_rank_lines(findings)
     lines += _speed_lines(findings)
-    return Section("Summary", (*blocks, bullets((*lines, *added))))
+    yield bullets((*lines, *added))
 
 
-def _accuracy_line(row: ResultRow, published: Published | None) -> str:
+def _accuracy_line(findings: Findings, row: ResultRow) -> str:
     line = f"**{row.name}**: {row.accuracy.percent}"
     if row.difference:
         line += f", {row.difference.pp} pp to its own dense network"
-    if row.published and published:
-        line += f" ({published.name}: {100 * row.published.accuracy:.1f} %)"
+    if row.published and findings.published:
+        line += f" ({findings.published.name}: {100 * row.published.accuracy:.1f} %)"
     line += f"; seed {row.seeds}" if row.seeds else ""
     line += "" if "epochs" in row.name else f"; {row.epochs} epochs"
-    return f"{line}; {row.data}."
+    return f"{line}; {row.first.dataset}."
 
 
-def _highest_sparsity_lines(findings: Findings, training: str) -> Iterator[str]:
+def _highest_sparsity_lines(
+    findings: Findings, training: str, rows: list[ResultRow]
+) -> Iterator[str]:
     """The highest sparsity whose mean loss is within a margin, and all that reach it."""
-    rows = [row for row in findings.rows if row.pruned and training_label(row.runs[0]) == training]
     shown: list[ResultRow] = []
     for margin in _MARGINS:
         within = [row for row in rows if row.difference and row.difference.mean >= -margin]
-        most = max((target_sparsity(row.runs[0]) for row in within), default=0.0)
-        best = [row for row in within if target_sparsity(row.runs[0]) == most]
+        most = max((row.first.target_sparsity for row in within), default=0.0)
+        best = [row for row in within if row.first.target_sparsity == most]
         criterion = f"within {100 * margin:.1f} pp of its own dense network, {training}"
         if not best:
             yield f"No sparsity measured is {criterion}."
@@ -90,9 +88,8 @@ def _interval(findings: Findings, row: ResultRow, margin: float) -> str:
     tests = [c.paired for c in findings.against_dense if c.first == row.name and c.paired]
     if len(tests) != 1:
         return ""
-    low, high = tests[0].interval
-    more = ", so it may be more" if low < -margin else ""
-    return f", 95 % interval {pp_label(low)} to {pp_label(high)}{more}"
+    more = ", so it may be more" if tests[0].interval[0] < -margin else ""
+    return f", 95 % interval {tests[0].interval_label}{more}"
 
 
 def _speed_lines(findings: Findings) -> Iterator[str]:
@@ -111,10 +108,9 @@ def _scope_lines(findings: Findings) -> Iterator[str]:
     for c in findings.between:
         kinds = (by_name[c.first].kind, by_name[c.second].kind)
         if kinds == ("global one_shot", "local one_shot") and c.paired and not c.obstacle:
-            low, high = c.paired.interval
-            sparsity = percent_label(target_sparsity(by_name[c.first].first))
+            sparsity = percent_label(by_name[c.first].first.target_sparsity)
             yield (
                 f"Global against local at {sparsity}, seed {c.seed}: "
-                f"{pp_label(c.paired.difference)} pp (95 % interval {pp_label(low)} to "
-                f"{pp_label(high)}); {c.verdict}."
+                f"{pp_label(c.paired.difference)} pp (95 % interval {c.paired.interval_label}); "
+                f"{c.verdict}."
             )

@@ -2,27 +2,28 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from lightprune.pruning.event_record import EventRecord
-from lightprune.rendering.document import Section
+from lightprune.rendering.document import Block, section
 from lightprune.rendering.plotting import (
     COLOURS,
     GREY,
     draw_figure,
+    draw_panels,
     paginate,
-    panel_grid,
     percent_ticks,
     wrap_label,
 )
 from lightprune.report.findings import Findings
 from lightprune.report.reported_run import ReportedRun
 
+_TITLE = "Training curves"
 _COLUMNS = 3
-_PANEL = 1.75
 _CAPTION = (
     "Validation accuracy after each epoch, a line a seed: first the dense networks, then the "
     "fine-tuning of every configuration. At a dotted line the network is pruned to the sparsity "
@@ -32,46 +33,38 @@ _CAPTION = (
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn on one pair of axes.
-
-    Attributes:
-        title: Above it.
-        lines: Places and accuracies, a line a seed.
-        events: Prune events, the same for every seed.
-    """
+    """What is drawn on one pair of axes: a line a seed, and the events that all of them share."""
 
     title: str
     lines: tuple[tuple[list[float], list[float]], ...]
     events: tuple[EventRecord, ...] = ()
 
 
-def training_curves_section(findings: Findings) -> Section:
+@section(_TITLE)
+def training_curves_section(findings: Findings) -> Iterator[Block]:
     """A panel for each kind of dense network, then one a configuration; twelve a figure."""
-    title, found = "Training curves", []
-    for suffix, chosen in paginate(list(_panels(findings)), 4 * _COLUMNS):
-
-        def draw(canvas: Canvas, chosen: Sequence[Panel] = chosen) -> None:
-            grid = panel_grid(canvas, len(chosen), _COLUMNS, sharey=True)
-            for axes, panel in zip(grid, chosen, strict=True):
-                _draw(axes, panel)
-            canvas.supxlabel("epochs of this phase done", fontsize=8)
-            canvas.supylabel("validation accuracy (%)", fontsize=8)
-
-        height = 0.5 + _PANEL * -(-len(chosen) // _COLUMNS)
-        found.append(draw_figure(f"curves{suffix}", title, _CAPTION, height, draw))
-    return Section(title, tuple(found))
+    for suffix, panels in paginate(list(_panels(findings)), 4 * _COLUMNS):
+        height, draw = 0.5 + 1.75 * -(-len(panels) // _COLUMNS), partial(_draw, panels)
+        yield draw_figure(f"curves{suffix}", _TITLE, _CAPTION, height, draw)
 
 
 def _panels(findings: Findings) -> Iterator[Panel]:
     for row in findings.rows:
         if row.group:
             lines = tuple(accuracy_path(run) for run in row.group.runs)
-            yield Panel(row.name, lines, row.group.first.events)
+            yield Panel(row.name, lines, row.first.events)
         elif any(run.dense_curve for run in row.runs):
-            yield Panel(row.name, tuple(_ends(run.dense_curve) for run in row.runs))
+            curves = [run.dense_curve for run in row.runs]
+            yield Panel(row.name, tuple(([*range(1, len(c) + 1)], [*c]) for c in curves))
 
 
-def _draw(axes: Axes, panel: Panel) -> None:
+def _draw(panels: Sequence[Panel], canvas: Canvas) -> None:
+    draw_panels(canvas, panels, _COLUMNS, _panel)
+    canvas.supxlabel("epochs of this phase done")
+    canvas.supylabel("validation accuracy (%)")
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
     for index, (xs, ys) in enumerate(panel.lines):
         width = 1.4 if index == 0 else 0.8
         colour = COLOURS[0] if index == 0 else COLOURS[4]
@@ -111,7 +104,3 @@ def accuracy_path(run: ReportedRun) -> tuple[list[float], list[float]]:
         xs.append(epoch + 1)
         ys.append(accuracy)
     return xs, ys
-
-
-def _ends(curve: tuple[float, ...]) -> tuple[list[float], list[float]]:
-    return [float(number) for number in range(1, len(curve) + 1)], list(curve)

@@ -3,40 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lightprune.rendering.document import Block, Section, Table
+from lightprune.pruning.cost.report import LayerCost
+from lightprune.rendering.document import Block, Table, section
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
-from lightprune.report.groups import RunGroup, percent_label, target_sparsity, without_seeds
+from lightprune.report.groups import RunGroup, percent_label, without_seeds
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import MeanStd
-
-_TITLE = "Unreachable weights"
-
-
-@dataclass(frozen=True)
-class ZeroCounts:
-    """The zeros of a network, and how many of them lie on weights that no input reaches.
-
-    Attributes:
-        unreachable: Unreachable weights, zero or not.
-        unreachable_nonzero: Unreachable weights that are not zero.
-        total: All zeros.
-    """
-
-    unreachable: int
-    unreachable_nonzero: int
-    total: int
-
-    @classmethod
-    def of(cls, run: ReportedRun) -> "ZeroCounts":
-        """The counts of a run's pruned network."""
-        cost = run.cost
-        return cls(cost.weights - cost.live, cost.nnz - cost.live_nnz, cost.weights - cost.nnz)
-
-    @property
-    def unreachable_zeros(self) -> int:
-        """Zeros on unreachable weights: pruning them changed no output."""
-        return self.unreachable - self.unreachable_nonzero
 
 
 @dataclass(frozen=True)
@@ -50,8 +23,7 @@ class RankFirstPair:
     @property
     def same_masks(self) -> bool:
         """Whether `first` pruned exactly what `rank` did."""
-        masks = [tuple(run.events[-1].digest for run in runs) for runs in (self.rank, self.first)]
-        return masks[0] == masks[1]
+        return [r.events[-1].digest for r in self.rank] == [r.events[-1].digest for r in self.first]
 
     @property
     def gain(self) -> MeanStd:
@@ -59,25 +31,35 @@ class RankFirstPair:
         pairs = zip(self.rank, self.first, strict=True)
         return MeanStd.of([first.test.accuracy - rank.test.accuracy for rank, first in pairs])
 
+    @property
+    def sparsity(self) -> str:
+        """What both aimed at."""
+        return percent_label(self.first[0].target_sparsity)
 
-def unreachable_section(findings: Findings) -> Section:
+    def tests(self, findings: Findings) -> list[Comparison]:
+        """The paired comparisons of the two groups."""
+        return [c for c in findings.between if {c.first, c.second} == {*self.names}]
+
+
+@section("Unreachable weights")
+def unreachable_section(findings: Findings) -> Iterator[Block]:
     """Counts for each configuration, and `first` against `rank`."""
     groups = _with_unreachable(findings)
     if not groups:
-        words = "Every prunable weight of the networks pruned here is reached by some input."
-        return Section(_TITLE, (words,) if findings.pruned else ())
-    blocks: list[Block] = [
-        *map(_counts, _one_run_a_network(groups)),
-        *unreachable_lines(findings),
-        _effect_of_zeroing(groups),
-        Table.of(_row(group.name, run) for group in groups for run in group.runs),
-    ]
-    pairs = list(_pairs(groups))
-    if not pairs:
-        words = "No two of these runs differ in `pruner.unreachable` alone."
-        return Section(_TITLE, (*blocks, words))
-    table = Table.of(_pair_row(pair, findings.between) for pair in pairs)
-    return Section(_TITLE, (*blocks, _meaning(pairs), table))
+        if findings.pruned:
+            yield "Every prunable weight of the networks pruned here is reached by some input."
+        return
+    # A run for each network that was pruned, as far as counts tell.
+    networks = {(g.first.cost.weights, g.first.cost.live): g.first.cost for g in groups}
+    yield from map(_counts, networks.values())
+    yield from unreachable_lines(findings)
+    yield _effect_of_zeroing(groups)
+    yield Table.of(_row(group.name, run) for group in groups for run in group.runs)
+    if pairs := list(_pairs(groups)):
+        yield _meaning(pairs)
+        yield Table.of(_pair_row(pair, findings) for pair in pairs)
+    else:
+        yield "No two of these runs differ in `pruner.unreachable` alone."
 
 
 def unreachable_lines(findings: Findings) -> Iterator[str]:
@@ -85,15 +67,15 @@ def unreachable_lines(findings: Findings) -> Iterator[str]:
     groups = _with_unreachable(findings)
     if groups:
         group = min(groups, key=lambda g: round(abs(g.first.cost.sparsity - 0.98), 3))
-        zeros, cost = ZeroCounts.of(group.first), group.first.cost
-        share = percent_label(zeros.unreachable_zeros / zeros.total)
+        cost = group.first.cost
+        zeros, unreachable = cost.weights - cost.nnz, unreachable_zeros(cost)
         nominal, live = percent_label(cost.sparsity), percent_label(cost.live_sparsity)
         fewer = f"{cost.live / cost.live_nnz:.1f}" if cost.live_nnz else "infinitely many"
         yield (
-            f"Unreachable weights: of the {zeros.total:,} zeros of {group.name} (seed "
-            f"{group.first.seed}) {zeros.unreachable_zeros:,} ({share}) are weights that no input "
-            f"reaches. Nominal {nominal} is {live} of the live weights: {fewer} times fewer, not "
-            f"{cost.weights / cost.nnz:.1f}."
+            f"Unreachable weights: of the {zeros:,} zeros of {group.name} (seed "
+            f"{group.first.seed}) {unreachable:,} ({percent_label(unreachable / zeros)}) are "
+            f"weights that no input reaches. Nominal {nominal} is {live} of the live weights: "
+            f"{fewer} times fewer, not {cost.weights / cost.nnz:.1f}."
         )
 
 
@@ -101,13 +83,10 @@ def first_against_rank_lines(findings: Findings) -> Iterator[str]:
     """What pruning unreachable weights first gains, by sparsity, in one line."""
     gains = []
     for pair in _pairs(_with_unreachable(findings)):
-        tests = [c for c in findings.between if {c.first, c.second} == {*pair.names}]
-        separated = all(test.separated and not test.obstacle for test in tests)
+        separated = all(test.separated and not test.obstacle for test in pair.tests(findings))
         verdict = "separated" if separated else "not separated"
-        if pair.same_masks:
-            verdict = "the same masks"
-        sparsity = percent_label(target_sparsity(pair.first[0]))
-        gains.append(f"{sparsity} {pair.gain.pp} pp ({verdict})")
+        verdict = "the same masks" if pair.same_masks else verdict
+        gains.append(f"{pair.sparsity} {pair.gain.pp} pp ({verdict})")
     if gains:
         yield (
             "Pruning unreachable weights first instead of by rank, at the same sparsity: "
@@ -115,24 +94,19 @@ def first_against_rank_lines(findings: Findings) -> Iterator[str]:
         )
 
 
+def unreachable_zeros(cost: LayerCost) -> int:
+    """Zeros on unreachable weights: pruning them changed no output."""
+    return (cost.weights - cost.live) - (cost.nnz - cost.live_nnz)
+
+
 def _with_unreachable(findings: Findings) -> list[RunGroup]:
-    """The groups whose networks have unreachable weights, and zeros."""
-    pruned = [group for group in findings.pruned if group.first.cost.nnz]
-    counts = [ZeroCounts.of(group.first) for group in pruned]
-    return [
-        group
-        for group, zeros in zip(pruned, counts, strict=True)
-        if zeros.unreachable and zeros.total
-    ]
+    """The groups whose networks have unreachable weights, and zeros but not only zeros."""
+    costs = ((group, group.first.cost) for group in findings.pruned)
+    return [g for g, cost in costs if cost.live < cost.weights and 0 < cost.nnz < cost.weights]
 
 
-def _one_run_a_network(groups: list[RunGroup]) -> list[ReportedRun]:
-    """A run for each network that was pruned, as far as counts tell."""
-    return list({(g.first.cost.weights, g.first.cost.live): g.first for g in groups}.values())
-
-
-def _counts(run: ReportedRun) -> str:
-    count, cost = ZeroCounts.of(run).unreachable, run.cost
+def _counts(cost: LayerCost) -> str:
+    count = cost.weights - cost.live
     return (
         f"{count:,} of the {cost.weights:,} prunable weights "
         f"({percent_label(count / cost.weights)}) only ever multiply padding: no input reaches "
@@ -153,17 +127,18 @@ def _effect_of_zeroing(groups: list[RunGroup]) -> str:
 
 
 def _row(name: str, run: ReportedRun) -> dict[str, str]:
-    zeros = ZeroCounts.of(run)
+    cost = run.cost
+    zeros, unreachable = cost.weights - cost.nnz, unreachable_zeros(cost)
     return {
         "configuration": name,
         "seed": str(run.seed),
-        "sparsity": f"{100 * run.cost.sparsity:.2f} %",
-        "zeros": f"{zeros.total:,}",
-        "unreachable zeros": f"{zeros.unreachable_zeros:,}",
-        "share of the zeros": f"{100 * zeros.unreachable_zeros / zeros.total:.1f} %",
-        "unreachable weights kept": f"{zeros.unreachable_nonzero:,}",
-        "live weights kept": f"{run.cost.live_nnz:,}",
-        "live sparsity": f"{100 * run.cost.live_sparsity:.2f} %",
+        "sparsity": f"{100 * cost.sparsity:.2f} %",
+        "zeros": f"{zeros:,}",
+        "unreachable zeros": f"{unreachable:,}",
+        "share of the zeros": f"{100 * unreachable / zeros:.1f} %",
+        "unreachable weights kept": f"{cost.nnz - cost.live_nnz:,}",
+        "live weights kept": f"{cost.live_nnz:,}",
+        "live sparsity": f"{100 * cost.live_sparsity:.2f} %",
     }
 
 
@@ -187,8 +162,7 @@ def _meaning(pairs: list[RankFirstPair]) -> str:
         "`unreachable=rank` ranks unreachable weights with the others, `first` prunes all of them "
         "before any live one, so that at the same nominal sparsity more live weights stay."
     )
-    same = [percent_label(target_sparsity(pair.first[0])) for pair in pairs if pair.same_masks]
-    if same:
+    if same := [pair.sparsity for pair in pairs if pair.same_masks]:
         words += (
             f" At {', '.join(same)} ranking alone removed every unreachable weight already: the "
             "masks are the same, bit by bit, and so `first` can gain nothing there."
@@ -196,15 +170,14 @@ def _meaning(pairs: list[RankFirstPair]) -> str:
     return words
 
 
-def _pair_row(pair: RankFirstPair, comparisons: tuple[Comparison, ...]) -> dict[str, str]:
-    tests = [c for c in comparisons if {c.first, c.second} == {*pair.names}]
-    nonzero = [float(ZeroCounts.of(run).unreachable_nonzero) for run in pair.rank]
+def _pair_row(pair: RankFirstPair, findings: Findings) -> dict[str, str]:
+    nonzero = [float(run.cost.nnz - run.cost.live_nnz) for run in pair.rank]
     return {
-        "sparsity": percent_label(target_sparsity(pair.first[0])),
+        "sparsity": pair.sparsity,
         "seeds": ", ".join(str(run.seed) for run in pair.first),
         "rank: unreachable weights kept": f"{MeanStd.of(nonzero).mean:,.0f}",
         "rank: accuracy": MeanStd.of([run.test.accuracy for run in pair.rank]).percent,
         "first: accuracy": MeanStd.of([run.test.accuracy for run in pair.first]).percent,
         "first − rank (pp)": pair.gain.pp,
-        "paired test": "; ".join(f"seed {c.seed}: {c.verdict}" for c in tests),
+        "paired test": "; ".join(f"seed {c.seed}: {c.verdict}" for c in pair.tests(findings)),
     }
