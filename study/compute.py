@@ -59,9 +59,9 @@ def _recipe(run: ReportedRun) -> tuple[str, tuple[int, int], tuple[int, int]]:
     return loop, (run.dense.epochs, dense["batch_size"]), (tune["epochs"], tune["batch_size"])
 
 
-def _line(run: ReportedRun, seen: Throughput) -> str:
-    reference, (name, *phases) = seen.loop("reference"), _recipe(run)
-    ours = [(epochs, seen.loop(name, size)) for epochs, size in phases]
+def _line(run: ReportedRun, throughput: Throughput) -> str:
+    reference, (name, *phases) = throughput.loop("reference"), _recipe(run)
+    ours = [(epochs, throughput.loop(name, size)) for epochs, size in phases]
     spent = [epochs * run.data.train_images / loop.rate for epochs, loop in ours if loop]
     if not reference or len(spent) < len(ours):
         sizes = " and ".join(str(size) for size in sorted({size for _, size in phases}))
@@ -74,8 +74,8 @@ def _line(run: ReportedRun, seen: Throughput) -> str:
     epochs, whole = sum(epochs for epochs, _ in ours), sum(spent)
     return (
         f"Training compute: the reference {EPOCHS} epochs x {theirs:.0f} s = "
-        f"{_duration(EPOCHS * theirs)}; {name} {run.epochs} epochs x "
-        f"{whole / epochs:.0f} s = {_duration(whole)}: {EPOCHS * theirs / whole:.1f} x less."
+        f"{_hours(EPOCHS * theirs)}; {name} {run.epochs} epochs x "
+        f"{whole / epochs:.0f} s = {_hours(whole)}: {EPOCHS * theirs / whole:.1f} x less."
     )
 
 
@@ -84,5 +84,5 @@ def _rate(loop: Loop) -> str:
     return f"{loop.name} at batch size {loop.batch_size}: {loop.rate:.0f} ({low:.0f} to {high:.0f})"
 
 
-def _duration(seconds: float) -> str:
+def _hours(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"

@@ -55,21 +55,21 @@ def publish(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
         InputError: There is no finished run in the sweep, or two of one configuration and seed.
     """
     recipe = sweep.resolve().name.removeprefix("reference-")
-    places: dict[Path, ReportedRun] = {}
+    runs: dict[Path, ReportedRun] = {}
     for run in find_runs(sweep, dense_dir).runs:
         name = re.sub(r"[^a-z0-9.]+", "_", run_label(run)).strip("_")
-        place = results / recipe / f"{name}-seed{run.seed}"
-        if place in places:
+        folder = results / recipe / f"{name}-seed{run.seed}"
+        if folder in runs:
             raise InputError(
-                f"{sweep}: {places[place].folder} and {run.folder} would both be kept as "
-                f"{place.name}; allowed is one run of a configuration and seed"
+                f"{sweep}: {runs[folder].folder} and {run.folder} would both be kept as "
+                f"{folder.name}; allowed is one run of a configuration and seed"
             )
-        places[place] = run
-    for place, run in places.items():
-        _copy(sweep / run.folder, place, (*_FILES, BENCH) if run.bench else _FILES)
+        runs[folder] = run
+    for folder, run in runs.items():
+        _copy(sweep / run.folder, folder, (*_FILES, BENCH) if run.bench else _FILES)
         if run.dense_folder:
             _copy(run.dense_folder, results / "dense" / run.dense.key, _DENSE_FILES)
-    return list(places)
+    return list(runs)
 
 
 def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:
@@ -79,12 +79,9 @@ def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:
 
 
 def strip_paths(record: str) -> str:
-    """A record without the places of the machine that made it: `data.root=.../cifar10`.
+    """A record, as JSON, without the places of the machine that made it: `.../cifar10`.
 
     Absolute paths without blanks keep their last part: the rest says nothing of a result.
-
-    Args:
-        record: JSON; anything but absolute paths in its strings stays as it is.
     """
     return _ABSOLUTE.sub(".../", record)
 
@@ -93,8 +90,8 @@ def results_block(results: Path) -> str:
     """What stands between the two comments."""
     if not holds_runs(results):
         return _NOTHING
-    found = find_runs(results, results / "dense", DATASET_NAMES).runs
-    runs = tuple(run for run in found if not run.folder.startswith(_APART))
+    published_runs = find_runs(results, results / "dense", DATASET_NAMES).runs
+    runs = tuple(run for run in published_runs if not run.folder.startswith(_APART))
     if not runs:
         return _NOTHING
     figures = published(runs)
@@ -103,8 +100,7 @@ def results_block(results: Path) -> str:
     columns = [result_columns(row, figures) for row in shown]
     short = Table.of({c: row[c] for c in _COLUMNS if c in row} for row in columns)
     data = "; ".join(dict.fromkeys(row.first.dataset for row in shown))
-    groups = [group for group in group_runs(runs) if group.name in {row.name for row in shown}]
-    speeds = " ".join(speed_lines(groups))
+    speeds = " ".join(speed_lines([row.group for row in shown if row.group]))
     return (
         f"{short.markdown}\n\n"
         f"{speeds + ' ' if speeds else ''}"

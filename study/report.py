@@ -22,16 +22,10 @@ def findings_of(collection: RunCollection) -> Findings:
 def write_reference_report(
     folder: Path, dense_dir: Path, throughput_file: Path, speedup_file: Path
 ) -> Path:
-    """Writes the report on the runs below a folder into `folder/report`.
+    """Writes the report on the runs below a folder into `folder/report`; returns the page.
 
-    Args:
-        folder: Where the run folders lie.
-        dense_dir: The cache of dense networks.
-        throughput_file: What `benchmarks/throughput.py` measured, if it is there.
-        speedup_file: What `benchmarks/speedup.py` measured, if it is there.
-
-    Returns:
-        The page.
+    The two files are what `benchmarks/throughput.py` and `benchmarks/speedup.py` measured, if they
+    are there.
 
     Raises:
         InputError: There is no finished run, or a benchmark's file is damaged.

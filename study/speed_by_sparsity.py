@@ -7,16 +7,8 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.provenance import short_commit
+from lightprune.rendering import plotting
 from lightprune.rendering.document import Block, Figure, Table, section, thread_count
-from lightprune.rendering.plotting import (
-    GREY,
-    SPARSITY_LABEL,
-    draw_figure,
-    log_ticks,
-    series_style,
-    sparsity_scale,
-    top_legend,
-)
 from lightprune.report.sections.speed import latency_columns
 from lightprune.report.sections.speed_figure import BATCHES
 
@@ -63,8 +55,8 @@ def _figure(network: NetworkSweep) -> Figure:
             _draw(axes, network, threads)
             axes.set_title(thread_count(threads))
         grid[0].set_ylabel("speed-up")
-        top_legend(canvas, grid[:1], 2)
-        canvas.supxlabel(SPARSITY_LABEL)
+        plotting.top_legend(canvas, grid[:1], 2)
+        canvas.supxlabel(plotting.SPARSITY_LABEL)
 
     even = "; ".join(
         f"{thread_count(threads)}, batch {batch}: {_break_even(network, threads, batch)}"
@@ -76,7 +68,9 @@ def _figure(network: NetworkSweep) -> Figure:
         f"input reaches (open). Break-even with the fastest dense backend: {even} (times "
         "interpolated between the sparsities measured)."
     )
-    return draw_figure(f"speedup-{network.name}", "Speed-up against sparsity", caption, 3.4, draw)
+    return plotting.draw_figure(
+        f"speedup-{network.name}", "Speed-up against sparsity", caption, 3.4, draw
+    )
 
 
 def _break_even(network: NetworkSweep, threads: int, batch: int) -> str:
@@ -90,7 +84,7 @@ def _break_even(network: NetworkSweep, threads: int, batch: int) -> str:
 
 def _draw(axes: Axes, network: NetworkSweep, threads: int) -> None:
     density = [1 - level.sparsity for level in network.levels]
-    axes.axhline(1, color=GREY, linestyle="--", linewidth=0.8)
+    axes.axhline(1, color=plotting.GREY, linestyle="--", linewidth=0.8)
     for number, batch in enumerate(
         batch for count, batch in network.thread_batches if count == threads
     ):
@@ -101,9 +95,9 @@ def _draw(axes: Axes, network: NetworkSweep, threads: int) -> None:
         ):
             ratios = [at.over_stripped if line == ":" else at.over_dense for at in speedups]
             measured = [(x, ratio) for x, ratio in zip(density, ratios, strict=True) if ratio]
-            label, style = f"batch {batch}, over {over}", {**series_style(number), **fill}
+            label, style = f"batch {batch}, over {over}", {**plotting.series_style(number), **fill}
             axes.plot(*map(list, zip(*measured, strict=True)), linestyle=line, label=label, **style)
     axes.set_yscale("log")
-    log_ticks(axes.yaxis)
+    plotting.log_ticks(axes.yaxis)
     sparsities = [level.sparsity for level in network.levels]
-    sparsity_scale(axes, max(density) * 1.2, min(density) / 1.2, sparsities)
+    plotting.sparsity_scale(axes, max(density) * 1.2, min(density) / 1.2, sparsities)

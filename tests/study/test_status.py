@@ -23,18 +23,18 @@ def test_nothing_is_known_before_the_first_epoch():
 def test_what_remains_by_hand():
     # Seed 0 has its dense network; control-0 is done, global-0 has 5 of 8 epochs left.
     # Seed 1: 22 dense epochs at 120 s; 5 + 8 + 8 fine-tuning epochs at 60 s.
-    seen = [begun(CONTROL, "0", dense=2640.0), begun(GLOBAL, "0", epochs=3)]
+    started = [begun(CONTROL, "0", dense=2640.0), begun(GLOBAL, "0", epochs=3)]
 
-    assert remaining_work(JOBS, seen) == (
+    assert remaining_work(JOBS, started) == (
         "1 of 4 runs are done; 3 remain, 1 of them begun: 22 dense and 21 fine-tuning epochs, "
         "about 1 h 5 min at 60 s an epoch, the median of the 11 measured in this sweep"
     )
 
 
 def test_a_finished_sweep_says_so():
-    seen = [begun(name, seed, dense=1.0) for name, seed in JOBS]
+    started = [begun(name, seed, dense=1.0) for name, seed in JOBS]
 
-    assert remaining_work(JOBS, seen) == "4 of 4 runs are done; nothing remains but the report"
+    assert remaining_work(JOBS, started) == "4 of 4 runs are done; nothing remains but the report"
 
 
 def test_real_folders_are_counted(finished_sweep, capsys):
@@ -49,7 +49,7 @@ def test_real_folders_are_counted(finished_sweep, capsys):
     assert started_runs(finished_sweep / "sweep", "cifar10") == []
 
 
-def test_cells_are_those_of_the_glob():
+def test_jobs_are_those_of_the_glob():
     assert requested_jobs("local_9*", "0,2") == [
         (f"reference_local_{name}", seed)
         for name in ("94_multi_step", "94_one_shot", "98_one_shot")

@@ -15,7 +15,8 @@ def bench_tables(result: BenchResult) -> Iterator[Table | str]:
         yield _speed(result, threads)
     if result.output_checks:
         yield _output_checks(result)
-    yield _sizes(result)
+    sizes = ((name, f"{size / 1e6:.3f} MB") for name, size in result.sizes.items())
+    yield console_table("file", ("", "size"), sizes)
     if result.profile:
         yield from (_operations(batch, result.profile.peak) for batch in result.profile.batches)
     cost = result.cost
@@ -84,11 +85,6 @@ def _output_checks(result: BenchResult) -> Table:
         f"whose top two logits are within {NEAR_TIE:g}"
     )
     return console_table(title, columns, rows)
-
-
-def _sizes(result: BenchResult) -> Table:
-    rows = [(name, f"{size / 1e6:.3f} MB") for name, size in result.sizes.items()]
-    return console_table("file", ("", "size"), rows)
 
 
 def _operations(batch: BatchProfile, peak: float) -> Table:

@@ -30,15 +30,14 @@ class _CsrConv(nn.Module):
         super().__init__()
         self.weight = layer.weight.detach().flatten(1).contiguous().to_sparse_csr()
         self.bias = layer.bias
-        self.kernel, self.stride = layer.kernel_size, layer.stride
         assert not isinstance(layer.padding, str)
-        self.padding, self.dilation = layer.padding, layer.dilation
+        self.window = layer.kernel_size, layer.dilation, layer.padding, layer.stride
 
     def forward(self, images: Tensor) -> Tensor:
         size = [
-            (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
-            for n, pad, dilation, kernel, stride in zip(
-                images.shape[2:], self.padding, self.dilation, self.kernel, self.stride, strict=True
+            (n + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for n, kernel, dilation, padding, stride in zip(
+                images.shape[2:], *self.window, strict=True
             )
         ]
         images_per_part = max(1, _LARGEST_UNFOLDED // (self.weight.shape[1] * prod(size)))
@@ -46,7 +45,7 @@ class _CsrConv(nn.Module):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _part(self, images: Tensor, size: list[int]) -> Tensor:
-        columns = F.unfold(images, self.kernel, self.dilation, self.padding, self.stride)
+        columns = F.unfold(images, *self.window)
         wide = columns.transpose(0, 1).reshape(self.weight.shape[1], -1)
         out = (self.weight @ wide).view(-1, len(images), *size).transpose(0, 1)
         return out if self.bias is None else out + self.bias[:, None, None]

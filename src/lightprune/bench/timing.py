@@ -1,10 +1,9 @@
 """Times calls in turn, so that a machine's drift hits all that are compared alike."""
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from timeit import repeat
 
 import numpy as np
 
@@ -55,47 +54,33 @@ def take_turns(
 ) -> dict[str, list[float]]:
     """Times every call in turn, round after round; returns the seconds of each by its name."""
     names, share = list(calls), budget.total_seconds / len(calls)
-    with _no_collection():
-        estimates = {name: _estimate(call, share) for name, call in calls.items()}
-        timed: dict[str, list[float]] = {name: [] for name in names}
-        spent = dict.fromkeys(names, 0.0)
-        for number in range(budget.rounds):
-            first = number % len(names)
-            for name in (*names[first:], *names[:first]):
-                begin = time.perf_counter()
-                if timed[name] and spent[name] + estimates[name] > share:
-                    continue
-                time.sleep(_SETTLE)
-                timed[name] += _turn(calls[name], estimates[name], budget.seconds_per_turn)
-                spent[name] += time.perf_counter() - begin
+    estimates = {name: _estimate(call, share) for name, call in calls.items()}
+    timed: dict[str, list[float]] = {name: [] for name in names}
+    spent = dict.fromkeys(names, 0.0)
+    for number in range(budget.rounds):
+        first = number % len(names)
+        for name in (*names[first:], *names[:first]):
+            begin = time.perf_counter()
+            if timed[name] and spent[name] + estimates[name] > share:
+                continue
+            time.sleep(_SETTLE)
+            timed[name] += _turn(calls[name], estimates[name], budget.seconds_per_turn)
+            spent[name] += time.perf_counter() - begin
     return timed
 
 
 def _estimate(call: Callable[[], object], share: float) -> float:
     # The first call allocates, so that the second tells more.
-    first = _seconds(call)
-    return first if first > share / 4 else min(first, _seconds(call))
+    (first,) = _seconds(call, 1)
+    return first if first > share / 4 else min(first, *_seconds(call, 1))
 
 
 def _turn(call: Callable[[], object], estimate: float, seconds: float) -> list[float]:
     for _ in range(min(int(_WARM_UP / estimate), _MOST_CALLS)):
         call()
-    return [_seconds(call) for _ in range(max(1, min(int(seconds / estimate), _MOST_CALLS)))]
+    return _seconds(call, max(1, min(int(seconds / estimate), _MOST_CALLS)))
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def _seconds(call: Callable[[], object], calls: int) -> list[float]:
+    """Of each call; Python looks for no garbage meanwhile."""
+    return repeat(call, timer=time.perf_counter, repeat=calls, number=1)

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.optimize import isotonic_regression
 
 
@@ -53,12 +54,7 @@ class Curve:
 
     def at(self, zeros: int) -> float:
         """The drop at so many zeros, within the curve's range."""
-        after = min(bisect_right(self.zeros, zeros), len(self.zeros) - 1)
-        if self.zeros[after] <= zeros:
-            return self.drops[after]
-        low, high = self.drops[after - 1 : after + 1]
-        start, end = self.zeros[after - 1 : after + 1]
-        return min(low + (zeros - start) / (end - start) * (high - low), high)
+        return float(np.interp(zeros, self.zeros, self.drops))
 
     def up_to(self, most: int) -> "Curve":
         """The same curve, ending at `most` zeros (but not before its start)."""

@@ -6,29 +6,17 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from lightprune.rendering import plotting
 from lightprune.rendering.document import Figure
-from lightprune.rendering.plotting import (
-    COLOURS,
-    CROSS,
-    GREY,
-    OPEN_CIRCLE,
-    SPARSITY_LABEL,
-    draw_figure,
-    draw_panels,
-    marker_legend,
-    percent_ticks,
-    sparsity_scale,
-    wrap_label,
-)
 from lightprune.sensitivity.accuracy_curve import Curve
 from lightprune.sensitivity.analysis import SensitivityResult
 from lightprune.sensitivity.scan import LayerScan
 
 _COLUMNS = 4
 _TICKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
-_POINT: dict[str, Any] = {**OPEN_CIRCLE, "markersize": 4.5}
-_CURVE: dict[str, Any] = {"color": COLOURS[0]}
-_ALLOCATED: dict[str, Any] = {**CROSS, "markersize": 8, "markeredgewidth": 2}
+_POINT: dict[str, Any] = {**plotting.OPEN_CIRCLE, "markersize": 4.5}
+_CURVE: dict[str, Any] = {"color": plotting.COLOURS[0]}
+_ALLOCATED: dict[str, Any] = {**plotting.CROSS, "markersize": 8, "markeredgewidth": 2}
 _CAPTION = (
     "A panel for each layer: accuracy if it alone is pruned and batch norm is re-estimated, over "
     "its sparsity, on a logarithmic scale of what is left; nothing is left at the right edge. Open "
@@ -44,15 +32,19 @@ def sensitivity_figure(result: SensitivityResult) -> Figure:
         counts = [(z, curve.weights) for curve in result.curves for z in curve.zeros]
         edge = min(1 - zeros / weights for zeros, weights in counts if zeros < weights) / 1.6
         layers = [*zip(result.curves, result.scan.layers, strict=True)]
-        panels = draw_panels(canvas, layers, _COLUMNS, partial(_panel, result, edge), sharex=True)
-        sparsity_scale(panels[0], 1.3, edge, _TICKS)
-        percent_ticks(panels[0].yaxis)
-        canvas.supxlabel(f"layer {SPARSITY_LABEL}")
+        panels = plotting.draw_panels(
+            canvas, layers, _COLUMNS, partial(_panel, result, edge), sharex=True
+        )
+        plotting.sparsity_scale(panels[0], 1.3, edge, _TICKS)
+        plotting.percent_ticks(panels[0].yaxis)
+        canvas.supxlabel(f"layer {plotting.SPARSITY_LABEL}")
         canvas.supylabel("accuracy (%)")
-        marker_legend(canvas, {"measured": _POINT, "monotone fit": _CURVE, "allocated": _ALLOCATED})
+        plotting.marker_legend(
+            canvas, {"measured": _POINT, "monotone fit": _CURVE, "allocated": _ALLOCATED}
+        )
 
     height = 0.8 + 1.15 * -(-len(result.curves) // _COLUMNS)
-    return draw_figure("sensitivity", "Sensitivity of each layer", _CAPTION, height, draw)
+    return plotting.draw_figure("sensitivity", "Sensitivity of each layer", _CAPTION, height, draw)
 
 
 def _panel(
@@ -64,7 +56,7 @@ def _panel(
         return max(1 - zeros / curve.weights, edge)
 
     whole = scan.correct / scan.images
-    axes.axhline(whole, color=GREY, linestyle="--", linewidth=0.8)
+    axes.axhline(whole, color=plotting.GREY, linestyle="--", linewidth=0.8)
     # Straight in the number of zeros is bent on this scale.
     steps = [(n * (curve.zeros[-1] - curve.zeros[0]) // 200 + curve.zeros[0]) for n in range(201)]
     axes.plot([*map(density, steps)], [whole - curve.at(zeros) for zeros in steps], **_CURVE)
@@ -73,4 +65,4 @@ def _panel(
     axes.plot(xs, ys, clip_on=False, **_POINT)
     allocated = result.allocation.zeros[curve.name]
     axes.plot(density(allocated), whole - curve.at(allocated), zorder=4, **_ALLOCATED)
-    axes.set_title(wrap_label(curve.name.removesuffix(".weight"), 28))
+    axes.set_title(plotting.wrap_label(curve.name.removesuffix(".weight"), 28))

@@ -187,21 +187,17 @@ def _check_same(smaller: nn.Module, built: nn.Module, example: Tensor) -> None:
 
 
 def _costs(network: nn.Module, smaller: nn.Module, example: Tensor) -> Iterator[str]:
-    before, after = (cost_report(each, _LAYERS.find(each), example) for each in (network, smaller))
-    counts = {
-        "channels": (_channels(network), _channels(smaller)),
-        "parameters": (before.parameters, after.parameters),
-        "MACs an image": (before.total.macs, after.total.macs),
-    }
-    for what, (full, pruned) in counts.items():
+    def counts(network: nn.Module) -> tuple[int, int, int | None]:
+        layers = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+        cost = cost_report(network, _LAYERS.find(network), example)
+        return sum(layer.out_channels for layer in layers), cost.parameters, cost.total.macs
+
+    names = ("channels", "parameters", "MACs an image")
+    for name, full, pruned in zip(names, counts(network), counts(smaller), strict=True):
         if full is None or pruned is None:
-            yield f"{what}: unknown"
-            continue
-        yield f"{what}: {full:,} -> {pruned:,} ({pruned / full:.1%})"
-
-
-def _channels(network: nn.Module) -> int:
-    return sum(m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d))
+            yield f"{name}: unknown"
+        else:
+            yield f"{name}: {full:,} -> {pruned:,} ({pruned / full:.1%})"
 
 
 def _command(record: RunRecord, folder: Path, name: str, weights: Path) -> str:

@@ -6,15 +6,8 @@ from itertools import cycle
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from lightprune.rendering import plotting
 from lightprune.rendering.document import Block, section
-from lightprune.rendering.plotting import (
-    GREY,
-    SPARSITY_LABEL,
-    draw_figure,
-    percent_ticks,
-    series_style,
-    sparsity_scale,
-)
 from lightprune.report.findings import Findings
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.result_table import ResultRow
@@ -50,7 +43,7 @@ def frontier_section(findings: Findings) -> Iterator[Block]:
         panels = canvas.subplots(2, 1, sharey=True)
         for axes, name, live in zip(panels, ("nominal", "live"), (False, True), strict=True):
             _panel(axes, series, flat, published, live=live)
-            axes.set_xlabel(f"{name} {SPARSITY_LABEL}")
+            axes.set_xlabel(f"{name} {plotting.SPARSITY_LABEL}")
             axes.set_ylabel("test accuracy (%)")
         handles, words = panels[0].get_legend_handles_labels()
         canvas.legend(handles, words, loc="outside lower left", ncols=columns)
@@ -61,7 +54,7 @@ def frontier_section(findings: Findings) -> Iterator[Block]:
     if published:
         caption += f" {published.caption}"
     height = 6.5 + 0.17 * -(-(len(series) + len(flat) + 2) // columns)
-    yield draw_figure("frontier", _TITLE, caption, height, draw)
+    yield plotting.draw_figure("frontier", _TITLE, caption, height, draw)
 
 
 def _curves(findings: Findings) -> tuple[dict[str, list[ResultRow]], bool]:
@@ -99,14 +92,16 @@ def _panel(
         xs, ys = [density(row) for row in rows], [row.accuracy.mean for row in rows]
         below = [y for y in ys if y < floor]
         words = f"{name} (below: {', '.join(f'{100 * y:.1f} %' for y in below)})" if below else name
-        style = series_style(index)
+        style = plotting.series_style(index)
         bars = [*zip(*(row.bars for row in rows), strict=True)]
         axes.errorbar(xs, ys, bars, elinewidth=0.8, capsize=2, label=words, **style)
         for x, y in zip(xs, ys, strict=True):
             if y < floor:
                 axes.plot(x, floor, clip_on=False, **style)
     for row, dashes in zip(flat, cycle(_DASHES)):
-        axes.axhline(row.accuracy.mean, color=GREY, linestyle=dashes, linewidth=1, label=row.name)
+        axes.axhline(
+            row.accuracy.mean, color=plotting.GREY, linestyle=dashes, linewidth=1, label=row.name
+        )
     stars = published.pruned if published else ()
     highest = best
     if published:
@@ -117,7 +112,7 @@ def _panel(
         axes.plot(xs, ys, "*", markersize=13, color="black", zorder=1.5, label=label)
         highest = max([best, dense, *ys])
     densities = [x for x in (*map(density, everything), *map(density, stars)) if x > 0]
-    sparsity_scale(axes, max(densities) * 1.25, min(densities) / 1.25, _TICKS)
-    percent_ticks(axes.yaxis)
+    plotting.sparsity_scale(axes, max(densities) * 1.25, min(densities) / 1.25, _TICKS)
+    plotting.percent_ticks(axes.yaxis)
     if axes.get_ylim()[0] < floor:
         axes.set_ylim(floor, highest + 0.015)

@@ -7,20 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from lightprune.pruning.cost.report import LayerCost
+from lightprune.rendering import plotting
 from lightprune.rendering.document import Block, section
-from lightprune.rendering.plotting import (
-    CROSS,
-    DOT,
-    GREY,
-    OPEN_CIRCLE,
-    SPARSITY_LABEL,
-    draw_figure,
-    draw_panels,
-    marker_legend,
-    paginate,
-    sparsity_scale,
-    wrap_label,
-)
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
 
@@ -38,18 +26,24 @@ _CAPTION = (
 @section(_TITLE)
 def per_layer_section(findings: Findings) -> Iterator[Block]:
     """A panel for the first seed of each pruned configuration, six a figure."""
-    for suffix, groups in paginate(findings.pruned, 2 * _COLUMNS, lambda g: tuple(g.first.layers)):
+    for suffix, groups in plotting.paginate(
+        findings.pruned, 2 * _COLUMNS, lambda g: tuple(g.first.layers)
+    ):
         count = len(groups[0].first.layers)
         height = 0.9 + (0.45 + 0.155 * count) * -(-len(groups) // _COLUMNS)
-        yield draw_figure(f"layers{suffix}", _TITLE, _CAPTION, height, partial(_draw, groups))
+        yield plotting.draw_figure(
+            f"layers{suffix}", _TITLE, _CAPTION, height, partial(_draw, groups)
+        )
 
 
 def _draw(groups: Sequence[RunGroup], canvas: Canvas) -> None:
     costs = [cost for group in groups for cost in group.first.layers.values()]
     edge = min(density for cost in costs for density in _densities(cost) if density > 0) / 4
-    draw_panels(canvas, groups, _COLUMNS, partial(_panel, edge), sharex=True)
-    canvas.supxlabel(SPARSITY_LABEL)
-    marker_legend(canvas, {"nominal": OPEN_CIRCLE, "live": DOT, "emptied": CROSS})
+    plotting.draw_panels(canvas, groups, _COLUMNS, partial(_panel, edge), sharex=True)
+    canvas.supxlabel(plotting.SPARSITY_LABEL)
+    plotting.marker_legend(
+        canvas, {"nominal": plotting.OPEN_CIRCLE, "live": plotting.DOT, "emptied": plotting.CROSS}
+    )
 
 
 def _panel(edge: float, axes: Axes, group: RunGroup) -> None:
@@ -57,18 +51,18 @@ def _panel(edge: float, axes: Axes, group: RunGroup) -> None:
     for row, cost in enumerate(group.first.layers.values()):
         if not cost.nnz:
             place = axes.get_yaxis_transform()
-            axes.plot(0.98, row, transform=place, clip_on=False, **CROSS)
+            axes.plot(0.98, row, transform=place, clip_on=False, **plotting.CROSS)
             continue
         nominal, live = _densities(cost)
         if live > 0:
-            axes.plot([nominal, live], [row, row], color=GREY, linewidth=1)
-            axes.plot(live, row, zorder=3, **DOT)
-        axes.plot(nominal, row, zorder=4, **OPEN_CIRCLE)
+            axes.plot([nominal, live], [row, row], color=plotting.GREY, linewidth=1)
+            axes.plot(live, row, zorder=3, **plotting.DOT)
+        axes.plot(nominal, row, zorder=4, **plotting.OPEN_CIRCLE)
     names = [name.removesuffix(".weight") for name in group.first.layers]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    sparsity_scale(axes, 1.3, edge, _TICKS, most=5)
-    axes.set_title(wrap_label(group.name))
+    plotting.sparsity_scale(axes, 1.3, edge, _TICKS, most=5)
+    axes.set_title(plotting.wrap_label(group.name))
 
 
 def _densities(cost: LayerCost) -> tuple[float, float]:

@@ -7,18 +7,8 @@ from functools import partial
 from matplotlib.figure import Figure as Canvas
 
 from lightprune.pruning.event_record import EventRecord
+from lightprune.rendering import plotting
 from lightprune.rendering.document import Block, Table, section
-from lightprune.rendering.plotting import (
-    CROSS,
-    DOT,
-    GREY,
-    OPEN_CIRCLE,
-    TRIANGLE,
-    draw_figure,
-    marker_legend,
-    paginate,
-    percent_ticks,
-)
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
 from lightprune.report.statistics import MeanStd
@@ -35,9 +25,9 @@ def prune_events_section(findings: Findings) -> Iterator[Block]:
     """The figures, forty events each, and the table."""
     groups = findings.pruned
     rows = [(group.name, event) for group in groups for event in group.first.events]
-    for suffix, part in paginate(rows, 40):
+    for suffix, part in plotting.paginate(rows, 40):
         height, draw = 1.1 + 0.2 * len(part), partial(_draw, part)
-        yield draw_figure(f"events{suffix}", _TITLE, _CAPTION, height, draw)
+        yield plotting.draw_figure(f"events{suffix}", _TITLE, _CAPTION, height, draw)
     if groups:
         anew = any(event.recalibrated is not None for _, event in rows)
         yield Table.of(row for group in groups for row in _table_rows(group, anew))
@@ -48,11 +38,11 @@ def _draw(rows: Sequence[tuple[str, EventRecord]], canvas: Canvas) -> None:
     for place, (_, event) in enumerate(rows):
         recovered, anew = _known([event.recovered]), _known([event.recalibrated])
         known = [event.before, event.after, *anew, *recovered]
-        axes.plot([min(known), max(known)], [place, place], color=GREY, linewidth=0.8)
-        axes.plot(event.after, place, **CROSS)
-        axes.plot(anew, [place] * len(anew), **TRIANGLE)
-        axes.plot(recovered, [place] * len(recovered), **DOT)
-        axes.plot(event.before, place, **OPEN_CIRCLE)
+        axes.plot([min(known), max(known)], [place, place], color=plotting.GREY, linewidth=0.8)
+        axes.plot(event.after, place, **plotting.CROSS)
+        axes.plot(anew, [place] * len(anew), **plotting.TRIANGLE)
+        axes.plot(recovered, [place] * len(recovered), **plotting.DOT)
+        axes.plot(event.before, place, **plotting.OPEN_CIRCLE)
     labels = [
         f"{name} → {100 * event.sparsity:.4g} %" if names.count(name) > 1 else name
         for name, event in rows
@@ -60,11 +50,15 @@ def _draw(rows: Sequence[tuple[str, EventRecord]], canvas: Canvas) -> None:
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("validation accuracy (%)")
-    percent_ticks(axes.xaxis)
-    shown = {"before": OPEN_CIRCLE, "right after": CROSS, "recovered": DOT}
+    plotting.percent_ticks(axes.xaxis)
+    shown = {
+        "before": plotting.OPEN_CIRCLE,
+        "right after": plotting.CROSS,
+        "recovered": plotting.DOT,
+    }
     if any(event.recalibrated is not None for _, event in rows):
-        shown["recalibrated"] = TRIANGLE
-    marker_legend(canvas, shown)
+        shown["recalibrated"] = plotting.TRIANGLE
+    plotting.marker_legend(canvas, shown)
 
 
 def _table_rows(group: RunGroup, anew: bool) -> Iterator[dict[str, str]]:

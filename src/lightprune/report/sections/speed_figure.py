@@ -10,15 +10,8 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.backends import BACKENDS, SPARSE, STRIPPED
 from lightprune.bench.result import BenchResult, Speedup, medians_of
+from lightprune.rendering import plotting
 from lightprune.rendering.document import Figure, thread_count
-from lightprune.rendering.plotting import (
-    GREY,
-    draw_figure,
-    log_ticks,
-    percent_ticks,
-    series_style,
-    top_legend,
-)
 from lightprune.report.groups import criterion_name
 from lightprune.report.reported_run import ReportedRun
 
@@ -76,11 +69,11 @@ def speed_figures(rows: Sequence[TimedRun], suffix: str) -> Iterator[Figure]:
         for axes, costs in zip(grid, panels, strict=True):
             _draw(axes, rows, costs)
         grid[0].set_ylabel("test accuracy (%)")
-        percent_ticks(grid[0].yaxis)
-        top_legend(canvas, grid, 3)
+        plotting.percent_ticks(grid[0].yaxis)
+        plotting.top_legend(canvas, grid, 3)
 
     title = f"Accuracy against latency ({thread_count(threads)}) and MACs"
-    yield draw_figure(f"speed{suffix}", title, _CAPTION, 3.4, draw)
+    yield plotting.draw_figure(f"speed{suffix}", title, _CAPTION, 3.4, draw)
 
 
 def _latencies(rows: Sequence[TimedRun], threads: int) -> Iterator[_Costs]:
@@ -118,7 +111,7 @@ def _draw(axes: Axes, rows: Sequence[TimedRun], costs: _Costs) -> None:
             for cost, row in zip(costs.runs, rows, strict=True)
             if row.criterion == criterion
         ]
-        style, front = series_style(number), pareto_front(marks)
+        style, front = plotting.series_style(number), pareto_front(marks)
         xs, ys, _ = zip(*marks, strict=True)
         axes.plot(xs, ys, label=criterion, **{**style, "linestyle": "none"})
         xs, ys, _ = zip(*front, strict=True)
@@ -127,14 +120,14 @@ def _draw(axes: Axes, rows: Sequence[TimedRun], costs: _Costs) -> None:
             axes.annotate(sparsity, (x, y), (-3, 4), textcoords="offset points", ha="right")
     accuracies = {row.run.dense.weights_sha256: row.run.dense.test_accuracy for row in rows}
     dense = fmean(accuracies.values())
-    axes.axhline(dense, color=GREY, linestyle="--", linewidth=1, label="dense")
+    axes.axhline(dense, color=plotting.GREY, linestyle="--", linewidth=1, label="dense")
     if costs.dense:
         axes.plot(costs.dense, dense, label="fastest dense backend", **_STAR)
     if costs.stripped:
         filled = {**_STAR, "markerfacecolor": "white"}
         axes.plot(costs.stripped, dense, label="dense, unreachable weights stripped", **filled)
     axes.set_xscale("log")
-    log_ticks(axes.xaxis)
+    plotting.log_ticks(axes.xaxis)
     axes.margins(x=0.12, y=0.1)
     axes.set_xlabel(costs.label)
 

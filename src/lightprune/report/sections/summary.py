@@ -75,21 +75,16 @@ def _highest_sparsity_lines(
 
 
 def _described(findings: Findings, row: ResultRow, margin: float) -> str:
-    loss = row.difference.pp if row.difference else ""
-    left = "unknown" if row.mac_density is None else percent_label(row.mac_density)
-    return (
-        f"**{row.name}** ({loss} pp{_interval(findings, row, margin)}; live sparsity "
-        f"{percent_label(row.live_sparsity)}, {left} of the MACs left)"
-    )
-
-
-def _interval(findings: Findings, row: ResultRow, margin: float) -> str:
-    """For one seed, the 95 % interval, and what it leaves open; several have their spread."""
+    loss = f"{row.difference.pp if row.difference else ''} pp"
     tests = [c.paired for c in findings.against_dense if c.first == row.name and c.paired]
-    if len(tests) != 1:
-        return ""
-    more = ", so it may be more" if tests[0].interval[0] < -margin else ""
-    return f", 95 % interval {tests[0].interval_label}{more}"
+    if len(tests) == 1:  # Several seeds have their spread.
+        loss += f", 95 % interval {tests[0].interval_label}"
+        loss += ", so it may be more" if tests[0].interval[0] < -margin else ""
+    macs = "unknown" if row.mac_density is None else percent_label(row.mac_density)
+    return (
+        f"**{row.name}** ({loss}; live sparsity {percent_label(row.live_sparsity)}, {macs} of the "
+        "MACs left)"
+    )
 
 
 def _speed_lines(findings: Findings) -> Iterator[str]:

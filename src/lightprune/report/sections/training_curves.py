@@ -1,26 +1,17 @@
 """Training epoch by epoch, dense networks first, with the prune events marked."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from lightprune.pruning.event_record import EventRecord
+from lightprune.rendering import plotting
 from lightprune.rendering.document import Block, section
-from lightprune.rendering.plotting import (
-    COLOURS,
-    GREY,
-    draw_figure,
-    draw_panels,
-    paginate,
-    percent_ticks,
-    wrap_label,
-)
 from lightprune.report.findings import Findings
 from lightprune.report.reported_run import ReportedRun
+from lightprune.report.result_table import ResultRow
 
 _TITLE = "Training curves"
 _COLUMNS = 3
@@ -31,47 +22,30 @@ _CAPTION = (
 )
 
 
-@dataclass(frozen=True)
-class Panel:
-    """What is drawn on one pair of axes: a line a seed, and the events that all of them share."""
-
-    title: str
-    lines: tuple[tuple[list[float], list[float]], ...]
-    events: tuple[EventRecord, ...] = ()
-
-
 @section(_TITLE)
 def training_curves_section(findings: Findings) -> Iterator[Block]:
     """A panel for each kind of dense network, then one a configuration; twelve a figure."""
-    for suffix, panels in paginate(list(_panels(findings)), 4 * _COLUMNS):
-        height, draw = 0.5 + 1.75 * -(-len(panels) // _COLUMNS), partial(_draw, panels)
-        yield draw_figure(f"curves{suffix}", _TITLE, _CAPTION, height, draw)
+    drawn = [r for r in findings.rows if r.group or any(run.dense_curve for run in r.runs)]
+    for suffix, rows in plotting.paginate(drawn, 4 * _COLUMNS):
+        height, draw = 0.5 + 1.75 * -(-len(rows) // _COLUMNS), partial(_draw, rows)
+        yield plotting.draw_figure(f"curves{suffix}", _TITLE, _CAPTION, height, draw)
 
 
-def _panels(findings: Findings) -> Iterator[Panel]:
-    for row in findings.rows:
-        if row.group:
-            lines = tuple(accuracy_path(run) for run in row.group.runs)
-            yield Panel(row.name, lines, row.first.events)
-        elif any(run.dense_curve for run in row.runs):
-            curves = [run.dense_curve for run in row.runs]
-            yield Panel(row.name, tuple(([*range(1, len(c) + 1)], [*c]) for c in curves))
-
-
-def _draw(panels: Sequence[Panel], canvas: Canvas) -> None:
-    draw_panels(canvas, panels, _COLUMNS, _panel)
+def _draw(rows: Sequence[ResultRow], canvas: Canvas) -> None:
+    plotting.draw_panels(canvas, rows, _COLUMNS, _panel)
     canvas.supxlabel("epochs of this phase done")
     canvas.supylabel("validation accuracy (%)")
 
 
-def _panel(axes: Axes, panel: Panel) -> None:
-    for index, (xs, ys) in enumerate(panel.lines):
+def _panel(axes: Axes, row: ResultRow) -> None:
+    events = row.first.events if row.group else ()
+    for index, run in enumerate(row.runs):
+        xs, ys = _accuracy_path(run) if row.group else _dense_path(run)
         width = 1.4 if index == 0 else 0.8
-        colour = COLOURS[0] if index == 0 else COLOURS[4]
+        colour = plotting.COLOURS[0] if index == 0 else plotting.COLOURS[4]
         axes.plot(xs, ys, color=colour, linewidth=width, zorder=3 - index / 10)
-    events = panel.events
     for number, event in enumerate(events):
-        axes.axvline(event.epoch, color=GREY, linestyle=":", linewidth=1)
+        axes.axvline(event.epoch, color=plotting.GREY, linestyle=":", linewidth=1)
         # Events that lie close together would write over each other.
         if number in (0, len(events) - 1):
             axes.annotate(
@@ -81,16 +55,20 @@ def _panel(axes: Axes, panel: Panel) -> None:
                 xytext=(1.5, -1),
                 textcoords="offset points",
                 va="top",
-                color=GREY,
+                color=plotting.GREY,
             )
-    axes.set_title(wrap_label(panel.title))
+    axes.set_title(plotting.wrap_label(row.name))
     axes.set_xlim(left=-0.1)
     axes.margins(y=0.16)  # Room for the sparsities above the curve.
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    percent_ticks(axes.yaxis)
+    plotting.percent_ticks(axes.yaxis)
 
 
-def accuracy_path(run: ReportedRun) -> tuple[list[float], list[float]]:
+def _dense_path(run: ReportedRun) -> tuple[Sequence[float], Sequence[float]]:
+    return range(1, len(run.dense_curve) + 1), run.dense_curve
+
+
+def _accuracy_path(run: ReportedRun) -> tuple[Sequence[float], Sequence[float]]:
     """The fine-tuning of a run: falls at the events, and a point at the end of every epoch."""
     xs: list[float] = []
     ys: list[float] = []
