@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, bullets, section
+from lightprune.rendering.document import Block, bullets
 from lightprune.report.findings import Findings
 from lightprune.report.reported_run import ReportedRun
 from study.reference import EPOCHS, comparable
@@ -19,7 +19,6 @@ _HOW = (
 )
 
 
-@section("Training compute")
 def compute_section(findings: Findings, throughput: Throughput | None) -> Iterator[Block]:
     """One line for each recipe, how it was computed, and where the measurement comes from."""
     lines = compute_lines(findings, throughput)

@@ -42,9 +42,9 @@ def write_reference_report(
     additions = Additions(
         summary=compute_lines(findings, throughput),
         sections={
-            "Results": compute_section(findings, throughput),
-            "Speed": speed_by_sparsity_section(speedups),
-            "Paired comparisons": tuning_section(findings),
+            "Results": {"Training compute": compute_section(findings, throughput)},
+            "Speed": {"Speed by sparsity": speed_by_sparsity_section(speedups)},
+            "Paired comparisons": {"Tuning runs": tuning_section(findings)},
         },
     )
     return write_report(findings, title, folder / "report", additions)

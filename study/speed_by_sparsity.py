@@ -8,12 +8,11 @@ from matplotlib.figure import Figure as Canvas
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.provenance import short_commit
 from lightprune.rendering import plotting
-from lightprune.rendering.document import Block, Figure, Table, section, thread_count
+from lightprune.rendering.document import Block, Figure, Table, thread_count
 from lightprune.report.sections.speed import latency_columns
 from lightprune.report.sections.speed_figure import BATCHES
 
 
-@section("Speed by sparsity")
 def speed_by_sparsity_section(sweep: SparsitySweep | None) -> Iterator[Block]:
     """Where it was measured, a table for every number of threads, and the figures."""
     if not sweep:

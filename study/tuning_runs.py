@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lightprune.rendering.document import Block, Table, section
+from lightprune.rendering.document import Block, Table
 from lightprune.report.discovery import RunCollection
 from lightprune.report.findings import Findings
 from lightprune.report.groups import run_label, training_label, without_seeds
@@ -34,7 +34,6 @@ def split_tuning_runs(
     return replace(collection, runs=others), tuning
 
 
-@section("Tuning runs")
 def tuning_section(findings: Findings) -> Iterator[Block]:
     """One table, in the order of the runs' kinds."""
 

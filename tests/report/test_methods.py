@@ -29,7 +29,7 @@ def three(tmp_path):
 
 
 def table(folder):
-    (found,) = (b for b in methods_section(findings(folder)).blocks if isinstance(b, Table))
+    (found,) = (b for b in [*methods_section(findings(folder))] if isinstance(b, Table))
     return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
 
 
@@ -79,7 +79,7 @@ def test_two_methods_or_other_dense_networks_are_no_contest(three, tmp_path):
     two = tmp_path / "two"
     for criterion in ("Magnitude", "Lamp"):
         run(two / criterion, NEAR, {"criterion": criterion})
-    assert not methods_section(findings(two)).blocks
+    assert not [*methods_section(findings(two))]
 
 
 def test_budgets_and_sparsities_have_contests_of_their_own(three):
@@ -100,7 +100,7 @@ def test_budgets_and_sparsities_have_contests_of_their_own(three):
     ]
     assert all(len(contest.rows) == len(RIGHT) for contest in found)
     names = [
-        block.name for block in methods_section(findings(three)).blocks if isinstance(block, Figure)
+        block.name for block in [*methods_section(findings(three))] if isinstance(block, Figure)
     ]
     assert names == ["methods-1", "methods-2", "methods-3"]
 
@@ -121,7 +121,7 @@ def test_another_precision_has_a_contest_of_its_own(three):
 def test_lone_marks_of_a_crowded_sparsity_leave_the_curves(three):
     for sparsity, live in ((0.95, 500), (0.99, 100)):
         run(three / f"global-{sparsity}", DENSE, {"sparsity": sparsity}, live_nnz=live)
-    (figure,) = (block for block in frontier_section(findings(three)).blocks)
+    (figure,) = (block for block in [*frontier_section(findings(three))])
 
     assert ">global one_shot<" in figure.svg
     assert ">lamp one_shot<" not in figure.svg
@@ -135,14 +135,14 @@ def test_long_names_of_curves_stand_below_each_other(tmp_path, exponent, columns
         run(tmp_path / f"a{number}", NEAR, {"epochs": epochs})
         about = {"epochs": epochs, "criterion": criterion, "exponent": exponent, "scope": "local"}
         run(tmp_path / f"b{number}", NEAR, about)
-    (figure,) = frontier_section(findings(tmp_path)).blocks
+    (figure,) = [*frontier_section(findings(tmp_path))]
     places = re.findall(r'<text [^>]* x="([\d.]+)"[^>]*>[^<]*one_shot', figure.svg)
 
     assert len(set(places)) == columns
 
 
 def test_where_no_method_makes_a_curve_all_are_drawn(three):
-    (figure,) = (block for block in frontier_section(findings(three)).blocks)
+    (figure,) = (block for block in [*frontier_section(findings(three))])
 
     assert ">lamp one_shot<" in figure.svg
     assert "in the next section" not in figure.caption
@@ -155,7 +155,7 @@ def test_networks_that_have_every_image_right_are_drawn(tmp_path):
         make_run(tmp_path / criterion, right, dense_right=right, config=asked)
 
     assert len(method_comparisons(findings(tmp_path))) == 1
-    assert [type(block) for block in methods_section(findings(tmp_path)).blocks] == [
+    assert [type(block) for block in [*methods_section(findings(tmp_path))]] == [
         str,
         str,
         Table,
@@ -180,7 +180,7 @@ def test_milliseconds_of_other_machines_and_threads_are_not_mixed(three):
 
     assert [first["ms, batch 1"], lamp["ms, batch 1"]] == ["0.4", "0.5"]
     assert random["ms, batch 1"] == ""
-    words = str(methods_section(findings(three)).blocks[1])
+    words = str([*methods_section(findings(three))][1])
     assert "on CPU with AVX-512, 1 thread, of the first seed" in words
 
 

@@ -12,8 +12,8 @@ from tests.report.run_folders import LAYERS, config, event, findings, make_run
 RIGHT = [True, False] * 10
 
 
-def figures(section):
-    return {block.name: block.svg for block in section.blocks if isinstance(block, Figure)}
+def figures(blocks):
+    return {block.name: block.svg for block in blocks if isinstance(block, Figure)}
 
 
 def run(folder, right=RIGHT, dense_right=RIGHT, about=None, **options):
@@ -21,7 +21,7 @@ def run(folder, right=RIGHT, dense_right=RIGHT, about=None, **options):
 
 
 def lines(findings):
-    (block,) = summary_section(findings).blocks
+    (block,) = [*summary_section(findings)]
     return [line.removeprefix("- ") for line in block.splitlines()]
 
 
@@ -74,7 +74,7 @@ def test_events_sum_up_every_seed(tmp_path):
     for seed, live, emptied in ((0, 0.90, ["conv1.weight"]), (1, 0.92, [])):
         happened = [event(0, 0.98, live, emptied=emptied)]
         run(tmp_path / f"s{seed}", about={"seed": seed}, events=happened)
-    row = prune_events_section(findings(tmp_path)).blocks[-1].rows[0]
+    row = [*prune_events_section(findings(tmp_path))][-1].rows[0]
 
     assert row[3] == "91.00 %"
     assert row[-1] == "conv1 (1 of 2 seeds)"
@@ -82,14 +82,14 @@ def test_events_sum_up_every_seed(tmp_path):
 
 def test_the_accuracy_after_recalibration_is_shown_where_some_run_has_one(tmp_path):
     run(tmp_path / "old", events=[event(0, 0.98, 0.9)])
-    before = prune_events_section(findings(tmp_path))
+    before = [*prune_events_section(findings(tmp_path))]
     anew = {**event(0, 0.98, 0.9), "recalibrated": 0.625}
     run(tmp_path / "new", about={"scope": "local"}, events=[anew])
-    after = prune_events_section(findings(tmp_path))
+    after = [*prune_events_section(findings(tmp_path))]
 
-    assert "recalibrated" not in before.blocks[-1].columns
-    column = after.blocks[-1].columns.index("recalibrated")
-    assert sorted(row[column] for row in after.blocks[-1].rows) == ["", "62.50 %"]
+    assert "recalibrated" not in before[-1].columns
+    column = after[-1].columns.index("recalibrated")
+    assert sorted(row[column] for row in after[-1].rows) == ["", "62.50 %"]
     assert ">recalibrated<" in figures(after)["events"]
     assert ">recalibrated<" not in figures(before)["events"]
 
@@ -115,7 +115,7 @@ def test_a_control_with_a_stray_zero_is_not_pruned(tmp_path):
     run(tmp_path / "a", about={"scope": ""}, live_nnz=1999, unreachable_nnz=8000, events=[])
     found = findings(tmp_path)
 
-    assert not frontier_section(found).blocks
+    assert not [*frontier_section(found)]
     assert not [line for line in lines(found) if "sparsity measured" in line]
     assert [
         line for line in lines(found) if line.startswith("**control (dense continued)**: 50.00 %")

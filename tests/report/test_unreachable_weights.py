@@ -27,7 +27,7 @@ def both(folder, *, digests, unreachable_kept):
             events=[event(0, 0.98, 0.9, digest=digest)],
         )
     found = findings(folder)
-    return found.groups, unreachable_section(found).blocks
+    return found.groups, [*unreachable_section(found)]
 
 
 def test_the_zeros_on_unreachable_weights_are_counted(tmp_path):
@@ -73,7 +73,7 @@ def test_equal_masks_are_said_to_be_equal(tmp_path):
 def test_a_network_without_unreachable_weights_is_said_to_have_none(tmp_path):
     layers = {"conv1.weight": (1000, 1000, 16)}
     make_run(tmp_path / "run", GOOD, dense_right=GOOD, config=config(), layers=layers, live_nnz=20)
-    (block,) = unreachable_section(findings(tmp_path)).blocks
+    (block,) = [*unreachable_section(findings(tmp_path))]
 
     assert "Every prunable weight" in block
 
@@ -82,7 +82,7 @@ def test_a_network_without_unreachable_weights_does_not_speak_for_others(tmp_pat
     layers = {"conv1.weight": (1000, 1000, 16)}
     make_run(tmp_path / "a", GOOD, dense_right=GOOD, config=config(), layers=layers, live_nnz=20)
     make_run(tmp_path / "b", GOOD, dense_right=GOOD, config=config(sparsity=0.99), live_nnz=100)
-    blocks = unreachable_section(findings(tmp_path)).blocks
+    blocks = [*unreachable_section(findings(tmp_path))]
 
     assert blocks[0].startswith("8,000 of the 10,000 prunable weights")
     assert [row[0] for row in blocks[3].rows] == ["global 99 % one_shot"]
@@ -97,7 +97,7 @@ def test_first_and_rank_are_compared_on_the_seeds_that_both_have(tmp_path):
         asked = config(unreachable=mode, seed=seed)
         events = [event(0, 0.98, 0.9, digest=digest)]
         make_run(tmp_path / name, right, dense_right=GOOD, config=asked, events=events)
-    row = unreachable_section(findings(tmp_path)).blocks[-1].rows[0]
+    row = [*unreachable_section(findings(tmp_path))][-1].rows[0]
 
     assert row[1] == "0"
     assert row[3:6] == ("60.00 %", "90.00 %", "+30.00")

@@ -36,7 +36,7 @@ def section(folder, *loops, **options):
     about = {"config": config(), "layers": LAYERS, "live_nnz": 223_338, **options}
     make_run(folder / "run", RIGHT, dense_right=RIGHT, **about)
     throughput = read(written(folder, *loops)) if loops else None
-    return compute_section(findings(folder), throughput).blocks
+    return [*compute_section(findings(folder), throughput)]
 
 
 def test_the_references_epochs_against_those_of_the_recipe(tmp_path):

@@ -23,9 +23,7 @@ def findings(folder):
 
 
 def rows(folder):
-    tables = [
-        block for block in tuning_section(findings(folder)).blocks if isinstance(block, Table)
-    ]
+    tables = [block for block in [*tuning_section(findings(folder))] if isinstance(block, Table)]
     return [dict(zip(t.columns, row, strict=True)) for t in tables for row in t.rows]
 
 
@@ -84,7 +82,7 @@ def test_a_trial_that_only_took_longer_says_so(tmp_path):
 def test_provenance_and_title_tell_of_trials_too(tmp_path):
     make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, config=tuned_config(0.2))
     make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, config=tuned_config(0.1))
-    table = provenance_section(findings(tmp_path)).blocks[0]
+    table, *_ = provenance_section(findings(tmp_path))
 
     assert [row[:2] for row in table.rows] == [
         ("`fast/kept`", "global 98 % one_shot"),

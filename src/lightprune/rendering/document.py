@@ -1,11 +1,9 @@
 """What a report consists of: titled sections of Markdown, tables and figures."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import ParamSpec
 
 from lightprune.files import replace_file, write_text
 
@@ -57,7 +55,6 @@ class Figure:
 
 # A string is Markdown.
 Block = str | Table | Figure
-_Arguments = ParamSpec("_Arguments")
 
 
 @dataclass(frozen=True)
@@ -91,21 +88,6 @@ class Document:
         """The whole report; its figures are links to files."""
         sections = (f"## {section.title}\n\n{section.markdown}\n" for section in self.sections)
         return "\n".join((f"# {self.title}\n", *sections))
-
-
-def section(
-    title: str,
-) -> Callable[[Callable[_Arguments, Iterator[Block]]], Callable[_Arguments, Section]]:
-    """Makes a function that yields blocks one that returns the section of them."""
-
-    def decorate(blocks: Callable[_Arguments, Iterator[Block]]) -> Callable[_Arguments, Section]:
-        @wraps(blocks)
-        def make(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Section:
-            return Section(title, tuple(blocks(*args, **kwargs)))
-
-        return make
-
-    return decorate
 
 
 def bullets(items: Iterable[str]) -> str:

@@ -1,11 +1,11 @@
 """Makes a report and writes it: Markdown, CSV, figures, and one page that holds everything."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightprune.files import write_text
-from lightprune.rendering.document import Document, Section
+from lightprune.rendering.document import Block, Document, Section
 from lightprune.rendering.html import page
 from lightprune.report.csv_files import comparisons_csv, results_csv
 from lightprune.report.findings import Findings
@@ -22,20 +22,20 @@ from lightprune.report.sections.summary import summary_section
 from lightprune.report.sections.training_curves import training_curves_section
 from lightprune.report.sections.unreachable_weights import unreachable_section
 
-# In the order in which one reads them.
-_SECTIONS = (
-    results_section,
-    unreachable_section,
-    frontier_section,
-    methods_section,
-    speed_section,
-    training_curves_section,
-    per_layer_section,
-    prune_events_section,
-    per_class_section,
-    significance_section,
-    provenance_section,
-)
+# In the order in which one reads them; a section without blocks is left out.
+_SECTIONS: dict[str, Callable[[Findings], Iterator[Block]]] = {
+    "Results": results_section,
+    "Unreachable weights": unreachable_section,
+    "Accuracy against sparsity": frontier_section,
+    "Methods at one sparsity": methods_section,
+    "Speed": speed_section,
+    "Training curves": training_curves_section,
+    "Sparsity of each layer": per_layer_section,
+    "Before, right after, recovered": prune_events_section,
+    "Classes": per_class_section,
+    "Paired comparisons": significance_section,
+    "Provenance": provenance_section,
+}
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Additions:
     """What a caller adds to a report: to its summary, and after the sections of some titles."""
 
     summary: tuple[str, ...] = ()
-    sections: Mapping[str, Section] = field(default_factory=dict)
+    sections: Mapping[str, dict[str, Iterator[Block]]] = field(default_factory=dict)
 
 
 def build_document(findings: Findings, title: str, additions: Additions = Additions()) -> Document:
     """The report, without the sections on which these runs have nothing to say."""
-    sections = [summary_section(findings, additions.summary)]
-    for make in _SECTIONS:
-        section = make(findings)
-        added = additions.sections.get(section.title)
-        sections += [section, added] if added else [section]
+    blocks = {"Summary": summary_section(findings, additions.summary)}
+    for heading, blocks_of in _SECTIONS.items():
+        blocks[heading] = blocks_of(findings)
+        blocks |= additions.sections.get(heading, {})
+    sections = (Section(heading, tuple(each)) for heading, each in blocks.items())
     return Document(title, tuple(section for section in sections if section.blocks))
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from lightprune.rendering import plotting
-from lightprune.rendering.document import Block, section
+from lightprune.rendering.document import Block
 from lightprune.report.findings import Findings
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.result_table import ResultRow
@@ -29,7 +29,6 @@ _CAPTION = (
 )
 
 
-@section(_TITLE)
 def frontier_section(findings: Findings) -> Iterator[Block]:
     """The figure; none if nothing was pruned."""
     series, complete = _curves(findings)

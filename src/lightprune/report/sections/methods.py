@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult, medians_of
-from lightprune.rendering.document import Block, Figure, Table, section, thread_count
+from lightprune.rendering.document import Block, Figure, Table, thread_count
 from lightprune.rendering.plotting import COLOURS, GREY, draw_figure, percent_ticks
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
@@ -65,7 +65,6 @@ def method_comparisons(findings: Findings) -> list[MethodComparison]:
     return comparisons
 
 
-@section("Methods at one sparsity")
 def methods_section(findings: Findings) -> Iterator[Block]:
     """A table and a figure for each of these sparsities."""
     comparisons = method_comparisons(findings)

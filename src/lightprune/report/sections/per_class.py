@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.rendering.document import Block, Figure, Table, section
+from lightprune.rendering.document import Block, Figure, Table
 from lightprune.rendering.plotting import draw_figure, paginate
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
@@ -27,7 +27,6 @@ class ClassChange:
     change: tuple[float, ...]
 
 
-@section("Classes")
 def per_class_section(findings: Findings) -> Iterator[Block]:
     """Each class against the dense network."""
     changes = [change for group in findings.groups for change in _changes(group)]

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.pruning.cost.report import LayerCost
 from lightprune.rendering import plotting
-from lightprune.rendering.document import Block, section
+from lightprune.rendering.document import Block
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
 
@@ -23,7 +23,6 @@ _CAPTION = (
 )
 
 
-@section(_TITLE)
 def per_layer_section(findings: Findings) -> Iterator[Block]:
     """A panel for the first seed of each pruned configuration, six a figure."""
     for suffix, groups in plotting.paginate(

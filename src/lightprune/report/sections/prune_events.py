@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 
 from lightprune.pruning.event_record import EventRecord
 from lightprune.rendering import plotting
-from lightprune.rendering.document import Block, Table, section
+from lightprune.rendering.document import Block, Table
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
 from lightprune.report.statistics import MeanStd
@@ -20,7 +20,6 @@ _CAPTION = (
 )
 
 
-@section(_TITLE)
 def prune_events_section(findings: Findings) -> Iterator[Block]:
     """The figures, forty events each, and the table."""
     groups = findings.pruned

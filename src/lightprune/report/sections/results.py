@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lightprune.rendering.document import Block, Table, section
+from lightprune.rendering.document import Block, Table
 from lightprune.report.findings import Findings
 from lightprune.report.groups import mac_share
 from lightprune.report.published import Published
@@ -10,7 +10,6 @@ from lightprune.report.result_table import ResultRow
 from lightprune.report.statistics import MeanStd
 
 
-@section("Results")
 def results_section(findings: Findings) -> Iterator[Block]:
     """The table, and what its columns mean."""
     spread = (

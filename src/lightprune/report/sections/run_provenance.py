@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Table, bullets, section
+from lightprune.rendering.document import Block, Table, bullets
 from lightprune.report.findings import Findings
 from lightprune.report.groups import run_label
 from lightprune.report.reported_run import ReportedRun
 
 
-@section("Provenance")
 def provenance_section(findings: Findings) -> Iterator[Block]:
     """Of every run: its folder, code, machine, data and command; and what was left out."""
     runs = [(group.name, run) for group in findings.groups for run in group.runs]

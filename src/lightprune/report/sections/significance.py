@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from lightprune.rendering.document import Block, Table, bullets, section
+from lightprune.rendering.document import Block, Table, bullets
 from lightprune.report.comparisons import LEVEL, Comparison
 from lightprune.report.findings import Findings
 from lightprune.report.statistics import pp_label
 
 
-@section("Paired comparisons")
 def significance_section(findings: Findings) -> Iterator[Block]:
     """What was compared, what the test says, and what may be ranked."""
     dense, runs = findings.against_dense, findings.between

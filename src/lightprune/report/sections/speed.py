@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import Speedup
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Table, section, thread_count
+from lightprune.rendering.document import Block, Table, thread_count
 from lightprune.rendering.plotting import paginate
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup, mac_share
@@ -65,7 +65,6 @@ def fastest_lines(groups: Sequence[RunGroup], margin: float) -> Iterator[str]:
             )
 
 
-@section("Speed")
 def speed_section(findings: Findings) -> Iterator[Block]:
     """Tables and a figure for each machine."""
     timed = timed_runs(findings.groups)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from lightprune.rendering.document import Block, bullets, section
+from lightprune.rendering.document import Block, bullets
 from lightprune.report.findings import Findings
 from lightprune.report.groups import percent_label, training_label
 from lightprune.report.result_table import ResultRow
@@ -19,7 +19,6 @@ _MARGINS = (0.003, 0.01)
 _DESCRIBED = 2
 
 
-@section("Summary")
 def summary_section(findings: Findings, added: Sequence[str] = ()) -> Iterator[Block]:
     """Accuracies, how far one may prune, what no input reaches, speed."""
     if count := len(findings.collection.left_out):

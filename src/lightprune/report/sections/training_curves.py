@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from lightprune.rendering import plotting
-from lightprune.rendering.document import Block, section
+from lightprune.rendering.document import Block
 from lightprune.report.findings import Findings
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow
@@ -22,7 +22,6 @@ _CAPTION = (
 )
 
 
-@section(_TITLE)
 def training_curves_section(findings: Findings) -> Iterator[Block]:
     """A panel for each kind of dense network, then one a configuration; twelve a figure."""
     drawn = [r for r in findings.rows if r.group or any(run.dense_curve for run in r.runs)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lightprune.pruning.cost.report import LayerCost
-from lightprune.rendering.document import Block, Table, section
+from lightprune.rendering.document import Block, Table
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup, percent_label, without_seeds
@@ -41,7 +41,6 @@ class RankFirstPair:
         return [c for c in findings.between if {c.first, c.second} == {*self.names}]
 
 
-@section("Unreachable weights")
 def unreachable_section(findings: Findings) -> Iterator[Block]:
     """Counts for each configuration, and `first` against `rank`."""
     groups = _with_unreachable(findings)
