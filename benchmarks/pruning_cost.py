@@ -55,7 +55,6 @@ def convolutions(network):
 
 
 def torch_prune(network):
-    """Prunes with torch.nn.utils.prune."""
     prune.global_unstructured(
         convolutions(network), pruning_method=prune.L1Unstructured, amount=SPARSITY
     )
@@ -65,13 +64,11 @@ class Wrapped(LightningModule):
     """A LightningModule around a network, for Lightning's callback."""
 
     def __init__(self, network):
-        """Keeps the network."""
         super().__init__()
         self.network = network
 
 
 def lightning_prune(network):
-    """Prunes with Lightning's ModelPruning."""
     module = Wrapped(network)
     callback = ModelPruning("l1_unstructured", convolutions(network), amount=SPARSITY)
     callback.setup(None, module, "fit")
@@ -82,7 +79,6 @@ class Stepper:
     """A network in training, timed step by step."""
 
     def __init__(self, kind, batch):
-        """Builds the network and prunes it by `kind`."""
         torch.manual_seed(0)
         plain = kind in ("torch.nn.utils.prune", "no pruning, contiguous")
         self.network = Model(resnet18, channels_last=not plain, live_taps=not plain).build(10)
@@ -111,7 +107,6 @@ class Stepper:
 
 
 def steps(batch):
-    """Medians of paired steps."""
     kinds = ("no pruning", "lightprune", "no pruning, contiguous", "torch.nn.utils.prune")
     steppers = {kind: Stepper(kind, batch) for kind in kinds}
     seconds = {kind: [] for kind in kinds}
@@ -159,7 +154,6 @@ def event(kind, queue):
 
 
 def events(kinds, title, rounds=3):
-    """Medians over fresh processes."""
     spawn = multiprocessing.get_context("spawn")
     print(f"\n{title}, median of {rounds} fresh processes")
     for kind in kinds:

@@ -89,7 +89,6 @@ def fresh_spec(name):
 
 
 def loaded(network, spec):
-    """A network as the backends take it."""
     graph = trace(network, spec.input_shape)
     return LoadedNetwork(Path(spec.constructor), network, spec, graph, None)
 
@@ -103,44 +102,36 @@ def pruned(network, targets, scope, sparsity, size):
     return network, cost_report(network, weights, torch.zeros(1, *size)).total
 
 
-class Comparison:
-    """A dense network in the dense backends, and its pruned copies in the sparse runtime."""
+def timings(dense, levels, threads, batches, budget):
+    """Timings by a dense backend's name or a level's number; all of them take turns."""
+    torch.set_num_threads(threads)
+    (sparse,) = select_backends(SPARSE)
+    built = {n: (sparse, ModelFiles(level, dense.folder)) for n, level in enumerate(levels)}
+    built |= {b.name: (b, dense) for b in select_backends(DENSE) if b.missing() is None}
+    runners = {key: backend.build(files, threads) for key, (backend, files) in built.items()}
+    timed = {key: [] for key in built}
+    for batch in batches:
+        images = dense.loaded.random_images(batch)
+        calls = {
+            key: partial(runner, images.contiguous(memory_format=built[key][0].layout))
+            for key, runner in runners.items()
+        }
+        with torch.inference_mode():
+            for call in calls.values():
+                call()
+            for key, seconds in take_turns(calls, budget).items():
+                timed[key].append(Timing.of(built[key][0].name, threads, batch, seconds))
+    return timed
 
-    def __init__(self, dense, levels):
-        """Takes the dense network's files, and the levels: a loaded network and its costs each."""
-        self.dense, self.levels = dense, levels
-        self.backends = [b for b in select_backends(DENSE) if b.missing() is None]
 
-    def differences(self, sparse):
-        """Of every level: the largest difference to eager torch, and its largest logit."""
-        images = self.dense.loaded.random_images(IMAGES)
-        for (level, _), runner in zip(self.levels, sparse, strict=True):
-            with torch.inference_mode():
-                eager = level.network(images)
-            yield float((runner(images) - eager).abs().max()), float(eager.abs().max())
-
-    def timings(self, threads, batches, budget):
-        """The sparse runners, and Timings by a dense backend's name or a level's number."""
-        torch.set_num_threads(threads)
-        backend = select_backends(SPARSE)[0]
-        folder = self.dense.folder
-        sparse = [backend.build(ModelFiles(level, folder), threads) for level, _ in self.levels]
-        runners = {b.name: (b.build(self.dense, threads), b.layout) for b in self.backends}
-        runners |= {n: (runner, torch.contiguous_format) for n, runner in enumerate(sparse)}
-        timings = {key: [] for key in runners}
-        for batch in batches:
-            images = self.dense.loaded.random_images(batch)
-            calls = {
-                key: partial(runner, images.contiguous(memory_format=layout))
-                for key, (runner, layout) in runners.items()
-            }
-            with torch.inference_mode():
-                for call in calls.values():
-                    call()
-                for key, seconds in take_turns(calls, budget).items():
-                    name = SPARSE if isinstance(key, int) else key
-                    timings[key].append(Timing.of(name, threads, batch, seconds))
-        return sparse, timings
+def logits(level, threads):
+    """The largest difference of the sparse runtime to eager torch, and its largest logit."""
+    (sparse,) = select_backends(SPARSE)
+    images = level.random_images(IMAGES)
+    with torch.inference_mode():
+        eager = level.network(images)
+    difference = sparse.build(ModelFiles(level, Path()), threads)(images) - eager
+    return float(difference.abs().max()), float(eager.abs().max())
 
 
 def measure(spec, weights, network, targets, sparsities, options):
@@ -151,28 +142,28 @@ def measure(spec, weights, network, targets, sparsities, options):
     scope = "global" if weights == TRAINED else "local"
     size = spec.input_shape
     copies = [pruned(network, targets, scope, sparsity, size) for sparsity in sparsities]
+    levels = [loaded(copied, spec) for copied, _ in copies]
+    timed = {}
     with TemporaryDirectory(prefix="lightprune-speedup-") as folder:
         dense = ModelFiles(loaded(network, spec), Path(folder))
-        levels = [(loaded(copied, spec), cost) for copied, cost in copies]
-        comparison = Comparison(dense, levels)
-        timed = {}
         for threads in options.threads:
-            sparse, timings = comparison.timings(threads, options.batches, budget)
-            for key, timing in timings.items():
-                timed.setdefault(key, []).extend(timing)
-        differences = comparison.differences(sparse)
-        levels = [
-            SparsityLevel(
-                cost.sparsity, cost.live_sparsity, cost.mac_density, *logits, tuple(timed[number])
-            )
-            for number, ((_, cost), logits) in enumerate(zip(copies, differences, strict=True))
-        ]
-    timings = tuple(timing for backend in comparison.backends for timing in timed[backend.name])
-    return NetworkSweep(name, weights, tuple(levels), timings)
+            measured = timings(dense, levels, threads, options.batches, budget)
+            for key, values in measured.items():
+                timed.setdefault(key, []).extend(values)
+    measured = tuple(
+        SparsityLevel(
+            cost.sparsity,
+            cost.live_sparsity,
+            cost.mac_density,
+            *logits(level, options.threads[-1]),
+            tuple(timed.pop(number)),
+        )
+        for number, ((_, cost), level) in enumerate(zip(copies, levels, strict=True))
+    )
+    return NetworkSweep(name, weights, measured, tuple(t for each in timed.values() for t in each))
 
 
 def networks(options):
-    """Measures one after the other."""
     weights, dense, spec = FRESH, None, fresh_spec("resnet18")
     if options.run:
         weights = TRAINED
@@ -186,7 +177,6 @@ def networks(options):
 
 
 def show(network):
-    """Prints one network."""
     print(f"\n{network.name} ({network.weights})")
     for level in network.levels:
         columns = []

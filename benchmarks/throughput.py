@@ -49,17 +49,14 @@ class PilImages(Dataset):
     """Images in memory, turned into PIL images one by one, as torchvision's CIFAR10 does."""
 
     def __init__(self, images, transform):
-        """Keeps uint8 images of shape (N, H, W, 3)."""
         self.images = images
         self.pixels = images.images.numpy()
         self.transform = transform
 
     def __len__(self):
-        """Number of images."""
         return len(self.images)
 
     def __getitem__(self, index):
-        """One transformed image and its label."""
         return self.transform(Image.fromarray(self.pixels[index])), int(self.images.labels[index])
 
 
@@ -67,7 +64,6 @@ class Reference:
     """The reference's training loop."""
 
     def __init__(self, images, source, batch):
-        """Builds network, optimizer and loader."""
         transform = transforms.Compose(
             [
                 transforms.RandomCrop(32, padding=4),
@@ -114,7 +110,6 @@ class Ours:
     """This project's loop."""
 
     def __init__(self, data, source, batch, live_taps=True, precision="32-true"):
-        """Builds what a dense run uses."""
         optimizer = lambda groups: torch.optim.SGD(  # noqa: E731
             groups, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
         )
