@@ -39,7 +39,7 @@ def reference(loaded, name=None, sparsity=0.0):
     ]
     network.train()
     with torch.no_grad():
-        for images in loaded.images.calibration:
+        for images in loaded.calibration:
             network(images)
     for hook in hooks:
         hook.remove()
@@ -49,7 +49,7 @@ def reference(loaded, name=None, sparsity=0.0):
         norm.running_var.copy_(torch.stack([p.var(1) for p in parts]).mean(0))
     network.eval()
     with torch.no_grad():
-        right = [(network(x).argmax(1) == y).sum() for x, y in loaded.images.validation]
+        right = [(network(x).argmax(1) == y).sum() for x, y in loaded.validation]
     return zeros, int(sum(right))
 
 
@@ -115,9 +115,9 @@ def test_images_are_those_of_training_and_validation_only(loaded, run):
     source = Digits(cache_dir=str(run.parent / "data"))
     data, _ = source.load()
     validation = source.splits(data)[1].images.flatten(1)
-    measured = loaded.images.validation.images.images.flatten(1)
+    measured = loaded.validation.images.images.flatten(1)
 
     assert len(measured) == 60
     for image in measured:
         assert (validation == image).all(1).any()
-    assert [tuple(batch.shape) for batch in loaded.images.calibration] == [(128, 3, 32, 32)] * 2
+    assert [tuple(batch.shape) for batch in loaded.calibration] == [(128, 3, 32, 32)] * 2

@@ -51,6 +51,6 @@ def test_the_data_of_a_run_is_found_again(images, server, tmp_path, monkeypatch,
     assert random_because is None
     assert found.origin == "test images"
     assert found.images.shape == (40, 32, 32, 3)
-    assert len(scanned.images.validation) == 1
+    assert len(scanned.validation) == 1
     assert RunFolder(run).finished().data.input_shape == (3, 32, 32)
     assert not list(elsewhere.iterdir())

@@ -41,24 +41,14 @@ class SampleSize:
         check_number("--batches", self.batches, 1, whole=True)
 
 
-@dataclass(frozen=True, eq=False)
-class CalibrationData:
-    """What a network is recalibrated and measured on, the same images every time.
-
-    Attributes:
-        calibration: Normalised training images, float32 (B, 3, H, W), augmented as in fine-tuning.
-        validation: Normalised images and their labels.
-    """
-
-    calibration: tuple[Tensor, ...]
-    validation: EvaluationBatches
-    notes: tuple[str, ...]
-
-
 def load_calibration_data(
-    record: RunRecord, description: ModelSpec, sample: SampleSize, device: torch.device
-) -> CalibrationData:
+    record: RunRecord, spec: ModelSpec, sample: SampleSize, device: torch.device
+) -> tuple[tuple[Tensor, ...], EvaluationBatches, tuple[str, ...]]:
     """Reads images of the data set that a run was trained on; the test set is never among them.
+
+    Returns:
+        Batches of normalised training images, float32 (B, 3, H, W), augmented as in fine-tuning;
+        normalised validation images with their labels; what one should know of them.
 
     Raises:
         InputError: The data is not there, is other data, or has not as many batches.
@@ -78,15 +68,12 @@ def load_calibration_data(
     if isinstance(source.validation, str):
         validation = train
         notes = ("the run validated on the test set: accuracy here is that on training images",)
-    normalise = Normalise(description.mean, description.std)
+    normalise = Normalise(spec.mean, spec.std)
+    augmentation = record.config["recipe"]["finetune"]["augmentation"]
     training = TrainingBatches(
         _to_device(train, device),
         min(_CALIBRATION_BATCH, len(train)),
-        instantiate_safely(
-            record.config["recipe"]["finetune"]["augmentation"],
-            Augmentation,
-            "recipe.finetune.augmentation",
-        ),
+        instantiate_safely(augmentation, Augmentation, "recipe.finetune.augmentation"),
         normalise,
         named_seed("sensitivity", record.config["seed"]),
         epoch=lambda: 0,
@@ -94,18 +81,10 @@ def load_calibration_data(
         classes=len(data.classes),
     )
     check_number("--batches", sample.batches, 1, len(training), whole=True)
-    return CalibrationData(
-        calibration=tuple(images for images, _ in islice(training, sample.batches)),
-        validation=EvaluationBatches(
-            _to_device(_sample(validation, sample.images), device), normalise, _ALONE
-        ),
-        notes=notes,
-    )
-
-
-def _sample(images: ImageSet, count: int) -> ImageSet:
-    order = torch.randperm(len(images), generator=named_generator("sensitivity"))
-    return images.take(order[:count].sort().values)
+    order = torch.randperm(len(validation), generator=named_generator("sensitivity"))
+    sampled = _to_device(validation.take(order[: sample.images].sort().values), device)
+    calibration = tuple(images for images, _ in islice(training, sample.batches))
+    return calibration, EvaluationBatches(sampled, normalise, _ALONE), notes
 
 
 def _to_device(images: ImageSet, device: torch.device) -> ImageSet:

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lightprune.data.datamodule import EvaluationBatches
 from lightprune.errors import check_choice
 from lightprune.export.load import load_dense
 from lightprune.models.live_tap_conv import use_live_taps
 from lightprune.models.model import to_channels_last
 from lightprune.models.registry import Constructor
-from lightprune.models.spec import ModelSpec
 from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria import Criterion, Magnitude
 from lightprune.pruning.pruner import Pruner
@@ -20,11 +20,7 @@ from lightprune.runs.folder import RunFolder
 from lightprune.runs.initial_weights import load_initial_weights
 from lightprune.runs.instantiate import instantiate_safely, package_class, prunable_weights
 from lightprune.runs.record import Json, RunRecord
-from lightprune.sensitivity.calibration_data import (
-    CalibrationData,
-    SampleSize,
-    load_calibration_data,
-)
+from lightprune.sensitivity.calibration_data import SampleSize, load_calibration_data
 
 _MAGNITUDE = "layers are pruned by magnitude"
 
@@ -54,6 +50,8 @@ class LoadedRun:
     Attributes:
         network: In evaluation mode, on the device.
         macs: How often one image has each weight multiply data.
+        calibration: Batches of images that batch norm is recalibrated on.
+        validation: Images that accuracy is measured on.
         pruner: The run's criterion and its way with unreachable weights; no other setting.
         floor: The share of each tensor that the run's pruner never prunes.
         notes: What its user should know of it, a line each.
@@ -62,7 +60,8 @@ class LoadedRun:
     network: nn.Module
     weights: Mapping[str, nn.Parameter]
     macs: Mapping[str, Tensor]
-    images: CalibrationData
+    calibration: tuple[Tensor, ...]
+    validation: EvaluationBatches
     pruner: Pruner
     floor: float
     record: RunRecord
@@ -81,36 +80,32 @@ def load_run(run: Path, which: NetworkChoice, sample: SampleSize) -> LoadedRun:
     Raises:
         InputError: The run is not finished, or its network or its data cannot be found.
     """
-    network, description = load_dense(run, which.constructor)
+    network, spec = load_dense(run, which.constructor)
     folder = RunFolder(run)
     record = folder.finished()
     if which.network == "dense":
         load_initial_weights(network, record, which.dense_dir)
-    with folder.reading_config():
-        return _loaded(network, description, record, sample)
-
-
-def _loaded(
-    network: nn.Module, description: ModelSpec, record: RunRecord, sample: SampleSize
-) -> LoadedRun:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Both for speed alone.
     network = use_live_taps(to_channels_last(network.to(device)))
-    pruner = record.config["pruner"]
-    weights = prunable_weights(record, network)
-    example = torch.zeros(1, *description.input_shape, device=device)
-    criterion, about = _criterion(pruner.get("criterion"))
-    images = load_calibration_data(record, description, sample, device)
-    return LoadedRun(
-        network=network,
-        weights=weights,
-        macs=macs_per_weight(network, weights, example),
-        images=images,
-        pruner=Pruner(criterion=criterion, unreachable=pruner.get("unreachable", "rank")),
-        floor=pruner.get("floor", 0.0),
-        record=record,
-        notes=(*about, *images.notes),
-    )
+    with folder.reading_config():
+        pruner = record.config["pruner"]
+        weights = prunable_weights(record, network)
+        criterion, notes = _criterion(pruner.get("criterion"))
+        calibration, validation, about = load_calibration_data(record, spec, sample, device)
+        return LoadedRun(
+            network=network,
+            weights=weights,
+            macs=macs_per_weight(
+                network, weights, torch.zeros(1, *spec.input_shape, device=device)
+            ),
+            calibration=calibration,
+            validation=validation,
+            pruner=Pruner(criterion=criterion, unreachable=pruner.get("unreachable", "rank")),
+            floor=pruner.get("floor", 0.0),
+            record=record,
+            notes=(*notes, *about),
+        )
 
 
 def _criterion(node: Json | None) -> tuple[Criterion, tuple[str, ...]]:

@@ -76,7 +76,7 @@ def scan_layers(loaded: LoadedRun, sparsities: Sequence[float], say: Say) -> Sca
     layers: list[LayerScan] = []
     with unchanged(loaded.network):
         correct = _measured(loaded)
-        images, began = len(loaded.images.validation.images), time.perf_counter()
+        images, began = len(loaded.validation.images), time.perf_counter()
         say(f"as it is: {correct / images:.2%} of {images:,} images")
         for done, name in enumerate(loaded.weights, 1):
             layer = _layer(loaded, name, sparsities, correct)
@@ -131,10 +131,10 @@ def _present(weights: Mapping[str, Tensor]) -> Masks:
 
 def _measured(loaded: LoadedRun) -> int:
     """Images classified right once batch norm fits the weights as they are now."""
-    recalibrate(loaded.network, loaded.images.calibration)
+    recalibrate(loaded.network, loaded.calibration)
     with eval_mode(loaded.network):
         hits = [
             (loaded.network(images).argmax(1) == labels).sum()
-            for images, labels in loaded.images.validation
+            for images, labels in loaded.validation
         ]
     return int(torch.stack(hits).sum())

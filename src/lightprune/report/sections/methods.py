@@ -13,7 +13,7 @@ from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
 from lightprune.report.groups import mac_share, percent_label, training_label
 from lightprune.report.result_table import ResultRow
-from lightprune.report.sections.speed_figure import BATCHES
+from lightprune.report.sections.speed_figure import BATCHES, common_threads
 from lightprune.report.statistics import pp_label
 
 # The plainest method is what others are held against, wherever it has run.
@@ -77,7 +77,7 @@ def methods_section(findings: Findings) -> Iterator[Block]:
             machine = next(iter(timed.values())).machine
             words += (
                 f"; milliseconds of the sparse runtime on {machine.label}, "
-                f"{thread_count(_threads(timed))}, of the first seed that was timed"
+                f"{thread_count(common_threads(timed.values()))}, of the first seed that was timed"
             )
         suffix = f"-{number}" if len(comparisons) > 1 else ""
         yield f"{words}:"
@@ -98,7 +98,7 @@ def _test(findings: Findings, row: ResultRow, reference: ResultRow) -> Compariso
 
 
 def _table(comparison: MethodComparison, timed: dict[str, BenchResult]) -> Iterator[dict[str, str]]:
-    threads = _threads(timed)
+    threads = common_threads(timed.values())
     for row, test in zip(comparison.rows, (None, *comparison.tests), strict=True):
         paired = test and test.paired
         bench = timed.get(row.name)
@@ -133,12 +133,6 @@ def _timed(comparison: MethodComparison) -> dict[str, BenchResult]:
         if bench and all(bench.machine == other.machine for other in benches.values()):
             benches[row.name] = bench
     return benches
-
-
-def _threads(timed: dict[str, BenchResult]) -> int:
-    """The most with which all were timed; 0 if there is no such number."""
-    counts = [{timing.threads for timing in bench.timings} for bench in timed.values()]
-    return max(set.intersection(*counts), default=0) if counts else 0
 
 
 def _figure(findings: Findings, comparison: MethodComparison, suffix: str) -> Figure:

@@ -1,6 +1,6 @@
 """Accuracy against latency and MACs, of the runs whose networks were timed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
@@ -54,12 +54,17 @@ class _Costs:
     stripped: float | None
 
 
+def common_threads(benches: Iterable[BenchResult]) -> int:
+    """The most with which the sparse runtime was timed wherever it ran; 0 if there is none."""
+    counts = [{t.threads for t in bench.timings if t.backend == SPARSE} for bench in benches]
+    timed = [threads for threads in counts if threads]
+    return max(set.intersection(*timed), default=0) if timed else 0
+
+
 def speed_figures(rows: Sequence[TimedRun], suffix: str) -> Iterator[Figure]:
-    """One for the most threads with which the sparse runtime was timed, wherever it ran."""
-    counts = [{t.threads for t in row.bench.timings if t.backend == SPARSE} for row in rows]
-    rows = [row for row, threads in zip(rows, counts, strict=True) if threads]
-    common = set.intersection(*filter(None, counts)) if rows else set()
-    threads = max(common, default=0)
+    """One for the threads that all have in common, of the runs that the sparse runtime ran."""
+    rows = [row for row in rows if any(t.backend == SPARSE for t in row.bench.timings)]
+    threads = common_threads(row.bench for row in rows)
     panels = [*_latencies(rows, threads), *_macs(rows)] if threads else []
     if not panels:
         return
