@@ -198,8 +198,8 @@ def main():
 
 def machine():
     """The processor, how much of it was used, and by what."""
-    here, threads = this_machine(), torch.get_num_threads()
-    return f"{here.processor}, {here.cores} cores, {threads} threads, torch {torch.__version__}"
+    host, threads = this_machine(), torch.get_num_threads()
+    return f"{host.processor}, {host.cores} cores, {threads} threads, torch {torch.__version__}"
 
 
 def record(rates):

@@ -39,10 +39,10 @@ def layer_costs(layers, live_nnz, unreachable_nnz):
     unreachable_total = sum(weights - live for weights, live, _ in layers.values()) or 1
     costs = {}
     for name, (weights, live, positions) in layers.items():
-        kept = live_nnz * live // live_total
+        nonzero = live_nnz * live // live_total
         unreachable = unreachable_nnz * (weights - live) // unreachable_total
-        macs = (weights * positions, (kept + unreachable) * positions, kept * positions)
-        costs[name] = LayerCost(weights, live, kept + unreachable, kept, *macs)
+        macs = (weights * positions, (nonzero + unreachable) * positions, nonzero * positions)
+        costs[name] = LayerCost(weights, live, nonzero + unreachable, nonzero, *macs)
     return costs
 
 
@@ -63,12 +63,12 @@ def config(
     channels=None,
 ):
     """What run.json keeps of a config, as far as reports read it."""
-    chosen = {"_target_": f"lightprune.pruning.{criterion}"}
+    node = {"_target_": f"lightprune.pruning.{criterion}"}
     if exponent is not None:
-        chosen["exponent"] = exponent
+        node["exponent"] = exponent
     pruner = {
         "targets": {"types": ["Conv2d"]},
-        "criterion": chosen,
+        "criterion": node,
         "scope": scope,
         "unreachable": unreachable,
         "weights": weights,
@@ -94,7 +94,7 @@ def config(
     }
 
 
-def findings(folder):
+def findings_of(folder):
     """What a report would be made from; dense networks lie in `folder/dense`."""
     return Findings(find_runs(folder, folder / "dense"))
 
@@ -180,11 +180,11 @@ def make_run(
     fingerprint="f" * 64,
     classes=CIFAR10,
     events=None,
-    own=None,
+    users_weights=None,
 ):
     """Writes a finished run, and its dense network's files into `folder.parent/dense`.
 
-    With `own`, the dense network is the user's, and those are its weights.
+    With `users_weights`, the dense network is the user's, and those are its weights.
     """
     seed, epochs = config["seed"], [config["recipe"][p]["epochs"] for p in ("dense", "finetune")]
     key = f"dense{seed}-{epochs[0]}-{fingerprint[:4]}"
@@ -210,16 +210,16 @@ def make_run(
             "test_images": len(right),
         },
         "dense": {
-            "source": "own.pt" if own else "trained",
-            "key": "" if own else key,
-            "weights_sha256": own or key,
+            "source": "own.pt" if users_weights else "trained",
+            "key": "" if users_weights else key,
+            "weights_sha256": users_weights or key,
             "epochs": epochs[0],
             "seconds": 3000.4,
             "test_correct": sum(dense_right),
             "test_images": len(dense_right),
             "unreachable_weights": 0,
             "changed_without_unreachable": 0,
-            "validation_accuracy": None if own else DENSE_VALIDATION,
+            "validation_accuracy": None if users_weights else DENSE_VALIDATION,
         },
         "best_epoch": epochs[1] - 1,
         "validation_accuracy": VALIDATION,
@@ -234,7 +234,7 @@ def make_run(
     }
     folder.mkdir(parents=True)
     write_predictions(folder / "predictions.csv", *predictions(right, len(classes)))
-    if not own:
+    if not users_weights:
         write_dense(
             folder.parent / "dense" / key, predictions(dense_right, len(classes)), epochs[0]
         )

@@ -4,7 +4,7 @@ from lightprune.report.comparisons import against_dense, between_runs
 from lightprune.report.discovery import find_runs
 from lightprune.report.groups import group_runs
 from lightprune.report.sections.significance import significance_section
-from tests.report.run_folders import config, findings, make_run
+from tests.report.run_folders import config, findings_of, make_run
 
 GOOD = [True] * 180 + [False] * 20
 POOR = [True] * 120 + [False] * 80
@@ -21,16 +21,16 @@ def compared(folder, *runs):
 
 
 def only(comparisons):
-    (found,) = comparisons
-    return found
+    (comparison,) = comparisons
+    return comparison
 
 
 def test_what_the_test_separates_is_ranked(tmp_path):
     groups = compared(tmp_path, (POOR, {"scope": "local"}), (GOOD, {}))
-    found = only(between_runs(groups))
+    comparison = only(between_runs(groups))
 
-    assert (found.paired.only_first, found.paired.only_second) == (60, 0)
-    assert found.verdict == "global 98 % one_shot is more accurate"
+    assert (comparison.paired.only_first, comparison.paired.only_second) == (60, 0)
+    assert comparison.verdict == "global 98 % one_shot is more accurate"
 
 
 def test_what_it_does_not_separate_is_not_ranked(tmp_path):
@@ -49,11 +49,11 @@ def test_what_it_does_not_separate_is_not_ranked(tmp_path):
 )
 def test_other_budgets_are_not_ranked_however_far_apart(tmp_path, other, reason):
     groups = compared(tmp_path, (POOR, {}), (GOOD, other))
-    found = only(between_runs(groups))
+    comparison = only(between_runs(groups))
 
-    assert found.separated
-    assert found.verdict == f"no ranking: {reason} (the test separates them)"
-    shown = [*significance_section(findings(tmp_path))][-1]
+    assert comparison.separated
+    assert comparison.verdict == f"no ranking: {reason} (the test separates them)"
+    shown = [*significance_section(findings_of(tmp_path))][-1]
     assert f"no ranking: {reason} (the test separates them)" in str(shown)
     assert "more accurate" not in str(shown)
 
@@ -69,10 +69,10 @@ def test_how_learning_rates_follow_the_events_is_a_part_of_what_is_ranked(tmp_pa
 
 def test_other_data_are_not_even_compared(tmp_path):
     groups = compared(tmp_path, (POOR, {}), (GOOD, {"fingerprint": "a" * 64}))
-    found = only(between_runs(groups))
+    comparison = only(between_runs(groups))
 
-    assert found.paired is None
-    assert found.verdict.startswith("not comparable: their data differ (fingerprints ")
+    assert comparison.paired is None
+    assert comparison.verdict.startswith("not comparable: their data differ (fingerprints ")
 
 
 def test_other_seeds_are_not_paired(tmp_path):
@@ -112,7 +112,7 @@ def test_many_comparisons_are_corrected_for(tmp_path):
     groups = compared(
         tmp_path, (GOOD, {}), (slightly, {"scope": "local"}), (GOOD, {"criterion": "Random"})
     )
-    found = between_runs(groups)
+    comparisons = between_runs(groups)
 
-    assert [c.paired.p_value for c in found] == pytest.approx([1 / 64, 1.0, 1 / 64])
-    assert [c.corrected for c in found] == pytest.approx([3 / 64, 1.0, 3 / 64])
+    assert [c.paired.p_value for c in comparisons] == pytest.approx([1 / 64, 1.0, 1 / 64])
+    assert [c.corrected for c in comparisons] == pytest.approx([3 / 64, 1.0, 3 / 64])

@@ -61,10 +61,10 @@ def other_predictions(folder):
 )
 def test_a_damaged_or_unfinished_run_is_named_and_left_out(folder, spoil, reason):
     spoil(folder / "other")
-    found = find_runs(folder, folder / "dense")
+    collection = find_runs(folder, folder / "dense")
 
-    assert [run.folder for run in found.runs] == ["good"]
-    ((name, left_out),) = found.left_out.items()
+    assert [run.folder for run in collection.runs] == ["good"]
+    ((name, left_out),) = collection.left_out.items()
     assert name == "other"
     assert left_out.startswith(reason)
 
@@ -78,10 +78,10 @@ def other_weights(dense):
 def test_the_predictions_of_another_dense_network_do_not_count(folder, spoil):
     for dense in (folder / "dense").iterdir():
         spoil(dense)
-    found = find_runs(folder, folder / "dense")
+    collection = find_runs(folder, folder / "dense")
 
-    assert len(found.runs) == 2
-    assert all(run.dense_predictions is None for run in found.runs)
+    assert len(collection.runs) == 2
+    assert all(run.dense_predictions is None for run in collection.runs)
 
 
 def test_a_folder_without_finished_runs_is_one_line(folder, capsys):

@@ -46,9 +46,9 @@ def test_seeds_make_one_group(tmp_path):
 
 
 def test_budgets_are_told_apart(tmp_path):
-    found = groups_of(tmp_path, {}, {"epochs": (60, 20)})
+    groups = groups_of(tmp_path, {}, {"epochs": (60, 20)})
 
-    assert [group.name for group in found] == [
+    assert [group.name for group in groups] == [
         "global 98 % one_shot, 22 + 8 epochs",
         "global 98 % one_shot, 60 + 20 epochs",
     ]
@@ -60,43 +60,43 @@ def test_a_precision_other_than_full_is_told_even_of_the_only_run_of_its_kind(tm
         ("mixed", {}, "bf16-mixed"),
         ("alone", {"criterion": "Lamp"}, "bf16-mixed"),
     ):
-        asked = {**config(**about), "trainer": {"precision": precision}}
-        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, config=asked)
-    found = group_runs(find_runs(tmp_path, tmp_path).runs)
+        settings = {**config(**about), "trainer": {"precision": precision}}
+        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, config=settings)
+    groups = group_runs(find_runs(tmp_path, tmp_path).runs)
 
-    assert [group.name for group in found] == [
+    assert [group.name for group in groups] == [
         "global 98 % one_shot, 22 + 8 epochs",
         "global 98 % one_shot, 22 + 8 epochs, bf16-mixed",
         "lamp 98 % one_shot, 22 + 8 epochs, bf16-mixed",
     ]
-    assert [row.name for row in result_rows(found) if row.group is None] == [
+    assert [row.name for row in result_rows(groups) if row.group is None] == [
         "dense, 22 epochs",
         "dense, 22 epochs, bf16-mixed",
     ]
 
 
 def test_what_a_label_does_not_tell_is_added_to_it(tmp_path):
-    found = groups_of(tmp_path, {"peak": 0.1}, {"peak": 0.2})
+    groups = groups_of(tmp_path, {"peak": 0.1}, {"peak": 0.2})
 
-    assert [group.name for group in found] == [
+    assert [group.name for group in groups] == [
         "global 98 % one_shot (recipe.dense.peak=0.1, recipe.finetune.peak=0.1)",
         "global 98 % one_shot (recipe.dense.peak=0.2, recipe.finetune.peak=0.2)",
     ]
 
 
 def test_the_same_run_twice_tells_nothing_of_other_seeds(tmp_path):
-    found = groups_of(tmp_path, {}, {})
+    groups = groups_of(tmp_path, {}, {})
 
-    assert [(group.name, len(group.runs)) for group in found] == [
+    assert [(group.name, len(group.runs)) for group in groups] == [
         ("global 98 % one_shot [r0]", 1),
         ("global 98 % one_shot [r1]", 1),
     ]
 
 
 def test_dense_networks_of_the_user_are_told_apart(tmp_path):
-    for name, own, seed in (("a", "1" * 64, 0), ("b", "2" * 64, 0), ("c", "2" * 64, 1)):
-        asked = config(seed=seed)
-        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, config=asked, own=own)
+    for name, weights, seed in (("a", "1" * 64, 0), ("b", "2" * 64, 0), ("c", "2" * 64, 1)):
+        settings = config(seed=seed)
+        make_run(tmp_path / name, RIGHT, dense_right=RIGHT, config=settings, users_weights=weights)
     rows = result_rows(group_runs(find_runs(tmp_path, tmp_path).runs))
 
     assert [(row.name, row.seeds, len(row.runs)) for row in rows] == [
@@ -108,8 +108,8 @@ def test_dense_networks_of_the_user_are_told_apart(tmp_path):
 
 
 def test_cells_of_other_settings_are_no_curve(tmp_path):
-    found = groups_of(tmp_path, {}, {"sparsity": 0.99}, {"sparsity": 0.99, "peak": 0.2})
-    series = [group.series for group in found]
+    groups = groups_of(tmp_path, {}, {"sparsity": 0.99}, {"sparsity": 0.99, "peak": 0.2})
+    series = [group.series for group in groups]
 
     assert (
         series[0]
@@ -120,8 +120,8 @@ def test_cells_of_other_settings_are_no_curve(tmp_path):
 
 
 def test_dense_networks_of_other_recipes_have_rows_of_their_own(tmp_path):
-    found = groups_of(tmp_path, {}, {"seed": 1}, {"peak": 0.2}, {"epochs": (60, 8)})
-    rows = [row for row in result_rows(found) if row.group is None]
+    groups = groups_of(tmp_path, {}, {"seed": 1}, {"peak": 0.2}, {"epochs": (60, 8)})
+    rows = [row for row in result_rows(groups) if row.group is None]
 
     assert [(row.name, row.seeds) for row in rows] == [
         ("dense, 22 epochs (no. 1)", "0, 1"),
@@ -132,10 +132,10 @@ def test_dense_networks_of_other_recipes_have_rows_of_their_own(tmp_path):
 
 def test_networks_of_other_channels_are_told_apart_in_few_words(tmp_path):
     channels = ([8] * 60, [16] * 60, [8] * 59 + [9])
-    found = groups_of(tmp_path, *({"scope": "", "channels": each} for each in channels))
+    groups = groups_of(tmp_path, *({"scope": "", "channels": each} for each in channels))
 
-    names = {group.name for group in found}
-    assert names == {group.series for group in found}
+    names = {group.name for group in groups}
+    assert names == {group.series for group in groups}
     assert len(names) == 3
     assert all(name.startswith("filters removed (model.constructor.channels=[") for name in names)
     assert all(len(name) < 100 for name in names)

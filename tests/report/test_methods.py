@@ -7,7 +7,7 @@ import pytest
 from lightprune.rendering.document import Figure, Table
 from lightprune.report.sections.frontier import frontier_section
 from lightprune.report.sections.methods import method_comparisons, methods_section
-from tests.report.run_folders import config, findings, make_bench, make_run
+from tests.report.run_folders import config, findings_of, make_bench, make_run
 
 DENSE = [True] * 900 + [False] * 100
 NEAR = [True] * 890 + [False] * 110
@@ -29,8 +29,8 @@ def three(tmp_path):
 
 
 def table(folder):
-    (found,) = (b for b in [*methods_section(findings(folder))] if isinstance(b, Table))
-    return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    (shown,) = (b for b in methods_section(findings_of(folder)) if isinstance(b, Table))
+    return [dict(zip(shown.columns, row, strict=True)) for row in shown.rows]
 
 
 def test_every_method_is_held_against_plain_global_magnitude(three):
@@ -69,17 +69,17 @@ def test_a_method_better_than_the_first_line_is_told_as_more_accurate(tmp_path):
 
 
 def test_two_methods_or_other_dense_networks_are_no_contest(three, tmp_path):
-    assert [contest.title for contest in method_comparisons(findings(three))] == [
+    assert [comparison.title for comparison in method_comparisons(findings_of(three))] == [
         "98 %, 22 + 8 epochs"
     ]
 
-    run(three / "own", DENSE, {"criterion": "Taylor"}, own="w" * 64)
+    run(three / "own", DENSE, {"criterion": "Taylor"}, users_weights="w" * 64)
     assert "taylor" not in str([row["method"] for row in table(three)])
 
     two = tmp_path / "two"
     for criterion in ("Magnitude", "Lamp"):
         run(two / criterion, NEAR, {"criterion": criterion})
-    assert not [*methods_section(findings(two))]
+    assert not [*methods_section(findings_of(two))]
 
 
 def test_budgets_and_sparsities_have_contests_of_their_own(three):
@@ -91,27 +91,28 @@ def test_budgets_and_sparsities_have_contests_of_their_own(three):
             live_nnz=100,
         )
         run(three / f"{criterion}-long", right, {"criterion": criterion, "epochs": (22, 16)})
-    found = method_comparisons(findings(three))
+    comparisons = method_comparisons(findings_of(three))
 
-    assert sorted(contest.title for contest in found) == [
+    assert sorted(comparison.title for comparison in comparisons) == [
         "98 %, 22 + 16 epochs",
         "98 %, 22 + 8 epochs",
         "99 %, 22 + 8 epochs",
     ]
-    assert all(len(contest.rows) == len(RIGHT) for contest in found)
+    assert all(len(comparison.rows) == len(RIGHT) for comparison in comparisons)
     names = [
-        block.name for block in [*methods_section(findings(three))] if isinstance(block, Figure)
+        block.name for block in methods_section(findings_of(three)) if isinstance(block, Figure)
     ]
     assert names == ["methods-1", "methods-2", "methods-3"]
 
 
 def test_another_precision_has_a_contest_of_its_own(three):
     for criterion, right in RIGHT.items():
-        asked = {**config(criterion=criterion), "trainer": {"precision": "bf16-mixed"}}
-        make_run(three / f"{criterion}-mixed", right, dense_right=DENSE, config=asked)
+        settings = {**config(criterion=criterion), "trainer": {"precision": "bf16-mixed"}}
+        make_run(three / f"{criterion}-mixed", right, dense_right=DENSE, config=settings)
 
     assert [
-        (contest.title, len(contest.rows)) for contest in method_comparisons(findings(three))
+        (comparison.title, len(comparison.rows))
+        for comparison in method_comparisons(findings_of(three))
     ] == [
         ("98 %, 22 + 8 epochs", len(RIGHT)),
         ("98 %, 22 + 8 epochs, bf16-mixed", len(RIGHT)),
@@ -121,7 +122,7 @@ def test_another_precision_has_a_contest_of_its_own(three):
 def test_lone_marks_of_a_crowded_sparsity_leave_the_curves(three):
     for sparsity, live in ((0.95, 500), (0.99, 100)):
         run(three / f"global-{sparsity}", DENSE, {"sparsity": sparsity}, live_nnz=live)
-    (figure,) = (block for block in [*frontier_section(findings(three))])
+    (figure,) = frontier_section(findings_of(three))
 
     assert ">global one_shot<" in figure.svg
     assert ">lamp one_shot<" not in figure.svg
@@ -135,14 +136,14 @@ def test_long_names_of_curves_stand_below_each_other(tmp_path, exponent, columns
         run(tmp_path / f"a{number}", NEAR, {"epochs": epochs})
         about = {"epochs": epochs, "criterion": criterion, "exponent": exponent, "scope": "local"}
         run(tmp_path / f"b{number}", NEAR, about)
-    (figure,) = [*frontier_section(findings(tmp_path))]
+    (figure,) = frontier_section(findings_of(tmp_path))
     places = re.findall(r'<text [^>]* x="([\d.]+)"[^>]*>[^<]*one_shot', figure.svg)
 
     assert len(set(places)) == columns
 
 
 def test_where_no_method_makes_a_curve_all_are_drawn(three):
-    (figure,) = (block for block in [*frontier_section(findings(three))])
+    (figure,) = frontier_section(findings_of(three))
 
     assert ">lamp one_shot<" in figure.svg
     assert "in the next section" not in figure.caption
@@ -151,11 +152,11 @@ def test_where_no_method_makes_a_curve_all_are_drawn(three):
 def test_networks_that_have_every_image_right_are_drawn(tmp_path):
     right = [True] * 360
     for criterion in RIGHT:
-        asked = config(criterion=criterion)
-        make_run(tmp_path / criterion, right, dense_right=right, config=asked)
+        settings = config(criterion=criterion)
+        make_run(tmp_path / criterion, right, dense_right=right, config=settings)
 
-    assert len(method_comparisons(findings(tmp_path))) == 1
-    assert [type(block) for block in [*methods_section(findings(tmp_path))]] == [
+    assert len(method_comparisons(findings_of(tmp_path))) == 1
+    assert [type(block) for block in [*methods_section(findings_of(tmp_path))]] == [
         str,
         str,
         Table,
@@ -180,15 +181,15 @@ def test_milliseconds_of_other_machines_and_threads_are_not_mixed(three):
 
     assert [first["ms, batch 1"], lamp["ms, batch 1"]] == ["0.4", "0.5"]
     assert random["ms, batch 1"] == ""
-    words = str([*methods_section(findings(three))][1])
+    words = str([*methods_section(findings_of(three))][1])
     assert "on CPU with AVX-512, 1 thread, of the first seed" in words
 
 
 def test_what_filter_pruning_left_is_held_against_nothing(three):
-    run(three / "cut", NEAR, {"scope": "", "channels": [4, 3]}, own="w" * 64)
-    found = findings(three)
-    (row,) = (row for row in found.rows if row.name == "filters removed")
+    run(three / "cut", NEAR, {"scope": "", "channels": [4, 3]}, users_weights="w" * 64)
+    findings = findings_of(three)
+    (row,) = (row for row in findings.rows if row.name == "filters removed")
 
     assert row.difference is None
-    assert [row.name for row in found.rows].count("dense") == 1
-    assert "filters removed" not in [test.first for test in found.against_dense]
+    assert [row.name for row in findings.rows].count("dense") == 1
+    assert "filters removed" not in [test.first for test in findings.against_dense]

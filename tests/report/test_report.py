@@ -121,36 +121,36 @@ class References(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.found, self.ids, self.tags = [], [], set()
+        self.references, self.ids, self.tags = [], [], set()
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         for name, value in attrs:
             if name in ("src", "srcset", "href", "xlink:href", "data", "action", "poster"):
-                self.found.append(value)
+                self.references.append(value)
             if name == "id":
                 self.ids.append(value)
-            self.found += re.findall(r"url\(([^)]*)\)", value or "")
+            self.references += re.findall(r"url\(([^)]*)\)", value or "")
 
 
 def test_the_page_stands_alone(written):
     page = (written / "report.html").read_text()
-    seen = References()
-    seen.feed(page)
+    parser = References()
+    parser.feed(page)
 
-    outside = [reference for reference in seen.found if not reference.startswith("#")]
+    outside = [reference for reference in parser.references if not reference.startswith("#")]
     assert [r for r in outside if not r.startswith("data:image/png;base64,")] == []
-    assert not seen.tags & {"script", "link", "iframe", "object", "embed", "img"}
+    assert not parser.tags & {"script", "link", "iframe", "object", "embed", "img"}
     assert "@import" not in page
-    assert len(seen.ids) == len(set(seen.ids))
-    assert {r[1:] for r in seen.found if r.startswith("#")} <= set(seen.ids)
+    assert len(parser.ids) == len(set(parser.ids))
+    assert {r[1:] for r in parser.references if r.startswith("#")} <= set(parser.ids)
 
 
 def drawn(svg):
     """Every element that is drawn: its name, its style, and those of the groups it is in."""
     svg = re.sub(r"\bxlink:", "", svg)
     rules = dict(re.findall(r"\.([\w-]+) \{(.*?)\}", svg))
-    found = []
+    elements = []
 
     def look(element, around):
         name = element.tag.rpartition("}")[2]
@@ -159,12 +159,12 @@ def drawn(svg):
             around = (*around, style, element.get("transform"), element.get("clip-path"))
             around = tuple(filter(None, around))
         elif name not in ("svg", "defs", "style"):
-            found.append((name, style, around))
+            elements.append((name, style, around))
         for child in element:
             look(child, around)
 
     look(ElementTree.fromstring(svg), ())
-    return found
+    return elements
 
 
 def numberless(elements):

@@ -7,7 +7,7 @@ from lightprune.report.sections.per_layer import per_layer_section
 from lightprune.report.sections.prune_events import prune_events_section
 from lightprune.report.sections.summary import summary_section
 from lightprune.report.sections.training_curves import training_curves_section
-from tests.report.run_folders import LAYERS, config, event, findings, make_run
+from tests.report.run_folders import LAYERS, config, event, findings_of, make_run
 
 RIGHT = [True, False] * 10
 
@@ -21,12 +21,12 @@ def run(folder, right=RIGHT, dense_right=RIGHT, about=None, **options):
 
 
 def lines(findings):
-    (block,) = [*summary_section(findings)]
+    (block,) = summary_section(findings)
     return [line.removeprefix("- ") for line in block.splitlines()]
 
 
 def said(folder, start):
-    (line,) = (line for line in lines(findings(folder)) if line.startswith(start))
+    (line,) = (line for line in lines(findings_of(folder)) if line.startswith(start))
     return line
 
 
@@ -42,7 +42,7 @@ def test_a_loss_within_the_margin_comes_with_its_interval(tmp_path):
     assert f"**global 98 % one_shot** (−0.20 pp, {interval}; live sparsity 90 %" in line
     assert "**global 98 % multi_step**" in line
     assert "99 %" not in line
-    assert not [other for other in lines(findings(tmp_path)) if "within 1.0 pp" in other]
+    assert not [other for other in lines(findings_of(tmp_path)) if "within 1.0 pp" in other]
 
 
 def test_of_many_cells_within_the_margin_two_are_described_and_all_named(tmp_path):
@@ -65,7 +65,7 @@ def test_no_sparsity_within_the_margin_is_said_too(tmp_path):
 
 def test_the_dense_training_is_drawn_before_the_groups(tmp_path):
     run(tmp_path / "a")
-    (drawing,) = figures(training_curves_section(findings(tmp_path))).values()
+    (drawing,) = figures(training_curves_section(findings_of(tmp_path))).values()
 
     assert drawing.index(">dense<") < drawing.index(">global 98 % one_shot<")
 
@@ -74,7 +74,7 @@ def test_events_sum_up_every_seed(tmp_path):
     for seed, live, emptied in ((0, 0.90, ["conv1.weight"]), (1, 0.92, [])):
         happened = [event(0, 0.98, live, emptied=emptied)]
         run(tmp_path / f"s{seed}", about={"seed": seed}, events=happened)
-    row = [*prune_events_section(findings(tmp_path))][-1].rows[0]
+    row = [*prune_events_section(findings_of(tmp_path))][-1].rows[0]
 
     assert row[3] == "91.00 %"
     assert row[-1] == "conv1 (1 of 2 seeds)"
@@ -82,10 +82,10 @@ def test_events_sum_up_every_seed(tmp_path):
 
 def test_the_accuracy_after_recalibration_is_shown_where_some_run_has_one(tmp_path):
     run(tmp_path / "old", events=[event(0, 0.98, 0.9)])
-    before = [*prune_events_section(findings(tmp_path))]
+    before = [*prune_events_section(findings_of(tmp_path))]
     anew = {**event(0, 0.98, 0.9), "recalibrated": 0.625}
     run(tmp_path / "new", about={"scope": "local"}, events=[anew])
-    after = [*prune_events_section(findings(tmp_path))]
+    after = [*prune_events_section(findings_of(tmp_path))]
 
     assert "recalibrated" not in before[-1].columns
     column = after[-1].columns.index("recalibrated")
@@ -97,7 +97,7 @@ def test_the_accuracy_after_recalibration_is_shown_where_some_run_has_one(tmp_pa
 def test_networks_of_other_layers_do_not_share_axes(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b", layers={**LAYERS, "head.weight": (1000, 1000, 1)}, fingerprint="a" * 64)
-    drawn = figures(per_layer_section(findings(tmp_path)))
+    drawn = figures(per_layer_section(findings_of(tmp_path)))
 
     assert sorted("head" in svg for svg in drawn.values()) == [False, True]
 
@@ -105,7 +105,7 @@ def test_networks_of_other_layers_do_not_share_axes(tmp_path):
 def test_data_of_other_classes_have_figures_of_their_own(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b", classes=["cat", "newt"], fingerprint="a" * 64)
-    drawn = figures(per_class_section(findings(tmp_path)))
+    drawn = figures(per_class_section(findings_of(tmp_path)))
 
     assert sorted("newt" in svg for svg in drawn.values()) == [False, True]
     assert set(drawn) == {"classes-1", "classes-2"}
@@ -113,10 +113,12 @@ def test_data_of_other_classes_have_figures_of_their_own(tmp_path):
 
 def test_a_control_with_a_stray_zero_is_not_pruned(tmp_path):
     run(tmp_path / "a", about={"scope": ""}, live_nnz=1999, unreachable_nnz=8000, events=[])
-    found = findings(tmp_path)
+    findings = findings_of(tmp_path)
 
-    assert not [*frontier_section(found)]
-    assert not [line for line in lines(found) if "sparsity measured" in line]
+    assert not [*frontier_section(findings)]
+    assert not [line for line in lines(findings) if "sparsity measured" in line]
     assert [
-        line for line in lines(found) if line.startswith("**control (dense continued)**: 50.00 %")
+        line
+        for line in lines(findings)
+        if line.startswith("**control (dense continued)**: 50.00 %")
     ]

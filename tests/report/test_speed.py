@@ -9,7 +9,7 @@ from lightprune.report.discovery import BENCH
 from lightprune.report.sections.speed import fastest_lines, speed_lines, speed_section
 from lightprune.report.sections.speed_figure import pareto_front
 from lightprune.report.sections.summary import summary_section
-from tests.report.run_folders import config, findings, make_bench, make_run
+from tests.report.run_folders import config, findings_of, make_bench, make_run
 
 RIGHT = [True] * 16 + [False] * 4
 DENSE_RIGHT = [True] * 18 + [False] * 2
@@ -18,18 +18,18 @@ MS = {"eager": 2.0, "onnx": 1.0, "onnx-stripped": 0.8, "sparse": 0.25}
 
 def run(folder, name="a", about=None, **bench):
     place = folder / name
-    asked = config(**(about or {}))
-    record = make_run(place, RIGHT, dense_right=DENSE_RIGHT, config=asked)
+    settings = config(**(about or {}))
+    record = make_run(place, RIGHT, dense_right=DENSE_RIGHT, config=settings)
     return make_bench(place, record, **{"ms": MS, **bench})
 
 
-def blocks(found, kind):
-    return [block for block in [*speed_section(found)] if isinstance(block, kind)]
+def blocks(findings, kind):
+    return [block for block in speed_section(findings) if isinstance(block, kind)]
 
 
 def test_a_row_tells_cost_accuracy_and_speed(tmp_path):
     run(tmp_path)
-    one, two = blocks(findings(tmp_path), Table)
+    one, two = blocks(findings_of(tmp_path), Table)
 
     assert dict(zip(one.columns, one.rows[0], strict=True)) == {
         "run": "global 98 % one_shot",
@@ -47,7 +47,7 @@ def test_a_row_tells_cost_accuracy_and_speed(tmp_path):
         "over stripped, batch 64": "3.20",
     }
     assert two.rows[0][7] == "0.125"
-    source, *_ = blocks(findings(tmp_path), str)
+    source, *_ = blocks(findings_of(tmp_path), str)
     assert "`lightprune bench` on CPU with AVX-512, 2 cores, commit `fedcba987654`" in source
     assert "classifies at most 1 otherwise than eager torch; logits differ by at most 2e-06" in (
         source
@@ -76,16 +76,16 @@ def test_where_no_network_ran_in_the_sparse_runtime_there_is_no_figure(tmp_path)
 
 def test_a_sentence_tells_how_much_faster_a_run_is(tmp_path):
     run(tmp_path)
-    found = findings(tmp_path)
+    findings = findings_of(tmp_path)
 
-    (line,) = speed_lines(found.groups)
+    (line,) = speed_lines(findings.groups)
     assert line == (
         "Speed: **global 98 % one_shot** (magnitude; 6.8 % of the MACs left, −10.00 pp to its "
         "dense network) is 4.0 (batch 1) and 4.0 (batch 64) times as fast as the fastest dense "
         "backend, 3.2 and 3.2 times without its unreachable weights (2 threads of CPU with "
         "AVX-512)."
     )
-    assert f"- {line}" in [*summary_section(found)][-1].splitlines()
+    assert f"- {line}" in [*summary_section(findings)][-1].splitlines()
 
 
 def test_the_most_that_is_gained_by_runs_that_lose_little_is_told_by_batch_size(tmp_path):
@@ -98,7 +98,7 @@ def test_the_most_that_is_gained_by_runs_that_lose_little_is_told_by_batch_size(
         config=config(),
     )
     make_bench(tmp_path / "c", right, ms={**MS, "sparse": 0.1})
-    groups = findings(tmp_path).groups
+    groups = findings_of(tmp_path).groups
 
     assert list(fastest_lines(groups, 0.1)) == [
         "Speed: timed runs within 10.0 pp of their own dense networks are up to 5.0 (batch 1) "
@@ -113,13 +113,13 @@ def test_criteria_share_a_figure_and_seeds_are_named(tmp_path):
     run(tmp_path, "a")
     run(tmp_path, "b", {"seed": 1})
     run(tmp_path, "c", per_mac)
-    found = findings(tmp_path)
-    (figure,) = blocks(found, Figure)
+    findings = findings_of(tmp_path)
+    (figure,) = blocks(findings, Figure)
 
     assert figure.name == "speed"
     for words in ("magnitude", "magnitude_per_mac", "dense", "ms, batch 64", "MACs left (%)"):
         assert f">{words}<" in figure.svg
-    assert [row[0] for row in blocks(found, Table)[0].rows] == [
+    assert [row[0] for row in blocks(findings, Table)[0].rows] == [
         "global 98 % one_shot, seed 0",
         "global 98 % one_shot, seed 1",
         "magnitude_per_mac 98 % one_shot, exponent 0.5",
@@ -129,15 +129,15 @@ def test_criteria_share_a_figure_and_seeds_are_named(tmp_path):
 def test_machines_are_not_mixed(tmp_path):
     run(tmp_path, "a")
     run(tmp_path, "b", {"sparsity": 0.99}, processor="another CPU")
-    figures = blocks(findings(tmp_path), Figure)
+    figures = blocks(findings_of(tmp_path), Figure)
 
     assert [figure.name for figure in figures] == ["speed-1", "speed-2"]
 
 
 def test_what_was_not_measured_is_left_blank(tmp_path):
     run(tmp_path, ms={"sparse": 0.25}, combinations=[(1, 1)])
-    (table,) = blocks(findings(tmp_path), Table)
-    (figure,) = blocks(findings(tmp_path), Figure)
+    (table,) = blocks(findings_of(tmp_path), Table)
+    (figure,) = blocks(findings_of(tmp_path), Figure)
 
     assert table.rows[0][7:] == ("0.25", "", "", "", "", "")
     assert "batch 64" not in figure.svg
@@ -146,20 +146,20 @@ def test_what_was_not_measured_is_left_blank(tmp_path):
 def test_without_measurements_there_is_no_section(tmp_path):
     make_run(tmp_path / "a", RIGHT, dense_right=RIGHT, config=config())
 
-    assert not [*speed_section(findings(tmp_path))]
+    assert not [*speed_section(findings_of(tmp_path))]
 
 
 @pytest.mark.parametrize("change", ["text", "cost", "schema"])
 def test_another_networks_or_a_damaged_bench_is_named_and_its_run_stays(tmp_path, change):
     run(tmp_path)
     file = tmp_path / "a" / BENCH
-    found = json.loads(file.read_text())
+    document = json.loads(file.read_text())
     if change == "cost":
-        found["cost"]["nnz"] += 1
+        document["cost"]["nnz"] += 1
     elif change == "schema":
-        found["schema"] = 0
-    file.write_text("{" if change == "text" else json.dumps(found))
-    collection = findings(tmp_path).collection
+        document["schema"] = 0
+    file.write_text("{" if change == "text" else json.dumps(document))
+    collection = findings_of(tmp_path).collection
 
     assert [run.bench for run in collection.runs] == [None]
     ((file, reason),) = collection.left_out.items()

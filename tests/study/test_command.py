@@ -26,8 +26,8 @@ def test_a_report_on_a_sweep_shows_its_runs_alone(tmp_path, monkeypatch, capsys)
     text = (tmp_path / "sweep" / "report" / "report.md").read_text()
 
     assert not {"Training compute", "Speed", "Speed by sparsity"} & {*titles(tmp_path / "sweep")}
-    for own in ("throughput", "speedup", "reference", "Mao", "CIFAR-10"):
-        assert own not in text
+    for word in ("throughput", "speedup", "reference", "Mao", "CIFAR-10"):
+        assert word not in text
 
 
 def test_the_report_of_the_study_adds_the_reference_and_the_benchmarks(tmp_path):

@@ -11,7 +11,7 @@ from lightprune.errors import InputError
 from study.__main__ import main
 from study.compute import compute_section
 from study.throughput import Throughput
-from tests.report.run_folders import config, findings, make_run
+from tests.report.run_folders import config, findings_of, make_run
 
 # The reference's network, so that runs are comparable.
 LAYERS = {"w": (11_166_912, 4_220_096, 1)}
@@ -36,7 +36,7 @@ def section(folder, *loops, **options):
     about = {"config": config(), "layers": LAYERS, "live_nnz": 223_338, **options}
     make_run(folder / "run", RIGHT, dense_right=RIGHT, **about)
     throughput = read(written(folder, *loops)) if loops else None
-    return [*compute_section(findings(folder), throughput)]
+    return [*compute_section(findings_of(folder), throughput)]
 
 
 def test_the_references_epochs_against_those_of_the_recipe(tmp_path):
@@ -56,10 +56,10 @@ def test_the_references_epochs_against_those_of_the_recipe(tmp_path):
 
 
 def test_a_run_of_another_precision_is_counted_by_that_loops_rate(tmp_path):
-    asked = {**config(), "trainer": {"precision": "bf16-mixed"}}
+    settings = {**config(), "trainer": {"precision": "bf16-mixed"}}
     quick = {**OURS, "name": "lightprune bf16-mixed", "images_per_second": [1000.0]}
 
-    (line,) = section(tmp_path, REFERENCE, OURS, quick, config=asked)[0].splitlines()
+    (line,) = section(tmp_path, REFERENCE, OURS, quick, config=settings)[0].splitlines()
 
     assert line.endswith("lightprune bf16-mixed 22 + 8 epochs x 45 s = 22 min: 59.3 x less.")
 
@@ -89,7 +89,9 @@ def test_neither_is_half_a_measurement_enough(tmp_path, loops):
     assert lines.startswith("- Training compute of 22 + 8 epochs: not measured (it takes")
 
 
-@pytest.mark.parametrize("options", [{"own": "1" * 64}, {"layers": {"w": (1000, 1000, 1)}}])
+@pytest.mark.parametrize(
+    "options", [{"users_weights": "1" * 64}, {"layers": {"w": (1000, 1000, 1)}}]
+)
 def test_what_is_not_the_references_question_is_not_held_against_it(tmp_path, options):
     lines = section(tmp_path, REFERENCE, OURS, **options)[0]
 

@@ -72,7 +72,7 @@ def test_two_runs_are_not_kept_as_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("typed", "kept"),
+    ("typed", "stripped"),
     [
         ("train.py data.root=/home/me/cifar10 seed=0", "train.py data.root=.../cifar10 seed=0"),
         ("train.py \"data.root='/a/b/c,d'\"", "train.py \"data.root='.../c,d'\""),
@@ -81,9 +81,9 @@ def test_two_runs_are_not_kept_as_one(tmp_path):
         ("bench --url http://host/a/b", "bench --url http://host/a/b"),
     ],
 )
-def test_a_kept_record_names_no_place_of_a_machine(typed, kept):
+def test_a_kept_record_names_no_place_of_a_machine(typed, stripped):
     record = {"command": typed, "config": {"shape": "a / b", "share": 0.5}, "path": "outputs/x/y"}
-    expected = {**record, "command": kept}
+    expected = {**record, "command": stripped}
 
     assert json.loads(strip_paths(json.dumps(record, indent=1))) == expected
 
@@ -105,13 +105,13 @@ def test_a_sweep_for_speed_or_of_methods_is_kept_apart(tmp_path, sweep):
     for number, exponent in enumerate((0.25, 0.375, 0.5)):
         timed_run(tmp_path / sweep / str(number), {**about, "exponent": exponent})
     results = tmp_path / "results"
-    kept = publish(tmp_path / sweep, tmp_path / sweep / "dense", results)
+    folders = publish(tmp_path / sweep, tmp_path / sweep / "dense", results)
 
     names = [f"magnitude_per_mac_98_one_shot_exponent_{e}-seed0" for e in (0.25, 0.375, 0.5)]
-    assert [place.relative_to(results).as_posix() for place in kept] == [
+    assert [place.relative_to(results).as_posix() for place in folders] == [
         f"{sweep}/{name}" for name in names
     ]
-    assert all((place / BENCH).exists() for place in kept)
+    assert all((place / BENCH).exists() for place in folders)
     assert results_block(results) == "Measured results follow."
 
     timed_run(tmp_path / "reference-fast" / "a", {})

@@ -5,14 +5,14 @@ from study.speed_by_sparsity import speed_by_sparsity_section
 from tests.report.run_folders import speed_ups
 
 
-def blocks(found, kind):
-    return [block for block in [*speed_by_sparsity_section(found)] if isinstance(block, kind)]
+def blocks(sweep, kind):
+    return [block for block in speed_by_sparsity_section(sweep) if isinstance(block, kind)]
 
 
 def test_the_curve_comes_with_its_break_even():
-    found = speed_ups(resnet18={0.0: 3.0, 0.5: 2.0, 0.9: 0.5}, vgg16_bn={0.95: 0.2})
-    (figure,) = blocks(found, Figure)
-    one, _ = blocks(found, Table)
+    sweep = speed_ups(resnet18={0.0: 3.0, 0.5: 2.0, 0.9: 0.5}, vgg16_bn={0.95: 0.2})
+    (figure,) = blocks(sweep, Figure)
+    one, _ = blocks(sweep, Table)
 
     assert figure.name == "speedup-resnet18"
     assert "1 thread, batch 64: 77 % (23 % of the MACs)" in figure.caption
@@ -24,8 +24,8 @@ def test_the_curve_comes_with_its_break_even():
 
 
 def test_where_it_breaks_even_is_said_as_far_as_it_is_known():
-    found = speed_ups(slow={0.5: 3.0, 0.9: 2.0}, fast={0.5: 0.9, 0.9: 0.5})
-    slow, fast = blocks(found, Figure)
+    sweep = speed_ups(slow={0.5: 3.0, 0.9: 2.0}, fast={0.5: 0.9, 0.9: 0.5})
+    slow, fast = blocks(sweep, Figure)
 
     assert "1 thread, batch 1: not reached;" in slow.caption
     assert "1 thread, batch 1: at most 50 % (50 % of the MACs);" in fast.caption

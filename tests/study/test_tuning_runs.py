@@ -18,19 +18,19 @@ def tuned_config(peak, **options):
     return made
 
 
-def findings(folder):
+def findings_below(folder):
     return findings_of(find_runs(folder, folder / "dense"))
 
 
 def rows(folder):
-    tables = [block for block in [*tuning_section(findings(folder))] if isinstance(block, Table)]
+    tables = [block for block in tuning_section(findings_below(folder)) if isinstance(block, Table)]
     return [dict(zip(t.columns, row, strict=True)) for t in tables for row in t.rows]
 
 
 def test_a_trial_is_told_by_what_differs_from_the_run_of_its_kind(tmp_path):
     make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, config=tuned_config(0.2))
     make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, config=tuned_config(0.1))
-    found = findings(tmp_path)
+    findings = findings_below(tmp_path)
 
     (row,) = rows(tmp_path)
 
@@ -39,8 +39,8 @@ def test_a_trial_is_told_by_what_differs_from_the_run_of_its_kind(tmp_path):
     assert (row["dense, validation"], row["validation"]) == ("95.00 %", "94.00 %")
     assert (row["epochs"], row["dense, test"], row["test"]) == ("22 + 8", "90.00 %", "89.00 %")
     assert row["to its dense (pp)"] == "−1.00"
-    assert [run.folder for run in found.collection.runs] == ["fast/kept"]
-    assert [run.folder for group in found.groups for run in group.runs] == ["fast/kept"]
+    assert [run.folder for run in findings.collection.runs] == ["fast/kept"]
+    assert [run.folder for group in findings.groups for run in group.runs] == ["fast/kept"]
 
 
 def test_a_trial_of_a_kind_that_has_no_result_says_so(tmp_path):
@@ -82,7 +82,7 @@ def test_a_trial_that_only_took_longer_says_so(tmp_path):
 def test_provenance_and_title_tell_of_trials_too(tmp_path):
     make_run(tmp_path / "fast" / "kept", DENSE, dense_right=DENSE, config=tuned_config(0.2))
     make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, config=tuned_config(0.1))
-    table, *_ = provenance_section(findings(tmp_path))
+    table, *_ = provenance_section(findings_below(tmp_path))
 
     assert [row[:2] for row in table.rows] == [
         ("`fast/kept`", "global 98 % one_shot"),
@@ -97,4 +97,4 @@ def test_trials_alone_are_a_study_of_their_own(tmp_path):
     make_run(tmp_path / "tried-peak" / "run", NEAR, dense_right=DENSE, config=tuned_config(0.1))
 
     assert not rows(tmp_path)
-    assert len(findings(tmp_path).groups) == 1
+    assert len(findings_below(tmp_path).groups) == 1
