@@ -58,20 +58,20 @@ def test_a_network_that_the_sparse_runtime_cannot_run_takes_no_other_along(tmp_p
     run(tmp_path, "a")
     dense = {name: ms for name, ms in MS.items() if name != "sparse"}
     run(tmp_path, "b", {"sparsity": 0.9}, ms=dense, runtime_macs=None, output_checks=())
-    found = findings(tmp_path)
-    columns, rows = blocks(found, Table)[0].columns, blocks(found, Table)[0].rows
+    findings = findings_of(tmp_path)
+    columns, rows = blocks(findings, Table)[0].columns, blocks(findings, Table)[0].rows
 
     assert sorted(row[columns.index("ms, batch 1")] for row in rows) == ["", "0.25"]
-    assert "ms, batch 64" in blocks(found, Figure)[0].svg
-    assert len([*speed_lines(found.groups)]) == 1
+    assert "ms, batch 64" in blocks(findings, Figure)[0].svg
+    assert len([*speed_lines(findings.groups)]) == 1
 
 
 def test_where_no_network_ran_in_the_sparse_runtime_there_is_no_figure(tmp_path):
     run(tmp_path, ms={"eager": 2.0}, runtime_macs=None, output_checks=())
-    found = findings(tmp_path)
+    findings = findings_of(tmp_path)
 
-    assert blocks(found, Table)
-    assert blocks(found, Figure) == []
+    assert blocks(findings, Table)
+    assert blocks(findings, Figure) == []
 
 
 def test_a_sentence_tells_how_much_faster_a_run_is(tmp_path):

@@ -73,11 +73,11 @@ def methods_section(findings: Findings) -> Iterator[Block]:
     for number, comparison in enumerate(comparisons, 1):
         timed = _timed(comparison)
         words = f"**{comparison.title}**, held against {comparison.rows[0].series}"
-        if timed:
+        if threads := common_threads(timed.values()):
             machine = next(iter(timed.values())).machine
             words += (
                 f"; milliseconds of the sparse runtime on {machine.label}, "
-                f"{thread_count(common_threads(timed.values()))}, of the first seed that was timed"
+                f"{thread_count(threads)}, of the first seed that was timed"
             )
         suffix = f"-{number}" if len(comparisons) > 1 else ""
         yield f"{words}:"
