@@ -50,10 +50,8 @@ class BenchConfig:
     """What to measure.
 
     Attributes:
-        backends: Those to compare.
-        threads: How many each may use, one number after the other.
+        threads: How many each backend may use, one number after the other.
         batches: Images a call.
-        budget: How long to measure.
         startup: Whether to time the first call of the sparse runtime in new processes.
         profile: Whether to time every operation of the sparse runtime.
         data_root: The folder of the test images; None takes the one that the run names.

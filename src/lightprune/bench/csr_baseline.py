@@ -23,9 +23,7 @@ class _CsrLinear(nn.Module):
         return out if self.bias is None else out + self.bias
 
 
-class _CsrConv(nn.Module):
-    """A convolution in one group with zero padding: unfold, then one product."""
-
+class _CsrConv(nn.Module):  # In one group, with zero padding: unfold, then one product.
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
         self.weight = layer.weight.detach().flatten(1).contiguous().to_sparse_csr()

@@ -34,7 +34,6 @@ class LoadedNetwork:
     Attributes:
         path: Where it was read from.
         network: The bare module, in evaluation mode, zeros in place.
-        spec: Its input and its classes.
         run: The folder of the finished run it is from, if there is one.
         stored_graph: Its operations, if its file holds them.
     """

@@ -19,12 +19,7 @@ from lightprune.sparse.ir.serialize import to_json
 
 @dataclass(frozen=True, eq=False)
 class ModelFiles:
-    """Files of a network, each written at its first use.
-
-    Attributes:
-        loaded: The network.
-        folder: Where they are written.
-    """
+    """Files of a network in a folder, each written at its first use."""
 
     loaded: LoadedNetwork
     folder: Path

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from itertools import takewhile
 from math import prod
 
 import numpy as np
@@ -28,10 +29,10 @@ def profile_ops(network: SparseNetwork) -> tuple[BatchProfile, ...]:
 
 def _timings(program: Program, code: Executable) -> BatchProfile:
     heads = [number for number, op in enumerate(code.instructions) if not op.fused]
-    operations = []
-    for head, number in enumerate(heads):
-        seconds = _median(code, code.heads[head : head + 1])
-        operations.append(_op_timing(code, number, program, seconds))
+    operations = (
+        _op_timing(code, number, program, _median(code, code.heads[head : head + 1]))
+        for head, number in enumerate(heads)
+    )
     return BatchProfile(code.images_per_vector, _median(code, code.heads), tuple(operations))
 
 
@@ -57,21 +58,16 @@ def _median(code: Executable, heads: NDArray[np.int64]) -> float:
 
 def _op_timing(code: Executable, number: int, program: Program, seconds: float) -> OpTiming:
     operation = code.instructions[number]
-    parts = [_name(operation)]
-    for following in code.instructions[number + 1 :]:
-        if not following.fused:
-            break
-        parts.append(_name(following))
+    fused = takewhile(lambda following: following.fused, code.instructions[number + 1 :])
+    layers = " + ".join(map(_name, (operation, *fused)))
     step, weights = operation.task.step, operation.weights
     density, flops, kernel = None, 0, ""
     if isinstance(step, ConvStep) and weights is not None:
         density = float(np.count_nonzero(step.weight) / step.weight.size)
         flops = 2 * program.macs(step) * code.images_per_vector
         kernel = str(weights.channel_block)
-    layers = " + ".join(parts)
-    return OpTiming(
-        operation.task.value, layers, code.images_per_vector, seconds, density, flops, kernel
-    )
+    value, images = operation.task.value, code.images_per_vector
+    return OpTiming(value, layers, images, seconds, density, flops, kernel)
 
 
 def _name(operation: Instruction) -> str:

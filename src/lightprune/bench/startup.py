@@ -28,12 +28,7 @@ class StartupSeconds:
 
 @dataclass(frozen=True)
 class Startup:
-    """How long the sparse runtime takes to start.
-
-    Attributes:
-        cold: With an empty cache of compiled kernels.
-        warm: With the cache that the cold process wrote.
-    """
+    """With an empty cache of compiled kernels, and with the cache that this process wrote."""
 
     cold: StartupSeconds
     warm: StartupSeconds

@@ -27,10 +27,8 @@ def find_runs(
 ) -> RunCollection:
     """Reads every run folder below `folder`, itself included.
 
-    Args:
-        folder: Where to look.
-        dense_dir: The cache of dense networks, beside `folder/dense`.
-        dataset_names: Names of known data sets, by fingerprint.
+    Dense networks lie in `dense_dir` or in `folder/dense`; `dataset_names` has names of known data
+    sets, by fingerprint.
 
     Raises:
         InputError: There is no such folder, or no finished run in it.

@@ -25,17 +25,11 @@ class Curve:
 
     @classmethod
     def through(cls, name: str, weights: int, start: int, measured: Mapping[int, float]) -> "Curve":
-        """The monotone curve nearest to what was measured.
+        """The monotone curve nearest to what was measured: drops by the number of zeros.
 
         More zeros cannot help, but few images make it look so. So the drops are replaced by
         those nearest to them, in least squares, that are at least 0 and never fall; between two
-        points the curve is straight.
-
-        Args:
-            name: Of the layer's parameter.
-            weights: How many it has.
-            start: How many of them are zero already; there the drop is 0.
-            measured: Drops by the number of zeros, all above `start`.
+        points the curve is straight. At `start` zeros, fewer than any measured, the drop is 0.
         """
         zeros = sorted(measured)
         # The nearest values above a bound are the nearest values, cut off there.

@@ -12,10 +12,8 @@ from lightprune.sensitivity.accuracy_curve import Curve
 class MeasuredAllocation:
     """How many weights of each layer are pruned, by what pruning it was measured to cost.
 
-    Attributes:
-        tolerance: The accuracy, 0..1, that pruning any one layer so far may cost.
-        weights: How many each layer has, by the name of its parameter.
-        zeros: How many of them are pruned.
+    `tolerance` is the accuracy, 0..1, that pruning any one layer so far may cost; weights and zeros
+    are by the name of the layer's parameter.
     """
 
     tolerance: float

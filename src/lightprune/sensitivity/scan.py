@@ -75,7 +75,7 @@ def scan_layers(loaded: LoadedRun, sparsities: Sequence[float], say: Say) -> Sca
     """
     layers: list[LayerScan] = []
     with unchanged(loaded.network):
-        correct = _measured(loaded)
+        correct = _count_correct(loaded)
         images, began = len(loaded.validation.images), time.perf_counter()
         say(f"as it is: {correct / images:.2%} of {images:,} images")
         for done, name in enumerate(loaded.weights, 1):
@@ -93,7 +93,7 @@ def prune_jointly(loaded: LoadedRun, pruner: Pruner, sparsity: float) -> Measure
         weights = {name: weight.detach() for name, weight in loaded.weights.items()}
         masks = pruner.prune(weights, _present(weights), sparsity, macs=loaded.macs)
         masks.apply_(weights)
-        return Measurement(sparsity, masks.pruned, _measured(loaded))
+        return Measurement(sparsity, masks.pruned, _count_correct(loaded))
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _layer(loaded: LoadedRun, name: str, sparsities: Sequence[float], correct: i
         if masks.pruned not in known:
             weight.copy_(original)
             masks.apply_({name: weight})
-            known[masks.pruned] = _measured(loaded)
+            known[masks.pruned] = _count_correct(loaded)
         points.append(Measurement(sparsity, masks.pruned, known[masks.pruned]))
     weight.copy_(original)
     return LayerScan(name, weight.numel(), present.pruned, tuple(points))
@@ -129,8 +129,8 @@ def _present(weights: Mapping[str, Tensor]) -> Masks:
     return Masks({name: weight != 0 for name, weight in weights.items()})
 
 
-def _measured(loaded: LoadedRun) -> int:
-    """Images classified right once batch norm fits the weights as they are now."""
+def _count_correct(loaded: LoadedRun) -> int:
+    # Batch norms have to fit the weights as they are.
     recalibrate(loaded.network, loaded.calibration)
     with eval_mode(loaded.network):
         hits = [

@@ -85,8 +85,7 @@ def _figure(suffix: str, changes: Sequence[ClassChange]) -> Figure:
         axes.set_yticks(range(len(changes)), [change.configuration for change in changes])
         axes.tick_params(top=True, bottom=False, labeltop=True, labelbottom=False, length=0)
         axes.grid(visible=False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        axes.spines[:].set_visible(False)
 
     title = "Change of each class against the dense network"
     return draw_figure(f"classes{suffix}", title, caption, 0.9 + 0.22 * len(changes), draw)
