@@ -60,16 +60,15 @@ def with_csr_weights(network: nn.Module) -> nn.Module:
     for name, layer in list(sparse.named_modules()):
         if isinstance(layer, nn.Linear):
             replacement: nn.Module = _CsrLinear(layer)
-        elif isinstance(layer, nn.Conv2d) and _unfoldable(layer):
+        elif (
+            isinstance(layer, nn.Conv2d)
+            and layer.groups == 1
+            and layer.padding_mode == "zeros"
+            and not isinstance(layer.padding, str)
+        ):
             replacement = _CsrConv(layer)
         else:
             continue
         parent, _, last = name.rpartition(".")
         setattr(sparse.get_submodule(parent), last, replacement)
     return sparse
-
-
-def _unfoldable(layer: nn.Conv2d) -> bool:
-    return (
-        layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    )

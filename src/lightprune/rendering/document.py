@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lightprune.files import replace_file, write_text
 
+_NUMBER = re.compile(r"\d|[-+−±<].*\d")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -25,11 +27,14 @@ class Table:
     def markdown(self) -> str:
         """Columns of numbers, and of numbers and empty cells, are flush right."""
         rules = [
-            "---:" if all(map(_is_number, filter(None, cells))) else "---"
+            "---:" if all(map(_NUMBER.match, filter(None, cells))) else "---"
             for cells in zip(*self.rows, strict=True)
         ]
-        rows = [[_one_line(cell) for cell in row] for row in (self.columns, *self.rows)]
-        return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], rules, *rows[1:]])
+        header, *rows = (
+            [cell.replace("|", "\\|").replace("\n", " ") for cell in row]
+            for row in (self.columns, *self.rows)
+        )
+        return "\n".join(f"| {' | '.join(row)} |" for row in (header, rules, *rows))
 
 
 @dataclass(frozen=True)
@@ -98,11 +103,3 @@ def bullets(items: Iterable[str]) -> str:
 def thread_count(threads: int) -> str:
     """`1 thread`, `2 threads`."""
     return f"{threads} thread{'s' if threads > 1 else ''}"
-
-
-def _is_number(cell: str) -> bool:
-    return re.match(r"\d|[-+−±<].*\d", cell) is not None
-
-
-def _one_line(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")

@@ -69,7 +69,10 @@ def method_label(config: Json) -> str:
     pruner = config["pruner"]
     if not prunes(config):
         return "filters removed" if _is_slim(config) else "control"
-    words = [_scope_label(config), _class_label(config["schedule"])]
+    criterion, scope = criterion_name(config), str(pruner["scope"])
+    if criterion != "magnitude":
+        scope = criterion if scope == "global" else f"{criterion}-{scope}"
+    words = [scope, _class_label(config["schedule"])]
     extra = [
         f"{name} {value:g}"
         for name, value in pruner["criterion"].items()
@@ -141,13 +144,6 @@ def without_seeds(config: Any) -> Any:
 def _is_slim(config: Json) -> bool:
     constructor = config["model"].get("constructor") or {}
     return bool(constructor.get("_target_") == SLIM_NETWORK)
-
-
-def _scope_label(config: Json) -> str:
-    by, scope = criterion_name(config), str(config["pruner"]["scope"])
-    if by == "magnitude":
-        return scope
-    return by if scope == "global" else f"{by}-{scope}"
 
 
 def _class_label(part: Json) -> str:

@@ -1,7 +1,6 @@
 """What the result table says: a row for each kind of dense network, and one for each group."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightprune.report.groups import RunGroup, precision_label, starts_slim, without_seeds
@@ -120,6 +119,7 @@ def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) 
 
 def _row(group: RunGroup, published: Published | None) -> ResultRow:
     runs, slim = group.runs, starts_slim(group.first)
+    densities = [d for run in runs if (d := run.cost.mac_density) is not None]
     return ResultRow(
         name=group.name,
         group=group,
@@ -128,11 +128,6 @@ def _row(group: RunGroup, published: Published | None) -> ResultRow:
         difference=None if slim else MeanStd.of([run.accuracy_change for run in runs]),
         sparsity=MeanStd.of([run.cost.sparsity for run in runs]).mean,
         live_sparsity=MeanStd.of([run.cost.live_sparsity for run in runs]).mean,
-        mac_density=_mean_known([run.cost.mac_density for run in runs]),
+        mac_density=MeanStd.of(densities).mean if len(densities) == len(runs) else None,
         published=published.match(group.first) if published else None,
     )
-
-
-def _mean_known(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return MeanStd.of(known).mean if len(known) == len(values) else None
