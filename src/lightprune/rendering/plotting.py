@@ -94,8 +94,8 @@ def sparsity_scale(
     """
     ticks = [tick for tick in ticks if sparse <= 1 - tick <= dense]
     named = ticks[:: 2 if len(ticks) > most else 1]
-    axes.set_xscale("log")
     axes.set_xlim(dense, sparse)
+    axes.set_xscale("log")
     axes.set_xticks([1 - t for t in ticks], [f"{100 * t:g}" if t in named else "" for t in ticks])
     axes.set_xticks([], minor=True)
 
