@@ -26,6 +26,7 @@ OPEN_CIRCLE = {**_MARK, "marker": "o", "markersize": 7, "color": "black", "marke
 DOT = {**_MARK, "marker": "o", "color": COLOURS[0]}
 CROSS = {**_MARK, "marker": "x", "color": COLOURS[1], "markeredgewidth": 1.6}
 TRIANGLE = {**_MARK, "marker": "^", "color": COLOURS[2]}
+ERROR_BARS: dict[str, Any] = {"elinewidth": 0.8, "capsize": 2}
 WIDTH = 7.2  # Inches: a page of A4 between its margins.
 SPARSITY_LABEL = "sparsity (%), on a logarithmic scale of what is left"
 _SETTINGS: dict[str, Any] = {

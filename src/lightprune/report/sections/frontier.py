@@ -93,7 +93,7 @@ def _panel(
         words = f"{name} (below: {', '.join(f'{100 * y:.1f} %' for y in below)})" if below else name
         style = plotting.series_style(index)
         bars = [*zip(*(row.bars for row in rows), strict=True)]
-        axes.errorbar(xs, ys, bars, elinewidth=0.8, capsize=2, label=words, **style)
+        axes.errorbar(xs, ys, bars, label=words, **plotting.ERROR_BARS, **style)
         for x, y in zip(xs, ys, strict=True):
             if y < floor:
                 axes.plot(x, floor, clip_on=False, **style)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult, medians_of
 from lightprune.rendering.document import Block, Figure, Table, thread_count
-from lightprune.rendering.plotting import COLOURS, GREY, draw_figure, percent_ticks
+from lightprune.rendering.plotting import COLOURS, ERROR_BARS, GREY, draw_figure, percent_ticks
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
 from lightprune.report.groups import mac_share, percent_label, training_label
@@ -145,19 +145,12 @@ def _figure(findings: Findings, comparison: MethodComparison, suffix: str) -> Fi
 
     def draw(canvas: Canvas) -> None:
         left, right = canvas.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": (3, 2)})
-        means = [row.accuracy.mean for row in rows]
-        left.errorbar(
-            means,
-            range(len(rows)),
-            xerr=[*zip(*(row.bars for row in rows), strict=True)],
-            fmt="o",
-            color=COLOURS[0],
-            elinewidth=0.8,
-            capsize=2,
-        )
+        means, places = [row.accuracy.mean for row in rows], range(len(rows))
+        bars = [*zip(*(row.bars for row in rows), strict=True)]
+        left.errorbar(means, places, xerr=bars, fmt="o", color=COLOURS[0], **ERROR_BARS)
         for row in dense:
             left.axvline(row.accuracy.mean, color=GREY, linestyle="--", linewidth=1)
-        left.set_yticks(range(len(rows)), [row.series for row in rows])
+        left.set_yticks(places, [row.series for row in rows])
         left.set_xlabel("test accuracy (%)")
         percent_ticks(left.xaxis)
         shares = [(row.mac_density, place) for place, row in enumerate(rows)]
