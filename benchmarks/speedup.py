@@ -90,7 +90,7 @@ def fresh_spec(name):
 
 def loaded(network, spec):
     graph = trace(network, spec.input_shape)
-    return LoadedNetwork(Path(spec.constructor), network, spec, graph, None)
+    return LoadedNetwork(Path(spec.constructor), network, spec, run=None, stored_graph=graph)
 
 
 def pruned(network, targets, scope, sparsity, size):
