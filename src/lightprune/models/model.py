@@ -19,7 +19,6 @@ class Model:
         constructor: Called with `num_classes`; anything importable that returns an nn.Module.
         channels_last: Keep images and weights in channels_last memory format: faster.
         live_taps: Compute convolutions on maps smaller than the kernel without multiplying padding.
-        compile: Run through torch.compile.
     """
 
     constructor: Callable[..., nn.Module]

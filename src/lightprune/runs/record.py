@@ -23,7 +23,6 @@ class Hardware:
 
     Attributes:
         device: Name of the GPU or of the processor.
-        processes: Number of processes, one a device.
         threads: CPU threads of each process.
         precision: Lightning's name of it.
     """
@@ -144,7 +143,7 @@ class RunRecord:
         best_epoch: The fine-tuning epoch whose weights were tested.
         validation_accuracy: Of those weights, 0..1.
         cost: Summed over the prunable weights.
-        parameters: Number of all parameters, prunable or not.
+        parameters: Number of all, prunable or not.
         compression_prunable: Prunable weights divided by the non-zero ones.
         compression_parameters: All parameters divided by the non-zero ones.
         sizes: Bytes by file name.

@@ -18,14 +18,12 @@ class LayerCost:
     usual; `macs_live` leaves out kernel positions that only ever meet padding.
 
     Attributes:
-        weights: Number of weights.
-        live: Those that some input can reach.
+        live: Weights that some input can reach.
         nnz: Those that are not zero.
-        live_nnz: Those that are not zero and that some input can reach.
+        live_nnz: Those that are both.
         macs: MACs of the dense layer for one input; None if they are unknown, as they are where a
             network reads a weight neither in a layer nor as a factor of a product.
-        macs_nnz: MACs of the non-zero weights, likewise.
-        macs_live: MACs of the non-zero live weights, likewise.
+        macs_nnz: MACs of the non-zero weights; `macs_live` of the non-zero live ones.
     """
 
     weights: int

@@ -22,8 +22,6 @@ class Instruction:
 
     Attributes:
         task: What it computes, or the last part of.
-        operands: Its opcode and operands.
-        weights: Those of a convolution.
         fused: Whether it runs on the channels that the instruction before has just computed.
     """
 

@@ -27,11 +27,7 @@ class PackedInput:
     vector.
 
     Attributes:
-        name: Of the packed input.
-        value: Name of the tensor.
-        stride: (rows, columns).
-        row_shifts: Ascending.
-        column_shifts: Ascending.
+        value: Name of the tensor; the shifts are ascending.
         narrow: Whether planes are narrow vectors.
     """
 

@@ -23,7 +23,6 @@ class Buffer:
 
     Attributes:
         shape: (C, H, W); for a packed input C counts the planes.
-        images_per_vector: Float32 values a pixel.
         halo: Pixels of zeros (above, below, at either side) that readers rely on.
         offset: From the arena's start to its first channel.
         alignment: What the channel stride is a multiple of.

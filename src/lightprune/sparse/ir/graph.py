@@ -23,7 +23,6 @@ class Graph:
     Attributes:
         ops: Each reads the value `INPUT` or the values of earlier ops.
         input_shape: (C, H, W) of one image.
-        output: The name of the value that is the network's output.
         flat: Whether the output is (N, C) rather than (N, C, H, W).
         shapes: The (C, H, W) of every value by name, `INPUT` included; computed.
 

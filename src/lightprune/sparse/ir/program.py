@@ -112,7 +112,6 @@ class Program:
     Attributes:
         steps: In order of execution; each reads `graph.INPUT` or values of earlier steps.
         shapes: (C, H, W) of the input and of every step's value, by name.
-        output: The name of the value that is the network's output.
         flat: Whether the output is (N, C) rather than (N, C, H, W).
     """
 

@@ -73,7 +73,7 @@ class ConvInstruction(ChannelOperands):
     Attributes:
         input: In the arena or, if packed, in the thread's private one.
         residual: What is added; the output if nothing is.
-        init: What the accumulators start from: `FROM_BIAS`, `FROM_RESIDUAL` or `FROM_OUTPUT`.
+        init: What the accumulators start from: one of `FROM_...`.
         bias: Address of float32, by group and channel.
         channel_order: Address of int64 (groups, group_channels): the output channels.
         indptr: Address of int64 (passes * groups + 1,): where the entries of each start.
@@ -83,7 +83,6 @@ class ConvInstruction(ChannelOperands):
         passes: Over the input channels.
         tiles: Address of `n_tiles` `TileRecord`s.
         packed_input: Address of the `PackInput` record that packs the input, or 0.
-        code: Address of the kernel.
         channel_lanes: Whether vector lanes are output channels.
     """
 

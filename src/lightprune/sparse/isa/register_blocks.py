@@ -38,8 +38,7 @@ class ChannelBlock:
     them, they can be output channels instead, which then share offsets.
 
     Attributes:
-        channels: Output channels.
-        shared: Whether one list of offsets serves all of them.
+        shared: Whether one list of offsets serves all channels.
         channel_lanes: Whether vector lanes are channels; single images only.
         lanes: Float32 values in a vector: `LANES`, or `NARROW_LANES` for single images' maps of no
             more pixels: some cores load and multiply twice as many such vectors at a time.

@@ -25,11 +25,7 @@ from lightprune.sparse.runtime.work_sharing import execute
 
 
 class Workspace:
-    """Memory for one call at a time: a job record, an arena a thread, and one that they share.
-
-    Attributes:
-        memory: float32, the arenas; allocated by the first run.
-    """
+    """Memory for one call at a time: a job record, an arena a thread, and one that they share."""
 
     def __init__(self, executable: Executable) -> None:
         self._executable = executable
