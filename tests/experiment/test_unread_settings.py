@@ -96,11 +96,24 @@ def test_what_another_job_of_a_sweep_may_read_is_accepted(monkeypatch, overrides
 
 
 def test_a_sweep_and_a_single_run_have_folders_of_their_own():
-    check_mode(["hydra.mode=MULTIRUN", "hydra.sweep.dir=a", "hydra/launcher=joblib"], multirun=True)
-    check_mode(["hydra.run.dir=a"], multirun=False)
+    sweep = ["hydra.mode=MULTIRUN", "hydra.sweep.dir=a", "hydra/launcher=joblib"]
+    check_mode(sweep, ["seed=1"], multirun=True)
+    check_mode(["hydra.run.dir=a"], ["seed=1"], multirun=False)
 
     with pytest.raises(InputError, match=r"run.dir=a: is not read by a sweep .*hydra.sweep.dir"):
-        check_mode(["hydra.run.dir=a"], multirun=True)
+        check_mode(["hydra.run.dir=a"], [], multirun=True)
     for unread in ("hydra.sweep.dir=a", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"):
         with pytest.raises(InputError, match=f"{unread}: is not read without -m; .* -m"):
-            check_mode([unread], multirun=False)
+            check_mode([unread], [], multirun=False)
+
+
+@pytest.mark.parametrize("multirun", [False, True])
+def test_a_name_beside_a_folder_is_refused_unless_the_folder_reads_it(multirun):
+    folder = "hydra.sweep.dir" if multirun else "hydra.run.dir"
+    check_mode([f"{folder}=a/${{name}}"], ["name=b"], multirun=multirun)
+    check_mode([], ["name=b"], multirun=multirun)
+
+    with pytest.raises(InputError, match=f"name=b: is not read, since {folder}=a says"):
+        check_mode([f"{folder}=a"], ["name=b"], multirun=multirun)
+    with pytest.raises(InputError, match=f"{folder}=: allowed is the path of a folder"):
+        check_mode([f"{folder}="], [], multirun=multirun)

@@ -58,18 +58,27 @@ def test_a_record_that_lacks_something_names_it_and_its_place(tmp_path, part, ke
         RunFolder(tmp_path).record()
 
 
-@pytest.mark.parametrize("name", ["train.log", "slurm-7.out", "slurm-7.err", ".lock", "conf"])
-def test_logs_and_what_hydra_writes_are_no_obstacle(tmp_path, name):
-    place = tmp_path / name
-    if name == "conf":
-        place.mkdir()
-        place = place / "hydra.yaml"
-    place.write_text("x")
+@pytest.mark.parametrize(
+    "name", ["notes.txt", ".DS_Store", "train.log", "slurm-7.out", "conf/hydra.yaml", "wandb/a"]
+)
+def test_files_that_a_run_does_not_write_are_no_obstacle(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("x")
+
     RunFolder(tmp_path).check_free()
 
-    (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(InputError, match=r"holds notes.txt, but no run"):
+
+@pytest.mark.parametrize(
+    "name", ["run.json", "metrics.csv", "model.safetensors", "checkpoints/a.ckpt", "tensorboard/x"]
+)
+def test_what_a_run_would_overwrite_is_an_obstacle(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("x")
+
+    with pytest.raises(InputError, match=f"holds {name.partition('/')[0]}, but no run"):
         RunFolder(tmp_path).check_free()
+    (tmp_path / "config.yaml").write_text("seed: 0")
+    RunFolder(tmp_path).check_free()
 
 
 def test_clearing_deletes_what_a_run_made_and_leaves_whose_it_was(tmp_path):

@@ -159,7 +159,7 @@ FILES = {
     ),
     "output folder that holds something else": (
         obstacle("hydra.run.dir", "here", 0o700),
-        ["hydra.run.dir", "here: holds notes.txt, but no run"],
+        ["hydra.run.dir", "here: holds model.safetensors, but no run"],
     ),
     "output folder that may not be written": (
         obstacle("hydra.run.dir", "here", 0o500),

@@ -1,6 +1,7 @@
 """What may be wrong on the command line: overrides, and parts of the one line they must get."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from tests.system.tiny import __name__ as tiny
 
@@ -10,13 +11,36 @@ VIT = ["model=vit", "model.constructor._target_=lightprune.models.vit"]
 RATE = "recipe.dense.learning_rate"
 OPTIMIZER = "recipe.dense.optimizer"
 TARGETS = "pruner.targets"
+# What follows an error of the user's own code.
+RAISED = (f"(raised at {Path(__file__).with_name('tiny.py')}:", "HYDRA_FULL_ERROR=1 shows")
 
 VALUES = {
     # Hydra's own grammar and groups
-    "empty output folder": (["hydra.run.dir="], ["hydra.run.dir=", "holds ", "but no run"]),
-    "override that is no override": (["pruner"], ["Error parsing override 'pruner'"]),
-    "two values": (["seed=1=2"], ["seed=1=2", "mismatched input"]),
-    "unclosed interpolation": (["schedule.sparsity=${"], ["Error parsing", "schedule.sparsity=${"]),
+    "empty output folder": (["hydra.run.dir="], ["hydra.run.dir=: ", "the path of a folder"]),
+    "override that is no override": (["pruner"], ["pruner: is no override", "KEY=VALUE"]),
+    "two values": (["seed=1=2"], ["seed=1=2", "mismatched input", "'seed=\"1=2\"'"]),
+    "number without a key": (["98"], ["98: is no override", "such as schedule.sparsity=0.98"]),
+    "key without a value": (["schedule.sparsity"], ["schedule.sparsity: is no override"]),
+    "path with an equals sign": (
+        ["dense.checkpoint=a=b.ckpt"],
+        ["dense.checkpoint=a=b.ckpt: cannot be read", "'dense.checkpoint=\"a=b.ckpt\"'\n"],
+    ),
+    "path of other letters": (
+        ["dense.checkpoint=é.ckpt"],
+        ["dense.checkpoint=é.ckpt: cannot be read", "'dense.checkpoint=\"é.ckpt\"'\n"],
+    ),
+    "path with brackets": (
+        ["dense.checkpoint=a(1).ckpt"],
+        ["dense.checkpoint=a(1).ckpt: cannot be read", "'dense.checkpoint=\"a(1).ckpt\"'\n"],
+    ),
+    "path with an apostrophe": (
+        ["dense.checkpoint=it's.pt"],
+        ["dense.checkpoint=it's.pt: cannot be read", """dense.checkpoint="it'"'"'s.pt"'\n"""],
+    ),
+    "unclosed interpolation": (
+        ["schedule.sparsity=${"],
+        ["schedule.sparsity=${: cannot be read", "grammar"],
+    ),
     "values of a sweep without -m": (
         ["schedule.sparsity=0.9,0.95"],
         ["Ambiguous value", "schedule.sparsity=0.9,0.95", "--multirun"],
@@ -62,6 +86,51 @@ VALUES = {
         ["+pruner.dead_weights=first"],
         ["pruner.dead_weights: has been renamed", "pruner.unreachable"],
     ),
+    "last part of a key": (["sparsity=0.9"], ["sparsity: no such key", "mean schedule.sparsity?"]),
+    "key of another group": (
+        ["pruner.sparsity=0.9"],
+        ["pruner.sparsity: no such key", "mean schedule.sparsity?"],
+    ),
+    "key of two phases": (
+        ["batch_size=8"],
+        ["batch_size: no such key", "recipe.dense.batch_size or recipe.finetune.batch_size?"],
+    ),
+    "last part of a key, misspelt": (
+        ["sparsty=0.9"],
+        ["sparsty: no such key; allowed are model, data, ", "mean schedule.sparsity?"],
+    ),
+    "key by its usual name": (
+        ["lr=0.1"],
+        ["lr: no such key", "mean recipe.dense.learning_rate.peak or recipe.finetune.learning"],
+    ),
+    "last part of a group": (
+        ["criterion=taylor"],
+        ["criterion: no such key", "mean pruner/criterion?"],
+    ),
+    "option added to a group": (
+        ["+experiment=demo"],
+        ["+experiment=demo: adds to a group", "allowed is experiment=demo\n"],
+    ),
+    "option forced on a group": (
+        ["++schedule=cubic"],
+        ["++schedule=cubic: adds to a group", "allowed is schedule=cubic\n"],
+    ),
+    "option added to a group of groups": (
+        ["+pruner=global"],
+        ["+pruner=global: adds to a group", "allowed is pruner=global\n"],
+    ),
+    "criterion with a point": (
+        ["pruner.criterion=taylor"],
+        ["pruner.criterion=taylor: names an option", "allowed is pruner/criterion=taylor\n"],
+    ),
+    "regrowth with a point": (
+        ["pruner.regrowth=gradient"],
+        ["pruner.regrowth=gradient: names an option", "allowed is pruner/regrowth=gradient\n"],
+    ),
+    "targets with a point": (
+        ["pruner.targets=all,conv"],
+        ["pruner.targets=all,conv: names an option", "allowed is pruner/targets=all,conv\n"],
+    ),
     "unknown key": (["pruner.scop=local"], ["pruner.scop", "no such key", "mean scope?"]),
     "unknown top-level key": (["sed=1"], ["sed", "no such key", "mean seed?"]),
     "unknown group": (["prunr=global"], ["prunr", "mean pruner?"]),
@@ -84,6 +153,14 @@ VALUES = {
     "folder of a sweep without a sweep": (
         ["hydra.sweep.dir=there"],
         ["hydra.sweep.dir=there: is not read without -m; allowed is hydra.run.dir"],
+    ),
+    "name beside a folder": (
+        ["name=mine"],
+        ["name=mine: is not read, since hydra.run.dir=", "allowed is one of them"],
+    ),
+    "recalibration without batch norms": (
+        [f"{CONSTRUCTOR}.without_batch_norms", "recipe.finetune.recalibrate=2"],
+        ["recipe.finetune.recalibrate=2: the network has no batch norm", "allowed is 0"],
     ),
     "interpolation to nothing": (
         ["schedule.sparsity=${nowhere}"],
@@ -152,7 +229,15 @@ VALUES = {
         ["pruner.unreachable=maybe"],
         ["pruner.unreachable=maybe", "rank, first"],
     ),
-    "criterion": (["pruner.criterion=lampp"], ["pruner.criterion=lampp", "Criterion"]),
+    "criterion": (["pruner.criterion=5"], ["pruner.criterion=5", "Criterion"]),
+    "criterion of the user's own that raises": (
+        [f"pruner.criterion._target_={tiny}.RaisingCriterion"],
+        ["pruner.criterion: cannot be built (no such norm)", *RAISED],
+    ),
+    "schedule of the user's own that raises": (
+        ["schedule=one_shot", f"schedule._target_={tiny}.RaisingSchedule"],
+        ["list index out of range", *RAISED],
+    ),
     "norm": (["pruner.criterion.norm=l7"], ["pruner.criterion.norm=l7", "l1, l2"]),
     "pattern that matches nothing": (
         [f"{TARGETS}.include=[layer9.*]"],
@@ -192,7 +277,7 @@ VALUES = {
     "network that does not exist": ([f"{CONSTRUCTOR}.nothing"], ["model.constructor", "nothing"]),
     "network that cannot be built": (
         [f"{CONSTRUCTOR}.broken"],
-        ["model.constructor=broken: no such network today"],
+        ["model.constructor=broken: no such network today", *RAISED],
     ),
     "constructor that builds no network": (
         ["model.constructor._target_=builtins.dict"],
@@ -207,6 +292,14 @@ VALUES = {
         ["model.constructor=TinyResNet", "_partial_: true"],
     ),
     "word for a flag of the model": (["model.compile=perhaps"], ["model.compile=perhaps", "true"]),
+    "network that raises": (
+        [f"{CONSTRUCTOR}.RaisesInForward"],
+        ["model: takes no images of (3, 32, 32) ('no such scale')", *RAISED],
+    ),
+    "network that raises in training": (
+        [f"{CONSTRUCTOR}.RaisesInTraining"],
+        ["model: a training step on 64 images", "no attribute 'lost'", *RAISED],
+    ),
     "network for other images": (
         [f"{CONSTRUCTOR}.for_one_pixel"],
         ["model: takes no images of (3, 32, 32)"],

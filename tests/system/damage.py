@@ -66,8 +66,8 @@ def obstacle(key, place, mode=None):
             (folder / "here").write_text("mine")
         else:
             (folder / "here").mkdir()
-            notes = "notes.txt" if mode & 0o200 else ".notes"
-            (folder / "here" / notes).write_text("mine")
+            name = "model.safetensors" if mode & 0o200 else "notes.txt"
+            (folder / "here" / name).write_text("mine")
             (folder / "here").chmod(mode)
         return [f"{key}={folder / place}"]
 

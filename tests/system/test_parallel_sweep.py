@@ -29,6 +29,15 @@ def start_session(folder, *overrides):
     )
 
 
+def is_worker(entry, mark):
+    """Whether a process of that mark is one that joblib runs jobs in."""
+    try:
+        command = (entry / "cmdline").read_bytes()
+        return b"loky.backend.popen" in command and mark in (entry / "environ").read_bytes()
+    except OSError:
+        return False
+
+
 def wait_for(process, text):
     line = next((line for line in process.stdout if text in line), None)
     assert line, process.stderr.read()
@@ -95,6 +104,26 @@ def test_a_killed_parallel_sweep_leaves_no_process(tmp_path):
     sweep.kill()
     sweep.communicate(timeout=30)
 
+    assert remaining_processes(tmp_path) == []
+
+
+def test_a_killed_worker_ends_the_sweep_and_its_job_is_named(tmp_path):
+    settings = small("pruner=random", "seed=3,4", "recipe.dense.epochs=0")
+    long = ("recipe.finetune.epochs=400", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    sweep = start_session(tmp_path, *PARALLEL, "hydra.launcher.n_jobs=1", *settings, *long)
+    wait_for(sweep, "finetune epoch 1/")
+    (worker,) = [
+        int(entry.name)
+        for entry in Path("/proc").glob("[0-9]*")
+        if is_worker(entry, f"MARK={tmp_path}\0".encode())
+    ]
+    os.kill(worker, signal.SIGKILL)
+    _, complaint = sweep.communicate(timeout=60)
+
+    assert sweep.returncode == 1
+    line = complaint.splitlines()[-1]
+    assert line.startswith("error: seed=3: its process was killed or crashed ({SIGKILL(-9)})")
+    assert "the same command continues" in line
     assert remaining_processes(tmp_path) == []
 
 

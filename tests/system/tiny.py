@@ -4,6 +4,9 @@ from torch import nn
 from torch.nn.utils.parametrizations import orthogonal
 from torchvision.models.resnet import BasicBlock, ResNet
 
+from lightprune.pruning import OneShot
+from lightprune.pruning.criteria import Magnitude
+
 
 class TinyResNet(ResNet):
     def __init__(self, num_classes=10):
@@ -28,6 +31,10 @@ def broken(num_classes=10):
 
 def without_convolutions(num_classes=10):
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, num_classes))
+
+
+def without_batch_norms(num_classes=10):
+    return nn.Sequential(nn.Conv2d(3, 4, 32), nn.Flatten(), nn.Linear(4, num_classes))
 
 
 def for_one_pixel(num_classes=10):
@@ -65,3 +72,25 @@ class GatedResNet(TinyResNet):
 
 def gated(num_classes=10):
     return GatedResNet(num_classes)
+
+
+class RaisesInForward(TinyResNet):
+    def forward(self, images):
+        raise KeyError("no such scale")
+
+
+class RaisesInTraining(TinyResNet):
+    def forward(self, images):
+        if self.training:
+            self.lost.append(images)
+        return super().forward(images)
+
+
+class RaisingCriterion(Magnitude):
+    def __post_init__(self):
+        raise ZeroDivisionError("no such norm")
+
+
+class RaisingSchedule(OneShot):
+    def plan(self, epochs):
+        return [][epochs]

@@ -1,5 +1,6 @@
 """Runs a typer application: errors as one line, and an exit status."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -36,7 +37,8 @@ def run_app(
     accept_any_text()
     try:
         # A command returns nothing; typer returns a status after --help and Ctrl-C.
-        status: int = app(arguments, prog_name=program, standalone_mode=False) or 0
+        words = map(_expand_home, sys.argv[1:] if arguments is None else arguments)
+        status: int = app([*words], prog_name=program, standalone_mode=False) or 0
     except SystemExit as end:  # Of `train`, which reports its failures itself.
         return int(end.code or 0)
     except TyperException as error:
@@ -53,6 +55,12 @@ def run_app(
     if status == _INTERRUPTED:
         print("interrupted", file=sys.stderr)
     return status
+
+
+def _expand_home(word: str) -> str:
+    """A word of the command line as a shell leaves it, which sees no `~` behind `=`."""
+    option, equal, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
+    return option + equal + os.path.expanduser(value)
 
 
 def _usage_error(error: TyperException, program: str, renamed: Mapping[str, str]) -> str:

@@ -29,6 +29,8 @@ def build(node: DictConfig, kind: type[Any], key: str) -> Any:
             raise InputError(_with_full_key(str(cause), str(error), key)) from error
         reason = str(cause or error).replace("\n", " ")
         full_key = str(error).partition("full_key: ")[2].strip() or key
+        if not f"{full_key}.".startswith(f"{key}."):
+            full_key = f"{key}.{full_key}"
         raise InputError(
             f"{full_key}: cannot be built ({reason}); allowed is what the class takes"
         ) from error

@@ -25,12 +25,13 @@ from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.phase_loggers import log_test_result, open_loggers
 
 
-def run(settings: Settings, path: Path) -> float | None:
+def run(settings: Settings, path: Path, *, start_checked: bool = False) -> float | None:
     """Runs an experiment, continues it, or shows its finished result.
 
     Args:
         settings: Of the run.
         path: The run folder.
+        start_checked: Whether the process that started this one has called `check_start`.
 
     Returns:
         The test accuracy, 0..1; None for `plan_only`.
@@ -40,11 +41,14 @@ def run(settings: Settings, path: Path) -> float | None:
     """
     checked = preflight(settings)
     if settings.plan_only:
+        checked.check_training()
         console.show_plan(checked)
         return None
     folder = RunFolder(path)
     record = from_rank_zero(lambda: check_run_folder(checked, folder))
     if record is None:
+        if is_rank_zero() and not start_checked:
+            check_start(checked, folder)
         with folder.writing() if is_rank_zero() else nullcontext():
             # Another process may have finished the run before this one took the lock.
             record = from_rank_zero(lambda: check_run_folder(checked, folder))
@@ -99,14 +103,13 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
 
 
 def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None:
-    """Checks that a run folder is empty or holds this very run, and that the disk has room.
+    """Checks that a run folder is free for this run, or holds this very run.
 
     Returns:
         The record, if the run is complete.
 
     Raises:
-        InputError: The folder holds another run, the disk is too full for this one, or a file that
-            it continues from may not be read.
+        InputError: The folder holds another run, or a file that it continues from may not be read.
     """
     folder.check_free()
     for file in (folder.config_file, *folder.checkpoints.glob("*.ckpt")):
@@ -117,8 +120,17 @@ def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None
             record = folder.record()
         except InputError as error:
             raise InputError(f"{error} (force=true starts afresh)") from error
-        if record is not None:
-            return record
+        return record
+    return None
+
+
+def check_start(checked: CheckedRun, folder: RunFolder) -> None:
+    """Checks that an unfinished run trains, and that the disk has room for its checkpoints.
+
+    Raises:
+        InputError: A training step fails, or the disk is too full.
+    """
+    checkpoint_bytes = checked.check_training()
     checkpoints = [folder.checkpoints]
     if checked.pretrained is None or checked.pretrained.fresh:
         dense_folder = Path(checked.settings.dense.cache_dir, dense_key(checked.dense_identity))
@@ -127,8 +139,7 @@ def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None
             checkpoints.append(dense_folder / "checkpoints")
     # The last one, the one before it, and the one being written; some may exist already.
     sizes = {place: sum(f.stat().st_size for f in place.glob("*.ckpt")) for place in checkpoints}
-    check_room({place: 3 * checked.checkpoint_bytes - size for place, size in sizes.items()})
-    return None
+    check_room({place: 3 * checkpoint_bytes - size for place, size in sizes.items()})
 
 
 def _check_same_run(checked: CheckedRun, folder: RunFolder) -> None:

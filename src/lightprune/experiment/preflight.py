@@ -13,10 +13,12 @@ from lightprune.experiment.config import Settings
 from lightprune.experiment.data_fit import fit_to_data
 from lightprune.experiment.network_checks import check_outputs, check_training, network_macs
 from lightprune.experiment.pretrained import Pretrained, load_pretrained
+from lightprune.pruning.batch_norm import tracked_batch_norms
 from lightprune.pruning.cost.report import CostReport, cost_report
 from lightprune.pruning.criteria.context import check_macs_known
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.targets import LeftDense
+from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
 
 
@@ -33,7 +35,6 @@ class CheckedRun:
         zeros: The number of pruned weights after each event.
         left_dense: Layers of prunable types whose weights cannot be pruned.
         missing_types: Prunable types of which the network has no weight.
-        optimizer_bytes: What the larger of the phases' optimizers keeps.
         masks: What `dense.keep_zeros` holds at zero from the start; None if it holds nothing.
     """
 
@@ -45,7 +46,6 @@ class CheckedRun:
     zeros: tuple[int, ...]
     left_dense: tuple[LeftDense, ...]
     missing_types: tuple[str, ...]
-    optimizer_bytes: int
     masks: Masks | None = None
 
     @property
@@ -55,13 +55,26 @@ class CheckedRun:
         contents = {"fingerprint": self.fingerprint, "dense_weights": given}
         return {**self.settings.identity, **contents}
 
-    @property
-    def checkpoint_bytes(self) -> int:
-        """Estimates a checkpoint: weights (latest, best, early), optimizer, accumulated scores."""
-        pruner = self.settings.pruner
+    def check_training(self) -> int:
+        """Takes a training step of each phase that trains.
+
+        Returns:
+            An estimate of the bytes of a checkpoint: weights (latest, best, early), optimizer,
+            accumulated scores.
+
+        Raises:
+            InputError: A step fails.
+        """
+        settings, recipe = self.settings, self.settings.recipe
+        phases: dict[str, Phase] = {"finetune": recipe.finetune}
+        if settings.trains_dense:
+            phases = {"dense": recipe.dense, **phases}
+        macs = network_macs(self.setup.new_network(), self.setup)
+        optimizer_bytes = check_training(self.setup, phases, macs)
+        pruner = settings.pruner
         accumulates = pruner is not None and "accumulated" in pruner.criterion.needs
-        copies = 2 + bool(self.settings.rewind_epoch) + accumulates
-        return copies * 4 * self.cost.parameters + self.optimizer_bytes
+        copies = 2 + bool(settings.rewind_epoch) + accumulates
+        return copies * 4 * self.cost.parameters + optimizer_bytes
 
     @property
     def dense_identity(self) -> dict[str, Any]:
@@ -98,16 +111,21 @@ def preflight(settings: Settings) -> CheckedRun:
         loggers=settings.loggers,
         freeze=settings.recipe.finetune.freeze,
     )
-    phases = {"dense": settings.recipe.dense, "finetune": settings.recipe.finetune}
     network = setup.new_network()
     weights = settings.targets.find(network)
-    for name, phase in phases.items():
+    for name, phase in (("dense", settings.recipe.dense), ("finetune", settings.recipe.finetune)):
         try:
             phase.build_optimizer(network)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"recipe.{name}.optimizer: {error}; allowed is what the optimizer takes"
             ) from error
+    count = settings.recipe.finetune.recalibrate
+    if count and settings.pruner is not None and not tracked_batch_norms(network):
+        raise InputError(
+            f"recipe.finetune.recalibrate={count}: the network has no batch norm whose statistics "
+            "could be estimated anew; allowed is 0"
+        )
     check_outputs(network, setup)
     pretrained = masks = None
     if settings.pretrained is not None:
@@ -121,8 +139,6 @@ def preflight(settings: Settings) -> CheckedRun:
     cost = cost_report(network, weights, setup.example[:1])
     if settings.pruner is not None and "macs" in settings.pruner.criterion.needs:
         check_macs_known([name for name, layer in cost.layers.items() if layer.macs is None])
-    if not settings.trains_dense:
-        del phases["dense"]
     return CheckedRun(
         settings,
         setup,
@@ -132,7 +148,6 @@ def preflight(settings: Settings) -> CheckedRun:
         zeros,
         settings.targets.left_dense(network),
         settings.targets.missing_types(network),
-        check_training(setup, phases, network_macs(network, setup)),
         masks,
     )
 

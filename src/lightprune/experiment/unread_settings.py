@@ -122,16 +122,25 @@ def _is_below(key: str, parent: str) -> bool:
     return key == parent or key.startswith(f"{parent.removesuffix('.')}.")
 
 
-def check_mode(overrides: Sequence[str], *, multirun: bool) -> None:
+def check_mode(overrides: Sequence[str], settings: Sequence[str], *, multirun: bool) -> None:
     """Raises InputError for overrides of `hydra` that this way of running does not read.
 
     Args:
         overrides: Those that begin with `hydra`, as Hydra got them.
+        settings: The others.
         multirun: Whether this is a job of a sweep (`-m`).
     """
     pairs = {"hydra.run.dir": "hydra.sweep.dir"} if multirun else dict(_OF_SWEEPS)
+    folder = "hydra.sweep.dir" if multirun else "hydra.run.dir"
+    names = [setting for setting in settings if setting.startswith("name=")]
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")
+        if name == folder and not value:
+            raise InputError(f"{override}: allowed is the path of a folder")
+        if name == folder and names and "${" not in value:
+            raise InputError(
+                f"{names[0]}: is not read, since {override} says the folder; allowed is one of them"
+            )
         for key, instead in pairs.items():
             if _is_below(name.replace("/", "."), key):
                 why = "by a sweep (-m)" if multirun else "without -m"

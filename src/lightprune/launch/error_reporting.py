@@ -9,7 +9,7 @@ import sys
 import traceback
 import warnings
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from functools import cache, wraps
 from io import StringIO
@@ -18,32 +18,26 @@ from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
+# Private: Hydra has no public parser of its command line, and ends the program where it fails.
 from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
-from yaml import MarkedYAMLError
 
-from lightprune.errors import InputError, Interrupted, first_line, nearest
-from lightprune.experiment.renamed_settings import RENAMED_KEYS, renamed_option
+from lightprune.errors import InputError, Interrupted, first_line
 from lightprune.files import write_text
+from lightprune.launch.error_messages import describe_error
+from lightprune.launch.overrides import check_group_options, note_swept_values
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
-from lightprune.launch.sweep_arguments import note_swept_values
 from lightprune.streams import accept_any_text
 
 # Environment variables, since the jobs of a sweep may run in other processes, on other machines:
 # the folder of their failures, and whether to print tracebacks.
 _FAILURES = "LIGHTPRUNE_FAILED_JOBS"
 _TRACEBACKS = "LIGHTPRUNE_TRACEBACKS"
-_PATH_ERRORS = (
-    FileExistsError,
-    FileNotFoundError,
-    IsADirectoryError,
-    NotADirectoryError,
-    PermissionError,
-)
+# What the names of files begin with that tell which jobs run in processes of their own.
+_RUNNING = "running-"
 
 Job = Callable[[DictConfig], float | None]
 
@@ -63,13 +57,15 @@ def run_hydra_main(main: Callable[[], object]) -> None:
     try:
         with interrupt_on_signals():
             arguments = _parse_arguments()
+            check_group_options(arguments.overrides)
             note_swept_values(arguments.overrides, multirun=arguments.multirun)
             # Hydra only warns of a folder on the search path that is not there.
             warnings.filterwarnings("error", message="provider=.* is not available")
             main()
     except Exception as error:
+        running = _jobs(failures, f"{_RUNNING}*")
         _list_failed_jobs(failures)
-        _exit(error)
+        _exit(_process_ended(running, error) if running else error)
     except KeyboardInterrupt as stop:
         _list_failed_jobs(failures)
         print(stop if str(stop) else "interrupted", file=sys.stderr)
@@ -89,19 +85,32 @@ def report_errors(job: Job) -> Job:
     @wraps(job)
     def reported(cfg: DictConfig) -> float | None:
         _prepare_worker()
+        hydra = HydraConfig.get()
         try:
+            if hydra.mode == RunMode.MULTIRUN:
+                return _run_job_of_sweep(job, cfg, hydra)
             return job(cfg)
         except Exception as error:
-            hydra = HydraConfig.get()
-            if hydra.mode != RunMode.MULTIRUN:
-                _exit(error)
-            _print(error)
-            failure = {"job": list(hydra.overrides.task), "cause": describe_error(error)}
-            file = Path(os.environ[_FAILURES], f"{hydra.job.num:06}")
-            write_text(file, json.dumps(failure))
-            return math.nan
+            _exit(error)
 
     return reported
+
+
+def _run_job_of_sweep(job: Job, cfg: DictConfig, hydra: HydraConf) -> float | None:
+    file = Path(os.environ[_FAILURES], f"{hydra.job.num:06}")
+    running = file.with_name(_RUNNING + file.name)
+    about = {"job": list(hydra.overrides.task), "cause": ""}
+    # The jobs of the basic launcher run in the process that would list this one.
+    if hydra.runtime.choices["hydra/launcher"] != "basic":
+        write_text(running, json.dumps(about))
+    try:
+        return job(cfg)
+    except Exception as error:
+        _print(error)
+        write_text(file, json.dumps({**about, "cause": describe_error(error)}))
+        return math.nan
+    finally:
+        running.unlink(missing_ok=True)
 
 
 @cache
@@ -133,15 +142,36 @@ def _parse_arguments() -> Namespace:
 
 def _list_failed_jobs(folder: Path) -> bool:
     """Prints the failed jobs of a sweep; returns whether there are any."""
-    failures = [json.loads(file.read_bytes()) for file in sorted(folder.glob("[0-9]*"))]
+    failures = _jobs(folder, "[0-9]*")
     shutil.rmtree(folder, ignore_errors=True)
     if failures:
         print(f"failed jobs of this sweep: {len(failures)}", file=sys.stderr)
-    for failure in failures:
-        # Overrides without alternatives are the same for all jobs.
-        varied = [override for override in failure["job"] if override not in sys.argv]
-        print(f"  {' '.join(varied or failure['job'])}: {failure['cause']}", file=sys.stderr)
+    for job, cause in failures:
+        print(f"  {job}: {cause}", file=sys.stderr)
     return bool(failures)
+
+
+def _jobs(folder: Path, pattern: str) -> list[tuple[str, str]]:
+    """What jobs have noted: the overrides in which they differ, and the cause of their failure."""
+    jobs = []
+    for file in sorted(folder.glob(pattern)):
+        noted = json.loads(file.read_bytes())
+        # Overrides without alternatives are the same for all jobs.
+        varied = [override for override in noted["job"] if override not in sys.argv]
+        jobs.append((" ".join(varied or noted["job"]), noted["cause"]))
+    return jobs
+
+
+def _process_ended(running: Sequence[tuple[str, str]], error: Exception) -> Exception:
+    """The error of a sweep whose launcher has lost the process of a job, which ends all."""
+    status = re.search(r"[{][^}]+[}]", str(error))
+    names = "; ".join(name for name, _ in running)
+    which = "its process" if len(running) == 1 else "the process of one of these jobs"
+    return RuntimeError(
+        f"{names}: {which} was killed or crashed ({status[0] if status else first_line(error)}), "
+        "as the system does where memory runs out; the same command continues, with fewer jobs at "
+        "once by hydra.launcher.n_jobs="
+    )
 
 
 def _exit(error: Exception) -> NoReturn:
@@ -153,57 +183,3 @@ def _print(error: Exception) -> None:
     if os.environ.get(_TRACEBACKS) == "1":
         traceback.print_exception(error)
     print(f"error: {describe_error(error)}", file=sys.stderr)
-
-
-def describe_error(error: BaseException) -> str:
-    """Returns one line that names what is wrong, its value and what is allowed."""
-    if isinstance(error, MissingConfigException):
-        return _unknown_option(error)
-    cause = error.__cause__ if isinstance(error, HydraException) else error
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return _unknown_key(cause)
-    if isinstance(cause, OmegaConfBaseException):
-        reason = first_line(cause)
-        return f"{cause.full_key}: {reason}" if cause.full_key else reason
-    message = re.sub(r"\s*\n\s*", " ", str(error)).strip() or type(error).__name__
-    if isinstance(error, OverrideParseException) and error.override not in message:
-        return f"{error.override}: {message}"
-    if isinstance(error, MarkedYAMLError) and error.problem_mark:
-        return f"{error.problem_mark.name}: is damaged ({message}); allowed is intact YAML"
-    if isinstance(error, _PATH_ERRORS) and error.filename:
-        return f"{error.filename}: {error.strerror}; allowed is a path one may read and write"
-    if isinstance(error, UserWarning) or message.startswith("Additional config directory"):
-        return f"{message}; allowed is a folder (hydra.searchpath=[file://DIR], --config-dir=DIR)"
-    if message.startswith("Config group override must be"):  # Hydra does not say which one.
-        return (
-            f"{message}, in {' '.join(sys.argv[1:])}; allowed is the name of an option (none is "
-            "one of logger and pruner)"
-        )
-    return message
-
-
-def _unknown_option(error: MissingConfigException) -> str:
-    group, _, option = (error.missing_cfg_file or "").rpartition("/")
-    if not group:
-        return first_line(error)
-    if new := renamed_option(group, option):
-        return f"{group}={option}: has been renamed; allowed is {group}={new}"
-    options = [str(o) for o in error.options or ()]
-    if group == "hydra/launcher" and "joblib" not in options:
-        return (
-            f"{group}={option}: is not installed; allowed are basic, and after "
-            "pip install '.[sweeps]' joblib and slurm"
-        )
-    return f"{group}={option}: allowed are {', '.join(options)}{nearest(option, options)}"
-
-
-def _unknown_key(error: OmegaConfBaseException) -> str:
-    key = str(error.full_key or error.key)
-    if key in RENAMED_KEYS:
-        return f"{key}: has been renamed; allowed is {RENAMED_KEYS[key]}"
-    parent = error.parent_node
-    options = [str(option) for option in parent] if parent is not None else []
-    return (
-        f"{key}: no such key; allowed are {', '.join(options)}"
-        f"{nearest(key.rpartition('.')[2], options)}"
-    )

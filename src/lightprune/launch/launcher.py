@@ -43,8 +43,9 @@ def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> flo
         # `hydra.job.chdir` may have changed the working directory.
         settings = load_settings(cfg, Path(hydra.runtime.cwd) if hydra is not None else None)
         if hydra is not None:
-            check_mode(hydra.overrides.hydra, multirun=hydra.mode == RunMode.MULTIRUN)
-            check_overrides(settings, hydra.overrides.task)
+            typed = hydra.overrides
+            check_mode(typed.hydra, typed.task, multirun=hydra.mode == RunMode.MULTIRUN)
+            check_overrides(settings, typed.task)
         if settings.plan_only or settings.trainer_config.processes == 1:
             return pipeline.run(settings, folder)
         return _run_processes(settings, folder)
@@ -81,10 +82,12 @@ def _run_processes(settings: Settings, folder: Path) -> float:
             "--rdzv-backend=c10d --rdzv-endpoint=HOST:29500 "
             "-m lightprune.launch.worker run.yaml FOLDER"
         )
-    record = pipeline.check_run_folder(preflight(settings), run_folder)
+    checked = preflight(settings)
+    record = pipeline.check_run_folder(checked, run_folder)
     if record is not None:
         console.show_result(record, folder)
         return record.test.accuracy
+    pipeline.check_start(checked, run_folder)
     threads = trainer.threads or max(1, available_cores() // trainer.devices)
     with TemporaryDirectory() as scratch:
         config, cause = Path(scratch, "config.yaml"), Path(scratch, "cause")

@@ -14,6 +14,7 @@ from lightprune.experiment.config import register_configs
 from lightprune.experiment.run_record import COMMAND
 from lightprune.launch.error_reporting import report_errors, run_hydra_main
 from lightprune.launch.launcher import launch
+from lightprune.launch.overrides import expand_home
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -35,10 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Overrides and options that follow `lightprune train`; None takes those of the
             command line.
     """
-    typed = sys.argv if arguments is None else ["lightprune", "train", *arguments]
-    os.environ[COMMAND] = shlex.join(typed)
+    words = [*map(expand_home, sys.argv[1:] if arguments is None else arguments)]
+    program = sys.argv[:1] if arguments is None else ["lightprune", "train"]
+    os.environ[COMMAND] = shlex.join([*program, *words])
+    sys.argv[1:] = words  # Hydra reads it.
     if arguments is not None:
-        sys.argv = [sys.argv[0], *arguments]  # Hydra reads it.
         # As `python -m` does: constructors and classes of the user's own are found.
         sys.path.append(os.getcwd())
     run_hydra_main(_run_config)

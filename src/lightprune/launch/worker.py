@@ -16,7 +16,7 @@ from lightprune.errors import InputError, Interrupted
 from lightprune.experiment import pipeline
 from lightprune.experiment.config import load_settings, register_configs
 from lightprune.files import write_text
-from lightprune.launch.error_reporting import describe_error
+from lightprune.launch.error_messages import describe_error
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
 from lightprune.streams import accept_any_text
 from lightprune.training.trainer import TrainerConfig
@@ -84,7 +84,8 @@ def _run(arguments: Sequence[str]) -> None:
     assert isinstance(cfg, DictConfig)
     settings = load_settings(cfg)
     _init_process_group(settings.trainer_config)
-    pipeline.run(settings, Path(arguments[1]))
+    folder = Path(arguments[1]).expanduser()
+    pipeline.run(settings, folder, start_checked=CAUSE_FILE in os.environ)
     torch.distributed.destroy_process_group()
 
 

@@ -10,6 +10,15 @@ from lightprune.distributed import all_reduce_mean_
 from lightprune.rng import fork_named_rng
 
 
+def tracked_batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """The batch norms of a network that keep running statistics."""
+    return [
+        module
+        for module in network.modules()
+        if isinstance(module, _BatchNorm) and module.running_mean is not None
+    ]
+
+
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Re-estimates the running statistics of every batch norm, in place.
 
@@ -29,11 +38,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     Raises:
         ValueError: There is no batch.
     """
-    norms = [
-        module
-        for module in network.modules()
-        if isinstance(module, _BatchNorm) and module.running_mean is not None
-    ]
+    norms = tracked_batch_norms(network)
     if not norms:
         return
     modes = {module: module.training for module in network.modules()}

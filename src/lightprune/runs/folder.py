@@ -13,8 +13,6 @@ from lightprune.files import check_readable, csv_text, file_lock, write_text
 from lightprune.pruning.cost.report import CostReport
 from lightprune.runs.record import RunRecord
 
-_HARMLESS = (".*", "*.log", "*.out", "*.err", "multirun.yaml")
-
 
 class _File:
     """The path of something in the folder, by its name there."""
@@ -70,19 +68,22 @@ class RunFolder:
         finally:
             lock.release()
 
-    def check_free(self) -> None:
-        """Raises InputError if the folder holds files, but no run.
+    @property
+    def _outputs(self) -> tuple[Path, ...]:
+        """What a run, or the export of one, writes after its config."""
+        files = (self.record_file, self.metrics_file, self.model_file, self.predictions_file)
+        tensorboard = self.path / "tensorboard"
+        return (*files, self.layers_file, self.checkpoints, self.export, tensorboard)
 
-        Logs, what Hydra writes for a job, and hidden files are no obstacle.
-        """
-        if self.config_file.exists() or not self.path.is_dir():
+    def check_free(self) -> None:
+        """Raises InputError if the folder holds no run, but files that a run would overwrite."""
+        if self.config_file.exists():
             return
-        for file in sorted(self.path.iterdir()):
-            of_hydra = (file / "hydra.yaml").exists()
-            if not of_hydra and not any(map(file.match, _HARMLESS)):
+        for place in self._outputs:
+            if place.exists():
                 raise InputError(
-                    f"hydra.run.dir={self.path}: holds {file.name}, but no run; allowed is a new "
-                    "folder, an empty one, or one of the same run"
+                    f"hydra.run.dir={self.path}: holds {place.name}, but no run, which would "
+                    "overwrite it; allowed is a folder without it, or one of the same run"
                 )
 
     def record(self) -> RunRecord | None:
@@ -140,11 +141,11 @@ class RunFolder:
 
     def clear(self) -> None:
         """Deletes what an earlier run left, except for its config: it says whose the rest is."""
-        files = (self.record_file, self.metrics_file, self.model_file, self.predictions_file)
-        for file in (*files, self.layers_file):
-            file.unlink(missing_ok=True)
-        for folder in (self.checkpoints, self.export, self.path / "tensorboard"):
-            shutil.rmtree(folder, ignore_errors=True)
+        for place in self._outputs:
+            if place.is_dir():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
 
     def write_layers(self, cost: CostReport) -> None:
         """Writes layers.csv: one row a prunable parameter."""
