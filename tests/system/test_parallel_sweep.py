@@ -107,12 +107,13 @@ def test_a_killed_parallel_sweep_leaves_no_process(tmp_path):
     assert remaining_processes(tmp_path) == []
 
 
-def test_a_killed_worker_ends_the_sweep_and_its_job_is_named(tmp_path):
+def test_a_killed_worker_ends_the_sweep_and_the_jobs_that_ran_are_named(tmp_path):
     settings = small("pruner=random", "seed=3,4", "recipe.dense.epochs=0")
     long = ("recipe.finetune.epochs=400", f"hydra.sweep.dir={tmp_path / 'sweep'}")
-    sweep = start_session(tmp_path, *PARALLEL, "hydra.launcher.n_jobs=1", *settings, *long)
-    wait_for(sweep, "finetune epoch 1/")
-    (worker,) = [
+    sweep = start_session(tmp_path, *PARALLEL, *settings, *long)
+    for _ in range(2):
+        wait_for(sweep, "finetune epoch 1/")
+    worker, _ = [
         int(entry.name)
         for entry in Path("/proc").glob("[0-9]*")
         if is_worker(entry, f"MARK={tmp_path}\0".encode())
@@ -122,7 +123,8 @@ def test_a_killed_worker_ends_the_sweep_and_its_job_is_named(tmp_path):
 
     assert sweep.returncode == 1
     line = complaint.splitlines()[-1]
-    assert line.startswith("error: seed=3: its process was killed or crashed ({SIGKILL(-9)})")
+    assert line.startswith("error: seed=3; seed=4: the process of one of these jobs was killed")
+    assert "SIGKILL(-9)" in line
     assert "the same command continues" in line
     assert remaining_processes(tmp_path) == []
 
