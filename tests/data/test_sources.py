@@ -1,3 +1,5 @@
+import os
+import pickle
 import socket
 from dataclasses import dataclass, field, replace
 
@@ -5,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from torchvision.datasets import CIFAR10
 
+from lightprune.data.digits import Digits
 from lightprune.data.images import load_cache
-from lightprune.data.sources import Cifar10, Digits, Source, visible_files
+from lightprune.data.sources import Cifar10, Source, visible_files
 from lightprune.errors import InputError
 from tests.training.small import labelled
 
@@ -18,12 +22,12 @@ class Counting(Source):
 
     validation: int | float | str = 40
     name: str = "first"
-    decoded: list = field(default_factory=list)
+    decoded: list = field(default_factory=list, compare=False)
 
-    def signature(self):
-        return self.name
+    def files(self):
+        return []
 
-    def decode(self):
+    def decode(self, files):
         self.decoded.append(self.name)
         return labelled()
 
@@ -38,7 +42,7 @@ def test_data_is_decoded_once_and_then_read_from_the_cache(tmp_path):
     assert torch.equal(first[0].train.images, second[0].train.images)
 
 
-def test_another_signature_has_a_cache_file_of_its_own(tmp_path):
+def test_another_setting_of_the_class_has_a_cache_file_of_its_own(tmp_path):
     Counting(cache_dir=str(tmp_path)).load()
     other = Counting(cache_dir=str(tmp_path), name="second")
     other.load()
@@ -129,7 +133,7 @@ def test_the_digits_need_no_network_and_have_ten_classes(tmp_path):
 
 
 def test_digits_of_their_own_size_are_the_embedded_ones_at_full_contrast():
-    data = Digits(size=8).decode()
+    data = Digits(size=8).decode([])
     embedded = load_digits()
     expected = {
         (np.round(image * 255 / 16).astype(np.uint8).tobytes(), label)
@@ -147,7 +151,7 @@ def test_digits_of_their_own_size_are_the_embedded_ones_at_full_contrast():
 
 
 def test_the_digits_always_split_the_same_way():
-    assert Digits(size=8).decode().fingerprint() == Digits(size=8).decode().fingerprint()
+    assert Digits(size=8).decode([]).fingerprint() == Digits(size=8).decode([]).fingerprint()
 
 
 @pytest.mark.usefixtures("offline")
@@ -172,16 +176,49 @@ def test_cifar10_that_is_not_there_is_refused_with_the_three_ways_to_get_it(tmp_
     assert not list((tmp_path / "cache").glob("*.safetensors"))
 
 
-def test_cifar10s_signature_changes_with_its_files(tmp_path):
+@pytest.fixture
+def archive(tmp_path):
+    """A folder that holds the archive's batches, of two images each."""
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
-    source = Cifar10(root=str(tmp_path))
-    signatures = {source.signature()}
-    for content in (b"a", b"ab"):
-        (folder / "data_batch_1").write_bytes(content)
-        signatures.add(source.signature())
+    for name in [*CIFAR10.train_list, *CIFAR10.test_list]:
+        write_batch(folder / name[0], seed=0)
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": ["ape", "bee"]}))
+    return folder
 
-    assert len(signatures) == 3
+
+def write_batch(file, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (2, 3072), np.uint8)
+    file.write_bytes(pickle.dumps({"data": pixels, "labels": [0, 1]}))
+    os.utime(file, (1e9, 1e9))
+
+
+@pytest.mark.parametrize("file", ["data_batch_1", "data_batch_5", "test_batch"])
+def test_a_batch_of_cifar10_exchanged_under_the_same_size_and_time_is_read_again(
+    archive, monkeypatch, file
+):
+    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: True)
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    source = Cifar10(root=str(archive.parent), cache_dir=str(archive.parent / "cache"))
+    before, size = source.load()[1], (archive / file).stat().st_size
+    write_batch(archive / file, seed=1)
+
+    assert (archive / file).stat().st_size == size
+    data, fingerprint = source.load()
+    assert fingerprint != before
+    assert fingerprint == data.fingerprint()
+
+
+def test_what_a_first_start_downloads_is_in_the_cache_for_the_next(archive, monkeypatch):
+    away = archive.rename(archive.parent / "away")
+    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: True)
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    monkeypatch.setattr(CIFAR10, "download", lambda self: away.exists() and away.rename(archive))
+    source = Cifar10(root=str(archive.parent), cache_dir=str(archive.parent / "cache"))
+    expected = source.load()[1]
+    monkeypatch.setattr(Cifar10, "decode", None)
+
+    assert source.load()[1] == expected
 
 
 def test_hidden_files_are_not_visible(tmp_path):

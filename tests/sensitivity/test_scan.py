@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightprune.data.sources import Digits
+from lightprune.data.digits import Digits
 from lightprune.pruning.pruner import Pruner
 from lightprune.sensitivity.scan import prune_jointly, scan_layers
 from tests.sensitivity.conftest import quiet

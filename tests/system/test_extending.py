@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lightprune.data.sources import Digits
+from lightprune.data.digits import Digits
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from tests.system.entry import ROOT, arguments, record

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lightprune.data.sources import Digits
+from lightprune.data.digits import Digits
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.predictions import read_predictions
 from tests.system.entry import record, small, start, train

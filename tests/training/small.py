@@ -85,10 +85,10 @@ class InMemory(Source):
 
     validation: int | float | str = 40
 
-    def signature(self):
-        return "in memory"
+    def files(self):
+        return []
 
-    def decode(self):
+    def decode(self, files):
         return labelled()
 
 

@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightprune.errors import InputError, first_line
@@ -20,9 +21,10 @@ def available_memory() -> int | None:
     try:
         machine = _fields(Path("/proc/meminfo"))["MemAvailable"] * 1024
         mapped = _fields(Path("/proc/self/status"))["VmSize"] * 1024
+        groups = Path("/proc/self/cgroup").read_text("utf-8")
     except (OSError, KeyError):
         return None
-    limits = [machine, *_left_in_control_groups()]
+    limits = [machine, *left_in_control_groups(groups)]
     address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
     if address_space != resource.RLIM_INFINITY:
         limits.append(address_space - mapped)
@@ -64,21 +66,47 @@ def _fields(file: Path) -> dict[str, int]:
     return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
 
 
-def _left_in_control_groups() -> Iterator[int]:
-    """What each group around this process has left (version 2; none where there are none)."""
-    try:
-        own = Path("/proc/self/cgroup").read_text("utf-8").rpartition("0::/")[2].strip()
-    except OSError:
-        return
-    for group in (_CGROUPS / own, *(_CGROUPS / own).parents):
-        if not group.is_relative_to(_CGROUPS):
-            return
-        try:
-            limit = int((group / "memory.max").read_text("utf-8"))
-            used = int((group / "memory.current").read_text("utf-8"))
-            # Cached files count as used, but are given up for the asking.
-            fields = _fields(group / "memory.stat")
-            cached = fields.get("inactive_file", 0) + fields.get("active_file", 0)
-        except (OSError, ValueError):  # No limit reads "max".
+@dataclass(frozen=True)
+class _Controller:
+    """How a version of Linux's control groups tells of memory, in files of each group."""
+
+    folder: str
+    limit: str
+    used: str
+    cached: tuple[str, str]
+
+
+_VERSION_1 = _Controller(
+    "memory",
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    ("total_inactive_file", "total_active_file"),
+)
+_VERSION_2 = _Controller("", "memory.max", "memory.current", ("inactive_file", "active_file"))
+
+
+def left_in_control_groups(membership: str, root: Path = _CGROUPS) -> Iterator[int]:
+    """What each group around a process has left of memory.
+
+    Args:
+        membership: The groups as /proc/PID/cgroup lists them, a line `ID:CONTROLLERS:PATH` each.
+        root: Where the groups are mounted.
+    """
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
             continue
-        yield limit - used + cached
+        version = _VERSION_1 if controllers else _VERSION_2
+        top = root / version.folder
+        innermost = top / path.strip("/")
+        for group in (innermost, *innermost.parents):
+            if not group.is_relative_to(top):
+                break
+            try:
+                limit = int((group / version.limit).read_text("utf-8"))
+                used = int((group / version.used).read_text("utf-8"))
+                # Cached files count as used, but are given up for the asking.
+                fields = _fields(group / "memory.stat")
+            except (OSError, ValueError):  # No limit reads "max".
+                continue
+            yield limit - used + sum(fields.get(name, 0) for name in version.cached)

@@ -1,18 +1,16 @@
-"""Data sources: their common base, the CIFAR-10 archive, scikit-learn's embedded digits."""
+"""Data sources: their common base, and the CIFAR-10 archive."""
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
-from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 
-from lightprune.data.decoding import rgb_array
+from lightprune.data.content_hashes import content_hashes
+from lightprune.data.decoding import RULES
 from lightprune.data.images import ImageDataset, ImageSet, load_cache, save_cache
 from lightprune.data.memory import enough_memory
 from lightprune.data.validation_split import (
@@ -72,27 +70,37 @@ class Source(ABC):
 
     def load(self) -> tuple[ImageDataset, str]:
         """The images and their fingerprint, from the cache or else decoded and cached."""
-        self.signature()  # Missing data is an error before anything is written.
-        # All images, and those for training once more when the validation set is split off.
-        required = 2 * self.decoded_bytes()
-        with enough_memory(self._size_setting, required):
-            return self._load()
+        files = self.files()  # Missing data is an error before anything is written.
+        with enough_memory(self._size_setting, self.required_bytes(files)):
+            Path(self.cache_dir).mkdir(parents=True, exist_ok=True)
+            with file_lock(self._in_cache(".lock")):
+                return self._load(files)
 
-    def _load(self) -> tuple[ImageDataset, str]:
-        Path(self.cache_dir).mkdir(parents=True, exist_ok=True)
-        with file_lock(Path(self.cache_dir) / f"{type(self).__name__.lower()}.lock"):
-            cached = load_cache(self._cache_file())
-            if cached is not None:
-                return cached
-            data = self.decode()
-            fingerprint = data.fingerprint()
-            # A download changes the signature, so the file is named only now.
-            save_cache(self._cache_file(), data, fingerprint)
+    def _load(self, files: Sequence[Path]) -> tuple[ImageDataset, str]:
+        # Where there were none, another process may have downloaded them before this got the lock.
+        cache = self._cache_file(files or self.files())
+        cached = load_cache(cache)
+        if cached is not None:
+            return cached
+        data = self.decode(files)
+        fingerprint = data.fingerprint()
+        if not files:
+            cache = self._cache_file(self.files())
+        save_cache(cache, data, fingerprint)
         return data, fingerprint
 
-    def _cache_file(self) -> Path:
-        key = hashlib.sha256(self.signature().encode()).hexdigest()[:16]
-        return Path(self.cache_dir) / f"{type(self).__name__.lower()}-{key}.safetensors"
+    def _cache_file(self, files: Sequence[Path]) -> Path:
+        """Named by all that decides what the files are decoded to, wherever they lie."""
+        settings = [
+            (field.name, getattr(self, field.name))
+            for field in fields(self)
+            if field.compare and field.name not in _NOT_DECODED
+        ]
+        key = repr((RULES, settings, content_hashes(files, Path(self.cache_dir))))
+        return self._in_cache(f"-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors")
+
+    def _in_cache(self, ending: str) -> Path:
+        return Path(self.cache_dir, f"{type(self).__name__.lower()}{ending}")
 
     def splits(self, data: ImageDataset) -> tuple[ImageSet, ImageSet]:
         """The training and the validation images.
@@ -129,30 +137,48 @@ class Source(ABC):
         return count
 
     @property
+    def _splits_off(self) -> bool:
+        """Whether the setting has validation images split off those for training."""
+        return self.validation != "test"
+
+    @property
     def _size_setting(self) -> str:
         """The setting that decides how much memory the images take."""
         size = getattr(self, "size", None)
         return f"data={type(self).__name__.lower()}" if size is None else f"data.size={size}"
 
-    def decoded_bytes(self) -> int:
-        """Estimates how much memory the decoded images take; 0 where nobody can tell."""
+    def required_bytes(self, files: Sequence[Path]) -> int:
+        """Estimates the memory of all images, once more of training images that are split.
+
+        0 where nobody can tell.
+        """
         return 0
 
     @abstractmethod
-    def signature(self) -> str:
-        """Identifies the encoded data without reading it whole: the key of the cache file.
+    def files(self) -> Sequence[Path]:
+        """Every file that the data is decoded from; none if it is embedded, or not downloaded yet.
+
+        Their names and contents, and the settings that a class adds to those of `Source`, are the
+        key of what the cache holds.
 
         Raises:
             InputError: The data is not there.
         """
 
     @abstractmethod
-    def decode(self) -> ImageDataset:
+    def decode(self, files: Sequence[Path]) -> ImageDataset:
         """Reads the data set.
+
+        Args:
+            files: As `files` returned them.
 
         Raises:
             InputError: The data is not there, or damaged.
         """
+
+
+# What no decoded pixel depends on.
+_NOT_DECODED = {"root", "download", *(field.name for field in fields(Source))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,18 +198,15 @@ class Cifar10(Source):
         check_path("data.root", self.root)
         check_flag("data.download", self.download)
 
-    def signature(self) -> str:
-        """The extracted batches' sizes and times."""
-        folder = Path(self.root) / CIFAR10.base_folder
-        return repr(
-            sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in visible_files(folder))
-        )
+    def files(self) -> list[Path]:
+        """The extracted batches."""
+        return sorted(visible_files(Path(self.root) / CIFAR10.base_folder))
 
-    def decoded_bytes(self) -> int:
-        """60,000 images of 32x32 pixels."""
-        return 60_000 * 32 * 32 * 3
+    def required_bytes(self, files: Sequence[Path]) -> int:
+        """60,000 images of 32x32 pixels, 50,000 of them for training."""
+        return (60_000 + 50_000 * self._splits_off) * 32 * 32 * 3
 
-    def decode(self) -> ImageDataset:
+    def decode(self, files: Sequence[Path]) -> ImageDataset:
         """Reads (and if allowed downloads) the archive."""
         try:
             train, test = (
@@ -200,39 +223,6 @@ class Cifar10(Source):
             for part in (train, test)
         ]
         return ImageDataset(parts[0], parts[1], tuple(train.classes))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Digits(Source):
-    """scikit-learn's embedded handwritten digits, enlarged to RGB: needs no download.
-
-    Attributes:
-        size: Edge length in pixels.
-    """
-
-    validation: int | float | str | None = 200
-    size: int = 32
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("data.size", self.size, 8, LARGEST_SIZE, whole=True)
-
-    def signature(self) -> str:
-        """The size: the digits themselves never change."""
-        return f"digits {self.size}"
-
-    def decoded_bytes(self) -> int:
-        """1,797 images."""
-        return 1_797 * self.size**2 * 3
-
-    def decode(self) -> ImageDataset:
-        """1,797 images of 8x8 grey levels; 397 of them are the test set."""
-        digits = load_digits()
-        grey = (digits.images * (255 / 16)).round().astype(np.uint8)
-        images = np.stack([rgb_array(Image.fromarray(image), self.size) for image in grey])
-        whole = ImageSet(torch.from_numpy(images), torch.from_numpy(digits.target).long())
-        train, test = stratified_split(whole, 397)
-        return ImageDataset(train, test, tuple(str(name) for name in digits.target_names))
 
 
 def visible_files(folder: Path) -> list[Path]:
