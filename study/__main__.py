@@ -34,7 +34,7 @@ def print_status(
 
 
 @app.command("report")
-def write_report(
+def reference_report(
     folder: Annotated[Path, typer.Argument(help="Where the run folders lie.")],
     dense_dir: DenseDir = DENSE_DIR,
     throughput: ThroughputFile = THROUGHPUT,
