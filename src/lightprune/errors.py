@@ -51,6 +51,21 @@ def check_choice(name: str, value: object, options: Iterable[str]) -> None:
         raise InputError(f"{name}={value}: allowed are {allowed}{nearest(value, options)}")
 
 
+def split_choices(name: str, text: str, options: Iterable[str]) -> tuple[str, ...]:
+    """The options that a comma-separated list names, in the order of `options`.
+
+    Raises:
+        InputError: One is none of `options`, or named twice.
+    """
+    options = list(options)
+    named = [part.strip() for part in text.split(",")]
+    for part in named:
+        check_choice(name, part, options)
+    if len(set(named)) < len(named):
+        raise InputError(f"{name}={text}: names one twice; allowed are {', '.join(options)}")
+    return tuple(option for option in options if option in named)
+
+
 def check_flag(name: str, value: object) -> None:
     """Raises InputError unless `value` is True or False: any word would count as true."""
     if not isinstance(value, bool):

@@ -23,6 +23,7 @@ from tests.export.finished import (
 )
 
 ARGUMENTS = ("--constructor", OWN)
+ALL = "safetensors,sparse,onnx,torch-prune"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def written(run, tmp_path_factory):
     pytest.importorskip("onnxscript")
     folder, printed = tmp_path_factory.mktemp("written"), io.StringIO()
     with redirect_stdout(printed), redirect_stderr(printed):
-        arguments = ("--to", str(folder), "--torch-prune", *ARGUMENTS)
+        arguments = ("--to", str(folder), "--formats", ALL, *ARGUMENTS)
         assert main(["export", str(run[0]), *arguments]) == 0
     return folder, printed.getvalue().splitlines()
 
@@ -125,11 +126,72 @@ def test_by_default_the_files_lie_in_the_run(tmp_path):
     assert (folder / "export" / "model.sparse.safetensors").is_file()
 
 
+@pytest.mark.parametrize("formats", ["sparse", "torch-prune, safetensors", "safetensors"])
+def test_only_these_formats_are_written(run, tmp_path, capsys, formats):
+    assert (
+        main(["export", str(run[0]), "--to", str(tmp_path), "--formats", formats, *ARGUMENTS]) == 0
+    )
+
+    suffixes = {"torch-prune": "prune.safetensors", "sparse": "sparse.safetensors"}
+    names = [suffixes.get(name, name) for name in sorted(formats.split(", "))]
+    assert [*files(tmp_path)] == sorted(f"model.{name}" for name in names)
+    assert len(capsys.readouterr().out.splitlines()) == len(names)
+
+
+@pytest.mark.parametrize("opset", [20, 18])
+def test_onnx_is_written_with_these_operators(run, tmp_path, opset):
+    onnx = pytest.importorskip("onnx")
+    arguments = ("--to", str(tmp_path), "--formats", "onnx", "--opset", str(opset), *ARGUMENTS)
+    assert main(["export", str(run[0]), *arguments]) == 0
+
+    (imported,) = onnx.load(tmp_path / "model.onnx").opset_import
+    assert imported.version == opset
+    images = torch.randn(3, 3, 8, 8)
+    expected = run[1](images).detach()
+    torch.testing.assert_close(
+        logits(tmp_path / "model.onnx", images), expected, rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("opset", [9, 1000])
+def test_operators_that_torch_cannot_write_are_said_to_be(run, tmp_path, capsys, opset):
+    pytest.importorskip("onnx")
+    arguments = ("--to", str(tmp_path), "--formats", "onnx", "--opset", str(opset), *ARGUMENTS)
+    assert main(["export", str(run[0]), *arguments]) == 1
+
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}/model.onnx: skipped; --opset={opset}: torch.onnx cannot write it; "
+        "allowed is 18\n"
+    )
+    assert not [*files(tmp_path)]
+
+
+def files(folder):
+    return sorted(file.name for file in folder.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ((), "is not imported because a file says so"),
-        ((*ARGUMENTS, "--values", "int8"), "values=int8: allowed are fp32, fp16"),
+        ((*ARGUMENTS, "--values", "int8"), "--values=int8: allowed are fp32, fp16"),
+        (
+            (*ARGUMENTS, "--formats", "onxx"),
+            "--formats=onxx: allowed are safetensors, sparse, onnx",
+        ),
+        ((*ARGUMENTS, "--formats", ""), "--formats=: allowed are safetensors, sparse, onnx, torch"),
+        ((*ARGUMENTS, "--formats", "onnx,onnx"), "--formats=onnx,onnx: names one twice"),
+        ((*ARGUMENTS, "--opset", "0"), "--opset=0: allowed is an integer at least 1"),
+        ((*ARGUMENTS, "--opset", "new"), "'--opset': Input should be a valid integer"),
+        (
+            (*ARGUMENTS, "--formats", "sparse", "--opset", "18"),
+            "--opset: changes onnx only, which --formats=sparse leaves out",
+        ),
+        (
+            (*ARGUMENTS, "--formats", "onnx,safetensors", "--values", "fp16"),
+            "--values: changes sparse only, which --formats=safetensors,onnx leaves out",
+        ),
+        ((*ARGUMENTS, "--torch-prune"), "--torch-prune: is `--formats torch-prune`"),
         ((*ARGUMENTS, "--to", "{run}/run.json"), "is no folder; allowed"),
         (("--constructor", "tests.nothing"), "tests.nothing: module 'tests' has no attribute"),
     ],
@@ -162,5 +224,5 @@ def test_a_wrong_run_is_one_line(run, tmp_path, capsys, damage):
     elif damage == "other layers":
         (folder / "layers.csv").write_text("name\nother.weight\n")
 
-    assert main(["export", str(folder), "--torch-prune", *ARGUMENTS]) == 1
+    assert main(["export", str(folder), "--formats", "torch-prune", *ARGUMENTS]) == 1
     assert capsys.readouterr().err.startswith(f"error: {folder}")

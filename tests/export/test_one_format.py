@@ -7,6 +7,7 @@ from lightprune.cli.main import main
 from tests.export.finished import OWN, finished_run
 from tests.export.partly_known import bessel, branching, finished, mobilenet, sine
 
+ALL = "safetensors,sparse,onnx,torch-prune"
 PLAIN, SPARSE, ONNX, PRUNE = (
     f"model.{suffix}"
     for suffix in ("safetensors", "sparse.safetensors", "onnx", "prune.safetensors")
@@ -41,7 +42,7 @@ def exported(capsys, folder, *arguments):
 )
 def test_what_a_format_cannot_express_leaves_out_that_format(tmp_path, capsys, build, expected):
     pytest.importorskip("onnxscript")
-    files, skipped = exported(capsys, tmp_path, "--torch-prune", *finished(tmp_path, build))
+    files, skipped = exported(capsys, tmp_path, "--formats", ALL, *finished(tmp_path, build))
 
     assert skipped.keys() == expected.keys()
     assert all(part in skipped[name] for name, part in expected.items())
@@ -63,7 +64,7 @@ def test_a_file_that_cannot_be_written_leaves_out_that_file(tmp_path, capsys, na
     finished_run(tmp_path)
     (tmp_path / "export" / name).mkdir(parents=True)
 
-    files, skipped = exported(capsys, tmp_path, "--torch-prune", "--constructor", OWN)
+    files, skipped = exported(capsys, tmp_path, "--formats", ALL, "--constructor", OWN)
     assert files == {PLAIN, SPARSE, PRUNE} - {name}
     assert skipped[name].startswith("cannot be written ([Errno 21] Is a directory")
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lightprune.bench.csr_baseline import with_csr_weights
 from lightprune.bench.model_files import ModelFiles
-from lightprune.errors import InputError, check_choice
+from lightprune.errors import split_choices
 from lightprune.models.model import to_channels_last
 
 Runner = Callable[[Tensor], Tensor]
@@ -111,9 +111,5 @@ def select_backends(names: str | None) -> tuple[Backend, ...]:
         InputError: One is not known, or named twice.
     """
     known = [backend.name for backend in BACKENDS]
-    selected = known if names is None else [name.strip() for name in names.split(",")]
-    for name in selected:
-        check_choice("--backends", name, known)
-    if len(set(selected)) < len(selected):
-        raise InputError(f"--backends={names}: names one twice; allowed are {', '.join(known)}")
+    selected = known if names is None else split_choices("--backends", names, known)
     return tuple(backend for backend in BACKENDS if backend.name in selected)

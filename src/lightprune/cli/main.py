@@ -16,6 +16,7 @@ _RENAMED = {
     "results": "python -m study publish",
     "--engines": "--backends",
     "--layers": "--profile",
+    "--torch-prune": "--formats torch-prune",
 }
 # Each command imports what it needs itself: --help and a wrong option answer at once.
 app = new_app(

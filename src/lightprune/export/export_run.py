@@ -1,13 +1,14 @@
 """Exports a finished run: its network as small, portable files."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lightprune.errors import InputError, check_choice, check_folder, first_line
+from lightprune.errors import InputError, check_choice, check_folder, check_number, first_line
 from lightprune.export.load import SPARSE_SUFFIX, load_dense
 from lightprune.export.onnx_file import write_onnx
 from lightprune.export.sparse_file import VALUES, StoredNetwork, write_sparse
@@ -18,26 +19,61 @@ from lightprune.runs.folder import RunFolder
 from lightprune.sparse.frontend.trace import trace
 from lightprune.sparse.ir.serialize import to_json
 
+FORMATS = {
+    "safetensors": ".safetensors",
+    "sparse": SPARSE_SUFFIX,
+    "onnx": ".onnx",
+    "torch-prune": ".prune.safetensors",
+}
+"""What a file's name ends in, by its format: the plain state dict; the one without zeros; the dense
+network without its unreachable weights; what torch.nn.utils.prune would save."""
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What to write.
+
+    Attributes:
+        formats: Some of `FORMATS`.
+        values: How the sparse file stores weights, see `write_sparse`.
+        opset: The version of ONNX's operators; None is the one that torch.onnx writes.
+
+    Raises:
+        InputError: A value is not allowed, or is of a format that is not written.
+    """
+
+    formats: Sequence[str] = ("safetensors", "sparse", "onnx")
+    values: str = "fp32"
+    opset: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("--values", self.values, VALUES)
+        if self.opset is not None:
+            check_number("--opset", self.opset, 1, whole=True)
+        for option, format, is_set in (
+            ("--values", "sparse", self.values != "fp32"),
+            ("--opset", "onnx", self.opset is not None),
+        ):
+            if is_set and format not in self.formats:
+                raise InputError(
+                    f"{option}: changes {format} only, which --formats="
+                    f"{','.join(self.formats)} leaves out; allowed is --formats {format}"
+                )
+
 
 def export_run(
     run: Path,
     to: Path | None = None,
+    config: ExportConfig = ExportConfig(),
     *,
-    values: str = "fp32",
-    torch_prune: bool = False,
     constructor: Constructor | None = None,
 ) -> list[str]:
     """Writes the network of a finished run in every format that it can be written in.
 
-    `model.safetensors` is the plain state dict, `model.sparse.safetensors` leaves out the zeros,
-    `model.onnx` is the dense network without its unreachable weights, and
-    `model.prune.safetensors`, with `torch_prune`, is what torch.nn.utils.prune would save.
-
     Args:
         run: Its folder.
         to: The folder to write; None is RUN/export.
-        values: How the sparse file stores weights, see `write_sparse`.
-        torch_prune: Write `model.prune.safetensors` too.
+        config: What to write.
         constructor: What builds the network if it is neither torchvision's nor lightprune's.
 
     Returns:
@@ -46,7 +82,6 @@ def export_run(
     Raises:
         InputError: The run is not finished or damaged, or no file can be written.
     """
-    check_choice("values", values, VALUES)
     if not run.is_dir():
         raise InputError(f"{run}: is no folder; allowed is the folder of a finished run")
     folder = to or RunFolder(run).export
@@ -57,25 +92,26 @@ def export_run(
     def sparse(file: Path) -> None:
         graph = to_json(trace(network, spec.input_shape))
         arrays = {name: tensor.numpy() for name, tensor in state.items()}
-        write_sparse(file, StoredNetwork(spec, graph, arrays), values)
+        write_sparse(file, StoredNetwork(spec, graph, arrays), config.values)
 
     def onnx(file: Path) -> None:
         example = torch.zeros(2, *spec.input_shape)
-        write_onnx(file, strip_unreachable(network, example), example)
+        write_onnx(file, strip_unreachable(network, example), example, config.opset)
+
+    def masked(file: Path) -> None:
+        write_weights(file, torch_prune_state(state, _pruned(RunFolder(run), state)))
 
     writers = {
-        ".safetensors": lambda file: write_weights(file, state, {"description": spec.to_json()}),
-        SPARSE_SUFFIX: sparse,
-        ".onnx": onnx,
+        "safetensors": lambda file: write_weights(file, state, {"description": spec.to_json()}),
+        "sparse": sparse,
+        "onnx": onnx,
+        "torch-prune": masked,
     }
-    if torch_prune:
-        masked = torch_prune_state(state, _pruned(RunFolder(run), state))
-        writers[".prune.safetensors"] = lambda file: write_weights(file, masked)
     lines, written = [], 0
-    for suffix, write in writers.items():
-        file = folder / f"model{suffix}"
+    for format in config.formats:
+        file = folder / f"model{FORMATS[format]}"
         try:
-            write(file)
+            writers[format](file)
             lines.append(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
             written += 1
         except Exception as error:  # Exporters and the network's own code may fail in any way.

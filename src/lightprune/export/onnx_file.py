@@ -18,16 +18,20 @@ def missing_packages() -> list[str]:
     return [name for name in PACKAGES if find_spec(name) is None]
 
 
-def write_onnx(path: Path, network: nn.Module, example: torch.Tensor) -> None:
+def write_onnx(
+    path: Path, network: nn.Module, example: torch.Tensor, opset: int | None = None
+) -> None:
     """Writes a network whose input `images` and output `logits` have any batch size.
 
     Args:
         path: The file.
         network: In evaluation mode.
         example: Images of the size the network is used at, shape (N, C, H, W) with N >= 2.
+        opset: The version of ONNX's operators; None is the one that torch.onnx writes.
 
     Raises:
-        InputError: The network cannot be expressed in ONNX, or packages are missing.
+        InputError: The network cannot be expressed in ONNX, or not in that version of its
+            operators, or packages are missing.
         SaveError: The file cannot be written.
     """
     if missing := missing_packages():
@@ -40,6 +44,7 @@ def write_onnx(path: Path, network: nn.Module, example: torch.Tensor) -> None:
                 input_names=["images"],
                 output_names=["logits"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
+                opset_version=opset,
                 dynamo=True,
                 verbose=False,
             )
@@ -52,6 +57,9 @@ def write_onnx(path: Path, network: nn.Module, example: torch.Tensor) -> None:
             "is a network that torch.onnx.export takes"
         ) from error
     assert program is not None
+    # Torch falls back on its own version, and only logs it.
+    if opset not in (None, written := program.model.opset_imports[""]):
+        raise InputError(f"--opset={opset}: torch.onnx cannot write it; allowed is {written}")
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # Quotes the source, with its path on this machine.
     replace_file(path, lambda partial: program.save(partial, external_data=False))
