@@ -45,15 +45,13 @@ def fuse(program: Program) -> Program:
     fused: dict[str, Step] = {}
     for step in program.steps:
         if isinstance(step, AddStep):
-            order = list(fused)
             hosts = [
                 name
-                for name in step.inputs
-                if readers[name] == 1 and name in fused and _can_absorb(fused[name], step)
+                for name, host in fused.items()
+                if name in step.inputs and readers[name] == 1 and _can_absorb(host, step)
             ]
             if hosts:
-                host = max(hosts, key=order.index)
-                step = _merge(fused.pop(host), step)
+                step = _merge(fused.pop(hosts[-1]), step)
         fused[step.value] = step
     return program.with_steps(fused.values())
 
