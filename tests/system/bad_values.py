@@ -13,6 +13,7 @@ OPTIMIZER = "recipe.dense.optimizer"
 TARGETS = "pruner.targets"
 # What follows an error of the user's own code.
 RAISED = (f"(raised at {Path(__file__).with_name('tiny.py')}:", "HYDRA_FULL_ERROR=1 shows")
+STOPPING = "callbacks.early_stopping"
 
 VALUES = {
     # Hydra's own grammar and groups
@@ -71,7 +72,7 @@ VALUES = {
         [
             "Config group override must be a string or a list",
             "logger=null",
-            "none is one of logger",
+            "none is one of callbacks, logger and pruner",
         ],
     ),
     "option that has been renamed": (
@@ -135,7 +136,7 @@ VALUES = {
     "unknown top-level key": (["sed=1"], ["sed", "no such key", "mean seed?"]),
     "unknown group": (["prunr=global"], ["prunr", "mean pruner?"]),
     "added key": (["+data.sise=8"], ["data", "unexpected keyword argument 'sise'"]),
-    "added group": (["+callbacks=x"], ["callbacks: no such key; allowed are model, data, "]),
+    "added group": (["+callback=x"], ["callback: no such key; allowed are model, data, "]),
     "added top-level key": (["+sede=1"], ["sede: no such key", "mean seed?"]),
     "added key of the dense network": (
         ["+dense.chekpoint=a.pt"],
@@ -446,6 +447,47 @@ VALUES = {
     ),
     "precision": (["trainer.precision=8"], ["trainer.precision=8", "bf16-mixed"]),
     "word for a flag of the trainer": (["trainer.progress=perhaps"], ["trainer.progress=perhaps"]),
+    "batches of a trial": (["trainer.limit_batches=0"], ["trainer.limit_batches=0", "at least 1"]),
+    "metric that is not logged": (
+        ["callbacks=early_stopping", f"{STOPPING}.monitor=val/acuracy"],
+        [f"{STOPPING}.monitor=val/acuracy: allowed are train/loss, val/accuracy", "mean val/acc"],
+    ),
+    "patience that is a word": (
+        ["callbacks=early_stopping", f"{STOPPING}.mode=top"],
+        [STOPPING, "`mode` can be min, max, got top"],
+    ),
+    "callback without a logger": (
+        ["callbacks=lr_monitor"],
+        ["callbacks.lr_monitor: writes to a logger", "logger=tensorboard"],
+    ),
+    "callback that is none": (
+        ["callbacks=early_stopping", f"{STOPPING}._target_=builtins.dict"],
+        [STOPPING, "makes no Callback"],
+    ),
+    "callback without a name": (
+        ["+callbacks._target_=lightning.pytorch.callbacks.Timer"],
+        ["callbacks=", "allowed are names, each with a class"],
+    ),
+    "callbacks that share their state": (
+        ["callbacks=early_stopping", "+callbacks.other=${callbacks.early_stopping}"],
+        ["callbacks.other: saves its state under the name of another, EarlyStopping"],
+    ),
+    "checkpoint under the name of the run's own": (
+        [
+            "callbacks=lr_monitor",
+            "callbacks.lr_monitor._target_=lightning.pytorch.callbacks.ModelCheckpoint",
+            "~callbacks.lr_monitor.logging_interval",
+        ],
+        ["callbacks.lr_monitor: saves its state under the name of another, ModelCheckpoint"],
+    ),
+    "second progress bar": (
+        [
+            "callbacks=lr_monitor",
+            "callbacks.lr_monitor._target_=lightning.pytorch.callbacks.TQDMProgressBar",
+            "~callbacks.lr_monitor.logging_interval",
+        ],
+        ["callbacks.lr_monitor: is a progress bar; allowed is trainer.progress=true"],
+    ),
     "logger that is none": (
         ["logger=tensorboard", "logger._target_=builtins.dict"],
         ["logger=builtins.dict", "makes no logger"],
@@ -453,3 +495,8 @@ VALUES = {
 }
 if find_spec("mlflow") is None:
     VALUES["logger that is not installed"] = (["logger=mlflow"], ["logger", "mlflow"])
+if find_spec("optuna") is None:
+    VALUES["sweeper that is not installed"] = (
+        ["-m", "hydra/sweeper=search"],
+        ["hydra/sweeper=optuna: is not installed", "pip install '.[search]' optuna and search"],
+    )

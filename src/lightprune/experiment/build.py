@@ -1,9 +1,10 @@
-"""Builds the object of a config node; a failure is one line that names the key."""
+"""Builds the objects of config nodes; a failure is one line that names the key."""
 
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
@@ -37,6 +38,19 @@ def build(node: DictConfig, kind: type[Any], key: str) -> Any:
     if not isinstance(built, kind) and not (kind is Logger and callable(built)):
         raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is a class that does")
     return built
+
+
+def build_callbacks(node: Any) -> dict[str, Callback]:
+    """Makes the user's callbacks, by their names in the config.
+
+    Raises:
+        InputError: One cannot be made.
+    """
+    if not isinstance(node, DictConfig) or "_target_" in node:
+        raise InputError(
+            f"callbacks={node}: allowed are names, each with a class (NAME: {{_target_: CLASS}})"
+        )
+    return {name: build(node[name], Callback, f"callbacks.{name}") for name in map(str, node)}
 
 
 def _with_full_key(message: str, error: str, key: str) -> str:

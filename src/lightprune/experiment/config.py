@@ -11,9 +11,10 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_folder, check_number, check_path, nearest
-from lightprune.experiment.build import build
+from lightprune.experiment.build import build, build_callbacks
 from lightprune.experiment.config_checks import (
     check_accumulation,
+    check_callbacks,
     check_freezing,
     check_processes,
     check_regrowth_events,
@@ -69,6 +70,7 @@ class Config:
     schedule: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
+    callbacks: Any = MISSING
     dense: DenseOptions = field(default_factory=DenseOptions)
     seed: int = 0
     name: str | None = None
@@ -94,6 +96,7 @@ class Settings:
     plan: Plan
     trainer_config: TrainerConfig
     logger: DictConfig
+    callbacks: DictConfig
     dense: DenseOptions
     pretrained: WeightsFile | None
     seed: int
@@ -189,6 +192,7 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     check_freezing(finetune, pruner)
     check_regrowth_events(pruner, plan)
     check_accumulation(pruner, plan, trainer_config)
+    check_callbacks(build_callbacks(cfg.callbacks), logs=bool(cfg.logger))
     identity = identity_of(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.
     identity["trainer"]["accelerator"] = "gpu" if trainer_config.on_gpu else "cpu"
@@ -201,6 +205,7 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
         plan=plan,
         trainer_config=trainer_config,
         logger=cfg.logger,
+        callbacks=cfg.callbacks,
         dense=DenseOptions(**resolved["dense"]),
         pretrained=pretrained,
         seed=cfg.seed,

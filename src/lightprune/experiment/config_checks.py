@@ -1,14 +1,20 @@
 """Checks across the groups of a config: settings that cannot go together."""
 
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from lightning import Callback
+from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
 from torch.optim import SGD
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, check_choice
 from lightprune.experiment.pretrained import WeightsFile
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Plan
+from lightprune.training.checkpoints import save_every_epoch
+from lightprune.training.extra_callbacks import METRICS, RANKING
 from lightprune.training.lr_schedule import REWIND, LRCycles
 from lightprune.training.recipe import FineTuning, Recipe
 from lightprune.training.trainer import TrainerConfig
@@ -109,3 +115,30 @@ def check_accumulation(pruner: Pruner | None, plan: Plan, trainer: TrainerConfig
             f"{name}: under trainer.precision=16-mixed the gradients of skipped steps would "
             "spoil its scores; allowed are trainer.precision=bf16-mixed and 32-true"
         )
+
+
+def check_callbacks(callbacks: Mapping[str, Callback], *, logs: bool) -> None:
+    """Raises InputError for callbacks that Lightning would refuse after hours of training.
+
+    Args:
+        callbacks: The user's, by their names in the config.
+        logs: Whether there is a logger.
+    """
+    state_keys = {save_every_epoch(Path()).state_key}
+    for name, callback in callbacks.items():
+        key = f"callbacks.{name}"
+        if isinstance(callback, RANKING) and callback.monitor is not None:
+            check_choice(f"{key}.monitor", callback.monitor, METRICS)
+        if isinstance(callback, LearningRateMonitor) and not logs:
+            raise InputError(
+                f"{key}: writes to a logger, and there is none; allowed is logger=tensorboard"
+            )
+        if isinstance(callback, ProgressBar):
+            raise InputError(f"{key}: is a progress bar; allowed is trainer.progress=true")
+        if type(callback).state_dict is not Callback.state_dict:
+            if callback.state_key in state_keys:
+                raise InputError(
+                    f"{key}: saves its state under the name of another, {callback.state_key}; "
+                    "allowed are callbacks whose classes or settings differ"
+                )
+            state_keys.add(callback.state_key)

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from lightprune.distributed import from_rank_zero, is_rank_zero
 from lightprune.errors import InputError
 from lightprune.experiment import console
+from lightprune.experiment.build import build_callbacks
 from lightprune.experiment.config import Settings
 from lightprune.experiment.dense import dense_network
 from lightprune.experiment.dense_cache import check_dense_files, dense_key
@@ -25,7 +26,7 @@ from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.phase_loggers import log_test_result, open_loggers
 
 
-def run(settings: Settings, path: Path, *, start_checked: bool = False) -> float | None:
+def run(settings: Settings, path: Path, *, start_checked: bool = False) -> float:
     """Runs an experiment, continues it, or shows its finished result.
 
     Args:
@@ -34,7 +35,7 @@ def run(settings: Settings, path: Path, *, start_checked: bool = False) -> float
         start_checked: Whether the process that started this one has called `check_start`.
 
     Returns:
-        The test accuracy, 0..1; None for `plan_only`.
+        The validation accuracy of the network that was tested, 0..1; 0 for `plan_only`.
 
     Raises:
         InputError: An input is wrong, or the folder holds another run.
@@ -43,7 +44,7 @@ def run(settings: Settings, path: Path, *, start_checked: bool = False) -> float
     if settings.plan_only:
         checked.check_training()
         console.show_plan(checked)
-        return None
+        return 0.0
     folder = RunFolder(path)
     record = from_rank_zero(lambda: check_run_folder(checked, folder))
     if record is None:
@@ -60,7 +61,7 @@ def run(settings: Settings, path: Path, *, start_checked: bool = False) -> float
                 record = from_rank_zero(folder.record)
     assert record is not None
     console.show_result(record, path)
-    return record.test.accuracy
+    return record.validation_accuracy
 
 
 def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
@@ -85,6 +86,7 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
         rewind_weights=(
             None if rewind_epoch is None else rewind_state(*dense_training, rewind_epoch)
         ),
+        callbacks=build_callbacks(settings.callbacks),
         identity=checked.identity,
     )
     with open_loggers(setup, folder.path, checked.identity) as loggers:

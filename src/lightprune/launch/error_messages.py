@@ -32,6 +32,11 @@ _PATH_ERRORS = (
 )
 # What other programs call a setting that has another name here.
 _SYNONYMS = {"lr": "peak", "learning_rate": "peak", "amp": "precision", "gpus": "devices"}
+# Group -> an option that its plugin adds, and how to get it.
+_PLUGINS = {
+    "hydra/launcher": ("joblib", "pip install '.[sweeps]' joblib and slurm"),
+    "hydra/sweeper": ("optuna", "pip install '.[search]' optuna and search"),
+}
 # Code that is not the user's own: Python's, what is installed, and this package.
 _INSTALLED = [
     *(Path(sysconfig.get_paths()[kind]) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
@@ -89,7 +94,7 @@ def _message(error: BaseException) -> str:
     if message.startswith("Config group override must be"):  # Hydra does not say which one.
         return (
             f"{message}, in {' '.join(sys.argv[1:])}; allowed is the name of an option (none is "
-            "one of logger and pruner)"
+            "one of callbacks, logger and pruner)"
         )
     return message
 
@@ -113,11 +118,9 @@ def _unknown_option(error: MissingConfigException) -> str:
     if new := renamed_option(group, option):
         return f"{group}={option}: has been renamed; allowed is {group}={new}"
     options = [str(o) for o in error.options or ()]
-    if group == "hydra/launcher" and "joblib" not in options:
-        return (
-            f"{group}={option}: is not installed; allowed are basic, and after "
-            "pip install '.[sweeps]' joblib and slurm"
-        )
+    plugin, more = _PLUGINS.get(group, ("", ""))
+    if plugin and plugin not in options:
+        return f"{group}={option}: is not installed; allowed are basic, and after {more}"
     return f"{group}={option}: allowed are {', '.join(options)}{nearest(option, options)}"
 
 

@@ -39,7 +39,7 @@ _TRACEBACKS = "LIGHTPRUNE_TRACEBACKS"
 # What the names of files begin with that tell which jobs run in processes of their own.
 _RUNNING = "running-"
 
-Job = Callable[[DictConfig], float | None]
+Job = Callable[[DictConfig], float]
 
 
 def run_hydra_main(main: Callable[[], object]) -> None:
@@ -83,7 +83,7 @@ def report_errors(job: Job) -> Job:
     """
 
     @wraps(job)
-    def reported(cfg: DictConfig) -> float | None:
+    def reported(cfg: DictConfig) -> float:
         _prepare_worker()
         hydra = HydraConfig.get()
         try:
@@ -96,7 +96,7 @@ def report_errors(job: Job) -> Job:
     return reported
 
 
-def _run_job_of_sweep(job: Job, cfg: DictConfig, hydra: HydraConf) -> float | None:
+def _run_job_of_sweep(job: Job, cfg: DictConfig, hydra: HydraConf) -> float:
     file = Path(os.environ[_FAILURES], f"{hydra.job.num:06}")
     running = file.with_name(_RUNNING + file.name)
     about = {"job": list(hydra.overrides.task), "cause": ""}

@@ -26,13 +26,13 @@ class LaunchError(RuntimeError):
 
 
 @interrupt_on_signals()
-def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> float | None:
+def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> float:
     """Runs a composed config in its run folder.
 
     What the user gave, by Hydra's own settings of this job, must be read by the run.
 
     Returns:
-        The test accuracy, 0..1; None for `plan_only`.
+        What a sweeper maximises: the validation accuracy, 0..1; 0 for `plan_only`.
 
     Raises:
         InputError: An input is wrong.
@@ -86,7 +86,7 @@ def _run_processes(settings: Settings, folder: Path) -> float:
     record = pipeline.check_run_folder(checked, run_folder)
     if record is not None:
         console.show_result(record, folder)
-        return record.test.accuracy
+        return record.validation_accuracy
     pipeline.check_start(checked, run_folder)
     threads = trainer.threads or max(1, available_cores() // trainer.devices)
     with TemporaryDirectory() as scratch:
@@ -111,4 +111,4 @@ def _run_processes(settings: Settings, folder: Path) -> float:
         raise LaunchError(
             f"{folder}: {trainer.processes} processes ended with status {status}: {reason}"
         )
-    return record.test.accuracy
+    return record.validation_accuracy

@@ -24,7 +24,7 @@ register_configs()
 
 @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
 @report_errors
-def _run_config(cfg: DictConfig) -> float | None:
+def _run_config(cfg: DictConfig) -> float:
     hydra_settings = HydraConfig.get()
     return launch(cfg, Path(hydra_settings.runtime.output_dir), hydra_settings)
 

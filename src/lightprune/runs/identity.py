@@ -26,10 +26,12 @@ RESULT_NEUTRAL = (
 
 # An identity leaves these keys out while they have these values: so does a config that lacks them.
 _NEUTRAL_VALUES: dict[str, Any] = {
+    "callbacks": {},
     "dense.fresh": [],
     "dense.keep_zeros": False,
     "model.constructor.weights": None,
     "recipe.finetune.freeze": [],
+    "trainer.limit_batches": None,
 }
 
 # Environment variable: the values of each key that the jobs of a sweep differ in, as JSON. The jobs

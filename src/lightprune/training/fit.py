@@ -22,6 +22,7 @@ from lightprune.training.checkpoints import (
     save_every_epoch,
 )
 from lightprune.training.classifier import Classifier, NonFiniteLossError
+from lightprune.training.extra_callbacks import extra_callbacks
 from lightprune.training.history import EpochHistory, EpochRow
 from lightprune.training.lr_schedule import LRCycles, lr_shape, peak_lr
 from lightprune.training.metrics import Evaluation
@@ -46,6 +47,7 @@ class PhaseRun:
         rewind_weights: State dict early in that phase, for a pruner with `weights=rewind`.
         snapshots: After how many epochs to keep the state dict.
         until: How many of the plan's epochs to train; None for all.
+        callbacks: The user's own, by their names in the config.
         identity: Plain values kept in every checkpoint; one with other values is refused.
     """
 
@@ -58,6 +60,7 @@ class PhaseRun:
     rewind_weights: Mapping[str, Tensor] | None = None
     snapshots: Collection[int] = ()
     until: int | None = None
+    callbacks: Mapping[str, Callback] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -93,7 +96,7 @@ class PhaseResult:
 
 @dataclass(frozen=True)
 class _Callbacks:
-    """In the order of their calls: the guard refuses before others restore; saving is last."""
+    """In the order of their calls: the guard refuses before others restore."""
 
     guard: ResumeGuard
     pruning: RecordedPruning
@@ -102,8 +105,9 @@ class _Callbacks:
     snapshots: Snapshots
     checkpoint: ModelCheckpoint
 
-    def ordered(self) -> list[Callback]:
-        return list(vars(self).values())
+    def ordered(self, extra: Sequence[Callback]) -> list[Callback]:
+        *tracking, saving = vars(self).values()
+        return [*tracking, *extra, saving]  # A checkpoint holds the state of all others.
 
     def result(self, steps: int) -> PhaseResult:
         rows, epoch = self.history.rows, self.best.epoch
@@ -147,11 +151,9 @@ def fit(
     """
     callbacks = _callbacks(setup, run, folder)
     classifier = _classifier(setup, network, run, callbacks.pruning)
+    ordered = callbacks.ordered(extra_callbacks(run.callbacks, run.plan, folder))
     trainer = setup.trainer_config.build(
-        epochs=run.epochs,
-        folder=folder,
-        callbacks=callbacks.ordered(),
-        loggers=loggers,
+        epochs=run.epochs, folder=folder, callbacks=ordered, loggers=loggers
     )
     seed_everything(setup.seed, verbose=False)
     checkpoint = checkpoint_to_resume(folder)

@@ -59,6 +59,7 @@ class TrainerConfig:
         gradient_clip_val: Highest norm of the gradient; None for no limit.
         threads: CPU threads a process; None leaves torch's choice.
         progress: Show a progress bar on a terminal.
+        limit_batches: Batches of an epoch and of a validation, to try a run; None for all.
     """
 
     accelerator: str = "auto"
@@ -70,6 +71,7 @@ class TrainerConfig:
     gradient_clip_val: float | None = None
     threads: int | None = None
     progress: bool = True
+    limit_batches: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
@@ -78,8 +80,9 @@ class TrainerConfig:
             check_number(f"trainer.{field}", getattr(self, field), 1, whole=True)
         for field in ("deterministic", "progress"):
             check_flag(f"trainer.{field}", getattr(self, field))
-        if self.threads is not None:
-            check_number("trainer.threads", self.threads, 1, whole=True)
+        for field in ("threads", "limit_batches"):
+            if getattr(self, field) is not None:
+                check_number(f"trainer.{field}", getattr(self, field), 1, whole=True)
         if self.gradient_clip_val is not None:
             check_number("trainer.gradient_clip_val", self.gradient_clip_val, 0, open_low=True)
         if self.precision == "16-mixed" and not self.on_gpu:
@@ -142,6 +145,8 @@ class TrainerConfig:
             accumulate_grad_batches=self.accumulate_grad_batches,
             gradient_clip_val=self.gradient_clip_val,
             max_epochs=epochs,
+            limit_train_batches=self.limit_batches,
+            limit_val_batches=self.limit_batches,
             default_root_dir=folder,
             callbacks=[KeepSigtermHandler(), *callbacks, *bars],
             logger=list(loggers) or False,

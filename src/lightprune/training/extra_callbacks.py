@@ -1,0 +1,75 @@
+"""The user's own callbacks in a training that prunes: they rank and stop at the final sparsity."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from lightprune.pruning.schedules import Plan
+
+RANKING = (EarlyStopping, ModelCheckpoint)
+# What a training logs.
+METRICS = ("train/loss", "val/accuracy", "val/loss")
+_HOOKS = ("on_train_batch_end", "on_validation_end", "on_train_epoch_end")
+
+
+class StopAtFinalSparsity(Callback):
+    """Lets callbacks stop a training at the final sparsity only; stands after them.
+
+    A checkpoint keeps that the training was stopped. Lightning forgets it, and a resumed training
+    would go on.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._stopped = False
+        self._trainer: Trainer | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops a resumed training that was stopped."""
+        self._trainer = trainer
+        trainer.should_stop = self._stopped
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes back a stop that comes too early."""
+        if not self._plan.final_at(trainer.current_epoch):
+            trainer.should_stop = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the training is stopped: Lightning calls EarlyStopping after all others."""
+        return {"stopped": self._trainer is not None and self._trainer.should_stop}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores whether the training was stopped."""
+        self._stopped = state_dict["stopped"]
+
+
+def extra_callbacks(callbacks: Mapping[str, Callback], plan: Plan, folder: Path) -> list[Callback]:
+    """Prepares the user's callbacks for a training.
+
+    Those that rank epochs by a metric (EarlyStopping, ModelCheckpoint) see none before the last
+    prune event: an earlier, denser network is no result. ModelCheckpoint saves in
+    `folder/checkpoints/NAME` unless it has a folder.
+
+    Args:
+        callbacks: By name; changed in place.
+        plan: Of the training.
+        folder: Of the phase.
+    """
+    for name, callback in callbacks.items():
+        if isinstance(callback, RANKING) and callback.monitor is not None:
+            for hook in _HOOKS:
+                setattr(callback, hook, _gate(getattr(callback, hook), plan))
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+            callback.dirpath = str(folder / "checkpoints" / name)
+    return [*callbacks.values(), StopAtFinalSparsity(plan)] if callbacks else []
+
+
+def _gate(hook: Callable[..., None], plan: Plan) -> Callable[..., None]:
+    def gated(trainer: Trainer, *arguments: Any, **keywords: Any) -> None:
+        if plan.final_at(trainer.current_epoch):
+            hook(trainer, *arguments, **keywords)
+
+    return gated
