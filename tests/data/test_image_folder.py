@@ -183,6 +183,12 @@ def test_a_file_that_is_no_image_is_refused_by_its_name(root, name):
     assert f"{file} is not a readable image" in refusal(source(root))
 
 
+def test_a_link_to_nothing_is_refused_by_its_name(root):
+    (root / "train" / "dog" / "lost.png").symlink_to(root / "gone.png")
+
+    assert f"{root / 'train' / 'dog' / 'lost.png'} is not a readable image" in refusal(source(root))
+
+
 def test_a_folder_among_the_images_is_refused_by_its_name(root):
     (root / "train" / "dog" / "more").mkdir()
 
