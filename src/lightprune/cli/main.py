@@ -10,6 +10,7 @@ from lightprune.cli.filters import filters
 from lightprune.cli.report import report
 from lightprune.cli.sensitivity import sensitivity
 from lightprune.cli.train import train
+from lightprune.cli.warmup import warmup
 
 _RENAMED = {
     "remaining": "python -m study status",
@@ -27,7 +28,7 @@ app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
 )(train)
-for command in (report, export, bench, sensitivity, filters):
+for command in (report, export, bench, sensitivity, filters, warmup):
     app.command()(command)
 
 

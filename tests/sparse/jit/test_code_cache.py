@@ -38,27 +38,40 @@ def installation(tmp_path):
     return tmp_path
 
 
-@pytest.mark.long  # Compiles every kernel.
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_another_user_without_a_home_loads_and_runs_a_sparse_file(installation):
-    file = installation / "model.sparse.safetensors"
-    script = Path(__file__).with_name("without_a_cache.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(installation / "src"), str(file)],
+def process(installation, *arguments, **variables):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
         cwd=installation / "nowhere",
-        env={"PATH": os.environ["PATH"], "NUMBA_OPT": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **variables},
         capture_output=True,
         text=True,
         check=False,
     )
 
+
+@pytest.mark.long  # Compiles every kernel, twice.
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_without_a_home_loads_and_runs_a_sparse_file(installation):
+    file, package = installation / "model.sparse.safetensors", str(installation / "src")
+    call = (Path(__file__).with_name("without_a_cache.py"), package, file)
+    done = process(installation, *call, NUMBA_OPT="0")
+
     assert (done.returncode, done.stderr) == (0, f"{ONE_LINE}\n")
     dense = lightprune.load(file, constructor=small_network)
     with torch.inference_mode():
         expected = dense(torch.ones(1, 3, 8, 8)).flatten()
-    assert torch.allclose(
-        torch.tensor([float(x) for x in done.stdout.split()]), expected, atol=1e-4
-    )
+    logits, missed = done.stdout.splitlines()
+    actual = torch.tensor([float(x) for x in logits.split()])
+    assert torch.allclose(actual, expected, atol=1e-4)
+    assert int(missed) > 0
+
+    cache = {"NUMBA_CACHE_DIR": str(installation / "filled")}
+    filled = process(installation, "-m", "lightprune", "warmup", file, PYTHONPATH=package, **cache)
+    assert (filled.returncode, filled.stderr) == (0, "")
+    assert filled.stdout.startswith(f"compiled code is kept in {installation}/filled/")
+    again = process(installation, *call, **cache)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout.splitlines()[1] == "0"
 
 
 @pytest.fixture

@@ -45,6 +45,12 @@ def cache_of(function: Callable[..., Any]) -> Any:
     return serving
 
 
+def folder_of(compiled: Any) -> str | None:
+    """The folder that holds the code of a function from `jit_cached`; None if none does."""
+    cache = compiled._cache
+    return cache.cache_path if isinstance(cache, _FolderCache) and cache.holds_code() else None
+
+
 def _folders(file: str) -> Iterator[str]:
     """The user's folder, the one beside the source file, the one in the home folder."""
     subfolder = _Locator.get_suitable_cache_subpath(file)  # type: ignore[no-untyped-call]
@@ -94,6 +100,10 @@ class _FolderCache(FunctionCache):
         with suppress(OSError):
             self._impl.locator.ensure_cache_path()
             return True
+        return self.holds_code()
+
+    def holds_code(self) -> bool:
+        """Whether code of today's sources is kept there."""
         with suppress(Exception):  # Damaged bytes make the reader fail in every way.
             return bool(self._cache_file._load_index())
         return False
