@@ -120,6 +120,7 @@ def test_another_number_of_processes_is_refused_by_both_values(server, unfinishe
     assert "holds a run with trainer.devices=1, this one has 2" in done.stderr
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_costs_nothing_that_was_saved(untouched, tmp_path):
     unshared = ["unshare", "-Urm", "--", sys.executable, "-m", "tests.system.full_disk"]
     if shutil.which("unshare") is None or subprocess.run([*unshared[:4], "-c", ""]).returncode:

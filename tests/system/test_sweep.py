@@ -49,6 +49,7 @@ def two_processes(server, tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_two_processes_run_every_job_of_a_sweep_once(two_processes):
     runs = list((two_processes / "sweep").glob("*/run.json"))
 
@@ -56,6 +57,7 @@ def test_two_processes_run_every_job_of_a_sweep_once(two_processes):
     assert all(record(run.parent)["hardware"]["processes"] == 2 for run in runs)
 
 
+@pytest.mark.long
 def test_two_processes_reach_the_exact_sparsity_and_test_every_image_once(two_processes):
     run = record(next((two_processes / "sweep").glob("*seed=0*")))
     state = load_file(next((two_processes / "sweep").glob("*seed=0*")) / "model.safetensors")
@@ -67,6 +69,7 @@ def test_two_processes_reach_the_exact_sparsity_and_test_every_image_once(two_pr
     )
 
 
+@pytest.mark.long
 def test_a_failing_process_ends_the_run_with_its_cause(server, tmp_path):
     done = server.train(
         tmp_path,

@@ -41,7 +41,14 @@ def test_a_job_that_works_in_its_own_folder_uses_the_caches_of_all(changed):
     assert record(changed / RUN)["test"]["images"] == 397
 
 
-@pytest.mark.parametrize("overrides", [(), (CHDIR,), (CHDIR, *LOGS, "hydra.output_subdir=conf")])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param((), marks=pytest.mark.long),
+        pytest.param((CHDIR,), marks=pytest.mark.long),
+        (CHDIR, *LOGS, "hydra.output_subdir=conf"),
+    ],
+)
 def test_the_working_directory_of_a_job_makes_no_other_run(changed, overrides):
     again = train_in(changed, *overrides)
 
@@ -49,6 +56,7 @@ def test_the_working_directory_of_a_job_makes_no_other_run(changed, overrides):
     assert "epoch 1/" not in again.stdout
 
 
+@pytest.mark.long
 def test_several_processes_may_work_in_the_run_folder(tmp_path):
     done = train_in(tmp_path, CHDIR, "trainer=ddp_cpu")
 

@@ -89,7 +89,9 @@ def identity_of(resolved: dict[Any, Any]) -> dict[str, Any]:
         *parents, last = key.split(".")
         node: Any = identity
         for parent in parents:
-            node = node.get(parent) or {}
+            node = node.get(parent) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            continue
         if key not in _NEUTRAL_VALUES or node.get(last) == _NEUTRAL_VALUES[key]:
             node.pop(last, None)
     return identity
