@@ -119,7 +119,11 @@ def test_the_default_model_is_described_as_ever():
 
     assert asked_for == {
         "_target_": "lightprune.models.Model",
-        "constructor": {"_target_": "torchvision.models.resnet18", "_partial_": True},
+        "constructor": {
+            "_target_": "torchvision.models.resnet18",
+            "_partial_": True,
+            "weights": None,
+        },
         "channels_last": True,
         "live_taps": True,
         "compile": False,
