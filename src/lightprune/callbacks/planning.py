@@ -45,6 +45,15 @@ def schedule_of(schedule: Schedule | Plan | str, sparsity: float | None) -> Sche
     return schedule
 
 
+def needs_batches(schedule: Schedule | Plan, trainer: Trainer) -> bool:
+    """Whether the plan depends on the number of training batches.
+
+    To ask for it before the training starts would keep Lightning from restoring the position of a
+    loader that has one.
+    """
+    return isinstance(schedule, Schedule) and trainer.max_steps != -1
+
+
 def plan_of(schedule: Schedule | Plan, trainer: Trainer) -> Plan:
     """The prune events within the epochs that a trainer trains.
 
@@ -69,8 +78,6 @@ def _epochs(trainer: Trainer) -> int:
                 "are max_epochs or max_steps above 0"
             )
         return epochs
-    if trainer.train_dataloader is None:
-        trainer.fit_loop.setup_data()
     if math.isinf(trainer.num_training_batches):
         return 1
     steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)

@@ -7,9 +7,9 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from lightprune.callbacks.checks import check_metric, check_needs
-from lightprune.callbacks.fingerprint import check_compatible, fingerprint_of
+from lightprune.callbacks.fingerprint import Fingerprint, check_compatible, fingerprint_of
 from lightprune.callbacks.masked_training import MaskedTraining, located
-from lightprune.callbacks.planning import plan_of, position, schedule_of
+from lightprune.callbacks.planning import needs_batches, plan_of, position, schedule_of
 from lightprune.callbacks.training_batches import training_batches
 from lightprune.errors import InputError
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
@@ -77,6 +77,8 @@ class PruningCallback(MaskedTraining):
         self.plan = self._schedule if isinstance(self._schedule, Plan) else Plan((), 1)
         self._metric = metric
         self._last_metric: float | None = None
+        self._events_done = 0
+        self._fingerprint: Fingerprint | None = None
         self._loss = loss
         self._live: Masks | None = None
 
@@ -94,22 +96,54 @@ class PruningCallback(MaskedTraining):
             check_needs(self._pruner, self._loss, self._example)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Makes the plan, finds the weights, restores what a checkpoint or an earlier fit left."""
+        """Finds the weights, restores what a checkpoint or an earlier fit left, makes the plan."""
         check_metric(trainer, self._metric)
-        self.plan = plan_of(self._schedule, trainer)
+        self._fingerprint = self._restored.get("fingerprint")
         super().on_fit_start(trainer, pl_module)
+        if self._fingerprint is None and trainer.global_step == 0:
+            self._events_done = 0
+        if not needs_batches(self._schedule, trainer):
+            self._lay_out(trainer)
         assert self.sparsifier is not None
         if self.sparsifier.macs is not None:
             self._live = live_masks(self.sparsifier.weights, self.sparsifier.macs)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Makes the plan where it depends on the number of batches, which is known by now."""
+        if needs_batches(self._schedule, trainer):
+            self._lay_out(trainer)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prunes, if the plan has an event at this epoch."""
+        """Prunes, if the plan has an event here."""
+        self._prune_if_due(trainer, pl_module)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Prunes where the start of the epoch did not.
+
+        It is skipped by a training that resumes from the end of the last batch before it. Scores
+        accumulate for events to come alone.
+        """
+        self._prune_if_due(trainer, pl_module)
+        assert self.sparsifier is not None
+        self.sparsifier.accumulates = not self.plan.final_at(position(trainer))
+
+    def _lay_out(self, trainer: Trainer) -> None:
+        """Makes the plan, and refuses a checkpoint of another, or of another pruner."""
+        self.plan = plan_of(self._schedule, trainer)
+        if self._fingerprint is not None:
+            check_compatible(self._fingerprint, fingerprint_of(self._pruner, self.plan))
+
+    def _prune_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
         event = self.plan.event_at(position(trainer))
-        if event is not None:
-            record = self.prune(trainer, pl_module, event)
-            self.records.append(record)
-            for logger in trainer.loggers:
-                logger.log_metrics(self.logged(record), step=trainer.global_step)
+        if event is None or event in self.plan.events[: self._events_done]:
+            return
+        record = self.prune(trainer, pl_module, event)
+        self.records.append(record)
+        self._events_done = self.plan.events.index(event) + 1
+        for logger in trainer.loggers:
+            logger.log_metrics(self.logged(record), step=trainer.global_step)
 
     def prune(self, trainer: Trainer, pl_module: LightningModule, event: PruneEvent) -> PruneRecord:
         """Performs a prune event; all processes must call."""
@@ -138,13 +172,6 @@ class PruningCallback(MaskedTraining):
         """What loggers get of an event."""
         return {f"prune/{self.log_name}": record.sparsity}
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Scores accumulate for events to come alone."""
-        assert self.sparsifier is not None
-        self.sparsifier.accumulates = not self.plan.final_at(position(trainer))
-
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Records how far the metric has recovered since the last event."""
         if trainer.state.fn != "fit":
@@ -165,15 +192,11 @@ class PruningCallback(MaskedTraining):
         return float(trainer.callback_metrics[self._metric])
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restores masks, records and metric.
-
-        Raises:
-            InputError: They are of another plan, pruner or network.
-        """
-        check_compatible(state["fingerprint"], fingerprint_of(self._pruner, self.plan))
+        """Restores masks, records and metric."""
         super().restore(state)
         self.records = [self.record_type.load(record) for record in state["records"]]
         self._last_metric = state["metric"]
+        self._events_done = state["events_done"]
 
     def state_dict(self) -> dict[str, Any]:
         """Masks, records, accumulated scores, and the fingerprint of pruner and plan."""
@@ -184,6 +207,7 @@ class PruningCallback(MaskedTraining):
             **self.sparsifier.state_dict(),
             "records": [record.dump() for record in self.records],
             "metric": self._last_metric,
+            "events_done": self._events_done,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -192,7 +216,7 @@ class PruningCallback(MaskedTraining):
         Raises:
             InputError: It is of another version.
         """
-        if state_dict and not {"fingerprint", "shapes", "metric"} <= state_dict.keys():
+        if state_dict and not {"fingerprint", "shapes", "events_done"} <= state_dict.keys():
             raise InputError(
                 "checkpoint: its masks were saved by another version of lightprune; allowed is a "
                 "checkpoint of this one (force=true starts afresh)"
