@@ -36,7 +36,7 @@ from lightprune.models.from_spec import module_from_spec
 from lightprune.models.spec import ModelSpec
 from lightprune.models.zoo import resnet18_cifar
 from lightprune.provenance import commit
-from lightprune.pruning.cost.report import cost_report
+from lightprune.pruning.cost.cost_report import cost_report
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets

@@ -141,6 +141,13 @@ def test_no_folder_holds_more_than_18_files():
     assert all(count <= 18 for count in Counter(file.parent for file in FILES).values())
 
 
+def test_no_file_name_stands_twice():
+    # A command's file has the command's name, whatever else is called so.
+    files = [f.name for f in FILES if f.name != "__init__.py" and f.parent.name != "cli"]
+
+    assert [name for name, count in Counter(files).items() if count > 1] == []
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SOURCE)))
 def test_every_file_says_its_job_and_stays_readable(file):
     text = file.read_text()

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lightprune.files import write_weights
-from lightprune.pruning.cost.report import cost_report
+from lightprune.pruning.cost.cost_report import cost_report
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets

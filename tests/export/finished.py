@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lightprune.files import write_weights
-from lightprune.pruning.cost.report import LayerCost
+from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.record import (
     DataSummary,

@@ -6,7 +6,7 @@ from torch import nn
 
 from lightprune.errors import InputError
 from lightprune.pruning.cost.mac_counts import macs_per_weight
-from lightprune.pruning.cost.report import cost_report
+from lightprune.pruning.cost.cost_report import cost_report
 from lightprune.pruning.criteria import Inverted, Magnitude, MagnitudePerMac
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner

@@ -11,7 +11,7 @@ from lightprune.bench.result import BenchResult
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.bench.startup import Startup, StartupSeconds
 from lightprune.bench.timing import Timing
-from lightprune.pruning.cost.report import LayerCost
+from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.report.discovery import BENCH, find_runs
 from lightprune.report.findings import Findings
 from lightprune.runs.identity import config_hash

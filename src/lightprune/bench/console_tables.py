@@ -6,7 +6,7 @@ from rich.table import Table
 
 from lightprune.bench.output_check import NEAR_TIE
 from lightprune.bench.result import BatchProfile, BenchResult, OpTiming
-from lightprune.rendering.console import console_table
+from lightprune.rendering.console_table import console_table
 
 
 def bench_tables(result: BenchResult) -> Iterator[Table | str]:

@@ -15,7 +15,7 @@ from lightprune.export.load import SPARSE_SUFFIX, load, load_dense, spec_of_run
 from lightprune.export.sparse_file import read_sparse
 from lightprune.models.registry import Constructor
 from lightprune.models.spec import ModelSpec
-from lightprune.pruning.cost.report import CostReport, cost_report
+from lightprune.pruning.cost.cost_report import CostReport, cost_report
 from lightprune.pruning.targets import Targets
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.instantiate import prunable_weights

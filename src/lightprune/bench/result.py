@@ -12,7 +12,7 @@ from lightprune.bench.machine import Machine
 from lightprune.bench.output_check import OutputCheck
 from lightprune.bench.startup import Startup
 from lightprune.bench.timing import Timing
-from lightprune.pruning.cost.report import LayerCost
+from lightprune.pruning.cost.cost_report import LayerCost
 
 SCHEMA = 2
 

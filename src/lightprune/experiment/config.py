@@ -11,7 +11,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_folder, check_number, check_path, nearest
-from lightprune.experiment.build import build, build_callbacks
+from lightprune.experiment.config_objects import build, build_callbacks
 from lightprune.experiment.config_checks import (
     check_accumulation,
     check_callbacks,

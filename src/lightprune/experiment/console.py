@@ -9,7 +9,7 @@ from rich.table import Table
 from lightprune.distributed import is_rank_zero
 from lightprune.experiment.plan_notes import plan_notes
 from lightprune.experiment.preflight import CheckedRun
-from lightprune.pruning.cost.report import LayerCost
+from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.pruning.pruner import Pruner
 from lightprune.runs.record import RunRecord
 from lightprune.training.lr_schedule import REWIND, LRCycles

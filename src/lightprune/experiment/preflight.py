@@ -14,7 +14,7 @@ from lightprune.experiment.data_fit import fit_to_data
 from lightprune.experiment.network_checks import check_outputs, check_training, network_macs
 from lightprune.experiment.pretrained import Pretrained, load_pretrained
 from lightprune.pruning.batch_norm import tracked_batch_norms
-from lightprune.pruning.cost.report import CostReport, cost_report
+from lightprune.pruning.cost.cost_report import CostReport, cost_report
 from lightprune.pruning.criteria.context import check_macs_known
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.targets import LeftDense

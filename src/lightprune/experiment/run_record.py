@@ -11,7 +11,7 @@ from torch import nn
 from lightprune.experiment.config_paths import paths_of
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.provenance import commit, versions
-from lightprune.pruning.cost.report import CostReport, cost_report
+from lightprune.pruning.cost.cost_report import CostReport, cost_report
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.record import (
     DataSummary,

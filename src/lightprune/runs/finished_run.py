@@ -10,7 +10,7 @@ import msgspec
 
 from lightprune.errors import first_line
 from lightprune.files import read_csv
-from lightprune.pruning.cost.report import LayerCost
+from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.predictions import read_predictions
 from lightprune.runs.record import DenseRecord, RunRecord, read_dense_record

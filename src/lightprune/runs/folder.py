@@ -10,7 +10,7 @@ from filelock import Timeout
 
 from lightprune.errors import InputError, check_folder, first_line
 from lightprune.files import check_readable, csv_text, file_lock, write_text
-from lightprune.pruning.cost.report import CostReport
+from lightprune.pruning.cost.cost_report import CostReport
 from lightprune.runs.record import RunRecord
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from lightprune.errors import InputError
 from lightprune.files import check_readable, write_text
-from lightprune.pruning.cost.report import LayerCost
+from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.targets import LeftDense
 

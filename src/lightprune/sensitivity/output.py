@@ -8,7 +8,7 @@ from rich import get_console
 from rich.table import Table
 
 from lightprune.files import csv_text, write_text
-from lightprune.rendering.console import console_table
+from lightprune.rendering.console_table import console_table
 from lightprune.runs.command_line import split_command
 from lightprune.sensitivity.accuracy_figure import sensitivity_figure
 from lightprune.sensitivity.analysis import SensitivityResult

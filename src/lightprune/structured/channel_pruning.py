@@ -18,7 +18,7 @@ from lightprune.export.load import load_dense
 from lightprune.files import checksum, write_text, write_weights
 from lightprune.models.from_spec import registered_constructor
 from lightprune.models.slim import SLIM_NETWORK, channel_counts, slim_network
-from lightprune.pruning.cost.report import cost_report
+from lightprune.pruning.cost.cost_report import cost_report
 from lightprune.pruning.targets import Targets
 from lightprune.runs.command_line import split_command
 from lightprune.runs.folder import RunFolder

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet18, vgg16_bn
 
 from lightprune.errors import InputError
-from lightprune.pruning.cost.report import cost_report
+from lightprune.pruning.cost.cost_report import cost_report
 from lightprune.pruning.criteria import Magnitude
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner

@@ -6,7 +6,7 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from lightprune.pruning.cost.report import LayerCost
+from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.rendering import plotting
 from lightprune.rendering.document import Block
 from lightprune.report.findings import Findings

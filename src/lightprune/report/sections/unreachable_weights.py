@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lightprune.pruning.cost.report import LayerCost
+from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.rendering.document import Block, Table
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from lightprune.errors import InputError
 from lightprune.sparse.frontend.converters import TRACE_BATCH
-from lightprune.sparse.frontend.export import Exported, export_module
+from lightprune.sparse.frontend.module_export import Exported, export_module
 from lightprune.sparse.frontend.partition import Region, find_regions
 from lightprune.sparse.runtime.layer_table import Layer, find_layers
 from lightprune.sparse.runtime.network import SparseNetwork

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from lightprune.pruning.cost.report import LayerCost, cost_report
+from lightprune.pruning.cost.cost_report import LayerCost, cost_report
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
