@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.cost.cost_report import cost_report
+from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria import Inverted, Magnitude, MagnitudePerMac
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner

@@ -11,7 +11,6 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_folder, check_number, check_path, nearest
-from lightprune.experiment.config_objects import build, build_callbacks
 from lightprune.experiment.config_checks import (
     check_accumulation,
     check_callbacks,
@@ -20,6 +19,7 @@ from lightprune.experiment.config_checks import (
     check_regrowth_events,
     check_rewinding,
 )
+from lightprune.experiment.config_objects import build, build_callbacks
 from lightprune.experiment.config_paths import make_paths_absolute
 from lightprune.experiment.pretrained import WeightsFile, given_weights
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key

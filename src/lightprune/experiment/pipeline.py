@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from lightprune.distributed import from_rank_zero, is_rank_zero
 from lightprune.errors import InputError
 from lightprune.experiment import console
-from lightprune.experiment.config_objects import build_callbacks
 from lightprune.experiment.config import Settings
+from lightprune.experiment.config_objects import build_callbacks
 from lightprune.experiment.dense import dense_network
 from lightprune.experiment.dense_cache import check_dense_files, dense_key
 from lightprune.experiment.preflight import CheckedRun, preflight

@@ -6,8 +6,8 @@ from torch import nn
 from torchvision.models import resnet18
 
 from lightprune.errors import InputError
-from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.cost.cost_report import cost_report
+from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.targets import Targets
 from tests.pruning.probe import live_masks_of
 from tests.pruning.test_reachability import IMAGE, RowAndColumn, convolutions, padded

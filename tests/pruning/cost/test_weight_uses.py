@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from lightprune.errors import InputError
-from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.cost.cost_report import cost_report
+from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria import MagnitudePerMac
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
