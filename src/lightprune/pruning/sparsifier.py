@@ -1,5 +1,6 @@
 """Sparsifier: prunes any module and keeps its pruned weights at zero, whatever trains it."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, first_of
 from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
 from lightprune.pruning.criteria.score_accumulator import ScoreAccumulator
@@ -53,7 +54,7 @@ class Sparsifier(MaskedWeights):
         example: Tensor | None = None,
         optimizer_state: str = "mask",
     ) -> None:
-        """Finds the weights; nothing is pruned yet.
+        """Finds the weights, and warns of those that stay dense; nothing is pruned yet.
 
         Args:
             module: Any.
@@ -76,6 +77,12 @@ class Sparsifier(MaskedWeights):
         self.module = module
         self.pruner = pruner
         self.left_dense = targets.left_dense(module)
+        for group in self.left_dense:
+            warnings.warn(
+                f"left dense: {group.weights:,} weights of {first_of(group.layers)} "
+                f"({group.reason})",
+                stacklevel=2,
+            )
         self.macs = None if example is None else macs_per_weight(module, self.weights, example)
         self._example = example
         self._normed_axes = normed_axes(module, self.weights)

@@ -131,6 +131,7 @@ class TrainerConfig:
         # The run prints its own lines in the place of Lightning's notices.
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message="left dense: ")  # The plan says so.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         warnings.filterwarnings("ignore", message="The dirpath has changed")
         backend = "nccl" if self.on_gpu else "gloo"

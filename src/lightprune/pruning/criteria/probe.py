@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lightprune.distributed import all_reduce_sum_
+from lightprune.errors import InputError
 from lightprune.pruning.criteria.context import Score
 from lightprune.pruning.criteria.score_accumulator import ScoreAccumulator
 from lightprune.pruning.masks import Masks
@@ -52,8 +53,11 @@ class NetworkProbe:
             batches: How many; an epoch that has fewer gives all it has.
             masks: Which weights are kept.
         """
-        assert self.loss is not None
-        assert self.batches is not None
+        if self.loss is None or self.batches is None:
+            raise InputError(
+                "pruner.criterion: needs loss and batches; allowed is prune_(..., probe="
+                "sparsifier.probe(loss, batches)), or another criterion"
+            )
         replica, weights = self._copy(masks)
         totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
         with torch.enable_grad(), fork_named_rng(*self.rng_key):
@@ -65,7 +69,8 @@ class NetworkProbe:
 
     def synaptic_flow(self, masks: Masks) -> dict[str, Tensor]:
         """As of `ScoringContext.synaptic_flow`, in evaluation mode and float64."""
-        assert self.example is not None
+        if self.example is None:
+            raise InputError("pruner.criterion: needs the size of the inputs; allowed is example=")
         replica, weights = self._copy(masks)
         replica.double().eval()
         for value in (*replica.parameters(), *replica.buffers()):
