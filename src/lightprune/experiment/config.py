@@ -173,11 +173,11 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     cfg = OmegaConf.create(resolved)
     check_number("seed", cfg.seed, 0, 2**31 - 1, whole=True)
     check_number("dense.rewind_epoch", cfg.dense.rewind_epoch, 0, whole=True)
-    if cfg.dense.checkpoint is None:
-        check_folder("dense.cache_dir", cfg.dense.cache_dir)
-    else:
+    if cfg.dense.checkpoint is not None:
         check_path("dense.checkpoint", cfg.dense.checkpoint)
     pretrained, bare_model = given_weights(cfg.dense.checkpoint, resolved["model"])
+    if pretrained is None or cfg.dense.fresh:
+        check_folder("dense.cache_dir", cfg.dense.cache_dir)
     recipe = build(cfg.recipe, Recipe, "recipe")
     trainer_config = build(cfg.trainer, TrainerConfig, "trainer")
     source = build(cfg.data, Source, "data")

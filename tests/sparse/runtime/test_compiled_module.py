@@ -260,6 +260,25 @@ class Branches(nn.Module):
         return images if images.sum() > 0 else -images
 
 
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, images):
+        self.calls += 1
+        return images * self.calls
+
+
+def test_a_refused_module_is_as_it_was():
+    counting = Counting()
+
+    with pytest.raises(InputError, match="changes the buffer calls in place"):
+        sparse.compile(counting, IMAGES)
+
+    assert counting.calls == 0
+
+
 def not_finite():
     network = nn.Conv2d(3, 4, 3)
     network.weight.data[0, 0, 0, 0] = float("nan")
@@ -270,6 +289,8 @@ def not_finite():
     ("module", "example", "settings", "line"),
     [
         (Branches(), IMAGES, {}, "Branches cannot be exported on inputs of"),
+        (Counting(), IMAGES, {}, "Counting: its forward changes the buffer calls in place"),
+        (nn.ReLU(inplace=True), IMAGES, {}, "ReLU: its forward changes the input input in place"),
         (nn.Conv2d(3, 4, 3).double(), IMAGES, {}, "module: weight: float64 on cpu: allowed is"),
         (not_finite(), IMAGES, {}, "module: weight holds NaN: allowed are numbers"),
         (nn.Conv2d(3, 4, 3), IMAGES[0].half(), {}, "example: float16 on cpu: allowed is float32"),
@@ -281,7 +302,7 @@ def not_finite():
         (nn.Conv2d(3, 4, 3), IMAGES, {"min_speedup": -1}, "min_speedup=-1: allowed is a number"),
     ],
     ids=[
-        *("branches", "float64", "nan", "half", "device", "list", "name", "sizes", "threads"),
+        *("branches", "buffer", "input", "float64", "nan", "half", "device", "list", "name", "sizes", "threads"),
         "speedup",
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.export import Dim
+from torch.export import Dim, ExportGraphSignature
 
 from lightprune.errors import InputError, first_line
 from lightprune.pruning.eval_mode import eval_mode
@@ -51,7 +51,7 @@ def export_module(module: nn.Module, example: tuple[Tensor, ...]) -> Exported:
         example: Its inputs.
 
     Raises:
-        InputError: The module cannot be exported.
+        InputError: The module cannot be exported, or changes its buffers or inputs.
     """
     batches = {tensor.shape[:1] for tensor in example}
     if len(batches) == 1 and batches != {torch.Size()}:
@@ -72,14 +72,29 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], dynamic: Any) -> fx.
             warnings.filterwarnings("ignore", "A model attribute")
             exported = torch.export.export(module, example, dynamic_shapes=dynamic, strict=False)
             # Functional: what converters know, and safe to split.
-            network: fx.GraphModule = exported.run_decompositions({}).module()
+            functional = exported.run_decompositions({})
+            _check_unchanged(module, functional.graph_signature)
+            network: fx.GraphModule = functional.module()
             return network
+    except InputError:
+        raise
     except Exception as error:  # The module's code may raise anything.
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
         raise InputError(
             f"{type(module).__name__} cannot be exported on inputs of {shapes}: "
             f"{first_line(error)}; allowed is a module that torch.export takes"
         ) from error
+
+
+def _check_unchanged(module: nn.Module, signature: ExportGraphSignature) -> None:
+    """Raises InputError for a module that writes to its buffers, or to what it is given."""
+    buffers, inputs = signature.buffers_to_mutate, signature.user_inputs_to_mutate
+    for name in (*buffers.values(), *inputs.values()):
+        kind = "buffer" if name in buffers.values() else "input"
+        raise InputError(
+            f"{type(module).__name__}: its forward changes the {kind} {name} in place; allowed is "
+            "one that changes nothing but its own results"
+        )
 
 
 def _batch_sizes(network: fx.GraphModule) -> list[Any]:
