@@ -302,7 +302,19 @@ def not_finite():
         (nn.Conv2d(3, 4, 3), IMAGES, {"min_speedup": -1}, "min_speedup=-1: allowed is a number"),
     ],
     ids=[
-        *("branches", "buffer", "input", "float64", "nan", "half", "device", "list", "name", "sizes", "threads"),
+        *(
+            "branches",
+            "buffer",
+            "input",
+            "float64",
+            "nan",
+            "half",
+            "device",
+            "list",
+            "name",
+            "sizes",
+            "threads",
+        ),
         "speedup",
     ],
 )
