@@ -3,12 +3,15 @@
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from lightprune.errors import InputError, first_line
 
 _CGROUPS = Path("/sys/fs/cgroup")
+# Linux's control groups: the folder of the memory controller, its files in each group, and what the
+# names in `memory.stat` begin with.
+_VERSION_1 = ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+_VERSION_2 = ("", "memory.max", "memory.current", "")
 _ALLOWED = "allowed are smaller or fewer images, or more memory"
 
 
@@ -66,25 +69,6 @@ def _fields(file: Path) -> dict[str, int]:
     return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
 
 
-@dataclass(frozen=True)
-class _Controller:
-    """How a version of Linux's control groups tells of memory, in files of each group."""
-
-    folder: str
-    limit: str
-    used: str
-    cached: tuple[str, str]
-
-
-_VERSION_1 = _Controller(
-    "memory",
-    "memory.limit_in_bytes",
-    "memory.usage_in_bytes",
-    ("total_inactive_file", "total_active_file"),
-)
-_VERSION_2 = _Controller("", "memory.max", "memory.current", ("inactive_file", "active_file"))
-
-
 def left_in_control_groups(membership: str, root: Path = _CGROUPS) -> Iterator[int]:
     """What each group around a process has left of memory.
 
@@ -96,17 +80,18 @@ def left_in_control_groups(membership: str, root: Path = _CGROUPS) -> Iterator[i
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
-        version = _VERSION_1 if controllers else _VERSION_2
-        top = root / version.folder
+        folder, limit_file, usage_file, prefix = _VERSION_1 if controllers else _VERSION_2
+        top = root / folder
         innermost = top / path.strip("/")
         for group in (innermost, *innermost.parents):
             if not group.is_relative_to(top):
                 break
             try:
-                limit = int((group / version.limit).read_text("utf-8"))
-                used = int((group / version.used).read_text("utf-8"))
+                limit = int((group / limit_file).read_text("utf-8"))
+                used = int((group / usage_file).read_text("utf-8"))
                 # Cached files count as used, but are given up for the asking.
                 fields = _fields(group / "memory.stat")
             except (OSError, ValueError):  # No limit reads "max".
                 continue
-            yield limit - used + sum(fields.get(name, 0) for name in version.cached)
+            cached = (fields.get(f"{prefix}{kind}active_file", 0) for kind in ("in", ""))
+            yield limit - used + sum(cached)

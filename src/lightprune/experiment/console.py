@@ -11,6 +11,7 @@ from lightprune.experiment.plan_notes import plan_notes
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.pruning.pruner import Pruner
+from lightprune.rendering.console_table import console_table, print_line
 from lightprune.runs.record import RunRecord
 from lightprune.training.lr_schedule import REWIND, LRCycles
 
@@ -20,6 +21,11 @@ def show_plan(checked: CheckedRun) -> None:
     if not is_rank_zero():
         return
     settings, setup, cost = checked.settings, checked.setup, checked.cost.total
+
+    def counts(zeros: int) -> tuple[str, str, str]:
+        compression = _compression(cost.weights, cost.weights - zeros)
+        return f"{zeros:,}", f"{zeros / cost.weights:.2%}", compression
+
     train, validation = setup.source.splits(setup.data)
     table = Table(title=f"plan: prune by {_pruner(settings.pruner)}", title_justify="left")
     for column in ("epochs", "event", "zeros", "sparsity", "compression", "LR"):
@@ -27,22 +33,16 @@ def show_plan(checked: CheckedRun) -> None:
     dense, finetune = settings.recipe.dense, settings.recipe.finetune
     steps = len(train) // finetune.batch_size * finetune.epochs
     batches = f"{steps:,} batches of {finetune.batch_size}"
-    held = checked.masks.pruned if checked.masks else 0
     if checked.pretrained:
-        given = cost.weights - cost.nnz
-        counted = (f"{given:,}", f"{cost.sparsity:.2%}", _compression(cost.weights, cost.nnz))
-        table.add_row("", f"dense weights of {checked.pretrained.file.path}", *counted, "")
+        given = counts(cost.weights - cost.nnz)
+        table.add_row("", f"dense weights of {checked.pretrained.file.path}", *given, "")
     if settings.trains_dense or not checked.pretrained:
         rate = f"{dense.learning_rate.shape} {dense.learning_rate.peak:g}"
-        counted = (
-            f"{held:,}",
-            f"{held / cost.weights:.2%}",
-            _compression(cost.weights, cost.weights - held),
-        )
-        table.add_row(str(dense.epochs), "dense", *counted, rate)
+        held = counts(checked.masks.pruned if checked.masks else 0)
+        table.add_row(str(dense.epochs), "dense", *held, rate)
         steps = len(train) // dense.batch_size * dense.epochs
         batches = f"{steps:,} batches of {dense.batch_size}, then {batches}"
-    counts = {event.epoch: n for event, n in zip(settings.plan.events, checked.zeros, strict=True)}
+    zeros = {event.epoch: n for event, n in zip(settings.plan.events, checked.zeros, strict=True)}
     cycles = LRCycles(finetune.learning_rate, settings.plan, finetune.restart)
     learning_rate = finetune.learning_rate
     peak = dense.learning_rate.peak if learning_rate.shape == REWIND else learning_rate.peak
@@ -51,15 +51,12 @@ def show_plan(checked: CheckedRun) -> None:
         cycle = settings.plan.cycle_at(epoch)
         restarts = cycles.cycle_at(epoch).start == epoch
         rate = f"{learning_rate.shape} {peak}"
-        zeros = counts.get(epoch)
         event = ("fine-tune", "", "", "")
-        if zeros is not None:
-            compression = _compression(cost.weights, cost.weights - zeros)
-            event = ("prune", f"{zeros:,}", f"{zeros / cost.weights:.2%}", compression)
+        if epoch in zeros:
+            event = ("prune", *counts(zeros[epoch]))
         table.add_row(f"{cycle.start + 1}-{cycle.stop}", *event, rate if restarts else "")
         epoch = cycle.stop
-    out = get_console()
-    out.print(table)
+    get_console().print(table)
     for line in (
         f"{cost.weights:,} prunable weights, {cost.live:,} of them reached by some input; "
         f"{_count(cost.macs)} MACs an image",
@@ -67,7 +64,7 @@ def show_plan(checked: CheckedRun) -> None:
         f"images; {batches}, over {setup.trainer_config.processes} process(es)",
         *plan_notes(checked),
     ):
-        out.print(line, highlight=False, soft_wrap=True)
+        print_line(line)
 
 
 def _compression(weights: int, kept: int) -> str:
@@ -98,10 +95,7 @@ def show_result(record: RunRecord, path: Path) -> None:
     nonzero = cost.weights - dense.zero_weights
     live_nonzero = cost.live - dense.zero_live_weights
     live_sparsity = dense.zero_live_weights / cost.live if cost.live else 0.0
-    table = Table(title="result", title_justify="left")
-    for column in ("", "dense", "pruned"):
-        table.add_column(column, justify="right" if column else "left")
-    for row in (
+    rows = (
         ("test accuracy", f"{dense.test_accuracy:.2%}", f"{test.accuracy:.2%}"),
         (
             "test images right",
@@ -129,10 +123,8 @@ def show_result(record: RunRecord, path: Path) -> None:
             f"{record.compression_parameters:.1f}x",
         ),
         ("seconds", f"{seconds.dense:.0f}", f"{seconds.finetune:.0f}"),
-    ):
-        table.add_row(*row)
-    out = get_console()
-    out.print(table)
+    )
+    get_console().print(console_table("result", ("", "dense", "pruned"), rows))
     if record.data.validation_is_test:
-        out.print("validated on the test set: for comparison with the reference only")
-    out.print(str(path), highlight=False, soft_wrap=True)
+        print_line("validated on the test set: for comparison with the reference only")
+    print_line(str(path))

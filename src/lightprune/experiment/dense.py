@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,14 @@ from torch import Tensor, nn
 
 from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
 from lightprune.errors import InputError
-from lightprune.experiment.dense_cache import (
-    dense_key,
-    dense_lock,
-    save_rewind_state,
-    warn_unusable,
-)
+from lightprune.experiment.dense_cache import dense_key, dense_lock, save_rewind_state
 from lightprune.experiment.pretrained import Pretrained
 from lightprune.files import checksum, write_weights
 from lightprune.provenance import commit
 from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.reachability import live_masks
 from lightprune.pruning.schedules import Plan
+from lightprune.rendering.console_table import warn_unusable
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import DenseRecord, read_dense_record, write_dense_record
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
@@ -31,25 +27,6 @@ from lightprune.training.metrics import Evaluation
 from lightprune.training.phase_loggers import log_test_result, open_loggers
 from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
-
-
-@dataclass(frozen=True)
-class DenseMeasurement:
-    """A dense network on the test images.
-
-    Attributes:
-        test: Its evaluation.
-        unreachable: Prunable weights that no input reaches.
-        changed: Test images that are classified otherwise if those are zero.
-        zeros: Prunable weights that are zero.
-        live_zeros: Those of them that some input reaches.
-    """
-
-    test: Evaluation
-    unreachable: int
-    changed: int
-    zeros: int
-    live_zeros: int
 
 
 def dense_network(
@@ -68,8 +45,8 @@ def dense_network(
     are damaged is trained again, and a line says so.
 
     Args:
-        setup: Data, model and trainer settings.
-        phase: How it is trained.
+        setup: What both phases share.
+        phase: The dense training.
         cache_dir: Where trained networks are kept.
         identity: What the network depends on; equal mappings share one training.
         pretrained: Given weights: what the training starts from if some of them are fresh, and
@@ -79,17 +56,8 @@ def dense_network(
     """
     if pretrained is not None and not pretrained.fresh:
         state = dict(pretrained.state)
-        measured = measure_dense(setup, phase, state)
-        return state, DenseRecord(
-            source=str(pretrained.file.path),
-            test_correct=measured.test.correct,
-            test_images=measured.test.images,
-            unreachable_weights=measured.unreachable,
-            changed_without_unreachable=measured.changed,
-            weights_sha256=pretrained.sha256,
-            zero_weights=measured.zeros,
-            zero_live_weights=measured.live_zeros,
-        )
+        source = str(pretrained.file.path)
+        return state, _measure(setup, phase, state, source, pretrained.sha256)[0]
     setup = setup.without_freezing()
     folder = cache_dir / dense_key(identity)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,20 +81,31 @@ def dense_network(
     return load_file(folder / "model.safetensors"), record
 
 
-def measure_dense(setup: Setup, phase: Phase, state: Mapping[str, Tensor]) -> DenseMeasurement:
+def _measure(
+    setup: Setup, phase: Phase, state: Mapping[str, Tensor], source: str, sha256: str
+) -> tuple[DenseRecord, Evaluation]:
     """Evaluates a dense network on the test set, and again with its unreachable weights at zero."""
     test = evaluate_test_set(setup, setup.network_from(state), phase)
     network = setup.network_from(state)
     weights = {name: weight.detach() for name, weight in setup.targets.find(network).items()}
     live = live_masks(weights, macs_per_weight(network, weights, setup.example))
-    zeros = sum(int((weight == 0).sum()) for weight in weights.values())
-    live_zeros = sum(int(((weight == 0) & live[name]).sum()) for name, weight in weights.items())
-    if not live.pruned:
-        return DenseMeasurement(test, 0, 0, zeros, live_zeros)
-    live.apply_(weights)
-    zeroed = evaluate_test_set(setup, network, phase)
-    changed = sum(a != b for a, b in zip(zeroed.predicted, test.predicted, strict=True))
-    return DenseMeasurement(test, live.pruned, changed, zeros, live_zeros)
+    zeros = {name: weight == 0 for name, weight in weights.items()}
+    changed = 0
+    if live.pruned:
+        live.apply_(weights)
+        zeroed = evaluate_test_set(setup, network, phase)
+        changed = sum(a != b for a, b in zip(zeroed.predicted, test.predicted, strict=True))
+    record = DenseRecord(
+        source=source,
+        test_correct=test.correct,
+        test_images=test.images,
+        unreachable_weights=live.pruned,
+        changed_without_unreachable=changed,
+        weights_sha256=sha256,
+        zero_weights=sum(int(zero.sum()) for zero in zeros.values()),
+        zero_live_weights=sum(int((zero & live[name]).sum()) for name, zero in zeros.items()),
+    )
+    return record, test
 
 
 def _cached_record(folder: Path) -> DenseRecord | None:
@@ -164,29 +143,22 @@ def _train(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> Den
             if is_rank_zero():
                 for epochs, snapshot in trained.snapshots.items():
                     save_rewind_state(folder, epochs, snapshot)
-        measured = measure_dense(setup, phase, state)
-        log_test_result(loggers, measured.test, steps)
-    weights = folder / "model.safetensors"
-    if is_rank_zero():
-        write_weights(weights, state)
-    barrier()
-    record = DenseRecord(
-        source="trained",
+        weights = folder / "model.safetensors"
+        if is_rank_zero():
+            write_weights(weights, state)
+        barrier()
+        measured, test = _measure(setup, phase, state, "trained", checksum(weights))
+        log_test_result(loggers, test, steps)
+    record = replace(
+        measured,
         key=folder.name,
         epochs=phase.epochs,
         seconds=seconds,
         validation_accuracy=validation,
-        test_correct=measured.test.correct,
-        test_images=measured.test.images,
-        unreachable_weights=measured.unreachable,
-        changed_without_unreachable=measured.changed,
-        weights_sha256=checksum(weights),
-        zero_weights=measured.zeros,
-        zero_live_weights=measured.live_zeros,
         commit=commit(),
     )
     if is_rank_zero():
         labels = setup.data.test.labels.tolist()
-        write_predictions(folder / "predictions.csv", labels, measured.test.predicted)
+        write_predictions(folder / "predictions.csv", labels, test.predicted)
         write_dense_record(folder / "dense.json", record)
     return record

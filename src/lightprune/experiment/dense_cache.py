@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from filelock import Timeout
-from rich import get_console
-from rich.markup import escape
 from safetensors import SafetensorError
 from torch import Tensor
 
 from lightprune.errors import first_line
 from lightprune.files import check_readable, file_lock, read_weights, write_weights
+from lightprune.rendering.console_table import print_line
 from lightprune.runs.identity import config_hash
 
 
@@ -30,8 +29,7 @@ def dense_lock(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        line = f"waiting for another job, which trains the same dense network: {folder}"
-        get_console().print(line, highlight=False, soft_wrap=True)
+        print_line(f"waiting for another job, which trains the same dense network: {folder}")
         lock.acquire()
     try:
         yield
@@ -45,12 +43,6 @@ def check_dense_files(folder: Path) -> None:
     for pattern in ("dense.json", "*.safetensors", "checkpoints/*.ckpt"):
         for file in sorted(folder.glob(pattern)):
             check_readable(file)
-
-
-def warn_unusable(file: Path, reason: str, consequence: str) -> None:
-    """Prints a one-line warning about a file of the cache that cannot be used."""
-    line = f"[yellow]warning[/]: {escape(str(file))}: {escape(reason)}; {consequence}"
-    get_console().print(line, highlight=False, soft_wrap=True)
 
 
 def rewind_file(folder: Path, epoch: int) -> Path:

@@ -16,9 +16,9 @@ from lightprune.experiment.dense_cache import (
     rewind_file,
     rewind_file_fault,
     save_rewind_state,
-    warn_unusable,
 )
 from lightprune.pruning.schedules import Plan
+from lightprune.rendering.console_table import warn_unusable
 from lightprune.training.fit import PhaseRun, fit
 from lightprune.training.phase_loggers import open_loggers
 from lightprune.training.recipe import Phase
@@ -37,12 +37,7 @@ def rewind_state(
     Source: Frankle et al. 2020, "Linear Mode Connectivity and the Lottery Ticket Hypothesis",
     section 4; with no epochs, Frankle & Carbin 2019, "The Lottery Ticket Hypothesis".
 
-    Args:
-        setup: Data, model and trainer settings.
-        phase: The dense training.
-        cache_dir: Where trained networks are kept.
-        identity: What the dense network depends on.
-        epochs: 0 is the network before training.
+    Args as those of `dense_network`; 0 epochs are the network before training.
     """
     setup = setup.without_freezing()
     if epochs == 0:

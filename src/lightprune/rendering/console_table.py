@@ -1,7 +1,10 @@
-"""Tables on the console."""
+"""Tables and lines on the console."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
+from rich import get_console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -13,3 +16,13 @@ def console_table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, 
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def print_line(text: str) -> None:
+    """Prints text with rich's markup; it may be longer than the console is wide."""
+    get_console().print(text, highlight=False, soft_wrap=True)
+
+
+def warn_unusable(file: Path, reason: str, consequence: str) -> None:
+    """Prints a one-line warning about a file that cannot be used."""
+    print_line(f"[yellow]warning[/]: {escape(str(file))}: {escape(reason)}; {consequence}")

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.distributed import from_rank_zero, is_rank_zero
 from lightprune.files import check_readable, discard_partials, replace_file
+from lightprune.rendering.console_table import warn_unusable
 from lightprune.training.classifier import Classifier
-from lightprune.training.history import warn_damaged
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 _SEAL = b"lightprune sha256 "
@@ -179,5 +179,7 @@ def checkpoint_to_resume(folder: Path) -> Path | None:
         discard_partials(checkpoints)
     last, damaged = from_rank_zero(lambda: latest_intact(checkpoints))
     if is_rank_zero():
-        warn_damaged(damaged, last)
+        consequence = f"continuing from {last.name}" if last else "starting the phase afresh"
+        for checkpoint in damaged:
+            warn_unusable(checkpoint, "its checksum does not match its content", consequence)
     return last

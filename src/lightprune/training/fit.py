@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
@@ -39,8 +38,6 @@ class PhaseRun:
 
     Attributes:
         name: `dense` or `finetune`.
-        phase: The settings.
-        plan: Epochs and prune events.
         pruner: Decides the masks at the events; None for a plan without events.
         masks: What is held at zero from the start; None for nothing.
         dense: The phase before this one, for `peak=auto` and `shape=rewind`; None if there is none.
@@ -63,11 +60,6 @@ class PhaseRun:
     callbacks: Mapping[str, Callback] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def epochs(self) -> int:
-        """How many epochs to train."""
-        return self.plan.epochs if self.until is None else self.until
-
 
 @dataclass(frozen=True)
 class PhaseResult:
@@ -77,8 +69,6 @@ class PhaseResult:
         state: The network's state dict, on the CPU.
         epoch: From which epoch the weights are.
         validation: Their accuracy on the validation images, 0..1.
-        rows: One row an epoch.
-        records: What the prune events did.
         seconds: Of all epochs, also those before an interruption.
         steps: Of the optimizer.
         snapshots: The state dicts after `PhaseRun.snapshots` epochs, by epochs trained.
@@ -94,36 +84,6 @@ class PhaseResult:
     snapshots: Mapping[int, dict[str, Tensor]]
 
 
-@dataclass(frozen=True)
-class _Callbacks:
-    """In the order of their calls: the guard refuses before others restore."""
-
-    guard: ResumeGuard
-    pruning: RecordedPruning
-    history: EpochHistory
-    best: BestEpoch
-    snapshots: Snapshots
-    checkpoint: ModelCheckpoint
-
-    def ordered(self, extra: Sequence[Callback]) -> list[Callback]:
-        *tracking, saving = vars(self).values()
-        return [*tracking, *extra, saving]  # A checkpoint holds the state of all others.
-
-    def result(self, steps: int) -> PhaseResult:
-        rows, epoch = self.history.rows, self.best.epoch
-        assert epoch is not None
-        return PhaseResult(
-            state=self.best.weights,
-            epoch=epoch,
-            validation=rows[epoch].val_accuracy,
-            rows=tuple(rows),
-            records=tuple(self.pruning.records),
-            seconds=sum(row.seconds for row in rows),
-            steps=steps,
-            snapshots=self.snapshots.states,
-        )
-
-
 def fit(
     setup: Setup,
     network: nn.Module,
@@ -137,24 +97,30 @@ def fit(
     validation uses the test set, since a choice would make the test set part of training, and if
     training ends early (`run.until`).
 
-    Args:
-        setup: What both phases share.
-        network: Trained in place.
-        run: The phase.
-        folder: Where metrics.csv and `checkpoints/` go.
-        loggers: Of metrics, besides metrics.csv.
+    `folder` gets metrics.csv and `checkpoints/`; `loggers` get the same metrics.
 
     Raises:
         InputError: The checkpoint belongs to another run.
         Interrupted: A signal arrived.
         NonFiniteLossError: Training diverged.
     """
-    callbacks = _callbacks(setup, run, folder)
-    classifier = _classifier(setup, network, run, callbacks.pruning)
-    ordered = callbacks.ordered(extra_callbacks(run.callbacks, run.plan, folder))
+    pruning = _pruning(setup, run)
+    history = EpochHistory(run.name, folder / "metrics.csv", pruning)
+    validates_on_test = isinstance(setup.source.validation, str)
+    best = BestEpoch(pruning, latest=run.until is not None or validates_on_test)
+    snapshots = Snapshots(run.snapshots)
     trainer = setup.trainer_config.build(
-        epochs=run.epochs, folder=folder, callbacks=ordered, loggers=loggers
+        epochs=run.plan.epochs if run.until is None else run.until,
+        folder=folder,
+        callbacks=[
+            ResumeGuard(run.identity),  # Refuses before the others restore.
+            *(pruning, history, best, snapshots),
+            *extra_callbacks(run.callbacks, run.plan, folder),
+            save_every_epoch(folder / "checkpoints"),  # Holds the state of all others.
+        ],
+        loggers=loggers,
     )
+    classifier = _classifier(setup, network, run, pruning)
     seed_everything(setup.seed, verbose=False)
     checkpoint = checkpoint_to_resume(folder)
     data = setup.data_module(run.phase, run.name)
@@ -166,19 +132,16 @@ def fit(
         raise NonFiniteLossError(
             f"{error}; last good checkpoint: {last if last.exists() else 'none'}"
         ) from error
-    return callbacks.result(trainer.global_step)
-
-
-def _callbacks(setup: Setup, run: PhaseRun, folder: Path) -> _Callbacks:
-    pruning = _pruning(setup, run)
-    validates_on_test = isinstance(setup.source.validation, str)
-    return _Callbacks(
-        ResumeGuard(run.identity),
-        pruning,
-        EpochHistory(run.name, folder / "metrics.csv", pruning),
-        BestEpoch(pruning, latest=run.until is not None or validates_on_test),
-        Snapshots(run.snapshots),
-        save_every_epoch(folder / "checkpoints"),
+    assert best.epoch is not None
+    return PhaseResult(
+        state=best.weights,
+        epoch=best.epoch,
+        validation=history.rows[best.epoch].val_accuracy,
+        rows=tuple(history.rows),
+        records=tuple(pruning.records),
+        seconds=sum(row.seconds for row in history.rows),
+        steps=trainer.global_step,
+        snapshots=snapshots.states,
     )
 
 

@@ -1,18 +1,16 @@
 """The history of a phase, a row an epoch: in checkpoints, in metrics.csv, on the console."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from rich import get_console
-from rich.markup import escape
 
 from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.files import csv_text, write_text
 from lightprune.pruning.event_record import EventRecord
+from lightprune.rendering.console_table import print_line
 from lightprune.training.classifier import Classifier
 
 
@@ -25,7 +23,6 @@ class EpochRow:
         epoch: From 0.
         sparsity: The share of the prunable weights that are zero, as counted after the epoch.
         learning_rate: Of its last step.
-        train_loss: Mean over the epoch.
         val_loss: On the validation images, without label smoothing.
         val_accuracy: 0..1.
         seconds: Training, prune event and validation.
@@ -85,12 +82,10 @@ class EpochHistory(Callback):
         self.rows.append(row)
         if trainer.is_global_zero:
             write_rows(self._file, self.rows)
-            get_console().print(
+            print_line(
                 f"{row.phase} epoch {row.epoch + 1}/{trainer.max_epochs}  "
                 f"loss {row.train_loss:.3f}  validation {row.val_accuracy:.2%}  "
-                f"sparsity {row.sparsity:.2%}  {row.seconds:.0f} s",
-                highlight=False,
-                soft_wrap=True,
+                f"sparsity {row.sparsity:.2%}  {row.seconds:.0f} s"
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -104,31 +99,15 @@ class EpochHistory(Callback):
 
 def print_event(record: EventRecord) -> None:
     """Prints one line about a prune event, and a warning for layers that it emptied."""
-    out = get_console()
     accuracy = record.recalibrated
     recalibrated = "" if accuracy is None else f", {accuracy:.2%} with batch norms recalibrated"
-    out.print(
+    print_line(
         f"[bold]pruned[/] before epoch {record.epoch + 1}: sparsity {record.target:.2%} -> "
         f"{record.sparsity:.2%} ({record.pruned:,} zeros, live {record.live_sparsity:.2%}), "
-        f"validation {record.before:.2%} -> {record.after:.2%}{recalibrated}",
-        highlight=False,
-        soft_wrap=True,
+        f"validation {record.before:.2%} -> {record.after:.2%}{recalibrated}"
     )
     if record.emptied:
-        out.print(
-            f"[yellow]warning[/]: nothing is left of {', '.join(record.emptied)}", soft_wrap=True
-        )
-
-
-def warn_damaged(checkpoints: Sequence[Path], used: Path | None) -> None:
-    """Prints one line for every checkpoint that cannot be used."""
-    for checkpoint in checkpoints:
-        get_console().print(
-            f"[yellow]warning[/]: {escape(str(checkpoint))}: its checksum does not match its "
-            f"content; {f'continuing from {used.name}' if used else 'starting the phase afresh'}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        print_line(f"[yellow]warning[/]: nothing is left of {', '.join(record.emptied)}")
 
 
 def write_rows(file: Path, rows: list[EpochRow]) -> None:
