@@ -115,7 +115,11 @@ class EvaluationBatches:
 
 
 class ImageDataModule(LightningDataModule):
-    """Serves training, validation and test batches on the trainer's device."""
+    """Serves training, validation and test batches on the trainer's device.
+
+    `batch_size` counts the images of all processes together; `rng_key` keeps the shuffles of this
+    phase apart from those of another.
+    """
 
     def __init__(
         self,
@@ -127,16 +131,6 @@ class ImageDataModule(LightningDataModule):
         seed: int,
         rng_key: str,
     ) -> None:
-        """Splits the validation set off.
-
-        Args:
-            data: The images.
-            source: How they are split and normalised.
-            batch_size: Images a batch, over all processes together.
-            augmentation: Applied to training batches.
-            seed: The run's seed.
-            rng_key: Keeps the shuffles of this phase apart from those of another.
-        """
         super().__init__()
         self._train, self._validation = source.splits(data)
         self._test = data.test

@@ -26,7 +26,8 @@ class BestEpoch(Callback):
     """Keeps the weights of the best validated epoch; stands after the pruning callback.
 
     They are part of every checkpoint, so that a resumed run depends on one file alone. Only epochs
-    at the final sparsity count: an earlier, denser one is no result.
+    at the final sparsity count: an earlier, denser one is no result. With `latest`, each of them
+    counts as the best yet.
 
     Attributes:
         epoch: The best so far; None before the last prune event.
@@ -34,7 +35,6 @@ class BestEpoch(Callback):
     """
 
     def __init__(self, pruning: PruningCallback, *, latest: bool = False) -> None:
-        """Follows the plan of `pruning`; with `latest` every epoch counts as the best yet."""
         self.epoch: int | None = None
         self.weights: dict[str, Tensor] = {}
         self._accuracy = -1.0
@@ -42,7 +42,6 @@ class BestEpoch(Callback):
         self._latest = latest
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keeps the weights if they are better than the best so far."""
         assert isinstance(pl_module, Classifier)
         assert pl_module.evaluation is not None
         accuracy = pl_module.evaluation.accuracy
@@ -52,11 +51,9 @@ class BestEpoch(Callback):
             self.weights = _cpu_state(pl_module.network)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best epoch so far."""
         return {"epoch": self.epoch, "accuracy": self._accuracy, "weights": self.weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the best epoch so far."""
         self.epoch, self._accuracy = state_dict["epoch"], state_dict["accuracy"]
         self.weights = state_dict["weights"]
 
@@ -76,18 +73,15 @@ class Snapshots(Callback):
         self._after = after
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Copies the state dict if this epoch is one of them."""
         assert isinstance(pl_module, Classifier)
         trained = trainer.current_epoch + 1
         if trained in self._after:
             self.states[trained] = _cpu_state(pl_module.network)
 
     def state_dict(self) -> dict[str, Any]:
-        """The snapshots so far."""
         return {"states": self.states} if self.states else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the snapshots."""
         self.states = dict(state_dict["states"])
 
 
@@ -116,7 +110,6 @@ class SealedCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Writes beside the target, seals, then renames."""
         path = Path(path)
 
         def write(partial: Path) -> None:

@@ -30,6 +30,10 @@ class NonFiniteLossError(RuntimeError):
 class Classifier(LightningModule):
     """Trains and evaluates one network in one phase.
 
+    The network maps float32 (B, 3, H, W) to logits (B, classes). `peak` gives the peak learning
+    rate of the cycle that starts at an epoch. `seed` is that of the layers' own random draws, as of
+    dropout; `l1` weighs the L1 norm of `l1_weights`, parameters of the network, in the loss.
+
     Attributes:
         network: The network, under its own parameter names.
         evaluation: Result of the last validation or test; None before the first.
@@ -48,19 +52,6 @@ class Classifier(LightningModule):
         l1: float = 0.0,
         l1_weights: Iterable[Tensor] = (),
     ) -> None:
-        """Takes a network and how it is trained.
-
-        Args:
-            network: Maps float32 (B, 3, H, W) to logits (B, classes).
-            model: How the network is run.
-            classes: Names of the classes.
-            phase: Optimizer and loss.
-            cycles: The learning rate over the phase.
-            peak: The peak learning rate of the cycle that starts at an epoch.
-            seed: Of the layers' own random draws, as of dropout.
-            l1: Weight of the L1 norm of `l1_weights` in the loss.
-            l1_weights: Parameters of `network`.
-        """
         super().__init__()
         self.network = network
         self.evaluation: Evaluation | None = None
@@ -81,7 +72,6 @@ class Classifier(LightningModule):
         return logits
 
     def to_memory_format(self, images: Tensor) -> Tensor:
-        """Images in the memory format of the network."""
         return self._model.to_memory_format(images)
 
     def cross_entropy(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -118,7 +108,6 @@ class Classifier(LightningModule):
                 )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Sets the learning rate of the coming step."""
         rate = self.learning_rate()
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
@@ -162,32 +151,22 @@ class Classifier(LightningModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        """Resets the metrics."""
-        self._tally.reset()
-
-    def on_test_epoch_start(self) -> None:
-        """Resets the metrics."""
         self._tally.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Adds a batch to the metrics."""
         images, labels = batch
         self._tally.update(self(images), labels)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Adds a batch to the metrics."""
-        images, labels = batch
-        self._tally.update(self(images), labels)
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        """Logs accuracy and loss of the validation set; in a fit, the loss must be finite."""
         self.evaluation = self._tally.compute()
         if self.trainer.state.fn == "fit":
             self._check_finite("val/loss", self.evaluation.loss)
         self._log("val", self.evaluation)
 
     def on_test_epoch_end(self) -> None:
-        """Logs accuracy and loss of the test set."""
         self.evaluation = self._tally.compute()
         self._log("test", self.evaluation)
 

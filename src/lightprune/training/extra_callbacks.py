@@ -28,9 +28,8 @@ class StopAtFinalSparsity(Callback):
         self._trainer: Trainer | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stops a resumed training that was stopped."""
         self._trainer = trainer
-        trainer.should_stop = self._stopped
+        trainer.should_stop = self._stopped  # In a resumed training.
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes back a stop that comes too early."""
@@ -42,7 +41,6 @@ class StopAtFinalSparsity(Callback):
         return {"stopped": self._trainer is not None and self._trainer.should_stop}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores whether the training was stopped."""
         self._stopped = state_dict["stopped"]
 
 

@@ -42,11 +42,10 @@ class EpochHistory(Callback):
     """Collects an EpochRow at the end of every epoch; stands after the pruning callback.
 
     Lightning's CSVLogger starts its file anew when a run resumes; these rows are part of the
-    checkpoint, so metrics.csv always holds the whole run.
+    checkpoint, so `file`, which rank 0 writes after every epoch, always holds the whole run.
     """
 
     def __init__(self, phase: str, file: Path, pruning: PruningCallback) -> None:
-        """Writes to `file` after every epoch, on rank 0."""
         self.rows: list[EpochRow] = []
         self._phase = phase
         self._file = file
@@ -54,17 +53,14 @@ class EpochHistory(Callback):
         self._start = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
         self._start = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prints the prune event before this epoch, if there is one."""
         records = self._pruning.records
         if trainer.is_global_zero and records and records[-1].epoch == trainer.current_epoch:
             print_event(records[-1])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Adds a row."""
         assert isinstance(pl_module, Classifier)
         evaluation = pl_module.evaluation
         assert evaluation is not None
@@ -89,11 +85,9 @@ class EpochHistory(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows so far."""
         return {"rows": [asdict(row) for row in self.rows]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the rows."""
         self.rows = [EpochRow(**row) for row in state_dict["rows"]]
 
 

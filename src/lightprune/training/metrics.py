@@ -23,7 +23,6 @@ class Tally(nn.Module):
     """Accumulates metrics batch by batch, over all processes, on the device of its module."""
 
     def __init__(self, classes: Sequence[str]) -> None:
-        """Takes the names of the classes."""
         super().__init__()
         self._classes = tuple(classes)
         self._confusion = MulticlassConfusionMatrix(len(self._classes))
@@ -31,7 +30,6 @@ class Tally(nn.Module):
         self._predicted: list[Tensor] = []
 
     def reset(self) -> None:
-        """Starts a new pass."""
         self._confusion.reset()
         self._losses, self._predicted = [], []
 

@@ -24,11 +24,6 @@ def open_loggers(
 
     Trackers such as W&B keep one run open in a process and hand it to every logger made
     meanwhile; Lightning leaves it open. Nothing else would tell phases and jobs apart.
-
-    Args:
-        setup: Makes the loggers.
-        folder: The phase's folder.
-        config: Plain values, nested.
     """
     loggers = setup.loggers(folder)
     try:
@@ -41,13 +36,7 @@ def open_loggers(
 
 
 def log_test_result(loggers: Sequence[Logger], test: Evaluation, step: int) -> None:
-    """Logs accuracy and loss on the test images.
-
-    Args:
-        loggers: Those of the phase.
-        test: The evaluation.
-        step: The number of optimizer steps before it.
-    """
+    """Logs accuracy and loss on the test images, after so many optimizer steps."""
     for logger in loggers:
         logger.log_metrics({"test/accuracy": test.accuracy, "test/loss": test.loss}, step=step)
 

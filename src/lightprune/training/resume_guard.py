@@ -14,23 +14,16 @@ class ResumeGuard(Callback):
 
     Stands before the callbacks that restore more. Data, recipe, seed and the number of processes
     change no name and no shape, so without it a checkpoint of another run would be continued in
-    silence.
+    silence. An identity is made of mappings, lists and plain values.
     """
 
     def __init__(self, identity: Mapping[str, Any]) -> None:
-        """Takes mappings, lists and plain values."""
         self._identity = dict(identity)
 
     def state_dict(self) -> dict[str, Any]:
-        """The identity of this run."""
         return {"identity": self._identity}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Compares the identities.
-
-        Raises:
-            InputError: The checkpoint is of another run.
-        """
         for key, saved, expected in diff_configs(state_dict["identity"], self._identity):
             raise InputError(
                 f"checkpoint: is of a run with {key}={saved}, this one has {expected}; allowed is "

@@ -26,11 +26,6 @@ class Setup:
     """What both phases of an experiment share.
 
     Attributes:
-        model: How networks are built and run.
-        data: The images.
-        source: How they are split and normalised.
-        targets: Which weights are prunable.
-        trainer_config: Device, processes and precision.
         seed: Of everything random.
         loggers: Makes the loggers of a phase, for its folder.
         freeze: Patterns of parameters that do not train.
@@ -69,7 +64,6 @@ class Setup:
         return network
 
     def data_module(self, phase: Phase, rng_key: str) -> ImageDataModule:
-        """The batches of a phase."""
         return ImageDataModule(
             self.data,
             self.source,

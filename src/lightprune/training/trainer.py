@@ -33,16 +33,10 @@ class KeepSigtermHandler(Callback):
         self._handler = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restores the handler."""
-        self._restore()
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restores the handler."""
-        self._restore()
-
-    def _restore(self) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._handler)
+
+    on_test_start = on_train_start
 
 
 @dataclass(frozen=True)
@@ -116,14 +110,7 @@ class TrainerConfig:
         callbacks: Sequence[Callback] = (),
         loggers: Sequence[Logger] = (),
     ) -> Trainer:
-        """Makes the Trainer of one phase; sets the number of threads.
-
-        Args:
-            epochs: How many.
-            folder: Lightning's default root.
-            callbacks: In the order they are called.
-            loggers: Of metrics, besides metrics.csv.
-        """
+        """Makes the Trainer of one phase; sets the number of threads."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         shown = self.progress and get_console().is_terminal
