@@ -24,8 +24,8 @@ def cache(tmp_path, printed):
 def printed(monkeypatch):
     """The lines that are printed."""
     lines = []
-    for module in ("lightprune.experiment.dense_cache", "lightprune.training.history"):
-        monkeypatch.setattr(f"{module}.get_console", lambda: Lines(lines))
+    console = "lightprune.rendering.console_table.get_console"
+    monkeypatch.setattr(console, lambda: Lines(lines))
     return lines
 
 

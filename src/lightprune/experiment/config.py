@@ -156,9 +156,7 @@ def register_configs() -> None:
 def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     """Builds every part of a composed config and checks them, and what they require of each other.
 
-    Args:
-        cfg: The config.
-        folder: That relative paths in it start from; None is the working directory.
+    Relative paths in it start from `folder`; None is the working directory.
 
     Raises:
         InputError: A setting is wrong; one line that names it.

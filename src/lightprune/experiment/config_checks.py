@@ -52,12 +52,7 @@ def check_rewinding(
 ) -> None:
     """Raises InputError unless the dense training has the epochs that the run rewinds to.
 
-    Args:
-        recipe: Both phases.
-        pruner: Rewinds if its `weights` is `rewind`.
-        plan: Of the fine-tuning.
-        epoch: The dense epochs after which the weights to rewind to are taken.
-        given: The weights that the run is given, in place of a dense training or before it.
+    `epoch` is `dense.rewind_epoch`; no early weights are `given`.
     """
     dense, finetune = recipe.dense, recipe.finetune
     if pruner is not None and pruner.weights == "rewind":
@@ -118,12 +113,7 @@ def check_accumulation(pruner: Pruner | None, plan: Plan, trainer: TrainerConfig
 
 
 def check_callbacks(callbacks: Mapping[str, Callback], *, logs: bool) -> None:
-    """Raises InputError for callbacks that Lightning would refuse after hours of training.
-
-    Args:
-        callbacks: The user's, by their names in the config.
-        logs: Whether there is a logger.
-    """
+    """Raises InputError for callbacks that Lightning would refuse after hours of training."""
     state_keys = {save_every_epoch(Path()).state_key}
     for name, callback in callbacks.items():
         key = f"callbacks.{name}"

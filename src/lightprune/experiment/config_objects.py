@@ -12,12 +12,7 @@ from lightprune.errors import InputError
 
 
 def build(node: DictConfig, kind: type[Any], key: str) -> Any:
-    """Instantiates the class that a config node names.
-
-    Args:
-        node: A config with a `_target_`.
-        kind: The class that the result must be an instance of.
-        key: Of the node in the config, for messages.
+    """Instantiates the class that the config node at `key` names.
 
     Raises:
         InputError: The class does not exist, refuses a setting, or makes no `kind`.

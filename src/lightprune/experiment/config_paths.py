@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightprune.runs.identity import parent_node
+
 _PATHS = ("data.root", "data.cache_dir", "dense.checkpoint", "dense.cache_dir")
 
 
@@ -15,16 +17,9 @@ def paths_of(config: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def make_paths_absolute(resolved: Mapping[Any, Any], folder: Path) -> None:
-    """Makes every path in a resolved config absolute, with `~` as the user's home, in place.
-
-    Args:
-        resolved: The config.
-        folder: That relative paths start from.
-    """
+    """Makes every path in a config absolute, from `folder` or the user's home (`~`), in place."""
     for key in _PATHS:
-        group, name = key.split(".")
-        if not isinstance(node := resolved.get(group), dict):
-            continue
+        node, name = parent_node(resolved, key)
         # The checks name what is no path; a source of your own may read from an address.
         if isinstance(path := node.get(name), str) and path and "://" not in path:
             node[name] = str(Path(folder, os.path.expanduser(path)))

@@ -1,6 +1,6 @@
 """Checks of a network before training: its outputs, and one training step of each phase."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightprune.errors import InputError, first_line, first_of
@@ -59,7 +60,7 @@ def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int | None) 
     The random streams and all other networks stay as they are.
 
     Args:
-        setup: Data, model and trainer settings.
+        setup: What the phases share.
         phases: Those that train, by their names in the recipe.
         macs: Of one image, over the whole network; a step of very many takes fewer images, two at
             least. None, where they are unknown, takes two.
@@ -108,7 +109,8 @@ def _check_phase(setup: Setup, name: str, phase: Phase, macs: int | None) -> int
             f"recipe.{name}.optimizer: its step fails ({first_line(error)}); allowed is an "
             "optimizer that can train the network"
         ) from error
-    return sum(t.numel() * t.element_size() for t in _tensors(optimizer.state_dict()["state"]))
+    state = tree_leaves(optimizer.state_dict()["state"])
+    return sum(t.numel() * t.element_size() for t in state if isinstance(t, Tensor))
 
 
 def _forward_backward(setup: Setup, phase: Phase, count: int) -> tuple[nn.Module, Tensor]:
@@ -185,12 +187,3 @@ def _succeeds(attempt: Callable[[], object]) -> bool:
     except Exception:  # Whatever it is, the first failure is the one that is reported.
         return False
     return True
-
-
-def _tensors(state: Any) -> Iterable[Tensor]:
-    """All tensors of an optimizer's state, however it nests them."""
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, Mapping | list | tuple):
-        for value in state.values() if isinstance(state, Mapping) else state:
-            yield from _tensors(value)

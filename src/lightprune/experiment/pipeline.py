@@ -119,10 +119,9 @@ def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None
     if not checked.settings.force and folder.config_file.exists():
         _check_same_run(checked, folder)
         try:
-            record = folder.record()
+            return folder.record()
         except InputError as error:
             raise InputError(f"{error} (force=true starts afresh)") from error
-        return record
     return None
 
 

@@ -27,8 +27,6 @@ class CheckedRun:
     """A run whose inputs have been checked.
 
     Attributes:
-        settings: Its settings.
-        setup: Data, model and trainer settings.
         fingerprint: Of the data.
         pretrained: The weights that the run is given; None without.
         cost: Of the dense network, with the zeros of given weights.

@@ -28,7 +28,6 @@ class WeightsFile:
 
     Attributes:
         setting: That names them, with its value.
-        path: The file.
         url: Where to get the file if it is not there; None for a file of the user's.
     """
 
@@ -42,7 +41,6 @@ class Pretrained:
     """Given weights, in the form of a network's state dict.
 
     Attributes:
-        file: Where they are.
         sha256: Of the file.
         state: Every entry of the network's state dict, in its dtype.
         fresh: The names of those that were not taken from the file.
@@ -69,10 +67,6 @@ def given_weights(
 
     A network of torchvision would load the weights each time that it is built, and only with its
     own number of classes. Other constructors get `weights` as any other argument.
-
-    Args:
-        checkpoint: `dense.checkpoint`.
-        model: The group of the config.
 
     Raises:
         InputError: torchvision has no such weights, or both are given.
@@ -110,13 +104,9 @@ def _published(setting: str, network: str, name: str) -> WeightsFile:
 
 
 def load_pretrained(setup: Setup, file: WeightsFile, fresh: Sequence[str] = ()) -> Pretrained:
-    """Reads given weights and checks that they fit the network.
+    """Reads given weights, fetched if they are not there, and checks that they fit the network.
 
-    Args:
-        setup: How networks are built.
-        file: Of the weights; fetched if it is not there and has a URL.
-        fresh: Patterns (see `matches`) of the entries that stay as the network draws them; what
-            they match in the file is not read.
+    Entries that a pattern of `fresh` matches (see `matches`) stay as the network draws them.
 
     Raises:
         InputError: The file cannot be fetched or read without running code, it does not fit the

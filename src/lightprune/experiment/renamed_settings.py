@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lightprune.runs.identity import parent_node
+
 # Old key -> new key.
 RENAMED_KEYS = {"pruner.dead_weights": "pruner.unreachable"}
 # Group -> old option -> new option; a name that ends in _ stands for all that begin so.
@@ -27,10 +29,7 @@ def renamed_option(group: str, option: str) -> str | None:
 def find_renamed_key(config: Mapping[Any, Any]) -> str | None:
     """Returns the first old key that a config holds, or None."""
     for key in RENAMED_KEYS:
-        *parents, last = key.split(".")
-        node: Any = config
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, Mapping) else None
-        if isinstance(node, Mapping) and last in node:
+        node, name = parent_node(config, key)
+        if name in node:
             return key
     return None

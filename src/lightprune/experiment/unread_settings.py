@@ -37,12 +37,7 @@ class _Unread:
 
 
 def check_overrides(settings: Settings, overrides: Sequence[str]) -> None:
-    """Raises InputError if one of a command's overrides sets what the run does not read.
-
-    Args:
-        settings: Of the run.
-        overrides: As Hydra got them: `key=value`, `group=option`, `+key=value`, `~key`.
-    """
+    """Raises InputError if one of a command's overrides sets what the run does not read."""
     swept = json.loads(os.environ.get(SWEPT, "{}"))
     unread = [rule for rule in _unread_keys(settings) if not rule.may_differ(swept)]
     for override in overrides:
@@ -81,13 +76,12 @@ def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
             "since the schedule sets the learning rate of every step",
             f"{rate}.peak={{value}}",
         )
-        rewinds = shape == REWIND
-        for part in ("peak", "warmup", "milestones"):
-            if rewinds or (part == "milestones" and shape != "multistep"):
-                allowed = "another shape" if rewinds else f"{rate}.shape=multistep"
-                yield _Unread(
-                    f"{rate}.{part}", f"since {rate}.shape={shape}", allowed, (f"{rate}.shape",)
-                )
+        why, cause = f"since {rate}.shape={shape}", (f"{rate}.shape",)
+        if shape == REWIND:
+            for part in ("peak", "warmup", "milestones"):
+                yield _Unread(f"{rate}.{part}", why, "another shape", cause)
+        elif shape != "multistep":
+            yield _Unread(f"{rate}.milestones", why, f"{rate}.shape=multistep", cause)
         if phase.augmentation.crop == 0:
             why = f"since {key}.augmentation.crop=0 pads nothing"
             crop = (f"{key}.augmentation.crop",)
@@ -125,10 +119,7 @@ def _is_below(key: str, parent: str) -> bool:
 def check_mode(overrides: Sequence[str], settings: Sequence[str], *, multirun: bool) -> None:
     """Raises InputError for overrides of `hydra` that this way of running does not read.
 
-    Args:
-        overrides: Those that begin with `hydra`, as Hydra got them.
-        settings: The others.
-        multirun: Whether this is a job of a sweep (`-m`).
+    `settings` are the command's other overrides; `multirun` is whether this is a job of a sweep.
     """
     pairs = {"hydra.run.dir": "hydra.sweep.dir"} if multirun else dict(_OF_SWEEPS)
     folder = "hydra.sweep.dir" if multirun else "hydra.run.dir"

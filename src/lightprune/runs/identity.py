@@ -86,15 +86,18 @@ def identity_of(resolved: dict[Any, Any]) -> dict[str, Any]:
     """A copy of a resolved config without the keys that do not change a result."""
     identity: dict[str, Any] = copy.deepcopy(resolved)
     for key in (*RESULT_NEUTRAL, *_NEUTRAL_VALUES):
-        *parents, last = key.split(".")
-        node: Any = identity
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, dict) else None
-        if not isinstance(node, dict):
-            continue
-        if key not in _NEUTRAL_VALUES or node.get(last) == _NEUTRAL_VALUES[key]:
-            node.pop(last, None)
+        node, name = parent_node(identity, key)
+        if key not in _NEUTRAL_VALUES or node.get(name) == _NEUTRAL_VALUES[key]:
+            node.pop(name, None)
     return identity
+
+
+def parent_node(config: Any, key: str) -> tuple[dict[Any, Any], str]:
+    """The node of a nested config that holds a key, or an empty one, and the key's last part."""
+    *parents, name = key.split(".")
+    for parent in parents:
+        config = config.get(parent) if isinstance(config, dict) else None
+    return config if isinstance(config, dict) else {}, name
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
