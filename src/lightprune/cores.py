@@ -8,11 +8,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def available_cores(cgroups: Path = _CGROUPS) -> int:
-    """Returns the number of cores that this process may use: its affinity, less a cgroup's quota.
-
-    Args:
-        cgroups: Where the limits of the process's control group are.
-    """
+    """The number of cores that this process may use: its affinity, less a cgroup's quota."""
     has_affinity = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return max(1, min(cores, math.ceil(_quota(cgroups) or cores)))

@@ -14,14 +14,9 @@ class InputError(ValueError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended the training; what was saved continues.
-
-    Attributes:
-        status: The exit status that tells of the signal.
-    """
+    """A signal ended the training; what was saved continues; `status` is the exit status."""
 
     def __init__(self, status: int) -> None:
-        """Keeps the status."""
         super().__init__("interrupted: the same command continues")
         self.status = status
 

@@ -66,10 +66,7 @@ def write_weights(
 
 
 def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Reads a safetensors file.
-
-    Returns:
-        Its metadata, and its tensors by name.
+    """The metadata of a safetensors file, and its tensors by name.
 
     Raises:
         InputError: The file may not be read.
@@ -81,13 +78,9 @@ def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def check_readable(path: Path, name: str | None = None) -> None:
-    """Raises InputError if there is a file or folder that may not be read.
+    """Raises InputError if there is a file or folder that may not be read, named as `name`.
 
     Readers of some formats take such a file for one that is missing or damaged.
-
-    Args:
-        path: The file or folder.
-        name: What the message begins with; None is the path.
     """
     try:
         if path.is_dir():
@@ -110,12 +103,7 @@ def replace_file(
     """Has `write` fill a file beside `path`, and then puts it in its place.
 
     At no moment, a power cut included, is there neither the old nor the new file at `path`. Who may
-    read it is up to the umask, however `write` makes its files.
-
-    Args:
-        path: The file.
-        write: Fills the file whose path it gets.
-        previous: Where the old file stays; None deletes it.
+    read it is up to the umask, however `write` makes its files. The old file stays as `previous`.
 
     Raises:
         SaveError: The disk is full, or nothing may be written there.

@@ -24,12 +24,8 @@ _TICK = 2_000_000_000
 def content_hashes(files: Sequence[Path], cache_dir: Path) -> dict[str, str]:
     """The SHA-256 of each file's content, by its name in the folder that they have in common.
 
-    Args:
-        files: The files.
-        cache_dir: Keeps the hashes from call to call, in one file for each common folder.
-
-    Returns:
-        The hashes in the order of the files; an empty text for what cannot be read.
+    They are in the order of the files, and empty for what cannot be read. `cache_dir` keeps them
+    from call to call.
     """
     if not files:
         return {}

@@ -142,7 +142,6 @@ class ImageDataModule(LightningDataModule):
         self._placed: dict[tuple[int, torch.device], ImageSet] = {}
 
     def train_dataloader(self) -> TrainingBatches:
-        """Shuffled, augmented batches."""
         return TrainingBatches(
             self._on_device(self._train),
             self._batch_size,
@@ -155,11 +154,9 @@ class ImageDataModule(LightningDataModule):
         )
 
     def val_dataloader(self) -> EvaluationBatches:
-        """The validation images."""
         return EvaluationBatches(self._on_device(self._validation), self._normalise, self._shard())
 
     def test_dataloader(self) -> EvaluationBatches:
-        """The test images."""
         return EvaluationBatches(self._on_device(self._test), self._normalise, self._shard())
 
     def _trainer(self) -> Trainer:

@@ -18,11 +18,7 @@ from lightprune.errors import check_number
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(Source):
-    """scikit-learn's embedded handwritten digits, enlarged to RGB: needs no download.
-
-    Attributes:
-        size: Edge length in pixels.
-    """
+    """scikit-learn's embedded handwritten digits, enlarged to RGB of size x size pixels."""
 
     validation: int | float | str | None = 200
     size: int = 32

@@ -19,12 +19,8 @@ class ImageFolder(Source):
 
     If there is `root/val`, `root/val/CLASS/*` is the validation set.
 
-    Files are taken in the order of their names, hidden ones left out, and decoded as
-    `lightprune.data.decoding` says.
-
-    Attributes:
-        root: The folder.
-        size: Images of another size are resized to size x size pixels.
+    Files are taken in the order of their names, hidden ones left out, decoded as
+    `lightprune.data.decoding` says, and resized to size x size pixels.
     """
 
     validation: int | float | str | None = None
@@ -38,11 +34,7 @@ class ImageFolder(Source):
             check_path("data.root", self.root)
 
     def files(self) -> list[Path]:
-        """The files of all classes of train, test and, if there, val.
-
-        Raises:
-            InputError: A part or a class is missing or empty.
-        """
+        """The files of all classes of train, test and, if there, val."""
         if self.root is None or not Path(self.root).is_dir():
             raise InputError(
                 f"data.root={self.root}: no such folder; allowed is one that holds train/CLASS/* "
@@ -67,9 +59,7 @@ class ImageFolder(Source):
                     f"train and {part}; allowed are the same classes in both"
                 )
         inside = {
-            folder: sorted(visible_files(folder))
-            for of_part in folders.values()
-            for folder in of_part
+            folder: sorted(visible_files(folder)) for part in folders.values() for folder in part
         }
         if empty := [str(folder) for folder, files in inside.items() if not files]:
             raise InputError(
@@ -85,15 +75,10 @@ class ImageFolder(Source):
         return (len(files) + copied) * self.size**2 * 3
 
     def decode(self, files: Sequence[Path]) -> ImageDataset:
-        """Decodes every file.
-
-        Raises:
-            InputError: Some cannot be decoded: their number, and the first of them.
-        """
+        """Decodes every file."""
         names = sorted({file.parent.name for file in files})
         labels = {name: label for label, name in enumerate(names)}
-        parts: dict[str, ImageSet] = {}
-        faults: list[str] = []
+        parts, faults = {}, []
         for part, of_part in _parts(files).items():
             images, refused = decode_files(of_part, self.size)
             classes = torch.tensor([labels[file.parent.name] for file in of_part])

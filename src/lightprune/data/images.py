@@ -34,14 +34,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """A data set.
-
-    Attributes:
-        train: Training images.
-        test: Test images.
-        classes: Their names.
-        validation: Validation images; None if they are to be split off the training images.
-    """
+    """A data set; without validation images, these are to be split off the training images."""
 
     train: ImageSet
     test: ImageSet
@@ -76,11 +69,7 @@ def save_cache(path: Path, data: ImageDataset, fingerprint: str) -> None:
 
 
 def load_cache(path: Path) -> tuple[ImageDataset, str] | None:
-    """Reads a cache file and its fingerprint back; None if there is none or it is damaged.
-
-    Raises:
-        InputError: It may not be read.
-    """
+    """Reads a cache file and its fingerprint back; None if there is none or it is damaged."""
     try:
         metadata, tensors = read_weights(path)
         parts = {

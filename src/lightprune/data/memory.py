@@ -38,12 +38,8 @@ def available_memory() -> int | None:
 def enough_memory(setting: str, required: int = 0) -> Iterator[None]:
     """Checks for memory before a block, and names the setting if memory runs out within it.
 
-    Args:
-        setting: What decides on the amount, as `data.size=64`.
-        required: Bytes that the block needs at least.
-
     Raises:
-        InputError: Less is available, or an allocation fails.
+        InputError: Less than the `required` bytes are available, or an allocation fails.
     """
     available = available_memory()
     if available is not None and required > available:
@@ -72,9 +68,7 @@ def _fields(file: Path) -> dict[str, int]:
 def left_in_control_groups(membership: str, root: Path = _CGROUPS) -> Iterator[int]:
     """What each group around a process has left of memory.
 
-    Args:
-        membership: The groups as /proc/PID/cgroup lists them, a line `ID:CONTROLLERS:PATH` each.
-        root: Where the groups are mounted.
+    `membership` is what /proc/PID/cgroup lists, a line `ID:CONTROLLERS:PATH` each.
     """
     for line in membership.splitlines():
         _, controllers, path = line.split(":", 2)

@@ -32,13 +32,13 @@ LARGEST_SIZE = 1024
 class Source(ABC):
     """A data set: how it is read, split and normalised.
 
+    `mean` and `std` are per channel, of pixels scaled to 0..1.
+
     Attributes:
         validation: How many training images (or which share of them) are the validation set;
             `test` validates on the test set, as the reference does: for its reproduction only;
             None takes the validation images that the data set has, or else a tenth of the
             training images, at most 5,000.
-        mean: Per channel, of pixels scaled to 0..1, subtracted.
-        std: Per channel, divided by.
         cache_dir: Where decoded images are kept.
     """
 
@@ -49,17 +49,13 @@ class Source(ABC):
 
     def __post_init__(self) -> None:
         check_folder("data.cache_dir", self.cache_dir)
-        if isinstance(self.validation, str):
-            if self.validation != "test":
-                raise InputError(
-                    f"data.validation={self.validation}: allowed are a count, a share, test, or "
-                    "null"
-                )
-        elif self.validation is None:
-            pass
-        elif isinstance(self.validation, int):
+        if isinstance(self.validation, str) and self.validation != "test":
+            raise InputError(
+                f"data.validation={self.validation}: allowed are a count, a share, test, or null"
+            )
+        if isinstance(self.validation, int):
             check_number("data.validation", self.validation, 1, whole=True)
-        else:
+        elif self.validation not in (None, "test"):
             check_number("data.validation", self.validation, 0, 1, open_low=True, open_high=True)
         for field in ("mean", "std"):
             values = getattr(self, field)
@@ -138,7 +134,6 @@ class Source(ABC):
 
     @property
     def _splits_off(self) -> bool:
-        """Whether the setting has validation images split off those for training."""
         return self.validation != "test"
 
     @property
@@ -167,10 +162,7 @@ class Source(ABC):
 
     @abstractmethod
     def decode(self, files: Sequence[Path]) -> ImageDataset:
-        """Reads the data set.
-
-        Args:
-            files: As `files` returned them.
+        """Reads the data set, from the files that `files` returned.
 
         Raises:
             InputError: The data is not there, or damaged.

@@ -33,13 +33,7 @@ def stratified_split(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:
 
 
 def check_class_sizes(images: ImageSet, classes: tuple[str, ...], validation: object) -> None:
-    """Raises InputError unless every class has an image for training and one for validation.
-
-    Args:
-        images: Of training.
-        classes: Their names.
-        validation: The setting, for the message.
-    """
+    """Raises InputError unless every class has an image for training and one for validation."""
     counts = torch.bincount(images.labels, minlength=len(classes)).tolist()
     few = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 2]
     if few:
@@ -52,11 +46,7 @@ def check_class_sizes(images: ImageSet, classes: tuple[str, ...], validation: ob
 
 
 def default_count(images: ImageSet) -> int:
-    """How many images are for validation where no setting says it: see `data.validation`.
-
-    Args:
-        images: Of training, at least two a class.
-    """
+    """How many training images, two a class or more, are for validation: see `data.validation`."""
     count = max(len(torch.bincount(images.labels)), min(_MOST, round(_SHARE * len(images))))
     while count < len(images) // 2:
         if _split(images, count) is not None:

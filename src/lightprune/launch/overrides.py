@@ -73,11 +73,9 @@ def check_group_options(overrides: Sequence[str]) -> None:
 def note_swept_values(overrides: Sequence[str], *, multirun: bool) -> None:
     """Tells this process and the jobs that it starts which values are swept over, if any are."""
     values = {}
-    for override in filter(
-        None, map(parse, overrides if multirun else ())
-    ):  # Hydra reports others.
-        # A glob's options are told apart by their names.
-        if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
+    for override in map(parse, overrides if multirun else ()):
+        # Hydra reports what cannot be parsed; a glob's options are told apart by their names.
+        if override and override.is_discrete_sweep() and not isinstance(override.value(), Glob):
             key = override.get_key_element().lstrip("+")
             values[key] = list(override.sweep_string_iterator())
     os.environ[SWEPT] = json.dumps(values)

@@ -32,9 +32,7 @@ def _run_config(cfg: DictConfig) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Composes a config and runs it; a failure ends the program with one line.
 
-    Args:
-        arguments: Overrides and options that follow `lightprune train`; None takes those of the
-            command line.
+    `arguments` are what follows `lightprune train`; None takes the command line's.
     """
     words = [*map(expand_home, sys.argv[1:] if arguments is None else arguments)]
     program = sys.argv[:1] if arguments is None else ["lightprune", "train"]
