@@ -10,7 +10,15 @@ _LARGEST = 2**63 - 1
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used; the message is one line that says what is allowed."""
+    """Something the user gave cannot be used; the message is one line that says what is allowed.
+
+        try:
+            lightprune.Cubic(sparsity=2)
+        except lightprune.InputError as error:
+            print(error)
+
+    Commands print it as `error: MESSAGE` and end with status 1.
+    """
 
 
 class Interrupted(KeyboardInterrupt):

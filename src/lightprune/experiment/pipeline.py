@@ -26,7 +26,7 @@ from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.phase_loggers import log_test_result, open_loggers
 
 
-def run(settings: Settings, path: Path, *, start_checked: bool = False) -> float:
+def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False) -> float:
     """Runs an experiment, continues it, or shows its finished result.
 
     Args:

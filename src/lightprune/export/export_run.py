@@ -70,6 +70,10 @@ def export_run(
 ) -> list[str]:
     """Writes the network of a finished run in every format that it can be written in.
 
+        for line in lightprune.export_run(Path("outputs/runs/example")):
+            print(line)
+        fast = lightprune.load("outputs/runs/example/export/model.sparse.safetensors")
+
     Args:
         run: Its folder.
         to: The folder to write; None is RUN/export.

@@ -28,6 +28,9 @@ def load(
 ) -> nn.Module:
     """Loads a network in evaluation mode. No code is loaded from the file.
 
+        network = lightprune.load("outputs/runs/example")
+        logits = network(torch.zeros(1, 3, 32, 32))
+
     Args:
         path: The folder of a finished run, its model.safetensors or an exported one, or a
             model.sparse.safetensors.

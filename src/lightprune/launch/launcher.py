@@ -47,7 +47,7 @@ def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> flo
             check_mode(typed.hydra, typed.task, multirun=hydra.mode == RunMode.MULTIRUN)
             check_overrides(settings, typed.task)
         if settings.plan_only or settings.trainer_config.processes == 1:
-            return pipeline.run(settings, folder)
+            return pipeline.run_pipeline(settings, folder)
         return _run_processes(settings, folder)
     finally:
         # Hydra makes the folder before anything is checked; a refused run leaves none behind.

@@ -85,7 +85,7 @@ def _run(arguments: Sequence[str]) -> None:
     settings = load_settings(cfg)
     _init_process_group(settings.trainer_config)
     folder = Path(arguments[1]).expanduser()
-    pipeline.run(settings, folder, start_checked=CAUSE_FILE in os.environ)
+    pipeline.run_pipeline(settings, folder, start_checked=CAUSE_FILE in os.environ)
     torch.distributed.destroy_process_group()
 
 

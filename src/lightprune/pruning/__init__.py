@@ -27,7 +27,7 @@ from lightprune.pruning.schedules import (
     PruneEvent,
     Schedule,
 )
-from lightprune.pruning.sparsifier import Sparsifier
+from lightprune.pruning.sparsifier import Sparsifier, prune
 from lightprune.pruning.targets import Targets
 
 __all__ = [
@@ -56,4 +56,5 @@ __all__ = [
     "Synflow",
     "Targets",
     "Taylor",
+    "prune",
 ]

@@ -30,6 +30,9 @@ class Pruner:
 
     What is pruned stays pruned, unless `regrowth` exchanges it.
 
+        pruner = lightprune.Pruner(scope="local", sparsities=(("fc*", 0.5),))
+        masks = lightprune.prune(torchvision.models.resnet18(), 0.9, pruner)
+
     Attributes:
         criterion: Scores every weight.
         scope: `global` ranks all weights together. The others give each tensor a count: `local`

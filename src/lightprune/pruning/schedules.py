@@ -61,6 +61,10 @@ class Plan:
 class Schedule(ABC):
     """The shape of a schedule; the budget of epochs comes from the recipe.
 
+        schedule = lightprune.MultiStep(0.9, steps=3)
+        plan = schedule.plan(epochs=9)
+        print([(event.epoch, event.sparsity) for event in plan.events])
+
     Attributes:
         sparsity: The absolute share of zeros after the last event, in [0, 1).
         amount: Instead of it, the share of the *remaining* weights that each event prunes, in

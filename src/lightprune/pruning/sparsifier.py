@@ -220,3 +220,30 @@ class Sparsifier(MaskedWeights):
                 "pruner.unreachable=first: needs the size of the inputs; allowed is an example= of "
                 "them, or pruner.unreachable=rank"
             )
+
+
+def prune(
+    module: nn.Module,
+    sparsity: float,
+    pruner: Pruner | None = None,
+    targets: Targets = ANY_LAYER,
+    *,
+    example: Tensor | None = None,
+) -> Masks:
+    """Zeroes weights of a module in place; `Sparsifier` also holds the zeros in a training.
+
+        model = torchvision.models.resnet18()
+        masks = lightprune.prune(model, 0.9)
+        assert masks.pruned == round(0.9 * masks.total)
+
+    Args:
+        sparsity: The absolute share of zeros afterwards, in [0, 1). All others are as of
+            `Sparsifier`.
+
+    Returns:
+        Which weights are kept, by parameter name.
+
+    Raises:
+        InputError: There is nothing to prune, or the pruner cannot reach the sparsity.
+    """
+    return Sparsifier(module, pruner, targets, example=example).prune_(sparsity)

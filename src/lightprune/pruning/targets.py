@@ -55,6 +55,10 @@ class LeftDense:
 class Targets:
     """Chooses the prunable weights of a network.
 
+        targets = lightprune.Targets(types=("Conv2d", "Linear"), exclude=("conv1.*",))
+        names = list(targets.find(torchvision.models.resnet18()))
+        assert "fc.weight" in names and "conv1.weight" not in names
+
     Attributes:
         types: Names of the `torch.nn` layer types whose weights may be pruned (`weights_of`); `*`
             stands for all of `LAYER_TYPES`, as far as the network has them.

@@ -32,6 +32,11 @@ def semi_structured_(network: nn.Module) -> ConvertedLayers:
     stay as they are, since torch has no semi-structured convolution. Source: Mishra et al. 2021,
     "Accelerating Sparse Deep Neural Networks"; the tensors are `torch.sparse`'s.
 
+        model = nn.Sequential(nn.Linear(64, 64), nn.ReLU()).half().cuda()
+        pruner = lightprune.Pruner(pattern="2:4")
+        lightprune.prune(model, 0.5, pruner, lightprune.Targets(types=("Linear",)))
+        print(lightprune.semi_structured_(model).layers)
+
     Raises:
         InputError: It is not on a GPU with sparse tensor cores.
     """

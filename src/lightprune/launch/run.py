@@ -1,0 +1,80 @@
+"""`run`: the experiment from Python, as from a notebook."""
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+
+from lightprune.errors import InputError
+from lightprune.experiment.run_record import COMMAND
+from lightprune.export.load import load
+from lightprune.launch.error_messages import describe_error
+from lightprune.launch.launcher import launch
+from lightprune.launch.train import CONFIGS
+from lightprune.runs.folder import RunFolder
+from lightprune.runs.record import RunRecord
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        folder: With its files.
+        record: The content of its run.json.
+    """
+
+    folder: Path
+    record: RunRecord
+
+    def network(self) -> nn.Module:
+        """The pruned network, in evaluation mode."""
+        return load(self.folder)
+
+
+def run(*overrides: str) -> RunResult | None:
+    """Runs an experiment as `lightprune train` does, continues it, or reads its finished result.
+
+        quick = ("model=resnet20", "data=digits", "recipe=smoke", "debug=fast")
+        result = lightprune.run(*quick, "name=example")
+        print(result.record.test.accuracy, result.record.cost.sparsity)
+        network = result.network()
+
+    Args:
+        overrides: `GROUP=OPTION` and `KEY=VALUE`, those of one run.
+
+    Returns:
+        The run, in the folder below the working directory that the command would take; None for
+        `plan_only=true`, which prints the plan.
+
+    Raises:
+        InputError: An input is wrong.
+        Interrupted: A signal arrived; the same call continues.
+    """
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            cfg = compose("train", list(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(describe_error(error)) from error
+    hydra = cfg.hydra
+    with open_dict(hydra):
+        hydra.runtime.cwd = str(Path.cwd())
+    folder = Path(hydra.run.dir)
+    before = os.environ.get(COMMAND)
+    os.environ[COMMAND] = shlex.join(["lightprune", "train", *overrides])
+    try:
+        launch(
+            OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), folder, hydra
+        )
+    finally:
+        os.environ.pop(COMMAND)
+        if before is not None:
+            os.environ[COMMAND] = before
+    record = None if cfg.plan_only else RunFolder(folder).record()
+    return None if record is None else RunResult(folder, record)
