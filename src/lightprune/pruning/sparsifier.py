@@ -236,9 +236,8 @@ def prune(
         masks = lightprune.prune(model, 0.9)
         assert masks.pruned == round(0.9 * masks.total)
 
-    Args:
-        sparsity: The absolute share of zeros afterwards, in [0, 1). All others are as of
-            `Sparsifier`.
+    The sparsity is the absolute share of zeros afterwards, in [0, 1); everything else is as of
+    `Sparsifier`.
 
     Returns:
         Which weights are kept, by parameter name.
