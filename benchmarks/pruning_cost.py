@@ -23,9 +23,9 @@ from lightprune.models.model import Model
 from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.event_record import EventRecord, distance
 from lightprune.pruning.masks import BitMasks, Masks
+from lightprune.pruning.plan import PruneEvent
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_masks
-from lightprune.pruning.schedules import PruneEvent
 from lightprune.pruning.targets import Targets
 
 SPARSITY = 0.98

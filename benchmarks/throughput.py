@@ -32,7 +32,7 @@ from lightprune.data.image_folder import ImageFolder
 from lightprune.files import write_text
 from lightprune.models.model import Model
 from lightprune.provenance import commit
-from lightprune.pruning.schedules import Plan
+from lightprune.pruning.plan import Plan
 from lightprune.pruning.targets import Targets
 from lightprune.training.classifier import Classifier
 from lightprune.training.lr_schedule import LearningRate, LRCycles

@@ -6,7 +6,7 @@ import torch
 from lightprune.errors import InputError
 from lightprune.pruning.event_record import EventRecord, distance
 from lightprune.pruning.masks import Masks
-from lightprune.pruning.schedules import PruneEvent
+from lightprune.pruning.plan import PruneEvent
 
 
 def masks(**kept):

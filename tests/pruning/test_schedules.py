@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
+from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.pruning.schedules import (
     Constant,
     Cosine,
@@ -15,8 +16,6 @@ from lightprune.pruning.schedules import (
     Linear,
     MultiStep,
     OneShot,
-    Plan,
-    PruneEvent,
 )
 from tests.pruning.strategies import schedules
 

@@ -212,6 +212,23 @@ VALUES = {
     "half an event": (["schedule.steps=2.5"], ["schedule.steps=2.5", "an integer"]),
     "infinitely many events": (["schedule.steps=1e400"], ["schedule.steps=inf", "an integer"]),
     "start after the end": (["schedule.start=4"], ["schedule.start=4", "finetune.epochs=4"]),
+    "no steps between events": (
+        ["schedule.every_n_steps=0"],
+        ["schedule.every_n_steps=0: allowed is an integer at least 1"],
+    ),
+    "more steps between events than there are": (
+        ["schedule=cubic", "schedule.every_n_steps=500"],
+        ["schedule.start=0, schedule.every_n_steps=500: do not fit the 72 optimizer steps"],
+    ),
+    "tolerance of the test set": (
+        ["schedule=until", "data.validation=test"],
+        ["data.validation=test: schedule=until ends by the validation accuracy"],
+    ),
+    "tolerance with a last event": (
+        ["schedule=until", "pruner.weights=reinitialise"],
+        ["pruner.weights=reinitialise: acts at the last event", "schedule=until"],
+    ),
+    "drop above all": (["schedule=until", "schedule.drop=101"], ["schedule.drop=101", "[0, 100]"]),
     "movement without a step": (
         ["pruner/criterion=movement"],
         ["pruner.criterion=Movement", "schedule.start=1"],

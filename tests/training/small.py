@@ -14,8 +14,8 @@ from lightprune.data.datamodule import ImageDataModule
 from lightprune.data.images import ImageDataset, ImageSet
 from lightprune.data.sources import Source
 from lightprune.models.model import Model
+from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.pruning.pruner import Pruner
-from lightprune.pruning.schedules import Plan, PruneEvent
 from lightprune.pruning.targets import Targets
 from lightprune.training.checkpoints import BestEpoch, SealedCheckpointIO, save_every_epoch
 from lightprune.training.classifier import Classifier

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
+from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.training.lr_schedule import (
     LearningRate,
     LRCycles,
@@ -231,3 +232,28 @@ def test_an_automatic_peak_needs_an_event_that_pruned():
 
     assert peak_lr(finetune, dense, epochs=4, dense_epochs=8, distance=0.9) == 0.7
     assert peak_lr(finetune, dense, epochs=4, dense_epochs=0, distance=0.1, sparsity=0.25) == 0.7
+
+
+@given(rate=rates(), course=courses(), steps=st.integers(1, 9), restart=st.booleans())
+def test_events_at_the_first_steps_of_epochs_give_the_rates_of_events_at_epochs(
+    rate, course, steps, restart
+):
+    at_steps = Plan(
+        tuple(PruneEvent(e.epoch, e.sparsity, e.epoch * steps) for e in course.events),
+        course.epochs,
+        course.epochs * steps,
+    )
+    mode = "event" if restart else "never"
+    for step in range(course.epochs * steps + 2):
+        by_epoch, by_step = (
+            LRCycles(rate, each, mode).at(step, steps, rate.peak) for each in (course, at_steps)
+        )
+        assert by_step == by_epoch
+
+
+def test_a_cycle_between_events_within_an_epoch_goes_through_the_whole_shape():
+    course = Plan((PruneEvent(0, 0.5, 0), PruneEvent(0, 0.9, 2)), epochs=1, steps=4)
+    cycles = LRCycles(LearningRate(1.0, "linear", warmup=0.0), course)
+
+    assert [cycles.at(step, 4, 1.0) for step in range(4)] == [0.75, 0.25, 0.75, 0.25]
+    assert cycles.epochs_of(cycles.cycle_at(3)) == 0.5

@@ -3,8 +3,8 @@
 from dataclasses import fields, is_dataclass
 
 from lightprune.errors import InputError
+from lightprune.pruning.plan import Plan
 from lightprune.pruning.pruner import Pruner
-from lightprune.pruning.schedules import Plan
 
 Fingerprint = dict[str, dict[str, str]]
 
@@ -18,7 +18,12 @@ def fingerprint_of(pruner: Pruner, plan: Plan) -> Fingerprint:
     events = {f"event {i}": repr(event) for i, event in enumerate(plan.events)}
     return {
         "pruner": _settings_of(pruner),
-        "plan": {"epochs": str(plan.epochs), **events},
+        "plan": {
+            "epochs": str(plan.epochs),
+            "steps": str(plan.steps),
+            "drop": str(plan.drop),
+            **events,
+        },
     }
 
 

@@ -3,6 +3,7 @@
 import math
 
 from lightning import Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lightprune.errors import InputError, check_choice
 from lightprune.pruning import (
@@ -13,8 +14,10 @@ from lightprune.pruning import (
     MultiStep,
     OneShot,
     Plan,
+    PruneEvent,
     Schedule,
 )
+from lightprune.pruning.schedules import Until, is_cut_to_one_event
 
 SCHEDULES: dict[str, type[Schedule]] = {
     "one_shot": OneShot,
@@ -26,7 +29,9 @@ SCHEDULES: dict[str, type[Schedule]] = {
 }
 
 
-def schedule_of(schedule: Schedule | Plan | str, sparsity: float | None) -> Schedule | Plan:
+def schedule_of(
+    schedule: Schedule | Plan | str, sparsity: float | None, every_n_steps: int | None = None
+) -> Schedule | Plan:
     """The schedule that a callback's arguments stand for.
 
     Raises:
@@ -36,12 +41,13 @@ def schedule_of(schedule: Schedule | Plan | str, sparsity: float | None) -> Sche
         check_choice("schedule", schedule, SCHEDULES)
         if sparsity is None:
             raise InputError(f"schedule={schedule}: allowed is with sparsity=, as sparsity=0.9")
-        return SCHEDULES[schedule](sparsity)
+        return SCHEDULES[schedule](sparsity, every_n_steps=every_n_steps)
     if not isinstance(schedule, Schedule | Plan):
         names = ", ".join(SCHEDULES)
         raise InputError(f"schedule={schedule}: allowed are a Schedule, a Plan, {names}")
-    if sparsity is not None:
-        raise InputError(f"sparsity={sparsity}: allowed is in the schedule, {schedule} has one")
+    for name, value in (("sparsity", sparsity), ("every_n_steps", every_n_steps)):
+        if value is not None:
+            raise InputError(f"{name}={value}: allowed is in the schedule, {schedule} has one")
     return schedule
 
 
@@ -51,21 +57,56 @@ def needs_batches(schedule: Schedule | Plan, trainer: Trainer) -> bool:
     To ask for it before the training starts would keep Lightning from restoring the position of a
     loader that has one.
     """
-    return isinstance(schedule, Schedule) and trainer.max_steps != -1
+    if isinstance(schedule, Plan):
+        return False
+    return trainer.max_steps != -1 or schedule.every_n_steps is not None
 
 
 def plan_of(schedule: Schedule | Plan, trainer: Trainer) -> Plan:
-    """The prune events within the epochs that a trainer trains.
+    """The prune events within the epochs, or the steps, that a trainer trains.
 
     Raises:
         InputError: It trains without end, or the events do not fit.
     """
-    return schedule if isinstance(schedule, Plan) else schedule.plan(_epochs(trainer))
+    if isinstance(schedule, Plan):
+        return schedule
+    if isinstance(schedule, Until):
+        raise InputError(f"schedule={schedule}: allowed in train.py alone, as schedule=until")
+    epochs = _epochs(trainer)
+    if schedule.every_n_steps is not None:
+        return _plan_of_steps(schedule, trainer, epochs)
+    plan = schedule.plan(epochs)
+    if is_cut_to_one_event(schedule, plan):
+        rank_zero_warn(
+            f"{schedule}: the {epochs} epoch(s) have room for one event, which prunes all at once; "
+            "every_n_steps=N has events within an epoch"
+        )
+    return plan
 
 
-def position(trainer: Trainer) -> int:
-    """Where training is, in the unit of `PruneEvent.epoch`."""
-    return trainer.current_epoch
+def position(plan: Plan, trainer: Trainer) -> int:
+    """Where training is, in the unit of `PruneEvent.position`."""
+    return trainer.current_epoch if plan.steps is None else trainer.global_step
+
+
+def due_events(plan: Plan, trainer: Trainer, done: int) -> list[PruneEvent]:
+    """The events that come now, of those after the first `done`."""
+    if plan.steps is None:
+        return [e for e in plan.events[done:] if e.epoch == trainer.current_epoch]
+    # Where several optimizers step for a batch, none may begin at just the step of an event.
+    return [e for e in plan.events[done:] if e.position <= trainer.global_step]
+
+
+def _plan_of_steps(schedule: Schedule, trainer: Trainer, epochs: int) -> Plan:
+    steps, batches = trainer.estimated_stepping_batches, trainer.num_training_batches
+    if math.isinf(steps) or steps < 1:
+        raise InputError(
+            f"every_n_steps={schedule.every_n_steps}: the number of steps is unknown; allowed is "
+            "with max_steps, or a loader that has a length"
+        )
+    endless = math.isinf(batches)
+    in_epoch = steps if endless else math.ceil(batches / trainer.accumulate_grad_batches)
+    return schedule.plan(epochs, int(in_epoch), int(steps))
 
 
 def _epochs(trainer: Trainer) -> int:

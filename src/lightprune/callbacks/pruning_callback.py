@@ -9,15 +9,16 @@ from torch import Tensor
 from lightprune.callbacks.checks import check_metric, check_needs
 from lightprune.callbacks.fingerprint import Fingerprint, check_compatible, fingerprint_of
 from lightprune.callbacks.masked_training import MaskedTraining, located
-from lightprune.callbacks.planning import needs_batches, plan_of, position, schedule_of
+from lightprune.callbacks.planning import due_events, needs_batches, plan_of, position, schedule_of
 from lightprune.callbacks.training_batches import training_batches
 from lightprune.errors import InputError
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
 from lightprune.pruning.event_record import PruneRecord
 from lightprune.pruning.masks import Masks
+from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_masks
-from lightprune.pruning.schedules import Plan, PruneEvent, Schedule
+from lightprune.pruning.schedules import Schedule
 from lightprune.pruning.targets import ANY_LAYER, Targets
 
 
@@ -29,8 +30,8 @@ class PruningCallback(MaskedTraining):
 
     Works in any LightningModule, with batches of any kind, and several times in one Trainer. An
     event happens before the first step of its epoch, so validation, metric and checkpoint of an
-    epoch belong to the same weights. A training that is resumed ends with the same bits as one
-    that is not interrupted.
+    epoch belong to the same weights; or before the step that `every_n_steps` chooses. A training
+    that is resumed ends with the same bits as one that is not interrupted.
 
     Attributes:
         plan: The prune events; of a schedule, once a fit has begun.
@@ -46,6 +47,7 @@ class PruningCallback(MaskedTraining):
         schedule: Schedule | Plan | str = "cubic",
         *,
         sparsity: float | None = None,
+        every_n_steps: int | None = None,
         module: str = "",
         targets: Targets = ANY_LAYER,
         metric: str | None = None,
@@ -59,6 +61,8 @@ class PruningCallback(MaskedTraining):
             pruner: Decides the masks; None for magnitudes over all weights together.
             schedule: Laid out over the epochs of the Trainer; or its name, with `sparsity`.
             sparsity: The absolute share of zeros after the last event of a schedule by name.
+            every_n_steps: Of a schedule by name: events at so many optimizer steps (of the
+                Trainer's `global_step`) instead of at every epoch.
             module: The part of the LightningModule that is pruned, as `student`; "" for all.
             targets: Which of its parameters are prunable.
             metric: Of the validation, as `val/acc`: what records tell before and after events.
@@ -73,7 +77,7 @@ class PruningCallback(MaskedTraining):
         """
         super().__init__(pruner, targets, module, example, optimizer_state)
         self.records: list[Any] = []
-        self._schedule = schedule_of(schedule, sparsity)
+        self._schedule = schedule_of(schedule, sparsity, every_n_steps)
         self.plan = self._schedule if isinstance(self._schedule, Plan) else Plan((), 1)
         self._metric = metric
         self._last_metric: float | None = None
@@ -120,14 +124,17 @@ class PruningCallback(MaskedTraining):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Prunes where the start of the epoch did not.
+        """Prunes where the start of the epoch did not, and before the steps of the plan.
 
-        It is skipped by a training that resumes from the end of the last batch before it. Scores
-        accumulate for events to come alone.
+        A training that resumes from the end of the last batch before an epoch skips that start.
+        Scores accumulate for events to come alone.
         """
         self._prune_if_due(trainer, pl_module)
         assert self.sparsifier is not None
-        self.sparsifier.accumulates = not self.plan.final_at(position(trainer))
+        after_last = self.plan.final_at(trainer.current_epoch)
+        if self.plan.steps is not None:
+            after_last = self._events_done == len(self.plan.events)
+        self.sparsifier.accumulates = not after_last
 
     def _lay_out(self, trainer: Trainer) -> None:
         """Makes the plan, and refuses a checkpoint of another, or of another pruner."""
@@ -136,14 +143,12 @@ class PruningCallback(MaskedTraining):
             check_compatible(self._fingerprint, fingerprint_of(self._pruner, self.plan))
 
     def _prune_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        event = self.plan.event_at(position(trainer))
-        if event is None or event in self.plan.events[: self._events_done]:
-            return
-        record = self.prune(trainer, pl_module, event)
-        self.records.append(record)
-        self._events_done = self.plan.events.index(event) + 1
-        for logger in trainer.loggers:
-            logger.log_metrics(self.logged(record), step=trainer.global_step)
+        for event in due_events(self.plan, trainer, self._events_done):
+            record = self.prune(trainer, pl_module, event)
+            self.records.append(record)
+            self._events_done = self.plan.events.index(event) + 1
+            for logger in trainer.loggers:
+                logger.log_metrics(self.logged(record), step=trainer.global_step)
 
     def prune(self, trainer: Trainer, pl_module: LightningModule, event: PruneEvent) -> PruneRecord:
         """Performs a prune event; all processes must call."""
@@ -165,7 +170,7 @@ class PruningCallback(MaskedTraining):
     def probe(self, trainer: Trainer, pl_module: LightningModule) -> NetworkProbe:
         """The probe for criteria and regrowth."""
         assert self.sparsifier is not None
-        key = ("probe", position(trainer), trainer.global_rank)
+        key = ("probe", position(self.plan, trainer), trainer.global_rank)
         return self.sparsifier.probe(self._loss, lambda: training_batches(trainer), key)
 
     def logged(self, record: Any) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The config: its schema for Hydra, and its parts as typed, checked objects."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,16 @@ from lightprune.experiment.config_checks import (
     check_processes,
     check_regrowth_events,
     check_rewinding,
+    check_tolerance,
 )
 from lightprune.experiment.config_objects import build, build_callbacks
 from lightprune.experiment.config_paths import make_paths_absolute
 from lightprune.experiment.pretrained import WeightsFile, given_weights
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.models.model import Model
+from lightprune.pruning.plan import Plan
 from lightprune.pruning.pruner import Pruner
-from lightprune.pruning.schedules import Plan, Schedule
+from lightprune.pruning.schedules import Schedule
 from lightprune.pruning.targets import Targets
 from lightprune.runs.identity import config_hash, identity_of, run_name
 from lightprune.training.recipe import Recipe
@@ -83,6 +85,8 @@ class Settings:
     """A checked config as typed parts.
 
     Attributes:
+        schedule: Of the events; None where nothing is pruned. One that counts steps makes its plan
+            once the data are known.
         pretrained: The file of the weights that the run is given; None without.
         config: The resolved config, with absolute paths.
         identity: The config without the keys that do not change a result.
@@ -93,6 +97,7 @@ class Settings:
     recipe: Recipe
     pruner: Pruner | None
     targets: Targets
+    schedule: Schedule | None
     plan: Plan
     trainer_config: TrainerConfig
     logger: DictConfig
@@ -109,6 +114,24 @@ class Settings:
     def config_hash(self) -> str:
         """Equal for configs with the same result."""
         return config_hash(self.identity)
+
+    def with_plan(self, steps_per_epoch: int = 0) -> "Settings":
+        """The settings with the plan of their schedule.
+
+        Args:
+            steps_per_epoch: Of the optimizer in fine-tuning, for a schedule that counts them.
+
+        Raises:
+            InputError: The events do not fit the budget, or other settings.
+        """
+        plan, pruner, epoch = self.plan, self.pruner, self.dense.rewind_epoch
+        if self.schedule is not None:
+            plan = self.schedule.plan(self.recipe.finetune.epochs, steps_per_epoch)
+        check_rewinding(self.recipe, pruner, plan, epoch, self.pretrained)
+        check_regrowth_events(pruner, plan)
+        check_tolerance(pruner, plan, self.source)
+        check_accumulation(pruner, plan, self.trainer_config)
+        return replace(self, plan=plan)
 
     @property
     def trains_dense(self) -> bool:
@@ -180,27 +203,25 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     trainer_config = build(cfg.trainer, TrainerConfig, "trainer")
     source = build(cfg.data, Source, "data")
     finetune = recipe.finetune
-    pruner, plan = None, Plan((), finetune.epochs)
+    pruner = schedule = None
     if "_target_" in cfg.pruner:
         node = OmegaConf.masked_copy(cfg.pruner, [k for k in cfg.pruner if k != "targets"])
         pruner = build(node, Pruner, "pruner")
-        plan = build(cfg.schedule, Schedule, "schedule").plan(finetune.epochs)
+        schedule = build(cfg.schedule, Schedule, "schedule")
     check_processes(recipe, trainer_config)
-    check_rewinding(recipe, pruner, plan, cfg.dense.rewind_epoch, pretrained)
     check_freezing(finetune, pruner)
-    check_regrowth_events(pruner, plan)
-    check_accumulation(pruner, plan, trainer_config)
     check_callbacks(build_callbacks(cfg.callbacks), logs=bool(cfg.logger))
     identity = identity_of(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.
     identity["trainer"]["accelerator"] = "gpu" if trainer_config.on_gpu else "cpu"
-    return Settings(
+    settings = Settings(
         model=build(OmegaConf.create({"model": bare_model}).model, Model, "model"),
         source=source,
         recipe=recipe,
         pruner=pruner,
         targets=build(cfg.pruner.targets, Targets, "pruner.targets"),
-        plan=plan,
+        schedule=schedule,
+        plan=Plan((), finetune.epochs),
         trainer_config=trainer_config,
         logger=cfg.logger,
         callbacks=cfg.callbacks,
@@ -212,6 +233,8 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
         config=cfg,
         identity=identity,
     )
+    # Steps are counted once the data are known (`fit_to_data`).
+    return settings.with_plan() if not (schedule and schedule.every_n_steps) else settings
 
 
 def _check_keys(parent: str, given: Iterable[Any], schema: type[Any]) -> None:

@@ -1,5 +1,6 @@
 """Checks across the groups of a config: settings that cannot go together."""
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -9,10 +10,11 @@ from lightning import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
 from torch.optim import SGD
 
+from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_choice
 from lightprune.experiment.pretrained import WeightsFile
+from lightprune.pruning.plan import Plan
 from lightprune.pruning.pruner import Pruner
-from lightprune.pruning.schedules import Plan
 from lightprune.training.checkpoints import save_every_epoch
 from lightprune.training.extra_callbacks import METRICS, RANKING
 from lightprune.training.lr_schedule import REWIND, LRCycles
@@ -68,13 +70,31 @@ def check_rewinding(
             )
     if finetune.learning_rate.shape == REWIND:
         cycles = LRCycles(finetune.learning_rate, plan, finetune.restart)
-        longest = max(len(cycles.cycle_at(number)) for number in range(plan.epochs))
+        starts = [0, *(event.position for event in plan.events)]
+        longest = max(cycles.epochs_of(cycles.cycle_at(start)) for start in starts)
         if longest > dense.epochs:
             raise InputError(
-                f"recipe.finetune.learning_rate.shape=rewind: a cycle of {longest} epochs is "
+                f"recipe.finetune.learning_rate.shape=rewind: a cycle of {longest:g} epochs is "
                 f"longer than the dense training it repeats; allowed is recipe.dense.epochs="
-                f"{longest} or more, or shorter cycles"
+                f"{math.ceil(longest)} or more, or shorter cycles"
             )
+
+
+def check_tolerance(pruner: Pruner | None, plan: Plan, source: Source) -> None:
+    """Raises InputError if the last event, or the test set, would count before it is known."""
+    if plan.drop is None or pruner is None:
+        return
+    if source.validation == "test":
+        raise InputError(
+            "data.validation=test: schedule=until ends by the validation accuracy; allowed are "
+            "validation images of their own"
+        )
+    at_the_last = {"weights": pruner.weights == "reinitialise", "pattern": bool(pruner.pattern)}
+    for setting in (name for name, is_set in at_the_last.items() if is_set):
+        raise InputError(
+            f"pruner.{setting}={getattr(pruner, setting)}: acts at the last event, and with "
+            "schedule=until each may be the last; allowed is another schedule"
+        )
 
 
 def check_freezing(finetune: FineTuning, pruner: Pruner | None) -> None:
@@ -100,9 +120,10 @@ def check_accumulation(pruner: Pruner | None, plan: Plan, trainer: TrainerConfig
     if pruner is None or "accumulated" not in pruner.criterion.needs:
         return
     name = f"pruner.criterion={type(pruner.criterion).__name__}"
-    if plan.events and plan.events[0].epoch == 0:
+    if plan.events and plan.events[0].position == 0:
+        unit = "epoch" if plan.steps is None else "step"
         raise InputError(
-            f"{name}: accumulates scores over the steps of fine-tuning, and an event at epoch 0 "
+            f"{name}: accumulates scores over the steps of fine-tuning, and an event at {unit} 0 "
             "has none before it; allowed is schedule.start=1 or more"
         )
     if trainer.precision == "16-mixed":

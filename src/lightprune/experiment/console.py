@@ -15,17 +15,15 @@ from lightprune.rendering.console_table import console_table, print_line
 from lightprune.runs.record import RunRecord
 from lightprune.training.lr_schedule import REWIND, LRCycles
 
+# A longer course is cut in the middle.
+_MOST_ROWS, _FIRST, _LAST = 24, 12, 6
+
 
 def show_plan(checked: CheckedRun) -> None:
     """Prints phases, prune events with exact counts, LR cycles and cost of the dense network."""
     if not is_rank_zero():
         return
     settings, setup, cost = checked.settings, checked.setup, checked.cost.total
-
-    def counts(zeros: int) -> tuple[str, str, str]:
-        compression = _compression(cost.weights, cost.weights - zeros)
-        return f"{zeros:,}", f"{zeros / cost.weights:.2%}", compression
-
     train, validation = setup.source.splits(setup.data)
     table = Table(title=f"plan: prune by {_pruner(settings.pruner)}", title_justify="left")
     for column in ("epochs", "event", "zeros", "sparsity", "compression", "LR"):
@@ -34,28 +32,19 @@ def show_plan(checked: CheckedRun) -> None:
     steps = len(train) // finetune.batch_size * finetune.epochs
     batches = f"{steps:,} batches of {finetune.batch_size}"
     if checked.pretrained:
-        given = counts(cost.weights - cost.nnz)
+        given = _counts(cost.weights, cost.weights - cost.nnz)
         table.add_row("", f"dense weights of {checked.pretrained.file.path}", *given, "")
     if settings.trains_dense or not checked.pretrained:
         rate = f"{dense.learning_rate.shape} {dense.learning_rate.peak:g}"
-        held = counts(checked.masks.pruned if checked.masks else 0)
+        held = _counts(cost.weights, checked.masks.pruned if checked.masks else 0)
         table.add_row(str(dense.epochs), "dense", *held, rate)
         steps = len(train) // dense.batch_size * dense.epochs
         batches = f"{steps:,} batches of {dense.batch_size}, then {batches}"
-    zeros = {event.epoch: n for event, n in zip(settings.plan.events, checked.zeros, strict=True)}
-    cycles = LRCycles(finetune.learning_rate, settings.plan, finetune.restart)
-    learning_rate = finetune.learning_rate
-    peak = dense.learning_rate.peak if learning_rate.shape == REWIND else learning_rate.peak
-    epoch = 0
-    while epoch < finetune.epochs:
-        cycle = settings.plan.cycle_at(epoch)
-        restarts = cycles.cycle_at(epoch).start == epoch
-        rate = f"{learning_rate.shape} {peak}"
-        event = ("fine-tune", "", "", "")
-        if epoch in zeros:
-            event = ("prune", *counts(zeros[epoch]))
-        table.add_row(f"{cycle.start + 1}-{cycle.stop}", *event, rate if restarts else "")
-        epoch = cycle.stop
+    peak = dense.learning_rate.peak if finetune.learning_rate.shape == REWIND else None
+    rate = f"{finetune.learning_rate.shape} {peak or finetune.learning_rate.peak}"
+    rows = _course(checked, rate)
+    for row in rows if len(rows) <= _MOST_ROWS else [*rows[:_FIRST], None, *rows[-_LAST:]]:
+        table.add_row(*(row or ("", f"{len(rows) - _FIRST - _LAST} more", "", "", "", "")))
     get_console().print(table)
     for line in (
         f"{cost.weights:,} prunable weights, {cost.live:,} of them reached by some input; "
@@ -65,6 +54,30 @@ def show_plan(checked: CheckedRun) -> None:
         *plan_notes(checked),
     ):
         print_line(line)
+
+
+def _course(checked: CheckedRun, rate: str) -> list[tuple[str, ...]]:
+    """A row for each stretch of fine-tuning between two events."""
+    settings, weights = checked.settings, checked.cost.total.weights
+    plan, finetune = settings.plan, settings.recipe.finetune
+    zeros = {event.position: n for event, n in zip(plan.events, checked.zeros, strict=True)}
+    cycles = LRCycles(finetune.learning_rate, plan, finetune.restart)
+    unit = "" if plan.steps is None else "step "
+    rows, position = [], 0
+    while position < plan.length:
+        cycle = plan.cycle_at(position)
+        restarts = cycles.cycle_at(position).start == position
+        event: tuple[str, ...] = ("fine-tune", "", "", "")
+        if position in zeros:
+            event = ("prune", *_counts(weights, zeros[position]))
+        stretch = f"{unit}{cycle.start + 1}-{cycle.stop}"
+        rows.append((stretch, *event, rate if restarts else ""))
+        position = cycle.stop
+    return rows
+
+
+def _counts(weights: int, zeros: int) -> tuple[str, str, str]:
+    return f"{zeros:,}", f"{zeros / weights:.2%}", _compression(weights, weights - zeros)
 
 
 def _compression(weights: int, kept: int) -> str:

@@ -1,5 +1,6 @@
 """Whether validation set and batches fit the number of images; if not, values that do."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +52,9 @@ def fit_to_data(settings: Settings, data: ImageDataset) -> Settings:
         )
     for name, count in few.items():
         raise InputError(f"{name}={count}: allowed are at most the {available} batches of an epoch")
+    if settings.schedule is not None and settings.schedule.every_n_steps is not None:
+        batches_a_step = settings.trainer_config.accumulate_grad_batches
+        settings = settings.with_plan(math.ceil(available / batches_a_step))
     if settings.source.validation is not None or data.validation is not None:
         return settings
     source = replace(settings.source, validation=validation)

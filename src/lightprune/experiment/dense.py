@@ -17,8 +17,8 @@ from lightprune.experiment.pretrained import Pretrained
 from lightprune.files import checksum, write_weights
 from lightprune.provenance import commit
 from lightprune.pruning.cost.mac_counts import macs_per_weight
+from lightprune.pruning.plan import Plan
 from lightprune.pruning.reachability import live_masks
-from lightprune.pruning.schedules import Plan
 from lightprune.rendering.console_table import warn_unusable
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import DenseRecord, read_dense_record, write_dense_record

@@ -6,12 +6,14 @@ from dataclasses import fields
 from lightprune.experiment.config import Settings
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.schedules import is_cut_to_one_event
 
 
 def plan_notes(checked: CheckedRun) -> list[str]:
     """What a user should know of a run beside its events, a line each."""
     settings = checked.settings
     return [
+        *_events(settings),
         *_unknown(checked),
         *_left_dense(checked),
         *_given_weights(checked),
@@ -58,6 +60,23 @@ def _given_zeros(checked: CheckedRun) -> list[str]:
     # Not all of them: a weight that no input reaches has no gradient.
     free = f"; up to {given - held:,} train to other values" if held < given else ""
     return [f"{given:,} prunable weights ({cost.sparsity:.2%}) are given as zero; {first}{free}"]
+
+
+def _events(settings: Settings) -> list[str]:
+    """Tells of a schedule that may end early, or of a gradual one that is none."""
+    if (drop := settings.plan.drop) is not None:
+        return [
+            f"the longest course: pruning ends before it where the validation accuracy recovers to "
+            f"less than {drop:g} pp below that before the first event; the last state before that "
+            "is the result"
+        ]
+    if settings.schedule is None or not is_cut_to_one_event(settings.schedule, settings.plan):
+        return []
+    return [
+        f"one event, which prunes all at once: that is what {type(settings.schedule).__name__} has "
+        f"room for in recipe.finetune.epochs={settings.plan.epochs}; schedule.every_n_steps=N has "
+        "events within an epoch"
+    ]
 
 
 def _unknown(checked: CheckedRun) -> list[str]:

@@ -17,7 +17,7 @@ from lightprune.experiment.dense_cache import (
     rewind_file_fault,
     save_rewind_state,
 )
-from lightprune.pruning.schedules import Plan
+from lightprune.pruning.plan import Plan
 from lightprune.rendering.console_table import warn_unusable
 from lightprune.training.fit import PhaseRun, fit
 from lightprune.training.phase_loggers import open_loggers

@@ -13,6 +13,7 @@ from lightprune.pruning.criteria import (
     Taylor,
 )
 from lightprune.pruning.masks import Masks
+from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
 from lightprune.pruning.schedules import (
@@ -23,9 +24,8 @@ from lightprune.pruning.schedules import (
     Linear,
     MultiStep,
     OneShot,
-    Plan,
-    PruneEvent,
     Schedule,
+    Until,
 )
 from lightprune.pruning.sparsifier import Sparsifier, prune
 from lightprune.pruning.targets import Targets
@@ -56,5 +56,6 @@ __all__ = [
     "Synflow",
     "Targets",
     "Taylor",
+    "Until",
     "prune",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightprune.errors import InputError
 from lightprune.pruning.masks import Masks
-from lightprune.pruning.schedules import PruneEvent
+from lightprune.pruning.plan import PruneEvent
 
 
 class PruningError(RuntimeError):
@@ -32,6 +32,7 @@ class PruneRecord:
         recovered: The metric after the last validation since.
         emptied: Parameters whose every weight is pruned.
         digest: Of the masks.
+        step: The optimizer step before which it happened; None for the first of its epoch.
     """
 
     epoch: int
@@ -43,6 +44,12 @@ class PruneRecord:
     recovered: float | None
     emptied: tuple[str, ...]
     digest: str
+    step: int | None = None
+
+    @property
+    def position(self) -> int:
+        """As of `PruneEvent`."""
+        return self.epoch if self.step is None else self.step
 
     @classmethod
     def of(
@@ -65,6 +72,7 @@ class PruneRecord:
             recovered=None,
             emptied=masks.emptied(),
             digest=masks.digest(),
+            step=event.step,
             **measured,
         )
 
@@ -75,7 +83,7 @@ class PruneRecord:
         Raises:
             InputError: It has other keys.
         """
-        differing = state.keys() ^ {field.name for field in fields(cls)}
+        differing = (state.keys() ^ {field.name for field in fields(cls)}) - {"step"}
         if differing:
             raise InputError(
                 f"record of a prune event: unknown or missing {', '.join(sorted(differing))}; "
@@ -84,8 +92,9 @@ class PruneRecord:
         return cls(**{**state, "emptied": tuple(state["emptied"])})
 
     def dump(self) -> dict[str, Any]:
-        """A mapping of plain types, for checkpoints and JSON."""
-        return {**asdict(self), "emptied": list(self.emptied)}
+        """A mapping of plain types, for checkpoints and JSON; without the step if there is none."""
+        state = {**asdict(self), "emptied": list(self.emptied)}
+        return {name: value for name, value in state.items() if name != "step" or value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

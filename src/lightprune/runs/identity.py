@@ -31,6 +31,7 @@ _NEUTRAL_VALUES: dict[str, Any] = {
     "dense.keep_zeros": False,
     "model.constructor.weights": None,
     "recipe.finetune.freeze": [],
+    "schedule.every_n_steps": None,
     "trainer.limit_batches": None,
 }
 

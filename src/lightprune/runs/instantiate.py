@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from lightprune.errors import InputError, first_line
-from lightprune.pruning.freezing import freeze_
+from lightprune.models.freezing import freeze_
 from lightprune.pruning.targets import Targets
 from lightprune.runs.record import RunRecord
 

@@ -180,6 +180,7 @@ class RunRecord:
     def to_json(self) -> str:
         """The text of run.json: every field, and for other readers what follows from them."""
         record = {"schema": SCHEMA, **msgspec.to_builtins(self)}
+        record["events"] = [event.dump() for event in self.events]
         for part, names in _DERIVED.items():
             record[part] |= {name: getattr(getattr(self, part), name) for name in names}
         return json.dumps(record, indent=1)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.distributed import from_rank_zero, is_rank_zero
 from lightprune.files import check_readable, discard_partials, replace_file
+from lightprune.pruning.event_record import PruningError
 from lightprune.rendering.console_table import warn_unusable
 from lightprune.training.classifier import Classifier
 
@@ -47,8 +48,13 @@ class BestEpoch(Callback):
         accuracy = pl_module.evaluation.accuracy
         final = self._pruning.plan.final_at(trainer.current_epoch)
         if final and (self._latest or accuracy > self._accuracy):
-            self.epoch, self._accuracy = trainer.current_epoch, accuracy
-            self.weights = _cpu_state(pl_module.network)
+            self._keep(trainer, pl_module)
+
+    def _keep(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        assert pl_module.evaluation is not None
+        self.epoch, self._accuracy = trainer.current_epoch, pl_module.evaluation.accuracy
+        self.weights = _cpu_state(pl_module.network)
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "accuracy": self._accuracy, "weights": self.weights}
@@ -56,6 +62,49 @@ class BestEpoch(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epoch, self._accuracy = state_dict["epoch"], state_dict["accuracy"]
         self.weights = state_dict["weights"]
+
+
+class LastTolerated(BestEpoch):
+    """Keeps the weights of the last event after which the accuracy recovered to the plan's drop.
+
+    The training ends where one did not, at the end of its recovery, as does a resumed one: the
+    decision follows from the records.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends a training that was over when it was broken off."""
+        if self._is_over(trainer.current_epoch):
+            self._end(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keeps the weights, or ends the training, where the recovery of an event ends."""
+        trained = trainer.current_epoch + 1
+        if self._is_over(trained):
+            self._end(trainer)
+        elif self._recovery_ends(trained):
+            self._keep(trainer, pl_module)
+
+    def _end(self, trainer: Trainer) -> None:
+        first = self._pruning.records[0]
+        if self.epoch is None:
+            raise PruningError(
+                f"schedule.drop={self._pruning.plan.drop:g}: at sparsity {first.sparsity:.2%}, "
+                "after the first event, the validation accuracy recovered to "
+                f"{first.recovered:.2%} of {first.before:.2%}; allowed are a larger drop, a "
+                "smaller schedule.step, or more epochs of schedule.recovery"
+            )
+        trainer.should_stop = True
+
+    def _is_over(self, trained: int) -> bool:
+        records = self._pruning.records
+        return self._recovery_ends(trained) and not self._pruning.plan.tolerates(
+            records[0].before, records[-1].recovered
+        )
+
+    def _recovery_ends(self, trained: int) -> bool:
+        """Whether an event's last epoch before the next, or of all, is the last one trained."""
+        plan, records = self._pruning.plan, self._pruning.records
+        return bool(records) and plan.cycle_at(trained - 1).stop == trained
 
 
 class Snapshots(Callback):

@@ -31,8 +31,9 @@ class Classifier(LightningModule):
     """Trains and evaluates one network in one phase.
 
     The network maps float32 (B, 3, H, W) to logits (B, classes). `peak` gives the peak learning
-    rate of the cycle that starts at an epoch. `seed` is that of the layers' own random draws, as of
-    dropout; `l1` weighs the L1 norm of `l1_weights`, parameters of the network, in the loss.
+    rate of the cycle that starts at an epoch, or step (`Plan.cycle_at`). `seed` is that of the
+    layers' own random draws, as of dropout; `l1` weighs the L1 norm of `l1_weights`, parameters of
+    the network, in the loss.
 
     Attributes:
         network: The network, under its own parameter names.
@@ -117,8 +118,7 @@ class Classifier(LightningModule):
         """The learning rate of the coming optimizer step."""
         trainer = self.trainer
         steps = math.ceil(int(trainer.num_training_batches) / trainer.accumulate_grad_batches)
-        epoch = min(trainer.global_step // steps, self._cycles.plan.epochs - 1)
-        peak = self._peak(self._cycles.cycle_at(epoch).start)
+        peak = self._peak(self._cycles.cycle_of_step(trainer.global_step, steps).start)
         return self._cycles.at(trainer.global_step, steps, peak)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

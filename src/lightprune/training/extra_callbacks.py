@@ -7,7 +7,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
-from lightprune.pruning.schedules import Plan
+from lightprune.pruning.plan import Plan
 
 RANKING = (EarlyStopping, ModelCheckpoint)
 # What a training logs.

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.masks import Masks
+from lightprune.pruning.plan import Plan
 from lightprune.pruning.pruner import Pruner
-from lightprune.pruning.schedules import Plan
 from lightprune.training.checkpoints import (
     LAST,
     BestEpoch,
+    LastTolerated,
     Snapshots,
     checkpoint_to_resume,
     save_every_epoch,
@@ -95,7 +96,7 @@ def fit(
 
     The result is the best validated epoch at the final sparsity. It is the last epoch if
     validation uses the test set, since a choice would make the test set part of training, and if
-    training ends early (`run.until`).
+    training ends early (`run.until`); with a drop in the plan, the last one that it tolerates.
 
     `folder` gets metrics.csv and `checkpoints/`; `loggers` get the same metrics.
 
@@ -107,7 +108,9 @@ def fit(
     pruning = _pruning(setup, run)
     history = EpochHistory(run.name, folder / "metrics.csv", pruning)
     validates_on_test = isinstance(setup.source.validation, str)
-    best = BestEpoch(pruning, latest=run.until is not None or validates_on_test)
+    latest = run.until is not None or validates_on_test
+    tolerant = run.plan.drop is not None
+    best = LastTolerated(pruning) if tolerant else BestEpoch(pruning, latest=latest)
     snapshots = Snapshots(run.snapshots)
     trainer = setup.trainer_config.build(
         epochs=run.plan.epochs if run.until is None else run.until,
@@ -138,7 +141,7 @@ def fit(
         epoch=best.epoch,
         validation=history.rows[best.epoch].val_accuracy,
         rows=tuple(history.rows),
-        records=tuple(pruning.records),
+        records=tuple(r for r in pruning.records if r.epoch <= best.epoch),
         seconds=sum(row.seconds for row in history.rows),
         steps=trainer.global_step,
         snapshots=snapshots.states,
@@ -173,12 +176,12 @@ def _classifier(
     shape = lr_shape(settings, dense.learning_rate, dense.epochs)
     cycles = LRCycles(shape, run.plan, finetuning.restart if finetuning else "never")
 
-    def peak(epoch: int) -> float:
-        event = next((r for r in reversed(pruning.records) if r.epoch <= epoch), None)
+    def peak(start: int) -> float:
+        event = next((r for r in reversed(pruning.records) if r.position <= start), None)
         return peak_lr(
             settings,
             dense.learning_rate,
-            epochs=len(cycles.cycle_at(epoch)),
+            epochs=cycles.epochs_of(cycles.cycle_at(start)),
             dense_epochs=dense.epochs,
             distance=event.distance if event else 0.0,
             sparsity=event.sparsity if event else 0.0,

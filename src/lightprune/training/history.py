@@ -51,14 +51,25 @@ class EpochHistory(Callback):
         self._file = file
         self._pruning = pruning
         self._start = 0.0
+        self._printed = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter()
+        self._printed = len(self._pruning.records)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._print_new_events(trainer)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._print_new_events(trainer)
+
+    def _print_new_events(self, trainer: Trainer) -> None:
         records = self._pruning.records
-        if trainer.is_global_zero and records and records[-1].epoch == trainer.current_epoch:
-            print_event(records[-1])
+        for record in records[self._printed :] if trainer.is_global_zero else ():
+            print_event(record)
+        self._printed = len(records)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
@@ -94,9 +105,12 @@ class EpochHistory(Callback):
 def print_event(record: EventRecord) -> None:
     """Prints one line about a prune event, and a warning for layers that it emptied."""
     accuracy = record.recalibrated
+    where = f"epoch {record.epoch + 1}"
+    if record.step is not None:
+        where = f"step {record.step + 1} (epoch {record.epoch + 1})"
     recalibrated = "" if accuracy is None else f", {accuracy:.2%} with batch norms recalibrated"
     print_line(
-        f"[bold]pruned[/] before epoch {record.epoch + 1}: sparsity {record.target:.2%} -> "
+        f"[bold]pruned[/] before {where}: sparsity {record.target:.2%} -> "
         f"{record.sparsity:.2%} ({record.pruned:,} zeros, live {record.live_sparsity:.2%}), "
         f"validation {record.before:.2%} -> {record.after:.2%}{recalibrated}"
     )

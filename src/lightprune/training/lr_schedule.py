@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lightprune.errors import InputError, check_choice, check_number
-from lightprune.pruning.schedules import Plan
+from lightprune.pruning.plan import Plan
 
 AUTO = "auto"
 REWIND = "rewind"
@@ -15,7 +15,7 @@ REWIND = "rewind"
 class LRShape(Protocol):
     """The learning rate over one cycle, as a share of the cycle's peak."""
 
-    def at(self, progress: float, epochs: int) -> float:
+    def at(self, progress: float, epochs: float) -> float:
         """The share of the peak at `progress` in [0, 1] through a cycle of so many epochs."""
         ...
 
@@ -55,7 +55,7 @@ class LearningRate:
             check_number("learning_rate.milestones", milestone, 0, 1)
         object.__setattr__(self, "milestones", tuple(self.milestones))
 
-    def at(self, progress: float, epochs: int = 1) -> float:
+    def at(self, progress: float, epochs: float = 1) -> float:
         """The share of the peak at `progress` in [0, 1], whatever the length of the cycle."""
         if progress < self.warmup:
             return progress / self.warmup
@@ -77,7 +77,7 @@ class RewoundLR:
     settings: LearningRate
     epochs: int
 
-    def at(self, progress: float, epochs: int) -> float:
+    def at(self, progress: float, epochs: float) -> float:
         """The other training's share of its peak, as long before its end as this cycle's end."""
         return self.settings.at(1 - (1 - progress) * epochs / self.epochs)
 
@@ -104,9 +104,18 @@ class LRCycles:
     plan: Plan
     restart: str = "event"
 
-    def cycle_at(self, epoch: int) -> range:
-        """The epochs of the cycle that `epoch` lies in."""
-        return self.plan.cycle_at(epoch) if self.restart == "event" else range(self.plan.epochs)
+    def cycle_at(self, position: int) -> range:
+        """The cycle that an epoch, or in a plan of steps a step, lies in; in the same unit."""
+        return self.plan.cycle_at(position) if self.restart == "event" else range(self.plan.length)
+
+    def epochs_of(self, cycle: range) -> float:
+        """The length of a cycle in epochs."""
+        return len(cycle) * self.plan.epochs / self.plan.length
+
+    def cycle_of_step(self, step: int, steps_per_epoch: int) -> range:
+        """The cycle of an optimizer step, as of `cycle_at`."""
+        position = step // steps_per_epoch if self.plan.steps is None else step
+        return self.cycle_at(min(position, self.plan.length - 1))
 
     def at(self, step: int, steps_per_epoch: int, peak: float) -> float:
         """The learning rate of an optimizer step.
@@ -116,10 +125,11 @@ class LRCycles:
             steps_per_epoch: Optimizer steps an epoch.
             peak: The peak of this cycle.
         """
-        cycle = self.cycle_at(min(step // steps_per_epoch, self.plan.epochs - 1))
-        done = step + 0.5 - cycle.start * steps_per_epoch
-        progress = min(done / (len(cycle) * steps_per_epoch), 1.0)
-        return peak * self.shape.at(progress, len(cycle))
+        cycle = self.cycle_of_step(step, steps_per_epoch)
+        steps = steps_per_epoch if self.plan.steps is None else 1
+        done = step + 0.5 - cycle.start * steps
+        progress = min(done / (len(cycle) * steps), 1.0)
+        return peak * self.shape.at(progress, self.epochs_of(cycle))
 
 
 def lr_shape(settings: LearningRate, dense: LearningRate, dense_epochs: int) -> LRShape:
@@ -131,7 +141,7 @@ def peak_lr(
     settings: LearningRate,
     dense: LearningRate,
     *,
-    epochs: int,
+    epochs: float,
     dense_epochs: int,
     distance: float = 0.0,
     sparsity: float = 0.0,
@@ -157,7 +167,7 @@ def peak_lr(
 
 
 def allr_peak(
-    dense_peak: float, distance: float, sparsity: float, epochs: int, dense_epochs: int
+    dense_peak: float, distance: float, sparsity: float, epochs: float, dense_epochs: int
 ) -> float:
     """The peak of a retraining cycle: ALLR of Zimmer et al. 2021, section 3.
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from lightprune.data.datamodule import ImageDataModule
 from lightprune.data.images import ImageDataset
 from lightprune.data.sources import Source
+from lightprune.models.freezing import freeze_
 from lightprune.models.model import Model
-from lightprune.pruning.freezing import freeze_
 from lightprune.pruning.targets import Targets
 from lightprune.rng import fork_rng
 from lightprune.training.recipe import Phase

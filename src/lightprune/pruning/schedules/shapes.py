@@ -1,65 +1,16 @@
-"""When to prune how much: schedules make a Plan, the prune events and LR cycles of a run."""
+"""When to prune how much: schedules lay the prune events of a run out over its budget."""
 
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from lightprune.errors import InputError, check_number
-
-
-@dataclass(frozen=True)
-class PruneEvent:
-    """Prune to `sparsity` before the first step of fine-tuning epoch `epoch`."""
-
-    epoch: int
-    sparsity: float
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Every prune event of a run, in order, within a budget of `epochs`."""
-
-    events: tuple[PruneEvent, ...]
-    epochs: int
-
-    def __post_init__(self) -> None:
-        for event in self.events:
-            if not 0 <= event.epoch < self.epochs:
-                raise InputError(
-                    f"schedule: an event at epoch {event.epoch} does not fit "
-                    f"recipe.finetune.epochs={self.epochs}; allowed are epochs below the budget"
-                )
-        for before, after in pairwise(self.events):
-            if after.epoch <= before.epoch or after.sparsity < before.sparsity:
-                raise InputError(f"schedule: {after} after {before}: allowed is a rising order")
-
-    @property
-    def final(self) -> float:
-        """The sparsity after the last event; 0 without events."""
-        return self.events[-1].sparsity if self.events else 0.0
-
-    def progress_at(self, event: PruneEvent) -> float:
-        """How many of the events come before this one, as a share of all, in [0, 1)."""
-        return self.events.index(event) / len(self.events)
-
-    def event_at(self, epoch: int) -> PruneEvent | None:
-        """The event before the first step of `epoch`, if there is one."""
-        return next((event for event in self.events if event.epoch == epoch), None)
-
-    def final_at(self, epoch: int) -> bool:
-        """Whether no event comes after the start of `epoch`: its weights are at final sparsity."""
-        return not self.events or epoch >= self.events[-1].epoch
-
-    def cycle_at(self, epoch: int) -> range:
-        """The epochs between two prune events that `epoch` lies in: one LR cycle."""
-        bounds = sorted({0, self.epochs, *(event.epoch for event in self.events)})
-        return next(range(a, b) for a, b in pairwise(bounds) if a <= epoch < b)
+from lightprune.pruning.plan import Plan, PruneEvent
 
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """The shape of a schedule; the budget of epochs comes from the recipe.
+    """The shape of a schedule; the budget comes from the recipe.
 
         schedule = lightprune.MultiStep(0.9, steps=3)
         plan = schedule.plan(epochs=9)
@@ -70,14 +21,19 @@ class Schedule(ABC):
         amount: Instead of it, the share of the *remaining* weights that each event prunes, in
             (0, 1): k events reach 1-(1-amount)^k.
         start: The first epoch of the events; the shape is laid out over the epochs from there.
+        every_n_steps: Puts blocks of so many optimizer steps in the place of epochs, so that
+            events come within an epoch too; `start` is then a step.
     """
 
     sparsity: float | None = None
     amount: float | None = None
     start: int = field(default=0, kw_only=True)
+    every_n_steps: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         check_number("schedule.start", self.start, 0, whole=True)
+        if self.every_n_steps is not None:
+            check_number("schedule.every_n_steps", self.every_n_steps, 1, whole=True)
         if (self.sparsity is None) == (self.amount is None):
             raise InputError(
                 f"schedule.sparsity={self.sparsity}, schedule.amount={self.amount}: allowed is "
@@ -88,30 +44,53 @@ class Schedule(ABC):
         if self.amount is not None:
             check_number("schedule.amount", self.amount, 0, 1, open_low=True, open_high=True)
 
-    def plan(self, epochs: int) -> Plan:
-        """Lays the events out over a budget of `epochs` epochs.
+    def plan(self, epochs: int, steps_per_epoch: int = 0, steps: int | None = None) -> Plan:
+        """Lays the events out over a budget.
+
+        Args:
+            epochs: The budget.
+            steps_per_epoch: Of the optimizer; read with `every_n_steps` alone.
+            steps: Of the optimizer in sum; None for whole epochs.
 
         Raises:
             InputError: The events do not fit the budget.
         """
-        if self.start >= epochs:
+        if self.every_n_steps is None:
+            if self.start >= epochs:
+                raise InputError(
+                    f"schedule.start={self.start}: allowed are epochs below "
+                    f"recipe.finetune.epochs={epochs}"
+                )
+            positions = [self.start + epoch for epoch in self.event_epochs(epochs - self.start)]
+            events = map(PruneEvent, positions, self.sparsities(len(positions)))
+            return Plan(tuple(events), epochs)
+        steps = epochs * steps_per_epoch if steps is None else steps
+        blocks = (steps - self.start) // self.every_n_steps
+        if blocks < 1:
             raise InputError(
-                f"schedule.start={self.start}: allowed are epochs below "
-                f"recipe.finetune.epochs={epochs}"
+                f"schedule.start={self.start}, schedule.every_n_steps={self.every_n_steps}: do not "
+                f"fit the {steps} optimizer steps of fine-tuning; allowed are fewer steps in sum"
             )
-        event_epochs = [self.start + epoch for epoch in self.event_epochs(epochs - self.start)]
+        positions = [self.start + self.every_n_steps * n for n in self.event_epochs(blocks)]
+        event_epochs = [step // steps_per_epoch for step in positions]
+        events = map(PruneEvent, event_epochs, self.sparsities(len(positions)), positions)
+        return Plan(tuple(events), epochs, steps)
+
+    def sparsities(self, count: int) -> list[float]:
+        """The sparsity after each of so many events."""
         final = self.sparsity
         if final is None:
             assert self.amount is not None
-            final = 1 - (1 - self.amount) ** len(event_epochs)
+            final = 1 - (1 - self.amount) ** count
             check_number("schedule.amount: its sparsity", final, 0, 1, open_high=True)
-        count = len(event_epochs)
-        sparsities = [min(self.sparsity_at(i / count, final), final) for i in range(1, count)]
-        return Plan(tuple(map(PruneEvent, event_epochs, [*sparsities, final])), epochs)
+        return [min(self.sparsity_at(i / count, final), final) for i in range(1, count)] + [final]
 
     @abstractmethod
     def event_epochs(self, epochs: int) -> list[int]:
-        """The epochs of the events in a budget, rising, the first of them 0."""
+        """The epochs of the events in a budget, rising, the first of them 0.
+
+        With `every_n_steps`, blocks of so many steps stand in the place of epochs.
+        """
 
     @abstractmethod
     def sparsity_at(self, progress: float, final: float) -> float:
@@ -153,10 +132,10 @@ class MultiStep(Schedule):
         """Equal gaps, rounded down to whole epochs."""
         if self.steps > epochs:
             less = f" less schedule.start={self.start}" if self.start else ""
-            raise InputError(
-                f"schedule.steps={self.steps}: allowed are at most "
-                f"recipe.finetune.epochs={epochs + self.start}{less}"
-            )
+            most = f"recipe.finetune.epochs={epochs + self.start}{less}"
+            if self.every_n_steps is not None:
+                most = f"{epochs}, as often as schedule.every_n_steps={self.every_n_steps} fits"
+            raise InputError(f"schedule.steps={self.steps}: allowed are at most {most}")
         return [step * epochs // self.steps for step in range(self.steps)]
 
     def sparsity_at(self, progress: float, final: float) -> float:
@@ -181,6 +160,11 @@ class Ramp(Schedule):
     def event_epochs(self, epochs: int) -> list[int]:
         """Every epoch of the span, at least one."""
         return list(range(max(1, round(self.span * epochs))))
+
+
+def is_cut_to_one_event(schedule: Schedule, plan: Plan) -> bool:
+    """Whether gradual pruning is none, since the budget has room for one event."""
+    return isinstance(schedule, Ramp) and len(plan.events) == 1
 
 
 @dataclass(frozen=True)

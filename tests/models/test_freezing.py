@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.pruning.freezing import freeze_
+from lightprune.models.freezing import freeze_
 from lightprune.pruning.targets import FROZEN, Targets
 from tests.system.tiny import tiny_resnet
 

@@ -1,0 +1,35 @@
+"""`schedule=until` from the command line: the longest course, and a result that fits the drop."""
+
+import pytest
+
+from tests.system.entry import record, small, train
+
+UNTIL = ("schedule=until", "schedule.drop=5", "schedule.step=0.5", "schedule.sparsity=0.9999")
+
+
+def test_a_run_ends_with_the_last_state_within_the_drop(server, tmp_path):
+    done = server.train(tmp_path, *small(*UNTIL, "recipe.dense.epochs=4"))
+    lines = done.stdout.splitlines()
+
+    assert done.returncode == 0, done.stderr
+    events, cost = record(tmp_path / "run")["events"], record(tmp_path / "run")["cost"]
+    assert any(
+        line.startswith("the longest course: pruning ends before it where") for line in lines
+    )
+    assert sum("prune" in line and "│" in line for line in lines) == 4
+    assert len(events) < 4
+    assert all(events[0]["before"] - event["recovered"] <= 0.05 for event in events)
+    assert cost["weights"] - cost["nnz"] == events[-1]["pruned"]
+    assert record(tmp_path / "run")["best_epoch"] == len(events) - 1
+
+
+@pytest.mark.long
+def test_two_processes_end_with_the_same_event(tmp_path):
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    for folder, trainer in ((alone, "cpu"), (both, "ddp_cpu")):
+        folder.mkdir()
+        done = train(folder, *small(*UNTIL, "recipe.dense.epochs=4", f"trainer={trainer}"))
+        assert done.returncode == 0, done.stderr
+    first, second = (record(folder / "run") for folder in (alone, both))
+
+    assert [e["pruned"] for e in first["events"]] == [e["pruned"] for e in second["events"]]
