@@ -37,11 +37,12 @@ _PLUGINS = {
     "hydra/launcher": ("joblib", "pip install '.[sweeps]' joblib and slurm"),
     "hydra/sweeper": ("optuna", "pip install '.[search]' optuna and search"),
 }
-# Code that is not the user's own: Python's, what is installed, and this package.
-_INSTALLED = [
-    *(Path(sysconfig.get_paths()[kind]) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+# Code that is not the user's own: Python's and this package, and what is installed anywhere.
+_NOT_THE_USERS = (
+    *(Path(sysconfig.get_paths()[kind]).resolve() for kind in ("stdlib", "platstdlib")),
     Path(__file__).resolve().parents[1],
-]
+)
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def describe_error(error: BaseException) -> str:
@@ -62,8 +63,9 @@ def _raised_at(error: BaseException) -> str | None:
         return None
     for frame, line in reversed(list(walk_tb(error.__traceback__))):
         file = Path(frame.f_code.co_filename)
-        installed = any(map(file.resolve().is_relative_to, _INSTALLED))
-        if file.is_file() and not installed and frame.f_globals.get("__name__") != "__main__":
+        other = any(map(file.resolve().is_relative_to, _NOT_THE_USERS))
+        other |= not _INSTALLED.isdisjoint(file.parts)
+        if file.is_file() and not other and frame.f_globals.get("__name__") != "__main__":
             return f"{file}:{line}"
     return None
 
@@ -139,7 +141,8 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     for similar in (name, _SYNONYMS.get(name)):
         if similar in by_name:
             return f"{key}: no such key; did you mean {' or '.join(by_name[similar])}?"
-    allowed = f"{key}: no such key; allowed are {', '.join(options)}"
+    listed = f"are {', '.join(options)}" if options else "is none"
+    allowed = f"{key}: no such key; allowed {listed}"
     if near := nearest(name, options):
         return allowed + near
     elsewhere = nearest(name, by_name)
