@@ -25,7 +25,6 @@ def plan_notes(checked: CheckedRun) -> list[str]:
 
 
 def _given_weights(checked: CheckedRun) -> list[str]:
-    """One line of what the network does not take from given weights, one of what it lacks."""
     given = checked.pretrained
     if given is None:
         return []
@@ -38,7 +37,6 @@ def _given_weights(checked: CheckedRun) -> list[str]:
 
 
 def _given_zeros(checked: CheckedRun) -> list[str]:
-    """One line of the zeros in given weights, and how many of them nothing holds."""
     cost, events = checked.cost.total, checked.settings.plan.events
     given = cost.weights - cost.nnz
     if checked.masks is not None:
@@ -80,7 +78,6 @@ def _events(settings: Settings) -> list[str]:
 
 
 def _unknown(checked: CheckedRun) -> list[str]:
-    """One line of the weights whose MACs are unknown, and one of those that no image reaches."""
     layers = checked.cost.layers
     groups = {
         "MACs unknown (the network reads these weights neither in a layer of torch.nn nor as a "
@@ -93,7 +90,6 @@ def _unknown(checked: CheckedRun) -> list[str]:
 
 
 def _left_dense(checked: CheckedRun) -> list[str]:
-    """One line of the weights of prunable types that stay dense, and one of types without any."""
     lines = []
     if groups := checked.left_dense:
         weights, layers = sum(g.weights for g in groups), sum(len(g.layers) for g in groups)
@@ -104,10 +100,9 @@ def _left_dense(checked: CheckedRun) -> list[str]:
     return lines
 
 
-def _names(names: Sequence[str], shown: int = 3) -> str:
-    """The first names of many."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _batches(settings: Settings) -> list[str]:
@@ -134,7 +129,6 @@ def _batches(settings: Settings) -> list[str]:
 
 
 def _after_events(settings: Settings) -> list[str]:
-    """Says what events do besides pruning."""
     lines = []
     if settings.rewind_epoch is not None:
         lines.append(
