@@ -33,13 +33,12 @@ class Normalise:
 
 @dataclass(frozen=True)
 class RankShard:
-    """The part of every batch that one process takes."""
+    """The consecutive part of every batch that one process takes."""
 
     rank: int
     world: int
 
     def take(self, indices: Tensor) -> Tensor:
-        """The consecutive part of a batch that belongs to this process."""
         return indices.tensor_split(self.world)[self.rank]
 
 

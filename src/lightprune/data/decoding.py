@@ -77,7 +77,8 @@ def decode(file: Path, size: int) -> np.ndarray:
             image.load()
             if unscalable := _unscalable(image):
                 raise InputError(f"{file} has {unscalable} samples, which no rule scales to 8 bits")
-            return rgb_array(_upright(image), size, _bits(image))
+            bits = max(_tiff_tag(image, _BITS, 16))
+            return rgb_array(_upright(image), size, bits)
     except InputError:
         raise
     except _UNREADABLE as error:
@@ -87,10 +88,7 @@ def decode(file: Path, size: int) -> np.ndarray:
 def rgb_array(image: Image.Image, size: int, bits: int = 16) -> np.ndarray:
     """A picture as uint8 RGB of shape (size, size, 3).
 
-    Args:
-        image: The picture.
-        size: Its edge, afterwards.
-        bits: Of a grey sample, where the picture holds them in more than 8.
+    `bits` are those of a grey sample, where the picture holds them in more than 8.
     """
     if image.mode.startswith("I"):  # convert() would clip to white
         scale = 255 / (2**bits - 1)
@@ -130,11 +128,6 @@ def _unscalable(image: Image.Image) -> str | None:
         return "white-is-zero 16-bit"
     # Pillow holds the 16 bits of a PGM file in 32, scaled.
     return "32-bit" if image.mode == "I" and image.format != "PPM" else None
-
-
-def _bits(image: Image.Image) -> int:
-    """The bits of a grey sample that Pillow holds in more than 8."""
-    return max(_tiff_tag(image, _BITS, 16))
 
 
 def _tiff_tag(image: Image.Image, tag: int, default: int) -> set[int]:

@@ -138,7 +138,6 @@ class Source(ABC):
 
     @property
     def _size_setting(self) -> str:
-        """The setting that decides how much memory the images take."""
         size = getattr(self, "size", None)
         return f"data={type(self).__name__.lower()}" if size is None else f"data.size={size}"
 

@@ -114,7 +114,6 @@ def _check_phase(setup: Setup, name: str, phase: Phase, macs: int | None) -> int
 
 
 def _forward_backward(setup: Setup, phase: Phase, count: int) -> tuple[nn.Module, Tensor]:
-    """Returns a new network with gradients, and the loss on `count` images."""
     network = setup.new_network().train()
     images = torch.randn(count, *setup.example.shape[1:])
     labels = torch.arange(count) % len(setup.data.classes)

@@ -140,7 +140,6 @@ def _after_events(settings: Settings) -> list[str]:
 
 
 def _pruner_settings(pruner: Pruner | None) -> list[str]:
-    """One line of the settings that differ from their defaults, if there are any."""
     if pruner is None:
         return []
     values = {field.name: getattr(pruner, field.name) for field in fields(pruner)}

@@ -149,7 +149,6 @@ def _fetch(setting: str, url: str, path: Path) -> None:
 def _check_shapes(
     setting: str, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> None:
-    """Raises InputError if a file's tensors have other names or shapes than the network's."""
     shapes = ({n: tuple(t.shape) for n, t in side.items()} for side in (given, expected))
     theirs, ours = (dict(side) for side in shapes)
     differing = [n for n in {**expected, **given} if theirs.get(n) != ours.get(n)]
@@ -168,7 +167,6 @@ def _check_shapes(
 
 
 def _check_values(setting: str, name: str, actual: Tensor, expected: Tensor) -> None:
-    """Raises InputError unless a tensor has the network's kind of numbers, all finite."""
     if actual.is_floating_point() != expected.is_floating_point():
         raise InputError(
             f"{setting}: {name} is of {actual.dtype} there and {expected.dtype} here; allowed are "

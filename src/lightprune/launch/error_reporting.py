@@ -115,8 +115,7 @@ def _run_job_of_sweep(job: Job, cfg: DictConfig, hydra: HydraConf) -> float:
 
 @cache
 def _prepare_worker() -> None:
-    """Lets a worker process of a parallel sweep end with the sweep, even if that is killed."""
-    if current_process().name != "MainProcess":
+    if current_process().name != "MainProcess":  # A worker of a parallel sweep ends with it.
         accept_any_text()
         exit_with_parent()
 

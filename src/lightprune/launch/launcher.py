@@ -72,7 +72,6 @@ def _remove_files_of_hydra(folder: Path, hydra: HydraConf) -> None:
 
 
 def _run_processes(settings: Settings, folder: Path) -> float:
-    """Lets torchrun start one process a device on the resolved config."""
     trainer, run_folder = settings.trainer_config, RunFolder(folder)
     if trainer.num_nodes > 1:
         raise InputError(
