@@ -26,11 +26,11 @@ from torch import nn
 from torchvision.models import resnet18, resnet50, vgg16_bn
 
 from lightprune.bench.backends import EAGER, SPARSE, STRIPPED, select_backends
-from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.bench.machine import all_versions, available_cores, this_machine
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.bench.timing import Timing, TimingBudget, take_turns
+from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.files import write_text
 from lightprune.models.from_spec import module_from_spec
 from lightprune.models.spec import ModelSpec

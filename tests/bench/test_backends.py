@@ -8,9 +8,9 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from lightprune.bench import backends
 from lightprune.bench.backends import BACKENDS, select_backends
 from lightprune.bench.csr_baseline import with_csr_weights
-from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.output_check import compare_with_eager
+from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.models.spec import ModelSpec
 from tests.export.finished import prune_convolutions, with_statistics
 

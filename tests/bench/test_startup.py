@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import pytest
 
-from lightprune.bench.loaded_network import load_network
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.startup import _start, measure_startup
+from lightprune.export.loaded_network import load_network
 from tests.export.finished import finished_run, small_network
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from lightprune.bench.loaded_network import load_network
 from lightprune.errors import InputError
 from lightprune.export.load import load
+from lightprune.export.loaded_network import load_network
 from lightprune.export.sparse_file import StoredNetwork, read_sparse, write_sparse
 from lightprune.sparse.frontend.trace import trace
 from lightprune.sparse.ir.serialize import to_json

@@ -15,7 +15,8 @@ from torchvision.models import resnet18
 
 import lightprune
 from lightprune.errors import InputError
-from lightprune.export.export_run import export_run
+from lightprune.export.export_network import export_network
+from lightprune.export.loaded_network import load_network
 from lightprune.export.sparse_file import read_sparse
 from lightprune.models.from_spec import import_constructor
 from lightprune.models.zoo import resnet18_cifar, resnet20
@@ -41,7 +42,7 @@ def _no_onnx():
 def exported(tmp_path_factory):
     """A small finished run with its exported files, its network, and images for it."""
     folder, network = finished_run(tmp_path_factory.mktemp("load") / "run")
-    export_run(folder, constructor=small_network)
+    export_network(load_network(folder, small_network))
     return folder, network, torch.randn(4, 3, 8, 8)
 
 
@@ -76,7 +77,7 @@ def test_a_sparse_network_computes_the_same(exported):
 
 
 def test_torchvisions_network_needs_no_constructor_and_loads_quickly(resnet_run):
-    export_run(resnet_run)
+    export_network(load_network(resnet_run))
     seconds = []
     for _ in range(3):
         start = time.process_time()

@@ -4,7 +4,8 @@ import pytest
 from numba.core.caching import NullCache
 
 from lightprune.cli.main import main
-from lightprune.export.export_run import ExportConfig, export_run
+from lightprune.export.export_network import ExportConfig, export_network
+from lightprune.export.loaded_network import load_network
 from lightprune.sparse.runtime.work_sharing import execute
 from tests.export.finished import finished_run, small_network
 
@@ -14,7 +15,7 @@ def files(tmp_path_factory):
     """A folder with a plain, a sparse and a damaged file."""
     run, _ = finished_run(tmp_path_factory.mktemp("warmup") / "run")
     config = ExportConfig(("safetensors", "sparse"))
-    export_run(run, run.parent, config, constructor=small_network)
+    export_network(load_network(run, small_network), run.parent, config)
     (run.parent / "damaged.sparse.safetensors").write_bytes(b"damaged")
     return run.parent
 

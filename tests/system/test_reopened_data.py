@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lightprune.bench.evaluation_images import find_evaluation_images
-from lightprune.bench.loaded_network import load_network
+from lightprune.export.loaded_network import load_network
 from lightprune.runs.folder import RunFolder
 from lightprune.sensitivity.calibration_data import SampleSize
 from lightprune.sensitivity.loaded_run import NetworkChoice, load_run

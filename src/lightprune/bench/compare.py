@@ -22,7 +22,6 @@ from lightprune.bench.backends import (
     Runner,
 )
 from lightprune.bench.evaluation_images import EvaluationImages, find_evaluation_images
-from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.bench.machine import all_versions, this_machine
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.op_profile import profile_ops
@@ -34,6 +33,7 @@ from lightprune.bench.timing import Timing, TimingBudget, take_turns
 from lightprune.cores import available_cores
 from lightprune.errors import InputError, check_number, first_line
 from lightprune.export.load import load
+from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.export.onnx_file import missing_packages
 from lightprune.provenance import commit
 from lightprune.sparse.ir.program import ConvStep, Program

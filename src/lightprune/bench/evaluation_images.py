@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10
 
-from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.data.image_folder import ImageFolder
 from lightprune.data.sources import Cifar10, Source
 from lightprune.errors import InputError
+from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.models.spec import ModelSpec
 from lightprune.runs.data_source import data_source, image_cache
 

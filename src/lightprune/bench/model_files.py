@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lightprune.bench.loaded_network import LoadedNetwork
 from lightprune.export.load import SPARSE_SUFFIX
+from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.export.onnx_file import write_onnx
 from lightprune.export.sparse_file import StoredNetwork, write_sparse
 from lightprune.export.strip_unreachable import strip_unreachable

@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
-from lightprune.cli.options import ConstructorName, DataRoot, constructor_of, parse_int_list
+from lightprune.cli.options import (
+    ConstructorName,
+    DataRoot,
+    InputShape,
+    builder_of_file,
+    parse_int_list,
+)
 
 
 def bench(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A finished run, an export, or a model file.")
+        Path, typer.Argument(metavar="PATH", help="A finished run, an export, or a file.")
     ],
     threads: Annotated[
         str | None, typer.Option(metavar="1,2", help="Default: 1 and all cores.")
@@ -34,6 +40,7 @@ def bench(
     ] = None,
     data_root: DataRoot = None,
     constructor: ConstructorName = None,
+    input: InputShape = None,
 ) -> None:
     """Measure a network's speed, size and accuracy on this machine."""
     from rich import get_console
@@ -41,11 +48,11 @@ def bench(
     from lightprune.bench.backends import select_backends
     from lightprune.bench.compare import BenchConfig, compare_backends
     from lightprune.bench.console_tables import bench_tables
-    from lightprune.bench.loaded_network import load_network
     from lightprune.bench.speedup_figure import bench_figure
     from lightprune.bench.timing import TimingBudget
     from lightprune.cores import available_cores
     from lightprune.errors import check_folder
+    from lightprune.export.loaded_network import load_network
     from lightprune.files import write_text
 
     cores = available_cores()
@@ -60,7 +67,7 @@ def bench(
     )
     folder = to or (path if path.is_dir() else path.parent) / "bench"
     check_folder("--to", str(folder))
-    loaded = load_network(path, constructor_of(constructor))
+    loaded = load_network(path, *builder_of_file(constructor, input))
     result = compare_backends(loaded, config, lambda step: print(step, file=sys.stderr, flush=True))
     for part in bench_tables(result):
         get_console().print(part, highlight=False, soft_wrap=isinstance(part, str))

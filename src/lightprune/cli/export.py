@@ -1,17 +1,19 @@
-"""`lightprune export RUN`."""
+"""`lightprune export PATH`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lightprune.cli.options import ConstructorName, Run, constructor_of
+from lightprune.cli.options import ConstructorName, InputShape, builder_of_file
 
 
 def export(
-    run: Run,
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A finished run, an export, or a file.")
+    ],
     to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder to write. Default: RUN/export.")
+        Path | None, typer.Option(metavar="DIR", help="Folder to write. Default: PATH/export.")
     ] = None,
     formats: Annotated[
         str, typer.Option(metavar="NAME,NAME", help="safetensors, sparse, onnx, torch-prune.")
@@ -27,15 +29,20 @@ def export(
         typer.Option("--explain", help="Print every stage of the sparse compiler; write nothing."),
     ] = False,
     constructor: ConstructorName = None,
+    input: InputShape = None,
 ) -> None:
-    """Write a run's network as small, portable files."""
+    """Write a network as small, portable files."""
     from lightprune.errors import split_choices
-    from lightprune.export.export_run import FORMATS, ExportConfig, explain_run, export_run
+    from lightprune.export.export_network import FORMATS, ExportConfig, export_network
+    from lightprune.export.loaded_network import load_network
 
     config = ExportConfig(split_choices("--formats", formats, FORMATS), values, opset)
-    builder = constructor_of(constructor)
+    loaded = load_network(path, *builder_of_file(constructor, input))
     if explain:
-        print(explain_run(run, builder), end="")
+        # The compiler takes a second to load, and exports do without.
+        from lightprune.sparse.runtime.explain import explain as explain_stages
+
+        print(explain_stages(loaded.graph, loaded.state), end="")
         return
-    for line in export_run(run, to, config, constructor=builder):
+    for line in (*export_network(loaded, to, config), *loaded.notes):
         print(line)

@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ from lightprune.errors import InputError
 
 if TYPE_CHECKING:
     from lightprune.models.registry import Constructor
+    from lightprune.models.spec import ModelSpec
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
 ConstructorName = Annotated[
@@ -17,6 +19,15 @@ ConstructorName = Annotated[
         "--constructor",
         metavar="NAME",
         help="Builds the network, where that is neither torchvision's nor lightprune's.",
+    ),
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="CxHxW",
+        help="An image, where PATH holds weights alone: --constructor 'NAME(width=2)' has the "
+        "arguments, then.",
     ),
 ]
 DenseDir = Annotated[
@@ -36,6 +47,40 @@ def constructor_of(name: str | None) -> "Constructor | None":
     from lightprune.models.from_spec import import_constructor
 
     return import_constructor(name) if name else None
+
+
+def builder_of_file(
+    constructor: str | None, input: str | None
+) -> tuple["Constructor | None", "ModelSpec | None"]:
+    """What builds the network of a file; with `input`, all that is known of it as well.
+
+    Raises:
+        InputError: There is no such constructor, or one of the two is malformed.
+    """
+    if input is None:
+        return constructor_of(constructor), None
+    from lightprune.models.from_spec import import_constructor, parse_call
+    from lightprune.models.spec import ModelSpec
+
+    if constructor is None:
+        raise InputError(f"--input={input}: allowed is --constructor NAME with it")
+    shape = re.fullmatch(r"(\d+)x(\d+)x(\d+)", input)
+    try:
+        if shape is None:
+            raise ValueError
+        channels, height, width = map(int, shape.groups())
+        ModelSpec("", {}, (channels, height, width))
+    except ValueError as error:
+        raise InputError(f"--input={input}: allowed is CxHxW, such as 3x224x224") from error
+    try:
+        name, arguments = parse_call(constructor)
+        spec = ModelSpec(name, arguments, (channels, height, width))
+    except ValueError as error:
+        raise InputError(
+            f"--constructor={constructor}: {error}; allowed is NAME or NAME(argument=value), with "
+            "numbers, text, True, False, None and lists of them as values, and without weights="
+        ) from error
+    return import_constructor(name), spec
 
 
 def parse_int_list(option: str, text: str) -> tuple[int, ...]:

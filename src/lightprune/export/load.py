@@ -84,12 +84,16 @@ def load_dense(path: Path, constructor: Constructor | None = None) -> tuple[nn.M
     if path.is_dir() or not path.exists():
         file = RunFolder(path).model_file
         description = _described(RunFolder(path))
+    elif file.suffix != ".safetensors":
+        raise _undescribed(file)
     about, state = _read(file)
     if description is None and "description" in about:
         try:
             description = ModelSpec.from_json(about["description"])
         except ValueError as error:
             raise _damaged(file, error) from error
+    if description is None and not RunFolder(file.parent).record_file.exists():
+        raise _undescribed(file)
     try:
         network = description or _described(RunFolder(file.parent))
         return module_from_spec(network, state, constructor), network
@@ -122,6 +126,13 @@ def spec_of_run(record: RunRecord) -> ModelSpec:
         "classes": record.data.classes,
     }
     return msgspec.convert(fields, ModelSpec)
+
+
+def _undescribed(file: Path) -> InputError:
+    return InputError(
+        f"{file}: does not say how its network is built; allowed is a finished run, what "
+        "lightprune export wrote, or lightprune export|bench with --constructor NAME --input CxHxW"
+    )
 
 
 def _read(file: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:

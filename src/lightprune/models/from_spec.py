@@ -1,8 +1,10 @@
 """A stored network as a plain torch module: built by a registered constructor, with its weights."""
 
+import ast
 import importlib
 from collections.abc import Mapping
 from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,22 +29,43 @@ def module_from_spec(
     torchvision's classification networks and this package's.
 
     The network takes the tensors of `state` themselves. A given constructor is called with
-    `num_classes` and the spec's arguments.
+    `num_classes`, if the classes are known, and the spec's arguments.
 
     Raises:
         InputError: The constructor is not registered, fails, or builds another network.
     """
+    return with_state(build_network(spec, constructor), spec.constructor, state)
+
+
+def build_network(spec: ModelSpec, constructor: Constructor | None = None) -> nn.Module:
+    """Builds a network for `with_state`; without `constructor` it holds no values yet.
+
+    Raises:
+        InputError: The constructor is not registered, or fails.
+    """
     name, build = spec.constructor, constructor or registered_constructor(spec.constructor)
+    classes = {"num_classes": len(spec.classes)} if spec.classes else {}
     # Drawing weights that are replaced at once takes longer than reading the file.
     device = torch.device("cpu" if constructor else "meta")
     try:
         with device:
-            network = build(num_classes=len(spec.classes), **spec.arguments)
-        expected = network.state_dict()
+            network = build(**classes, **spec.arguments)
+        network.state_dict()
     except Exception as error:  # The user's own code may raise anything.
+        given = "for num_classes" if classes else "from these arguments"
         raise InputError(
-            f"{name}: {first_line(error)}; allowed is what builds the network for num_classes"
+            f"{name}: {first_line(error)}; allowed is what builds the network {given}"
         ) from error
+    return network
+
+
+def with_state(network: nn.Module, name: str, state: Mapping[str, Tensor]) -> nn.Module:
+    """A network of the constructor `name` that holds `state`, in evaluation mode.
+
+    Raises:
+        InputError: The network has other tensors; the message names the first.
+    """
+    expected = network.state_dict()
     for key in [*expected, *state]:
         needs, holds = (_dtype_and_shape(tensors.get(key)) for tensors in (expected, state))
         if needs != holds:
@@ -53,6 +76,32 @@ def module_from_spec(
         if tensor.is_meta:
             raise InputError(f"{name}: {key} is in no state dict; allowed is constructor=")
     return network.eval()
+
+
+def parse_call(text: str) -> tuple[str, dict[str, Any]]:
+    """The dotted name and the arguments of a call such as `module.name(width=2)`; runs nothing.
+
+    Raises:
+        ValueError: It is something else, or an argument no literal with a name.
+    """
+    name, bracket, _ = text.partition("(")
+    if not bracket:
+        return name, {}
+    try:
+        call = ast.parse(text, mode="eval").body
+        if not isinstance(call, ast.Call) or ast.unparse(call.func) != name or call.args:
+            raise ValueError("is no call with named arguments")
+        arguments = {}
+        for word in call.keywords:
+            try:
+                arguments[str(word.arg)] = ast.literal_eval(word.value)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{ast.unparse(word)} is no literal") from error
+    except (SyntaxError, MemoryError, RecursionError) as error:
+        raise ValueError(first_line(error)) from error
+    if len(arguments) < len(call.keywords):
+        raise ValueError("names an argument twice")
+    return name, arguments
 
 
 def import_constructor(name: str) -> Constructor:

@@ -18,11 +18,13 @@ class ModelSpec:
     """How a network is built, and what it is fed.
 
     Attributes:
-        constructor: The dotted name of what builds it, called with `num_classes`.
+        constructor: The dotted name of what builds it, called with `num_classes` if the classes
+            are known.
         arguments: Its other arguments: plain values, or lists of them.
         input_shape: (C, H, W) of an image.
-        mean: Subtracted from pixels scaled to 0..1, one a channel; then `std` divides.
-        classes: Their names, in the order of the logits.
+        mean: Subtracted from pixels scaled to 0..1, one a channel; then `std` divides. Both are
+            empty if they are unknown.
+        classes: Their names, in the order of the logits; empty if they are unknown.
 
     Raises:
         ValueError: A value is not allowed; the message names the field.
@@ -31,21 +33,23 @@ class ModelSpec:
     constructor: str
     arguments: Mapping[str, Any]
     input_shape: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    classes: tuple[str, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value in self.arguments.items():
             plain = all(
                 isinstance(v, Plain) for v in (value if isinstance(value, list) else [value])
             )
-            _check(f"arguments.{name}", plain and name not in NO_ARGUMENTS)
+            size = name == "num_classes" and not self.classes
+            _check(f"arguments.{name}", plain and (size or name not in NO_ARGUMENTS))
         _check("input_shape", all(0 < n <= _LARGEST_SIZE for n in self.input_shape))
         for field, values in (("mean", self.mean), ("std", self.std)):
             finite = all(abs(v) < _LARGEST_SIZE for v in values)
-            _check(field, finite and len(values) == self.input_shape[0])
-        _check("std", min(self.std) > 0)
+            channels = self.input_shape[0] if self.classes else 0
+            _check(field, finite and len(values) == channels)
+        _check("std", min(self.std, default=1) > 0)
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -12,7 +12,8 @@ import torch
 from numba.core import config
 
 import lightprune
-from lightprune.export.export_run import export_run
+from lightprune.export.export_network import export_network
+from lightprune.export.loaded_network import load_network
 from lightprune.sparse.jit import code_cache
 from tests.export.finished import finished_run, small_network
 from tests.permissions import obeyed_permissions
@@ -28,7 +29,7 @@ ONE_LINE = (
 def installation(tmp_path):
     """The package in folders that nobody may write to, and the file of a network."""
     run, _ = finished_run(tmp_path / "run")
-    export_run(run, tmp_path, constructor=small_network)
+    export_network(load_network(run, small_network), tmp_path)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(lightprune.__file__).parent, tmp_path / "src/lightprune", ignore=ignored)
     for folder, _, _ in [*os.walk(tmp_path / "src"), (tmp_path / "nowhere", [], [])]:

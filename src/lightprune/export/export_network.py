@@ -1,6 +1,5 @@
-"""Exports a finished run: its network as small, portable files."""
+"""Exports a network as small, portable files."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +8,13 @@ import torch
 from torch import Tensor
 
 from lightprune.errors import InputError, check_choice, check_folder, check_number, first_line
-from lightprune.export.load import SPARSE_SUFFIX, load_dense
+from lightprune.export.load import SPARSE_SUFFIX
+from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.export.onnx_file import write_onnx
 from lightprune.export.sparse_file import VALUES, StoredNetwork, write_sparse
 from lightprune.export.strip_unreachable import strip_unreachable
-from lightprune.files import read_csv, write_weights
-from lightprune.models.registry import Constructor
+from lightprune.files import write_weights
 from lightprune.runs.folder import RunFolder
-from lightprune.sparse.frontend.trace import trace
 from lightprune.sparse.ir.serialize import to_json
 
 FORMATS = {
@@ -61,49 +59,41 @@ class ExportConfig:
                 )
 
 
-def export_run(
-    run: Path,
-    to: Path | None = None,
-    config: ExportConfig = ExportConfig(),
-    *,
-    constructor: Constructor | None = None,
+def export_network(
+    network: LoadedNetwork, to: Path | None = None, config: ExportConfig = ExportConfig()
 ) -> list[str]:
-    """Writes the network of a finished run in every format that it can be written in.
+    """Writes a network in every format that it can be written in.
 
         for line in lightprune.export_run(Path("outputs/runs/example")):
             print(line)
         fast = lightprune.load("outputs/runs/example/export/model.sparse.safetensors")
 
     Args:
-        run: Its folder.
-        to: The folder to write; None is RUN/export.
+        network: The network.
+        to: The folder to write; None is `export` in the folder that it was read from.
         config: What to write.
-        constructor: What builds the network if it is neither torchvision's nor lightprune's.
 
     Returns:
         A line for each file: its path and size, or why it was skipped.
 
     Raises:
-        InputError: The run is not finished or damaged, or no file can be written.
+        InputError: No file can be written.
     """
-    if not run.is_dir():
-        raise InputError(f"{run}: is no folder; allowed is the folder of a finished run")
-    folder = to or RunFolder(run).export
+    path, module, spec = network.path, network.network, network.spec
+    folder = to or RunFolder(path if path.is_dir() else path.parent).export
     check_folder("--to", str(folder))
-    network, spec = load_dense(run, constructor)
-    state = network.state_dict()
+    state = module.state_dict()
 
     def sparse(file: Path) -> None:
-        graph = to_json(trace(network, spec.input_shape))
-        arrays = {name: tensor.numpy() for name, tensor in state.items()}
-        write_sparse(file, StoredNetwork(spec, graph, arrays), config.values)
+        stored = StoredNetwork(spec, to_json(network.graph), network.state)
+        write_sparse(file, stored, config.values)
 
     def onnx(file: Path) -> None:
         example = torch.zeros(2, *spec.input_shape)
-        write_onnx(file, strip_unreachable(network, example), example, config.opset)
+        write_onnx(file, strip_unreachable(module, example), example, config.opset)
 
     def masked(file: Path) -> None:
-        write_weights(file, torch_prune_state(state, _pruned(RunFolder(run), state)))
+        write_weights(file, torch_prune_state(state, network.pruned))
 
     writers = {
         "safetensors": lambda file: write_weights(file, state, {"description": spec.to_json()}),
@@ -126,20 +116,6 @@ def export_run(
     return lines
 
 
-def explain_run(run: Path, constructor: Constructor | None = None) -> str:
-    """Every stage of the sparse compiler for the network of a finished run, as text.
-
-    Raises:
-        InputError: The run is not finished or damaged, or the compiler cannot take its network.
-    """
-    # The compiler takes a second to load, and exports do without.
-    from lightprune.sparse.runtime.explain import explain
-
-    network, spec = load_dense(run, constructor)
-    state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    return explain(trace(network, spec.input_shape), state)
-
-
 def torch_prune_state(state: Mapping[str, Tensor], pruned: Iterable[str]) -> dict[str, Tensor]:
     """A state dict as torch.nn.utils.prune saves it.
 
@@ -160,21 +136,3 @@ def torch_prune_state(state: Mapping[str, Tensor], pruned: Iterable[str]) -> dic
         else:
             pruned_state[name] = tensor
     return pruned_state
-
-
-def _pruned(folder: RunFolder, state: Mapping[str, Tensor]) -> list[str]:
-    """The parameters that a run could prune."""
-    try:
-        names = [row["name"] for row in read_csv(folder.layers_file)]
-    except InputError:
-        raise
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise InputError(
-            f"{folder.layers_file}: cannot be read ({error}); allowed is what the run left behind"
-        ) from error
-    if unknown := [name for name in names if name not in state]:
-        raise InputError(
-            f"{folder.layers_file}: {unknown[0]} is no parameter of the network; allowed is what "
-            "the run left behind"
-        )
-    return names
