@@ -1,6 +1,7 @@
 """`lightprune bench`: what it measures, prints and writes, on a network that takes microseconds."""
 
 import json
+import re
 import shutil
 import statistics
 
@@ -63,8 +64,15 @@ def test_everything_is_measured_written_and_printed(run, capsys):
         "--profile",
     )
     found = measured(run[0], *arguments)
-    printed = capsys.readouterr().out
+    printed, progress = capsys.readouterr()
     folder = run[0] / "bench"
+
+    # What takes how long, before anything does.
+    timing, checking, *_ = progress.splitlines()
+    names = re.fullmatch(r"about \d+ s of timing: (.*); --backends NAME,NAME leaves .*", timing)[1]
+    named = ["eager", "channels-last", "csr", "sparse"]
+    assert [part.split()[0] for part in names.split(", ")] == named
+    assert checking == "then at most 15 s a backend to compare outputs"
 
     assert found.keys() == KEYS
     assert found["schema"] == 2

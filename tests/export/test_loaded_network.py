@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import lightprune
+from lightprune.bench.result import BenchResult
 from lightprune.cli.main import main
 from lightprune.export.sparse_file import read_sparse
 from lightprune.models.zoo import resnet20
@@ -113,6 +114,27 @@ def test_the_other_formats_are_written_too(network, tmp_path):
     assert torch.equal(plain[0].weight, network[0].weight)
     again = ("--to", str(tmp_path / "again"), *WHAT)
     assert export(tmp_path / "export" / "model.prune.safetensors", *again) == 0
+
+
+@pytest.mark.usefixtures("no_onnx")
+def test_a_bench_compares_outputs_on_random_images(network, tmp_path, capsys):
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    quick = ("--threads", "1", "--rounds", "1", "--batches", "1,2", "--no-startup")
+    assert main(["bench", str(tmp_path / "a.pt"), *quick, "--backends", "eager,sparse", *WHAT]) == 0
+
+    printed, progress = capsys.readouterr()
+    assert "a.pt: does not say how images are normalised, nor the classes" in progress
+    assert "skipped: accuracy: classes and normalisation are unknown" in printed
+    found = BenchResult.from_json((tmp_path / "bench" / "bench.json").read_text())
+    assert found.evaluation_images == "random images"
+    assert found.backends.keys() == {"eager", "sparse"}
+    differences = {c.backend: c.max_logit_difference for c in found.output_checks}
+    assert differences["sparse"] < 1e-4
+    weights = [p for p in network.parameters() if p.dim() > 1]
+    assert found.cost.nnz == sum(int(p.count_nonzero()) for p in weights)
+
+    assert main(["bench", str(tmp_path / "a.pt"), *WHAT, "--data-root", str(tmp_path)]) == 1
+    assert "does not say how images are normalised; allowed is a run" in capsys.readouterr().err
 
 
 def raising():

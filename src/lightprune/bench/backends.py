@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lightprune.bench.csr_baseline import with_csr_weights
 from lightprune.bench.model_files import ModelFiles
-from lightprune.errors import split_choices
+from lightprune.errors import InputError, split_choices
 from lightprune.models.model import to_channels_last
 
 Runner = Callable[[Tensor], Tensor]
@@ -31,6 +31,7 @@ class Backend:
         dense: Whether it is one of the dense backends that the sparse runtime has to beat.
         layout: The memory format of its images; they are converted before the clock starts.
         packages: Those it needs that are not part of a plain installation.
+        setup: About how many seconds it takes to get ready for a number of threads.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Backend:
     layout: torch.memory_format = torch.contiguous_format
     packages: tuple[str, ...] = ()
     needs_compiler: bool = False
+    setup: float = 1
 
     def missing(self) -> str | None:
         """What has to be installed first; None if nothing."""
@@ -80,10 +82,15 @@ def _onnx(file: Path, threads: int) -> Runner:
 
 
 def _sparse(files: ModelFiles, threads: int) -> Runner:
+    """The sparse runtime, or its regions in a network that it does not know as a whole."""
     # Its compiler takes a second to load, and is not needed for the names of backends.
+    from lightprune.sparse.runtime.compiled_module import compile
     from lightprune.sparse.runtime.network import SparseNetwork
 
-    return SparseNetwork(files.loaded.graph, files.loaded.state, threads)
+    try:
+        return SparseNetwork(files.loaded.graph, files.loaded.state, threads)
+    except InputError:
+        return compile(files.loaded.network, files.loaded.random_images(1), threads=threads)
 
 
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
@@ -91,16 +98,27 @@ _NHWC = torch.channels_last
 BACKENDS = (
     Backend(EAGER, "eager", lambda files, _: files.loaded.network, dense=True),
     Backend("channels-last", "eager, channels_last", _channels_last, dense=True, layout=_NHWC),
-    Backend("compile", "torch.compile", _compiled, dense=True, layout=_NHWC, needs_compiler=True),
-    Backend(ONNX, "ONNX Runtime", lambda f, n: _onnx(f.onnx, n), dense=True, packages=_ONNX),
+    Backend(
+        "compile",
+        "torch.compile",
+        _compiled,
+        dense=True,
+        layout=_NHWC,
+        needs_compiler=True,
+        setup=60,
+    ),
+    Backend(
+        ONNX, "ONNX Runtime", lambda f, n: _onnx(f.onnx, n), dense=True, packages=_ONNX, setup=10
+    ),
     Backend(
         STRIPPED,
         "ONNX Runtime, unreachable weights stripped",
         lambda files, threads: _onnx(files.stripped_onnx, threads),
         packages=_ONNX,
+        setup=10,
     ),
     Backend("csr", "torch CSR", lambda files, _: with_csr_weights(files.loaded.network)),
-    Backend(SPARSE, "sparse runtime", _sparse),
+    Backend(SPARSE, "sparse runtime", _sparse, setup=5),
 )
 
 

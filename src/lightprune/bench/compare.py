@@ -3,10 +3,10 @@
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from timeit import repeat
 from typing import TypeVar
 
 import torch
@@ -21,6 +21,7 @@ from lightprune.bench.backends import (
     Backend,
     Runner,
 )
+from lightprune.bench.bench_config import BenchConfig
 from lightprune.bench.evaluation_images import EvaluationImages, find_evaluation_images
 from lightprune.bench.machine import all_versions, this_machine
 from lightprune.bench.model_files import ModelFiles
@@ -29,51 +30,20 @@ from lightprune.bench.output_check import OutputCheck, compare_with_eager, logit
 from lightprune.bench.peak_flops import peak_flops
 from lightprune.bench.result import BenchResult, OpProfile
 from lightprune.bench.startup import Startup, measure_startup
-from lightprune.bench.timing import Timing, TimingBudget, take_turns
-from lightprune.cores import available_cores
-from lightprune.errors import InputError, check_number, first_line
+from lightprune.bench.timing import Timing, take_turns
+from lightprune.errors import InputError, first_line
 from lightprune.export.load import load
 from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.export.onnx_file import missing_packages
 from lightprune.provenance import commit
 from lightprune.sparse.ir.program import ConvStep, Program
+from lightprune.sparse.runtime.compiled_module import CompiledModule
 from lightprune.sparse.runtime.network import SparseNetwork
 
 Log = Callable[[str], None]
 T = TypeVar("T")
-_LARGEST_BATCH = 4096
-_FP16 = "sparse, fp16"
-
-
-@dataclass(frozen=True)
-class BenchConfig:
-    """What to measure.
-
-    Attributes:
-        threads: How many each backend may use, one number after the other.
-        batches: Images a call.
-        startup: Whether to time the first call of the sparse runtime in new processes.
-        profile: Whether to time every operation of the sparse runtime.
-        data_root: The folder of the test images; None takes the one that the run names.
-
-    Raises:
-        InputError: A number is out of range on this machine.
-    """
-
-    backends: tuple[Backend, ...]
-    threads: tuple[int, ...]
-    batches: tuple[int, ...]
-    budget: TimingBudget
-    startup: bool = True
-    profile: bool = False
-    data_root: Path | None = None
-
-    def __post_init__(self) -> None:
-        for threads in self.threads:
-            check_number("--threads", threads, 1, available_cores(), whole=True)
-        for batch in self.batches:
-            check_number("--batches", batch, 1, _LARGEST_BATCH, whole=True)
-        check_number("--rounds", self.budget.rounds, 1, 1000, whole=True)
+_FP16, _SPARSE_FILE = "sparse, fp16", "sparse file"
+_COMPILED = "; sparse.compile is timed in its place: "
 
 
 def compare_backends(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> BenchResult:
@@ -84,13 +54,16 @@ def compare_backends(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> Be
     """
     threads_before = torch.get_num_threads()
     images, random_because = find_evaluation_images(loaded, config.data_root)
+    for note in loaded.notes:
+        log(note)
     with TemporaryDirectory(prefix="lightprune-bench-") as folder:
         session = _Session(ModelFiles(loaded, Path(folder)), config, log)
         if random_because:
             session.skipped["accuracy"] = random_because
         try:
+            session.forecast()
             log("sparse runtime: load, first call")
-            sparse = session.attempt(SPARSE, session.sparse_network)
+            sparse = session.attempt(_SPARSE_FILE, session.sparse_network)
             startup = session.startup() if sparse and config.startup else None
             for threads in config.threads:
                 session.compare(threads, images if threads == max(config.threads) else None)
@@ -133,6 +106,15 @@ class _Session:
         self.skipped: dict[str, str] = {}
         self.timings: list[Timing] = []
         self.output_checks: list[OutputCheck] = []
+
+    def forecast(self) -> None:
+        """Says what takes how long, by how long torch takes for an image."""
+        network, images = self.files.loaded.network, self.files.loaded.random_images(1)
+        with torch.inference_mode():
+            call = self.attempt(EAGER, lambda: min(repeat(lambda: network(images), number=1)))
+        if call is not None:
+            for line in self.config.forecast(call):
+                self.log(line)
 
     def sparse_network(self) -> SparseNetwork:
         """As users get it: read from the exported file."""
@@ -181,6 +163,9 @@ class _Session:
             raise InputError(reason)
         self.log(f"{backend.label}, {threads} thread(s): getting ready")
         runner = backend.build(self.files, threads)
+        if isinstance(runner, CompiledModule):
+            reason, regions = self.skipped[_SPARSE_FILE], str(runner).partition("\n")[0]
+            self.skipped[_SPARSE_FILE] = f"{reason.partition(_COMPILED)[0]}{_COMPILED}{regions}"
         with torch.inference_mode():
             for batch in reversed(self.config.batches):
                 runner(self._random_images(batch, backend))
@@ -210,7 +195,7 @@ class _Session:
         for backend, runner in runners.items():
             logits = partial(logits_of, runner, images, backend.layout)
             check(backend.name, (lambda: eager) if backend.name == EAGER else logits)
-            if backend.name == SPARSE:
+            if backend.name == SPARSE and _SPARSE_FILE not in self.skipped:
                 check(_FP16, lambda: logits_of(load(self.files.sparse_fp16), images))
 
     def sizes(self) -> dict[str, int]:
@@ -219,9 +204,9 @@ class _Session:
         formats = [
             ("safetensors, dense", "safetensors", lambda: files.plain),
             ("safetensors, dense, zlib", "safetensors", lambda: files.zipped),
-            ("sparse, fp32", SPARSE, lambda: files.sparse),
+            ("sparse, fp32", _SPARSE_FILE, lambda: files.sparse),
         ]
-        if SPARSE not in self.skipped:
+        if _SPARSE_FILE not in self.skipped:
             formats.append((_FP16, _FP16, lambda: files.sparse_fp16))
         if not missing_packages():
             stripped = "ONNX, unreachable weights stripped"

@@ -53,6 +53,13 @@ def find_evaluation_images(
     Raises:
         InputError: At `root` there is no such data, or of other classes.
     """
+    if not loaded.spec.classes:
+        if root is not None:
+            raise InputError(
+                f"--data-root={root}: {loaded.path} does not say how images are normalised; "
+                "allowed is a run, or what lightprune export wrote of one"
+            )
+        return _random(loaded), "classes and normalisation are unknown"
     try:
         source = _source(loaded, root)
         data, fingerprint = source.load()
@@ -64,13 +71,16 @@ def find_evaluation_images(
     except InputError as error:
         if root is not None:
             raise
-        images = loaded.random_images(_RANDOM)
         reason = f"{error} (--data-root DIR says where the test images lie)"
-        return EvaluationImages("random images", images, None, loaded.spec), reason
+        return _random(loaded), reason
     origin = "test images"
     if loaded.record and loaded.record.data.fingerprint != fingerprint:
         origin = "test images, of other data than the run was tested with"
     return EvaluationImages(origin, data.test.images, data.test.labels, loaded.spec), None
+
+
+def _random(loaded: LoadedNetwork) -> EvaluationImages:
+    return EvaluationImages("random images", loaded.random_images(_RANDOM), None, loaded.spec)
 
 
 def _source(loaded: LoadedNetwork, root: Path | None) -> Source:

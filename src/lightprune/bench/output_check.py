@@ -10,8 +10,8 @@ from lightprune.bench.backends import Runner
 from lightprune.bench.evaluation_images import EvaluationImages
 
 _BATCH = 250
-# A slow backend on a large test set must not take longer than all timing.
-_SECONDS = 15.0
+SECONDS = 15.0
+"""The most a backend computes outputs: a slow one must not take longer than all timing."""
 NEAR_TIE = 1e-4
 """Top two logits that differ by less may change places by rounding alone."""
 
@@ -46,7 +46,7 @@ def logits_of(
     layout: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
     """The logits of the images, (N, classes): of all of them if the backend is fast enough."""
-    parts, deadline = [], time.perf_counter() + _SECONDS
+    parts, deadline = [], time.perf_counter() + SECONDS
     with torch.inference_mode():
         for batch in images.batches(_BATCH):
             parts.append(runner(batch.contiguous(memory_format=layout)))

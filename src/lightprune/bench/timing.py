@@ -30,6 +30,12 @@ class TimingBudget:
     seconds_per_turn: float = 0.05
     total_seconds: float = 12.0
 
+    def seconds(self, backends: int, call: float) -> float:
+        """About how long one of some backends takes, with so many seconds a call."""
+        turns = self.rounds * (_SETTLE + _WARM_UP + max(self.seconds_per_turn, call))
+        # Once to get ready, twice to see how long it takes, and one turn at least.
+        return max(4 * call, min(turns, self.total_seconds / backends))
+
 
 @dataclass(frozen=True)
 class Timing:

@@ -46,7 +46,8 @@ def bench(
     from rich import get_console
 
     from lightprune.bench.backends import select_backends
-    from lightprune.bench.compare import BenchConfig, compare_backends
+    from lightprune.bench.bench_config import BenchConfig
+    from lightprune.bench.compare import compare_backends
     from lightprune.bench.console_tables import bench_tables
     from lightprune.bench.speedup_figure import bench_figure
     from lightprune.bench.timing import TimingBudget
