@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lightprune import sparse
     from lightprune.callbacks import PruningCallback
     from lightprune.errors import InputError
-    from lightprune.export.export_run import export_run
+    from lightprune.export.export_network import export_run
     from lightprune.export.load import load
     from lightprune.launch.run import run
     from lightprune.pruning import (
@@ -55,7 +55,7 @@ __all__ = [
 _MODULES = {
     "InputError": "lightprune.errors",
     "PruningCallback": "lightprune.callbacks",
-    "export_run": "lightprune.export.export_run",
+    "export_run": "lightprune.export.export_network",
     "load": "lightprune.export.load",
     "run": "lightprune.launch.run",
     "semi_structured_": "lightprune.structured.semi_structured",

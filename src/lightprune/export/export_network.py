@@ -9,11 +9,12 @@ from torch import Tensor
 
 from lightprune.errors import InputError, check_choice, check_folder, check_number, first_line
 from lightprune.export.load import SPARSE_SUFFIX
-from lightprune.export.loaded_network import LoadedNetwork
+from lightprune.export.loaded_network import LoadedNetwork, load_network
 from lightprune.export.onnx_file import write_onnx
 from lightprune.export.sparse_file import VALUES, StoredNetwork, write_sparse
 from lightprune.export.strip_unreachable import strip_unreachable
 from lightprune.files import write_weights
+from lightprune.models.registry import Constructor
 from lightprune.runs.folder import RunFolder
 from lightprune.sparse.ir.serialize import to_json
 
@@ -57,6 +58,21 @@ class ExportConfig:
                     f"{option}: changes {format} only, which --formats="
                     f"{','.join(self.formats)} leaves out; allowed is --formats {format}"
                 )
+
+
+def export_run(
+    run: Path,
+    to: Path | None = None,
+    config: ExportConfig = ExportConfig(),
+    *,
+    constructor: Constructor | None = None,
+) -> list[str]:
+    """`export_network` of a finished run, an export or a file in it, as `load_network` reads it.
+
+    Raises:
+        InputError: There is no such network, it is damaged, or no file can be written.
+    """
+    return export_network(load_network(run, constructor), to, config)
 
 
 def export_network(
