@@ -20,12 +20,12 @@ from torch.nn.utils import prune
 from torchvision.models import resnet18
 
 from lightprune.models.model import Model
-from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.event_record import EventRecord, distance
-from lightprune.pruning.masks import BitMasks, Masks
+from lightprune.pruning.masks import Masks
 from lightprune.pruning.plan import PruneEvent
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_masks
+from lightprune.pruning.sparsifier import Sparsifier
 from lightprune.pruning.targets import Targets
 
 SPARSITY = 0.98
@@ -34,20 +34,16 @@ STEPS = 50
 
 def before_event(network):
     """What PruningCallback holds before its first event."""
-    weights = Targets().find(network)
-    macs = macs_per_weight(network, weights, torch.zeros(1, 3, 32, 32))
-    return weights, Masks.dense(weights), live_masks(weights, macs)
+    return Sparsifier(network, targets=Targets(), example=torch.zeros(1, 3, 32, 32))
 
 
-def lightprune_event(state):
-    """Prunes as PruningCallback does, with all it records but the two evaluations."""
-    weights, dense, live = state
-    masks = Pruner().prune(weights, dense, SPARSITY)
-    moved = distance(weights, masks, live)
-    gradient_masks = BitMasks(masks, weights)
-    masks.apply_({name: weight.detach() for name, weight in weights.items()})
+def lightprune_event(sparsifier):
+    """Prunes as the experiment's callback does, with all it records but the two evaluations."""
+    live = live_masks(sparsifier.weights, sparsifier.macs)
+    masks = sparsifier.next_masks(SPARSITY)
+    moved = distance(sparsifier.weights, masks, live)
+    sparsifier.hold_(masks)
     EventRecord.of(PruneEvent(0, SPARSITY), masks, live, distance=moved, before=0.0, after=0.0)
-    return weights, gradient_masks
 
 
 def convolutions(network):
@@ -82,9 +78,9 @@ class Stepper:
         torch.manual_seed(0)
         plain = kind in ("torch.nn.utils.prune", "no pruning, contiguous")
         self.network = Model(resnet18, channels_last=not plain, live_taps=not plain).build(10)
-        self.masks = None
-        if kind == "lightprune":
-            self.weights, self.masks = lightprune_event(before_event(self.network))
+        sparsifier = before_event(self.network) if kind == "lightprune" else None
+        if sparsifier:
+            lightprune_event(sparsifier)
         elif kind == "torch.nn.utils.prune":
             torch_prune(self.network)
         layout = torch.contiguous_format if plain else torch.channels_last
@@ -93,6 +89,8 @@ class Stepper:
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True
         )
+        if sparsifier:
+            sparsifier.attach(self.optimizer)
 
     def step(self):
         """Seconds of one step."""
@@ -100,8 +98,6 @@ class Stepper:
         loss = F.cross_entropy(self.network(self.images), self.labels)
         self.optimizer.zero_grad()
         loss.backward()
-        if self.masks is not None:
-            self.masks.apply_({name: w.grad for name, w in self.weights.items()})
         self.optimizer.step()
         return time.perf_counter() - start
 

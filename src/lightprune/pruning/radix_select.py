@@ -31,11 +31,18 @@ def k_smallest(
         Contiguous bool tensors, True = selected. Among equal scores the earlier names, and then
         the lower row-major indices, are selected first.
     """
+    return dict(_smallest(scores, among, count))
+
+
+def _smallest(
+    scores: Mapping[str, Tensor], among: Mapping[str, Tensor], count: int
+) -> Iterator[tuple[str, Tensor]]:
+    """Yields what `k_smallest` returns; a mask in `among` may change once its name has come."""
     if count <= 0:
-        layout = torch.contiguous_format
-        return {n: torch.zeros_like(mask, memory_format=layout) for n, mask in among.items()}
+        for name, mask in among.items():
+            yield name, torch.zeros_like(mask, memory_format=torch.contiguous_format)
+        return
     threshold, ties = _kth(scores, among, count)
-    selected = {}
     for name, mask in among.items():
         marks = torch.empty(mask.shape, dtype=torch.bool, device=mask.device)
         parts = torch.split(marks.view(-1), _CHUNK)
@@ -45,8 +52,7 @@ def k_smallest(
                 tied = (keys == threshold).nonzero()[:ties, 0]
                 part[tied] = True
                 ties -= len(tied)
-        selected[name] = marks
-    return selected
+        yield name, marks
 
 
 def prune_group(
@@ -84,9 +90,12 @@ def prune_group(
             room = {name: counts[name] - bounds[name] for name in remaining}
             if drop <= 0 or max(room.values()) <= 0:
                 continue
-            among = {name: members[name] & remaining[name] for name in remaining}
+            among = {
+                name: mask if members[name] is kept[name] else members[name] & mask
+                for name, mask in remaining.items()
+            }
             among, available = cap_per_layer(scores, among, room)
-            for name, lowest in k_smallest(scores, among, min(drop, available)).items():
+            for name, lowest in _smallest(scores, among, min(drop, available)):
                 remaining[name].logical_and_(lowest.logical_not())
                 counts[name] -= int(lowest.count_nonzero())
             drop -= min(drop, available)
