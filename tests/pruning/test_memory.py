@@ -4,7 +4,6 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-import torch
 from torch import nn
 
 from lightprune.pruning import Sparsifier
