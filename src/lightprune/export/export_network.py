@@ -67,10 +67,23 @@ def export_run(
     *,
     constructor: Constructor | None = None,
 ) -> list[str]:
-    """`export_network` of a finished run, an export or a file in it, as `load_network` reads it.
+    """Writes the network of a finished run in every format that it can be written in.
+
+        for line in lightprune.export_run(Path("outputs/runs/example")):
+            print(line)
+        fast = lightprune.load("outputs/runs/example/export/model.sparse.safetensors")
+
+    Args:
+        run: Its folder.
+        to: The folder to write; None is RUN/export.
+        config: What to write.
+        constructor: What builds the network if it is neither torchvision's nor lightprune's.
+
+    Returns:
+        A line for each file: its path and size, or why it was skipped.
 
     Raises:
-        InputError: There is no such network, it is damaged, or no file can be written.
+        InputError: The run is not finished or damaged, or no file can be written.
     """
     return export_network(load_network(run, constructor), to, config)
 
@@ -79,10 +92,6 @@ def export_network(
     network: LoadedNetwork, to: Path | None = None, config: ExportConfig = ExportConfig()
 ) -> list[str]:
     """Writes a network in every format that it can be written in.
-
-        for line in lightprune.export_run(Path("outputs/runs/example")):
-            print(line)
-        fast = lightprune.load("outputs/runs/example/export/model.sparse.safetensors")
 
     Args:
         network: The network.
