@@ -46,7 +46,7 @@ def probed(folder, look, network=cnn, epoch=1, **how):
                 masks = Pruner(scope="local").prune(weights, Masks.dense(weights), 0.5)
                 probe = NetworkProbe(
                     pl_module.network,
-                    pl_module.cross_entropy,
+                    pl_module.loss,
                     trainer.datamodule.train_dataloader,
                     pl_module.to_memory_format(torch.randn(2, 3, 8, 8)),
                     rng_key=pl_module.rng_key("probe"),

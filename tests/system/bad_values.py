@@ -400,6 +400,18 @@ VALUES = {
         ["recipe.dense.decay_all=perhaps"],
         ["recipe.dense.decay_all"],
     ),
+    "weight of a teacher": (
+        ["recipe.finetune.distillation.weight=1.5"],
+        ["recipe.finetune.distillation.weight=1.5", "in [0, 1]"],
+    ),
+    "temperature of a teacher": (
+        ["recipe.dense.distillation={weight: 0.5, temperature: 0}"],
+        ["recipe.dense.distillation.temperature=0", "above 0"],
+    ),
+    "teacher that nothing has trained": (
+        ["recipe.finetune.distillation.weight=0.5", "recipe.dense.epochs=0"],
+        ["recipe.finetune.distillation.weight=0.5", "trains none", "dense.checkpoint"],
+    ),
     "optimizer state": (
         ["recipe.finetune.optimizer_state=drop"],
         ["recipe.finetune.optimizer_state=drop", "mask, reset, keep"],

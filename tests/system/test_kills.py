@@ -13,8 +13,9 @@ pytestmark = pytest.mark.long
     [
         (Configuration("multi_step", "global", 1, "movement, rewound"), 2),
         (Configuration("multi_step", "local", 2, "taylor, regrown"), 1),
+        (Configuration("multi_step", "global", 2, "taught, born again"), 1),
     ],
-    ids=["one process", "two processes"],
+    ids=["one process", "two processes", "two processes and their teacher"],
 )
 def test_a_run_killed_again_and_again_ends_as_if_nobody_had_touched_it(
     server, tmp_path, configuration, kills

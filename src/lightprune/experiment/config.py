@@ -14,6 +14,7 @@ from lightprune.errors import InputError, check_folder, check_number, check_path
 from lightprune.experiment.config_checks import (
     check_accumulation,
     check_callbacks,
+    check_distillation,
     check_freezing,
     check_processes,
     check_regrowth_events,
@@ -209,6 +210,7 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
         pruner = build(node, Pruner, "pruner")
         schedule = build(cfg.schedule, Schedule, "schedule")
     check_processes(recipe, trainer_config)
+    check_distillation(recipe, pretrained)
     check_freezing(finetune, pruner)
     check_callbacks(build_callbacks(cfg.callbacks), logs=bool(cfg.logger))
     identity = identity_of(resolved)

@@ -97,6 +97,17 @@ def check_tolerance(pruner: Pruner | None, plan: Plan, source: Source) -> None:
         )
 
 
+def check_distillation(recipe: Recipe, given: WeightsFile | None) -> None:
+    """Raises InputError if fine-tuning is to learn from a network that nothing has trained."""
+    weight = recipe.finetune.distillation.weight
+    if weight and recipe.dense.epochs == 0 and given is None:
+        raise InputError(
+            f"recipe.finetune.distillation.weight={weight:g}: the teacher is the dense network, "
+            "and recipe.dense.epochs=0 trains none; allowed are 0, or dense epochs, or "
+            "dense.checkpoint"
+        )
+
+
 def check_freezing(finetune: FineTuning, pruner: Pruner | None) -> None:
     """Raises InputError if events would reset the weights of frozen layers too."""
     if finetune.freeze and pruner is not None and pruner.weights in ("rewind", "reinitialise"):

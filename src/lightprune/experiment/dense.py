@@ -12,7 +12,12 @@ from torch import Tensor, nn
 
 from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
 from lightprune.errors import InputError
-from lightprune.experiment.dense_cache import dense_key, dense_lock, save_rewind_state
+from lightprune.experiment.dense_cache import (
+    dense_key,
+    dense_lock,
+    save_rewind_state,
+    teacher_identity,
+)
 from lightprune.experiment.pretrained import Pretrained
 from lightprune.files import checksum, write_weights
 from lightprune.provenance import commit
@@ -25,7 +30,7 @@ from lightprune.runs.record import DenseRecord, read_dense_record, write_dense_r
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.metrics import Evaluation
 from lightprune.training.phase_loggers import log_test_result, open_loggers
-from lightprune.training.recipe import Phase
+from lightprune.training.recipe import Distillation, Phase
 from lightprune.training.setup import Setup
 
 
@@ -68,17 +73,42 @@ def dense_network(
             if pretrained is not None:
                 network.load_state_dict(pretrained.state)
                 masks = pretrained.zeros(setup.targets.find(network)) if keep_zeros else None
+            teacher, taught_by = None, None
+            if phase.distillation.weight and phase.epochs:
+                teacher, taught_by = dense_teacher(
+                    setup, phase, cache_dir, identity, pretrained, keep_zeros
+                )
             run = PhaseRun(
                 "dense",
                 phase,
                 Plan((), phase.epochs),
                 masks=masks,
+                teacher=teacher,
                 snapshots=snapshots,
                 identity=identity,
             )
-            record = _train(setup, network, run, folder)
+            record = _train(setup, network, run, folder, taught_by)
         barrier()
     return load_file(folder / "model.safetensors"), record
+
+
+def dense_teacher(
+    setup: Setup,
+    phase: Phase,
+    cache_dir: Path,
+    identity: Mapping[str, Any],
+    pretrained: Pretrained | None = None,
+    keep_zeros: bool = False,
+) -> tuple[nn.Module, DenseRecord]:
+    """The first generation of a born-again network and its record, from the cache or trained.
+
+    Takes the arguments of `dense_network` for the second generation.
+    """
+    first = replace(phase, distillation=Distillation())
+    state, record = dense_network(
+        setup, first, cache_dir, teacher_identity(identity), pretrained, keep_zeros
+    )
+    return setup.network_from(state), record
 
 
 def _measure(
@@ -128,7 +158,9 @@ def _cached_record(folder: Path) -> DenseRecord | None:
     return None
 
 
-def _train(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> DenseRecord:
+def _train(
+    setup: Setup, network: nn.Module, run: PhaseRun, folder: Path, taught_by: DenseRecord | None
+) -> DenseRecord:
     """Trains, measures and saves; `dense.json`, written last, makes the folder complete."""
     phase = run.phase
     state = {name: value.detach().clone() for name, value in network.state_dict().items()}
@@ -155,6 +187,8 @@ def _train(setup: Setup, network: nn.Module, run: PhaseRun, folder: Path) -> Den
         epochs=phase.epochs,
         seconds=seconds,
         validation_accuracy=validation,
+        teacher_epochs=taught_by.epochs if taught_by else 0,
+        teacher_seconds=taught_by.seconds if taught_by else 0.0,
         commit=commit(),
     )
     if is_rank_zero():

@@ -12,7 +12,7 @@ from lightprune.experiment import console
 from lightprune.experiment.config import Settings
 from lightprune.experiment.config_objects import build_callbacks
 from lightprune.experiment.dense import dense_network
-from lightprune.experiment.dense_cache import check_dense_files, dense_key
+from lightprune.experiment.dense_cache import check_dense_files, dense_key, teacher_identity
 from lightprune.experiment.preflight import CheckedRun, preflight
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.experiment.rewinding import rewind_state
@@ -83,6 +83,7 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
         pruner=settings.pruner,
         masks=checked.masks,
         dense=recipe.dense,
+        teacher=setup.network_from(dense_state) if recipe.finetune.distillation.weight else None,
         rewind_weights=(
             None if rewind_epoch is None else rewind_state(*dense_training, rewind_epoch)
         ),
@@ -134,10 +135,14 @@ def check_start(checked: CheckedRun, folder: RunFolder) -> None:
     checkpoint_bytes = checked.check_training()
     checkpoints = [folder.checkpoints]
     if checked.pretrained is None or checked.pretrained.fresh:
-        dense_folder = Path(checked.settings.dense.cache_dir, dense_key(checked.dense_identity))
-        check_dense_files(dense_folder)
-        if not (dense_folder / "dense.json").exists():
-            checkpoints.append(dense_folder / "checkpoints")
+        identities = [checked.dense_identity]
+        if checked.settings.recipe.dense.distillation.weight:
+            identities.append(teacher_identity(checked.dense_identity))
+        for identity in identities:
+            dense_folder = Path(checked.settings.dense.cache_dir, dense_key(identity))
+            check_dense_files(dense_folder)
+            if not (dense_folder / "dense.json").exists():
+                checkpoints.append(dense_folder / "checkpoints")
     # The last one, the one before it, and the one being written; some may exist already.
     sizes = {place: sum(f.stat().st_size for f in place.glob("*.ckpt")) for place in checkpoints}
     check_room({place: 3 * checkpoint_bytes - size for place, size in sizes.items()})

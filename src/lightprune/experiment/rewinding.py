@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
+from lightprune.experiment.dense import dense_teacher
 from lightprune.experiment.dense_cache import (
     dense_key,
     dense_lock,
@@ -50,7 +51,17 @@ def rewind_state(
             if is_rank_zero():
                 again = f"the first {epochs} epochs of the dense training are trained again"
                 warn_unusable(file, fault, again)
-            run = PhaseRun("dense", phase, Plan((), phase.epochs), until=epochs, identity=identity)
+            teacher = None
+            if phase.distillation.weight:
+                teacher, _ = dense_teacher(setup, phase, cache_dir, identity)
+            run = PhaseRun(
+                "dense",
+                phase,
+                Plan((), phase.epochs),
+                teacher=teacher,
+                until=epochs,
+                identity=identity,
+            )
             _train_first_epochs(setup, run, folder, epochs)
         barrier()
     return load_file(file)

@@ -79,7 +79,7 @@ def full_record(
         compression_prunable=cost.compression_prunable,
         compression_parameters=cost.compression_parameters,
         sizes={"model.safetensors": folder.model_file.stat().st_size},
-        seconds=Seconds(dense=dense.seconds, finetune=trained.seconds),
+        seconds=Seconds(dense=dense.seconds + dense.teacher_seconds, finetune=trained.seconds),
         left_dense=checked.left_dense,
         paths=paths_of(settings.config),
     )

@@ -82,6 +82,13 @@ def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
                 yield _Unread(f"{rate}.{part}", why, "another shape", cause)
         elif shape != "multistep":
             yield _Unread(f"{rate}.milestones", why, f"{rate}.shape=multistep", cause)
+        weight = f"{key}.distillation.weight"
+        if phase.distillation.weight == 0:
+            why = f"since {weight}=0 has no teacher"
+            yield _Unread(f"{key}.distillation.temperature", why, "a weight above 0", (weight,))
+        elif phase.distillation.weight == 1:
+            why = f"since {weight}=1 reads no labels"
+            yield _Unread(f"{key}.label_smoothing", why, "a weight below 1", (weight,))
         if phase.augmentation.crop == 0:
             why = f"since {key}.augmentation.crop=0 pads nothing"
             crop = (f"{key}.augmentation.crop",)

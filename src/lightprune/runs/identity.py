@@ -24,12 +24,16 @@ RESULT_NEUTRAL = (
     "trainer.threads",
 )
 
+_NO_DISTILLATION = {"_target_": "Distillation", "weight": 0.0, "temperature": 4.0}
+
 # An identity leaves these keys out while they have these values: so does a config that lacks them.
 _NEUTRAL_VALUES: dict[str, Any] = {
     "callbacks": {},
     "dense.fresh": [],
     "dense.keep_zeros": False,
     "model.constructor.weights": None,
+    "recipe.dense.distillation": _NO_DISTILLATION,
+    "recipe.finetune.distillation": _NO_DISTILLATION,
     "recipe.finetune.freeze": [],
     "schedule.every_n_steps": None,
     "trainer.limit_batches": None,
@@ -88,7 +92,7 @@ def identity_of(resolved: dict[Any, Any]) -> dict[str, Any]:
     identity: dict[str, Any] = copy.deepcopy(resolved)
     for key in (*RESULT_NEUTRAL, *_NEUTRAL_VALUES):
         node, name = parent_node(identity, key)
-        if key not in _NEUTRAL_VALUES or node.get(name) == _NEUTRAL_VALUES[key]:
+        if key not in _NEUTRAL_VALUES or _canonical(node.get(name)) == _NEUTRAL_VALUES[key]:
             node.pop(name, None)
     return identity
 

@@ -75,6 +75,8 @@ class DenseRecord:
         weights_sha256: Of the file with the weights.
         zero_weights: Prunable weights that are zero before any event.
         zero_live_weights: Those of them that some input reaches.
+        teacher_epochs: Epochs of the network that taught it; 0 without.
+        teacher_seconds: Of the teacher's training.
         commit: Of the code that trained it; empty for the user's weights.
     """
 
@@ -90,6 +92,8 @@ class DenseRecord:
     weights_sha256: str
     zero_weights: int = 0
     zero_live_weights: int = 0
+    teacher_epochs: int = 0
+    teacher_seconds: float = 0.0
     commit: str = ""
 
     @property
@@ -125,7 +129,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Training time of each phase."""
+    """Training time of each phase, with that of a dense network's teacher."""
 
     dense: float
     finetune: float

@@ -33,7 +33,8 @@ class Classifier(LightningModule):
     The network maps float32 (B, 3, H, W) to logits (B, classes). `peak` gives the peak learning
     rate of the cycle that starts at an epoch, or step (`Plan.cycle_at`). `seed` is that of the
     layers' own random draws, as of dropout; `l1` weighs the L1 norm of `l1_weights`, parameters of
-    the network, in the loss.
+    the network, in the loss. `phase.distillation` learns from `teacher`, which is put into
+    evaluation mode.
 
     Attributes:
         network: The network, under its own parameter names.
@@ -52,6 +53,7 @@ class Classifier(LightningModule):
         seed: int = 0,
         l1: float = 0.0,
         l1_weights: Iterable[Tensor] = (),
+        teacher: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -63,9 +65,12 @@ class Classifier(LightningModule):
         self._seed = seed
         self._l1 = l1
         self._l1_weights = tuple(l1_weights)
+        # In a tuple, it is no submodule: neither optimised, nor averaged, nor in a state dict.
+        self._teachers = () if teacher is None else (teacher.eval().requires_grad_(False),)
         self._tally = Tally(classes)
         if model.compile:
-            network.compile()
+            for each in (network, *self._teachers):
+                each.compile()
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, shape (B, classes)."""
@@ -75,11 +80,16 @@ class Classifier(LightningModule):
     def to_memory_format(self, images: Tensor) -> Tensor:
         return self._model.to_memory_format(images)
 
-    def cross_entropy(self, network: nn.Module, batch: Batch) -> Tensor:
-        """The mean loss of a batch with the phase's label smoothing; `network` may be a copy."""
-        images, labels = batch
-        logits = network(self.to_memory_format(images))
-        return F.cross_entropy(logits, labels, label_smoothing=self._phase.label_smoothing)
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The mean loss of a batch by labels, smoothed, and teacher; `network` may be a copy."""
+        images, labels = self.to_memory_format(batch[0]), batch[1]
+        logits = network(images)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self._phase.label_smoothing)
+        for teacher in self._teachers:
+            with torch.no_grad():
+                teacher_logits = teacher(images)
+            loss = self._phase.distillation.loss(loss, logits, teacher_logits)
+        return loss
 
     def rng_key(self, name: str) -> tuple[int | str, ...]:
         """The RNG key of one kind of draws in this epoch and process."""
@@ -88,6 +98,11 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """The recipe's optimizer; there is no scheduler, each step sets its learning rate."""
         return self._phase.build_optimizer(self.network)
+
+    def on_fit_start(self) -> None:
+        """Brings the teacher to the device of the network."""
+        for teacher in self._teachers:
+            teacher.to(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Makes what layers draw, as dropout does, depend on seed, epoch and rank alone."""
@@ -122,8 +137,8 @@ class Classifier(LightningModule):
         return self._cycles.at(trainer.global_step, steps, peak)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Cross-entropy with label smoothing, plus the L1 norm of the prunable weights."""
-        loss = self.cross_entropy(self.network, batch)
+        """The loss of the batch, plus the L1 norm of the prunable weights."""
+        loss = self.loss(self.network, batch)
         if self._l1:
             loss = loss + self._l1 * sum(weight.abs().sum() for weight in self._l1_weights)
         last = batch_idx + 1 == self.trainer.num_training_batches

@@ -42,6 +42,7 @@ class PhaseRun:
         pruner: Decides the masks at the events; None for a plan without events.
         masks: What is held at zero from the start; None for nothing.
         dense: The phase before this one, for `peak=auto` and `shape=rewind`; None if there is none.
+        teacher: What `phase.distillation` learns from; None without.
         rewind_weights: State dict early in that phase, for a pruner with `weights=rewind`.
         snapshots: After how many epochs to keep the state dict.
         until: How many of the plan's epochs to train; None for all.
@@ -55,6 +56,7 @@ class PhaseRun:
     pruner: Pruner | None = None
     masks: Masks | None = None
     dense: Phase | None = None
+    teacher: nn.Module | None = None
     rewind_weights: Mapping[str, Tensor] | None = None
     snapshots: Collection[int] = ()
     until: int | None = None
@@ -197,6 +199,7 @@ def _classifier(
         seed=setup.seed,
         l1=finetuning.l1 if finetuning else 0.0,
         l1_weights=setup.targets.find(network).values(),
+        teacher=run.teacher,
     )
 
 

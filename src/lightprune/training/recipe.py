@@ -4,12 +4,51 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightprune.data.augmentation import Augmentation
 from lightprune.errors import InputError, check_choice, check_flag, check_names, check_number
 from lightprune.training.lr_schedule import REWIND, LearningRate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """A teacher's share in the loss.
+
+    Source: Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network",
+    section 2.
+
+    Attributes:
+        weight: Of the teacher in the loss, in [0, 1]; the labels have the rest. 0: no teacher.
+        temperature: Both networks' logits are divided by it.
+    """
+
+    weight: float = 0.0
+    temperature: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_number("distillation.weight", self.weight, 0, 1)
+        check_number("distillation.temperature", self.temperature, 0, open_low=True)
+
+    def loss(self, cross_entropy: Tensor, logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        """The cross-entropy and the mean divergence from the teacher, each with its weight.
+
+        The divergence is KL(teacher || student) times the temperature squared, in float32.
+
+        Args:
+            cross_entropy: The mean loss by the labels, a scalar.
+            logits: Of the network that trains, shape (B, classes).
+            teacher_logits: For the same images.
+        """
+        student, teacher = (
+            F.log_softmax(each.float() / self.temperature, dim=1)
+            for each in (logits, teacher_logits)
+        )
+        divergence = F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+        scale = self.weight * self.temperature**2
+        return (1 - self.weight) * cross_entropy + scale * divergence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +63,8 @@ class Phase:
         label_smoothing: In [0, 1).
         decay_all: Whether weight decay also acts on biases and normalisation layers.
         augmentation: Of the training images.
+        distillation: From the run's own dense network; in the dense phase, from a network that
+            the same recipe trained without (born-again: Furlanello et al. 2018).
     """
 
     epochs: int
@@ -33,6 +74,7 @@ class Phase:
     label_smoothing: float = 0.0
     decay_all: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
+    distillation: Distillation = Distillation()
 
     def __post_init__(self) -> None:
         check_number("epochs", self.epochs, 0, whole=True)

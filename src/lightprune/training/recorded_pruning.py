@@ -111,7 +111,7 @@ class RecordedPruning(PruningCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Has gradients computed with the loss of the classifier."""
-        self._loss = _classifier(pl_module).cross_entropy
+        self._loss = _classifier(pl_module).loss
         super().setup(trainer, pl_module, stage)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,0 +1,64 @@
+"""A dense network that is taught by one of the same recipe."""
+
+from dataclasses import replace
+
+import pytest
+from safetensors.torch import load_file
+
+from lightprune.experiment.dense import dense_network
+from lightprune.experiment.dense_cache import dense_key, rewind_file
+from lightprune.experiment.rewinding import rewind_state
+from lightprune.training.recipe import Distillation
+from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, phase, small_setup
+
+FIRST = phase(2)
+SECOND = replace(FIRST, distillation=Distillation(weight=0.5))
+RECIPE = {"epochs": 2}
+IDENTITY = {"seed": 0, "recipe": {**RECIPE, "distillation": {"weight": 0.5}}}
+TEACHERS = {"seed": 0, "recipe": RECIPE}
+
+
+def second_generation(cache, *watchers, snapshots=()):
+    setup = small_setup(*watchers)
+    return dense_network(setup, SECOND, cache, IDENTITY, None, snapshots=snapshots)
+
+
+def test_a_second_generation_trains_the_first_and_counts_it(tmp_path):
+    state, record = second_generation(tmp_path)
+
+    _, teacher = dense_network(small_setup(BreakOffAt(0)), FIRST, tmp_path, TEACHERS, None)
+    assert (record.epochs, record.teacher_epochs) == (2, 2)
+    assert record.teacher_seconds == teacher.seconds > 0
+    assert teacher.teacher_epochs == 0
+    assert not equal(state, load_file(tmp_path / dense_key(TEACHERS) / "model.safetensors"))
+
+
+def test_a_first_generation_of_the_cache_is_taken(tmp_path):
+    whole, _ = second_generation(tmp_path / "whole")
+    dense_network(small_setup(), FIRST, tmp_path / "parts", TEACHERS, None)
+    teacher = tmp_path / "parts" / dense_key(TEACHERS) / "model.safetensors"
+    written = teacher.stat().st_mtime_ns
+
+    state, _ = second_generation(tmp_path / "parts")
+
+    assert equal(state, whole)
+    assert teacher.stat().st_mtime_ns == written
+
+
+def test_a_second_generation_that_was_broken_off_ends_like_one_that_was_not(tmp_path):
+    whole, _ = second_generation(tmp_path / "whole")
+    dense_network(small_setup(), FIRST, tmp_path / "parts", TEACHERS, None)
+    with pytest.raises(BrokenOffError):
+        second_generation(tmp_path / "parts", BreakOffAt(1))
+
+    assert equal(second_generation(tmp_path / "parts")[0], whole)
+
+
+def test_early_weights_of_a_second_generation_are_trained_again_to_the_bit(tmp_path):
+    second_generation(tmp_path, snapshots=[1])
+    file = rewind_file(tmp_path / dense_key(IDENTITY), 1)
+    # What is loaded is a view of the file.
+    snapshot = copied(load_file(file))
+    file.unlink()
+
+    assert equal(rewind_state(small_setup(), SECOND, tmp_path, IDENTITY, 1), snapshot)
