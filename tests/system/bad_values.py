@@ -467,8 +467,8 @@ VALUES = {
         ["recipe.finetune.freeze=layer4: allowed is a list of names"],
     ),
     "setting of a group without any": (
-        ["logger=none", "logger.name=mine"],
-        ["logger.name: no such key; allowed is none"],
+        ["logger=none", "logger.project=mine"],
+        ["logger.project: no such key; allowed is none"],
     ),
     "empty cache": (["dense.cache_dir="], ["dense.cache_dir=", "a path"]),
     "accelerator": (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu", "auto, cpu, gpu"]),
