@@ -1,4 +1,4 @@
-"""A dense network that is taught by one of the same recipe."""
+"""Dense networks of the cache: taught by one of the same recipe, counted by other targets."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from lightprune.experiment.dense import dense_network
 from lightprune.experiment.dense_cache import dense_key, rewind_file
 from lightprune.experiment.rewinding import rewind_state
+from lightprune.pruning import Targets
 from lightprune.training.recipe import Distillation
 from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, phase, small_setup
 
@@ -62,3 +63,17 @@ def test_early_weights_of_a_second_generation_are_trained_again_to_the_bit(tmp_p
     file.unlink()
 
     assert equal(rewind_state(small_setup(), SECOND, tmp_path, IDENTITY, 1), snapshot)
+
+
+def test_weights_are_counted_by_the_targets_of_the_run_that_takes_the_network(tmp_path):
+    _, trained = dense_network(small_setup(), FIRST, tmp_path, TEACHERS, None)
+    state = load_file(tmp_path / dense_key(TEACHERS) / "model.safetensors")
+    first = next(name for name, value in state.items() if value.dim() == 4)
+    other = replace(small_setup(), targets=Targets(exclude=(first,)))
+
+    _, record = dense_network(other, FIRST, tmp_path, TEACHERS, None)
+
+    _, alone = dense_network(other, FIRST, tmp_path / "alone", TEACHERS, None)
+    assert record.counted == alone.counted != trained.counted
+    assert record.unreachable_weights == alone.unreachable_weights
+    assert record.seconds == trained.seconds

@@ -1,6 +1,7 @@
 """The dense network of an experiment: from a given file, from the cache, or trained."""
 
-from collections.abc import Collection, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,15 @@ from lightprune.training.metrics import Evaluation
 from lightprune.training.phase_loggers import log_test_result, open_loggers
 from lightprune.training.recipe import Distillation, Phase
 from lightprune.training.setup import Setup
+
+# What a dense record says of the prunable weights.
+_COUNTS = (
+    "unreachable_weights",
+    "changed_without_unreachable",
+    "zero_weights",
+    "zero_live_weights",
+    "counted",
+)
 
 
 def dense_network(
@@ -89,7 +99,12 @@ def dense_network(
             )
             record = _train(setup, network, run, folder, taught_by)
         barrier()
-    return load_file(folder / "model.safetensors"), record
+    state = load_file(folder / "model.safetensors")
+    if record.counted not in ("", _names_digest(setup.targets.find(setup.new_network()))):
+        # The run that trained it prunes other weights.
+        measured, _ = _measure(setup, phase, state, record.source, record.weights_sha256)
+        record = replace(record, **{name: getattr(measured, name) for name in _COUNTS})
+    return state, record
 
 
 def dense_teacher(
@@ -134,8 +149,13 @@ def _measure(
         weights_sha256=sha256,
         zero_weights=sum(int(zero.sum()) for zero in zeros.values()),
         zero_live_weights=sum(int((zero & live[name]).sum()) for name, zero in zeros.items()),
+        counted=_names_digest(weights),
     )
     return record, test
+
+
+def _names_digest(names: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def _cached_record(folder: Path) -> DenseRecord | None:

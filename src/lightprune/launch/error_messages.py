@@ -86,7 +86,7 @@ def _message(error: BaseException) -> str:
         return f"{error.problem_mark.name}: is damaged ({message}); allowed is intact YAML"
     if isinstance(error, _PATH_ERRORS) and error.filename:
         return f"{error.filename}: {error.strerror}; allowed is a path one may read and write"
-    if isinstance(error, UserWarning) or message.startswith("Additional config directory"):
+    if message.startswith(("provider=", "Additional config directory")):
         return f"{message}; allowed is a folder (hydra.searchpath=[file://DIR], --config-dir=DIR)"
     if isinstance(error, ConfigCompositionException):
         for word in sys.argv[1:]:

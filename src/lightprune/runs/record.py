@@ -75,6 +75,7 @@ class DenseRecord:
         weights_sha256: Of the file with the weights.
         zero_weights: Prunable weights that are zero before any event.
         zero_live_weights: Those of them that some input reaches.
+        counted: SHA-256 of the names of the prunable weights that were counted; empty if unknown.
         teacher_epochs: Epochs of the network that taught it; 0 without.
         teacher_seconds: Of the teacher's training.
         commit: Of the code that trained it; empty for the user's weights.
@@ -92,6 +93,7 @@ class DenseRecord:
     weights_sha256: str
     zero_weights: int = 0
     zero_live_weights: int = 0
+    counted: str = ""
     teacher_epochs: int = 0
     teacher_seconds: float = 0.0
     commit: str = ""

@@ -148,6 +148,8 @@ def _check_inputs(name: str, inputs: tuple[Tensor, ...]) -> None:
     for tensor in inputs:
         if not isinstance(tensor, Tensor):
             raise InputError(f"{name}: {type(tensor).__name__}: allowed are tensors")
+        if name == "example" and not tensor.numel():
+            raise InputError(f"{name}: of shape {tuple(tensor.shape)}: allowed is one with values")
         if not tensor.is_cpu or (tensor.is_floating_point() and tensor.dtype != torch.float32):
             kind = f"{tensor.dtype} on {tensor.device}".removeprefix("torch.")
             raise InputError(f"{name}: {kind}: allowed is float32 on the CPU")
