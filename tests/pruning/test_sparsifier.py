@@ -43,6 +43,13 @@ OPTIMIZERS = {
     "sgd": partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.1),
     "adamw": partial(torch.optim.AdamW, lr=0.1, amsgrad=True),
     "fused adam": partial(torch.optim.Adam, lr=0.1, fused=True),
+    "nadam": partial(torch.optim.NAdam, lr=0.1, weight_decay=0.1),
+    "radam": partial(torch.optim.RAdam, lr=0.1, weight_decay=0.1),
+    "adamax": partial(torch.optim.Adamax, lr=0.1),
+    "adagrad": partial(torch.optim.Adagrad, lr=0.1, initial_accumulator_value=0.1),
+    "rmsprop": partial(torch.optim.RMSprop, lr=0.1, momentum=0.9, centered=True),
+    "asgd": partial(torch.optim.ASGD, lr=0.1, t0=1),
+    "rprop": partial(torch.optim.Rprop, lr=0.1),
     "whitening": Whitening,
     "eigenbasis": Eigenbasis,
 }
@@ -59,6 +66,28 @@ def test_zeros_hold_under_every_optimizer(optimizer):
         train(model, made)
         sparsifier.check()
         assert zeros(sparsifier.weights) == round(sparsity * 144)
+
+
+@pytest.mark.parametrize("source", ["event", "loaded later", "sparsifier attached later"])
+def test_momentum_of_pruned_weights_brings_none_back(source):
+    model = perceptron()
+    made = OPTIMIZERS["sgd"](model.parameters())
+    sparsifier = Sparsifier(model, optimizer_state="keep")
+    if source != "sparsifier attached later":
+        sparsifier.attach(made)
+    train(model, made)
+    momentum = copy.deepcopy(made.state_dict())
+    if source == "loaded later":
+        made.state.clear()
+    sparsifier.prune_(0.8)
+    sparsifier.attach(made)
+    if source == "loaded later":
+        train(model, made)
+        made.load_state_dict(momentum)
+
+    for _ in range(5):
+        train(model, made, steps=1)
+        sparsifier.check()
 
 
 @given(sparsity=st.floats(0, 0.99), scope=st.sampled_from(["global", "local", "erk"]))

@@ -13,7 +13,12 @@ from lightprune.errors import InputError, check_choice
 from lightprune.pruning.criteria.score_accumulator import ScoreAccumulator
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.masks import BitMasks, Masks
-from lightprune.pruning.optimizers.state import POLICIES, all_but_regrown, mask_optimizer
+from lightprune.pruning.optimizers.state import (
+    POLICIES,
+    all_but_regrown,
+    mask_optimizer,
+    moves_pruned,
+)
 
 
 class MaskedWeights:
@@ -49,6 +54,8 @@ class MaskedWeights:
         self._optimizer_state = optimizer_state
         self._bit_masks: BitMasks | None = None  # None while no weight is pruned.
         self._handles: WeakKeyDictionary[Optimizer, list[RemovableHandle]] = WeakKeyDictionary()
+        # Whether an optimizer leaves zeros with masked gradients at zero; until something changes.
+        self._keeps_zeros: WeakKeyDictionary[Optimizer, bool] = WeakKeyDictionary()
         # Optimizers whose gradients are masked for the step to come.
         self._masked: set[int] = set()
 
@@ -67,6 +74,7 @@ class MaskedWeights:
             self._handles[optimizer] = [
                 optimizer.register_step_pre_hook(self._before_step),
                 optimizer.register_step_post_hook(self._after_step),
+                optimizer.register_load_state_dict_post_hook(self._after_loading),
             ]
 
     def detach(self) -> None:
@@ -123,6 +131,7 @@ class MaskedWeights:
         masks.apply_({name: weight.detach() for name, weight in self.weights.items()})
         self.masks = masks
         self._bit_masks = BitMasks(masks, self.weights) if masks.pruned else None
+        self._keeps_zeros.clear()
 
     def _weights_of(self, optimizer: Optimizer) -> dict[str, nn.Parameter]:
         # Looked up at every step: parameter groups may be added while training.
@@ -152,6 +161,14 @@ class MaskedWeights:
         self._masked.discard(id(optimizer))
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if self._bit_masks is not None:
-            weights = self._weights_of(optimizer)
+        if self._bit_masks is None:
+            return
+        weights = self._weights_of(optimizer)
+        is_sparse = any(w.grad is not None and w.grad.is_sparse for w in weights.values())
+        if is_sparse or not self._keeps_zeros.get(optimizer, False):
             self._bit_masks.apply_({name: weight.detach() for name, weight in weights.items()})
+        if optimizer not in self._keeps_zeros:
+            self._keeps_zeros[optimizer] = not moves_pruned(optimizer, weights, self.masks)
+
+    def _after_loading(self, optimizer: Optimizer) -> None:
+        self._keeps_zeros.pop(optimizer, None)

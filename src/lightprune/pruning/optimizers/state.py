@@ -3,9 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
 from lightprune.pruning.masks import Masks
+
+# By their exact types: a subclass may do anything.
+_ELEMENT_WISE = {SGD, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop}
 
 
 def mask_optimizer(optimizer: Optimizer, weights: Mapping[str, Tensor], masks: Masks) -> None:
@@ -14,6 +17,21 @@ def mask_optimizer(optimizer: Optimizer, weights: Mapping[str, Tensor], masks: M
         for entry in optimizer.state.get(weight, {}).values():
             if isinstance(entry, Tensor) and entry.shape == weight.shape:
                 Masks({name: masks[name]}).apply_({name: entry})
+
+
+def moves_pruned(optimizer: Optimizer, weights: Mapping[str, Tensor], masks: Masks) -> bool:
+    """Whether a step may move a pruned weight that is zero and has no gradient.
+
+    It does not if the optimizer treats every entry by itself and its state of pruned weights is
+    zero: weight decay and averages of zeros are zeros.
+    """
+    if type(optimizer) not in _ELEMENT_WISE:
+        return True
+    return any(
+        isinstance(entry, Tensor) and entry.shape == weight.shape and entry[~masks[name]].any()
+        for name, weight in weights.items()
+        for entry in optimizer.state.get(weight, {}).values()
+    )
 
 
 # What an event does to an optimizer, by the name of the policy.
