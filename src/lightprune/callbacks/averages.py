@@ -17,11 +17,8 @@ def mask_averages(trainer: Trainer, module: LightningModule, masks: Masks, part:
     in checkpoints, at the end of the fit, and in any order of callbacks.
     The average of a weight that comes back starts from zero, as the weight does.
 
-    Args:
-        trainer: Has the callbacks.
-        module: Is averaged.
-        masks: By parameter names in the part.
-        part: The name of the submodule that is pruned; "" for the module itself.
+    The masks go by parameter names in the `part` of the module that is pruned: the name of a
+    submodule, or "" for the module itself.
     """
     prefix = f"{part}." if part else ""
     for state in _averages(trainer, module):

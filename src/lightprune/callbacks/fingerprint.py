@@ -10,11 +10,7 @@ Fingerprint = dict[str, dict[str, str]]
 
 
 def fingerprint_of(pruner: Pruner, plan: Plan) -> Fingerprint:
-    """The settings that masks in a checkpoint depend on, as text.
-
-    Returns:
-        Name and value of each setting, by "pruner" and "plan".
-    """
+    """What masks in a checkpoint depend on: by "pruner" and "plan", settings as text by name."""
     events = {f"event {i}": repr(event) for i, event in enumerate(plan.events)}
     return {
         "pruner": _settings_of(pruner),

@@ -110,7 +110,6 @@ def _plan_of_steps(schedule: Schedule, trainer: Trainer, epochs: int) -> Plan:
 
 
 def _epochs(trainer: Trainer) -> int:
-    """Epochs until the trainer's `max_epochs` or `max_steps`, whichever comes first."""
     epochs = trainer.max_epochs or -1
     if trainer.max_steps == -1:
         if epochs == -1:

@@ -137,7 +137,6 @@ class PruningCallback(MaskedTraining):
         self.sparsifier.accumulates = not after_last
 
     def _lay_out(self, trainer: Trainer) -> None:
-        """Makes the plan, and refuses a checkpoint of another, or of another pruner."""
         self.plan = plan_of(self._schedule, trainer)
         if self._fingerprint is not None:
             check_compatible(self._fingerprint, fingerprint_of(self._pruner, self.plan))

@@ -29,11 +29,8 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     Every running mean and variance becomes the plain average of its values over `batches`, and
     over processes where there are several, all of which must call. The network runs in training
     mode without gradients. Weights, the modes of all layers and the global random state stay as
-    they were; draws of layers such as dropout depend on their order alone.
-
-    Args:
-        network: Any module; one without batch norms stays as it is.
-        batches: Its inputs, at least one batch.
+    they were; draws of layers such as dropout depend on their order alone. A network without batch
+    norms stays as it is.
 
     Raises:
         ValueError: There is no batch.

@@ -55,13 +55,10 @@ class PruneRecord:
     def of(
         cls, event: PruneEvent, masks: Masks, live: Masks | None, **measured: float | None
     ) -> Self:
-        """The record of an event.
+        """The record of an event, of the `masks` after it.
 
-        Args:
-            event: One of the plan's.
-            masks: After it.
-            live: Which weights some input can reach; None where that is unknown.
-            measured: What was measured around it, by attribute.
+        `live` are the weights that some input can reach, None where that is unknown; `measured` is
+        what was measured around it, by attribute.
         """
         return cls(
             epoch=event.epoch,
@@ -78,11 +75,7 @@ class PruneRecord:
 
     @classmethod
     def load(cls, state: Mapping[str, Any]) -> Self:
-        """Reads `dump`'s mapping back.
-
-        Raises:
-            InputError: It has other keys.
-        """
+        """Reads `dump`'s mapping back; InputError if it has other keys."""
         differing = (state.keys() ^ {field.name for field in fields(cls)}) - {"step"}
         if differing:
             raise InputError(

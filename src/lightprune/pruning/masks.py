@@ -74,9 +74,8 @@ class Masks(Mapping[str, Tensor]):
     def apply_(self, weights: Mapping[str, Tensor]) -> None:
         """Sets pruned entries to +0.0 in place, even where they are not finite.
 
-        Args:
-            weights: Tensors by name (weights, or gradients or momenta of them): all or some of
-                those that are masked.
+        The tensors by name (weights, or gradients or momenta of them) are all or some of those that
+        are masked.
         """
         for name, weight in weights.items():
             torch.where(self._kept[name], weight, weight.new_zeros(()), out=weight)
@@ -147,11 +146,7 @@ class BitMasks:
 
     @torch.no_grad()
     def apply_(self, tensors: Mapping[str, Tensor]) -> None:
-        """Sets pruned entries to +0.0 in place, even where they are not finite.
-
-        Args:
-            tensors: Weights, or their gradients, by name: all or some of those that are masked.
-        """
+        """As `Masks.apply_`, for weights or their gradients."""
         for name, tensor in tensors.items():
             bits = self._bits[name]
             tensor.view(bits.dtype).bitwise_and_(bits)

@@ -27,11 +27,7 @@ class NM:
 
     @classmethod
     def parse(cls, text: object) -> "NM":
-        """Reads `N:M`.
-
-        Raises:
-            InputError: It is anything else.
-        """
+        """Reads `N:M`; InputError if it is anything else."""
         # Text alone: YAML reads an unquoted 2:4 as a number of base 60.
         parts = isinstance(text, str) and re.fullmatch(r"([1-9]\d{0,3}):([1-9]\d{0,3})", text)
         if not parts or int(parts[1]) >= int(parts[2]):

@@ -103,7 +103,6 @@ def check_slices(masks: Mapping[str, Tensor], axes: Mapping[str, int]) -> None:
 
 
 def _have_same_zeros(layer: nn.Module, name: str, parameter: nn.Parameter) -> bool:
-    """Whether the weight is zero exactly where the parameter is, for several random zeros."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(_TRIALS):
         kept = torch.rand(parameter.shape, generator=generator) < 0.6
@@ -130,7 +129,6 @@ def _normed_axis(layer: nn.Module, name: str, parameter: nn.Parameter) -> int | 
 
 @torch.no_grad()
 def _weight_at(layer: nn.Module, name: str, parameter: nn.Parameter, values: Tensor) -> Tensor:
-    """The weight that a layer computes from other values of a parameter."""
     trained, attribute = parameter.clone(), vars(layer).get(name)
     with eval_mode(layer):
         try:

@@ -12,12 +12,8 @@ from lightprune.pruning.masks import Masks
 def live_masks(weights: Mapping[str, Tensor], macs: Mapping[str, Tensor]) -> Masks:
     """Masks of the weights that multiply data at least once, on the weights' devices.
 
-    They take as little memory as `macs`.
-
-    Args:
-        weights: Parameters by name.
-        macs: How often each weight multiplies data (`macs_per_weight`); those of which nothing is
-            known are live.
+    They take as little memory as `macs` (`macs_per_weight`). Weights of which nothing is known are
+    live.
     """
     once = torch.tensor(1)
     return Masks(
@@ -44,15 +40,8 @@ def hits_per_tap(
 ) -> list[int]:
     """How many output indices multiply each kernel position along one axis with data.
 
-    For tap k these are the o in [0, out) with 0 <= o*stride - pad + k*dilation < size.
-
-    Args:
-        size: Input extent along the axis.
-        kernel: Kernel extent.
-        stride: Stride.
-        pad: Padding in front.
-        dilation: Dilation.
-        out: Output extent.
+    For tap k these are the o in [0, out) with 0 <= o*stride - pad + k*dilation < size: `size`,
+    `kernel` and `out` are extents of input, kernel and output, `pad` is the padding in front.
     """
     counts = []
     for start in range(-pad, kernel * dilation - pad, dilation):

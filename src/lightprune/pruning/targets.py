@@ -38,13 +38,7 @@ def matches(parameter: str, pattern: str) -> bool:
 
 @dataclass(frozen=True)
 class LeftDense:
-    """Layers of prunable types whose weights cannot be pruned.
-
-    Attributes:
-        reason: Why.
-        layers: Their names.
-        weights: The number of their weights.
-    """
+    """Layers of prunable types, by name, whose weights cannot be pruned; their number; why."""
 
     reason: str
     layers: tuple[str, ...]
@@ -144,7 +138,6 @@ class Targets:
         )
 
     def _candidates(self, network: nn.Module) -> dict[str, Tensor]:
-        """Every weight of these layer types, prunable or not, under each of its names."""
         return dict(_of_type(network, self.types))
 
     def _match(self, named: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -161,7 +154,6 @@ class Targets:
         }
 
     def _check_types(self, network: nn.Module) -> None:
-        """Raises InputError if a type contributes nothing, whatever the patterns."""
         for name in self.types:
             weights = dict(_of_type(network, [name]))
             reasons = dict.fromkeys(_why_dense(weight) for weight in weights.values())
@@ -197,7 +189,6 @@ def _of_type(network: nn.Module, types: Iterable[str]) -> Iterator[tuple[str, Te
 
 
 def _why_dense(weight: Tensor) -> str | None:
-    """Why a weight cannot be pruned; None if it can."""
     if not isinstance(weight, nn.Parameter):
         return COMPUTED
     return None if weight.requires_grad else FROZEN

@@ -212,7 +212,6 @@ def _attention(layer: nn.MultiheadAttention, call: LayerCall) -> Iterator[tuple[
 
 
 def _per_token(shape: torch.Size) -> MacCounts:
-    """Once for every vector along the last axis."""
     count = torch.tensor(prod(shape[:-1]))
     return MacCounts(count, count)
 

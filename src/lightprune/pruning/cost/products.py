@@ -29,7 +29,6 @@ def _matrices(first: int) -> Callable[[Any, Any], Iterator[Use]]:
 
 
 def _convolution(args: Any, out: Tensor) -> Iterator[Use]:
-    """A convolution by its weight, as of `convolution_uses`."""
     images, weight, _, stride, padding, dilation, transposed = args[:7]
     axes = weight.dim() - 2
     stride, padding, dilation = (

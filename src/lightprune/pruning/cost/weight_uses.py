@@ -102,7 +102,6 @@ class WeightUses(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._store(result, ids, names, every - names)
 
     def _trace(self, tensor: Tensor) -> _Origin | None:
-        """Where a tensor's elements come from; None if it holds no weight."""
         address = _address(tensor)
         if not address:
             return None
@@ -179,12 +178,10 @@ def _is_compound(func: Any) -> bool:
 
 
 def _address(tensor: Tensor) -> int:
-    """The address of a tensor's memory; 0 if it has none of its own."""
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
 
 
 def _viewed(ids: Tensor, tensor: Tensor) -> Tensor:
-    """The part of a storage's numbers that are those of a tensor in it."""
     return ids.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 

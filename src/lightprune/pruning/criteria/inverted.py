@@ -16,9 +16,7 @@ class Inverted(Criterion):
 
     A sanity check: a criterion that is worth something loses to its own reverse (Frankle et al.
     2021, "Pruning Neural Networks at Initialization: Why Are We Missing the Mark?", section 5).
-
-    Attributes:
-        criterion: The other one; one that needs nothing but the weights.
+    The other must be one that needs nothing but the weights.
     """
 
     criterion: Criterion

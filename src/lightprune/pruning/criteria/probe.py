@@ -27,7 +27,6 @@ class NetworkProbe:
     buffers, gradients and modes stay as they are.
 
     Attributes:
-        network: Any module.
         loss: The mean loss of a copy of the network on a batch.
         batches: Iterates over training batches from the start, on the network's device; every
             process has its share of each.
@@ -46,12 +45,8 @@ class NetworkProbe:
     def gradient_scores(self, score: Score, batches: int, masks: Masks) -> dict[str, Tensor]:
         """Sums a score of weights and gradients over the first training batches.
 
-        Layers behave as in training, with draws that depend on `rng_key` alone.
-
-        Args:
-            score: As of `ScoringContext.gradient_scores`.
-            batches: How many; an epoch that has fewer gives all it has.
-            masks: Which weights are kept.
+        Layers behave as in training, with draws that depend on `rng_key` alone. An epoch that has
+        fewer batches gives all it has. `score` is as of `ScoringContext.gradient_scores`.
         """
         if self.loss is None or self.batches is None:
             raise InputError(
@@ -85,7 +80,6 @@ class NetworkProbe:
         return self.accumulator.state
 
     def _copy(self, masks: Masks) -> tuple[nn.Module, dict[str, nn.Parameter]]:
-        """A pruned copy of the network, and its prunable weights, by which it differentiates."""
         replica = copy.deepcopy(self.network)
         replica.requires_grad_(False)
         weights = {name: replica.get_parameter(name) for name in masks}

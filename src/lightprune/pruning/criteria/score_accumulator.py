@@ -10,11 +10,7 @@ from lightprune.pruning.masks import Masks
 
 
 class ScoreAccumulator:
-    """One float32 tensor a prunable parameter, on its device, in its layout.
-
-    Attributes:
-        state: The tensors by name; zeros before the first step.
-    """
+    """`state`: float32 by name, on its parameter's device, in its layout; first all zeros."""
 
     def __init__(self, criterion: Criterion) -> None:
         self.state: dict[str, Tensor] = {}

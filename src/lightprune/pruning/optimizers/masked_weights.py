@@ -37,13 +37,7 @@ class MaskedWeights:
         accumulator: ScoreAccumulator | None = None,
         optimizer_state: str = "mask",
     ) -> None:
-        """Nothing is pruned yet.
-
-        Args:
-            weights: Parameters by name.
-            accumulator: Of a criterion that accumulates scores.
-            optimizer_state: A name in `POLICIES`.
-        """
+        """Nothing is pruned yet; `optimizer_state` is a name in `POLICIES`."""
         check_choice("optimizer_state", optimizer_state, POLICIES)
         self.weights = weights
         self.masks = Masks.dense(weights)
@@ -88,11 +82,7 @@ class MaskedWeights:
         """Prunes by masks, and keeps their pruned weights at zero from now on.
 
         State of attached optimizers and accumulated scores are pruned as well; of weights that
-        come back they start anew.
-
-        Args:
-            masks: Of `weights`.
-            optimizer_state: In the place of the constructor's.
+        come back they start anew. `optimizer_state` takes the place of the constructor's.
         """
         staying = all_but_regrown(self.masks, masks)
         for optimizer in self._handles:
@@ -141,7 +131,6 @@ class MaskedWeights:
     def _before_step(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Masks the gradients; those that a closure computes, after each of its calls."""
         closure: Callable[[], Any] | None
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None:

@@ -93,10 +93,7 @@ def _cost(call: float, many: float, few: float) -> BlockCost:
 
 
 class _Benchmark:
-    """A convolution of one register block, and its memory.
-
-    All of that is written first: memory never written to is one page of zeros, in the cache.
-    """
+    """Its memory is all written first: what never was is one page of zeros, in the cache."""
 
     def __init__(self, number: int, alignment: InputAlignment, entries: int, groups: int) -> None:
         block = REGISTER_BLOCKS[number]
@@ -143,14 +140,12 @@ class _Benchmark:
         )
 
     def seconds(self, groups: int) -> float:
-        """Of the first groups."""
         kernel, record, arena = _Kernel(conv_kernel()), self._record.ctypes.data, self._arena
         begin = time.perf_counter()
         kernel(record, 0, groups, arena, arena, 1)
         return time.perf_counter() - begin
 
     def best(self, groups: int, indptr: NDArray[np.int64]) -> float:
-        """Seconds of the first groups undisturbed, with these entries."""
         self.indptr[:] = indptr
         return min(self.seconds(groups) for _ in range(_REPEATS))
 

@@ -41,7 +41,6 @@ class Emitter:
         self._packed: dict[str, int] = {}
 
     def _output(self, buffer: Buffer, channels: int) -> dict[str, Any]:
-        """The operands that every instruction has, `channels` being what it works on."""
         seconds = _SECONDS_PER_VALUE * buffer.channel_stride * (buffer.shape[0] // channels)
         return {**self._target(buffer, channels), **self._chunks(np.full(channels, seconds))}
 

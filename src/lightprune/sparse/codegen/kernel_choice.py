@@ -26,11 +26,9 @@ class KernelChoice:
     """How a convolution is computed with a channel block.
 
     Attributes:
-        groups: Groups of output channels.
         channel_order: int64 (groups * channels,): the output channels, one group after the other.
             With a list a channel, and where any order will do, those of like lengths share a group.
         channels_per_pass: Input channels a pass: a part that fits the L1 cache.
-        tiles: Of the output map.
         entries: int64 (passes, groups): how many there are.
     """
 

@@ -14,7 +14,6 @@ TRACE_BATCH = 2
 
 
 def _conv(call: FxCall) -> ops.Op:
-    """Turns padding "same" and "valid" into numbers."""
     _, _, *kernel = call.torch_shape(call.arguments["weight"])
     rows, columns = call.pair("dilation")
     padding = call.arguments["padding"]

@@ -44,11 +44,7 @@ def export_module(module: nn.Module, example: tuple[Tensor, ...]) -> Exported:
     """Exports a module in evaluation mode; the module and its mode do not change.
 
     What is computed from parameters and buffers alone, such as a masked weight, is a constant of
-    the result.
-
-    Args:
-        module: Takes tensors whose first dimension is the batch.
-        example: Its inputs.
+    the result. The first dimension of each tensor in `example`, its inputs, is the batch.
 
     Raises:
         InputError: The module cannot be exported, or changes its buffers or inputs.
@@ -87,7 +83,6 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], dynamic: Any) -> fx.
 
 
 def _check_unchanged(module: nn.Module, signature: ExportGraphSignature) -> None:
-    """Raises InputError for a module that writes to its buffers, or to what it is given."""
     buffers, inputs = signature.buffers_to_mutate, signature.user_inputs_to_mutate
     for name in (*buffers.values(), *inputs.values()):
         kind = "buffer" if name in buffers.values() else "input"

@@ -70,11 +70,8 @@ def find_regions(exported: fx.GraphModule, batch: int) -> list[Region]:
     """Splits a network into regions for the runtime and the rest, from the inputs on.
 
     A region grows from a value over all operations with a converter that are computed from that
-    value alone, and ends at the result behind which most multiplications lie.
-
-    Args:
-        exported: A network as of `export_module`.
-        batch: Its batch size, the hint if any is taken.
+    value alone, and ends at the result behind which most multiplications lie. The network is as of
+    `export_module`; `batch` is its batch size, the hint if any is taken.
     """
     nodes = list(exported.graph.nodes)
     taken: set[fx.Node] = set()

@@ -48,7 +48,6 @@ class Conv(Op, frozen=True):
     Attributes:
         weight: Name of the tensor of shape (channels, C / groups, kh, kw) in the state dict.
         bias: Name of the tensor of shape (channels,), or None.
-        channels: Number of output channels.
         padding: ((top, bottom), (left, right)); the other pairs are (rows, columns).
     """
 
@@ -208,7 +207,6 @@ AnyOp = (
 def _windows(
     size: Sequence[int], kernel: Pair, stride: Pair, padding: Sequence[Pair], dilation: Pair
 ) -> Pair:
-    """How many windows fit, per axis; ValueError if none does or a number is out of range."""
     sizes = (*kernel, *stride, *dilation)
     pads = (*padding[0], *padding[1])
     valid = min(sizes) >= 1 and min(pads) >= 0 and max(*sizes, *pads) <= _LARGEST_WINDOW

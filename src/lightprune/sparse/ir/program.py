@@ -23,7 +23,6 @@ class _Step:
 
     @property
     def input(self) -> str:
-        """The name of the first value that it reads."""
         return self.inputs[0]
 
 

@@ -29,11 +29,7 @@ def to_json(graph: Graph) -> str:
 
 
 def from_json(text: str) -> Graph:
-    """Reads a graph that `to_json` wrote.
-
-    Raises:
-        InputError: `text` is anything else.
-    """
+    """Reads a graph that `to_json` wrote; InputError if `text` is anything else."""
     try:
         # json and not msgspec.json, which accepts an object with a repeated key.
         record = json.loads(text, object_pairs_hook=_unique)

@@ -52,7 +52,6 @@ def folder_of(compiled: Any) -> str | None:
 
 
 def _folders(file: str) -> Iterator[str]:
-    """The user's folder, the one beside the source file, the one in the home folder."""
     subfolder = _Locator.get_suitable_cache_subpath(file)  # type: ignore[no-untyped-call]
     if config.CACHE_DIR:
         yield os.path.join(config.CACHE_DIR, subfolder)
@@ -96,20 +95,17 @@ class _FolderCache(FunctionCache):
         )
 
     def serves(self) -> bool:
-        """Whether code can be kept there, or is kept there."""
         with suppress(OSError):
             self._impl.locator.ensure_cache_path()
             return True
         return self.holds_code()
 
     def holds_code(self) -> bool:
-        """Whether code of today's sources is kept there."""
         with suppress(Exception):  # Damaged bytes make the reader fail in every way.
             return bool(self._cache_file._load_index())
         return False
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled function, or None if it has to be compiled."""
         try:
             return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except Exception:  # As above.
@@ -118,7 +114,6 @@ class _FolderCache(FunctionCache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keeps a compiled function for later processes."""
         try:
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
         except OSError as error:

@@ -27,7 +27,6 @@ class _ChannelMicrokernel(LoopBuilder):
         self.block = block
 
     def emit(self):
-        """Emits the loads of the accumulators, the loop and the stores."""
         addresses = self._vector_addresses(self.accumulators, self.block.accumulators)
         results = self.emit_loop([self.load(address) for address in addresses])
         for address, result in zip(addresses, results, strict=True):

@@ -94,7 +94,6 @@ def _init_accumulators(init, accumulators, channels, bias, count, columns, read,
 
 @jit_inline
 def _store_accumulators(minimum, accumulators, channels, count, columns, output, stride):
-    """Writes the accumulators to their channels, raised to `minimum` at least."""
     for first in range(0, count, LANES):
         for column in range(columns):
             read = accumulators + 4 * (column * channels + first)

@@ -52,7 +52,6 @@ def _conv(instruction, first, last, arena, private_arena, images_per_vector):
 
 @jit_inline
 def _conv_pixel_lanes(op, first, last, arena, inputs):
-    """Computes groups `first` to `last` with pixels or images in the vector lanes."""
     indptr, tiles = int_array(op.indptr), record_array(op.tiles, _TILE)
     channels, groups, passes = op.group_channels, op.groups, op.passes
     for number in range(op.n_tiles):

@@ -163,7 +163,6 @@ class Microkernel(LoopBuilder):
     def _channel_addresses(
         self, base: ir.Value, row_stride: ir.Value, channel_stride: ir.Value
     ) -> list[ir.Value]:
-        """Addresses of the block's vectors in every channel of the group."""
         b, addresses = self.builder, []
         for number in range(self.block.channel_block.channels):
             entry = self.pointer(self.address(self.channel_order, I64(number), 8), I64)
@@ -172,7 +171,6 @@ class Microkernel(LoopBuilder):
         return addresses
 
     def _vector_addresses(self, base: ir.Value, row_stride: ir.Value) -> list[ir.Value]:
-        """Addresses of the block's vectors in one channel."""
         rows = [
             self.address(base, row_stride, number * BYTES) if number else base
             for number in range(self.block.rows)

@@ -76,7 +76,6 @@ def _is_scale(step: ConvStep) -> bool:
 
 
 def _can_absorb(host: Step, step: AddStep) -> bool:
-    """Whether a step can end with a sum: it has no ReLU yet, and room for the other summand."""
     if isinstance(host, ConvStep):
         return not host.relu and (len(step.inputs) == 1 or host.residual is None)
     return isinstance(host, AddStep) and not host.relu and len(step.inputs) == 1

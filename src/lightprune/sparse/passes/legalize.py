@@ -48,7 +48,6 @@ def legalize(graph: Graph, state: State) -> ir.Program:
 
 
 def _tensor(state: State, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """A tensor of the state dict, checked to be finite floating point of this shape."""
     tensor = state.get(name)
     if tensor is None:
         raise InputError(f"the state dict has no tensor {name!r}, which the network uses")

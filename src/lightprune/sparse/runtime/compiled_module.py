@@ -115,7 +115,6 @@ class CompiledModule(nn.Module):
         return super().train(False)
 
     def _partitioned(self, inputs: tuple[Tensor, ...]) -> Partitioned:
-        """The network compiled for inputs of these sizes."""
         partitioned = self._any_batch.get(tuple(t.shape[1:] for t in inputs))
         if partitioned is None or not partitioned.exported.accepts(inputs):
             partitioned = self._fixed.get(tuple(t.shape for t in inputs))
@@ -156,7 +155,6 @@ def _check_inputs(name: str, inputs: tuple[Tensor, ...]) -> None:
 
 
 def _check_tensors(module: nn.Module) -> None:
-    """Raises InputError for a parameter or buffer of another type, elsewhere, or not finite."""
     if not isinstance(module, nn.Module):
         raise InputError(f"module: {type(module).__name__}: allowed is a torch.nn.Module")
     for name, tensor in {**dict(module.named_parameters()), **dict(module.named_buffers())}.items():

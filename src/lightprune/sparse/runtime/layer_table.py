@@ -27,7 +27,6 @@ class Layer:
         name: Of the module that calls it.
         region: The region of the runtime that runs it; None for torch.
         node: The call that runs it, of the region or of torch's operation.
-        nonzero: How many weights are not zero.
         weights: How many there are.
         macs: Multiplications for one image, zero weights included.
     """
@@ -43,9 +42,8 @@ class Layer:
 def find_layers(exported: fx.GraphModule, regions: Mapping[fx.Node, str]) -> tuple[Layer, ...]:
     """The layers with stored weights, in the order in which they run.
 
-    Args:
-        exported: A network as of `export_module`.
-        regions: The names of the regions that the runtime runs, by each of their nodes.
+    The network is as of `export_module`; `regions` names those that the runtime runs, by each of
+    their nodes.
     """
     layers = []
     for node in exported.graph.nodes:
@@ -68,10 +66,8 @@ def find_layers(exported: fx.GraphModule, regions: Mapping[fx.Node, str]) -> tup
 def layer_table(layers: Iterable[Layer], seconds: Mapping[str, float]) -> str:
     """One line a layer, and a title that says how much of the network the runtime runs.
 
-    Args:
-        layers: Of one network.
-        seconds: Of each call of the network by its node; empty if it was not timed. The time of a
-            region stands at its first layer.
+    `seconds` are those of each call of the network by its node, empty if it was not timed; the time
+    of a region stands at its first layer.
     """
     layers = tuple(layers)
     macs = sum(layer.macs for layer in layers)

@@ -24,7 +24,6 @@ class Partitioned:
 
     Attributes:
         exported: Calls the regions, and torch for the rest.
-        layers: Which layers run where.
     """
 
     exported: Exported
@@ -77,8 +76,6 @@ class RegionModule(nn.Module):
 
 
 class _Recorder(fx.Interpreter):
-    """Runs a network and keeps the values of some nodes."""
-
     def __init__(self, network: fx.GraphModule, nodes: set[fx.Node]) -> None:
         super().__init__(network)
         self.nodes = nodes
@@ -130,7 +127,6 @@ def _submodule(network: fx.GraphModule, region: Region) -> tuple[fx.GraphModule,
 
 
 def _replace(network: fx.GraphModule, region: Region, name: str, entry: fx.Node) -> fx.Node:
-    """Puts a call of the region's module in place of its operations."""
     result = region.nodes[-1]
     with network.graph.inserting_before(result):
         call = network.graph.call_module(name, (entry,))
@@ -142,7 +138,6 @@ def _replace(network: fx.GraphModule, region: Region, name: str, entry: fx.Node)
 
 
 def _drop_unused(network: fx.GraphModule) -> None:
-    """Removes operations, parameters and buffers that nothing reads."""
     network.graph.eliminate_dead_code()
     network.delete_all_unused_submodules()
     read = {node.target for node in network.graph.find_nodes(op="get_attr")}

@@ -125,10 +125,7 @@ def _chunks_to_take(chunks, threads, taken):
 
 @jit_cached
 def _run_chunks(job, private_arena, count):
-    """Takes chunks and continues with the remaining ones, or with the next instruction's.
-
-    It returns once others have taken all chunks of an instruction.
-    """
+    """Takes chunks of one instruction after the other, until others have taken all of one."""
     fields = record_at(job, JOB)
     heads = int_array(fields.heads)
     number, _, begin = _unpack_ticket(fetch_add(job, count))
