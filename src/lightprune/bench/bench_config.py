@@ -39,8 +39,7 @@ class BenchConfig:
     def forecast(self, call: float) -> Iterator[str]:
         """Yields a few lines: about how long everything takes, and how to leave some of it out.
 
-        Args:
-            call: Seconds that eager torch takes for one image.
+        `call` is the seconds that eager torch takes for one image.
         """
         backends = [backend for backend in self.backends if not backend.missing()]
         timing = sum(

@@ -108,7 +108,6 @@ class _Session:
         self.output_checks: list[OutputCheck] = []
 
     def forecast(self) -> None:
-        """Says what takes how long, by how long torch takes for an image."""
         network, images = self.files.loaded.network, self.files.loaded.random_images(1)
         with torch.inference_mode():
             call = self.attempt(EAGER, lambda: min(repeat(lambda: network(images), number=1)))
@@ -138,7 +137,6 @@ class _Session:
         return self.attempt("startup", lambda: measure_startup(self.files.sparse))
 
     def compare(self, threads: int, images: EvaluationImages | None) -> None:
-        """Times every backend with so many threads; compares their outputs if there are images."""
         torch.set_num_threads(threads)
         runners = self._build(threads)
         if not runners:

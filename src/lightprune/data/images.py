@@ -14,12 +14,7 @@ from lightprune.files import read_weights, write_weights
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images and their labels.
-
-    Attributes:
-        images: uint8, shape (N, H, W, 3).
-        labels: int64, shape (N,).
-    """
+    """Images, uint8 of shape (N, H, W, 3), and their labels, int64 of shape (N,)."""
 
     images: Tensor
     labels: Tensor

@@ -174,12 +174,7 @@ _NOT_DECODED = {"root", "download", *(field.name for field in fields(Source))}
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar10(Source):
-    """The official CIFAR-10 archive, lossless.
-
-    Attributes:
-        root: The folder that holds, or shall hold, `cifar-10-batches-py`.
-        download: Whether to download it if it is not there.
-    """
+    """The official CIFAR-10 archive, lossless; `root` has, or gets, `cifar-10-batches-py`."""
 
     root: str = "data"
     download: bool = True

@@ -119,8 +119,7 @@ class Settings:
     def with_plan(self, steps_per_epoch: int = 0) -> "Settings":
         """The settings with the plan of their schedule.
 
-        Args:
-            steps_per_epoch: Of the optimizer in fine-tuning, for a schedule that counts them.
+        It may count steps: `steps_per_epoch` are those of the optimizer in fine-tuning.
 
         Raises:
             InputError: The events do not fit the budget, or other settings.

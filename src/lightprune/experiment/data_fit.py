@@ -78,7 +78,6 @@ def _counts(settings: Settings, data: ImageDataset) -> tuple[int, int, bool]:
 
 
 def _batches_needed(settings: Settings) -> dict[str, int]:
-    """The training batches that a prune event takes, by the setting that says how many."""
     pruner = settings.pruner
     return {
         "recipe.finetune.recalibrate": settings.recipe.finetune.recalibrate,
@@ -88,10 +87,7 @@ def _batches_needed(settings: Settings) -> dict[str, int]:
 
 
 def _batch_size(train: int, processes: int, least: int) -> int:
-    """A batch size that leaves `least` batches an epoch, and better a few steps.
-
-    Batch norms want two images in each process.
-    """
+    """For `least` batches an epoch, better a few steps; batch norms want two images a process."""
     size = processes * (2 if train >= 2 * processes * least else 1)
     if size > train:
         raise InputError(

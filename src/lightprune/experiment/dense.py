@@ -59,15 +59,10 @@ def dense_network(
     others wait for it. A training that was interrupted continues; a trained network whose files
     are damaged is trained again, and a line says so.
 
-    Args:
-        setup: What both phases share.
-        phase: The dense training.
-        cache_dir: Where trained networks are kept.
-        identity: What the network depends on; equal mappings share one training.
-        pretrained: Given weights: what the training starts from if some of them are fresh, and
-            otherwise the network itself.
-        keep_zeros: Whether a training holds what `pretrained` gives as zero.
-        snapshots: After how many epochs a training keeps the weights, for `rewind_state`.
+    `identity` is what the network depends on; equal ones share one training. `pretrained` weights
+    are what the training starts from if some of them are fresh, and otherwise the network itself;
+    with `keep_zeros` it holds what they give as zero. After each number of epochs in `snapshots` it
+    keeps the weights, for `rewind_state`.
     """
     if pretrained is not None and not pretrained.fresh:
         state = dict(pretrained.state)

@@ -57,13 +57,9 @@ def network_macs(network: nn.Module, setup: Setup) -> int | None:
 def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int | None) -> int:
     """Takes one training step of every phase on a network of its own, at its process's batch size.
 
-    The random streams and all other networks stay as they are.
-
-    Args:
-        setup: What the phases share.
-        phases: Those that train, by their names in the recipe.
-        macs: Of one image, over the whole network; a step of very many takes fewer images, two at
-            least. None, where they are unknown, takes two.
+    The random streams and all other networks stay as they are. The phases are by their names in the
+    recipe. A step of very many `macs`, those of one image over the whole network, takes fewer
+    images, two at least; where they are unknown (None), two.
 
     Returns:
         The bytes that the larger of the phases' optimizers keeps.
@@ -149,7 +145,6 @@ def _explain_failure(
     error: Exception,
     larger_batches: Sequence[int],
 ) -> str:
-    """Finds the setting without which the step succeeds."""
     reason, processes = first_line(error), setup.trainer_config.processes
     images = f"{count} image{'s' if count > 1 else ''}"
     for larger in larger_batches:

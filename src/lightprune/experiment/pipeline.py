@@ -27,12 +27,9 @@ from lightprune.training.phase_loggers import log_test_result, open_loggers
 
 
 def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False) -> float:
-    """Runs an experiment, continues it, or shows its finished result.
+    """Runs an experiment in the run folder `path`, continues it, or shows its finished result.
 
-    Args:
-        settings: Of the run.
-        path: The run folder.
-        start_checked: Whether the process that started this one has called `check_start`.
+    `start_checked`: the process that started this one has called `check_start`.
 
     Returns:
         The validation accuracy of the network that was tested, 0..1; 0 for `plan_only`.

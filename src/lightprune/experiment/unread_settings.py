@@ -27,11 +27,9 @@ class _Unread:
     but: tuple[str, ...] = ()
 
     def covers(self, key: str) -> bool:
-        """Whether a key is this one or below it."""
         return _is_below(key, self.key) and not any(_is_below(key, other) for other in self.but)
 
     def may_differ(self, swept: Iterable[str]) -> bool:
-        """Whether other jobs of a sweep may read the key: one of its causes is swept over."""
         causes = (*self.causes, "experiment", "recipe")
         return any(_is_below(cause, key) for key in swept for cause in causes if self.causes)
 
@@ -67,7 +65,6 @@ def _unread_keys(settings: Settings) -> Iterator[_Unread]:
 
 
 def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
-    """What a phase's other settings make needless."""
     for name, phase in (("dense", recipe.dense), ("finetune", recipe.finetune)):
         key, shape = f"recipe.{name}", phase.learning_rate.shape
         rate = f"{key}.learning_rate"
@@ -96,7 +93,6 @@ def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
 
 
 def _dense_keys(settings: Settings) -> Iterator[_Unread]:
-    """What is needless because of where the dense network comes from."""
     given = settings.pretrained
     if settings.rewind_epoch is None:
         weights = settings.pruner.weights if settings.pruner else None

@@ -13,10 +13,9 @@ _ESCAPE = 255
 
 
 def encode_positions(positions: Positions) -> bytes:
-    """Encodes increasing positions as the gaps between them, one byte a gap and one every 255.
+    """Encodes positions as the gaps between them, one byte a gap and one every 255.
 
-    Args:
-        positions: int64, shape (n,), strictly increasing, none negative.
+    They are int64, shape (n,), strictly increasing, none negative.
     """
     gaps = np.diff(positions, prepend=-1) - 1
     escapes = gaps // _ESCAPE
@@ -26,15 +25,7 @@ def encode_positions(positions: Positions) -> bytes:
 
 
 def decode_positions(packed: bytes, count: int, end: int) -> Positions:
-    """Decodes the output of `encode_positions`.
-
-    Args:
-        packed: The encoded bytes.
-        count: How many positions there must be.
-        end: All of them must be below.
-
-    Returns:
-        int64, shape (count,), strictly increasing.
+    """Decodes `encode_positions`: int64, shape (count,), strictly increasing, all below `end`.
 
     Raises:
         ValueError: The bytes hold anything else.
@@ -51,12 +42,10 @@ def decode_positions(packed: bytes, count: int, end: int) -> Positions:
 
 
 def encode_values(values: np.ndarray) -> bytes:
-    """Encodes values byte by byte: all first bytes, all second bytes and so on.
+    """Encodes values, shape (n,), byte by byte: all first bytes, all second bytes and so on.
 
     The sign and exponent of weights repeat, their mantissa does not: apart, the former compress.
-
-    Args:
-        values: Shape (n,), any dtype of fixed size.
+    Any dtype of fixed size will do.
     """
     return compress(values.view(np.uint8).reshape(-1, values.itemsize).T.tobytes())
 

@@ -93,10 +93,7 @@ def export_network(
 ) -> list[str]:
     """Writes a network in every format that it can be written in.
 
-    Args:
-        network: The network.
-        to: The folder to write; None is `export` in the folder that it was read from.
-        config: What to write.
+    The folder to write, `to`, is by default `export` in the folder that it was read from.
 
     Returns:
         A line for each file: its path and size, or why it was skipped.
@@ -142,15 +139,10 @@ def export_network(
 
 
 def torch_prune_state(state: Mapping[str, Tensor], pruned: Iterable[str]) -> dict[str, Tensor]:
-    """A state dict as torch.nn.utils.prune saves it.
+    """A state dict as torch.nn.utils.prune saves it, of a plain one with its zeros in place.
 
-    Args:
-        state: The plain one, zeros in place.
-        pruned: The names of the parameters that were pruned.
-
-    Returns:
-        For each of these `NAME_orig`, the weights, and `NAME_mask`, 1 where they are not zero, in
-        place of `NAME`; the others as they are.
+    For each NAME in `pruned` it has `NAME_orig`, the weights, and `NAME_mask`, 1 where they are not
+    zero, in place of `NAME`; the others as they are.
     """
     names = set(pruned)
     pruned_state = {}

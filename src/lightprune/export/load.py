@@ -68,14 +68,9 @@ def load(
 
 
 def load_dense(path: Path, constructor: Constructor | None = None) -> tuple[nn.Module, ModelSpec]:
-    """Loads a plain network.
+    """Loads a plain network in evaluation mode, and its spec; `constructor` as in `load`.
 
-    Args:
-        path: The folder of a finished run, its model.safetensors, or an exported one.
-        constructor: As in `load`.
-
-    Returns:
-        The module in evaluation mode, and its spec.
+    `path` is the folder of a finished run, its model.safetensors, or an exported one.
 
     Raises:
         InputError: As `load`.
@@ -102,7 +97,6 @@ def load_dense(path: Path, constructor: Constructor | None = None) -> tuple[nn.M
 
 
 def _described(folder: RunFolder) -> ModelSpec:
-    """The network of a finished run by its record."""
     record = folder.finished()
     with folder.reading_config():
         return spec_of_run(record)
@@ -136,7 +130,6 @@ def _undescribed(file: Path) -> InputError:
 
 
 def _read(file: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a safetensors file."""
     try:
         return read_weights(file)
     except InputError:

@@ -23,11 +23,9 @@ def write_onnx(
 ) -> None:
     """Writes a network whose input `images` and output `logits` have any batch size.
 
-    Args:
-        path: The file.
-        network: In evaluation mode.
-        example: Images of the size the network is used at, shape (N, C, H, W) with N >= 2.
-        opset: The version of ONNX's operators; None is the one that torch.onnx writes.
+    `network` is in evaluation mode; `example` are images of the size it is used at, shape
+    (N, C, H, W) with N >= 2. `opset` is the version of ONNX's operators; None is the
+    one that torch.onnx writes.
 
     Raises:
         InputError: The network cannot be expressed in ONNX, or not in that version of its

@@ -36,7 +36,6 @@ class StoredNetwork:
     """The content of a sparse file.
 
     Attributes:
-        spec: How the network is built, its input and its classes.
         graph: Its operations, as JSON.
         state: Its state dict: every parameter and buffer, zeros in place.
     """
@@ -49,11 +48,8 @@ class StoredNetwork:
 def write_sparse(path: Path, network: StoredNetwork, values: str = "fp32") -> None:
     """Writes a network without its zeros, losslessly unless `values` is `fp16`.
 
-    Args:
-        path: The file.
-        network: The network.
-        values: `fp16` halves the weights of two and more axes; biases and batch norms, which
-            are few, stay as they are.
+    `fp16` halves the weights of two and more axes; biases and batch norms, which are few, stay as
+    they are.
 
     Raises:
         InputError: A tensor is of a dtype the format lacks, too large, or overflows in fp16.
@@ -95,10 +91,7 @@ def write_sparse(path: Path, network: StoredNetwork, values: str = "fp32") -> No
 
 
 def read_sparse(path: Path) -> StoredNetwork:
-    """Reads what `write_sparse` wrote.
-
-    Returns:
-        The network, bit for bit; weights stored in fp16 come back as float32.
+    """Reads what `write_sparse` wrote, bit for bit; weights in fp16 come back as float32.
 
     Raises:
         InputError: The file is not there, may not be read, is of another format or version, or
@@ -184,7 +177,6 @@ def _to_fp16(name: str, tensor: np.ndarray) -> np.ndarray:
 
 
 def _digest(about: Mapping[str, str], arrays: Arrays) -> str:
-    """The SHA-256 of metadata and arrays."""
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.size} ".encode())

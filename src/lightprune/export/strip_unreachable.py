@@ -15,12 +15,9 @@ _Crop = tuple[int, int, int]
 def strip_unreachable(network: nn.Module, example: Tensor) -> nn.Module:
     """A copy of a network without the weights at the border of kernels that only meet padding.
 
-    The copy takes images of the example's size only. A kernel keeps its extent along an axis
-    where a symmetrically padded smaller one does not give the same outputs.
-
-    Args:
-        network: Any module that takes one tensor; stays as it is.
-        example: A batch of the size the network is used at, shape (N, C, H, W).
+    The network is any module that takes one tensor; the copy takes images of the size of `example`
+    only, a batch of shape (N, C, H, W). A kernel keeps its extent along an axis where a
+    symmetrically padded smaller one does not give the same outputs.
     """
     smaller = copy.deepcopy(network)
     for layer, shapes in record_layer_shapes(smaller, example).items():

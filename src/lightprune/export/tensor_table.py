@@ -22,9 +22,7 @@ class TensorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         name: Its name in the state dict.
-        dtype: What it is.
         stored: The dtype of its values in the file.
-        shape: Its shape.
         kept: How many values are in the file: those that are not zero; None if all are.
     """
 

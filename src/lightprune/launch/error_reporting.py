@@ -121,11 +121,7 @@ def _prepare_worker() -> None:
 
 
 def _parse_arguments() -> Namespace:
-    """Parses the command line as Hydra does.
-
-    Raises:
-        InputError: With argparse's own message, which its usage would precede.
-    """
+    """As Hydra does; InputError with argparse's own message, which its usage would precede."""
     with redirect_stderr(StringIO()) as printed:
         try:
             return get_args_parser().parse_args()

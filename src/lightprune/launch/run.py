@@ -23,12 +23,7 @@ from lightprune.runs.record import RunRecord
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run.
-
-    Attributes:
-        folder: With its files.
-        record: The content of its run.json.
-    """
+    """A finished run: the folder with its files, and the content of its run.json."""
 
     folder: Path
     record: RunRecord

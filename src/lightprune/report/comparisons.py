@@ -87,7 +87,6 @@ def between_runs(groups: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
 
 
 def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
-    """Why two runs must not be ranked; empty if nothing is in the way."""
     if a.data.fingerprint != b.data.fingerprint:
         prints = f"{a.data.fingerprint[:8]} and {b.data.fingerprint[:8]}"
         return f"their data differ (fingerprints {prints})"

@@ -63,7 +63,6 @@ def find_runs(
 
 
 def _read_bench(run: FinishedRun, file: Path) -> BenchResult | None:
-    """What `lightprune bench` measured of a run's network; None if it was not timed."""
     try:
         bench = BenchResult.from_json(file.read_text("utf-8"))
     except FileNotFoundError:

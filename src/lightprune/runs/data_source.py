@@ -14,9 +14,7 @@ from lightprune.runs.record import RunRecord
 def data_source(record: RunRecord, root: Path | None = None) -> Source:
     """The data set that a run was trained on; nothing is downloaded.
 
-    Args:
-        record: Of the run.
-        root: Where the data lies; None takes the path in the run's record.
+    It lies at `root`, or else at the path in the run's record.
 
     Raises:
         InputError: The source is none of lightprune's, or `root` is given and it lies in no folder.
@@ -38,8 +36,7 @@ def data_source(record: RunRecord, root: Path | None = None) -> Source:
 def image_cache(record: RunRecord | None) -> str:
     """The folder of decoded images that a run used, if this process may write it, or the default.
 
-    Args:
-        record: Of the run, which may come from another machine; None without one.
+    The record may come from another machine; None without a run.
     """
     path = record.paths.get("data.cache_dir", "") if record else ""
     return path if os.access(path, os.W_OK) else Source.cache_dir

@@ -15,8 +15,6 @@ from lightprune.runs.record import RunRecord
 
 
 class _File:
-    """The path of something in the folder, by its name there."""
-
     def __init__(self, name: str) -> None:
         self._name = name
 

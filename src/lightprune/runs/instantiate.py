@@ -72,9 +72,7 @@ def _build(value: Any) -> Any:
 def prunable_weights(record: RunRecord, network: nn.Module) -> dict[str, nn.Parameter]:
     """The weights that a run could prune, by name; the default if its record does not say.
 
-    Args:
-        record: Of the run.
-        network: As it built one; what the run froze is frozen.
+    `network` is as the run built one; what the run froze is frozen.
 
     Raises:
         InputError: The record holds something else there.

@@ -112,7 +112,6 @@ def default_sparsities(total: float) -> tuple[float, ...]:
 
 
 def _most(loaded: LoadedRun, weights: int) -> int:
-    """How many of a layer's weights the run's floor lets go."""
     return weights - min_kept(loaded.floor, weights)
 
 

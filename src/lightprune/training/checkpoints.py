@@ -189,7 +189,6 @@ def is_intact(checkpoint: Path) -> bool:
 
 
 def _digest(file: Path, size: int) -> bytes:
-    """The SHA-256 of a file's first `size` bytes."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while size and (block := stream.read(min(size, 1 << 20))):

@@ -45,16 +45,11 @@ class StopAtFinalSparsity(Callback):
 
 
 def extra_callbacks(callbacks: Mapping[str, Callback], plan: Plan, folder: Path) -> list[Callback]:
-    """Prepares the user's callbacks for a training.
+    """Prepares the user's callbacks, by name, for a phase; changes them in place.
 
     Those that rank epochs by a metric (EarlyStopping, ModelCheckpoint) see none before the last
     prune event: an earlier, denser network is no result. ModelCheckpoint saves in
     `folder/checkpoints/NAME` unless it has a folder.
-
-    Args:
-        callbacks: By name; changed in place.
-        plan: Of the training.
-        folder: Of the phase.
     """
     for name, callback in callbacks.items():
         if isinstance(callback, RANKING) and callback.monitor is not None:

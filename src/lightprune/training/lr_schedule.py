@@ -95,8 +95,6 @@ class LRCycles:
     """The learning rate of a whole phase.
 
     Attributes:
-        shape: Of each cycle.
-        plan: The phase's epochs and prune events.
         restart: `event` starts a cycle at every prune event; `never` makes the phase one cycle.
     """
 
@@ -118,13 +116,7 @@ class LRCycles:
         return self.cycle_at(min(position, self.plan.length - 1))
 
     def at(self, step: int, steps_per_epoch: int, peak: float) -> float:
-        """The learning rate of an optimizer step.
-
-        Args:
-            step: Steps taken before it, over the whole phase.
-            steps_per_epoch: Optimizer steps an epoch.
-            peak: The peak of this cycle.
-        """
+        """The learning rate after `step` optimizer steps of the phase, in a cycle of that peak."""
         cycle = self.cycle_of_step(step, steps_per_epoch)
         steps = steps_per_epoch if self.plan.steps is None else 1
         done = step + 0.5 - cycle.start * steps
@@ -146,15 +138,9 @@ def peak_lr(
     distance: float = 0.0,
     sparsity: float = 0.0,
 ) -> float:
-    """The peak learning rate of one cycle.
+    """The peak learning rate of one cycle of so many epochs.
 
-    Args:
-        settings: The phase's.
-        dense: The dense training's.
-        epochs: Length of the cycle.
-        dense_epochs: Length of the dense training.
-        distance: See `allr_peak`.
-        sparsity: After the last prune event; 0 before the first.
+    `distance` and `sparsity` are those of `allr_peak`, but 0 before the first prune event.
     """
     assert not isinstance(dense.peak, str)
     if settings.shape == REWIND:
@@ -169,14 +155,10 @@ def peak_lr(
 def allr_peak(
     dense_peak: float, distance: float, sparsity: float, epochs: float, dense_epochs: int
 ) -> float:
-    """The peak of a retraining cycle: ALLR of Zimmer et al. 2021, section 3.
+    """The peak of a retraining cycle of so many epochs: ALLR of Zimmer et al. 2021, section 3.
 
-    Args:
-        dense_peak: The dense training's peak.
-        distance: ||W - W_pruned|| / ||W|| over the live prunable weights at the last event.
-        sparsity: The share of weights pruned so far, above 0.
-        epochs: Length of the cycle.
-        dense_epochs: Length of the dense training.
+    `distance` is ||W - W_pruned|| / ||W|| over the live prunable weights at the last event;
+    `sparsity` is the share of weights pruned so far, above 0.
     """
     scaled = dense_peak * distance / math.sqrt(sparsity)
     return min(max(scaled, dense_peak * min(1.0, epochs / dense_epochs)), dense_peak)

@@ -56,13 +56,10 @@ class Phase:
     """One training phase.
 
     Attributes:
-        epochs: How many.
         batch_size: Images a batch, over all processes together.
         optimizer: Constructor that takes parameter groups; the schedule sets the learning rate.
-        learning_rate: Peak and shape of the schedule.
         label_smoothing: In [0, 1).
         decay_all: Whether weight decay also acts on biases and normalisation layers.
-        augmentation: Of the training images.
         distillation: From the run's own dense network; in the dense phase, from a network that
             the same recipe trained without (born-again: Furlanello et al. 2018).
     """

@@ -39,10 +39,8 @@ def weight_reset(
 ) -> WeightReset | None:
     """The reset that `Pruner.weights` stands for.
 
-    Args:
-        weights: The pruner's setting.
-        fresh: Returns a state dict as it is before any training.
-        early: A state dict early in the dense training, for `rewind`.
+    `fresh` returns a state dict as it is before any training; `early` is one early in the dense
+    training, for `rewind`.
     """
     if weights == "rewind" and early is None:
         raise ValueError("pruner.weights=rewind: there are no early weights")
@@ -54,11 +52,7 @@ def weight_reset(
 
 
 class RecordedPruning(PruningCallback):
-    """Prunes the network of a Classifier, and records what every event did to it.
-
-    Attributes:
-        records: An `EventRecord` of each event so far.
-    """
+    """Prunes the network of a Classifier; `records` has an `EventRecord` of each event so far."""
 
     record_type = EventRecord
 
@@ -184,7 +178,6 @@ class RecordedPruning(PruningCallback):
         check_alive(pl_module, example, trainer.current_epoch, self.masks.sparsity)
 
     def _reset_weights(self, event: PruneEvent, network: nn.Module) -> bool:
-        """Replaces weights and buffers if this event does so; returns whether it does."""
         if self._weight_reset is None:
             return False
         is_due = self._weight_reset.always or event == self.plan.events[-1]
@@ -226,7 +219,6 @@ def _accuracy(trainer: Trainer, classifier: Classifier) -> float:
 
 
 def _broadcast_buffers(network: nn.Module) -> None:
-    """Copies rank 0's buffers (batch-norm statistics) to every rank, in place."""
     if torch.distributed.is_initialized():
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, 0)

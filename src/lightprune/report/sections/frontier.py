@@ -57,10 +57,7 @@ def frontier_section(findings: Findings) -> Iterator[Block]:
 
 
 def _curves(findings: Findings) -> tuple[dict[str, list[ResultRow]], bool]:
-    """What is drawn, by its name, and whether that is everything.
-
-    A lone mark among many at its sparsity is left to the figure of that sparsity.
-    """
+    """Curves, and if they are all: a lone mark among many is left to its sparsity's figure."""
     series: dict[str, list[ResultRow]] = {}
     for row in findings.rows:
         if row.group and row.pruned:

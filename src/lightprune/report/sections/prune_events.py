@@ -87,7 +87,6 @@ def _percent(accuracies: list[float]) -> str:
 
 
 def _emptied(records: list[EventRecord]) -> str:
-    """Layers of which nothing is left, and in how many of several seeds."""
     counts = Counter(name.removesuffix(".weight") for e in records for name in e.emptied)
     return ", ".join(
         name if count == len(records) else f"{name} ({count} of {len(records)} seeds)"

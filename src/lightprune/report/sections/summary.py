@@ -97,7 +97,6 @@ def _speed_lines(findings: Findings) -> Iterator[str]:
 
 
 def _scope_lines(findings: Findings) -> Iterator[str]:
-    """What the paired tests say of global against local at equal sparsity."""
     by_name = {group.name: group for group in findings.groups}
     for c in findings.between:
         kinds = (by_name[c.first].kind, by_name[c.second].kind)

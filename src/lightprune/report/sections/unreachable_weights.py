@@ -115,7 +115,6 @@ def _counts(cost: LayerCost) -> str:
 
 
 def _effect_of_zeroing(groups: list[RunGroup]) -> str:
-    """What zeroing the unreachable weights alone does to every dense network."""
     dense = {run.dense.weights_sha256: run.dense for group in groups for run in group.runs}.values()
     changed = sorted({f"{d.changed_without_unreachable:,} of {d.test_images:,}" for d in dense})
     which = f"each of the {len(dense)} dense networks" if len(dense) > 1 else "the dense network"
