@@ -107,3 +107,16 @@ def test_what_the_compiler_cannot_take_is_explained_in_one_line(tmp_path, capsys
     assert errors.startswith("error: ")
     assert reason in errors
     assert errors.count("\n") == 1
+
+
+@pytest.mark.usefixtures("no_onnx")
+def test_a_file_of_an_earlier_export_is_not_taken_for_one_of_this(tmp_path, capsys):
+    arguments = finished(tmp_path, sine)
+    stale = tmp_path / "export" / SPARSE
+    stale.parent.mkdir()
+    stale.write_bytes(b"of another network")
+
+    assert main(["export", str(tmp_path), *arguments]) == 0
+
+    assert f"{stale}: skipped (an earlier export's stays); sin in" in capsys.readouterr().out
+    assert stale.read_bytes() == b"of another network"

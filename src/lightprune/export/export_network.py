@@ -132,7 +132,8 @@ def export_network(
             written += 1
         except Exception as error:  # Exporters and the network's own code may fail in any way.
             reason = first_line(error).removeprefix(f"{file}: ")
-            lines.append(f"{file}: skipped; {reason}")
+            older = " (an earlier export's stays)" if file.is_file() else ""
+            lines.append(f"{file}: skipped{older}; {reason}")
     if not written:
         raise InputError("; ".join(lines))
     return lines
