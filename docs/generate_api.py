@@ -75,7 +75,7 @@ def _markdown(docstring):
         if re.fullmatch(r"[A-Z]\w+:", line):
             section = True
             lines += [f"**{line[:-1]}**", ""]
-        elif section and (entry := re.fullmatch(r"    ([\w, ]+(?:\(.*?\))?): (.*)", line)):
+        elif section and (entry := re.fullmatch(r"    ((?! )[\w, ]+(?:\(.*?\))?): (.*)", line)):
             lines.append(f"- `{entry[1]}`: {entry[2]}")
         elif section and line.startswith("    "):
             lines.append(line.strip() if not line.startswith("     ") else f"  {line.strip()}")
