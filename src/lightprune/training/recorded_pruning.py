@@ -157,11 +157,10 @@ class RecordedPruning(PruningCallback):
             metrics["prune/recalibrated"] = record.recalibrated
         return metrics
 
-    def read_metric(self, trainer: Trainer, pl_module: LightningModule) -> float:
-        """The validation accuracy, 0..1."""
+    def read_metric(self, trainer: Trainer, pl_module: LightningModule) -> float | None:
+        """The validation accuracy, 0..1; None before the first validation."""
         evaluation = _classifier(pl_module).evaluation
-        assert evaluation is not None
-        return evaluation.accuracy
+        return evaluation and evaluation.accuracy
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks that pruned weights are zero and that the output depends on the input.
@@ -172,7 +171,8 @@ class RecordedPruning(PruningCallback):
         assert self._example is not None
         assert self.masks is not None
         before = self.records[0].before if self.records else 0.0
-        if not self.plan.tolerates(before, self.read_metric(trainer, pl_module)):
+        accuracy = self.read_metric(trainer, pl_module)
+        if accuracy is not None and not self.plan.tolerates(before, accuracy):
             return
         example = self._example.to(pl_module.device)
         check_alive(pl_module, example, trainer.current_epoch, self.masks.sparsity)
