@@ -160,7 +160,7 @@ class RecordedPruning(PruningCallback):
     def read_metric(self, trainer: Trainer, pl_module: LightningModule) -> float | None:
         """The validation accuracy, 0..1; None before the first validation."""
         evaluation = _classifier(pl_module).evaluation
-        return evaluation and evaluation.accuracy
+        return None if evaluation is None else evaluation.accuracy
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks that pruned weights are zero and that the output depends on the input.
