@@ -142,8 +142,7 @@ def test_no_folder_holds_more_than_18_files():
 
 
 def test_no_file_name_stands_twice():
-    # A command's file has the command's name, whatever else is called so.
-    files = [f.name for f in FILES if f.name != "__init__.py" and f.parent.name != "cli"]
+    files = [file.name for file in FILES if file.name != "__init__.py"]
 
     assert [name for name, count in Counter(files).items() if count > 1] == []
 

@@ -15,8 +15,8 @@ from lightprune.errors import InputError
 from lightprune.experiment.run_record import COMMAND
 from lightprune.export.load import load
 from lightprune.launch.error_messages import describe_error
+from lightprune.launch.hydra_main import CONFIGS
 from lightprune.launch.launcher import launch
-from lightprune.launch.train import CONFIGS
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.record import RunRecord
 
