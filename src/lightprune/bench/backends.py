@@ -31,7 +31,6 @@ class Backend:
         dense: Whether it is one of the dense backends that the sparse runtime has to beat.
         layout: The memory format of its images; they are converted before the clock starts.
         packages: Those it needs that are not part of a plain installation.
-        setup: About how many seconds it takes to get ready for a number of threads.
     """
 
     name: str
@@ -41,7 +40,6 @@ class Backend:
     layout: torch.memory_format = torch.contiguous_format
     packages: tuple[str, ...] = ()
     needs_compiler: bool = False
-    setup: float = 1
 
     def missing(self) -> str | None:
         """What has to be installed first; None if nothing."""
@@ -105,20 +103,16 @@ BACKENDS = (
         dense=True,
         layout=_NHWC,
         needs_compiler=True,
-        setup=60,
     ),
-    Backend(
-        ONNX, "ONNX Runtime", lambda f, n: _onnx(f.onnx, n), dense=True, packages=_ONNX, setup=10
-    ),
+    Backend(ONNX, "ONNX Runtime", lambda f, n: _onnx(f.onnx, n), dense=True, packages=_ONNX),
     Backend(
         STRIPPED,
         "ONNX Runtime, unreachable weights stripped",
         lambda files, threads: _onnx(files.stripped_onnx, threads),
         packages=_ONNX,
-        setup=10,
     ),
     Backend("csr", "torch CSR", lambda files, _: with_csr_weights(files.loaded.network)),
-    Backend(SPARSE, "sparse runtime", _sparse, setup=5),
+    Backend(SPARSE, "sparse runtime", _sparse),
 )
 
 

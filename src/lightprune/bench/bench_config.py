@@ -37,22 +37,24 @@ class BenchConfig:
     data_root: Path | None = None
 
     def forecast(self, call: float) -> Iterator[str]:
-        """Yields a few lines: about how long everything takes, and how to leave some of it out.
+        """Yields a few lines: about how long timing takes, what else does, how to leave some out.
 
         `call` is the seconds that eager torch takes for one image.
         """
-        backends = [backend for backend in self.backends if not backend.missing()]
-        timing = sum(
-            self.budget.seconds(max(len(backends), 1), call * batch) for batch in self.batches
+        names = [backend.name for backend in self.backends if not backend.missing()]
+        timing = len(self.threads) * sum(
+            self.budget.seconds(max(len(names), 1), call * batch) for batch in self.batches
         )
-        seconds = {b.name: len(self.threads) * (b.setup + timing) for b in backends}
-        each = ", ".join(f"{name} {time:.0f} s" for name, time in seconds.items())
         yield (
-            f"about {sum(seconds.values()):.0f} s of timing: {each}; "
+            f"about {len(names) * timing:.0f} s of timing if all are as fast as eager torch, "
+            f"{timing:.0f} s each: {', '.join(names)}; "
             "--backends NAME,NAME leaves the others out, --batches and --threads make it shorter"
         )
-        startup = "; about 30 s for start-up, which --no-startup leaves out" if self.startup else ""
-        yield f"then at most {SECONDS:.0f} s a backend to compare outputs{startup}"
+        startup = "; start-up in new processes (--no-startup leaves it out)" if self.startup else ""
+        yield (
+            "besides: every backend gets ready, which takes torch.compile longest; at most "
+            f"{SECONDS:.0f} s a backend to compare outputs{startup}"
+        )
 
     def __post_init__(self) -> None:
         for threads in self.threads:
