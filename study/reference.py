@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from lightprune.report.groups import method_label
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.reported_run import ReportedRun
+from lightprune.runs.method_label import method_label
 
 # The images of this project's own runs have a name; the data's SHA-256 tells that it is they.
 DATASET_NAMES = {

@@ -1,8 +1,9 @@
 import pytest
 
 from lightprune.report.discovery import find_runs
-from lightprune.report.groups import group_runs, method_label
+from lightprune.report.groups import group_runs
 from lightprune.report.result_table import result_rows
+from lightprune.runs.method_label import method_label
 from tests.report.run_folders import config, make_run
 
 RIGHT = [True, False] * 10

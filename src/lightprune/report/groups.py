@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
 
-from lightprune.models.slim import SLIM_NETWORK
 from lightprune.report.reported_run import ReportedRun
 from lightprune.runs.identity import diff_configs
+from lightprune.runs.method_label import is_sanity_check, is_slim, method_label, prunes
 from lightprune.runs.record import Json
 
 FULL_PRECISION = "32-true"
 _SCOPES = ("control", "global", "local", "random", "inverted")
-_SANITY = {"shuffle": "masks shuffled", "reinitialise": "fresh weights"}
-_WEIGHTS = {"rewind": "rewound", **_SANITY}
 
 
 @dataclass(frozen=True)
@@ -64,44 +62,9 @@ def group_runs(runs: tuple[ReportedRun, ...]) -> tuple[RunGroup, ...]:
     )
 
 
-def method_label(config: Json) -> str:
-    """How a config prunes, in words and without the sparsity."""
-    pruner = config["pruner"]
-    if not prunes(config):
-        return "filters removed" if _is_slim(config) else "control"
-    criterion, scope = criterion_name(config), str(pruner["scope"])
-    if criterion != "magnitude":
-        scope = criterion if scope == "global" else f"{criterion}-{scope}"
-    words = [scope, _class_label(config["schedule"])]
-    extra = [
-        f"{name} {value:g}"
-        for name, value in pruner["criterion"].items()
-        if name != "seed" and isinstance(value, int | float)
-    ]
-    extra += [_WEIGHTS[pruner["weights"]]] if pruner["weights"] in _WEIGHTS else []
-    # Runs of earlier versions do not name it.
-    if pruner.get("regrowth"):
-        extra.append(f"{pruner['regrowth']['grow']} regrowth")
-    if pruner["unreachable"] == "first":
-        extra.append("unreachable first")
-    if _is_slim(config):
-        extra.append("filters removed")
-    return ", ".join([" ".join(words), *extra])
-
-
-def prunes(config: Json) -> bool:
-    """Whether a config prunes at all; `pruner=none` only says what would be counted."""
-    return "criterion" in (config["pruner"] or {})
-
-
 def starts_slim(run: ReportedRun) -> bool:
     """Whether a run began with what filter pruning had just left: no network to be held against."""
-    return _is_slim(run.config) and not run.dense.key
-
-
-def criterion_name(config: Json) -> str:
-    """The criterion by which a config prunes, `magnitude_per_mac`; `none` if it prunes nothing."""
-    return _class_label(config["pruner"]["criterion"]) if prunes(config) else "none"
+    return is_slim(run.config) and not run.dense.key
 
 
 def run_label(run: ReportedRun) -> str:
@@ -141,24 +104,20 @@ def without_seeds(config: Any) -> Any:
     return config
 
 
-def _is_slim(config: Json) -> bool:
-    constructor = config["model"].get("constructor") or {}
-    return bool(constructor.get("_target_") == SLIM_NETWORK)
-
-
-def _class_label(part: Json) -> str:
-    """`lightprune.pruning.OneShot` as `one_shot`."""
-    name = str(part["_target_"]).rpartition(".")[2]
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-
-
 def _sort_key(run: ReportedRun) -> tuple[Any, ...]:
     what = method_label(run.config)
     scope = what.partition(" ")[0]
     place = _SCOPES.index(scope) if scope in _SCOPES else len(_SCOPES)
-    changed = any(word in what for word in _SANITY.values())
     epochs = run.dense.epochs + run.finetune_epochs
-    return changed, place, run.target_sparsity, "one_shot" not in what, what, epochs, run.folder
+    return (
+        is_sanity_check(what),
+        place,
+        run.target_sparsity,
+        "one_shot" not in what,
+        what,
+        epochs,
+        run.folder,
+    )
 
 
 def _setup(run: ReportedRun) -> Json:

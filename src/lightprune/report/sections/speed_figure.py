@@ -12,8 +12,8 @@ from lightprune.bench.backends import BACKENDS, SPARSE, STRIPPED
 from lightprune.bench.result import BenchResult, Speedup, medians_of
 from lightprune.rendering import plotting
 from lightprune.rendering.document import Figure, thread_count
-from lightprune.report.groups import criterion_name
 from lightprune.report.reported_run import ReportedRun
+from lightprune.runs.method_label import criterion_name
 
 BATCHES = (1, 64)
 _DENSE = {backend.name for backend in BACKENDS if backend.dense}
