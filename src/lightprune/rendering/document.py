@@ -39,13 +39,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing as SVG and, 200 dots an inch, as PNG; `name` is that of its files."""
+    """A drawing.
+
+    Attributes:
+        name: Of its files.
+        svg: A file of its own.
+        png: The same, 200 dots an inch; empty for an SVG alone.
+        inline: The drawing as an element of a page, in the page's style.
+    """
 
     name: str
     title: str
     caption: str
     svg: str
-    png: bytes
+    png: bytes = b""
+    inline: str = ""
 
     @property
     def markdown(self) -> str:
@@ -53,9 +61,10 @@ class Figure:
         return f"![{self.title}](figures/{self.name}.svg)\n\n**{self.title}.** {self.caption}"
 
     def write(self, folder: Path) -> None:
-        """Writes the figure into a folder, as SVG for the screen and as PNG for print."""
+        """Writes the figure into a folder."""
         write_text(folder / f"{self.name}.svg", self.svg)
-        replace_file(folder / f"{self.name}.png", lambda file: file.write_bytes(self.png))
+        if self.png:
+            replace_file(folder / f"{self.name}.png", lambda file: file.write_bytes(self.png))
 
 
 # A string is Markdown.
