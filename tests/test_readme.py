@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from lightprune.experiment import config
+from lightprune.experiment.config import load_settings
+from lightprune.experiment.schema import register_configs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -33,14 +34,14 @@ def test_every_option_that_is_named_exists(line):
 
 
 def test_every_command_that_is_shown_composes():
-    config.register_configs()
+    register_configs()
     commands = re.findall(r"^python train\.py (.*?)(?: +#.*)?$", README, re.M)
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         for command in commands:
             if "trainer=ddp " not in command:
                 plain = command.replace("-m ", "").replace("global,local", "local")
                 parts = [part.partition(",")[0] for part in shlex.split(plain)]
-                config.load_settings(compose("train", parts))
+                load_settings(compose("train", parts))
     assert len(commands) > 5
 
 

@@ -8,14 +8,16 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from lightprune.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class SaveError(RuntimeError):
@@ -48,13 +50,16 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def write_weights(
-    path: Path, state: Mapping[str, Tensor], about: dict[str, str] | None = None
+    path: Path, state: "Mapping[str, Tensor]", about: dict[str, str] | None = None
 ) -> None:
     """Writes tensors, row-major, and a description of them as safetensors.
 
     Tensors that share memory, as tied weights do, are each written whole: what reads the file
     finds every name of the state dict.
     """
+    # Imports torch, which the commands are checked without.
+    from safetensors.torch import save_file
+
     plain: dict[str, Tensor] = {}
     taken: set[int] = set()
     for name, value in state.items():
@@ -65,7 +70,7 @@ def write_weights(
     replace_file(path, lambda partial: save_file(plain, partial, metadata=about))
 
 
-def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_weights(path: Path) -> "tuple[dict[str, str], dict[str, Tensor]]":
     """The metadata of a safetensors file, and its tensors by name.
 
     Raises:

@@ -7,9 +7,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from lightprune.errors import InputError
-from lightprune.experiment.config import load_settings, register_configs
+from lightprune.experiment.config import load_settings
 from lightprune.experiment.dense_cache import dense_key
 from lightprune.experiment.preflight import CheckedRun
+from lightprune.experiment.schema import register_configs
 from lightprune.pruning.pruner import Pruner
 from lightprune.runs.identity import diff_configs, run_name
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from lightprune.experiment import config
+from lightprune.experiment.config import load_settings
 from lightprune.experiment.console import show_plan
 from lightprune.experiment.preflight import preflight
+from lightprune.experiment.schema import register_configs
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ("data=digits", "recipe=smoke", "model.constructor._target_=tests.system.tiny.tiny_resnet")
@@ -15,10 +16,10 @@ SEEN = "learning rates are for a whole {}; batch norm sees the {}"
 
 
 def shown(capsys, folder, *overrides):
-    config.register_configs()
+    register_configs()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         cfg = compose("train", [*SMALL, f"data.cache_dir={folder}", *overrides])
-    show_plan(preflight(config.load_settings(cfg)))
+    show_plan(preflight(load_settings(cfg)))
     return capsys.readouterr().out.splitlines()
 
 

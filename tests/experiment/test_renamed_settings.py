@@ -8,8 +8,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from lightprune.errors import InputError
-from lightprune.experiment.config import load_settings, register_configs
+from lightprune.experiment.config import load_settings
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key, renamed_option
+from lightprune.experiment.schema import register_configs
 
 ROOT = Path(__file__).parents[2]
 

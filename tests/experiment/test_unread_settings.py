@@ -7,7 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from lightprune.errors import InputError
-from lightprune.experiment.config import load_settings, register_configs
+from lightprune.experiment.config import load_settings
+from lightprune.experiment.schema import register_configs
 from lightprune.experiment.unread_settings import check_mode, check_overrides
 from lightprune.runs.identity import SWEPT
 

@@ -11,7 +11,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from lightprune.experiment.config import load_settings, register_configs
+from lightprune.experiment.config import load_settings
+from lightprune.experiment.schema import register_configs
 from lightprune.files import write_weights
 from lightprune.models import zoo as networks
 from lightprune.models.model import Model

@@ -9,8 +9,9 @@ from hydra import compose, initialize_config_dir
 from lightprune.data.image_folder import ImageFolder
 from lightprune.data.sources import Cifar10
 from lightprune.errors import InputError
-from lightprune.experiment.config import load_settings, register_configs
+from lightprune.experiment.config import load_settings
 from lightprune.experiment.config_paths import paths_of
+from lightprune.experiment.schema import register_configs
 from lightprune.export.load import spec_of_run
 from lightprune.runs.data_source import data_source
 from lightprune.runs.folder import RunFolder

@@ -15,7 +15,7 @@ from torchvision.models import mobilenet_v2, resnet18, resnet50, squeezenet1_1
 import lightprune
 from lightprune.cli.main import main
 from lightprune.errors import InputError
-from lightprune.experiment.config import register_configs
+from lightprune.experiment.schema import register_configs
 from lightprune.models.slim import channel_counts
 from lightprune.models.zoo import resnet20, vgg16_bn_cifar, vit
 from lightprune.structured.channel_pruning import ChannelPruning, prune_channels

@@ -10,7 +10,8 @@ from lightning import Callback
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.experiment.config import load_settings, register_configs
+from lightprune.experiment.config import load_settings
+from lightprune.experiment.schema import register_configs
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.classifier import NonFiniteLossError

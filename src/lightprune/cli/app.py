@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from lightprune.errors import InputError
+from lightprune.files import SaveError
 from lightprune.streams import accept_any_text
 
 _INTERRUPTED = 130
@@ -45,9 +46,6 @@ def run_app(
         print(f"error: {_usage_error(error, program, renamed)}", file=sys.stderr)
         return 1
     except Exception as error:
-        # Imports torch, which --help and a wrong option do without.
-        from lightprune.files import SaveError
-
         if not isinstance(error, InputError | SaveError | OSError):
             raise
         print(f"error: {error}", file=sys.stderr)

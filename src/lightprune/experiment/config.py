@@ -1,16 +1,15 @@
-"""The config: its schema for Hydra, and its parts as typed, checked objects."""
+"""The config's parts as typed, checked objects."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from lightning.pytorch.loggers import Logger
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lightprune.data.sources import Source
-from lightprune.errors import InputError, check_folder, check_number, check_path, nearest
+from lightprune.errors import InputError, check_folder, check_number, check_path
 from lightprune.experiment.config_checks import (
     check_accumulation,
     check_callbacks,
@@ -24,61 +23,15 @@ from lightprune.experiment.config_checks import (
 from lightprune.experiment.config_objects import build, build_callbacks
 from lightprune.experiment.config_paths import make_paths_absolute
 from lightprune.experiment.pretrained import WeightsFile, given_weights
-from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
+from lightprune.experiment.schema import DenseOptions, check_keys
 from lightprune.models.model import Model
 from lightprune.pruning.plan import Plan
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Schedule
 from lightprune.pruning.targets import Targets
-from lightprune.runs.identity import config_hash, identity_of, run_name
+from lightprune.runs.identity import config_hash, identity_of
 from lightprune.training.recipe import Recipe
 from lightprune.training.trainer import TrainerConfig
-
-
-@dataclass
-class DenseOptions:
-    """Where the dense network comes from.
-
-    Attributes:
-        checkpoint: A file of your own dense weights, instead of a training.
-        fresh: Patterns of what is not taken from given weights but drawn anew; the dense training
-            then starts from these weights.
-        keep_zeros: Hold the prunable weights at zero that are given as zero.
-        cache_dir: The cache of trained dense networks.
-        rewind_epoch: The dense epochs after which `pruner.weights=rewind` takes the weights.
-    """
-
-    checkpoint: str | None = None
-    fresh: list[str] = field(default_factory=list)
-    keep_zeros: bool = False
-    cache_dir: str = "outputs/dense"
-    rewind_epoch: int = 0
-
-
-@dataclass
-class Config:
-    """The top level of the config; the groups are checked by the classes they name.
-
-    Attributes:
-        seed: Of all random numbers.
-        name: Of the run's (or the sweep's) folder; None names it by its overrides.
-        plan_only: Print the plan, train nothing.
-        force: Start afresh in a folder that holds another run.
-    """
-
-    model: Any = MISSING
-    data: Any = MISSING
-    recipe: Any = MISSING
-    pruner: Any = MISSING
-    schedule: Any = MISSING
-    trainer: Any = MISSING
-    logger: Any = MISSING
-    callbacks: Any = MISSING
-    dense: DenseOptions = field(default_factory=DenseOptions)
-    seed: int = 0
-    name: str | None = None
-    plan_only: bool = False
-    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,15 +120,6 @@ class Settings:
         return [logger]
 
 
-def register_configs() -> None:
-    """Registers the schema and the resolvers of `configs/` with Hydra and OmegaConf."""
-    ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
-    OmegaConf.register_new_resolver(
-        "unless", lambda other, value: value if other is None else None, replace=True
-    )
-
-
 def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     """Builds every part of a composed config and checks them, and what they require of each other.
 
@@ -184,12 +128,9 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     Raises:
         InputError: A setting is wrong; one line that names it.
     """
+    check_keys(cfg)
     resolved = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(resolved, dict)
-    if key := find_renamed_key(resolved):
-        raise InputError(f"{key}: has been renamed; allowed is {RENAMED_KEYS[key]}")
-    _check_keys("", resolved, Config)
-    _check_keys("dense.", resolved["dense"], DenseOptions)
     make_paths_absolute(resolved, folder or Path.cwd())
     cfg = OmegaConf.create(resolved)
     check_number("seed", cfg.seed, 0, 2**31 - 1, whole=True)
@@ -236,14 +177,3 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     )
     # Steps are counted once the data are known (`fit_to_data`).
     return settings.with_plan() if not (schedule and schedule.every_n_steps) else settings
-
-
-def _check_keys(parent: str, given: Iterable[Any], schema: type[Any]) -> None:
-    """Raises InputError for a key that the schema lacks: `+key=` gets past Hydra's own check."""
-    options = [each.name for each in fields(schema)]
-    for key in given:
-        if key not in options:
-            raise InputError(
-                f"{parent}{key}: no such key; allowed are {', '.join(options)}"
-                f"{nearest(key, options)}"
-            )

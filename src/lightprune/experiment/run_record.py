@@ -1,8 +1,5 @@
 """Collects the record of a run that has just finished."""
 
-import os
-import shlex
-import sys
 from platform import processor
 
 import torch
@@ -12,6 +9,7 @@ from lightprune.experiment.config_paths import paths_of
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.provenance import commit, versions
 from lightprune.pruning.cost.cost_report import CostReport, cost_report
+from lightprune.runs.command_line import command_line
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.record import (
     DataSummary,
@@ -24,14 +22,6 @@ from lightprune.runs.record import (
 from lightprune.training.fit import PhaseResult
 from lightprune.training.metrics import Evaluation
 from lightprune.training.setup import Setup
-
-# Environment variable: the command line that the user typed, where `sys.argv` is another.
-COMMAND = "LIGHTPRUNE_COMMAND"
-
-
-def command_line() -> str:
-    """The command line that started the run."""
-    return os.environ.get(COMMAND) or shlex.join(sys.argv)
 
 
 def measure_cost(setup: Setup, network: nn.Module) -> CostReport:

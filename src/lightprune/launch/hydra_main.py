@@ -10,13 +10,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lightprune.experiment.config import register_configs
-from lightprune.experiment.run_record import COMMAND
+from lightprune.experiment.schema import check_keys, register_configs
 from lightprune.launch.error_reporting import report_errors, run_hydra_main
-from lightprune.launch.launcher import launch
-from lightprune.launch.overrides import expand_home
-
-CONFIGS = Path(__file__).parents[1] / "configs"
+from lightprune.launch.overrides import CONFIGS, expand_home
+from lightprune.runs.command_line import COMMAND
 
 # At import, since the jobs of a sweep may run in processes that import this module only.
 register_configs()
@@ -25,6 +22,10 @@ register_configs()
 @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
 @report_errors
 def _run_config(cfg: DictConfig) -> float:
+    check_keys(cfg)
+    # Imports torch, without which a wrong command line is answered.
+    from lightprune.launch.launcher import launch
+
     hydra_settings = HydraConfig.get()
     return launch(cfg, Path(hydra_settings.runtime.output_dir), hydra_settings)
 

@@ -14,10 +14,10 @@ from lightprune.errors import InputError
 from lightprune.experiment import console, pipeline
 from lightprune.experiment.config import Settings, load_settings
 from lightprune.experiment.preflight import preflight
-from lightprune.experiment.run_record import COMMAND, command_line
 from lightprune.experiment.unread_settings import check_mode, check_overrides
 from lightprune.launch.signals import interrupt_on_signals, run_subprocess
 from lightprune.launch.worker import CAUSE_FILE
+from lightprune.runs.command_line import COMMAND, command_line
 from lightprune.runs.folder import RunFolder
 
 

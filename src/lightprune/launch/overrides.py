@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from lightprune.errors import InputError
 from lightprune.runs.identity import SWEPT
 
-_CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[1] / "configs"
 # A home folder where a value, or an alternative of a sweep, begins; up to the next comma.
 _HOME = re.compile(r"""(?<=[=,])(?P<quote>["']?)~(?=[/,"']|$)(?P<rest>[^,"']*)(?P=quote)""")
 
@@ -57,7 +57,7 @@ def _quoted(value: str) -> str:
 
 def is_group(key: str) -> bool:
     """Whether a key, with `/` or `.` between its parts, is that of a group of options."""
-    return (_CONFIGS / key.replace(".", "/")).is_dir()
+    return (CONFIGS / key.replace(".", "/")).is_dir()
 
 
 def check_group_options(overrides: Sequence[str]) -> None:

@@ -12,11 +12,12 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from lightprune.errors import InputError
-from lightprune.experiment.run_record import COMMAND
+from lightprune.experiment.schema import register_configs
 from lightprune.export.load import load
 from lightprune.launch.error_messages import describe_error
-from lightprune.launch.hydra_main import CONFIGS
 from lightprune.launch.launcher import launch
+from lightprune.launch.overrides import CONFIGS
+from lightprune.runs.command_line import COMMAND
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.record import RunRecord
 
@@ -52,6 +53,7 @@ def run(*overrides: str) -> RunResult | None:
         InputError: An input is wrong.
         Interrupted: A signal arrived; the same call continues.
     """
+    register_configs()
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             cfg = compose("train", list(overrides), return_hydra_config=True)

@@ -14,7 +14,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from lightprune.errors import InputError, Interrupted
 from lightprune.experiment import pipeline
-from lightprune.experiment.config import load_settings, register_configs
+from lightprune.experiment.config import load_settings
+from lightprune.experiment.schema import register_configs
 from lightprune.files import write_text
 from lightprune.launch.error_messages import describe_error
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals

@@ -1,7 +1,17 @@
-"""The command line in a record: its program, its overrides."""
+"""The command line of a run, and in its record: its program, its overrides."""
 
+import os
 import shlex
+import sys
 from pathlib import Path
+
+# Environment variable: the command line that the user typed, where `sys.argv` is another.
+COMMAND = "LIGHTPRUNE_COMMAND"
+
+
+def command_line() -> str:
+    """The command line that started the run."""
+    return os.environ.get(COMMAND) or shlex.join(sys.argv)
 
 
 def split_command(command: str) -> tuple[list[str], list[str] | None]:
