@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from lightprune.experiment.config import load_settings
-from lightprune.experiment.console import show_plan
+from lightprune.experiment.console.show_plan import show_plan
 from lightprune.experiment.preflight import preflight
 from lightprune.experiment.schema import register_configs
 

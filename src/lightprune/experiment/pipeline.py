@@ -8,9 +8,10 @@ from omegaconf import OmegaConf
 
 from lightprune.distributed import from_rank_zero, is_rank_zero
 from lightprune.errors import InputError
-from lightprune.experiment import console
 from lightprune.experiment.config import Settings
 from lightprune.experiment.config_objects import build_callbacks
+from lightprune.experiment.console.show_plan import show_plan
+from lightprune.experiment.console.show_result import show_result
 from lightprune.experiment.dense import dense_network
 from lightprune.experiment.dense_cache import check_dense_files, dense_key, teacher_identity
 from lightprune.experiment.preflight import CheckedRun, preflight
@@ -40,7 +41,7 @@ def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False)
     checked = preflight(settings)
     if settings.plan_only:
         checked.check_training()
-        console.show_plan(checked)
+        show_plan(checked)
         return 0.0
     folder = RunFolder(path)
     record = from_rank_zero(lambda: check_run_folder(checked, folder))
@@ -51,13 +52,13 @@ def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False)
             # Another process may have finished the run before this one took the lock.
             record = from_rank_zero(lambda: check_run_folder(checked, folder))
             if record is None:
-                console.show_plan(checked)
+                show_plan(checked)
                 if is_rank_zero():
                     _open_run_folder(checked, folder)
                 _train_prune_test(checked, folder)
                 record = from_rank_zero(folder.record)
     assert record is not None
-    console.show_result(record, path)
+    show_result(record, path)
     return record.validation_accuracy
 
 

@@ -1,0 +1,1 @@
+"""What a run prints beside its epochs and events: its plan, its state, its result."""
