@@ -65,7 +65,14 @@ def test_validation_on_the_test_set_leaves_the_training_images_whole():
     assert Counting(validation="test").splits(data) == (data.train, data.test)
 
 
-@pytest.mark.parametrize("validation", [40, 0.25, "test"])
+def test_without_validation_the_training_images_are_whole_and_no_other_is_looked_at():
+    train, validation = Counting(validation="none").splits(data := labelled())
+
+    assert train == data.train
+    assert len(validation) == 0
+
+
+@pytest.mark.parametrize("validation", [40, 0.25, "test", "none"])
 def test_validation_images_of_the_user_are_taken_and_no_setting_is_ignored(validation):
     data = replace(labelled(), validation=labelled().test)
 
@@ -88,7 +95,7 @@ def test_a_share_that_rounds_to_no_image_does_not_validate_on_the_test_set():
         ({"validation": 0.0}, r"data.validation=0.0: allowed is a number in \(0, 1\)"),
         (
             {"validation": "tests"},
-            "data.validation=tests: allowed are a count, a share, test, or null",
+            "data.validation=tests: allowed are a count, a share, test, none, or null",
         ),
         ({"validation": True}, "data.validation=True"),
         ({"mean": (0.5, 0.5)}, r"data.mean=\(0.5, 0.5\): allowed are three numbers"),

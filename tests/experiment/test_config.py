@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
 from omegaconf import OmegaConf
 
 from lightprune.errors import InputError
 from lightprune.experiment.config import load_settings
+from lightprune.experiment.config_checks import check_search
 from lightprune.experiment.dense_cache import dense_key
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.experiment.schema import register_configs
@@ -114,6 +116,7 @@ def test_hashes_stay_what_they_are():
     [
         "trainer.limit_batches=1",
         "callbacks=early_stopping",
+        "data.validation=none",
         "dense.rewind_epoch=1",
         "pruner.cap=0.5",
         "pruner.pattern=2:4",
@@ -141,6 +144,19 @@ def test_every_key_that_changes_a_result_changes_the_hash(override):
 def test_rewinding_needs_weights_to_go_back_to(overrides, message):
     with pytest.raises(InputError, match=message):
         load_settings(composed("pruner.weights=rewind", *overrides))
+
+
+def test_only_a_search_needs_validation_images():
+    whole, split = (
+        load_settings(composed(f"data.validation={validation}")).source
+        for validation in ("none", 5000)
+    )
+    search = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
+
+    check_search(whole, BasicSweeperConf()._target_)
+    check_search(split, search)
+    with pytest.raises(InputError, match=r"data.validation=none: hydra/sweeper searches"):
+        check_search(whole, search)
 
 
 def test_a_rewound_learning_rate_needs_as_many_dense_epochs():

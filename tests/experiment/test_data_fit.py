@@ -41,6 +41,7 @@ MOVEMENT = ("pruner/criterion=taylor", "pruner.criterion.batches=20")
         (pictures(20, 20, 20), ["data.validation=2"]),
         (pictures(20, 20, 20), ["data.validation=0.001"]),
         (pictures(20, 20, 20), ["data.validation=test"]),
+        (pictures(20, 20, 20), ["data.validation=none"]),
         (pictures(20, 20, 20), MOVEMENT),
         (pictures(20, 20, 20), ["recipe.finetune.recalibrate=99"]),
         (pictures(20, 20, 20, own_validation=True), []),

@@ -1,13 +1,16 @@
 """What the sections say and draw of runs whose numbers are known beforehand."""
 
+import json
+
 from lightprune.rendering.document import Figure
 from lightprune.report.sections.frontier import frontier_section
 from lightprune.report.sections.per_class import per_class_section
 from lightprune.report.sections.per_layer import per_layer_section
 from lightprune.report.sections.prune_events import prune_events_section
+from lightprune.report.sections.run_provenance import provenance_section
 from lightprune.report.sections.summary import summary_section
 from lightprune.report.sections.training_curves import training_curves_section
-from tests.report.run_folders import LAYERS, config, event, findings_of, make_run
+from tests.report.run_folders import LAYERS, config, event, findings_of, make_run, write_rows
 
 RIGHT = [True, False] * 10
 
@@ -28,6 +31,25 @@ def lines(findings):
 def said(folder, start):
     (line,) = (line for line in lines(findings_of(folder)) if line.startswith(start))
     return line
+
+
+def test_a_run_without_validation_says_so_and_draws_no_accuracies(tmp_path):
+    nothing = {"before": None, "after": None, "recovered": None}
+    run(tmp_path / "a", events=[event(0, 0.98, 0.9, **nothing)])
+    record = json.loads((tmp_path / "a" / "run.json").read_text())
+    record["data"]["validation_images"], record["validation_accuracy"] = 0, None
+    (tmp_path / "a" / "run.json").write_text(json.dumps(record))
+    for file in tmp_path.rglob("metrics.csv"):
+        write_rows(file, [{"epoch": 0, "val_accuracy": ""}])
+    findings = findings_of(tmp_path)
+    (table,) = prune_events_section(findings)
+
+    assert list(training_curves_section(findings)) == []
+    assert dict(zip(table.columns, table.rows[0], strict=True))["right after"] == ""
+    assert [row.first.dataset for row in findings.rows] == [
+        "ImageFolder (ffffffff), no validation"
+    ] * 2
+    assert "0 validation (the last epoch was tested)" in [*provenance_section(findings)][1]
 
 
 def test_a_loss_within_the_margin_comes_with_its_interval(tmp_path):

@@ -101,10 +101,12 @@ def test_a_run_that_pruned_nothing_needs_a_target(copy):
     assert loaded.notes == ("the run pruned nothing: layers are pruned by magnitude",)
 
 
-def test_a_run_that_validated_on_the_test_set_is_measured_on_training_images(copy):
-    change_record(copy, lambda record: record["config"]["data"].update(validation="test"))
+@pytest.mark.parametrize(("validation", "where"), [("test", "the test set"), ("none", "no images")])
+def test_a_run_without_validation_images_is_measured_on_training_images(copy, validation, where):
+    change_record(copy, lambda record: record["config"]["data"].update(validation=validation))
+    note = f"the run validated on {where}: accuracy here is that on training images"
 
-    assert "accuracy here is that on training images" in read(copy).notes[0]
+    assert read(copy).notes[0] == note
 
 
 def test_a_sweeps_own_command_is_not_repeated(copy):

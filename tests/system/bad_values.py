@@ -224,6 +224,14 @@ VALUES = {
         ["schedule=until", "data.validation=test"],
         ["data.validation=test: schedule=until ends by the validation accuracy"],
     ),
+    "until an accuracy that nothing measures": (
+        ["schedule=until", "data.validation=none"],
+        ["data.validation=none: schedule=until ends by the validation accuracy"],
+    ),
+    "stopping by an accuracy that nothing measures": (
+        ["callbacks=early_stopping", "data.validation=none"],
+        [f"{STOPPING}.monitor=val/accuracy: data.validation=none", "allowed are train/loss"],
+    ),
     "tolerance with a last event": (
         ["schedule=until", "pruner.weights=reinitialise"],
         ["pruner.weights=reinitialise: acts at the last event", "schedule=until"],
@@ -421,7 +429,7 @@ VALUES = {
         ["recipe.dense.augmentation.flip=up", "random, alternate, none"],
     ),
     # The data
-    "validation": (["data.validation=train"], ["data.validation=train", "test"]),
+    "validation": (["data.validation=train"], ["data.validation=train", "test, none"]),
     "validation larger than the data": (["data.validation=1400"], ["data.validation=1400"]),
     "images too large": (["data.size=100000000"], ["data.size=100000000", "[8, 1024]"]),
     "mean": (["data.mean=[a,b,c]"], ["data.mean=a", "a number"]),

@@ -46,6 +46,17 @@ def test_several_callbacks_and_a_monitor_of_the_learning_rate(server, tmp_path):
     assert b"lr-SGD" in b"".join(file.read_bytes() for file in folder.iterdir())
 
 
+def test_without_validation_all_images_train_and_the_record_says_so(server, tmp_path):
+    words = small("data.validation=none", "recipe.dense.epochs=0", "recipe.finetune.epochs=1")
+    done = server.train(tmp_path, *words, "schedule=one_shot", "schedule.sparsity=0.5")
+
+    assert done.returncode == 0, done.stderr
+    run = record(tmp_path / "run")
+    assert "nothing validated: the last epoch was tested" in done.stdout
+    assert (run["data"]["validation_images"], run["validation_accuracy"]) == (0, None)
+    assert (run["data"]["train_images"], run["data"]["validation_is_test"]) == (1400, False)
+
+
 @pytest.mark.skipif(find_spec("optuna") is None, reason="pip install '.[search]' adds Optuna")
 def test_a_search_maximises_the_validation_accuracy_and_is_repeated_exactly(server, tmp_path):
     rate = "recipe.finetune.learning_rate.peak=interval(0.001,0.1)"

@@ -1,4 +1,5 @@
 import csv
+import itertools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -81,18 +82,36 @@ def test_the_result_is_the_best_validated_epoch_at_the_final_sparsity(tmp_path):
     assert trained.validation == best.val_accuracy
 
 
-def test_validation_on_the_test_set_keeps_the_last_epoch(tmp_path):
+@pytest.mark.parametrize("validation", ["test", "none"])
+def test_where_no_images_may_choose_the_last_epoch_is_kept(tmp_path, validation):
     states = []
 
     def keep(trainer, classifier):
         states.append(copied(classifier.network.state_dict()))
 
     course = plan((0, 0.5), epochs=6)
-    trained = fine_tuned(tmp_path, OnEpoch(keep), course=course, validation="test")
+    trained = fine_tuned(tmp_path, OnEpoch(keep), course=course, validation=validation)
 
     assert trained.epoch == 5
     assert trained.validation == trained.rows[-1].val_accuracy
     assert equal(trained.state, states[-1])
+
+
+def test_without_validation_all_images_train_and_no_accuracy_is_known(tmp_path):
+    counts, how = [], phase(4, recalibrate=2)
+
+    def count(trainer, classifier):
+        counts.append(trainer.num_training_batches)
+
+    trained = fine_tuned(tmp_path, OnEpoch(count), how=how, validation="none")
+
+    assert counts == [136 // 32] * 4
+    assert trained.validation is None
+    assert {(row.val_loss, row.val_accuracy) for row in trained.rows} == {(None, None)}
+    assert [(r.before, r.after, r.recalibrated, r.recovered) for r in trained.records] == [
+        (None, None, None, None)
+    ] * 2
+    assert [r.sparsity for r in trained.records] == pytest.approx([0.5, 0.9], abs=1e-3)
 
 
 def test_the_validation_accuracy_belongs_to_the_weights(tmp_path):
@@ -161,9 +180,11 @@ def test_a_finished_fit_is_read_back_without_training(tmp_path):
     assert replace(again, state={}) == replace(first, state={})
 
 
-@pytest.mark.parametrize("validation", [40, "test"])
-@pytest.mark.parametrize("epoch", [1, 2, 3])
-def test_a_fit_that_was_broken_off_ends_like_one_that_was_not(tmp_path, validation, epoch):
+@pytest.mark.parametrize(
+    ("epoch", "validation"),
+    [*itertools.product([1, 2, 3], [40, "test"]), (2, "none")],
+)
+def test_a_fit_that_was_broken_off_ends_like_one_that_was_not(tmp_path, epoch, validation):
     whole = fine_tuned(tmp_path / "whole", validation=validation)
     with pytest.raises(BrokenOffError):
         fine_tuned(tmp_path / "resumed", BreakOffAt(epoch), validation=validation)

@@ -37,8 +37,8 @@ class Source(ABC):
     Attributes:
         validation: How many training images (or which share of them) are the validation set;
             `test` validates on the test set, as the reference does: for its reproduction only;
-            None takes the validation images that the data set has, or else a tenth of the
-            training images, at most 5,000.
+            `none` validates on nothing, and all images train; None takes the validation images
+            that the data set has, or else a tenth of the training images, at most 5,000.
         cache_dir: Where decoded images are kept.
     """
 
@@ -49,13 +49,15 @@ class Source(ABC):
 
     def __post_init__(self) -> None:
         check_folder("data.cache_dir", self.cache_dir)
-        if isinstance(self.validation, str) and self.validation != "test":
-            raise InputError(
-                f"data.validation={self.validation}: allowed are a count, a share, test, or null"
-            )
-        if isinstance(self.validation, int):
+        if isinstance(self.validation, str):
+            if self.validation not in ("test", "none"):
+                raise InputError(
+                    f"data.validation={self.validation}: allowed are a count, a share, test, none, "
+                    "or null"
+                )
+        elif isinstance(self.validation, int):
             check_number("data.validation", self.validation, 1, whole=True)
-        elif self.validation not in (None, "test"):
+        elif self.validation is not None:
             check_number("data.validation", self.validation, 0, 1, open_low=True, open_high=True)
         for field in ("mean", "std"):
             values = getattr(self, field)
@@ -99,7 +101,7 @@ class Source(ABC):
         return Path(self.cache_dir, f"{type(self).__name__.lower()}{ending}")
 
     def splits(self, data: ImageDataset) -> tuple[ImageSet, ImageSet]:
-        """The training and the validation images.
+        """The training images and those of validation, none of these for `validation=none`.
 
         Raises:
             InputError: The data set does not have them, or has validation images of its own while
@@ -115,6 +117,8 @@ class Source(ABC):
             return data.train, data.validation
         if self.validation == "test":
             return data.train, data.test
+        if self.validation == "none":
+            return data.train, data.train.take(torch.arange(0))
         check_class_sizes(data.train, data.classes, self.validation)
         with enough_memory(self._size_setting):
             return stratified_split(data.train, self._validation_count(data.train))
@@ -134,7 +138,7 @@ class Source(ABC):
 
     @property
     def _splits_off(self) -> bool:
-        return self.validation != "test"
+        return not isinstance(self.validation, str)
 
     @property
     def _size_setting(self) -> str:

@@ -152,7 +152,7 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     check_processes(recipe, trainer_config)
     check_distillation(recipe, pretrained)
     check_freezing(finetune, pruner)
-    check_callbacks(build_callbacks(cfg.callbacks), logs=bool(cfg.logger))
+    check_callbacks(build_callbacks(cfg.callbacks), source, logs=bool(cfg.logger))
     identity = identity_of(resolved)
     # What `auto` means depends on the machine, and results depend on what it means.
     identity["trainer"]["accelerator"] = "gpu" if trainer_config.on_gpu else "cpu"

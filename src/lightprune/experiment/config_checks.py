@@ -84,16 +84,25 @@ def check_tolerance(pruner: Pruner | None, plan: Plan, source: Source) -> None:
     """Raises InputError if the last event, or the test set, would count before it is known."""
     if plan.drop is None or pruner is None:
         return
-    if source.validation == "test":
+    if isinstance(source.validation, str):
         raise InputError(
-            "data.validation=test: schedule=until ends by the validation accuracy; allowed are "
-            "validation images of their own"
+            f"data.validation={source.validation}: schedule=until ends by the validation accuracy; "
+            "allowed are validation images of their own"
         )
     at_the_last = {"weights": pruner.weights == "reinitialise", "pattern": bool(pruner.pattern)}
     for setting in (name for name, is_set in at_the_last.items() if is_set):
         raise InputError(
             f"pruner.{setting}={getattr(pruner, setting)}: acts at the last event, and with "
             "schedule=until each may be the last; allowed is another schedule"
+        )
+
+
+def check_search(source: Source, sweeper: str) -> None:
+    """Raises InputError if a sweeper, by its class, looks for an accuracy that no run measures."""
+    if source.validation == "none" and not sweeper.endswith(".BasicSweeper"):
+        raise InputError(
+            "data.validation=none: hydra/sweeper searches for the highest validation accuracy; "
+            "allowed are validation images, or a sweep without a search"
         )
 
 
@@ -144,13 +153,18 @@ def check_accumulation(pruner: Pruner | None, plan: Plan, trainer: TrainerConfig
         )
 
 
-def check_callbacks(callbacks: Mapping[str, Callback], *, logs: bool) -> None:
+def check_callbacks(callbacks: Mapping[str, Callback], source: Source, *, logs: bool) -> None:
     """Raises InputError for callbacks that Lightning would refuse after hours of training."""
     state_keys = {save_every_epoch(Path()).state_key}
     for name, callback in callbacks.items():
         key = f"callbacks.{name}"
         if isinstance(callback, RANKING) and callback.monitor is not None:
             check_choice(f"{key}.monitor", callback.monitor, METRICS)
+            if source.validation == "none" and callback.monitor.startswith("val/"):
+                raise InputError(
+                    f"{key}.monitor={callback.monitor}: data.validation=none validates nothing; "
+                    "allowed are train/loss, or validation images"
+                )
         if isinstance(callback, LearningRateMonitor) and not logs:
             raise InputError(
                 f"{key}: writes to a logger, and there is none; allowed is logger=tensorboard"

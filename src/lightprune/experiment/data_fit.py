@@ -65,7 +65,7 @@ def fit_to_data(settings: Settings, data: ImageDataset) -> Settings:
 def _counts(settings: Settings, data: ImageDataset) -> tuple[int, int, bool]:
     """Images for training, for validation, and whether these are not those of the setting."""
     source = settings.source
-    if data.validation is None and source.validation != "test":
+    if data.validation is None and not isinstance(source.validation, str):
         # Without two images a class no value fits.
         check_class_sizes(data.train, data.classes, source.validation)
         try:

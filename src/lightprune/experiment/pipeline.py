@@ -27,13 +27,14 @@ from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.phase_loggers import log_test_result, open_loggers
 
 
-def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False) -> float:
+def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False) -> float | None:
     """Runs an experiment in the run folder `path`, continues it, or shows its finished result.
 
     `start_checked`: the process that started this one has called `check_start`.
 
     Returns:
-        The validation accuracy of the network that was tested, 0..1; 0 for `plan_only`.
+        The validation accuracy of the network that was tested, 0..1; None without validation, 0
+        for `plan_only`.
 
     Raises:
         InputError: An input is wrong, or the folder holds another run.

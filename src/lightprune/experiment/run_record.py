@@ -55,7 +55,7 @@ def full_record(
             classes=tuple(setup.data.classes),
             train_images=len(train),
             validation_images=len(validation),
-            validation_is_test=isinstance(settings.source.validation, str),
+            validation_is_test=settings.source.validation == "test",
             test_images=len(setup.data.test),
             input_shape=(channels, height, width),
         ),

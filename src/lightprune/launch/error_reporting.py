@@ -40,7 +40,7 @@ _TRACEBACKS = "LIGHTPRUNE_TRACEBACKS"
 # What the names of files begin with that tell which jobs run in processes of their own.
 _RUNNING = "running-"
 
-Job = Callable[[DictConfig], float]
+Job = Callable[[DictConfig], float | None]
 
 
 def run_hydra_main(main: Callable[[], object]) -> None:
@@ -87,7 +87,7 @@ def report_errors(job: Job) -> Job:
     """
 
     @wraps(job)
-    def reported(cfg: DictConfig) -> float:
+    def reported(cfg: DictConfig) -> float | None:
         _prepare_worker()
         hydra = HydraConfig.get()
         try:
@@ -100,7 +100,7 @@ def report_errors(job: Job) -> Job:
     return reported
 
 
-def _run_job_of_sweep(job: Job, cfg: DictConfig, hydra: HydraConf) -> float:
+def _run_job_of_sweep(job: Job, cfg: DictConfig, hydra: HydraConf) -> float | None:
     file = Path(os.environ[_FAILURES], f"{hydra.job.num:06}")
     running = file.with_name(_RUNNING + file.name)
     about = {"job": list(hydra.overrides.task), "cause": ""}

@@ -21,7 +21,7 @@ register_configs()
 
 @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
 @report_errors
-def _run_config(cfg: DictConfig) -> float:
+def _run_config(cfg: DictConfig) -> float | None:
     check_keys(cfg)
     # Imports torch, without which a wrong command line is answered.
     from lightprune.launch.launcher import launch

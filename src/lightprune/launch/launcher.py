@@ -13,6 +13,7 @@ from lightprune.cores import available_cores
 from lightprune.errors import InputError
 from lightprune.experiment import pipeline
 from lightprune.experiment.config import Settings, load_settings
+from lightprune.experiment.config_checks import check_search
 from lightprune.experiment.console.show_result import show_result
 from lightprune.experiment.preflight import preflight
 from lightprune.experiment.unread_settings import check_mode, check_overrides
@@ -27,13 +28,14 @@ class LaunchError(RuntimeError):
 
 
 @interrupt_on_signals()
-def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> float:
+def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> float | None:
     """Runs a composed config in its run folder.
 
     What the user gave, by Hydra's own settings of this job, must be read by the run.
 
     Returns:
-        What a sweeper maximises: the validation accuracy, 0..1; 0 for `plan_only`.
+        What a sweeper maximises: the validation accuracy, 0..1; None without validation, 0 for
+        `plan_only`.
 
     Raises:
         InputError: An input is wrong.
@@ -47,6 +49,8 @@ def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> flo
             typed = hydra.overrides
             check_mode(typed.hydra, typed.task, multirun=hydra.mode == RunMode.MULTIRUN)
             check_overrides(settings, typed.task)
+            if hydra.mode == RunMode.MULTIRUN:
+                check_search(settings.source, hydra.sweeper["_target_"])
         if settings.plan_only or settings.trainer_config.processes == 1:
             return pipeline.run_pipeline(settings, folder)
         return _run_processes(settings, folder)
@@ -72,7 +76,7 @@ def _remove_files_of_hydra(folder: Path, hydra: HydraConf) -> None:
         saved.rmdir()
 
 
-def _run_processes(settings: Settings, folder: Path) -> float:
+def _run_processes(settings: Settings, folder: Path) -> float | None:
     trainer, run_folder = settings.trainer_config, RunFolder(folder)
     if trainer.num_nodes > 1:
         raise InputError(

@@ -94,6 +94,8 @@ class PruneRecord:
 class EventRecord(PruneRecord):
     """What a prune event of an experiment did, with validation accuracies, 0..1, as metric.
 
+    Without validation images they are None.
+
     Attributes:
         distance: ||W - W_pruned|| / ||W|| over the prunable weights that some input can reach.
         after: Right after it.
@@ -102,8 +104,7 @@ class EventRecord(PruneRecord):
 
     live_sparsity: float
     distance: float
-    before: float
-    after: float
+    after: float | None
     recalibrated: float | None = None
 
 

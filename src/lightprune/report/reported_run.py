@@ -20,8 +20,9 @@ class ReportedRun(FinishedRun):
 
     @property
     def dataset(self) -> str:
-        """The images in words, with the first digits of their fingerprint."""
-        return f"{self.dataset_name or self.data.source} ({self.data.fingerprint[:8]})"
+        """The images in words, with the first digits of their fingerprint; if all trained, so."""
+        words = f"{self.dataset_name or self.data.source} ({self.data.fingerprint[:8]})"
+        return words if self.data.validation_images else f"{words}, no validation"
 
     @property
     def finetune_epochs(self) -> int:

@@ -63,12 +63,12 @@ class FinishedRun(RunRecord):
 
     Attributes:
         folder: Path relative to the folder of runs that was read.
-        curve: Validation accuracy after each epoch of fine-tuning.
+        curve: Validation accuracy after each epoch of fine-tuning; empty without validation.
         layers: Counts by prunable parameter.
         dense_folder: The dense network's in the cache; None if that is not available.
         dense_predictions: On the test images; None without `dense_folder`.
         dense_curve: Validation accuracy after each epoch of the dense training; empty without
-            `dense_folder`.
+            validation or `dense_folder`.
     """
 
     folder: str
@@ -150,7 +150,8 @@ def _layers(path: Path) -> dict[str, LayerCost]:
 
 
 def _curve(metrics: Path) -> tuple[float, ...]:
-    return tuple(float(row["val_accuracy"]) for row in read_csv(metrics))
+    accuracies = [row["val_accuracy"] for row in read_csv(metrics)]
+    return tuple(float(accuracy) for accuracy in accuracies if accuracy)
 
 
 def _reason(error: Exception) -> str:

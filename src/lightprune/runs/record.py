@@ -45,6 +45,7 @@ class DataSummary:
         source: Class of the data source.
         fingerprint: SHA-256 of images and labels.
         classes: In the order of the labels.
+        validation_images: 0 where all images trained, and the last epoch was taken.
         validation_is_test: Whether the run was validated on the test set.
         input_shape: (C, H, W) of an image.
     """
@@ -67,7 +68,7 @@ class DenseRecord:
         source: `trained`, or the path of the user's weights.
         key: Hash of the settings it was trained with; empty for the user's weights.
         seconds: Of its training, validation included.
-        validation_accuracy: 0..1; None for the user's weights.
+        validation_accuracy: 0..1; None without validation, and for the user's weights.
         test_correct: Correctly classified test images.
         unreachable_weights: Prunable weights that no input reaches.
         changed_without_unreachable: Test images whose predicted class changes if those weights
@@ -147,7 +148,7 @@ class RunRecord:
         command: The command line that the user typed; of a sweep, the one of all its jobs.
         versions: Of the packages that decide a result.
         best_epoch: The fine-tuning epoch whose weights were tested.
-        validation_accuracy: Of those weights, 0..1.
+        validation_accuracy: Of those weights, 0..1; None without validation.
         cost: Summed over the prunable weights.
         parameters: Number of all, prunable or not.
         compression_prunable: Prunable weights divided by the non-zero ones.
@@ -167,7 +168,7 @@ class RunRecord:
     dense: DenseRecord
     events: tuple[EventRecord, ...]
     best_epoch: int
-    validation_accuracy: float
+    validation_accuracy: float | None
     test: Scores
     cost: LayerCost
     parameters: int

@@ -48,7 +48,8 @@ def load_calibration_data(
 
     Returns:
         Batches of normalised training images, float32 (B, 3, H, W), augmented as in fine-tuning;
-        normalised validation images with their labels; what one should know of them.
+        normalised validation images, or without such training images, with their labels; what one
+        should know of them.
 
     Raises:
         InputError: The data is not there, is other data, or has not as many batches.
@@ -67,7 +68,8 @@ def load_calibration_data(
     notes: tuple[str, ...] = ()
     if isinstance(source.validation, str):
         validation = train
-        notes = ("the run validated on the test set: accuracy here is that on training images",)
+        where = "on the test set" if source.validation == "test" else "on no images"
+        notes = (f"the run validated {where}: accuracy here is that on training images",)
     normalise = Normalise(spec.mean, spec.std)
     augmentation = record.config["recipe"]["finetune"]["augmentation"]
     training = TrainingBatches(

@@ -44,16 +44,13 @@ class BestEpoch(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
-        assert pl_module.evaluation is not None
-        accuracy = pl_module.evaluation.accuracy
         final = self._pruning.plan.final_at(trainer.current_epoch)
-        if final and (self._latest or accuracy > self._accuracy):
+        if final and (self._latest or (pl_module.accuracy or 0.0) > self._accuracy):
             self._keep(trainer, pl_module)
 
     def _keep(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
-        assert pl_module.evaluation is not None
-        self.epoch, self._accuracy = trainer.current_epoch, pl_module.evaluation.accuracy
+        self.epoch, self._accuracy = trainer.current_epoch, pl_module.accuracy or 0.0
         self.weights = _cpu_state(pl_module.network)
 
     def state_dict(self) -> dict[str, Any]:

@@ -77,6 +77,11 @@ class Classifier(LightningModule):
         logits: Tensor = self.network(self.to_memory_format(images))
         return logits
 
+    @property
+    def accuracy(self) -> float | None:
+        """Of the last validation or test, 0..1; None before the first."""
+        return None if self.evaluation is None else self.evaluation.accuracy
+
     def to_memory_format(self, images: Tensor) -> Tensor:
         return self._model.to_memory_format(images)
 

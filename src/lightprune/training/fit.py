@@ -71,7 +71,7 @@ class PhaseResult:
     Attributes:
         state: The network's state dict, on the CPU.
         epoch: From which epoch the weights are.
-        validation: Their accuracy on the validation images, 0..1.
+        validation: Their accuracy on the validation images, 0..1; None without such images.
         seconds: Of all epochs, also those before an interruption.
         steps: Of the optimizer.
         snapshots: The state dicts after `PhaseRun.snapshots` epochs, by epochs trained.
@@ -79,7 +79,7 @@ class PhaseResult:
 
     state: dict[str, Tensor]
     epoch: int
-    validation: float
+    validation: float | None
     rows: tuple[EpochRow, ...]
     records: tuple[EventRecord, ...]
     seconds: float
@@ -96,9 +96,10 @@ def fit(
 ) -> PhaseResult:
     """Trains a network in place, resuming from the latest intact checkpoint in `folder`.
 
-    The result is the best validated epoch at the final sparsity. It is the last epoch if
-    validation uses the test set, since a choice would make the test set part of training, and if
-    training ends early (`run.until`); with a drop in the plan, the last one that it tolerates.
+    The result is the best validated epoch at the final sparsity. It is the last epoch if there is
+    no validation, if validation uses the test set, since a choice would make the test set part of
+    training, and if training ends early (`run.until`); with a drop in the plan, the last one that
+    it tolerates.
 
     `folder` gets metrics.csv and `checkpoints/`; `loggers` get the same metrics.
 
@@ -109,8 +110,8 @@ def fit(
     """
     pruning = _pruning(setup, run)
     history = EpochHistory(run.name, folder / "metrics.csv", pruning)
-    validates_on_test = isinstance(setup.source.validation, str)
-    latest = run.until is not None or validates_on_test
+    validation = setup.source.validation
+    latest = run.until is not None or validation in ("test", "none")
     tolerant = run.plan.drop is not None
     best = LastTolerated(pruning) if tolerant else BestEpoch(pruning, latest=latest)
     snapshots = Snapshots(run.snapshots)
@@ -124,6 +125,7 @@ def fit(
             save_every_epoch(folder / "checkpoints"),  # Holds the state of all others.
         ],
         loggers=loggers,
+        validates=validation != "none",
     )
     classifier = _classifier(setup, network, run, pruning)
     seed_everything(setup.seed, verbose=False)

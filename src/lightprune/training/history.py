@@ -23,8 +23,8 @@ class EpochRow:
         epoch: From 0.
         sparsity: The share of the prunable weights that are zero, as counted after the epoch.
         learning_rate: Of its last step.
-        val_loss: On the validation images, without label smoothing.
-        val_accuracy: 0..1.
+        val_loss: On the validation images, without label smoothing; None without such images.
+        val_accuracy: 0..1; None without validation images.
         seconds: Training, prune event and validation.
     """
 
@@ -33,8 +33,8 @@ class EpochRow:
     sparsity: float
     learning_rate: float
     train_loss: float
-    val_loss: float
-    val_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
     seconds: float
 
 
@@ -74,24 +74,25 @@ class EpochHistory(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         evaluation = pl_module.evaluation
-        assert evaluation is not None
         row = EpochRow(
             phase=self._phase,
             epoch=trainer.current_epoch,
             sparsity=self._pruning.sparsity,
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
             train_loss=float(trainer.callback_metrics["train/loss"]),
-            val_loss=evaluation.loss,
-            val_accuracy=evaluation.accuracy,
+            val_loss=None if evaluation is None else evaluation.loss,
+            val_accuracy=pl_module.accuracy,
             seconds=time.perf_counter() - self._start,
         )
         self._start = time.perf_counter()
         self.rows.append(row)
         if trainer.is_global_zero:
             write_rows(self._file, self.rows)
+            accuracy = row.val_accuracy
+            validated = "" if accuracy is None else f"validation {accuracy:.2%}  "
             print_line(
                 f"{row.phase} epoch {row.epoch + 1}/{trainer.max_epochs}  "
-                f"loss {row.train_loss:.3f}  validation {row.val_accuracy:.2%}  "
+                f"loss {row.train_loss:.3f}  {validated}"
                 f"sparsity {row.sparsity:.2%}  {row.seconds:.0f} s"
             )
 
@@ -104,15 +105,18 @@ class EpochHistory(Callback):
 
 def print_event(record: EventRecord) -> None:
     """Prints one line about a prune event, and a warning for layers that it emptied."""
-    accuracy = record.recalibrated
     where = f"epoch {record.epoch + 1}"
     if record.step is not None:
         where = f"step {record.step + 1} (epoch {record.epoch + 1})"
-    recalibrated = "" if accuracy is None else f", {accuracy:.2%} with batch norms recalibrated"
+    validated = ""
+    if record.before is not None:
+        validated = f", validation {record.before:.2%} -> {record.after:.2%}"
+    if record.recalibrated is not None:
+        validated += f", {record.recalibrated:.2%} with batch norms recalibrated"
     print_line(
         f"[bold]pruned[/] before {where}: sparsity {record.target:.2%} -> "
-        f"{record.sparsity:.2%} ({record.pruned:,} zeros, live {record.live_sparsity:.2%}), "
-        f"validation {record.before:.2%} -> {record.after:.2%}{recalibrated}"
+        f"{record.sparsity:.2%} ({record.pruned:,} zeros, live {record.live_sparsity:.2%})"
+        f"{validated}"
     )
     if record.emptied:
         print_line(f"[yellow]warning[/]: nothing is left of {', '.join(record.emptied)}")

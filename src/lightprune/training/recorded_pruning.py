@@ -151,16 +151,13 @@ class RecordedPruning(PruningCallback):
         return self.sparsifier.probe(self._loss, loader, _classifier(pl_module).rng_key("probe"))
 
     def logged(self, record: Any) -> dict[str, float]:
-        """The accuracies around an event."""
-        metrics = {"prune/before": record.before, "prune/after": record.after}
-        if record.recalibrated is not None:
-            metrics["prune/recalibrated"] = record.recalibrated
-        return metrics
+        """The accuracies around an event; nothing without validation images."""
+        measured = {name: getattr(record, name) for name in ("before", "after", "recalibrated")}
+        return {f"prune/{name}": value for name, value in measured.items() if value is not None}
 
     def read_metric(self, trainer: Trainer, pl_module: LightningModule) -> float | None:
         """The validation accuracy, 0..1; None before the first validation."""
-        evaluation = _classifier(pl_module).evaluation
-        return None if evaluation is None else evaluation.accuracy
+        return _classifier(pl_module).accuracy
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks that pruned weights are zero and that the output depends on the input.
@@ -212,8 +209,10 @@ def _classifier(module: LightningModule) -> Classifier:
     return module
 
 
-def _accuracy(trainer: Trainer, classifier: Classifier) -> float:
-    """Validation accuracy of the network as it stands, 0..1."""
+def _accuracy(trainer: Trainer, classifier: Classifier) -> float | None:
+    """Validation accuracy of the network as it stands, 0..1; None without validation images."""
+    if not trainer.enable_validation:
+        return None
     batches = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
     return classifier.evaluate(batches).accuracy
 

@@ -109,6 +109,7 @@ class TrainerConfig:
         folder: Path,
         callbacks: Sequence[Callback] = (),
         loggers: Sequence[Logger] = (),
+        validates: bool = True,
     ) -> Trainer:
         """Makes the Trainer of one phase; sets the number of threads."""
         if self.threads is not None:
@@ -134,7 +135,7 @@ class TrainerConfig:
             gradient_clip_val=self.gradient_clip_val,
             max_epochs=epochs,
             limit_train_batches=self.limit_batches,
-            limit_val_batches=self.limit_batches,
+            limit_val_batches=self.limit_batches if validates else 0,
             default_root_dir=folder,
             callbacks=[KeepSigtermHandler(), *callbacks, *bars],
             logger=list(loggers) or False,

@@ -15,7 +15,6 @@ def show_result(record: RunRecord, path: Path) -> None:
     if not is_rank_zero():
         return
     test, dense, cost, seconds = record.test, record.dense, record.cost, record.seconds
-    validation = dense.validation_accuracy
     nonzero = cost.weights - dense.zero_weights
     live_nonzero = cost.live - dense.zero_live_weights
     live_sparsity = dense.zero_live_weights / cost.live if cost.live else 0.0
@@ -28,8 +27,8 @@ def show_result(record: RunRecord, path: Path) -> None:
         ),
         (
             "validation accuracy",
-            "" if validation is None else f"{validation:.2%}",
-            f"{record.validation_accuracy:.2%}",
+            _percent(dense.validation_accuracy),
+            _percent(record.validation_accuracy),
         ),
         ("prunable weights", f"{nonzero:,}", f"{cost.nnz:,}"),
         ("  that an input reaches", f"{live_nonzero:,}", f"{cost.live_nnz:,}"),
@@ -51,11 +50,17 @@ def show_result(record: RunRecord, path: Path) -> None:
     get_console().print(console_table("result", ("", "dense", "pruned"), rows))
     if record.data.validation_is_test:
         print_line("validated on the test set: for comparison with the reference only")
+    if not record.data.validation_images:
+        print_line("all training images trained, nothing validated: the last epoch was tested")
     print_line(str(path))
 
 
 def _count(number: int | None) -> str:
     return "unknown" if number is None else f"{number:,}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
 
 
 def _compression(weights: int, kept: int) -> str:

@@ -23,7 +23,8 @@ _CAPTION = (
 def prune_events_section(findings: Findings) -> Iterator[Block]:
     """The figures, forty events each, and the table."""
     groups = findings.pruned
-    rows = [(group.name, event) for group in groups for event in group.first.events]
+    events = [(group.name, event) for group in groups for event in group.first.events]
+    rows = [(name, event) for name, event in events if event.before is not None]
     for suffix, part in plotting.paginate(rows, 40):
         height, draw = 1.1 + 0.2 * len(part), partial(_draw, part)
         yield plotting.draw_figure(f"events{suffix}", _TITLE, _CAPTION, height, draw)
@@ -35,13 +36,14 @@ def prune_events_section(findings: Findings) -> Iterator[Block]:
 def _draw(rows: Sequence[tuple[str, EventRecord]], canvas: Canvas) -> None:
     axes, names = canvas.subplots(), [name for name, _ in rows]
     for place, (_, event) in enumerate(rows):
+        before, after = _known([event.before]), _known([event.after])
         recovered, anew = _known([event.recovered]), _known([event.recalibrated])
-        known = [event.before, event.after, *anew, *recovered]
+        known = [*before, *after, *anew, *recovered]
         axes.plot([min(known), max(known)], [place, place], color=plotting.GREY, linewidth=0.8)
-        axes.plot(event.after, place, **plotting.CROSS)
+        axes.plot(after, [place] * len(after), **plotting.CROSS)
         axes.plot(anew, [place] * len(anew), **plotting.TRIANGLE)
         axes.plot(recovered, [place] * len(recovered), **plotting.DOT)
-        axes.plot(event.before, place, **plotting.OPEN_CIRCLE)
+        axes.plot(before, [place] * len(before), **plotting.OPEN_CIRCLE)
     labels = [
         f"{name} → {100 * event.sparsity:.4g} %" if names.count(name) > 1 else name
         for name, event in rows
@@ -70,8 +72,8 @@ def _table_rows(group: RunGroup, anew: bool) -> Iterator[dict[str, str]]:
             "before epoch": str(event.epoch),
             "sparsity": f"{100 * event.sparsity:.2f} %",
             "live sparsity": f"{100 * MeanStd.of([e.live_sparsity for e in records]).mean:.2f} %",
-            "before": MeanStd.of([e.before for e in records]).percent,
-            "right after": MeanStd.of([e.after for e in records]).percent,
+            "before": _percent(_known(e.before for e in records)),
+            "right after": _percent(_known(e.after for e in records)),
             **({"recalibrated": recalibrated} if anew else {}),
             "recovered": _percent(_known(e.recovered for e in records)),
             "emptied layers": _emptied(records),

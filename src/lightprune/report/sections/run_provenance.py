@@ -43,10 +43,12 @@ def provenance_section(findings: Findings) -> Iterator[Block]:
 
 def _data(run: ReportedRun) -> str:
     data = run.data
-    test = ", which is the test set" if data.validation_is_test else ""
+    chosen = ", which is the test set" if data.validation_is_test else ""
+    if not data.validation_images:
+        chosen = " (the last epoch was tested)"
     return (
         f"data {data.fingerprint[:8]}: {run.dataset}, source {data.source}, "
         f"{len(data.classes)} classes, {data.train_images:,} training, "
-        f"{data.validation_images:,} validation{test}, {data.test_images:,} test images; "
+        f"{data.validation_images:,} validation{chosen}, {data.test_images:,} test images; "
         f"fingerprint `{data.fingerprint}`"
     )

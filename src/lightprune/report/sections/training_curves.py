@@ -24,7 +24,7 @@ _CAPTION = (
 
 def training_curves_section(findings: Findings) -> Iterator[Block]:
     """A panel for each kind of dense network, then one a configuration; twelve a figure."""
-    drawn = [r for r in findings.rows if r.group or any(run.dense_curve for run in r.runs)]
+    drawn = [r for r in findings.rows if any(_path(run, r)[0] for run in r.runs)]
     for suffix, rows in plotting.paginate(drawn, 4 * _COLUMNS):
         height, draw = 0.5 + 1.75 * -(-len(rows) // _COLUMNS), partial(_draw, rows)
         yield plotting.draw_figure(f"curves{suffix}", _TITLE, _CAPTION, height, draw)
@@ -39,7 +39,7 @@ def _draw(rows: Sequence[ResultRow], canvas: Canvas) -> None:
 def _panel(axes: Axes, row: ResultRow) -> None:
     events = row.first.events if row.group else ()
     for index, run in enumerate(row.runs):
-        xs, ys = _accuracy_path(run) if row.group else _dense_path(run)
+        xs, ys = _path(run, row)
         width = 1.4 if index == 0 else 0.8
         colour = plotting.COLOURS[0] if index == 0 else plotting.COLOURS[4]
         axes.plot(xs, ys, color=colour, linewidth=width, zorder=3 - index / 10)
@@ -63,7 +63,9 @@ def _panel(axes: Axes, row: ResultRow) -> None:
     plotting.percent_ticks(axes.yaxis)
 
 
-def _dense_path(run: ReportedRun) -> tuple[Sequence[float], Sequence[float]]:
+def _path(run: ReportedRun, row: ResultRow) -> tuple[Sequence[float], Sequence[float]]:
+    if row.group:
+        return _accuracy_path(run)
     return range(1, len(run.dense_curve) + 1), run.dense_curve
 
 
@@ -74,8 +76,8 @@ def _accuracy_path(run: ReportedRun) -> tuple[Sequence[float], Sequence[float]]:
     events = {event.epoch: event for event in run.events}
     for epoch, accuracy in enumerate(run.curve):
         if event := events.get(epoch):
-            falls = [event.before, event.after]
-            falls += [] if event.recalibrated is None else [event.recalibrated]
+            measured = (event.before, event.after, event.recalibrated)
+            falls = [accuracy for accuracy in measured if accuracy is not None]
             xs += [epoch] * len(falls)
             ys += falls
         xs.append(epoch + 1)
