@@ -16,6 +16,7 @@ import argparse
 import copy
 import shlex
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,11 +26,12 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import resnet18, resnet50, vgg16_bn
 
-from lightprune.bench.backends import EAGER, SPARSE, STRIPPED, select_backends
+from lightprune.bench.backends import BACKENDS, SPARSE, select_backends
 from lightprune.bench.machine import all_versions, available_cores, this_machine
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.bench.timing import Timing, TimingBudget, take_turns
+from lightprune.errors import InputError
 from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.files import write_text
 from lightprune.models.from_spec import module_from_spec
@@ -54,7 +56,8 @@ OTHERS = {
     "resnet50": (resnet50, CONVOLUTIONS),
 }
 OTHERS_SPARSITY = 0.95
-DENSE = f"{EAGER},channels-last,onnx,{STRIPPED}"
+# Without torch.compile, which compiles anew for every number of threads.
+DENSE = [b for b in BACKENDS if b.dense and not b.needs_compiler]
 TRAINED = "trained weights, pruned over all layers"
 FRESH = "fresh weights, pruned in each layer alike"
 IMAGES = 64
@@ -107,7 +110,12 @@ def timings(dense, levels, threads, batches, budget):
     torch.set_num_threads(threads)
     (sparse,) = select_backends(SPARSE)
     built = {n: (sparse, ModelFiles(level, dense.folder)) for n, level in enumerate(levels)}
-    built |= {b.name: (b, dense) for b in select_backends(DENSE) if b.missing() is None}
+    files = {False: dense}
+    with suppress(InputError):  # No weight is unreachable.
+        files[True] = dense.stripped
+    for backend in DENSE:
+        if backend.missing() is None and backend.stripped in files:
+            built[backend.name] = backend, files[backend.stripped]
     runners = {key: backend.build(files, threads) for key, (backend, files) in built.items()}
     timed = {key: [] for key in built}
     for batch in batches:

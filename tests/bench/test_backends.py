@@ -1,5 +1,7 @@
 """Every backend computes what eager torch computes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,9 @@ from lightprune.bench.backends import BACKENDS, select_backends
 from lightprune.bench.csr_baseline import with_csr_weights
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.output_check import compare_with_eager
+from lightprune.bench.result import Speedup
+from lightprune.bench.timing import Timing
+from lightprune.errors import InputError
 from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.models.spec import ModelSpec
 from tests.export.finished import prune_convolutions, with_statistics
@@ -44,10 +49,32 @@ def files(tmp_path_factory):
 def test_a_backend_equals_eager_on_a_small_resnet(files, backend):
     if reason := backend.missing():
         pytest.skip(reason)
-    images = files.loaded.random_images(3)
+    tolerance = 0.05 if "bf16" in backend.name else 1e-4
+    runner = backend.build(files.stripped if backend.stripped else files, 1)
     with torch.inference_mode():
-        logits = backend.build(files, 1)(images.contiguous(memory_format=backend.layout))
-        torch.testing.assert_close(logits, files.loaded.network(images), rtol=1e-4, atol=1e-4)
+        for batch in (3, 1):
+            images = files.loaded.random_images(batch)
+            logits = runner(images.contiguous(memory_format=backend.layout))
+            expected = files.loaded.network(images)
+            torch.testing.assert_close(logits, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_a_network_whose_weights_are_all_reached_has_nothing_to_strip(files):
+    spec = replace(SPEC, input_shape=(3, 224, 224))
+    loaded = LoadedNetwork(files.folder / "reached", files.loaded.network, spec, None)
+    with pytest.raises(InputError, match="no weight is unreachable"):
+        _ = ModelFiles(loaded, loaded.path).stripped
+    assert files.stripped.plain.stat().st_size < files.plain.stat().st_size
+
+
+def test_the_fastest_dense_backend_is_any_in_float32_and_the_stripped_ones_are_compared_apart():
+    medians = {
+        "eager": 9.0, "mnn": 5.0, "openvino": 6.0, "openvino-bf16": 1.0, "mnn-sparse": 2.0,
+        "mnn-stripped": 4.0, "openvino-stripped": 3.0, "openvino-bf16-stripped": 0.5, "sparse": 2.0,
+    }  # fmt: skip
+    speedup = Speedup.of([Timing(n, 1, 8, 5, s, s) for n, s in medians.items()], 1, 8)
+
+    assert (speedup.fastest_dense, speedup.over_dense, speedup.over_stripped) == ("mnn", 2.5, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +105,10 @@ def test_what_is_not_installed_is_named(monkeypatch):
     missing = {backend.name: backend.missing() for backend in BACKENDS}
 
     assert [name for name, reason in missing.items() if reason is None] == [
-        "eager", "channels-last", "csr", "sparse",
+        "eager", "eager-stripped", "channels-last", "channels-last-stripped", "csr", "sparse",
     ]  # fmt: skip
     assert missing["onnx"] == "pip install onnx onnxscript onnxruntime makes it possible"
+    assert missing["mnn-sparse"] == "pip install onnx onnxscript MNN makes it possible"
     assert missing["compile"] == "a C++ compiler (g++, or CXX=...) makes it possible"
 
 

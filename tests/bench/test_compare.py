@@ -190,7 +190,10 @@ def test_a_backend_that_fails_is_skipped_with_its_reason(run, monkeypatch):
         (("--batches", "0"), "--batches=0: allowed is an integer in [1, "),
         (("--rounds", "0"), "--rounds=0: allowed is an integer in [1, "),
         (("--rounds", "two"), "'--rounds': Input should be a valid integer"),
-        (("--backends", "eagre"), "--backends=eagre: allowed are eager, channels-last"),
+        (
+            ("--backends", "eagre"),
+            "--backends=eagre: allowed are eager, eager-stripped, channels",
+        ),
         (("--backends", "csr,csr"), "--backends=csr,csr: names one twice"),
         (("--engines", "csr"), "--engines: is `--backends`"),
         (("--layers",), "--layers: is `--profile`"),

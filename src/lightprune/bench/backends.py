@@ -3,10 +3,9 @@
 import copy
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from lightprune.bench.csr_baseline import with_csr_weights
 from lightprune.bench.model_files import ModelFiles
+from lightprune.bench.other_runtimes import mnn, onnx_runtime, openvino
 from lightprune.errors import InputError, split_choices
 from lightprune.models.model import to_channels_last
 
@@ -28,7 +28,8 @@ class Backend:
 
     Attributes:
         build: Returns a runner for a number of threads; torch already uses as many.
-        dense: Whether it is one of the dense backends that the sparse runtime has to beat.
+        dense: Whether it is one of the dense float32 backends that the sparse runtime has to beat.
+        stripped: Whether it gets the network without its unreachable weights.
         layout: The memory format of its images; they are converted before the clock starts.
         packages: Those it needs that are not part of a plain installation.
     """
@@ -37,6 +38,7 @@ class Backend:
     label: str
     build: Callable[[ModelFiles, int], Runner]
     dense: bool = False
+    stripped: bool = False
     layout: torch.memory_format = torch.contiguous_format
     packages: tuple[str, ...] = ()
     needs_compiler: bool = False
@@ -65,20 +67,6 @@ def _compiled(files: ModelFiles, threads: int) -> Runner:
     return torch.compile(_channels_last(files, threads), dynamic=True, options=options)
 
 
-def _onnx(file: Path, threads: int) -> Runner:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-
-    def run(images: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
-
-    return run
-
-
 def _sparse(files: ModelFiles, threads: int) -> Runner:
     """The sparse runtime, or its regions in a network that it does not know as a whole."""
     # Its compiler takes a second to load, and is not needed for the names of backends.
@@ -91,25 +79,45 @@ def _sparse(files: ModelFiles, threads: int) -> Runner:
         return compile(files.loaded.network, files.loaded.random_images(1), threads=threads)
 
 
-_ONNX = ("onnx", "onnxscript", "onnxruntime")
+_EXPORT = ("onnx", "onnxscript")
+_ONNX, _OPENVINO, _MNN = (*_EXPORT, "onnxruntime"), (*_EXPORT, "openvino"), (*_EXPORT, "MNN")
 _NHWC = torch.channels_last
+
+
+def _with_stripped(*backends: Backend) -> Iterator[Backend]:
+    for backend in backends:
+        yield backend
+        label = f"{backend.label}, unreachable weights stripped"
+        yield replace(backend, name=f"{backend.name}-stripped", label=label, stripped=True)
+
+
 BACKENDS = (
-    Backend(EAGER, "eager", lambda files, _: files.loaded.network, dense=True),
-    Backend("channels-last", "eager, channels_last", _channels_last, dense=True, layout=_NHWC),
-    Backend(
-        "compile",
-        "torch.compile",
-        _compiled,
-        dense=True,
-        layout=_NHWC,
-        needs_compiler=True,
-    ),
-    Backend(ONNX, "ONNX Runtime", lambda f, n: _onnx(f.onnx, n), dense=True, packages=_ONNX),
-    Backend(
-        STRIPPED,
-        "ONNX Runtime, unreachable weights stripped",
-        lambda files, threads: _onnx(files.stripped_onnx, threads),
-        packages=_ONNX,
+    *_with_stripped(
+        Backend(EAGER, "eager", lambda files, _: files.loaded.network, dense=True),
+        Backend("channels-last", "eager, channels_last", _channels_last, dense=True, layout=_NHWC),
+        Backend(
+            "compile", "torch.compile", _compiled, dense=True, layout=_NHWC, needs_compiler=True
+        ),
+        Backend(
+            ONNX, "ONNX Runtime", lambda f, n: onnx_runtime(f.onnx, n), dense=True, packages=_ONNX
+        ),
+        Backend(
+            "openvino",
+            "OpenVINO",
+            lambda files, threads: openvino(files.onnx, threads, "f32"),
+            dense=True,
+            packages=_OPENVINO,
+        ),
+        Backend(
+            "openvino-bf16",
+            "OpenVINO, bf16",
+            lambda files, threads: openvino(files.onnx, threads, "bf16"),
+            packages=_OPENVINO,
+        ),
+        Backend("mnn", "MNN", lambda f, n: mnn(f.mnn, n), dense=True, packages=_MNN),
+        Backend(
+            "mnn-sparse", "MNN, sparse kernels", lambda f, n: mnn(f.mnn_sparse, n), packages=_MNN
+        ),
     ),
     Backend("csr", "torch CSR", lambda files, _: with_csr_weights(files.loaded.network)),
     Backend(SPARSE, "sparse runtime", _sparse),

@@ -160,7 +160,7 @@ class _Session:
         if reason := backend.missing():
             raise InputError(reason)
         self.log(f"{backend.label}, {threads} thread(s): getting ready")
-        runner = backend.build(self.files, threads)
+        runner = backend.build(self.files.stripped if backend.stripped else self.files, threads)
         if isinstance(runner, CompiledModule):
             reason, regions = self.skipped[_SPARSE_FILE], str(runner).partition("\n")[0]
             self.skipped[_SPARSE_FILE] = f"{reason.partition(_COMPILED)[0]}{_COMPILED}{regions}"
@@ -209,7 +209,7 @@ class _Session:
         if not missing_packages():
             stripped = "ONNX, unreachable weights stripped"
             formats.append(("ONNX, dense", ONNX, lambda: files.onnx))
-            formats.append((stripped, STRIPPED, lambda: files.stripped_onnx))
+            formats.append((stripped, STRIPPED, lambda: files.stripped.onnx))
         for label, name, file in formats:
             if (path := self.attempt(name, file)) is not None:
                 sizes[label] = path.stat().st_size

@@ -36,8 +36,9 @@ def bench_tables(result: BenchResult) -> Iterator[Table | str]:
             f"first call {warm.first_call:.2f} s, or {cold.first_call:.1f} s where nothing is "
             "compiled yet"
         )
-    for name, reason in result.skipped.items():
-        yield f"skipped: {name}: {reason}"
+    for reason in dict.fromkeys(result.skipped.values()):
+        names = [name for name, other in result.skipped.items() if other == reason]
+        yield f"skipped: {', '.join(names)}: {reason}"
 
 
 def _speed(result: BenchResult, threads: int) -> Table:

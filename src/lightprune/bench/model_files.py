@@ -1,13 +1,15 @@
 """A network in the files of every format: what other backends read, and how large they are."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from lightprune.bench.other_runtimes import convert_to_mnn
+from lightprune.errors import InputError
 from lightprune.export.load import SPARSE_SUFFIX
 from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.export.onnx_file import write_onnx
@@ -51,13 +53,30 @@ class ModelFiles:
     @cached_property
     def onnx(self) -> Path:
         """The dense network in ONNX."""
-        return self._onnx("dense", self.loaded.network)
+        file = self.folder / "model.onnx"
+        example = torch.zeros(2, *self.loaded.spec.input_shape)
+        write_onnx(file, self.loaded.network, example)
+        return file
 
     @cached_property
-    def stripped_onnx(self) -> Path:
-        """The same without its unreachable weights."""
-        stripped = strip_unreachable(self.loaded.network, self.loaded.random_images(2))
-        return self._onnx("stripped", stripped)
+    def mnn(self) -> Path:
+        """The dense network for MNN."""
+        return self._mnn(sparse=False)
+
+    @cached_property
+    def mnn_sparse(self) -> Path:
+        """The network for MNN, its sparse layers marked."""
+        return self._mnn(sparse=True)
+
+    @cached_property
+    def stripped(self) -> "ModelFiles":
+        """Those of the network without its unreachable weights; InputError if it has none."""
+        network = strip_unreachable(self.loaded.network, self.loaded.random_images(2))
+        if _parameters(network) == _parameters(self.loaded.network):
+            raise InputError("no weight is unreachable")
+        folder = self.folder / "stripped"
+        folder.mkdir()
+        return ModelFiles(replace(self.loaded, network=network, stored_graph=None), folder)
 
     def _sparse(self, values: str) -> Path:
         file, loaded = self.folder / f"{values}{SPARSE_SUFFIX}", self.loaded
@@ -65,7 +84,11 @@ class ModelFiles:
         write_sparse(file, stored, values)
         return file
 
-    def _onnx(self, name: str, network: nn.Module) -> Path:
-        file = self.folder / f"{name}.onnx"
-        write_onnx(file, network, torch.zeros(2, *self.loaded.spec.input_shape))
+    def _mnn(self, sparse: bool) -> Path:
+        file = self.folder / ("sparse.mnn" if sparse else "model.mnn")
+        convert_to_mnn(self.onnx, file, sparse)
         return file
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

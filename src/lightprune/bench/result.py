@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from lightprune.bench.backends import BACKENDS, SPARSE, STRIPPED
+from lightprune.bench.backends import BACKENDS, SPARSE
 from lightprune.bench.machine import Machine
 from lightprune.bench.output_check import OutputCheck
 from lightprune.bench.startup import Startup
@@ -23,9 +23,9 @@ class Speedup:
 
     Attributes:
         sparse: The sparse runtime's median, in seconds a batch; None if it was not timed.
-        fastest_dense: The name of the fastest dense backend.
+        fastest_dense: The name of the fastest backend of the dense network in float32.
         over_dense: Its median by the sparse runtime's; None without either.
-        over_stripped: The same for the dense network without its unreachable weights.
+        over_stripped: The same for the fastest one of the network without unreachable weights.
     """
 
     threads: int
@@ -39,14 +39,17 @@ class Speedup:
     def of(cls, timings: Iterable[Timing], threads: int, batch: int) -> "Speedup":
         """Compares what was timed with so many threads and images a call."""
         medians = medians_of(timings, threads, batch)
-        dense = [backend.name for backend in BACKENDS if backend.dense and backend.name in medians]
-        fastest = min(dense, key=medians.__getitem__, default=None)
         sparse = medians.get(SPARSE)
 
-        def ratio(name: str | None) -> float | None:
-            return medians[name] / sparse if sparse and name and name in medians else None
+        def fastest(stripped: bool) -> str | None:
+            names = [b.name for b in BACKENDS if b.dense and b.stripped == stripped]
+            return min((n for n in names if n in medians), key=medians.__getitem__, default=None)
 
-        return cls(threads, batch, sparse, fastest, ratio(fastest), ratio(STRIPPED))
+        def ratio(name: str | None) -> float | None:
+            return medians[name] / sparse if sparse and name else None
+
+        dense = fastest(stripped=False)
+        return cls(threads, batch, sparse, dense, ratio(dense), ratio(fastest(stripped=True)))
 
 
 def medians_of(timings: Iterable[Timing], threads: int, batch: int) -> dict[str, float]:

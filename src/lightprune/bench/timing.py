@@ -28,7 +28,7 @@ class TimingBudget:
 
     rounds: int = 30
     seconds_per_turn: float = 0.05
-    total_seconds: float = 12.0
+    total_seconds: float = 30.0
 
     def seconds(self, backends: int, call: float) -> float:
         """About how long one of some backends takes, with so many seconds a call."""
