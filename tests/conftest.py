@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from lightprune.garbage import paused_collector
 from tests.system.entry import Server, small
 
 EXPERIMENTS = (
@@ -17,6 +18,12 @@ settings.register_profile("lightprune", deadline=None, derandomize=True, max_exa
 settings.load_profile("lightprune")
 # Threads that wait for each other on busy cores make small tensors ten times slower.
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    with paused_collector():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

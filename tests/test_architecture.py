@@ -21,6 +21,7 @@ LAYERS = (
     "distributed",
     "cores",
     "streams",
+    "garbage",
     "rendering",
     "pruning",
     "sparse/isa",

@@ -2,9 +2,12 @@
 
 import typer
 
+from lightprune.garbage import paused_collector
+
 
 def train(context: typer.Context) -> None:
     """Train, prune, fine-tune and test: GROUP=OPTION, KEY=VALUE; -m for a sweep."""
-    from lightprune.launch.hydra_main import main
+    with paused_collector():
+        from lightprune.launch.hydra_main import main
 
     main(context.args)
