@@ -1,4 +1,4 @@
-"""Python's garbage collector, told of the objects that a program keeps to its end."""
+"""Python's garbage collector, kept from the objects that stay to a program's end."""
 
 import gc
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 def paused_collector() -> Iterator[None]:
     """Collects nothing within; what exists at the end is left out of all later collections.
 
-    For imports that make many objects, all of which stay: those of torch and Lightning are a million,
-    and each full collection, as at the end of the process, would visit them all for a second.
+    For imports that make many objects, all of which stay: those of torch and Lightning are a
+    million, and each full collection, as at the end of the process, visits them all for a second.
     """
     gc.disable()
     try:
