@@ -47,7 +47,6 @@ def test_help_shows_the_options_in_a_folder_of_ones_own(tmp_path):
         ("--help", 0, "Usage: lightprune train"),
         ("pruner=globl", 1, "did you mean global?"),
         ("schedule.sparsty=0.9", 1, "schedule.sparsty: no such key"),
-        ("+sed=1", 1, "sed: no such key"),
     ],
 )
 def test_a_command_line_is_answered_without_torch(tmp_path, word, status, answer):

@@ -10,7 +10,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lightprune.experiment.schema import check_keys, register_configs
+from lightprune.experiment.schema import register_configs
 from lightprune.launch.error_reporting import report_errors, run_hydra_main
 from lightprune.launch.overrides import CONFIGS, expand_home
 from lightprune.runs.command_line import COMMAND
@@ -22,7 +22,6 @@ register_configs()
 @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
 @report_errors
 def _run_config(cfg: DictConfig) -> float | None:
-    check_keys(cfg)
     # Imports torch, without which a wrong command line is answered.
     from lightprune.launch.launcher import launch
 
