@@ -51,5 +51,5 @@ reproduce: setup  ## Reproduce the reference (RECIPE=fast|full|reference SEEDS=0
 	  if [ $${status:-0} -lt 128 ]; then $(BIN)/python -m study report $(SWEEP) || status=1; fi; \
 	  exit $${status:-0}
 
-results: setup  ## Publish the finished runs of make reproduce, and of sweeps named methods-RECIPE, speed-ANYTHING and tried-ANYTHING, to results/, renew README's table
+results: setup  ## Publish the finished runs of make reproduce, and of sweeps named methods-RECIPE, speed-ANYTHING and tried-ANYTHING, to results/, renew README and the report
 	$(BIN)/python -m study publish $(wildcard $(foreach kind,reference methods,$(foreach recipe,fast full reference,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/speed-* outputs/sweeps/tried-*)

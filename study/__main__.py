@@ -55,17 +55,18 @@ def publish_results(
     throughput: ThroughputFile = THROUGHPUT,
     speedup: SpeedupFile = SPEEDUP,
 ) -> None:
-    """Copy finished runs to results/, and renew its report and README's table."""
+    """Copy finished runs to results/, and renew its report and README's generated parts."""
     from lightprune.files import write_text
-    from study.publish import holds_runs, publish, replace_block, results_block
+    from study.publish import publish
+    from study.readme import renew
     from study.report import write_reference_report
 
     for sweep in sweeps or ():
         for folder in publish(sweep, dense_dir, results):
             print(f"published: {folder}")
-    if holds_runs(results):
+    if any(results.rglob("run.json")):
         print(write_reference_report(results, results / "dense", throughput, speedup))
-    write_text(readme, replace_block(readme.read_text("utf-8"), results_block(results)))
+    write_text(readme, renew(readme.read_text("utf-8"), results))
     print(readme)
 
 

@@ -229,7 +229,7 @@ def make_run(
         "parameters": total.weights,
         "compression_prunable": 1.0,
         "compression_parameters": 1.0,
-        "sizes": {},
+        "sizes": {"model.safetensors": 44_775_880},
         "seconds": {"dense": 3000.4, "finetune": 1200.6},
     }
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""README's result table is the one that results/ gives."""
+"""README's generated parts are those that results/ gives."""
 
 import json
 import shutil
@@ -9,19 +9,23 @@ import pytest
 from lightprune.errors import InputError
 from lightprune.report.discovery import BENCH
 from study.__main__ import main
-from study.publish import END, START, publish, replace_block, results_block, strip_paths
+from study.publish import publish, strip_paths
+from study.readme import RESULTS, quick_start_block, renew, replace_block, results_block
 from study.reference import DATASET_NAMES
 from tests.report.run_folders import config, make_bench, make_run
 
 ROOT = Path(__file__).parents[2]
+EMPTY = "".join(
+    f"<!-- {name}: made by `make results` -->\nold\n<!-- end of {name} -->\n\nmore\n"
+    for name in ("results", "quick start")
+)
+WHOLE_NETWORK = {"layers": {"w": (11_166_912, 4_220_096, 1)}, "live_nnz": 223_338}
 
 
 def test_readme_is_in_step_with_the_results():
     readme = (ROOT / "README.md").read_text()
 
-    assert replace_block(readme, results_block(ROOT / "results")) == readme, (
-        "make results renews it"
-    )
+    assert renew(readme, ROOT / "results") == readme, "make results renews it"
 
 
 def test_without_results_readme_says_that_they_follow(tmp_path):
@@ -37,11 +41,10 @@ def test_make_results_keeps_runs_and_writes_the_table(tmp_path):
         right,
         dense_right=dense_right,
         config=config(),
-        layers={"w": (11_166_912, 4_220_096, 1)},
-        live_nnz=223_338,
+        **WHOLE_NETWORK,
         fingerprint=next(iter(DATASET_NAMES)),
     )
-    readme.write_text(f"# Title\n\n{START}\nold\n{END}\n\nmore\n")
+    readme.write_text(f"# Title\n\n{EMPTY}")
     arguments = ["publish", str(sweep), "--results", str(results), "--readme", str(readme)]
     assert main([*arguments, "--dense-dir", str(sweep / "dense")]) == 0
     first = readme.read_text()
@@ -56,10 +59,11 @@ def test_make_results_keeps_runs_and_writes_the_table(tmp_path):
     assert readme.read_text() == first
     assert first.startswith("# Title\n\n")
     assert first.endswith("\n\nmore\n")
-    assert "| dense | 0 | 81.00 % |  | 86.9 % | 0.00 % | 37.8 % | 22 |" in first
-    row = "| global 98 % one_shot | 0 | 80.00 % | −1.00 | 86.8 % | 94.71 % | 2.0 % | 22 + 8 |"
+    dense = "| dense, 22 epochs | 81.00 % (1) |  | 11,166,912 | 11.2 M | 44.8 MB | 1 / 1 |"
+    assert dense in first
+    row = "| global 98 % one_shot | 80.00 % (1) |  | 223,338 | 0.2 M | – | – |"
     assert row in first
-    assert "Data: CIFAR-10, JPEG q75 (488e9dd6)" in first
+    assert "ResNet18, CIFAR-10, JPEG q75 (488e9dd6)" in first
 
 
 def test_two_runs_are_not_kept_as_one(tmp_path):
@@ -90,12 +94,13 @@ def test_a_kept_record_names_no_place_of_a_machine(typed, stripped):
 
 def test_a_readme_without_the_comments_is_refused():
     with pytest.raises(InputError, match="lacks the lines"):
-        replace_block("# Title\n", "block")
+        replace_block("# Title\n", RESULTS, "block")
 
 
 def timed_run(folder, about):
     right, dense_right = [True] * 16 + [False] * 4, [True] * 18 + [False] * 2
-    record = make_run(folder, right, dense_right=dense_right, config=config(**about))
+    about = {"config": config(**about), **WHOLE_NETWORK}
+    record = make_run(folder, right, dense_right=dense_right, **about)
     make_bench(folder, record, ms={"eager": 2.0, "onnx": 1.0, "onnx-stripped": 0.8, "sparse": 0.25})
 
 
@@ -121,3 +126,78 @@ def test_a_sweep_for_speed_or_of_methods_is_kept_apart(tmp_path, sweep):
     assert "magnitude_per_mac" not in block
     shutil.rmtree(results / sweep)
     assert results_block(results) == block
+
+
+def trained_as_long(results, name, right, live_nnz, timed=False, **about):
+    """A run of 22 + 8 epochs with so many of 1,000 test images right."""
+    answers = [True] * right + [False] * (1000 - right)
+    unreachable = 11_166_912 - 4_220_096 if live_nnz == 4_220_096 else 0
+    record = make_run(
+        results / name,
+        answers,
+        dense_right=[True] * 830 + [False] * 170,
+        config=config(**about),
+        layers=WHOLE_NETWORK["layers"],
+        live_nnz=live_nnz,
+        unreachable_nnz=unreachable,
+    )
+    if timed:
+        make_bench(results / name, record, ms={"eager": 2.0, "onnx": 1.0, "sparse": 0.25})
+
+
+@pytest.fixture
+def results(tmp_path):
+    trained_as_long(tmp_path, "control", 840, 4_220_096, scope=None)
+    trained_as_long(tmp_path, "global 98", 836, 223_338, timed=True)
+    trained_as_long(tmp_path, "global 99", 830, 111_669, sparsity=0.99)
+    trained_as_long(tmp_path, "local", 800, 643_214, scope="local", sparsity=0.9424)
+    return tmp_path
+
+
+def rows_of(block):
+    """The cells of the first three columns."""
+    lines = [line.split(" | ") for line in block.splitlines() if line.startswith("| ")][2:]
+    return [(name.removeprefix("| "), *rest[:2]) for name, *rest in lines]
+
+
+def test_differences_are_to_the_dense_network_that_trained_as_long(results):
+    block = results_block(results)
+
+    assert rows_of(block) == [
+        ("dense, 22 epochs", "83.00 % (1)", "−1.00"),
+        ("dense, 22 + 8 epochs: the control", "84.00 % (1)", ""),
+        ("**global 98 % one_shot**", "83.60 % (1)", "−0.40"),
+        ("global 99 % one_shot", "83.00 % (1)", "−1.00"),
+        ("local 94.24 % one_shot", "80.00 % (1)", "−4.00"),
+    ]
+    assert block.startswith(
+        "**lightprune takes 98 % of the convolution weights out of a ResNet18 for 0.4 points of "
+        "accuracy on CIFAR-10, and runs the rest on a CPU 4.0 times (one image) to 4.0 times (64)"
+    )
+
+
+def test_the_sparsest_within_half_a_point_has_a_row_of_its_own(results):
+    trained_as_long(results, "lamp", 840, 100_000, criterion="Lamp", sparsity=0.991)
+    trained_as_long(results, "longer", 850, 50_000, sparsity=0.995, epochs=(22, 80))
+    block = results_block(results)
+
+    assert [name for name, *_ in rows_of(block)][2:] == [
+        "global 98 % one_shot",
+        "**lamp 99.1 % one_shot**",
+        "local 94.24 % one_shot",
+    ]
+    assert "takes 99.1 % of the convolution weights out of a ResNet18 for no accuracy" in block
+
+
+def test_the_quick_start_says_what_was_measured(tmp_path):
+    assert "# the same on CIFAR-10" in quick_start_block(tmp_path)
+    provenance = {"command": "benchmark", "commit": "0123456789abcdef", "machine": "CPU, 2 cores"}
+    loop = {"name": "lightprune", "batch_size": 256, "images_per_second": [1000.0]}
+    (tmp_path / "throughput.json").write_text(json.dumps({**provenance, "loops": [loop]}))
+    (tmp_path / "quick_start.json").write_text(json.dumps({**provenance, "seconds": {"demo": 61}}))
+    block = quick_start_block(tmp_path)
+
+    assert "# 22 min: the same on CIFAR-10" in block  # 30 epochs of 45,000 images
+    assert "make demo" in block
+    assert "# 61 s: all of it" in block
+    assert block.endswith("Times on CPU, 2 cores.")

@@ -1,0 +1,51 @@
+"""README's quick start: four commands, and how long they take."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from study.throughput import Throughput, loop_name
+
+# What `recipe=fast` trains on CIFAR-10, in both phases together.
+_EPOCHS, _BATCH_SIZE, _IMAGES = 30, 256, 45_000
+_WIDTH = 50
+
+
+class QuickStart(msgspec.Struct, frozen=True):
+    """What `benchmarks/quick_start.py` measured, and its provenance.
+
+    Attributes:
+        seconds: Of each command, by its name: `demo`, `bench`, `report`.
+    """
+
+    command: str
+    commit: str
+    machine: str
+    seconds: dict[str, float]
+
+
+def quick_start(measured: QuickStart | None, throughput: Throughput | None) -> str:
+    """The commands, each with its time where that was measured, and on what."""
+    seconds = dict(measured.seconds) if measured else {}
+    loop = throughput.loop(loop_name("32-true"), _BATCH_SIZE) if throughput else None
+    if loop:
+        seconds["train"] = _EPOCHS * _IMAGES / loop.rate
+    lines = "\n".join(_lines(seconds))
+    machines = [m.machine.partition(", torch")[0] for m in (measured, throughput) if m]
+    where = f"\n\nTimes on {' and '.join(dict.fromkeys(machines))}." if machines else ""
+    return f"```\n{lines}\n```{where}"
+
+
+def _lines(seconds: dict[str, float]) -> Iterator[str]:
+    for name, command, what in (
+        ("demo", "make demo", "all of it on embedded digits, after set-up"),
+        ("bench", "lightprune bench last", "its speed beside torch and ONNX Runtime"),
+        ("train", "python train.py pruner=global schedule=multi_step", "the same on CIFAR-10"),
+        ("report", "lightprune report outputs/runs", "tables and figures of all runs"),
+    ):
+        time = f"{_rounded(seconds[name])}: " if name in seconds else ""
+        yield f"{command:{_WIDTH}}  # {time}{what}"
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

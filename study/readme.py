@@ -1,0 +1,252 @@
+"""README's generated parts: what is gained, the table of five rows, the quick start's times."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightprune.bench.backends import BACKENDS
+from lightprune.bench.result import BenchResult
+from lightprune.bench.sparsity_sweep import read_benchmark
+from lightprune.errors import InputError
+from lightprune.rendering.document import Table, thread_count
+from lightprune.report.discovery import find_runs
+from lightprune.report.groups import RunGroup, group_runs, run_label, training_label
+from lightprune.report.reported_run import ReportedRun
+from lightprune.report.result_table import ResultRow, result_rows
+from lightprune.report.sections.speed_figure import BATCHES
+from lightprune.report.statistics import MeanStd, pp_label
+from study.quick_start import QuickStart, quick_start
+from study.reference import DATASET_NAMES, DENSE, PRUNED, comparable
+from study.throughput import Throughput
+from study.tuning_runs import split_tuning_runs
+
+RESULTS, QUICK_START = "results", "quick start"
+_NOTHING = "Measured results follow."
+_REFERENCE = "global 98 % one_shot", "local 94.24 % one_shot"
+# The figure of the report that README shows.
+_FIGURE = "report/figures/speedup-resnet18.svg"
+_MARGIN = 0.005
+_SPARSE_FILE = "sparse, fp32"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """README's rows: runs of one training budget, and the dense network trained as long.
+
+    Attributes:
+        control: That dense network, the baseline of differences; None if it was not trained.
+        dense: Where the fine-tuning began.
+        pruned: In the order of the table.
+        most: The sparsest one within half a point of the control; None if there is none.
+    """
+
+    control: RunGroup | None
+    dense: ResultRow
+    pruned: tuple[RunGroup, ...]
+    most: RunGroup | None
+
+    def difference(self, row: ResultRow | RunGroup) -> float | None:
+        """Of mean accuracies, to the control's."""
+        if self.control is None:
+            return None
+        mean = row.accuracy if isinstance(row, ResultRow) else _accuracy(row)
+        return mean.mean - _accuracy(self.control).mean
+
+
+def headline(runs: Sequence[ReportedRun]) -> Headline | None:
+    """Selects the rows; None if nothing that the reference pruned is among the runs.
+
+    The training budget is that whose control has the most seeds, and of these the shortest.
+    """
+    groups = group_runs(tuple(run for run in runs if comparable(run)))
+    controls = [group for group in groups if group.kind == "control"]
+    basis = controls or [group for group in groups if _label(group) in _REFERENCE]
+    if not basis:
+        return None
+    first = min(basis, key=lambda group: (-len(group.runs), group.first.finetune_epochs)).first
+    groups = tuple(group for group in groups if _training(group.first) == _training(first))
+    control = next((group for group in groups if group.kind == "control"), None)
+    pruned = [group for group in groups if group.first.events]
+    dense = next(row for row in result_rows(groups) if row.group is None)
+    result = Headline(control, dense, (), None)
+    near = [g for g in pruned if (d := result.difference(g)) is not None and d >= -_MARGIN]
+    most = max(near, key=_pruned_away, default=None)
+    rows = [group for group in pruned if _label(group) in _REFERENCE]
+    if most and most not in rows:
+        rows.insert(1, most)
+    elif most:
+        further = [g for g in pruned if g.series == most.series and _sparsity(g) > _sparsity(most)]
+        rows[1:1] = sorted(further, key=_sparsity)[:1]
+    return Headline(control, dense, tuple(rows), most)
+
+
+def results_block(results: Path) -> str:
+    """What is gained in a sentence, the table, what its columns mean, and the figure."""
+    runs = _published_runs(results)
+    found = headline(runs)
+    if found is None:
+        return _NOTHING
+    benches = [bench for group in found.pruned if (bench := _bench(group))]
+    parts = [
+        *_gain(found),
+        Table.of(_table_rows(found)).markdown,
+        " ".join(_notes(found, benches, results)),
+    ]
+    if (results / _FIGURE).exists():
+        parts.append(f"![Speed-up by sparsity]({results.name}/{_FIGURE})")
+    return "\n\n".join(parts)
+
+
+def quick_start_block(results: Path) -> str:
+    """Four commands with their times."""
+    measured = read_benchmark(results / "quick_start.json", QuickStart, "quick_start.py")
+    throughput = read_benchmark(results / "throughput.json", Throughput, "throughput.py")
+    return quick_start(measured, throughput)
+
+
+def replace_block(readme: str, name: str, block: str) -> str:
+    """README with another text between the two comments that enclose a generated part.
+
+    Raises:
+        InputError: The comments are not there, once each and in order.
+    """
+    first, last = f"<!-- {name}: made by `make results` -->", f"<!-- end of {name} -->"
+    before, start, rest = readme.partition(first)
+    _, end, after = rest.partition(last)
+    if not start or not end or first in rest or last in after:
+        raise InputError(f"README: lacks the lines {first} and {last}; allowed is one of each")
+    return f"{before}{first}\n{block}\n{last}{after}"
+
+
+def renew(readme: str, results: Path) -> str:
+    """README with its generated parts as `results` has them."""
+    parts = {RESULTS: results_block(results), QUICK_START: quick_start_block(results)}
+    for name, block in parts.items():
+        readme = replace_block(readme, name, block)
+    return readme
+
+
+def _published_runs(results: Path) -> tuple[ReportedRun, ...]:
+    if not any(results.rglob("run.json")):
+        return ()
+    collection = find_runs(results, results / "dense", DATASET_NAMES)
+    return split_tuning_runs(collection)[0].runs
+
+
+def _gain(found: Headline) -> Iterator[str]:
+    difference = found.difference(found.most) if found.most else None
+    if found.most is None or difference is None:
+        return
+    cost = "no accuracy" if difference >= 0 else f"{-100 * difference:.1f} points of accuracy"
+    speed = ""
+    if (bench := _bench(found.most)) and len(ratios := _speedups(bench)) == len(BATCHES):
+        single, many = ratios
+        speed = (
+            f", and runs the rest on a CPU {single:.1f} times (one image) to {many:.1f} times (64) "
+            "as fast as the fastest dense backend"
+        )
+    yield (
+        f"**lightprune takes {100 * _sparsity(found.most):g} % of the convolution weights out of a "
+        f"ResNet18 for {cost} on CIFAR-10{speed}.**"
+    )
+
+
+def _table_rows(found: Headline) -> Iterator[dict[str, str]]:
+    dense = found.dense.first
+    unpruned = {
+        "weights": f"{dense.cost.weights:,}",
+        "MACs": _millions(dense.cost.macs),
+        "file": _megabytes(dense.sizes["model.safetensors"]),
+        "speed-up, batch 1 / 64": "1 / 1",
+    }
+    yield _row(found, f"dense, {found.dense.epochs} epochs", found.dense) | unpruned
+    if found.control:
+        name = f"dense, {found.control.first.epochs} epochs: the control"
+        yield _row(found, name, found.control) | unpruned
+    for group in found.pruned:
+        bench = _bench(group)
+        name = f"**{_label(group)}**" if group is found.most else _label(group)
+        yield _row(found, name, group) | {
+            "weights": f"{group.first.cost.nnz:,}",
+            "MACs": _millions(MeanStd.of([run.cost.macs_live or 0 for run in group.runs]).mean),
+            "file": _megabytes(bench.sizes[_SPARSE_FILE]) if bench else "–",
+            "speed-up, batch 1 / 64": " / ".join(f"{s:.1f}" for s in _speedups(bench))
+            if bench
+            else "–",
+        }
+
+
+def _row(found: Headline, name: str, row: ResultRow | RunGroup) -> dict[str, str]:
+    accuracy = row.accuracy if isinstance(row, ResultRow) else _accuracy(row)
+    difference = found.difference(row)
+    shown = "" if difference is None or row is found.control else pp_label(difference)
+    return {
+        "network": name,
+        "test accuracy (seeds)": f"{accuracy.percent} ({len(row.runs)})",
+        "to the control": shown,
+    }
+
+
+def _notes(found: Headline, benches: Sequence[BenchResult], results: Path) -> Iterator[str]:
+    first = found.dense.first
+    yield (
+        f"ResNet18, {first.dataset}; ± is the standard deviation over seeds. Weights: those of "
+        "convolutions that are not zero. MACs: their multiplications for an image."
+    )
+    if found.most:
+        yield (
+            f"Of what was trained as long, **{_label(found.most)}** is the sparsest within "
+            f"{100 * _MARGIN:g} points of the control."
+        )
+    if benches:
+        dense = ", ".join(b.label.removeprefix("eager, ") for b in BACKENDS if b.dense)
+        threads = thread_count(max(timing.threads for timing in benches[0].timings))
+        yield (
+            f"Speed-up: the sparse runtime over the fastest of {dense} ({threads} of "
+            f"{benches[0].machine.label}); –: not timed."
+        )
+    published = ", ".join(
+        f"{figure.label} {100 * figure.accuracy:.1f} %" for figure in (DENSE, *PRUNED.values())
+    )
+    yield (
+        f"The reference, L. Mao's blog post “PyTorch Pruning” (400 epochs, lossless images): "
+        f"{published}. Everything else: [the report]({results.name}/report/report.md)."
+    )
+
+
+def _accuracy(group: RunGroup) -> MeanStd:
+    return MeanStd.of([run.test.accuracy for run in group.runs])
+
+
+def _label(group: RunGroup) -> str:
+    return run_label(group.first)
+
+
+def _sparsity(group: RunGroup) -> float:
+    return group.first.target_sparsity
+
+
+def _pruned_away(group: RunGroup) -> tuple[float, float]:
+    return _sparsity(group), -(group.first.cost.mac_density or 0.0)
+
+
+def _training(run: ReportedRun) -> tuple[str, str]:
+    return training_label(run), run.data.fingerprint
+
+
+def _bench(group: RunGroup) -> BenchResult | None:
+    return next((run.bench for run in group.runs if run.bench), None)
+
+
+def _speedups(bench: BenchResult) -> list[float]:
+    threads = max(timing.threads for timing in bench.timings)
+    at = {s.batch: s.over_dense for s in bench.speedups if s.threads == threads}
+    return [ratio for batch in BATCHES if (ratio := at.get(batch))]
+
+
+def _millions(count: float | None) -> str:
+    return "unknown" if count is None else f"{count / 1e6:.1f} M"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.3g} MB"
