@@ -199,10 +199,12 @@ def _notes(found: Headline, benches: Sequence[BenchResult], results: Path) -> It
             f"{100 * _MARGIN:g} points of the control."
         )
     if benches:
-        dense = ", ".join(b.label.removeprefix("eager, ") for b in BACKENDS if b.dense)
+        timed = {name for bench in benches for name in bench.backends}
+        dense = [b for b in BACKENDS if b.dense and not b.stripped and b.name in timed]
+        labels = ", ".join(backend.label.removeprefix("eager, ") for backend in dense)
         threads = thread_count(max(timing.threads for timing in benches[0].timings))
         yield (
-            f"Speed-up: the sparse runtime over the fastest of {dense} ({threads} of "
+            f"Speed-up: the sparse runtime over the fastest of {labels} ({threads} of "
             f"{benches[0].machine.label}); –: not timed."
         )
     published = ", ".join(
