@@ -14,7 +14,7 @@ from lightprune.garbage import paused_collector
 from tests.permissions import obey_permissions
 
 with paused_collector():
-    import lightprune.launch.hydra_main
+    import lightprune.launch.launcher
     from lightprune.cli.main import main as lightprune_main
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -42,7 +42,7 @@ def run(request):
 
 def main():
     """Answers until its input ends."""
-    assert lightprune.launch.hydra_main
+    assert lightprune.launch.launcher
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -2,12 +2,9 @@
 
 import typer
 
-from lightprune.garbage import paused_collector
-
 
 def train(context: typer.Context) -> None:
     """Train, prune, fine-tune and test: GROUP=OPTION, KEY=VALUE; -m for a sweep."""
-    with paused_collector():
-        from lightprune.launch.hydra_main import main
+    from lightprune.launch.hydra_main import main
 
     main(context.args)

@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lightprune.experiment.schema import register_configs
+from lightprune.garbage import paused_collector
 from lightprune.launch.error_reporting import report_errors, run_hydra_main
 from lightprune.launch.overrides import CONFIGS, expand_home
 from lightprune.runs.command_line import COMMAND
@@ -23,7 +24,8 @@ register_configs()
 @report_errors
 def _run_config(cfg: DictConfig) -> float | None:
     # Imports torch, without which a wrong command line is answered.
-    from lightprune.launch.launcher import launch
+    with paused_collector():
+        from lightprune.launch.launcher import launch
 
     hydra_settings = HydraConfig.get()
     return launch(cfg, Path(hydra_settings.runtime.output_dir), hydra_settings)
