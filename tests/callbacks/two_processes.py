@@ -167,7 +167,10 @@ def _train(folder):
         setup,
         setup.new_network(),
         PhaseRun(
-            "finetune", phase(2), plan((0, 0.5), (1, 0.8), epochs=2), pruner=Pruner(OfThisProcess())
+            "finetune",
+            phase(2, ema_decay=0.9),
+            plan((0, 0.5), (1, 0.8), epochs=2),
+            pruner=Pruner(OfThisProcess()),
         ),
         folder / "fit",
     )

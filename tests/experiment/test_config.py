@@ -122,6 +122,8 @@ def test_hashes_stay_what_they_are():
         "pruner.pattern=2:4",
         "recipe.dense.augmentation.cutmix=0.5",
         "recipe.finetune.augmentation.cutmix=0.5",
+        "recipe.dense.ema_decay=0.9",
+        "recipe.finetune.ema_decay=0.9",
         "recipe.finetune.recalibrate=1",
         "schedule.start=1",
     ],

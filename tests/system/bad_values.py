@@ -420,6 +420,14 @@ VALUES = {
         ["recipe.finetune.distillation.weight=0.5", "recipe.dense.epochs=0"],
         ["recipe.finetune.distillation.weight=0.5", "trains none", "dense.checkpoint"],
     ),
+    "average that never moves": (
+        ["recipe.finetune.ema_decay=1"],
+        ["recipe.finetune.ema_decay=1: ", "in [0, 1)"],
+    ),
+    "average from an event that is not known": (
+        ["schedule=until", "recipe.finetune.ema_decay=0.9"],
+        ["recipe.finetune.ema_decay=0.9: averages from the last event on", "allowed is 0"],
+    ),
     "optimizer state": (
         ["recipe.finetune.optimizer_state=drop"],
         ["recipe.finetune.optimizer_state=drop", "mask, reset, keep"],

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.long
     [
         (Configuration("multi_step", "global", 1, "movement, rewound"), 2),
         (Configuration("multi_step", "local", 2, "taylor, regrown"), 1),
-        (Configuration("multi_step", "global", 2, "taught, born again"), 1),
+        (Configuration("multi_step", "global", 2, "taught, born again, averaged"), 1),
     ],
     ids=["one process", "two processes", "two processes and their teacher"],
 )

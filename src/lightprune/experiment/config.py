@@ -82,7 +82,7 @@ class Settings:
             plan = self.schedule.plan(self.recipe.finetune.epochs, steps_per_epoch)
         check_rewinding(self.recipe, pruner, plan, epoch, self.pretrained)
         check_regrowth_events(pruner, plan)
-        check_tolerance(pruner, plan, self.source)
+        check_tolerance(pruner, self.recipe.finetune, plan, self.source)
         check_accumulation(pruner, plan, self.trainer_config)
         return replace(self, plan=plan)
 

@@ -80,7 +80,9 @@ def check_rewinding(
             )
 
 
-def check_tolerance(pruner: Pruner | None, plan: Plan, source: Source) -> None:
+def check_tolerance(
+    pruner: Pruner | None, finetune: FineTuning, plan: Plan, source: Source
+) -> None:
     """Raises InputError if the last event, or the test set, would count before it is known."""
     if plan.drop is None or pruner is None:
         return
@@ -88,6 +90,11 @@ def check_tolerance(pruner: Pruner | None, plan: Plan, source: Source) -> None:
         raise InputError(
             f"data.validation={source.validation}: schedule=until ends by the validation accuracy; "
             "allowed are validation images of their own"
+        )
+    if finetune.ema_decay:
+        raise InputError(
+            f"recipe.finetune.ema_decay={finetune.ema_decay:g}: averages from the last event on, "
+            "and with schedule=until each may be the last; allowed is 0, or another schedule"
         )
     at_the_last = {"weights": pruner.weights == "reinitialise", "pattern": bool(pruner.pattern)}
     for setting in (name for name, is_set in at_the_last.items() if is_set):

@@ -57,8 +57,8 @@ class CheckedRun:
         """Takes a training step of each phase that trains.
 
         Returns:
-            An estimate of the bytes of a checkpoint: weights (latest, best, early), optimizer,
-            accumulated scores.
+            An estimate of the bytes of a checkpoint: weights (latest, best, early, average),
+            optimizer, accumulated scores.
 
         Raises:
             InputError: A step fails.
@@ -71,7 +71,8 @@ class CheckedRun:
         optimizer_bytes = check_training(self.setup, phases, macs)
         pruner = settings.pruner
         accumulates = pruner is not None and "accumulated" in pruner.criterion.needs
-        copies = 2 + bool(settings.rewind_epoch) + accumulates
+        averages = any(phase.ema_decay for phase in phases.values())
+        copies = 2 + bool(settings.rewind_epoch) + accumulates + averages
         return copies * 4 * self.cost.parameters + optimizer_bytes
 
     @property

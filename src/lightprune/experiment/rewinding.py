@@ -60,6 +60,7 @@ def rewind_state(
                 Plan((), phase.epochs),
                 teacher=teacher,
                 until=epochs,
+                snapshots=[epochs],
                 identity=identity,
             )
             _train_first_epochs(setup, run, folder, epochs)
@@ -72,5 +73,5 @@ def _train_first_epochs(setup: Setup, run: PhaseRun, folder: Path, epochs: int) 
     with open_loggers(setup, working_folder, run.identity) as loggers:
         trained = fit(setup, setup.new_network(), run, working_folder, loggers)
     if is_rank_zero():
-        save_rewind_state(folder, epochs, trained.state)
+        save_rewind_state(folder, epochs, trained.snapshots[epochs])
         shutil.rmtree(working_folder)

@@ -31,6 +31,7 @@ from lightprune.training.recorded_pruning import RecordedPruning, weight_reset
 from lightprune.training.resume_guard import ResumeGuard
 from lightprune.training.setup import Setup
 from lightprune.training.trainer import system_exit_as_interrupted
+from lightprune.training.weight_averaging import EmaWeights
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,16 @@ def fit(
     latest = run.until is not None or validation in ("test", "none")
     tolerant = run.plan.drop is not None
     best = LastTolerated(pruning) if tolerant else BestEpoch(pruning, latest=latest)
-    snapshots = Snapshots(run.snapshots)
+    snapshots, decay = Snapshots(run.snapshots), run.phase.ema_decay
     trainer = setup.trainer_config.build(
         epochs=run.plan.epochs if run.until is None else run.until,
         folder=folder,
         callbacks=[
             ResumeGuard(run.identity),  # Refuses before the others restore.
-            *(pruning, history, best, snapshots),
+            *(pruning, history, best),
             *extra_callbacks(run.callbacks, run.plan, folder),
+            *([EmaWeights(decay, pruning)] if decay else []),  # The others see the average.
+            snapshots,
             save_every_epoch(folder / "checkpoints"),  # Holds the state of all others.
         ],
         loggers=loggers,

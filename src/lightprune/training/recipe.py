@@ -59,6 +59,8 @@ class Phase:
         batch_size: Images a batch, over all processes together.
         optimizer: Constructor that takes parameter groups; the schedule sets the learning rate.
         label_smoothing: In [0, 1).
+        ema_decay: In [0, 1). Above 0 what is validated, kept and tested is an exponential moving
+            average of the weights over the optimizer steps since the last prune event.
         decay_all: Whether weight decay also acts on biases and normalisation layers.
         distillation: From the run's own dense network; in the dense phase, from a network that
             the same recipe trained without (born-again: Furlanello et al. 2018).
@@ -69,6 +71,7 @@ class Phase:
     optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer]
     learning_rate: LearningRate
     label_smoothing: float = 0.0
+    ema_decay: float = 0.0
     decay_all: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     distillation: Distillation = Distillation()
@@ -77,6 +80,7 @@ class Phase:
         check_number("epochs", self.epochs, 0, whole=True)
         check_number("batch_size", self.batch_size, 1, whole=True)
         check_number("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
+        check_number("ema_decay", self.ema_decay, 0, 1, open_high=True)
         check_flag("decay_all", self.decay_all)
         if not callable(self.optimizer):
             raise InputError(
