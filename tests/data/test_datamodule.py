@@ -88,6 +88,25 @@ def test_a_seed_and_an_epoch_always_give_the_same_batches(seed, epoch):
     assert same(first, batches)
 
 
+@given(trained=st.integers(1, 5), epoch=st.integers(0, 3))
+def test_an_epoch_that_is_resumed_goes_on_after_the_batches_that_were_trained_on(trained, epoch):
+    settings = {"epoch": epoch, "augmentation": Augmentation(1, cutmix=0.5)}
+    batches = training(numbered(50), 8, **settings)
+    whole, batches.processed = list(batches), lambda: trained
+    batches.load_state_dict(batches.state_dict())
+
+    assert same(batches, whole[trained:])
+    assert same(batches, whole)
+
+
+def test_an_epoch_after_the_resumed_one_is_whole():
+    batches, later = training(numbered(50), 8), training(numbered(50), 8, epoch=1)
+    batches.processed = lambda: 6
+    later.load_state_dict(batches.state_dict())
+
+    assert len(list(later)) == 6
+
+
 @given(seed=st.integers(0, 2**31 - 2), epoch=st.integers(0, 300))
 def test_another_epoch_gives_another_order(seed, epoch):
     images = numbered(64)

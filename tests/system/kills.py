@@ -34,6 +34,19 @@ SCHEDULES = {
     "multi_step": ("schedule=multi_step", "schedule.steps=2"),
     "cubic": ("schedule=cubic", "schedule.span=0.75"),
     "constant": ("schedule=constant", "recipe.finetune.restart=never"),
+    # Of more and shorter steps, so that it is killed within epochs.
+    "cubic in steps": (
+        "schedule=cubic",
+        "schedule.every_n_steps=10",
+        "recipe.finetune.batch_size=8",
+        "recipe.finetune.epochs=2",
+    ),
+    "until": (
+        "schedule=until",
+        "schedule.drop=5",
+        "schedule.step=0.5",
+        "recipe.dense.epochs=4",
+    ),
 }
 PRUNER_SETTINGS = {
     "defaults": (),
@@ -82,7 +95,7 @@ PRUNER_SETTINGS = {
     ),
 }
 ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
-PROGRESS = re.compile(r"(dense epoch|finetune epoch|pruned before epoch) (\d+)")
+PROGRESS = re.compile(r"(dense epoch|finetune epoch|pruned before (?:epoch|step)) (\d+)")
 # In seconds: how long a run may take to end after a signal, and to end on its own.
 STOPS_WITHIN, ENDS_WITHIN = 10, 240
 # torchrun gives the ranks beside a dead one half a minute.
@@ -116,7 +129,15 @@ CONFIGURATIONS = [
             ("one_shot", "multi_step", "cubic"), ("global", "local"), (1, 2)
         )
     ),
-    *(Configuration("constant", "rigl", processes) for processes in (1, 2)),
+    *(
+        Configuration(schedule, pruner, processes)
+        for schedule, pruner in (
+            ("constant", "rigl"),
+            ("cubic in steps", "global"),
+            ("until", "global"),
+        )
+        for processes in (1, 2)
+    ),
     *(
         Configuration(*kind)
         for kind in itertools.product(("multi_step",), ("global",), (1, 2), PRUNER_SETTINGS)
@@ -263,27 +284,29 @@ def finish(folder, overrides):
 
 
 def saved(folder):
-    """How many epochs of each phase an intact checkpoint holds; infinitely many are done."""
+    """What an intact checkpoint holds, by the words of `PROGRESS`: epochs, and steps.
+
+    Of a phase that has ended there are infinitely many.
+    """
     phases = {"finetune": folder / "run", "dense": next(folder.glob("dense/*"), folder)}
-    epochs = {}
+    done = {}
     for phase, place in phases.items():
         last = place / "checkpoints" / LAST
         if last.exists() and is_intact(last):
-            epochs[phase] = torch.load(last, weights_only=True)["epoch"] + 1
+            state = torch.load(last, weights_only=True)
+            done[f"{phase} epoch"] = len(state["callbacks"]["EpochHistory"]["rows"])
+            if phase == "finetune":
+                done["pruned before epoch"] = done["finetune epoch"]
+                done["pruned before step"] = state["global_step"]
     if (phases["dense"] / "dense.json").exists():
-        epochs["dense"] = 1000
-    return epochs
+        done["dense epoch"] = 1000
+    return done
 
 
 def repeated(run, before):
-    """Epochs that a run trained though they were saved before it started."""
-    wrong = []
-    for line in run.progress:
-        what, number = PROGRESS.match(line).groups()
-        phase = what.split()[0]
-        if int(number) <= before.get(phase, 0):
-            wrong.append(f"repeated: {line}")
-    return wrong
+    """Epochs and events that a run repeated though they were saved before it started."""
+    matches = [(line, *PROGRESS.match(line).groups()) for line in run.progress]
+    return [f"repeated: {line}" for line, what, n in matches if int(n) <= before.get(what, 0)]
 
 
 def campaign(folder, configuration, kills, chance):

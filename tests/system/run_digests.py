@@ -34,11 +34,14 @@ def run_digests(folder):
         with (phase / "metrics.csv").open() as file:
             rows = [{**row, "seconds": ""} for row in csv.DictReader(file)]
         contents[f"{name} metrics.csv"] = rows
-        for file in (LAST, PREVIOUS):
+        # Which step is the one before the last depends on the time that saving takes.
+        counts_steps = name == "finetune" and "step" in run_record["events"][0]
+        for file in (LAST,) if counts_steps else (LAST, PREVIOUS):
             state = torch.load(phase / "checkpoints" / file, weights_only=True)
             callbacks = state["callbacks"]
             for row in callbacks["EpochHistory"]["rows"]:
                 row.pop("seconds")
+            callbacks["EpochHistory"].pop("seconds")
             for part in ("PruningCallback", "EpochHistory", "BestEpoch", "Snapshots"):
                 contents[f"{name} {file} {part}"] = callbacks.get(part)
             for part in ("state_dict", "optimizer_states", "epoch", "global_step"):

@@ -14,8 +14,9 @@ pytestmark = pytest.mark.long
         (Configuration("multi_step", "global", 1, "movement, rewound"), 2),
         (Configuration("multi_step", "local", 2, "taylor, regrown"), 1),
         (Configuration("multi_step", "global", 2, "taught, born again, averaged"), 1),
+        (Configuration("cubic in steps", "global", 1), 2),
     ],
-    ids=["one process", "two processes", "two processes and their teacher"],
+    ids=["one process", "two processes", "two processes and their teacher", "within an epoch"],
 )
 def test_a_run_killed_again_and_again_ends_as_if_nobody_had_touched_it(
     server, tmp_path, configuration, kills

@@ -1,7 +1,7 @@
 """The Lightning data module: batches sliced, augmented and normalised from images in memory."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +49,10 @@ class TrainingBatches:
     Every process shuffles the whole epoch and takes its shard of each batch, so that N
     processes together see the very batches that one would. The last, incomplete batch is left
     out. Where images are mixed, each is with the one before it in the whole batch.
+
+    Attributes:
+        processed: How many batches of the running epoch have been trained on; a trainer that
+            resumes within an epoch goes on after them.
     """
 
     images: ImageSet
@@ -59,9 +63,19 @@ class TrainingBatches:
     epoch: Callable[[], int]
     shard: RankShard
     classes: int
+    processed: Callable[[], int] = lambda: 0
+    _resumed: dict[str, int] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self.images) // self.batch_size
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many of its batches have been trained on."""
+        return {"epoch": self.epoch(), "batches": self.processed()}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Has the next iteration, if it is of the same epoch, leave those batches out."""
+        self._resumed = state_dict
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch: images float32 (B, 3, H, W) and labels int64 (B,).
@@ -74,7 +88,9 @@ class TrainingBatches:
         draws = self.augmentation.draw(count, self.seed, epoch).to(device)
         generator = named_generator("order", self.seed, epoch)
         order = torch.randperm(count, generator=generator)
-        for number in range(len(self)):
+        resumed, self._resumed = self._resumed, {}
+        first = resumed["batches"] if resumed.get("epoch") == epoch else 0
+        for number in range(first, len(self)):
             batch = order[number * self.batch_size : (number + 1) * self.batch_size]
             indices = self.shard.take(batch).to(device)
             pixels, labels = self._augmented(indices, draws)
@@ -150,6 +166,7 @@ class ImageDataModule(LightningDataModule):
             epoch=lambda: self._trainer().current_epoch,
             shard=self._shard(),
             classes=self._classes,
+            processed=lambda: self._trainer().fit_loop.epoch_loop.batch_progress.current.processed,
         )
 
     def val_dataloader(self) -> EvaluationBatches:

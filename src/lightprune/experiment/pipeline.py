@@ -86,6 +86,7 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
         rewind_weights=(
             None if rewind_epoch is None else rewind_state(*dense_training, rewind_epoch)
         ),
+        save_every_n_steps=settings.schedule.every_n_steps if settings.schedule else None,
         callbacks=build_callbacks(settings.callbacks),
         identity=checked.identity,
     )

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics import MeanMetric
 
 from lightprune.data.datamodule import Batch
 from lightprune.errors import InputError
@@ -68,6 +69,8 @@ class Classifier(LightningModule):
         # In a tuple, it is no submodule: neither optimised, nor averaged, nor in a state dict.
         self._teachers = () if teacher is None else (teacher.eval().requires_grad_(False),)
         self._tally = Tally(classes)
+        # Not a plain value that is logged: Lightning keeps no running mean in a checkpoint.
+        self._train_loss = MeanMetric(nan_strategy="disable")
         if model.compile:
             for each in (network, *self._teachers):
                 each.compile()
@@ -129,6 +132,8 @@ class Classifier(LightningModule):
                 )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        if self._cycles.plan.steps is not None:  # Any of them may be the first of a resumed epoch.
+            torch.manual_seed(named_seed(*self.rng_key("layers"), batch_idx))
         rate = self.learning_rate()
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
@@ -149,8 +154,17 @@ class Classifier(LightningModule):
         last = batch_idx + 1 == self.trainer.num_training_batches
         if loss.device.type == "cpu" or last or batch_idx % _CHECK_EVERY == 0:
             self._check_finite("loss", loss.detach())
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        self._train_loss.update(loss, len(batch[1]))
+        self.log("train/loss", self._train_loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
+
+    def train_loss_state(self) -> Tensor:
+        """This process' training loss of the epoch so far: its weighted sum, and the weight."""
+        return torch.stack([self._train_loss.mean_value, self._train_loss.weight])
+
+    def resume_train_loss(self, state: Tensor) -> None:
+        """Continues an epoch with what `train_loss_state` returned."""
+        self._train_loss.mean_value, self._train_loss.weight = state.to(self.device).unbind()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Refuses, once in a while, a gradient that is not finite though the loss is.
@@ -159,7 +173,12 @@ class Classifier(LightningModule):
         """
         due = self.trainer.is_last_batch or self.trainer.global_step % _CHECK_EVERY == 0
         if due and self.trainer.precision != "16-mixed":
-            self._check_finite("gradient norm", *_gradient_norm(self.network))
+            named = self.network.named_parameters()
+            self._check_finite("gradient norm", *_norm((name, p.grad) for name, p in named))
+
+    def check_weights(self) -> None:
+        """Raises NonFiniteLossError if a weight is not finite."""
+        self._check_finite("weight norm", *_norm(self.network.named_parameters()))
 
     def _check_finite(self, name: str, value: Tensor | float, where: str = "") -> None:
         if not math.isfinite(value):
@@ -203,13 +222,12 @@ class Classifier(LightningModule):
         self.log(f"{stage}/loss", evaluation.loss, sync_dist=True)
 
 
-def _gradient_norm(network: nn.Module) -> tuple[Tensor, str]:
-    """The norm of all gradients together; of one that is not finite, where it is so first."""
-    named = network.named_parameters()
-    gradients = {name: weight.grad for name, weight in named if weight.grad is not None}
-    norm = nn.utils.get_total_norm(gradients.values())
+def _norm(named: Iterable[tuple[str, Tensor | None]]) -> tuple[Tensor, str]:
+    """The norm of all tensors together; of one that is not finite, where it is so first."""
+    tensors = {name: tensor.detach() for name, tensor in named if tensor is not None}
+    norm = nn.utils.get_total_norm(tensors.values())
     if not torch.isfinite(norm):
-        for name, gradient in gradients.items():
-            if not gradient.isfinite().all():
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
                 return norm, f" (first in {name})"
     return norm, ""

@@ -30,6 +30,7 @@ from lightprune.training.recipe import FineTuning, Phase
 from lightprune.training.recorded_pruning import RecordedPruning, weight_reset
 from lightprune.training.resume_guard import ResumeGuard
 from lightprune.training.setup import Setup
+from lightprune.training.step_checkpoints import StepCheckpoints
 from lightprune.training.trainer import system_exit_as_interrupted
 from lightprune.training.weight_averaging import EmaWeights
 
@@ -47,6 +48,7 @@ class PhaseRun:
         rewind_weights: State dict early in that phase, for a pruner with `weights=rewind`.
         snapshots: After how many epochs to keep the state dict.
         until: How many of the plan's epochs to train; None for all.
+        save_every_n_steps: At most so often save within epochs; None for at their ends alone.
         callbacks: The user's own, by their names in the config.
         identity: Plain values kept in every checkpoint; one with other values is refused.
     """
@@ -61,6 +63,7 @@ class PhaseRun:
     rewind_weights: Mapping[str, Tensor] | None = None
     snapshots: Collection[int] = ()
     until: int | None = None
+    save_every_n_steps: int | None = None
     callbacks: Mapping[str, Callback] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
 
@@ -116,6 +119,10 @@ def fit(
     tolerant = run.plan.drop is not None
     best = LastTolerated(pruning) if tolerant else BestEpoch(pruning, latest=latest)
     snapshots, decay = Snapshots(run.snapshots), run.phase.ema_decay
+    last = folder / "checkpoints" / LAST
+    saving: list[Callback] = [save_every_epoch(last.parent)]
+    if run.save_every_n_steps is not None:
+        saving.append(StepCheckpoints(last, run.save_every_n_steps))
     trainer = setup.trainer_config.build(
         epochs=run.plan.epochs if run.until is None else run.until,
         folder=folder,
@@ -125,7 +132,7 @@ def fit(
             *extra_callbacks(run.callbacks, run.plan, folder),
             *([EmaWeights(decay, pruning)] if decay else []),  # The others see the average.
             snapshots,
-            save_every_epoch(folder / "checkpoints"),  # Holds the state of all others.
+            *saving,  # Hold the state of all others.
         ],
         loggers=loggers,
         validates=validation != "none",
@@ -138,7 +145,6 @@ def fit(
         with system_exit_as_interrupted():
             trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except NonFiniteLossError as error:
-        last = folder / "checkpoints" / LAST
         raise NonFiniteLossError(
             f"{error}; last good checkpoint: {last if last.exists() else 'none'}"
         ) from error

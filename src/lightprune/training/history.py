@@ -51,10 +51,11 @@ class EpochHistory(Callback):
         self._file = file
         self._pruning = pruning
         self._start = 0.0
+        self._seconds = 0.0
         self._printed = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start = time.perf_counter()
+        self._start = time.perf_counter() - self._seconds
         self._printed = len(self._pruning.records)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -97,10 +98,12 @@ class EpochHistory(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": [asdict(row) for row in self.rows]}
+        seconds = time.perf_counter() - self._start
+        return {"rows": [asdict(row) for row in self.rows], "seconds": seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = [EpochRow(**row) for row in state_dict["rows"]]
+        self._seconds = state_dict.get("seconds", 0.0)  # Of an epoch that was broken off.
 
 
 def print_event(record: EventRecord) -> None:
