@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -166,7 +167,7 @@ class ImageDataModule(LightningDataModule):
             epoch=lambda: self._trainer().current_epoch,
             shard=self._shard(),
             classes=self._classes,
-            processed=lambda: self._trainer().fit_loop.epoch_loop.batch_progress.current.processed,
+            processed=self._processed,
         )
 
     def val_dataloader(self) -> EvaluationBatches:
@@ -178,6 +179,10 @@ class ImageDataModule(LightningDataModule):
     def _trainer(self) -> Trainer:
         assert self.trainer is not None
         return self.trainer
+
+    def _processed(self) -> int:
+        current: Any = self._trainer().fit_loop.epoch_loop.batch_progress.current
+        return int(current.processed)
 
     def _shard(self) -> RankShard:
         return RankShard(self._trainer().global_rank, self._trainer().world_size)
