@@ -58,7 +58,7 @@ def publish_results(
     """Copy finished runs to results/, and renew its report and README's generated parts."""
     from lightprune.files import write_text
     from study.publish import publish
-    from study.readme import renew
+    from study.readme import FIGURE, generate
     from study.report import write_reference_report
 
     for sweep in sweeps or ():
@@ -66,7 +66,10 @@ def publish_results(
             print(f"published: {folder}")
     if any(results.rglob("run.json")):
         print(write_reference_report(results, results / "dense", throughput, speedup))
-    write_text(readme, renew(readme.read_text("utf-8"), results))
+    generated = generate(results)
+    if generated.figure:
+        write_text(results / FIGURE, generated.figure)
+    write_text(readme, generated.renew(readme.read_text("utf-8")))
     print(readme)
 
 

@@ -10,21 +10,20 @@ from lightprune.bench.sparsity_sweep import read_benchmark
 from lightprune.errors import InputError
 from lightprune.rendering.document import Table, thread_count
 from lightprune.report.discovery import find_runs
+from lightprune.report.frontier_figure import frontier_svg
 from lightprune.report.groups import RunGroup, group_runs, run_label, training_label
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow, result_rows
-from lightprune.report.sections.speed_figure import BATCHES
 from lightprune.report.statistics import MeanStd, pp_label
 from study.quick_start import QuickStart, quick_start
 from study.reference import DATASET_NAMES, DENSE, PRUNED, comparable
 from study.throughput import Throughput
 from study.tuning_runs import split_tuning_runs
 
-RESULTS, QUICK_START = "results", "quick start"
 _NOTHING = "Measured results follow."
 _REFERENCE = "global 98 % one_shot", "local 94.24 % one_shot"
-# The figure of the report that README shows.
-_FIGURE = "report/figures/speedup-resnet18.svg"
+FIGURE = "frontier.svg"
+_BATCHES = (1, 64)
 _MARGIN = 0.005
 _SPARSE_FILE = "sparse, fp32"
 
@@ -38,12 +37,14 @@ class Headline:
         dense: Where the fine-tuning began.
         pruned: In the order of the table.
         most: The sparsest one within half a point of the control; None if there is none.
+        groups: Everything of that budget.
     """
 
     control: RunGroup | None
     dense: ResultRow
     pruned: tuple[RunGroup, ...]
     most: RunGroup | None
+    groups: tuple[RunGroup, ...]
 
     def difference(self, row: ResultRow | RunGroup) -> float | None:
         """Of mean accuracies, to the control's."""
@@ -58,17 +59,18 @@ def headline(runs: Sequence[ReportedRun]) -> Headline | None:
 
     The training budget is that whose control has the most seeds, and of these the shortest.
     """
-    groups = group_runs(tuple(run for run in runs if comparable(run)))
+    runs = [run for run in runs if comparable(run)]
+    groups = group_runs(tuple(runs))
     controls = [group for group in groups if group.kind == "control"]
     basis = controls or [group for group in groups if _label(group) in _REFERENCE]
     if not basis:
         return None
     first = min(basis, key=lambda group: (-len(group.runs), group.first.finetune_epochs)).first
-    groups = tuple(group for group in groups if _training(group.first) == _training(first))
+    groups = group_runs(tuple(run for run in runs if _training(run) == _training(first)))
     control = next((group for group in groups if group.kind == "control"), None)
     pruned = [group for group in groups if group.first.events]
     dense = next(row for row in result_rows(groups) if row.group is None)
-    result = Headline(control, dense, (), None)
+    result = Headline(control, dense, (), None, groups)
     near = [g for g in pruned if (d := result.difference(g)) is not None and d >= -_MARGIN]
     most = max(near, key=_pruned_away, default=None)
     rows = [group for group in pruned if _label(group) in _REFERENCE]
@@ -77,31 +79,35 @@ def headline(runs: Sequence[ReportedRun]) -> Headline | None:
     elif most:
         further = [g for g in pruned if g.series == most.series and _sparsity(g) > _sparsity(most)]
         rows[1:1] = sorted(further, key=_sparsity)[:1]
-    return Headline(control, dense, tuple(rows), most)
+    return Headline(control, dense, tuple(rows), most, groups)
 
 
-def results_block(results: Path) -> str:
-    """What is gained in a sentence, the table, what its columns mean, and the figure."""
-    runs = _published_runs(results)
-    found = headline(runs)
-    if found is None:
-        return _NOTHING
-    benches = [bench for group in found.pruned if (bench := _bench(group))]
-    parts = [
-        *_gain(found),
-        Table.of(_table_rows(found)).markdown,
-        " ".join(_notes(found, benches, results)),
-    ]
-    if (results / _FIGURE).exists():
-        parts.append(f"![Speed-up by sparsity]({results.name}/{_FIGURE})")
-    return "\n\n".join(parts)
+@dataclass(frozen=True)
+class Generated:
+    """What README takes from the results: its parts by name, and the figure as SVG, or empty."""
+
+    parts: dict[str, str]
+    figure: str
+
+    def renew(self, readme: str) -> str:
+        """README with these parts in the place of the ones it has."""
+        for name, text in self.parts.items():
+            readme = replace_block(readme, name, text)
+        return readme
 
 
-def quick_start_block(results: Path) -> str:
-    """Four commands with their times."""
+def generate(results: Path) -> Generated:
+    """Makes README's parts from the published runs and benchmarks."""
+    found = headline(_published_runs(results))
+    svg = frontier_svg(result_rows(found.groups)) if found else ""
     measured = read_benchmark(results / "quick_start.json", QuickStart, "quick_start.py")
     throughput = read_benchmark(results / "throughput.json", Throughput, "throughput.py")
-    return quick_start(measured, throughput)
+    parts = {
+        "results": "\n\n".join(_results(found, results, bool(svg))) if found else _NOTHING,
+        "quick start": quick_start(measured, throughput),
+    }
+    # The figure's links lead from the folder of a report; this one lies beside the runs.
+    return Generated(parts, svg.replace('href="../', 'href="'))
 
 
 def replace_block(readme: str, name: str, block: str) -> str:
@@ -118,12 +124,13 @@ def replace_block(readme: str, name: str, block: str) -> str:
     return f"{before}{first}\n{block}\n{last}{after}"
 
 
-def renew(readme: str, results: Path) -> str:
-    """README with its generated parts as `results` has them."""
-    parts = {RESULTS: results_block(results), QUICK_START: quick_start_block(results)}
-    for name, block in parts.items():
-        readme = replace_block(readme, name, block)
-    return readme
+def _results(found: Headline, results: Path, figure: bool) -> Iterator[str]:
+    """What is gained in a sentence, the table, what its columns mean, and the figure."""
+    yield from _gain(found)
+    yield Table.of(_table_rows(found)).markdown
+    yield " ".join(_notes(found, results))
+    if figure:
+        yield f"![Test accuracy against MACs; grey: the control]({results.name}/{FIGURE})"
 
 
 def _published_runs(results: Path) -> tuple[ReportedRun, ...]:
@@ -139,7 +146,7 @@ def _gain(found: Headline) -> Iterator[str]:
         return
     cost = "no accuracy" if difference >= 0 else f"{-100 * difference:.1f} points of accuracy"
     speed = ""
-    if (bench := _bench(found.most)) and len(ratios := _speedups(bench)) == len(BATCHES):
+    if (bench := _bench(found.most)) and len(ratios := _speedups(bench)) == len(_BATCHES):
         single, many = ratios
         speed = (
             f", and runs the rest on a CPU {single:.1f} times (one image) to {many:.1f} times (64) "
@@ -187,8 +194,9 @@ def _row(found: Headline, name: str, row: ResultRow | RunGroup) -> dict[str, str
     }
 
 
-def _notes(found: Headline, benches: Sequence[BenchResult], results: Path) -> Iterator[str]:
+def _notes(found: Headline, results: Path) -> Iterator[str]:
     first = found.dense.first
+    benches = [bench for group in found.pruned if (bench := _bench(group))]
     yield (
         f"ResNet18, {first.dataset}; ± is the standard deviation over seeds. Weights: those of "
         "convolutions that are not zero. MACs: their multiplications for an image."
@@ -243,7 +251,7 @@ def _bench(group: RunGroup) -> BenchResult | None:
 def _speedups(bench: BenchResult) -> list[float]:
     threads = max(timing.threads for timing in bench.timings)
     at = {s.batch: s.over_dense for s in bench.speedups if s.threads == threads}
-    return [ratio for batch in BATCHES if (ratio := at.get(batch))]
+    return [ratio for batch in _BATCHES if (ratio := at.get(batch))]
 
 
 def _millions(count: float | None) -> str:

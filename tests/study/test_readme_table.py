@@ -1,6 +1,7 @@
 """README's generated parts are those that results/ gives."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from lightprune.errors import InputError
 from lightprune.report.discovery import BENCH
 from study.__main__ import main
 from study.publish import publish, strip_paths
-from study.readme import RESULTS, quick_start_block, renew, replace_block, results_block
+from study.readme import FIGURE, generate, replace_block
 from study.reference import DATASET_NAMES
 from tests.report.run_folders import config, make_bench, make_run
 
@@ -22,10 +23,35 @@ EMPTY = "".join(
 WHOLE_NETWORK = {"layers": {"w": (11_166_912, 4_220_096, 1)}, "live_nnz": 223_338}
 
 
-def test_readme_is_in_step_with_the_results():
+def results_block(results):
+    return generate(results).parts["results"]
+
+
+def quick_start_block(results):
+    return generate(results).parts["quick start"]
+
+
+@pytest.fixture(scope="module")
+def generated():
+    return generate(ROOT / "results")
+
+
+def test_readme_is_in_step_with_the_results(generated):
     readme = (ROOT / "README.md").read_text()
 
-    assert renew(readme, ROOT / "results") == readme, "make results renews it"
+    assert generated.renew(readme) == readme, "make results renews it"
+
+
+def test_the_figure_says_what_the_results_give(generated):
+    def words(svg):
+        return sorted(re.findall(r">([^<>]*[0-9][^<>]*)</(?:text|title)", svg))
+
+    committed = (ROOT / "results" / FIGURE).read_text()
+    assert words(committed) == words(generated.figure), "make results renews it"
+    assert "global 98 % one_shot\n84.02 ± 0.20 %" in committed
+    places = set(re.findall('href="([^"]*)"', committed))
+    assert places
+    assert all((ROOT / "results" / place).exists() for place in places)
 
 
 def test_without_results_readme_says_that_they_follow(tmp_path):
@@ -94,7 +120,7 @@ def test_a_kept_record_names_no_place_of_a_machine(typed, stripped):
 
 def test_a_readme_without_the_comments_is_refused():
     with pytest.raises(InputError, match="lacks the lines"):
-        replace_block("# Title\n", RESULTS, "block")
+        replace_block("# Title\n", "results", "block")
 
 
 def timed_run(folder, about):
