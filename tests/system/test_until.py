@@ -2,6 +2,7 @@
 
 import pytest
 
+from lightprune.runs.record import RunRecord
 from tests.system.entry import record, small, train
 
 UNTIL = ("schedule=until", "schedule.drop=5", "schedule.step=0.5", "schedule.sparsity=0.9999")
@@ -21,6 +22,11 @@ def test_a_run_ends_with_the_last_state_within_the_drop(server, tmp_path):
     assert all(events[0]["before"] - event["recovered"] <= 0.05 for event in events)
     assert cost["weights"] - cost["nnz"] == events[-1]["pruned"]
     assert record(tmp_path / "run")["best_epoch"] == len(events) - 1
+
+    last = RunRecord.from_json((tmp_path / "run" / "run.json").read_bytes()).not_tolerated
+    assert last.target == 1 - 0.5 ** (len(events) + 1)
+    assert events[0]["before"] - last.recovered > 0.05
+    assert any(f"the event to sparsity {last.sparsity:.2%}: the validation" in x for x in lines)
 
 
 @pytest.mark.long

@@ -69,12 +69,15 @@ def test_a_training_ends_with_the_last_state_that_recovered(tmp_path, dense):
     assert before - done.rows[-1].val_accuracy > 0.1
     assert sum(int((w == 0).sum()) for w in weights) == done.records[-1].pruned
     assert done.validation == done.records[-1].recovered
+    assert done.not_tolerated.target == events[len(done.records)].sparsity
+    assert done.not_tolerated.recovered == done.rows[-1].val_accuracy
 
 
 def test_what_always_recovers_takes_the_longest_course(tmp_path, dense):
     done = trained(tmp_path, dense, 100, step=0.3)
 
     assert len(done.records) == 5
+    assert done.not_tolerated is None
     assert done.epoch == 9
 
 
@@ -97,6 +100,7 @@ def test_what_was_over_trains_no_further_epoch(tmp_path, dense):
     assert equal(again.state, whole.state)
     assert again.rows == whole.rows
     assert again.records == whole.records
+    assert again.not_tolerated == whole.not_tolerated
 
 
 def test_no_event_that_is_tolerated_is_an_error(tmp_path, dense):

@@ -72,6 +72,7 @@ def full_record(
         seconds=Seconds(dense=dense.seconds + dense.teacher_seconds, finetune=trained.seconds),
         left_dense=checked.left_dense,
         paths=paths_of(settings.config),
+        not_tolerated=trained.not_tolerated,
     )
 
 

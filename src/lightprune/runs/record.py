@@ -156,6 +156,8 @@ class RunRecord:
         sizes: Bytes by file name.
         left_dense: Layers of prunable types whose weights could not be pruned.
         paths: Where data and dense networks lie: absolute, by the key of the setting.
+        not_tolerated: The event after which a schedule with a drop ended, since the accuracy did
+            not recover; the weights are those before it. None for any other end.
     """
 
     config: Json
@@ -178,6 +180,7 @@ class RunRecord:
     seconds: Seconds
     left_dense: tuple[LeftDense, ...] = field(default=(), kw_only=True)
     paths: dict[str, str] = field(default_factory=dict, kw_only=True)
+    not_tolerated: EventRecord | None = field(default=None, kw_only=True)
 
     @property
     def accuracy_change(self) -> float:
@@ -188,6 +191,7 @@ class RunRecord:
         """The text of run.json: every field, and for other readers what follows from them."""
         record = {"schema": SCHEMA, **msgspec.to_builtins(self)}
         record["events"] = [event.dump() for event in self.events]
+        record["not_tolerated"] = self.not_tolerated and self.not_tolerated.dump()
         for part, names in _DERIVED.items():
             record[part] |= {name: getattr(getattr(self, part), name) for name in names}
         return json.dumps(record, indent=1)

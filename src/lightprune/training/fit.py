@@ -79,6 +79,8 @@ class PhaseResult:
         seconds: Of all epochs, also those before an interruption.
         steps: Of the optimizer.
         snapshots: The state dicts after `PhaseRun.snapshots` epochs, by epochs trained.
+        records: Of the events before the weights.
+        not_tolerated: Of the event after them that ended the training; None without one.
     """
 
     state: dict[str, Tensor]
@@ -89,6 +91,7 @@ class PhaseResult:
     seconds: float
     steps: int
     snapshots: Mapping[int, dict[str, Tensor]]
+    not_tolerated: EventRecord | None
 
 
 def fit(
@@ -158,6 +161,7 @@ def fit(
         seconds=sum(row.seconds for row in history.rows),
         steps=trainer.global_step,
         snapshots=snapshots.states,
+        not_tolerated=next((r for r in pruning.records if r.epoch > best.epoch), None),
     )
 
 

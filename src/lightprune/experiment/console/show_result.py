@@ -52,6 +52,12 @@ def show_result(record: RunRecord, path: Path) -> None:
         print_line("validated on the test set: for comparison with the reference only")
     if not record.data.validation_images:
         print_line("all training images trained, nothing validated: the last epoch was tested")
+    if (event := record.not_tolerated) is not None:
+        print_line(
+            f"not part of it, the event to sparsity {event.sparsity:.2%}: the validation accuracy "
+            f"recovered to {_percent(event.recovered)}, from {_percent(record.events[0].before)} "
+            "before the first event"
+        )
     print_line(str(path))
 
 
