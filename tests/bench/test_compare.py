@@ -12,11 +12,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lightprune.bench import backends
+from lightprune.bench.evaluation_images import EvaluationImages
 from lightprune.bench.result import BenchResult
 from lightprune.bench.timing import TimingBudget, take_turns
 from lightprune.cli.main import main
 from lightprune.data import ImageFolder
-from tests.export.finished import OWN, change_record, finished_run
+from lightprune.export.load import load
+from lightprune.export.loaded_network import load_network
+from tests.export.finished import OWN, change_record, finished_run, small_network
 
 QUICK = ("--threads", "1", "--rounds", "1", "--no-startup", "--constructor", OWN)
 KEYS = {
@@ -89,15 +92,16 @@ def test_everything_is_measured_written_and_printed(run, capsys):
 
     assert found["evaluation_images"] == "test images"
     checks = {c["backend"]: c for c in found["output_checks"]}
-    assert checks.keys() == {*found["backends"], "sparse, fp16"}
+    assert checks.keys() == {*found["backends"], "sparse, fp16", "sparse, int8"}
     assert {c["images"] for c in checks.values()} == {60}
-    exact = [c for name, c in checks.items() if name != "sparse, fp16"]
+    exact = [c for name, c in checks.items() if not name.startswith("sparse, ")]
     assert len({c["correct"] for c in exact}) == 1
     assert all(c["max_logit_difference"] < 1e-4 for c in exact)
     assert all(c["differing"] == c["near_ties"] == 0 for c in exact)
 
     assert found["sizes"].keys() == {
         "safetensors, dense", "safetensors, dense, zlib", "sparse, fp32", "sparse, fp16",
+        "sparse, int8",
     }  # fmt: skip
     assert found["cost"]["sparsity"] == pytest.approx(0.8, abs=0.01)
     single, batched = found["profile"]["batches"]
@@ -109,6 +113,29 @@ def test_everything_is_measured_written_and_printed(run, capsys):
 
     read = BenchResult.from_json((folder / "bench.json").read_text())
     assert json.loads(read.to_json()) == found
+
+
+@pytest.mark.parametrize("values", ["fp16", "int8"])
+def test_an_export_in_fewer_bits_says_what_it_costs(run, tmp_path, capsys, values):
+    folder, network = run
+    arguments = ("--values", values, "--formats", "sparse", "--to", str(tmp_path))
+    assert main(["export", str(folder), *arguments, "--constructor", OWN]) == 0
+
+    line = capsys.readouterr().out.splitlines()[-1]
+    pattern = rf"accuracy in {values}: (.*)%, in float32 (.*)%; (\d+) of 60 predictions differ .*"
+    reduced, float32, differing = map(float, re.fullmatch(pattern, line).groups())
+    data = ImageFolder(size=8, root=str(folder.parent / "data"), cache_dir=str(tmp_path)).load()[0]
+    images = EvaluationImages(
+        "", data.test.images, data.test.labels, load_network(folder, small_network).spec
+    )
+    batch = torch.cat([*images.batches(60)])
+    stored = load(tmp_path / "model.sparse.safetensors")
+    with torch.inference_mode():
+        for model, accuracy in ((network, float32), (stored, reduced)):
+            correct = (model(batch).argmax(1) == images.labels).float().mean()
+            assert 100 * float(correct) == pytest.approx(accuracy, abs=0.01)
+        differ = (network(batch).argmax(1) != stored(batch).argmax(1)).sum()
+    assert differing == differ
 
 
 @pytest.mark.usefixtures("no_onnx")

@@ -230,7 +230,7 @@ def test_a_graph_changed_by_hand_is_refused_or_runs(folder, file, data):
     ("key", "value", "said"),
     [
         ("format", "other", "format other, version 1; allowed is lightprune-sparse, version 1"),
-        ("version", "2", "version 2; allowed"),
+        ("version", "3", "version 3; allowed"),
         ("version", None, "version None"),
         ("description", None, "description"),
         ("description", DEEP.decode(), "description"),

@@ -174,7 +174,9 @@ def files(folder):
     ("arguments", "said"),
     [
         ((), "is not imported because a file says so"),
-        ((*ARGUMENTS, "--values", "int8"), "--values=int8: allowed are fp32, fp16"),
+        ((*ARGUMENTS, "--values", "int4"), "--values=int4: allowed are fp32, fp16, int8"),
+        ((*ARGUMENTS, "--data-root", "{run}"), "is for the accuracy of an export with --values"),
+        ((*ARGUMENTS, "--values", "int8", "--data-root", "{run}/none"), "none: no such folder"),
         (
             (*ARGUMENTS, "--formats", "onxx"),
             "--formats=onxx: allowed are safetensors, sparse, onnx",

@@ -8,9 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+from safetensors import safe_open
 from torchvision.models import resnet18
 
 from lightprune.errors import InputError
+from lightprune.export.reduced_precision import as_stored
 from lightprune.export.sparse_file import StoredNetwork, read_sparse, write_sparse
 from lightprune.models.spec import ModelSpec
 from tests.export.finished import prune_convolutions, with_statistics
@@ -77,7 +79,54 @@ def test_fp16_rounds_weights_and_leaves_the_rest_alone(tmp_path_factory, tensor)
     assert same(read_sparse(file).state, {"weight": expected})
 
 
-@pytest.mark.parametrize(("values", "megabytes"), [("fp32", 1.15), ("fp16", 0.65)])
+@given(tensor=tensors())
+def test_int8_moves_no_weight_by_more_than_half_a_step_of_its_channel(tmp_path_factory, tensor):
+    file = tmp_path_factory.getbasetemp() / "eighth.sparse.safetensors"
+    reduced = tensor.dtype == np.float32 and tensor.ndim > 1
+    weight = np.where(np.isfinite(tensor), tensor, 1).astype(tensor.dtype) if reduced else tensor
+    write_sparse(
+        file, StoredNetwork(SPEC, "", {"weight": weight, "int8": np.ones(3, "i1")}), "int8"
+    )
+
+    stored = read_sparse(file).state
+    assert same({"i": stored["int8"]}, {"i": np.ones(3, "i1")})
+    assert same(stored, as_stored({"weight": weight, "int8": stored["int8"]}, "int8"))
+    if not reduced:
+        assert same({"w": stored["weight"]}, {"w": weight})
+        return
+    assert (stored["weight"].dtype, stored["weight"].shape) == (weight.dtype, weight.shape)
+    assert (stored["weight"][weight == 0] == 0).all()
+    axes = tuple(range(1, weight.ndim))
+    largest = abs(weight).max(axis=axes, keepdims=True, initial=0).astype(np.float64)
+    # Float32 rounds the scale and the product; the smallest scales are denormal.
+    allowed = largest / 254 * (1 + 1e-5) + 1e-43
+    assert (abs(stored["weight"].astype(np.float64) - weight) <= allowed).all()
+
+
+def test_int8_refuses_what_is_not_finite_and_damaged_scales_are_noticed(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    state = {"a": np.ones((2, 2), np.float32), "b": np.full((2, 2), np.inf, np.float32)}
+    with pytest.raises(InputError, match=r"^b: holds NaN or infinity, which int8 cannot; .*fp32"):
+        write_sparse(file, StoredNetwork(SPEC, "", state), "int8")
+    assert not file.exists()
+
+    def damaged(name, weight):
+        return np.ones(weight.shape, np.int8), np.full(len(weight), np.nan, np.float32)
+
+    monkeypatch.setattr("lightprune.export.sparse_file.to_int8", damaged)
+    write_sparse(file, StoredNetwork(SPEC, "", {"a": state["a"]}), "int8")
+    with pytest.raises(InputError, match=r"is damaged \(a scale is negative or not finite\)"):
+        read_sparse(file)
+
+
+def test_only_files_in_int8_are_of_the_later_version(tmp_path, network):
+    for values, version in (("fp32", "1"), ("fp16", "1"), ("int8", "2")):
+        write_sparse(tmp_path / values, network, values)
+        with safe_open(tmp_path / values, "np") as file:
+            assert file.metadata()["version"] == version
+
+
+@pytest.mark.parametrize(("values", "megabytes"), [("fp32", 1.15), ("fp16", 0.65), ("int8", 0.44)])
 def test_resnet18_at_98_percent_is_small(tmp_path, network, values, megabytes):
     file = tmp_path / "model.sparse.safetensors"
     write_sparse(file, network, values)

@@ -42,7 +42,8 @@ from lightprune.sparse.runtime.network import SparseNetwork
 
 Log = Callable[[str], None]
 T = TypeVar("T")
-_FP16, _SPARSE_FILE = "sparse, fp16", "sparse file"
+_SPARSE_FILE = "sparse file"
+_REDUCED = {"sparse, fp16": "fp16", "sparse, int8": "int8"}
 _COMPILED = "; sparse.compile is timed in its place: "
 
 
@@ -117,7 +118,7 @@ class _Session:
 
     def sparse_network(self) -> SparseNetwork:
         """As users get it: read from the exported file."""
-        network = load(self.files.sparse)
+        network = load(self.files.sparse())
         assert isinstance(network, SparseNetwork)
         return network
 
@@ -134,7 +135,7 @@ class _Session:
     def startup(self) -> Startup | None:
         if SPARSE not in [backend.name for backend in self.config.backends]:
             return None
-        return self.attempt("startup", lambda: measure_startup(self.files.sparse))
+        return self.attempt("startup", lambda: measure_startup(self.files.sparse()))
 
     def compare(self, threads: int, images: EvaluationImages | None) -> None:
         torch.set_num_threads(threads)
@@ -194,18 +195,22 @@ class _Session:
             logits = partial(logits_of, runner, images, backend.layout)
             check(backend.name, (lambda: eager) if backend.name == EAGER else logits)
             if backend.name == SPARSE and _SPARSE_FILE not in self.skipped:
-                check(_FP16, lambda: logits_of(load(self.files.sparse_fp16), images))
+                for name, values in _REDUCED.items():
+                    check(name, partial(self._reduced_logits, values, images))
+
+    def _reduced_logits(self, values: str, images: EvaluationImages) -> Tensor:
+        return logits_of(load(self.files.sparse(values)), images)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every file that can be written here, by its format."""
         files, sizes = self.files, {}
-        formats = [
+        formats: list[tuple[str, str, Callable[[], Path]]] = [
             ("safetensors, dense", "safetensors", lambda: files.plain),
             ("safetensors, dense, zlib", "safetensors", lambda: files.zipped),
-            ("sparse, fp32", _SPARSE_FILE, lambda: files.sparse),
+            ("sparse, fp32", _SPARSE_FILE, files.sparse),
         ]
         if _SPARSE_FILE not in self.skipped:
-            formats.append((_FP16, _FP16, lambda: files.sparse_fp16))
+            formats += [(n, n, partial(files.sparse, values)) for n, values in _REDUCED.items()]
         if not missing_packages():
             stripped = "ONNX, unreachable weights stripped"
             formats.append(("ONNX, dense", ONNX, lambda: files.onnx))

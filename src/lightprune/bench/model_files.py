@@ -40,15 +40,13 @@ class ModelFiles:
         file.write_bytes(zlib.compress(self.plain.read_bytes(), 9))
         return file
 
-    @cached_property
-    def sparse(self) -> Path:
-        """The sparse file."""
-        return self._sparse("fp32")
-
-    @cached_property
-    def sparse_fp16(self) -> Path:
-        """The sparse file with weights in fp16; InputError if one is too large for it."""
-        return self._sparse("fp16")
+    def sparse(self, values: str = "fp32") -> Path:
+        """The sparse file; InputError if a weight is too large for `values`."""
+        file, loaded = self.folder / f"{values}{SPARSE_SUFFIX}", self.loaded
+        if not file.exists():
+            stored = StoredNetwork(loaded.spec, to_json(loaded.graph), loaded.state)
+            write_sparse(file, stored, values)
+        return file
 
     @cached_property
     def onnx(self) -> Path:
@@ -77,12 +75,6 @@ class ModelFiles:
         folder = self.folder / "stripped"
         folder.mkdir()
         return ModelFiles(replace(self.loaded, network=network, stored_graph=None), folder)
-
-    def _sparse(self, values: str) -> Path:
-        file, loaded = self.folder / f"{values}{SPARSE_SUFFIX}", self.loaded
-        stored = StoredNetwork(loaded.spec, to_json(loaded.graph), loaded.state)
-        write_sparse(file, stored, values)
-        return file
 
     def _mnn(self, sparse: bool) -> Path:
         file = self.folder / ("sparse.mnn" if sparse else "model.mnn")

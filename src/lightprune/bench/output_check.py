@@ -8,6 +8,8 @@ from torch import Tensor
 
 from lightprune.bench.backends import Runner
 from lightprune.bench.evaluation_images import EvaluationImages
+from lightprune.export.loaded_network import LoadedNetwork
+from lightprune.export.reduced_precision import as_stored
 
 _BATCH = 250
 SECONDS = 15.0
@@ -71,4 +73,26 @@ def compare_with_eager(
         differing=int(differs.sum()),
         near_ties=int((differs & (top[:, 0] - top[:, -1] < NEAR_TIE)).sum()),
         max_logit_difference=float((logits - eager).abs().max()),
+    )
+
+
+def accuracy_in(values: str, loaded: LoadedNetwork, images: EvaluationImages) -> str:
+    """The test accuracy of a network stored as `fp16` or `int8` beside float32's, in a line.
+
+    Raises:
+        InputError: The sparse runtime cannot take the network, or `values` its weights.
+    """
+    # The compiler takes a second to load, and other comparisons do without.
+    from lightprune.sparse.runtime.network import SparseNetwork
+
+    float32, reduced = (
+        logits_of(SparseNetwork(loaded.graph, state), images)
+        for state in (loaded.state, as_stored(loaded.state, values))
+    )
+    exact, check = (
+        compare_with_eager(values, logits, float32, images.labels) for logits in (float32, reduced)
+    )
+    return (
+        f"accuracy in {values}: {check.accuracy:.2%}, in float32 {exact.accuracy:.2%}; "
+        f"{check.differing:,} of {check.images:,} predictions differ ({images.origin})"
     )

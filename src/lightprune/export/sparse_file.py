@@ -19,13 +19,15 @@ from lightprune.export.codec import (
     encode_positions,
     encode_values,
 )
+from lightprune.export.reduced_precision import from_int8, is_weight, to_fp16, to_int8
 from lightprune.export.tensor_table import DTYPES, TensorEntry, read_table, write_table
 from lightprune.files import check_readable, write_weights
 from lightprune.models.spec import ModelSpec
 
 FORMAT = "lightprune-sparse"
-VERSION = "1"
-VALUES = ("fp32", "fp16")
+VERSIONS = {"fp32": "1", "fp16": "1", "int8": "2"}
+"""The version of a file by how it stores weights: readers of version 1 know no scales."""
+VALUES = tuple(VERSIONS)
 Arrays = dict[str, np.ndarray]
 
 _LARGEST_TEXT = 2**24
@@ -46,21 +48,27 @@ class StoredNetwork:
 
 
 def write_sparse(path: Path, network: StoredNetwork, values: str = "fp32") -> None:
-    """Writes a network without its zeros, losslessly unless `values` is `fp16`.
+    """Writes a network without its zeros, losslessly if `values` is `fp32`.
 
-    `fp16` halves the weights of two and more axes; biases and batch norms, which are few, stay as
-    they are.
+    `fp16` and `int8` store the float32 weights of two and more axes in fewer bits, int8 with one
+    scale an index of the first axis; biases and batch norms, which are few, stay as they are.
 
     Raises:
-        InputError: A tensor is of a dtype the format lacks, too large, or overflows in fp16.
+        InputError: A tensor is of a dtype the format lacks, too large, or holds what the fewer bits
+            cannot.
         SaveError: The file cannot be written.
     """
     check_choice("values", values, VALUES)
     entries: list[TensorEntry] = []
     parts: dict[str, list[np.ndarray]] = {}
-    positions, start = [np.zeros(0, np.int64)], 0
+    positions, start, scales = [np.zeros(0, np.int64)], 0, []
     for name, tensor in network.state.items():
-        stored = _to_fp16(name, tensor) if values == "fp16" else np.ascontiguousarray(tensor)
+        stored = np.ascontiguousarray(tensor)
+        if values == "fp16" and is_weight(stored):
+            stored = to_fp16(name, stored)
+        elif values == "int8" and is_weight(stored):
+            stored, scale = to_int8(name, stored)
+            scales.append(scale)
         dtype, flat = stored.dtype.name, stored.reshape(-1)
         if dtype not in DTYPES:
             raise InputError(f"{name}: is of {dtype}; allowed in a file are {', '.join(DTYPES)}")
@@ -84,14 +92,16 @@ def write_sparse(path: Path, network: StoredNetwork, values: str = "fp32") -> No
         "positions": encode_positions(np.concatenate(positions)),
         **{f"values.{dtype}": encode_values(np.concatenate(v)) for dtype, v in parts.items()},
     }
+    if scales:
+        packed["scales"] = encode_values(np.concatenate(scales))
     arrays = {name: np.frombuffer(part, np.uint8) for name, part in packed.items()}
-    about = {"format": FORMAT, "version": VERSION, "description": network.spec.to_json()}
+    about = {"format": FORMAT, "version": VERSIONS[values], "description": network.spec.to_json()}
     about["sha256"] = _digest(about, arrays)
     write_weights(path, {n: torch.from_numpy(a.copy()) for n, a in arrays.items()}, about)
 
 
 def read_sparse(path: Path) -> StoredNetwork:
-    """Reads what `write_sparse` wrote, bit for bit; weights in fp16 come back as float32.
+    """Reads what `write_sparse` wrote, bit for bit; weights in fewer bits come back as float32.
 
     Raises:
         InputError: The file is not there, may not be read, is of another format or version, or
@@ -108,10 +118,11 @@ def read_sparse(path: Path) -> StoredNetwork:
         ) from error
     except Exception as error:  # Damaged bytes make the reader fail in every way.
         raise _damaged(path, error) from error
-    if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
+    if about.get("format") != FORMAT or about.get("version") not in VERSIONS.values():
         raise InputError(
             f"{path}: is of format {about.get('format')}, version {about.get('version')}; allowed "
-            f"is {FORMAT}, version {VERSION} (lightprune export writes it)"
+            f"is {FORMAT}, version {' or '.join(sorted({*VERSIONS.values()}))} (lightprune export "
+            "writes it)"
         )
     try:
         return _decode(about, arrays)
@@ -137,13 +148,19 @@ def _decode(about: dict[str, str], arrays: Arrays) -> StoredNetwork:
         counts = [entry.values for entry in same_dtype]
         values = decode_values(packed.pop(f"values.{dtype}"), sum(counts), DTYPES[dtype])
         for entry, part in zip(same_dtype, np.split(values, np.cumsum(counts)[:-1]), strict=True):
-            restored = DTYPES[entry.dtype]
+            restored = DTYPES[entry.stored if entry.is_scaled else entry.dtype]
             if entry.kept is None:
                 full = part.astype(restored)
             else:
                 full = np.zeros(entry.size, restored)
                 full[positions[entry.name]] = part
             state[entry.name] = full.reshape(entry.shape)
+    if scaled := [entry for entry in entries if entry.is_scaled]:
+        counts = [entry.shape[0] for entry in scaled]
+        joined = decode_values(packed.pop("scales"), sum(counts), DTYPES["float32"])
+        scales = np.split(joined, np.cumsum(counts)[:-1])
+        for entry, scale in zip(scaled, scales, strict=True):
+            state[entry.name] = from_int8(state[entry.name], scale)
     if packed:
         raise ValueError(f"it holds {min(packed)} as well")
     return StoredNetwork(spec, graph, {entry.name: state[entry.name] for entry in entries})
@@ -160,20 +177,6 @@ def _positions(packed: bytes, sparse: list[TensorEntry]) -> dict[str, np.ndarray
             raise ValueError(f"{entry.name} has {high - low} positions and {entry.kept} values")
         positions[entry.name] = joined[low:high] - start
     return positions
-
-
-def _to_fp16(name: str, tensor: np.ndarray) -> np.ndarray:
-    """The tensor in fp16 if it is a float32 weight; InputError names one that overflows."""
-    if tensor.dtype != np.float32 or tensor.ndim < 2:
-        return np.ascontiguousarray(tensor)
-    with np.errstate(over="ignore"):
-        narrow = np.ascontiguousarray(tensor).astype(np.float16)
-    if (np.isinf(narrow) & np.isfinite(tensor)).any():
-        raise InputError(
-            f"{name}: holds {np.abs(tensor[np.isfinite(tensor)]).max():g}, which fp16 cannot; "
-            "allowed are magnitudes up to 65504 (--values fp32 keeps every weight)"
-        )
-    return narrow
 
 
 def _digest(about: Mapping[str, str], arrays: Arrays) -> str:

@@ -42,6 +42,11 @@ class TensorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Number of values in the file."""
         return self.size if self.kept is None else self.kept
 
+    @property
+    def is_scaled(self) -> bool:
+        """Whether its values are integers to be multiplied by the scale of their channel."""
+        return (self.stored, self.dtype) == ("int8", "float32") and len(self.shape) > 1
+
 
 def write_table(entries: Sequence[TensorEntry]) -> bytes:
     """The table as JSON."""
@@ -60,7 +65,7 @@ def read_table(text: bytes) -> list[TensorEntry]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its table of tensors is none ({error})") from error
     for entry in entries:
-        converted = (entry.stored, entry.dtype) == ("float16", "float32")
+        converted = (entry.stored, entry.dtype) == ("float16", "float32") or entry.is_scaled
         nonempty_size = prod(max(n, 1) for n in entry.shape)
         if (
             not {entry.dtype, entry.stored} <= set(DTYPES)
