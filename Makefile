@@ -9,6 +9,7 @@ KILLS ?= 60
 SEED ?= 0
 BIN := .venv/bin
 NAME = reference-$(RECIPE)$(if $(PRECISION),-$(PRECISION))
+SHARED = recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) $(if $(PRECISION),trainer.precision=$(PRECISION))
 SWEEP = outputs/sweeps/$(NAME)
 READY := .venv/.ready
 
@@ -45,8 +46,8 @@ demo: setup  ## Run the whole experiment on embedded data, in minutes
 	$(BIN)/python train.py experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98
 
 reproduce: setup  ## Reproduce the reference (RECIPE=fast|full|reference SEEDS=0,1,2 EXPERIMENTS='global_*' DATA=images ROOT=DIR PRECISION=bf16-mixed)
-	$(BIN)/python -m study status $(SWEEP) --experiments '$(EXPERIMENTS)' --seeds '$(SEEDS)' --data $(DATA)
-	$(BIN)/python train.py -m recipe=$(RECIPE) data=$(DATA) $(if $(ROOT),data.root=$(ROOT)) $(if $(PRECISION),trainer.precision=$(PRECISION)) name=$(NAME) \
+	$(BIN)/python -m study status $(SWEEP) $(SHARED) --experiments '$(EXPERIMENTS)' --seeds '$(SEEDS)'
+	$(BIN)/python train.py -m $(SHARED) name=$(NAME) \
 	  'experiment=glob(reference_$(EXPERIMENTS))' seed=$(SEEDS) || status=$$?; \
 	  if [ $${status:-0} -lt 128 ]; then $(BIN)/python -m study report $(SWEEP) || status=1; fi; \
 	  exit $${status:-0}

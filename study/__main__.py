@@ -22,15 +22,18 @@ SPEEDUP = Path("results/speedup.json")
 @app.command("status")
 def print_status(
     sweep: Annotated[Path, typer.Argument(help="Folder of the sweep, there or not.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Those that all its jobs share.")
+    ] = None,
     experiments: Annotated[str, typer.Option(help="Pattern of their names.")] = "*",
     seeds: str = "0",
-    data: Annotated[str, typer.Option(help="The option of the config group data.")] = "cifar10",
 ) -> None:
     """Print what `make reproduce` still has to do, and how long that takes."""
     from study.status import remaining_work, requested_jobs, started_runs
 
     jobs = requested_jobs(experiments, seeds)
-    print(f"{sweep.name}: {remaining_work(jobs, started_runs(sweep, data))}")
+    started = started_runs(sweep, jobs, overrides or ())
+    print(f"{sweep.name}: {remaining_work(jobs, started)}")
 
 
 @app.command("report")

@@ -8,10 +8,15 @@ from statistics import median
 import yaml
 
 from lightprune.errors import InputError
+from lightprune.experiment.config import load_settings
 from lightprune.files import read_csv
+from lightprune.launch.folder_names import saved_hash, without_hydra
+from lightprune.launch.run import compose_config
 from lightprune.runs.folder import RunFolder
 
 _CONFIGS = Path("configs/experiment")
+
+Job = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -25,14 +30,14 @@ class StartedRun:
         dense: Seconds of its dense training; None as long as it is not complete.
     """
 
-    job: tuple[str, str]
+    job: Job
     done: bool
     budget: tuple[int, int]
     seconds: tuple[float, ...]
     dense: float | None
 
 
-def requested_jobs(experiments: str, seeds: str) -> list[tuple[str, str]]:
+def requested_jobs(experiments: str, seeds: str) -> list[Job]:
     """Experiment and seed of each run that `make reproduce EXPERIMENTS= SEEDS=` asks for.
 
     Raises:
@@ -49,21 +54,24 @@ def requested_jobs(experiments: str, seeds: str) -> list[tuple[str, str]]:
     return [(name, seed) for name in names for seed in seeds.split(",")]
 
 
-def started_runs(sweep: Path, data: str) -> list[StartedRun]:
-    """The run folders of a sweep on one kind of data, told by their names."""
+def started_runs(sweep: Path, jobs: Sequence[Job], overrides: Sequence[str]) -> list[StartedRun]:
+    """The run folders of a sweep that are those of its jobs, told by their configs.
+
+    `overrides` are those that all jobs share.
+    """
+    folders = {saved_hash(file.parent): file.parent for file in sweep.glob("*/config.yaml")}
     runs = []
-    for file in sorted(sweep.glob("*/config.yaml")):
-        overrides = dict(part.partition("=")[::2] for part in file.parent.name.split(","))
-        if overrides.get("data") == data and "experiment" in overrides:
+    for name, seed in jobs if folders else ():
+        config = compose_config([*overrides, f"experiment={name}", f"seed={seed}"])
+        if folder := folders.get(load_settings(without_hydra(config)).config_hash):
             try:
-                job = overrides["experiment"], overrides.get("seed", "0")
-                runs.append(_started_run(file.parent, job))
+                runs.append(_started_run(folder, (name, seed)))
             except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
                 continue  # Damaged: its job says so itself, and an estimate can do without it.
     return runs
 
 
-def _started_run(path: Path, job: tuple[str, str]) -> StartedRun:
+def _started_run(path: Path, job: Job) -> StartedRun:
     folder = RunFolder(path)
     record, recipe = folder.record(), yaml.safe_load(folder.config_file.read_bytes())["recipe"]
     rows = read_csv(folder.metrics_file) if folder.metrics_file.exists() else []
@@ -76,7 +84,7 @@ def _started_run(path: Path, job: tuple[str, str]) -> StartedRun:
     )
 
 
-def remaining_work(jobs: Sequence[tuple[str, str]], started: Sequence[StartedRun]) -> str:
+def remaining_work(jobs: Sequence[Job], started: Sequence[StartedRun]) -> str:
     """One line: what is done, what remains, how long that takes."""
     runs = {run.job: run for run in started if run.job in jobs}
     remaining = [job for job in jobs if not (job in runs and runs[job].done)]

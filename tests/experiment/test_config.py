@@ -1,4 +1,4 @@
-"""Folder names, hashes and differences of configs, and every option of every group."""
+"""Hashes and differences of configs, and every option of every group."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from lightprune.experiment.dense_cache import dense_key
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.experiment.schema import register_configs
 from lightprune.pruning.pruner import Pruner
-from lightprune.runs.identity import diff_configs, run_name
+from lightprune.runs.identity import diff_configs
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 OPTIONS = [
@@ -65,30 +65,6 @@ def test_what_does_not_change_a_result_does_not_change_the_hash(neutral):
 )
 def test_what_changes_a_result_changes_the_hash(change):
     assert load_settings(composed()).config_hash != load_settings(composed(change)).config_hash
-
-
-def test_run_names_do_not_depend_on_the_order_of_overrides():
-    assert run_name(None, ["seed=1", "pruner=local"]) == run_name(None, ["pruner=local", "seed=1"])
-
-
-def test_run_names_leave_out_what_does_not_change_a_result():
-    overrides = ["data.root=/a/b", "logger=none", "+trainer.threads=2", "seed=1", "force=true"]
-
-    assert run_name(None, overrides) == "seed=1"
-
-
-def test_run_names_are_one_folder_and_tell_long_overrides_apart():
-    first = run_name(None, [f"pruner.sparsities=[[{'a/b ' * 100},0.5]]"])
-    second = run_name(None, [f"pruner.sparsities=[[{'a/b ' * 100},0.6]]"])
-
-    assert "/" not in first
-    assert first != second
-    assert max(len(first), len(second)) < 255
-
-
-def test_a_chosen_name_wins_and_no_override_is_the_default():
-    assert run_name("mine", ["seed=1"]) == "mine"
-    assert run_name(None, []) == "default"
 
 
 def test_differences_name_the_key_and_both_values():

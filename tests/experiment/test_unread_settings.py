@@ -96,10 +96,10 @@ def test_what_is_read_is_accepted(overrides):
     ],
 )
 def test_what_another_job_of_a_sweep_may_read_is_accepted(monkeypatch, overrides, swept):
-    monkeypatch.setenv(SWEPT, json.dumps({swept: ["one", "two"]}))
+    monkeypatch.setenv(SWEPT, json.dumps([swept]))
     check(*overrides)
 
-    monkeypatch.setenv(SWEPT, json.dumps({"seed": ["0", "1"]}))
+    monkeypatch.setenv(SWEPT, json.dumps(["seed"]))
     with pytest.raises(InputError, match="is not read"):
         check(*overrides)
 

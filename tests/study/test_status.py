@@ -3,6 +3,7 @@ import pytest
 from lightprune.errors import InputError
 from study.__main__ import main
 from study.status import StartedRun, remaining_work, requested_jobs, started_runs
+from tests.system.entry import small
 
 CONTROL, GLOBAL = "reference_control", "reference_global_98_one_shot"
 JOBS = [(name, seed) for name in (CONTROL, GLOBAL) for seed in ("0", "1")]
@@ -38,15 +39,16 @@ def test_a_finished_sweep_says_so():
 
 
 def test_real_folders_are_counted(finished_sweep, capsys):
-    arguments = ["status", str(finished_sweep / "sweep"), "--data", "digits", "--seeds", "0,1"]
-    assert main([*arguments, "--experiments", "[cg]*_[9cm]*one_shot"]) == 0
-    assert main([*arguments[:-1], "0", "--experiments", "control"]) == 0
+    shared = small()
+    arguments = ["status", str(finished_sweep / "sweep"), *shared]
+    assert main([*arguments, "--experiments", "global_9[08]_one_shot"]) == 0
+    assert main([*arguments, "--experiments", "control"]) == 0
     first, second = capsys.readouterr().out.splitlines()
 
-    assert first.startswith("sweep: 1 of ")
+    assert first.startswith("sweep: 1 of 2 ")
     assert "about " in first
     assert second == "sweep: 1 of 1 runs are done; nothing remains but the report"
-    assert started_runs(finished_sweep / "sweep", "cifar10") == []
+    assert started_runs(finished_sweep / "sweep", [(CONTROL, "1")], shared) == []
 
 
 def test_jobs_are_those_of_the_glob():

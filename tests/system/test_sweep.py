@@ -59,8 +59,8 @@ def test_two_processes_run_every_job_of_a_sweep_once(two_processes):
 
 @pytest.mark.long
 def test_two_processes_reach_the_exact_sparsity_and_test_every_image_once(two_processes):
-    run = record(next((two_processes / "sweep").glob("*seed=0*")))
-    state = load_file(next((two_processes / "sweep").glob("*seed=0*")) / "model.safetensors")
+    run = record(next((two_processes / "sweep").glob("*-s0-*")))
+    state = load_file(next((two_processes / "sweep").glob("*-s0-*")) / "model.safetensors")
     weights = [w for w in state.values() if w.dim() == 4]
 
     assert run["test"]["images"] == 397

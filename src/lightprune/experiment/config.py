@@ -29,9 +29,9 @@ from lightprune.pruning.plan import Plan
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Schedule
 from lightprune.pruning.targets import Targets
-from lightprune.runs.identity import config_hash, identity_of
+from lightprune.runs.identity import config_hash, identity_of, parent_node
 from lightprune.training.recipe import Recipe
-from lightprune.training.trainer import TrainerConfig
+from lightprune.training.trainer import TrainerConfig, uses_gpu
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,6 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     check_distillation(recipe, pretrained)
     check_freezing(finetune, pruner)
     check_callbacks(build_callbacks(cfg.callbacks), source, logs=bool(cfg.logger))
-    identity = identity_of(resolved)
-    # What `auto` means depends on the machine, and results depend on what it means.
-    identity["trainer"]["accelerator"] = "gpu" if trainer_config.on_gpu else "cpu"
     settings = Settings(
         model=build(OmegaConf.create({"model": bare_model}).model, Model, "model"),
         source=source,
@@ -173,7 +170,18 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
         plan_only=cfg.plan_only,
         force=cfg.force,
         config=cfg,
-        identity=identity,
+        identity=resolved_identity(resolved),
     )
     # Steps are counted once the data are known (`fit_to_data`).
     return settings.with_plan() if not (schedule and schedule.every_n_steps) else settings
+
+
+def resolved_identity(resolved: dict[Any, Any]) -> dict[str, Any]:
+    """The part of a resolved config that results depend on, whatever else is wrong with it.
+
+    They depend on what the accelerator `auto` means on this machine.
+    """
+    identity = identity_of(resolved)
+    node, name = parent_node(identity, "trainer.accelerator")
+    node[name] = "gpu" if uses_gpu(str(node.get(name))) else "cpu"
+    return identity

@@ -9,7 +9,6 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lightprune.errors import InputError, nearest
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
-from lightprune.runs.identity import run_name
 
 
 @dataclass
@@ -38,7 +37,7 @@ class Config:
 
     Attributes:
         seed: Of all random numbers.
-        name: Of the run's (or the sweep's) folder; None names it by its overrides.
+        name: Of the run's (or the sweep's) folder; None names it by the config.
         plan_only: Print the plan, train nothing.
         force: Start afresh in a folder that holds another run.
     """
@@ -59,9 +58,8 @@ class Config:
 
 
 def register_configs() -> None:
-    """Registers the schema and the resolvers of `configs/` with Hydra and OmegaConf."""
+    """Registers the schema and a resolver of `configs/` with Hydra and OmegaConf."""
     ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     OmegaConf.register_new_resolver(
         "unless", lambda other, value: value if other is None else None, replace=True
     )

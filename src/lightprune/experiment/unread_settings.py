@@ -36,7 +36,7 @@ class _Unread:
 
 def check_overrides(settings: Settings, overrides: Sequence[str]) -> None:
     """Raises InputError if one of a command's overrides sets what the run does not read."""
-    swept = json.loads(os.environ.get(SWEPT, "{}"))
+    swept = json.loads(os.environ.get(SWEPT, "[]"))
     unread = [rule for rule in _unread_keys(settings) if not rule.may_differ(swept)]
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")

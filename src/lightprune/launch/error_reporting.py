@@ -29,7 +29,7 @@ from lightprune.errors import InputError, Interrupted, first_line
 from lightprune.files import write_text
 from lightprune.launch.error_messages import describe_error
 from lightprune.launch.help_text import help_text
-from lightprune.launch.overrides import check_group_options, note_swept_values
+from lightprune.launch.overrides import check_group_options, note_swept_keys
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
 from lightprune.streams import accept_any_text
 
@@ -62,7 +62,7 @@ def run_hydra_main(main: Callable[[], object]) -> None:
                 print(help_text(arguments.config_dir))
                 return
             check_group_options(arguments.overrides)
-            note_swept_values(arguments.overrides, multirun=arguments.multirun)
+            note_swept_keys(arguments.overrides, multirun=arguments.multirun)
             # Hydra only warns of a folder on the search path that is not there.
             warnings.filterwarnings("error", message="provider=.* is not available")
             main()

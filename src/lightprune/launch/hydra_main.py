@@ -14,10 +14,12 @@ from lightprune.experiment.schema import register_configs
 from lightprune.garbage import paused_collector
 from lightprune.launch.error_reporting import report_errors, run_hydra_main
 from lightprune.launch.overrides import CONFIGS, expand_home
+from lightprune.launch.resolvers import register_folder_names
 from lightprune.runs.command_line import COMMAND
 
 # At import, since the jobs of a sweep may run in processes that import this module only.
 register_configs()
+register_folder_names()
 
 
 @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -70,12 +70,22 @@ def check_group_options(overrides: Sequence[str]) -> None:
             raise InputError(f"{key}={value}: names an option; allowed is {group}={value}")
 
 
-def note_swept_values(overrides: Sequence[str], *, multirun: bool) -> None:
-    """Tells this process and the jobs that it starts which values are swept over, if any are."""
+def swept_values(overrides: Iterable[str]) -> dict[str, list[str]]:
+    """What a command sweeps over: the values of each key, sorted, or the range they come from."""
     values = {}
-    for override in map(parse, overrides if multirun else ()):
-        # Hydra reports what cannot be parsed; a glob's options are told apart by their names.
-        if override and override.is_discrete_sweep() and not isinstance(override.value(), Glob):
+    for override in map(parse, overrides):
+        # Hydra reports what cannot be parsed.
+        if override and override.is_sweep_override():
+            listed = override.is_discrete_sweep() and not isinstance(override.value(), Glob)
             key = override.get_key_element().lstrip("+")
-            values[key] = list(override.sweep_string_iterator())
-    os.environ[SWEPT] = json.dumps(values)
+            values[key] = (
+                sorted(override.sweep_string_iterator())
+                if listed
+                else [override.get_value_element_as_str()]
+            )
+    return values
+
+
+def note_swept_keys(overrides: Sequence[str], *, multirun: bool) -> None:
+    """Tells this process and the jobs that it starts which keys are swept over, if any are."""
+    os.environ[SWEPT] = json.dumps(list(swept_values(overrides if multirun else ())))

@@ -2,12 +2,13 @@
 
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
@@ -15,8 +16,10 @@ from lightprune.errors import InputError
 from lightprune.experiment.schema import register_configs
 from lightprune.export.load import load
 from lightprune.launch.error_messages import describe_error
+from lightprune.launch.folder_names import without_hydra
 from lightprune.launch.launcher import launch
 from lightprune.launch.overrides import CONFIGS
+from lightprune.launch.resolvers import register_folder_names
 from lightprune.runs.command_line import COMMAND
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.record import RunRecord
@@ -53,12 +56,7 @@ def run(*overrides: str) -> RunResult | None:
         InputError: An input is wrong.
         Interrupted: A signal arrived; the same call continues.
     """
-    register_configs()
-    try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            cfg = compose("train", list(overrides), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(describe_error(error)) from error
+    cfg = compose_config(overrides)
     hydra = cfg.hydra
     with open_dict(hydra):
         hydra.runtime.cwd = str(Path.cwd())
@@ -66,12 +64,25 @@ def run(*overrides: str) -> RunResult | None:
     before = os.environ.get(COMMAND)
     os.environ[COMMAND] = shlex.join(["lightprune", "train", *overrides])
     try:
-        launch(
-            OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), folder, hydra
-        )
+        launch(without_hydra(cfg), folder, hydra)
     finally:
         os.environ.pop(COMMAND)
         if before is not None:
             os.environ[COMMAND] = before
     record = None if cfg.plan_only else RunFolder(folder).record()
     return None if record is None else RunResult(folder, record)
+
+
+def compose_config(overrides: Sequence[str]) -> DictConfig:
+    """The config that a command composes, with Hydra's own settings.
+
+    Raises:
+        InputError: An override is wrong.
+    """
+    register_configs()
+    register_folder_names()
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            return compose("train", list(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(describe_error(error)) from error

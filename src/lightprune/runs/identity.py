@@ -1,14 +1,12 @@
-"""The identity of a config: folder name, hash, and the differences between two."""
+"""The identity of a config: its hash, and the differences between two."""
 
 import copy
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-# The result of a run does not depend on these keys: folder names and hashes leave them out.
+# The result of a run does not depend on these keys: hashes leave them out.
 RESULT_NEUTRAL = (
     "data.cache_dir",
     "data.download",
@@ -41,51 +39,14 @@ _NEUTRAL_VALUES: dict[str, Any] = {
     "trainer.limit_batches": None,
 }
 
-# Environment variable: the values of each key that the jobs of a sweep differ in, as JSON. The jobs
-# may run in other processes, on other machines.
+
+# Environment variable: the keys that the jobs of a sweep differ in, as JSON. The jobs may run in
+# other processes, on other machines.
 SWEPT = "LIGHTPRUNE_SWEPT"
 
 
-def run_name(name: str | None, overrides: Sequence[str]) -> str:
-    """A folder name: `name`, or the sorted overrides that change the result.
-
-    In a sweep, whatever its jobs differ in is part of their names.
-
-    Group choices and values keep their letters, everything a path could trip over becomes `_`;
-    a name too long for a file system ends in a hash instead.
-    """
-    if name:
-        return name
-    swept = json.loads(os.environ.get(SWEPT, "{}"))
-    named = sorted(filter(None, (_name_of(override, swept) for override in overrides)))
-    text = ",".join(named) or "default"
-    clean = _cleaned(text)
-    if len(clean) <= 200:
-        return clean
-    return f"{clean[:180]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-def _name_of(override: str, swept: Mapping[str, Sequence[str]]) -> str | None:
-    """What an override adds to the folder's name; None if the name leaves it out."""
-    key, _, value = override.lstrip("+~").partition("=")
-    neutral = _is_result_neutral(key)
-    if neutral and key not in ("dense.checkpoint", *swept):
-        return None
-
-    def shown(value: str) -> str:
-        return _cleaned(Path(value).name if neutral else value)
-
-    name = f"{key}={Path(value).name}" if neutral else override
-    if any(other != value and shown(other) == shown(value) for other in swept.get(key, ())):
-        name += f"-{hashlib.sha256(value.encode()).hexdigest()[:8]}"
-    return name
-
-
-def _cleaned(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "=.,-+" else "_" for c in text)
-
-
-def _is_result_neutral(key: str) -> bool:
+def is_result_neutral(key: str) -> bool:
+    """Whether the result of a run does not depend on a key."""
     return any(key == c or key.startswith(f"{c}.") for c in RESULT_NEUTRAL)
 
 

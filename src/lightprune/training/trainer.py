@@ -95,7 +95,7 @@ class TrainerConfig:
     @property
     def on_gpu(self) -> bool:
         """Whether training runs on GPUs."""
-        return self.accelerator != "cpu" and torch.cuda.is_available()
+        return uses_gpu(self.accelerator)
 
     @property
     def processes(self) -> int:
@@ -145,6 +145,11 @@ class TrainerConfig:
             log_every_n_steps=10,
             use_distributed_sampler=False,
         )
+
+
+def uses_gpu(accelerator: str) -> bool:
+    """Whether training with this `trainer.accelerator` runs on GPUs here."""
+    return accelerator != "cpu" and torch.cuda.is_available()
 
 
 @contextmanager

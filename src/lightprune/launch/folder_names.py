@@ -1,0 +1,125 @@
+"""Which folder a run or a sweep has, by its resolved config."""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from lightprune.experiment.config import resolved_identity
+from lightprune.files import checksum
+from lightprune.launch.overrides import swept_values
+from lightprune.runs.folder import RunFolder
+from lightprune.runs.folder_name import folder_name, run_words
+from lightprune.runs.identity import SWEPT, config_hash, identity_of, is_result_neutral
+
+# Digits of a config's hash in a name; more where another config's run has that name.
+_DIGITS = (4, 8, 16)
+# Where the sweeps of earlier versions are that nobody named.
+_OLD_SWEEP = Path("outputs/sweeps/default")
+
+
+def run_name(parent: str, root: DictConfig) -> str:
+    """The name of a run's folder in `parent` by its composed config, however that was typed.
+
+    It is such as `resnet18_cifar10_global_98_one_shot-s0-3dec`. In a sweep, values that change no
+    result are part of it where the jobs differ in them.
+    """
+    config = _resolved(root)
+    if config is None:
+        return "refused"  # What is wrong is said once the config is checked; the folder goes then.
+    digest = config_hash(resolved_identity(config))
+    swept = filter(is_result_neutral, json.loads(os.environ.get(SWEPT, "[]")))
+    varied = {key: str(OmegaConf.select(root, key)) for key in swept}
+    if not {*varied} - {"dense.checkpoint"} and (old := _old_folder(Path(parent), digest, config)):
+        return old
+    endings = [f"s{config.get('seed')}", *([config_hash(varied)[-8:]] if varied else [])]
+    names = [folder_name(_words(config), *endings, digest[-digits:]) for digits in _DIGITS]
+    return next((n for n in names if saved_hash(Path(parent, n)) in (None, digest)), names[-1])
+
+
+def sweep_name(root: DictConfig) -> str:
+    """The name of a sweep's folder by its composed config: what its jobs differ in, and a hash.
+
+    Hydra gives the jobs the cache of the sweep's own config, which alone tells the name.
+    """
+    names = OmegaConf.get_cache(root)["sweep_name"]
+    if not names:
+        swept = swept_values(root.hydra.overrides.task)
+        swept |= dict(OmegaConf.select(root, "hydra.sweeper.params") or {})
+        digest = config_hash({"config": identity_of(_resolved(root) or {}), "swept": swept})
+        words = " ".join(key.replace("/", ".").rpartition(".")[2] for key in sorted(swept))
+        names[""] = folder_name(words or "sweep", digest[-4:])
+    return str(names[""])
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A composed config without Hydra's own settings."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def saved_hash(folder: Path) -> str | None:
+    """The hash of the config of the run in a folder; None if there is none."""
+    return _saved(folder)[0]
+
+
+def _resolved(root: DictConfig) -> dict[Any, Any] | None:
+    """The config as plain values; None if it has none."""
+    try:
+        resolved = OmegaConf.to_container(without_hydra(root), resolve=True)
+    except OmegaConfBaseException:
+        return None
+    assert isinstance(resolved, dict)
+    return resolved
+
+
+def _words(config: dict[Any, Any]) -> str:
+    try:
+        return run_words(config)
+    except (KeyError, TypeError, AttributeError):  # A part that is none of this package's.
+        return "run"
+
+
+def _saved(folder: Path) -> tuple[str | None, str | None]:
+    """The hash of the config in a run folder, and that of given weights; None for none."""
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(RunFolder(folder).config_file))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        return None, None
+    if not isinstance(config, dict):
+        return None, None
+    config.pop("fingerprint", None)
+    weights = config.pop("dense_weights", None)
+    return config_hash(identity_of(config)), weights
+
+
+def _old_folder(parent: Path, digest: str, config: dict[Any, Any]) -> str | None:
+    """The path from `parent` to a run of this config that an earlier version named."""
+    checkpoint = (config.get("dense") or {}).get("checkpoint")
+    unnamed = parent.parent == _OLD_SWEEP.parent and not config.get("name")
+    for place in (parent, _OLD_SWEEP) if unnamed else (parent,):
+        for name, (saved, weights) in _old_runs(place.absolute()).items():
+            given = "dense.checkpoint=" in name
+            same = weights == _checksum(checkpoint) if checkpoint else not given
+            if saved == digest and same:
+                return os.path.relpath(place / name, parent)
+    return None
+
+
+@cache
+def _old_runs(parent: Path) -> dict[str, tuple[str | None, str | None]]:
+    """The runs in a folder that earlier versions named by overrides, finished ones first."""
+    folders = [path for path in parent.glob("*") if "=" in path.name or path.name == "default"]
+    folders.sort(key=lambda path: (not RunFolder(path).record_file.exists(), path.name))
+    return {path.name: _saved(path) for path in folders}
+
+
+def _checksum(checkpoint: str) -> str | None:
+    try:
+        return checksum(Path(checkpoint))
+    except (OSError, TypeError, ValueError):
+        return None
