@@ -10,10 +10,15 @@ import runpy
 import sys
 from pathlib import Path
 
+from hydra import compose, initialize_config_dir
+
 from lightprune.garbage import paused_collector
+from lightprune.launch.overrides import CONFIGS
 from tests.permissions import obey_permissions
+from tests.system.entry import small
 
 with paused_collector():
+    import lightprune.launch.hydra_main
     import lightprune.launch.launcher
     from lightprune.cli.main import main as lightprune_main
 
@@ -42,7 +47,11 @@ def run(request):
 
 def main():
     """Answers until its input ends."""
+    assert lightprune.launch.hydra_main
     assert lightprune.launch.launcher
+    # Parsers and plugins are ready before the forks, too.
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        compose("train", small(), return_hydra_config=True)
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -1,5 +1,6 @@
 """A residual network small enough for tests of the whole program."""
 
+import torch
 from torch import nn
 from torch.nn.utils.parametrizations import orthogonal
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -10,7 +11,8 @@ from lightprune.pruning.criteria import Magnitude
 
 class TinyResNet(ResNet):
     def __init__(self, num_classes=10):
-        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes=num_classes)
+        with torch.device("meta"):  # Wide layers that are replaced: they draw no weights.
+            super().__init__(BasicBlock, [1, 1, 1, 1], num_classes=num_classes)
         self.inplanes = 8
         self.conv1 = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(8)
