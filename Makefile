@@ -45,7 +45,7 @@ lint: setup  ## Check format, style and types
 demo: setup  ## Run the whole experiment on embedded data, in minutes
 	$(BIN)/python train.py experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98
 
-reproduce: setup  ## Reproduce the reference (RECIPE=fast|full|reference SEEDS=0,1,2 EXPERIMENTS='global_*' DATA=images ROOT=DIR PRECISION=bf16-mixed)
+reproduce: setup  ## Reproduce the reference (RECIPE=fast|full|patient|reference SEEDS=0,1,2 EXPERIMENTS='global_*' DATA=images ROOT=DIR PRECISION=bf16-mixed)
 	$(BIN)/python -m study status $(SWEEP) $(SHARED) --experiments '$(EXPERIMENTS)' --seeds '$(SEEDS)'
 	$(BIN)/python train.py -m $(SHARED) name=$(NAME) \
 	  'experiment=glob(reference_$(EXPERIMENTS))' seed=$(SEEDS) || status=$$?; \
@@ -53,4 +53,4 @@ reproduce: setup  ## Reproduce the reference (RECIPE=fast|full|reference SEEDS=0
 	  exit $${status:-0}
 
 results: setup  ## Publish the finished runs of make reproduce, and of sweeps named methods-RECIPE, speed-ANYTHING and tried-ANYTHING, to results/, renew README and the report
-	$(BIN)/python -m study publish $(wildcard $(foreach kind,reference methods,$(foreach recipe,fast full reference,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/speed-* outputs/sweeps/tried-*)
+	$(BIN)/python -m study publish $(wildcard $(foreach kind,reference methods,$(foreach recipe,fast full patient reference,$(foreach precision,-bf16-mixed -16-mixed,outputs/sweeps/$(kind)-$(recipe)$(precision)) outputs/sweeps/$(kind)-$(recipe))) outputs/sweeps/speed-* outputs/sweeps/tried-*)
