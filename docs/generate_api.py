@@ -15,6 +15,7 @@ HEAD = """# Python API
 
 Every name is imported from `lightprune`; `help(lightprune)` shows the same. Made from the
 docstrings by `python docs/generate_api.py`; the examples are run by `tests/test_api.py`.
+`lightprune.export` is a package; the function that exports a run is `export_run`.
 """
 
 

@@ -292,7 +292,7 @@ SCENARIOS = {
     "EMA": Scenario(watchers=lambda: [EMAWeightAveraging(decay=0.8)]),
     "SWA": Scenario(
         watchers=lambda: [StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=1)],
-        resumes=False,  # Seen not to end with the same bits; the cause is Lightning's or ours.
+        resumes=False,  # Lightning's acts at the start of an epoch, which is over here.
     ),
     "a compiled part": Scenario(compiled_part),
     "a compiled module": Scenario(compiled),

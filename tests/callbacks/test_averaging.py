@@ -134,10 +134,7 @@ def test_a_resumed_average_ends_with_the_same_zeros(tmp_path, kind, epoch):
     made, watch = laid_out(tmp_path / "resumed", AVERAGES[kind]())
     checkpoint = tmp_path / "whole" / f"epoch-{epoch}.ckpt"
 
-    # SWA's state holds a function, which weights_only refuses.
-    made.trainer.fit(
-        made.classifier, datamodule=made.data, ckpt_path=checkpoint, weights_only=False
-    )
+    made.fit(checkpoint)
 
     assert watch.seen == []
     assert made.pruning.masks.violations(made.weights) == {}

@@ -1,1 +1,1 @@
-"""Files out and in: the sparse file, plain safetensors, ONNX, and loading them again."""
+"""Files out and in: sparse file, plain safetensors, ONNX (`lightprune.export_run`, `load`)."""
