@@ -23,6 +23,7 @@ def test_a_start_is_imports_then_load_then_a_first_call(tmp_path):
     assert sum(seconds.values()) < 1.1 + time.time() - began
 
 
+@pytest.mark.long
 def test_the_second_start_finds_compiled_what_the_first_one_left(tmp_path):
     folder, _ = finished_run(tmp_path / "run")
     found = measure_startup(ModelFiles(load_network(folder, small_network), tmp_path).sparse)

@@ -89,7 +89,9 @@ BY_GRADIENT = {
 
 def run(folder):
     """Starts both processes and returns what rank 0 and rank 1 saw."""
-    torch.multiprocessing.spawn(_process, (folder,), nprocs=2)
+    # One process imports, and both are forks of it.
+    torch.multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
+    torch.multiprocessing.start_processes(_process, (folder,), nprocs=2, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

@@ -53,11 +53,14 @@ def train(folder, *overrides, timeout=180):
 class Server:
     """Runs train.py in forks of one process (see server.py): the same, seconds faster."""
 
+    def __init__(self, **variables):
+        self.environment = {**environment(), **variables}
+
     def __enter__(self):
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.system.server"],
             cwd=ROOT,
-            env=environment(),
+            env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -68,15 +71,15 @@ class Server:
         self.process.stdin.close()
         self.process.wait(10)
 
-    def train(self, folder, *overrides):
-        """Runs train.py to its end."""
-        return self.run("train.py", ROOT, folder, arguments(folder, *overrides))
+    def train(self, folder, *overrides, **variables):
+        """Runs train.py to its end; `variables` are those of its environment alone."""
+        return self.run("train.py", ROOT, folder, arguments(folder, *overrides), **variables)
 
-    def run(self, program, place, folder, words):
+    def run(self, program, place, folder, words, **variables):
         """Runs train.py or the `lightprune` command in a place; its output goes to `folder`."""
         out, err = folder / "stdout", folder / "stderr"
         request = {"program": program, "folder": str(place), "argv": words}
-        request |= {"out": str(out), "err": str(err)}
+        request |= {"out": str(out), "err": str(err), "environment": variables}
         print(json.dumps(request), file=self.process.stdin, flush=True)
         status = int(self.process.stdout.readline())
         return subprocess.CompletedProcess(

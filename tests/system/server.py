@@ -1,6 +1,7 @@
 """Runs train.py many times without importing torch as often: one process imports, its forks run.
 
-Reads one JSON line a run (`program`, `folder`, `argv`, `out`, `err`), answers with its exit status.
+Reads one JSON line a run (`program`, `folder`, `argv`, `out`, `err`, `environment`), answers with
+its exit status.
 Nothing parallel happens before a fork, so each fork is an ordinary fresh process.
 """
 
@@ -32,6 +33,7 @@ def run(request):
         os.dup2(file, stream)
     obey_permissions()
     os.chdir(request["folder"])
+    os.environ.update(request["environment"])
     sys.argv = [request["program"], *request["argv"]]
     status = 0
     try:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.bad_files import FILES, RUNS
 from tests.system.bad_values import VALUES
-from tests.system.entry import small, train
+from tests.system.entry import small
 
 # Overrides, or a function that makes files and returns overrides -> parts of the one line.
 CASES = {**VALUES, **FILES, **RUNS}
@@ -69,9 +69,8 @@ def test_a_sparsity_that_cuts_the_network_off_its_input_is_an_error(server, tmp_
     assert "no longer depends on its input" in done.stderr
 
 
-def test_the_traceback_is_there_for_those_who_ask(tmp_path, monkeypatch):
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    done = train(tmp_path, *small("schedule.sparsity=2"))
+def test_the_traceback_is_there_for_those_who_ask(server, tmp_path):
+    done = server.train(tmp_path, *small("schedule.sparsity=2"), HYDRA_FULL_ERROR="1")
 
     assert done.returncode == 1
     assert "Traceback" in done.stderr

@@ -3,8 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from safetensors.torch import load_file
 from lightprune.data.digits import Digits
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-from tests.system.entry import ROOT, arguments, record
+from tests.system.entry import ROOT, Server, arguments, record
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 # The text since the piece before it, the last path in which is where it goes.
@@ -36,18 +34,17 @@ def extended(tmp_path_factory):
     return copy
 
 
-def train(copy, *overrides):
-    return subprocess.run(
-        [sys.executable, "train.py", *arguments(copy, *overrides)],
-        cwd=copy,
-        env={**os.environ, "PYTHONPATH": str(copy / "src")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+@pytest.fixture(scope="module")
+def train(extended):
+    """Runs train.py of that copy."""
+    paths = (str(extended / "src"), os.environ.get("PYTHONPATH", ""))
+    with Server(PYTHONPATH=os.pathsep.join(paths)) as server:
+        yield lambda *overrides: server.run(
+            "train.py", extended, extended, arguments(extended, *overrides)
+        )
 
 
-def test_a_run_takes_all_five(extended):
+def test_a_run_takes_all_five(extended, train):
     data = Digits(cache_dir=str(extended / "digits")).load()[0]
     parts = {"train": data.train, "test": data.test}
     images = {f"{name}_images": part.images.numpy() for name, part in parts.items()}
@@ -55,7 +52,6 @@ def test_a_run_takes_all_five(extended):
     np.savez(extended / "my.npz", **images, **labels)
 
     done = train(
-        extended,
         "pruner=square_root",
         "pruner/criterion=distance",
         "schedule=quadratic",
@@ -80,9 +76,9 @@ def test_a_run_takes_all_five(extended):
     assert kept[0] == round(sum(kept) * 20 / 87)
 
 
-def test_bad_values_of_custom_classes_are_one_line(extended):
-    lost = train(extended, "data=arrays", "data.root=no.npz", "model=plain")
-    unknown = train(extended, "schedule=quadratic", "schedule.span=2")
+def test_bad_values_of_custom_classes_are_one_line(extended, train):
+    lost = train("data=arrays", "data.root=no.npz", "model=plain")
+    unknown = train("schedule=quadratic", "schedule.span=2")
 
     missing = extended / "no.npz"
     assert lost.stderr == f"error: data.root={missing}: no such file; allowed is an .npz archive\n"

@@ -183,11 +183,10 @@ def test_dense_weights_from_a_file_count_by_content(server, finished, tmp_path):
     assert "holds a run with dense_weights=" in other.stderr
 
 
-def test_a_machine_without_git_loses_no_result(finished, tmp_path, monkeypatch):
+def test_a_machine_without_git_loses_no_result(server, finished, tmp_path):
     folder, _ = finished
     shutil.copytree(folder / "dense", tmp_path / "dense")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    done = train(tmp_path, *MAIN)
+    done = server.train(tmp_path, *MAIN, PATH=str(tmp_path))
 
     assert done.returncode == 0, done.stderr
     assert record(tmp_path / "run")["commit"] == "unknown"

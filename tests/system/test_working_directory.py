@@ -13,23 +13,15 @@ LOGS = ("hydra/job_logging=default", "hydra.output_subdir=.hydra")
 RUN = "outputs/runs/there"
 
 
-def train_in(folder, *overrides):
+def train_in(server, folder, *overrides):
     """Runs train.py from a folder, with every path left at its relative default."""
-    return subprocess.run(
-        [sys.executable, ROOT / "train.py", *shortest("name=there", *overrides)],
-        cwd=folder,
-        env={**environment(), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return server.run("train.py", folder, folder, shortest("name=there", *overrides))
 
 
 @pytest.fixture(scope="module")
-def changed(tmp_path_factory):
+def changed(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("changed")
-    done = train_in(folder, CHDIR, *LOGS)
+    done = train_in(server, folder, CHDIR, *LOGS)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -44,13 +36,13 @@ def test_a_job_that_works_in_its_own_folder_uses_the_caches_of_all(changed):
 @pytest.mark.parametrize(
     "overrides",
     [
-        pytest.param((), marks=pytest.mark.long),
-        pytest.param((CHDIR,), marks=pytest.mark.long),
+        (),
+        (CHDIR,),
         (CHDIR, *LOGS, "hydra.output_subdir=conf"),
     ],
 )
-def test_the_working_directory_of_a_job_makes_no_other_run(changed, overrides):
-    again = train_in(changed, *overrides)
+def test_the_working_directory_of_a_job_makes_no_other_run(server, changed, overrides):
+    again = train_in(server, changed, *overrides)
 
     assert again.returncode == 0, again.stderr
     assert "epoch 1/" not in again.stdout
@@ -58,7 +50,15 @@ def test_the_working_directory_of_a_job_makes_no_other_run(changed, overrides):
 
 @pytest.mark.long
 def test_several_processes_may_work_in_the_run_folder(tmp_path):
-    done = train_in(tmp_path, CHDIR, "trainer=ddp_cpu")
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", *shortest("name=there", CHDIR, "trainer=ddp_cpu")],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
     assert done.returncode == 0, done.stderr
     run = record(tmp_path / RUN)
