@@ -10,15 +10,15 @@ from lightprune.cli.options import (
     ConstructorName,
     DataRoot,
     InputShape,
+    Network,
     builder_of_file,
     parse_int_list,
 )
+from lightprune.runs.find_folder import find_run
 
 
 def bench(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A finished run, an export, or a file.")
-    ],
+    path: Network,
     threads: Annotated[
         str | None, typer.Option(metavar="1,2", help="Default: 1 and all cores.")
     ] = None,
@@ -66,6 +66,7 @@ def bench(
         profile=profile,
         data_root=data_root,
     )
+    path = find_run(path)
     folder = to or (path if path.is_dir() else path.parent) / "bench"
     check_folder("--to", str(folder))
     loaded = load_network(path, *builder_of_file(constructor, input))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lightprune.cli.options import ConstructorName, DataRoot, InputShape, builder_of_file
+from lightprune.cli.options import ConstructorName, DataRoot, InputShape, Network, builder_of_file
+from lightprune.runs.find_folder import find_run
 
 if TYPE_CHECKING:
     from lightprune.export.export_network import ExportConfig
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A finished run, an export, or a file.")
-    ],
+    path: Network,
     to: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder to write. Default: PATH/export.")
     ] = None,
@@ -48,7 +47,7 @@ def export(
             f"--data-root={data_root}: is for the accuracy of an export with --values fp16 or "
             "int8; allowed is it with one of them"
         )
-    loaded = load_network(path, *builder_of_file(constructor, input))
+    loaded = load_network(find_run(path), *builder_of_file(constructor, input))
     if explain:
         # The compiler takes a second to load, and exports do without.
         from lightprune.sparse.runtime.explain import explain as explain_stages

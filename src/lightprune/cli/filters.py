@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lightprune.cli.options import DenseDir, Run, WhichNetwork
+from lightprune.runs.find_folder import find_run
 
 
 def filters(
@@ -20,7 +21,6 @@ def filters(
     """Remove channels: a smaller dense network, to be fine-tuned."""
     from lightprune.structured.channel_pruning import ChannelPruning, write_pruned_channels
 
-    for line in write_pruned_channels(
-        run, ChannelPruning(sparsity, scope, norm, network), dense_dir
-    ):
+    pruning = ChannelPruning(sparsity, scope, norm, network)
+    for line in write_pruned_channels(find_run(run), pruning, dense_dir):
         print(line)

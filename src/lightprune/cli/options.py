@@ -12,7 +12,20 @@ if TYPE_CHECKING:
     from lightprune.models.registry import Constructor
     from lightprune.models.spec import ModelSpec
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
+Run = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A finished run: its folder, last, or how its name begins.",
+    ),
+]
+Network = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PATH",
+        help="A finished run (or last, or how its name begins), an export, or a file.",
+    ),
+]
 ConstructorName = Annotated[
     str | None,
     typer.Option(

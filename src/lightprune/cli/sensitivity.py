@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lightprune.cli import options
+from lightprune.runs.find_folder import find_run
 
 
 def sensitivity(
@@ -43,6 +44,7 @@ def sensitivity(
     settings = AnalysisSettings(parse_sparsities(sparsities) if sparsities else None, target, drop)
     sample = SampleSize(images, batches, data_root)
     which = NetworkChoice(network, dense_dir, options.constructor_of(constructor))
+    run = find_run(run)
     folder = run / "sensitivity"
     check_folder("RUN", str(folder))
     loaded = load_run(run, which, sample)

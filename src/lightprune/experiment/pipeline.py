@@ -19,6 +19,7 @@ from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_ke
 from lightprune.experiment.rewinding import rewind_state
 from lightprune.experiment.run_record import full_record, measure_cost
 from lightprune.files import check_readable, check_room, write_text, write_weights
+from lightprune.runs.find_folder import mark_last
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.identity import diff_configs
 from lightprune.runs.predictions import write_predictions
@@ -59,6 +60,8 @@ def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False)
                 _train_prune_test(checked, folder)
                 record = from_rank_zero(folder.record)
     assert record is not None
+    if is_rank_zero():
+        mark_last(path)
     show_result(record, path)
     return record.validation_accuracy
 
@@ -175,3 +178,4 @@ def _open_run_folder(checked: CheckedRun, folder: RunFolder) -> None:
     if checked.settings.force:
         folder.clear()
     write_text(folder.config_file, OmegaConf.to_yaml(OmegaConf.create(checked.identity)))
+    mark_last(folder.path)

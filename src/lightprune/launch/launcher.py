@@ -20,6 +20,7 @@ from lightprune.experiment.unread_settings import check_mode, check_overrides
 from lightprune.launch.signals import interrupt_on_signals, run_subprocess
 from lightprune.launch.worker import CAUSE_FILE
 from lightprune.runs.command_line import COMMAND, command_line
+from lightprune.runs.find_folder import mark_last
 from lightprune.runs.folder import RunFolder
 
 
@@ -89,6 +90,7 @@ def _run_processes(settings: Settings, folder: Path) -> float | None:
     checked = preflight(settings)
     record = pipeline.check_run_folder(checked, run_folder)
     if record is not None:
+        mark_last(folder)
         show_result(record, folder)
         return record.validation_accuracy
     pipeline.check_start(checked, run_folder)
