@@ -24,6 +24,7 @@ from lightprune.runs.folder import RunFolder
 
 DEMO = "train experiment=demo pruner=global schedule=multi_step schedule.sparsity=0.98 name=demo"
 RUN = "outputs/runs/demo"
+BENCH = f"bench {RUN} --batches 1,64 --backends eager,onnx,sparse"
 
 
 def run(arguments, folder):
@@ -50,7 +51,7 @@ def main():
     with TemporaryDirectory() as folder:
         seconds = {
             "demo": trained(options.demo, folder) if options.demo else run(DEMO, folder),
-            "bench": run(f"bench {RUN}", folder),
+            "bench": run(BENCH, folder),
             "report": run("report outputs/runs", folder),
         }
     record = {

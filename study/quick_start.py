@@ -8,7 +8,7 @@ from study.throughput import Throughput, loop_name
 
 # What `recipe=fast` trains on CIFAR-10, in both phases together.
 _EPOCHS, _BATCH_SIZE, _IMAGES = 30, 256, 45_000
-_WIDTH = 50
+_WIDTH = 66
 
 
 class QuickStart(msgspec.Struct, frozen=True):
@@ -39,7 +39,11 @@ def quick_start(measured: QuickStart | None, throughput: Throughput | None) -> s
 def _lines(seconds: dict[str, float]) -> Iterator[str]:
     for name, command, what in (
         ("demo", "make demo", "all of it on embedded digits, after set-up"),
-        ("bench", "lightprune bench last", "its speed beside torch and ONNX Runtime"),
+        (
+            "bench",
+            "lightprune bench last --batches 1,64 --backends eager,onnx,sparse",
+            "its speed on this machine",
+        ),
         ("train", "python train.py pruner=global schedule=multi_step", "the same on CIFAR-10"),
         ("report", "lightprune report outputs/runs", "tables and figures of all runs"),
     ):

@@ -128,7 +128,7 @@ def _results(found: Headline, results: Path, figure: bool) -> Iterator[str]:
     """What is gained in a sentence, the table, what its columns mean, and the figure."""
     yield from _gain(found)
     yield Table.of(_table_rows(found)).markdown
-    yield " ".join(_notes(found, results))
+    yield f"<sub>{' '.join(_notes(found, results))}</sub>"
     if figure:
         yield f"![Test accuracy against MACs; grey: the control]({results.name}/{FIGURE})"
 
@@ -149,7 +149,7 @@ def _gain(found: Headline) -> Iterator[str]:
     if (bench := _bench(found.most)) and len(ratios := _speedups(bench)) == len(_BATCHES):
         single, many = ratios
         speed = (
-            f", and runs the rest on a CPU {single:.1f} times (one image) to {many:.1f} times (64) "
+            f", and runs the rest on a CPU {single:.1f} times (one image) to {many:.1f} times (64 at once) "
             "as fast as the fastest dense backend"
         )
     yield (
