@@ -76,7 +76,7 @@ def test_everything_is_measured_written_and_printed(run, capsys):
     total, each, names = re.fullmatch(pattern, timing).groups()
     assert names.split(", ") == ["eager", "channels-last", "csr", "sparse"]
     assert abs(int(total) - 4 * int(each)) <= 2
-    assert besides.endswith("; at most 15 s a backend to compare outputs")
+    assert besides == "besides: every backend gets ready; at most 15 s a backend to compare outputs"
 
     assert found.keys() == KEYS
     assert found["schema"] == 2

@@ -51,9 +51,10 @@ class BenchConfig:
             "--backends NAME,NAME leaves the others out, --batches and --threads make it shorter"
         )
         startup = "; start-up in new processes (--no-startup leaves it out)" if self.startup else ""
+        longest = ", which takes torch.compile longest" * ("compile" in names)
         yield (
-            "besides: every backend gets ready, which takes torch.compile longest; at most "
-            f"{SECONDS:.0f} s a backend to compare outputs{startup}"
+            f"besides: every backend gets ready{longest}; at most {SECONDS:.0f} s a backend to "
+            f"compare outputs{startup}"
         )
 
     def __post_init__(self) -> None:
