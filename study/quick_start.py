@@ -31,9 +31,12 @@ def quick_start(measured: QuickStart | None, throughput: Throughput | None) -> s
     if loop:
         seconds["train"] = _EPOCHS * _IMAGES / loop.rate
     lines = "\n".join(_lines(seconds))
-    machines = [m.machine.partition(", torch")[0] for m in (measured, throughput) if m]
-    where = f"\n\nTimes on {' and '.join(dict.fromkeys(machines))}." if machines else ""
-    return f"```\n{lines}\n```{where}"
+    where = [measured.machine] if measured else []
+    if throughput:
+        idle = throughput.machine.partition(", torch")[0]
+        where.append(f"the training's by its throughput on {idle}, idle")
+    note = f"\n\n<sub>Times: {'; '.join(where)}.</sub>" if where else ""
+    return f"```\n{lines}\n```{note}"
 
 
 def _lines(seconds: dict[str, float]) -> Iterator[str]:

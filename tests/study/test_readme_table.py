@@ -226,4 +226,4 @@ def test_the_quick_start_says_what_was_measured(tmp_path):
     assert "# 22 min: the same on CIFAR-10" in block  # 30 epochs of 45,000 images
     assert "make demo" in block
     assert "# 61 s: all of it" in block
-    assert block.endswith("Times on CPU, 2 cores.")
+    assert "Times: CPU, 2 cores; the training's by its throughput on CPU, 2 cores, idle." in block
