@@ -296,6 +296,7 @@ SCENARIOS = {
     ),
     "a compiled part": Scenario(compiled_part),
     "a compiled module": Scenario(compiled),
+    "a module compiled by inductor": Scenario(partial(compiled, "inductor")),
     "Muon": Scenario(matrices),
     "SOAP's way": Scenario(partial(Module, partial(Eigenbasis, lr=0.01))),
     "AdamW": Scenario(partial(Module, partial(torch.optim.AdamW, lr=0.01, weight_decay=0.1))),

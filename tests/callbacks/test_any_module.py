@@ -1,6 +1,7 @@
 """PruningCallback in any LightningModule: exact zeros, bit-exact resume, names as they were."""
 
 import random
+import shutil
 
 import pytest
 import torch
@@ -8,6 +9,15 @@ from lightning import Callback
 
 from tests.callbacks.scenarios import BATCHES, EPOCHS, SCENARIOS, SPARSITY
 from tests.training.small import copied, equal
+
+
+INDUCTOR = (
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not any(map(shutil.which, ("g++", "clang++"))),
+        reason="torch.compile needs a C++ compiler on a CPU",
+    ),
+)
 
 
 class SaveAt(Callback):
@@ -38,7 +48,9 @@ def assert_sparse(fitted):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=INDUCTOR if "inductor" in n else ()) for n in SCENARIOS]
+)
 def test_zeros_are_exact_a_resume_is_bit_exact_and_names_stay(tmp_path, name):
     scenario = SCENARIOS[name]
     torch.manual_seed(0)
