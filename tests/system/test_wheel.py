@@ -67,7 +67,15 @@ def test_it_trains_in_one_process_and_in_two(installed, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["outputs"]
 
 
-def test_it_plans_the_demo(installed, tmp_path):
-    shown = train(installed, tmp_path, "experiment=demo", "plan_only=true")
+def test_it_trains_the_demo(installed, tmp_path):
+    """The demo's own configuration and network; its epochs, which take minutes, are cut short."""
+    short = ("recipe.dense.epochs=1", "recipe.finetune.epochs=2", "schedule.steps=2")
+    words = ("experiment=demo", *short, "trainer.limit_batches=1", "name=demo")
+    shown = train(installed, tmp_path, *words, "pruner=global", "schedule=multi_step")
+    finished = record(tmp_path / "outputs" / "runs" / "demo")
 
-    assert "10,943,574" in shown
+    assert shown.rstrip().endswith("outputs/runs/demo")
+    assert finished["cost"]["weights"] - finished["cost"]["nnz"] == 10_943_574
+    assert [event["epoch"] for event in finished["events"]] == [0, 1]
+    assert finished["config"]["recipe"]["dense"]["learning_rate"]["peak"] == 0.1
+    assert finished["test"]["images"] == 397
