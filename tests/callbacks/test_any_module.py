@@ -10,7 +10,6 @@ from lightning import Callback
 from tests.callbacks.scenarios import BATCHES, EPOCHS, SCENARIOS, SPARSITY
 from tests.training.small import copied, equal
 
-
 INDUCTOR = (
     pytest.mark.long,
     pytest.mark.skipif(
