@@ -149,8 +149,8 @@ def _gain(found: Headline) -> Iterator[str]:
     if (bench := _bench(found.most)) and len(ratios := _speedups(bench)) == len(_BATCHES):
         single, many = ratios
         speed = (
-            f", and runs the rest on a CPU {single:.1f} times (one image) to {many:.1f} times (64 at once) "
-            "as fast as the fastest dense backend"
+            f", and runs the rest on a CPU {single:.1f} times (one image) to {many:.1f} times "
+            "(64 at once) as fast as the fastest dense backend"
         )
     yield (
         f"**lightprune takes {100 * _sparsity(found.most):g} % of the convolution weights out of a "
