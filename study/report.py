@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from lightprune.bench.sparsity_sweep import SparsitySweep, read_benchmark
+from lightprune.rendering.document import counted
 from lightprune.report.build import Additions, write_report
 from lightprune.report.discovery import RunCollection, find_runs
 from lightprune.report.findings import Findings
-from study.compute import compute_lines, compute_section
+from study.compute import compute_section
 from study.reference import DATASET_NAMES, published
 from study.speed_by_sparsity import speed_by_sparsity_section
 from study.throughput import Throughput
@@ -36,15 +37,14 @@ def write_reference_report(
     throughput = read_benchmark(throughput_file, Throughput, "throughput.py")
     speedups = read_benchmark(speedup_file, SparsitySweep, "speedup.py")
     findings = findings_of(collection)
-    title = f"{folder.resolve().name}: {len(findings.collection.runs)} runs"
+    about = f"{folder.resolve().name}: {counted(len(findings.collection.runs), 'run')}"
     if findings.tuning_runs:
-        title += f", and {len(findings.tuning_runs)} tuning runs"
+        about += f", and {counted(len(findings.tuning_runs), 'tuning run')}"
     additions = Additions(
-        summary=compute_lines(findings, throughput),
-        sections={
-            "Results": {"Training compute": compute_section(findings, throughput)},
+        {
+            "All runs": {"Training compute": compute_section(findings, throughput)},
             "Speed": {"Speed by sparsity": speed_by_sparsity_section(speedups)},
-            "Paired comparisons": {"Tuning runs": tuning_section(findings)},
-        },
+            "Statistics": {"Tuning runs": tuning_section(findings)},
+        }
     )
-    return write_report(findings, title, folder / "report", additions)
+    return write_report(findings, about, folder / "report", additions)

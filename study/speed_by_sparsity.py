@@ -2,30 +2,27 @@
 
 from collections.abc import Iterator
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
-
 from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.provenance import short_commit
-from lightprune.rendering import plotting
+from lightprune.rendering.chart import Axis, Mark, Series, number_axis, xy_chart
 from lightprune.rendering.document import Block, Figure, Table, thread_count
-from lightprune.report.sections.speed import latency_columns
-from lightprune.report.sections.speed_figure import BATCHES
+from lightprune.rendering.svg import chart_figure
+from lightprune.report.sections.speed import BATCHES, latency_columns
 
 
 def speed_by_sparsity_section(sweep: SparsitySweep | None) -> Iterator[Block]:
-    """Where it was measured, a table for every number of threads, and the figures."""
+    """Where it was measured, a table with the most threads, and the figures."""
     if not sweep:
         return
+    threads = max(threads for n in sweep.networks for threads, _ in n.thread_batches)
     yield (
         "Pruned by magnitude without training after it (this is about speed, not "
-        f"accuracy), on {sweep.machine.label}, {sweep.machine.cores} cores, "
-        f"by `{sweep.command}`, commit `{short_commit(sweep.commit)}`; medians of calls in turn in "
-        f"one process. {' '.join(f'{n.name}: {n.weights}.' for n in sweep.networks)}"
+        f"accuracy), with {thread_count(threads)} on {sweep.machine.label}, "
+        f"{sweep.machine.cores} cores, by `{sweep.command}`, commit "
+        f"`{short_commit(sweep.commit)}`; medians of calls in turn in one process. "
+        f"{' '.join(f'{n.name}: {n.weights}.' for n in sweep.networks)}"
     )
-    for threads in sorted({threads for n in sweep.networks for threads, _ in n.thread_batches}):
-        yield f"**{thread_count(threads)}:**"
-        yield Table.of(_row(n, level, threads) for n in sweep.networks for level in n.levels)
+    yield Table.of(_row(n, level, threads) for n in sweep.networks for level in n.levels)
     yield from speedup_figures(sweep)
 
 
@@ -46,30 +43,37 @@ def _row(network: NetworkSweep, level: SparsityLevel, threads: int) -> dict[str,
 
 
 def _figure(network: NetworkSweep) -> Figure:
-    counts = sorted({threads for threads, _ in network.thread_batches})
-
-    def draw(canvas: Canvas) -> None:
-        grid = canvas.subplots(1, len(counts), sharey=True, squeeze=False)[0]
-        for axes, threads in zip(grid, counts, strict=True):
-            _draw(axes, network, threads)
-            axes.set_title(thread_count(threads))
-        grid[0].set_ylabel("speed-up")
-        plotting.top_legend(canvas, grid[:1], 2)
-        canvas.supxlabel(plotting.SPARSITY_LABEL)
-
+    threads = max(threads for threads, _ in network.thread_batches)
+    series: list[Series] = []
+    for batch in (batch for count, batch in network.thread_batches if count == threads):
+        for over in ("dense", "stripped"):
+            speedups = [(level, network.speedup(level, threads, batch)) for level in network.levels]
+            ratios = [(level, getattr(at, f"over_{over}")) for level, at in speedups]
+            marks = tuple(
+                Mark(1 - level.sparsity, ratio, f"{100 * level.sparsity:.4g} %: {ratio:.2f} x")
+                for level, ratio in ratios
+                if ratio
+            )
+            words = f"batch {batch}, over {'fastest dense' if over == 'dense' else over}"
+            series += [Series(words, marks, len(series) % 6)] if marks else []
     even = "; ".join(
         f"{thread_count(threads)}, batch {batch}: {_break_even(network, threads, batch)}"
         for threads, batch in sorted(network.thread_batches)
     )
     caption = (
-        f"{network.name}, {network.weights}. How much faster the sparse runtime is than the "
-        "fastest dense backend (filled) and than the dense network without the weights that no "
-        f"input reaches (open). Break-even with the fastest dense backend: {even} (times "
+        f"{network.name}, {network.weights}, {thread_count(threads)}. How much faster the sparse "
+        "runtime is than the fastest dense backend, and than the dense network stripped of the "
+        f"weights that no input reaches. Break-even with the fastest dense backend: {even} (times "
         "interpolated between the sparsities measured)."
     )
-    return plotting.draw_figure(
-        f"speedup-{network.name}", "Speed-up against sparsity", caption, 3.4, draw
-    )
+    left = [1 - level.sparsity for level in network.levels]
+    ticks = tuple((1 - at.sparsity, f"{100 * at.sparsity:.4g}") for at in network.levels)
+    label = "sparsity (%), on a logarithmic scale of what is left"
+    x = Axis(label, max(left) * 1.1, min(left) / 1.1, ticks, log=True)
+    heights = [mark.y for each in series for mark in each.marks]
+    y = number_axis("speed-up", [1.0, *heights], log=True)
+    title = "Speed-up against sparsity"
+    return chart_figure(f"speedup-{network.name}", title, caption, xy_chart(title, x, y, series))
 
 
 def _break_even(network: NetworkSweep, threads: int, batch: int) -> str:
@@ -79,24 +83,3 @@ def _break_even(network: NetworkSweep, threads: int, batch: int) -> str:
     sparsity, mac_density = point
     at_most = "at most " if sparsity == network.levels[0].sparsity else ""
     return f"{at_most}{100 * sparsity:.0f} % ({100 * mac_density:.0f} % of the MACs)"
-
-
-def _draw(axes: Axes, network: NetworkSweep, threads: int) -> None:
-    density = [1 - level.sparsity for level in network.levels]
-    axes.axhline(1, color=plotting.GREY, linestyle="--", linewidth=0.8)
-    for number, batch in enumerate(
-        batch for count, batch in network.thread_batches if count == threads
-    ):
-        speedups = [network.speedup(level, threads, batch) for level in network.levels]
-        for over, line, fill in (
-            ("fastest dense", "-", {}),
-            ("stripped", ":", {"markerfacecolor": "white"}),
-        ):
-            ratios = [at.over_stripped if line == ":" else at.over_dense for at in speedups]
-            measured = [(x, ratio) for x, ratio in zip(density, ratios, strict=True) if ratio]
-            label, style = f"batch {batch}, over {over}", {**plotting.series_style(number), **fill}
-            axes.plot(*map(list, zip(*measured, strict=True)), linestyle=line, label=label, **style)
-    axes.set_yscale("log")
-    plotting.log_ticks(axes.yaxis)
-    sparsities = [level.sparsity for level in network.levels]
-    plotting.sparsity_scale(axes, max(density) * 1.2, min(density) / 1.2, sparsities)

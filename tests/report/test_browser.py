@@ -1,4 +1,4 @@
-"""The page in a real browser: from disk, without network, nothing cut off or missing."""
+"""The page in a real browser: sort, filter, axes, curves; no network; nothing cut off."""
 
 import json
 import shutil
@@ -6,29 +6,67 @@ import subprocess
 
 import pytest
 
+from lightprune.rendering.document import Document, Section, Table
+from lightprune.rendering.html import page as html_page
 from lightprune.report.build import write_report
 from lightprune.report.findings import Findings
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
-# Told by the page itself, in a copy: the report has no script.
-PROBE = """
+# Run within a copy of the page, or of a page that holds it: what it says is the title.
+SAY = """
 <script>
-const said = {
-  sections: document.querySelectorAll("section > h2").length,
-  figures: [...document.querySelectorAll("figure svg")].map(
-    svg => [svg.getBoundingClientRect().width, svg.getBoundingClientRect().height]),
-  rows: document.querySelectorAll("tbody tr").length,
-  wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-  loaded: performance.getEntriesByType("resource").map(entry => entry.name),
-  broken: [...document.querySelectorAll("nav a")].filter(
-    a => !document.getElementById(a.getAttribute("href").slice(1))).length,
-};
-document.title = JSON.stringify(said);
+addEventListener("load", () => {
+  const all = (selector, at = document) => [...at.querySelectorAll(selector)];
+  const shown = (selector) => all(selector).filter((one) => one.getClientRects().length);
+  document.title = JSON.stringify((() => { %s })());
+});
 </script>
 """
+LAYOUT = """
+  all("details").forEach((part) => part.open = true);
+  return {
+    sections: shown("details > summary > h2").length,
+    figures: shown("figure svg").map((svg) => [svg.getBoundingClientRect().width,
+      svg.getBoundingClientRect().height]),
+    wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    loaded: performance.getEntriesByType("resource").map((entry) => entry.name),
+    dark: getComputedStyle(document.body).backgroundColor,
+  };
+"""
+SORT = """
+  const column = (n) => all(`tbody td:nth-child(${n})`).map((cell) => cell.textContent);
+  const click = (n) => all("th button")[n].click();
+  click(1); const down = column(2); click(1); const up = column(2);
+  const state = all("th")[1].getAttribute("aria-sort");
+  click(0); return {down, up, state, names: column(1)};
+"""
+FILTER = """
+  const field = all("input[type=search]")[0];
+  const left = (words) => {
+    field.value = words; field.dispatchEvent(new Event("input"));
+    return shown("tbody tr").map((row) => row.cells[0].textContent);
+  };
+  return {fields: all("input[type=search]").length, one: left("1,000 row"), two: left("EVEN 1"),
+    none: left("nothing"), all: left("").length};
+"""
+SWITCH = """
+  const seen = () => shown(".choice figure").map((figure) => figure.dataset.figure);
+  return all(".choice input").map((radio) => { radio.click(); return seen(); });
+"""
+CURVES = """
+  all("details").forEach((part) => part.open = true);
+  const lines = () => shown("figure[data-figure=curves] .line").length;
+  const boxes = all("figure[data-figure=curves] input"), counts = [lines()];
+  boxes.forEach((box) => { box.click(); counts.push(lines()); });
+  return {counts, checked: boxes.map((box) => box.checked),
+    styles: boxes.map((box) => box.parentElement.className)};
+"""
 
-pytestmark = pytest.mark.skipif(not BROWSER, reason=f"no browser: none of {', '.join(BROWSERS)}")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not BROWSER, reason=f"no browser: none of {', '.join(BROWSERS)}"),
+]
 
 
 def browse(page, *options):
@@ -37,6 +75,7 @@ def browse(page, *options):
     command += [
         f"--user-data-dir={page.parent / 'profile'}",
         "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--allow-file-access-from-files",
     ]
     done = subprocess.run(
         [*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
@@ -44,33 +83,112 @@ def browse(page, *options):
     return done.stdout
 
 
+def said(text, folder, script, *options, width=None):
+    """What a script says within a page; `width` pixels wide, which a window need not allow."""
+    probed = folder / "probed.html"
+    probed.write_text(text.replace("</body>", f"{SAY % script}</body>"))
+    if width:
+        frame = folder / "frame.html"
+        tell = 'onload="document.title = this.contentDocument.title"'
+        frame.write_text(f'<iframe src="probed.html" width="{width}" height="900" {tell}></iframe>')
+        probed = frame
+    dom = browse(probed, "--dump-dom", *options)
+    title = dom.partition("<title>")[2].partition("</title>")[0]
+    return json.loads(title.replace("&amp;", "&").replace("&lt;", "<"))
+
+
 @pytest.fixture(scope="module")
 def page(collection, tmp_path_factory):
-    return write_report(Findings(collection), "a sweep", tmp_path_factory.mktemp("page"))
+    folder = tmp_path_factory.mktemp("page")
+    return write_report(Findings(collection), "a sweep: 4 runs", folder).read_text()
 
 
-@pytest.mark.parametrize("width", [1280, 480])
-def test_the_page_opens_from_disk_without_network(page, collection, tmp_path, width):
-    probed = tmp_path / "probed.html"
-    probed.write_text(page.read_text().replace("</body>", f"{PROBE}</body>"))
-    dom = browse(probed, "--dump-dom", f"--window-size={width},900")
-    said = json.loads(dom.partition("<title>")[2].partition("</title>")[0].replace("&amp;", "&"))
+@pytest.fixture(scope="module")
+def table():
+    numbers = ["−2.5", "10", "", "9 + 1", "1,000", "<0.1", *map(str, range(20, 40))]
+    rows = [
+        {"name": f"row {n} {'odd' if n % 2 else 'even'}", "value": value}
+        for n, value in enumerate(numbers)
+    ]
+    return html_page(Document("t", (Table.of(rows),), (Section("s", ("text",)),)))
 
-    text = page.read_text()
-    assert said["sections"] == text.count("<h2>") >= 9
-    assert said["rows"] == text.count("<tr>") - text.count("<thead>")
-    assert len(said["figures"]) == text.count("<figure") == 5
-    assert all(wide > 200 and high > 100 for wide, high in said["figures"])
-    assert said["wide"] <= 0, "it scrolls sideways"
-    assert said["loaded"] == []
-    assert said["broken"] == 0
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_opens_from_disk_without_network(page, tmp_path, width):
+    seen = said(page, tmp_path, LAYOUT, width=width)
+
+    assert seen["sections"] == page.count("<h2>") >= 6
+    # Of the main figure one axis is shown at a time.
+    assert len(seen["figures"]) == page.count("<figure") - 2
+    assert all(wide > 200 and high > 60 for wide, high in seen["figures"])
+    assert seen["wide"] <= 0, "it scrolls sideways"
+    assert seen["loaded"] == []
+    assert seen["dark"] == "rgb(255, 255, 255)"
+
+
+def test_a_dark_desk_has_a_dark_page(page, tmp_path):
+    dark = "--blink-settings=preferredColorScheme=0"
+
+    assert said(page, tmp_path, LAYOUT, dark)["dark"] == "rgb(22, 24, 27)"
+
+
+def test_columns_sort_by_number_and_by_word_and_what_is_empty_comes_last(table, tmp_path):
+    seen = said(table, tmp_path, SORT)
+    numbers = ["1,000", *map(str, range(39, 19, -1)), "10", "9 + 1", "<0.1", "−2.5"]
+
+    assert seen["down"] == [*numbers, ""]
+    assert seen["up"] == [*numbers[::-1], ""]
+    assert seen["state"] == "ascending"
+    assert seen["names"] == sorted(seen["names"], reverse=True)
+
+
+def test_a_filter_leaves_the_rows_that_have_all_its_words(table, tmp_path):
+    seen = said(table, tmp_path, FILTER)
+
+    assert seen["fields"] == 1
+    assert seen["one"] == ["row 4 even"]
+    assert seen["two"] == [f"row {n} even" for n in (4, 10, 12, 14, 16, 18)]
+    assert seen["none"] == []
+    assert seen["all"] == 26
+
+
+def test_the_axis_of_the_main_figure_is_switched(page, tmp_path):
+    names = ("frontier", "frontier-sparsity", "frontier-live-sparsity")
+
+    assert said(page, tmp_path, SWITCH) == [[name] for name in names]
+
+
+def test_curves_are_laid_over_each_other_by_choice(page, tmp_path):
+    seen = said(page, tmp_path, CURVES)
+
+    # Every box is ticked or cleared in turn.
+    steps = [
+        after - before for before, after in zip(seen["counts"], seen["counts"][1:], strict=False)
+    ]
+    assert steps == [1 if ticked else -1 for ticked in seen["checked"]]
+    assert seen["counts"][0] > 1
+    assert all(style in {f"s{n}" for n in range(6)} for style in seen["styles"])
+
+
+def test_in_print_everything_is_open(page, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(page)
+    (tmp_path / "open.html").write_text(page.replace("<details>", "<details open>"))
+    pages = []
+    for name in ("page", "open"):
+        pdf = tmp_path / f"{name}.pdf"
+        browse(tmp_path / f"{name}.html", f"--print-to-pdf={pdf}", "--no-pdf-header-footer")
+        pages.append(pdf.read_bytes().count(b"/Type /Page\n"))
+
+    assert pages[0] == pages[1] > 1
 
 
 def test_a_screenshot_shows_more_than_white(page, tmp_path):
     from PIL import Image
 
+    (tmp_path / "page.html").write_text(page)
     file = tmp_path / "page.png"
-    browse(page, f"--screenshot={file}", "--window-size=1280,2000", "--hide-scrollbars")
+    browse(tmp_path / "page.html", f"--screenshot={file}", "--window-size=1280,2000")
     with Image.open(file) as shot:
         colours = shot.convert("L").histogram()
 

@@ -21,6 +21,7 @@ def report(
     ] = Path("outputs/dense"),
 ) -> None:
     """Write tables, figures and report.html on finished runs."""
+    from lightprune.rendering.document import counted
     from lightprune.report.build import write_report
     from lightprune.report.discovery import find_runs
     from lightprune.report.findings import Findings
@@ -29,5 +30,5 @@ def report(
     collection = find_runs(folder, dense_dir)
     for name, reason in collection.left_out.items():
         print(f"left out: {name}: {reason}")
-    title = f"{folder.resolve().name}: {len(collection.runs)} runs"
-    print(write_report(Findings(collection), title, folder / "report"))
+    about = f"{folder.resolve().name}: {counted(len(collection.runs), 'run')}"
+    print(write_report(Findings(collection), about, folder / "report"))

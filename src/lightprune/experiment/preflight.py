@@ -111,10 +111,7 @@ def preflight(settings: Settings) -> CheckedRun:
         freeze=settings.recipe.finetune.freeze,
     )
     network = setup.new_network()
-    try:
-        weights = settings.targets.find(network)
-    except InputError as error:
-        raise InputError(f"pruner.{error}") from error
+    weights = settings.targets.find(network)
     for name, phase in (("dense", settings.recipe.dense), ("finetune", settings.recipe.finetune)):
         try:
             phase.build_optimizer(network)

@@ -46,6 +46,7 @@ class Series:
         style: Number of a colour, marker and dashes; None for marks in the background.
         markers: Whether each mark is drawn, or the line alone.
         key: Class of all that is drawn of it, for a page's script.
+        hidden: Whether it waits for that script to show it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Series:
     style: int | None
     markers: bool = True
     key: str = ""
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,18 @@ class _Plot:
     left: float = 62
     right: float = 850
     top: float = 14
-    bottom: float = 356
+    bottom: float = 332
     parts: list[str] = field(default_factory=list)
+
+    @property
+    def floor(self) -> float:
+        """The lowest value that is on the axis."""
+        return min(self.y.start, self.y.end)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Of a value; what lies below the axis stands on its lower edge."""
-        low = min(self.y.start, self.y.end)
-        return (
-            self.x.at(x, self.left, self.right),
-            self.y.at(max(low, y), self.bottom, self.top),
-        )
+        height = self.y.at(max(self.floor, y), self.bottom, self.top)
+        return self.x.at(x, self.left, self.right), height
 
 
 def number_axis(label: str, values: Iterable[float], *, log: bool = False, unit: float = 1) -> Axis:
@@ -148,8 +152,8 @@ def xy_chart(
         parts.append(f'<path class="front" d="{_path(corners)}"/>')
     for each in sorted(series, key=lambda each: each.style is not None):
         _draw_series(plot, each)
-    _draw_labels(plot, [each for each in series if each.style is not None and each.name])
-    return svg_element(title, 1160, 404, parts)
+    _draw_labels(plot, [e for e in series if e.style is not None and e.name and not e.hidden])
+    return svg_element(title, 1160, 380, parts)
 
 
 def _draw_axes(plot: _Plot) -> None:
@@ -174,25 +178,26 @@ def _draw_axes(plot: _Plot) -> None:
 def _draw_series(plot: _Plot, series: Series) -> None:
     places = [plot.place(mark.x, mark.y) for mark in series.marks]
     style = "other" if series.style is None else f"s{series.style}"
-    plot.parts.append(f'<g class="{series.key}">' if series.key else "<g>")
+    words = " ".join(filter(None, (series.key, style, "off" if series.hidden else "")))
+    plot.parts.append(f'<g class="{words}">')
     if series.style is not None and len(places) > 1:
-        plot.parts.append(f'<path class="line {style}" d="{_path(places)}"/>')
+        plot.parts.append(f'<path class="line" d="{_path(places)}"/>')
     if series.style is not None and series.markers:
         bars = [
             _path([plot.place(mark.x, mark.low), plot.place(mark.x, mark.high)])
             for mark in series.marks
-            if mark.low is not None and mark.high is not None and mark.high > plot.y.start
+            if mark.low is not None and mark.high is not None and mark.high > plot.floor
         ]
-        plot.parts.append(f'<path class="bar {style}" d="{"".join(bars)}"/>')
+        plot.parts.append(f'<path class="bar" d="{"".join(bars)}"/>' if bars else "")
     if series.markers:
         for (x, y), mark in zip(places, series.marks, strict=True):
             drawn = (
-                f'<path class="m {style}" d="{_MARKERS[series.style or 0]}" '
+                f'<path class="m" d="{_MARKERS[series.style or 0]}" '
                 f'transform="translate({pixels(x)} {pixels(y)})"><title>'
                 f"{escape(mark.words)}</title></path>"
             )
-            below = f'<text class="mid {style}" x="{pixels(x)}" y="{pixels(y - 8)}">↓</text>'
-            drawn += below if mark.y < plot.y.start else ""
+            below = f'<text class="mid" x="{pixels(x)}" y="{pixels(y - 8)}">↓</text>'
+            drawn += below if mark.y < plot.floor else ""
             link = f'<a href="{escape(mark.href)}">{drawn}</a>'
             plot.parts.append(link if mark.href else drawn)
     plot.parts.append("</g>")
@@ -211,7 +216,7 @@ def _draw_labels(plot: _Plot, series: Sequence[Series]) -> None:
         name, _, rest = each.name.partition(", ")
         start, text = plot.right + 10, plot.right + 32
         plot.parts.append(
-            f'<g class="s{each.style}"><path class="lead" '
+            f'<g class="{f"{each.key} s{each.style}".strip()}"><path class="lead" '
             f'd="M{pixels(x + 6)} {pixels(height)}L{start} {pixels(y)}"/>'
             f'<path class="m" d="{_MARKERS[each.style or 0]}" '
             f'transform="translate({start + 9} {pixels(y)})"/>'

@@ -1,4 +1,4 @@
-"""What a report consists of: titled sections of Markdown, tables and figures."""
+"""What a report consists of: a main part and sections of Markdown, tables, tiles and figures."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,34 +7,52 @@ from pathlib import Path
 
 from lightprune.files import replace_file, write_text
 
-_NUMBER = re.compile(r"\d|[-+−±<].*\d")
+# Begins as a number, with short words at most: `82.7 to 84.2`, not `98 %, 20 + 10 epochs`.
+_NUMBER = re.compile(r"[-+−±<]?\d(?!.*[a-z]{6})")
+# Markdown is read as a whole: of a table of more rows it has the first.
+_MARKDOWN_ROWS, _MARKDOWN_FIRST = 12, 8
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of Markdown cells."""
+    """A table of Markdown cells; `more` says where rows are that Markdown leaves out."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    more: str = "report.html"
 
     @classmethod
-    def of(cls, rows: Iterable[Mapping[str, str]]) -> "Table":
+    def of(cls, rows: Iterable[Mapping[str, str]], more: str = "report.html") -> "Table":
         """From at least one row, all with the same columns."""
         rows = list(rows)
-        return cls(tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
+        return cls(tuple(rows[0]), tuple(tuple(row.values()) for row in rows), more)
+
+    @property
+    def filled(self) -> "Table":
+        """The table without the columns that say nothing."""
+        columns = zip(self.columns, zip(*self.rows, strict=True), strict=True)
+        kept = {name: cells for name, cells in columns if any(cells)}
+        return Table(tuple(kept), tuple(zip(*kept.values(), strict=True)), self.more)
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """By column, whether it has numbers and empty cells alone."""
+        columns = zip(*self.rows, strict=True)
+        return tuple(all(map(_NUMBER.match, filter(None, cells))) for cells in columns)
 
     @property
     def markdown(self) -> str:
-        """Columns of numbers, and of numbers and empty cells, are flush right."""
-        rules = [
-            "---:" if all(map(_NUMBER.match, filter(None, cells))) else "---"
-            for cells in zip(*self.rows, strict=True)
-        ]
+        """The table, its columns of numbers flush right."""
+        count = len(self.rows) if len(self.rows) <= _MARKDOWN_ROWS else _MARKDOWN_FIRST
         header, *rows = (
             [cell.replace("|", "\\|").replace("\n", " ") for cell in row]
-            for row in (self.columns, *self.rows)
+            for row in (self.columns, *self.rows[:count])
         )
-        return "\n".join(f"| {' | '.join(row)} |" for row in (header, rules, *rows))
+        rules = ["---:" if number else "---" for number in self.numeric]
+        lines = [f"| {' | '.join(row)} |" for row in (header, rules, *rows)]
+        if left := len(self.rows) - count:
+            lines += ["", f"{counted(left, 'more row')}: {self.more}."]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,8 @@ class Figure:
         svg: A file of its own.
         png: The same, 200 dots an inch; empty for an SVG alone.
         inline: The drawing as an element of a page, in the page's style.
+        toggles: Class and name of the parts that a page can show and hide; all but the first
+            `shown` are hidden.
     """
 
     name: str
@@ -54,6 +74,8 @@ class Figure:
     svg: str
     png: bytes = b""
     inline: str = ""
+    toggles: tuple[tuple[str, str], ...] = ()
+    shown: int = 0
 
     @property
     def markdown(self) -> str:
@@ -67,8 +89,36 @@ class Figure:
             replace_file(folder / f"{self.name}.png", lambda file: file.write_bytes(self.png))
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Figures by label, of which a page shows one at a time."""
+
+    figures: Mapping[str, Figure]
+
+    @property
+    def markdown(self) -> str:
+        """The first, and links to the others."""
+        first, *others = self.figures.items()
+        links = [f"[{label}](figures/{figure.name}.svg)" for label, figure in others]
+        return first[1].markdown + (f" The same over {', '.join(links)}." if links else "")
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The figures that one reads first: label, value and a note each."""
+
+    tiles: tuple[tuple[str, str, str], ...]
+
+    @property
+    def markdown(self) -> str:
+        """A table of two rows."""
+        labels, values, notes = zip(*self.tiles, strict=True)
+        bold = tuple(f"**{value}**" for value in values)
+        return Table(labels, (bold, notes)).markdown
+
+
 # A string is Markdown.
-Block = str | Table | Figure
+Block = str | Table | Figure | Choice | Tiles
 
 
 @dataclass(frozen=True)
@@ -78,30 +128,38 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
 
-    @property
-    def markdown(self) -> str:
-        """Everything below the heading."""
-        return "\n\n".join(b if isinstance(b, str) else b.markdown for b in self.blocks)
-
 
 @dataclass(frozen=True)
 class Document:
-    """A report."""
+    """A report: what is read first, and sections that a page opens on demand."""
 
     title: str
+    main: tuple[Block, ...]
     sections: tuple[Section, ...]
 
     @property
     def figures(self) -> tuple[Figure, ...]:
         """Every figure, in order."""
-        blocks = [block for section in self.sections for block in section.blocks]
-        return tuple(block for block in blocks if isinstance(block, Figure))
+        found: list[Figure] = []
+        for block in (*self.main, *(block for each in self.sections for block in each.blocks)):
+            if isinstance(block, Choice):
+                found += block.figures.values()
+            elif isinstance(block, Figure):
+                found.append(block)
+        return tuple(found)
 
     @property
     def markdown(self) -> str:
         """The whole report; its figures are links to files."""
-        sections = (f"## {section.title}\n\n{section.markdown}\n" for section in self.sections)
-        return "\n".join((f"# {self.title}\n", *sections))
+        parts = [f"# {self.title}", *map(block_markdown, self.main)]
+        for section in self.sections:
+            parts += [f"## {section.title}", *map(block_markdown, section.blocks)]
+        return "\n\n".join(parts) + "\n"
+
+
+def block_markdown(block: Block) -> str:
+    """A block as Markdown."""
+    return block if isinstance(block, str) else block.markdown
 
 
 def bullets(items: Iterable[str]) -> str:
@@ -111,4 +169,9 @@ def bullets(items: Iterable[str]) -> str:
 
 def thread_count(threads: int) -> str:
     """`1 thread`, `2 threads`."""
-    return f"{threads} thread{'s' if threads > 1 else ''}"
+    return counted(threads, "thread")
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -13,14 +13,17 @@ def heat_map(
     rows: Sequence[tuple[str, Sequence[tuple[float, str]]]],
 ) -> str:
     """Rows of cells, each a shade and its words: 1 is all blue, -1 all orange, 0 clear."""
-    left = min(430, 8 + 6.6 * max(len(name) for name, _ in rows))
-    width = min(64.0, max(9.0, (1112 - left) / len(columns)))
+    left = 8 + 6.6 * max(len(name) for name, _ in rows)
+    width = min(64.0, max(9.0, (1230 - left) / len(columns)))
     slanted = max(map(len, columns)) * 6.6 > width
     top = 12 + (5.0 * max(map(len, columns)) if slanted else 12.0)
     parts = []
+    crowded = not slanted and width < 18
     for number, name in enumerate(columns):
+        if crowded and number % 2:
+            continue
         place = pixels(left + (number + 0.5) * width), pixels(top - 5)
-        turn = f' transform="rotate(-45 {" ".join(place)})"' if slanted else ' class="mid"'
+        turn = f' transform="rotate(-45 {" ".join(place)})"' if slanted else ' class="mid small"'
         parts.append(f'<text x="{place[0]}" y="{place[1]}"{turn}>{escape(name)}</text>')
     for row, (name, cells) in enumerate(rows):
         y = top + 16 * row

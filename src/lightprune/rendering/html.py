@@ -1,99 +1,134 @@
-"""A report as one HTML page that needs nothing beside it: no network, no script, no file."""
+"""A report as one HTML page that needs nothing beside it: no network and no file."""
 
 import re
 from html import escape
-from zlib import crc32
+from importlib.resources import files
 
 from markdown_it import MarkdownIt
 
-from lightprune.rendering.document import Document, Figure
+from lightprune.rendering.document import Block, Choice, Document, Figure, Table, Tiles
+from lightprune.rendering.svg import CHART_STYLE, DARK_CHART_STYLE
 
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 "DejaVu Sans", Verdana, Arial, sans-serif; color: #111; background: #fff;
-  max-width: 78rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; }
-h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid #999; }
-nav ol { columns: 2; padding-left: 1.4rem; }
-a { color: #004b87; }
-code { font: .85em "DejaVu Sans Mono", Consolas, monospace; background: #f2f2f2;
-  padding: .1em .25em; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-size: .8rem; line-height: 1.35; }
-th, td { padding: .3rem .5rem; text-align: left; vertical-align: top;
-  border-bottom: 1px solid #ccc; }
-th { border-bottom: 2px solid #111; vertical-align: bottom; }
-.n { text-align: right; font-variant-numeric: tabular-nums; }
-td.n { white-space: nowrap; }
-td:not(.n) { min-width: 8rem; max-width: 22rem; }
-td:first-child { min-width: 11rem; }
-figure { margin: 1.5rem 0; }
-figure svg { max-width: 100%; height: auto; }
-figcaption { font-size: .85rem; color: #333; max-width: 46rem; }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; }
-  table { font-size: 8pt; } figure, tr { break-inside: avoid; } .wide { overflow: visible; } }
-"""
+# From so many rows, or pixels, on a table or a drawing scrolls in a frame of its own.
+_TALL, _TALL_DRAWING = 16, 500
+# A column of short words does not wrap.
+_SHORT = 28
 _FRAME = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>{style}</style>
+<style>
+{style}
+</style>
 </head>
 <body>
 <main>
 <h1>{title}</h1>
-<nav aria-label="Contents"><ol>{contents}</ol></nav>
+{main}
 {sections}</main>
+<script>
+{script}</script>
 </body>
 </html>
 """
-# An image of a document's Markdown and the paragraph after it, as HTML.
-_IMAGE = re.compile(r'<p><img src="figures/([^"]*)\.svg"[^>]*></p>\n<p>(.*?)</p>')
 
 
 def page(document: Document) -> str:
-    """The whole report: its Markdown as HTML, with its figures inside."""
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    figures = {figure.name: figure for figure in document.figures}
+    """The whole report: everything but its main part is closed, and open in print."""
+    writer = _Writer()
+    sections = "".join(
+        f"<details><summary><h2>{escape(section.title)}</h2></summary>\n"
+        f"{''.join(map(writer.block, section.blocks))}</details>\n"
+        for section in document.sections
+    )
+    around = files("lightprune.rendering")
+    dark = f"@media screen and (prefers-color-scheme: dark) {{ {DARK_CHART_STYLE} }}"
+    style = f"{CHART_STYLE}\n{dark}\n{around.joinpath('page.css').read_text('utf-8')}"
+    return _FRAME.format(
+        title=escape(document.title),
+        style=style,
+        main="".join(map(writer.block, document.main)),
+        sections=sections,
+        script=around.joinpath("page.js").read_text("utf-8"),
+    )
 
-    def embed(image: re.Match[str]) -> str:
-        figure = figures[image[1]]
+
+class _Writer:
+    def __init__(self) -> None:
+        self._parser = MarkdownIt("commonmark", {"html": False})
+        self._choices = 0
+
+    def block(self, block: Block) -> str:
+        if isinstance(block, Table):
+            return self._table(block)
+        if isinstance(block, Figure):
+            return self._figure(block)
+        if isinstance(block, Choice):
+            return self._choice(block)
+        if isinstance(block, Tiles):
+            return f'<div class="tiles">{"".join(self._tile(*tile) for tile in block.tiles)}</div>'
+        return str(self._parser.render(block))
+
+    def _inline(self, text: str) -> str:
+        marked = any(sign in text for sign in "`*_[\\")
+        return self._parser.renderInline(text) if marked else escape(text, quote=False)
+
+    def _tile(self, label: str, value: str, note: str) -> str:
+        label, value, note = map(self._inline, (label, value, note))
+        return f"<div><p>{label}</p><p><b>{value}</b></p><p>{note}</p></div>"
+
+    def _table(self, table: Table) -> str:
+        columns = zip(table.numeric, zip(*table.rows, strict=True), strict=True)
+        classes = [
+            ' class="n"' if number else ' class="s"' if max(map(len, cells)) <= _SHORT else ""
+            for number, cells in columns
+        ]
+        head = "".join(
+            f'<th scope="col"{css}>{self._inline(name)}</th>'
+            for css, name in zip(classes, table.columns, strict=True)
+        )
+        body = "\n".join(
+            "<tr>"
+            + "".join(
+                f"<td{css}>{self._inline(cell)}</td>"
+                for css, cell in zip(classes, row, strict=True)
+            )
+            + "</tr>"
+            for row in table.rows
+        )
+        tall = " tall" if len(table.rows) > _TALL else ""
         return (
-            f'<figure role="group" aria-label="{escape(figure.title)}">{inline(figure)}\n'
-            f"<figcaption>{image[2]}</figcaption></figure>"
+            f'<div class="wide{tall}"><table><thead><tr>{head}</tr></thead>\n'
+            f"<tbody>{body}</tbody></table></div>\n"
         )
 
-    title, contents, sections = escape(document.title), "", ""
-    for number, section in enumerate(document.sections, 1):
-        heading = escape(section.title)
-        contents += f'<li><a href="#part-{number}">{heading}</a></li>'
-        body = parser.render(section.markdown)
-        for old, new in (
-            ("<table>", '<div class="wide"><table>'),
-            ("</table>", "</table></div>"),
-            ("<th", '<th scope="col"'),
-            ('<th scope="col"ead>', "<thead>"),
-            (' style="text-align:right"', ' class="n"'),  # A class, in fewer bytes.
-        ):
-            body = body.replace(old, new)
-        body = _IMAGE.sub(embed, body)
-        sections += f'<section id="part-{number}"><h2>{number}. {heading}</h2>\n{body}</section>\n'
-    return _FRAME.format(title=title, style=_STYLE, contents=contents, sections=sections)
+    def _figure(self, figure: Figure) -> str:
+        drawing = figure.inline or figure.svg[figure.svg.index("<svg") :]
+        height = re.search(r'height="(\d+)"', drawing)
+        tall = " tall" if height and int(height[1]) > _TALL_DRAWING else ""
+        toggles = "".join(
+            f'<label class="s{number % 6}"><input type="checkbox" data-part="{key}"'
+            f"{' checked' if number < figure.shown else ''}>{escape(name)}</label>"
+            for number, (key, name) in enumerate(figure.toggles)
+        )
+        return (
+            f'<figure data-figure="{figure.name}"><div class="wide{tall}">{drawing}</div>'
+            + (f'<div class="toggles">{toggles}</div>' if toggles else "")
+            + f"<figcaption><b>{escape(figure.title)}.</b> {self._inline(figure.caption)}"
+            "</figcaption></figure>\n"
+        )
 
-
-def inline(figure: Figure) -> str:
-    """A figure's SVG as an element of a page: no prologue, and about two thirds of the bytes."""
-    svg = figure.svg[figure.svg.index("<svg") :].strip()
-    # Nothing refers to groups. What is referred to is named by a hash of figure and content.
-    svg = re.sub(r'\n\s*(?:<!--.*?-->|<g id="[^"]*"/>)|(?<=<g) id="[^"]*"|(?<=\n) +', "", svg)
-    # A hundredth of a point is more than a screen or a printer shows.
-    svg = re.sub(r'(?<=[ "(-])\d+\.\d{3,}', lambda number: f"{float(number[0]):.2f}", svg)
-    # A style is written once. Its class is a hash of it, so figures of a page may share it.
-    styles = dict.fromkeys(re.findall(r' style="([^"]*)"', svg))
-    classes = {style: f"s{crc32(style.encode()):x}" for style in styles}
-    svg = re.sub(r' style="([^"]*)"', lambda style: f' class="{classes[style[1]]}"', svg)
-    rules = "".join(f"\n.{name} {{{style}}}" for style, name in classes.items())
-    svg = svg.replace("</style>", f"{rules}\n</style>", 1)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(figure.title)}"', 1)
+    def _choice(self, choice: Choice) -> str:
+        self._choices += 1
+        inputs, figures = "", ""
+        for number, (label, figure) in enumerate(choice.figures.items()):
+            checked = "" if number else " checked"
+            inputs += (
+                f'<label><input type="radio" name="choice-{self._choices}"{checked}>'
+                f"{escape(label)}</label>"
+            )
+            figures += self._figure(figure)
+        switch = f"<fieldset><legend>over</legend>{inputs}</fieldset>"
+        return f'<div class="choice">{switch if len(choice.figures) > 1 else ""}{figures}</div>\n'

@@ -11,7 +11,9 @@ _DARK = ("#6cbcf0", "#ff9a52", "#3fcf9f", "#eb9fca", "#e0c34a", "#fff")
 
 
 def _style(colours: Sequence[str]) -> str:
-    return "".join(f".s{number}{{color:{colour}}}" for number, colour in enumerate(colours))
+    return "".join(
+        f".s{number}{{color:{colour};fill:{colour}}}" for number, colour in enumerate(colours)
+    )
 
 
 # For the page, and for an SVG that stands alone.
@@ -21,11 +23,11 @@ CHART_STYLE = (
     ".line,.bar{fill:none;stroke:currentColor;stroke-width:1.5}.bar{stroke-width:1}"
     ".front{fill:none;stroke:currentColor;stroke-opacity:.22;stroke-width:7;"
     "stroke-linejoin:round;stroke-linecap:round}.lead{stroke:currentColor;stroke-opacity:.5}"
-    ".m{stroke:currentColor}.other{fill-opacity:.28;stroke-opacity:.45}"
+    ".m{stroke:currentColor}.other{fill-opacity:.28;stroke-opacity:.45}.off{display:none}"
     ".small{font-size:10.5px}.lose{fill:#d55e00}.gain{fill:#0072b2}.b{font-weight:bold}.end{text-anchor:end}"
     f".mid{{text-anchor:middle}}{_style(_LIGHT)}"
     + "".join(
-        f".line.s{number}{{stroke-dasharray:{dashes}}}" for number, dashes in enumerate(_DASHES)
+        f".s{number} .line{{stroke-dasharray:{dashes}}}" for number, dashes in enumerate(_DASHES)
     )
 )
 DARK_CHART_STYLE = f"svg{{color:#ddd}}{_style(_DARK)}"

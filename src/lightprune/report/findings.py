@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from lightprune.report.baseline import Baseline, tests_between
 from lightprune.report.comparisons import Comparison, against_dense, between_runs
 from lightprune.report.discovery import RunCollection
-from lightprune.report.groups import RunGroup, group_runs
+from lightprune.report.groups import CONTROL, RunGroup, group_runs
 from lightprune.report.published import Published
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow, result_rows
@@ -48,3 +49,20 @@ class Findings:
     def pruned(self) -> tuple[RunGroup, ...]:
         """The groups whose networks were pruned."""
         return tuple(group for group in self.groups if group.first.events)
+
+    @cached_property
+    def baselines(self) -> dict[str, Baseline]:
+        """By the name of a row: its control, without one its own dense network."""
+        controls = [group.name for group in self.groups if group.kind == CONTROL]
+        found = {}
+        for row in self.rows:
+            if not row.group or not row.difference:
+                continue
+            for control in controls:
+                if tests := tests_between(self.between, row.name, control):
+                    found[row.name] = Baseline.of(control, tests)
+            if row.name not in found:
+                own = [c for c in self.against_dense if c.first == row.name and c.paired]
+                alone = Baseline("", row.difference, None, "")
+                found[row.name] = Baseline.of("", own) if own else alone
+        return found

@@ -78,8 +78,8 @@ def _chart(rows: Sequence[ResultRow], axis: Axis | None, cost: Cost, title: str)
         members = [(cost(row) or 1.0, row) for row in pruned if row.series == name]
         members.sort(key=lambda pair: -pair[0])
         series.append(Series(name, tuple(_mark(row, x) for x, row in members), styles.get(name)))
-    outline = _outline((cost(row) or 1.0, row.accuracy.mean) for row in shown)
-    return xy_chart(title, axis, accuracy, series, bands, outline)
+    front = outline((cost(row) or 1.0, row.accuracy.mean) for row in shown)
+    return xy_chart(title, axis, accuracy, series, bands, front)
 
 
 def baselines(rows: Sequence[ResultRow]) -> list[ResultRow]:
@@ -91,7 +91,7 @@ def baselines(rows: Sequence[ResultRow]) -> list[ResultRow]:
 def latencies(rows: Sequence[ResultRow]) -> tuple[dict[str, float], str]:
     """Milliseconds an image by row, of the machine and threads that timed the most; in words."""
     timed: dict[tuple[str, int], dict[str, float]] = {}
-    for row in rows:
+    for row in (row for row in rows if row.pruned):
         for bench in [run.bench for run in row.runs if run.bench][:1]:
             threads = max((t.threads for t in bench.timings if t.backend == SPARSE), default=0)
             seconds = medians_of(bench.timings, threads, 1).get(SPARSE)
@@ -132,11 +132,11 @@ def _styles(rows: Sequence[ResultRow]) -> dict[str, int]:
     def mark(row: ResultRow) -> tuple[float, float]:
         return row.mac_density or 1 - row.sparsity, row.accuracy.mean
 
-    outline = set(_outline(mark(row) for row in rows if row.pruned))
+    front = set(outline(mark(row) for row in rows if row.pruned))
 
     def worth(name: str) -> tuple[int, int, float]:
         members = series[name]
-        on_it = sum(mark(row) in outline for row in members)
+        on_it = sum(mark(row) in front for row in members)
         return min(len(members), 2), on_it, max(row.accuracy.mean for row in members)
 
     chosen = sorted(series, key=worth, reverse=True)[:STYLES]
@@ -144,7 +144,7 @@ def _styles(rows: Sequence[ResultRow]) -> dict[str, int]:
     return {name: n for n, name in enumerate(name for name in series if name in chosen)}
 
 
-def _outline(marks: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+def outline(marks: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Those of (cost, accuracy) that no other beats in both, the cheapest last."""
     front: list[tuple[float, float]] = []
     for mark in sorted(marks, key=lambda mark: (mark[0], -mark[1])):

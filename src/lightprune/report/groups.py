@@ -12,7 +12,9 @@ from lightprune.runs.method_label import is_sanity_check, is_slim, method_label,
 from lightprune.runs.record import Json
 
 FULL_PRECISION = "32-true"
-_SCOPES = ("control", "global", "local", "random", "inverted")
+# Dense, trained for as many epochs.
+CONTROL = "control"
+_SCOPES = (CONTROL, "global", "local", "random", "inverted")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def run_label(run: ReportedRun) -> str:
     """What a run did: `global 98 % one_shot`; equal for runs that share this, whatever else."""
     what = method_label(run.config)
     if not prunes(run.config):
-        return "control (dense continued)" if what == "control" else what
+        return "control (dense continued)" if what == CONTROL else what
     scope, _, rest = what.partition(" ")
     return f"{scope} {percent_label(run.target_sparsity)} {rest}"
 

@@ -1,13 +1,14 @@
-"""The result table, of a report."""
+"""Every configuration: its accuracy, its cost, and what its prune events did."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lightprune.rendering.document import Block, Table
 from lightprune.report.findings import Findings
 from lightprune.report.groups import mac_share
-from lightprune.report.published import Published
+from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow
-from lightprune.report.statistics import MeanStd
+from lightprune.report.sections.headline import baseline_columns
+from lightprune.report.statistics import pp_label
 
 
 def results_section(findings: Findings) -> Iterator[Block]:
@@ -18,38 +19,56 @@ def results_section(findings: Findings) -> Iterator[Block]:
         else "with one seed a configuration, how much another seed would change is not known from "
         "these runs"
     )
-    yield (
-        "Accuracy on the test images, read once, at the end. The interval is Wilson's, for the "
-        f"number of test images alone; {spread}. The difference is to each run's own dense "
-        "network, which has trained fewer epochs; the control has trained as many. Rows stand in "
-        "the order of what was done, not of accuracy: the table ranks nothing, the paired "
-        "comparisons below do where they may."
+    words = (
+        "Accuracy on the test images, read once, at the end; the interval is Wilson's, for the "
+        f"number of test images alone; {spread}. The control is the dense network trained as long "
+        "on the same recipe, compared over the seeds that both have. Worst drop: validation "
+        "accuracy lost at one prune event; recovered: epochs until it was back."
     )
-    yield Table.of(result_columns(row, findings.published) for row in findings.rows)
+    if not any(baseline.name for baseline in findings.baselines.values()):
+        words += " These runs have no control: differences are to each run's own dense network."
+    yield words
+    table = (result_columns(findings, row) for row in findings.rows)
+    yield Table.of(table, "report.html and results.csv").filled
     if findings.published:
         yield findings.published.note
     if any(run.data.validation_is_test for run in findings.collection.runs):
         yield "Some runs were validated on the test set: see Provenance."
 
 
-def result_columns(row: ResultRow, published: Published | None = None) -> dict[str, str]:
+def result_columns(findings: Findings, row: ResultRow) -> dict[str, str]:
     """A row of the table, by column."""
     low, high = row.interval
     figure = f"{100 * row.published.accuracy:.1f} %" if row.published else ""
-    seconds = f"{MeanStd.of([run.dense.seconds for run in row.runs]).mean:.0f}"
-    if row.group:
-        seconds += f" + {MeanStd.of([run.seconds.finetune for run in row.runs]).mean:.0f}"
+    several = len({each.first.dataset for each in findings.rows}) > 1
+    baseline = findings.baselines.get(row.name)
     return {
-        "configuration": row.name,
+        "configuration": f"[{row.name}](../{row.first.folder})" if row.group else row.name,
         "seeds": row.seeds,
         "test accuracy": row.accuracy.percent,
         "95 % interval": f"{100 * low:.1f} to {100 * high:.1f}",
+        **baseline_columns(baseline if baseline and baseline.name else None),
         "to its dense (pp)": row.difference.pp if row.difference else "",
-        **({published.name: figure} if published else {}),
+        **({findings.published.name: figure} if findings.published else {}),
         "sparsity": f"{100 * row.sparsity:.2f} %",
         "live sparsity": f"{100 * row.live_sparsity:.2f} %",
         "MACs left": mac_share(row.mac_density),
         "epochs": row.epochs,
-        "seconds": seconds,
-        "data": row.first.dataset,
+        **event_columns(row.runs if row.pruned else ()),
+        "data": row.first.dataset if several else "",
     }
+
+
+def event_columns(runs: Sequence[ReportedRun]) -> dict[str, str]:
+    """The worst event of all seeds, and after how many epochs its loss was made good."""
+    drops = [
+        (event.after - event.before, event.before, run.curve[event.epoch :])
+        for run in runs
+        for event in run.events
+        if event.before is not None and event.after is not None
+    ]
+    if not drops:
+        return {"worst drop (pp)": "", "recovered": ""}
+    drop, before, later = min(drops)
+    epochs = next((str(n) for n, at in enumerate(later, 1) if at >= before), "never")
+    return {"worst drop (pp)": pp_label(drop, 1), "recovered": epochs}

@@ -5,34 +5,34 @@ from collections.abc import Iterator
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, Table, bullets
 from lightprune.report.findings import Findings
-from lightprune.report.groups import run_label
 from lightprune.report.reported_run import ReportedRun
 
 
 def provenance_section(findings: Findings) -> Iterator[Block]:
-    """Of every run: its folder, code, machine, data and command; and what was left out."""
-    runs = [(group.name, run) for group in findings.groups for run in group.runs]
-    runs += [(f"tuning: {run_label(run)}", run) for run in findings.tuning_runs]
-    commands = list(dict.fromkeys(run.command for _, run in runs))
+    """Command, code, machine and data, with the runs that share them; and what was left out."""
+    runs = [run for group in findings.groups for run in group.runs]
+    runs += findings.tuning_runs
+    sources: dict[tuple[str, str, str, str], list[ReportedRun]] = {}
+    for run in runs:
+        commit = f"`{short_commit(run.commit)}`"
+        source = f"`{run.command}`", commit, str(run.hardware), run.data.fingerprint[:8]
+        sources.setdefault(source, []).append(run)
+    columns = "command", "commit", "hardware", "data"
+    yield "The folder, commit, hardware and command of each run: results.csv."
     yield Table.of(
         {
-            "run folder": f"`{run.folder}`",
-            "configuration": name,
-            "seed": str(run.seed),
-            "commit": f"`{short_commit(run.commit)}`",
-            "hardware": str(run.hardware),
-            "data": run.data.fingerprint[:8],
-            "command": f"no. {commands.index(run.command) + 1}",
+            **dict(zip(columns, source, strict=True)),
+            "runs": str(len(alike)),
+            "first folder": f"`{alike[0].folder}`",
         }
-        for name, run in runs
+        for source, alike in sources.items()
     )
     versions = dict.fromkeys(
-        ", ".join(f"{name} {number}" for name, number in run.versions.items()) for _, run in runs
+        ", ".join(f"{name} {number}" for name, number in run.versions.items()) for run in runs
     )
     yield bullets(
         [
-            *(f"command no. {n}: `{command}`" for n, command in enumerate(commands, 1)),
-            *dict.fromkeys(_data(run) for _, run in runs),
+            *dict.fromkeys(_data(run) for run in runs),
             *(f"versions: {line}" for line in versions),
         ]
     )

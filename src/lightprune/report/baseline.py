@@ -1,0 +1,73 @@
+"""What a configuration is held against: its control, or without one its dense network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lightprune.report.comparisons import Comparison
+from lightprune.report.statistics import MeanStd, PairedCounts
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The difference of a configuration to its baseline, over the seeds that both have.
+
+    The control is the dense network trained for as many epochs on the same recipe.
+
+    Attributes:
+        name: Of the control; empty for each run's own dense network.
+        difference: Of the accuracies.
+        counts: Of the paired images, summed over the seeds; None without predictions.
+        verdict: What the paired tests say, in a few words.
+    """
+
+    name: str
+    difference: MeanStd
+    counts: PairedCounts | None
+    verdict: str
+
+    @classmethod
+    def of(cls, name: str, tests: Sequence[Comparison]) -> "Baseline":
+        """From at least one comparison that has counts, the configuration first."""
+        pairs = [test.paired for test in tests if test.paired]
+        counts = PairedCounts(
+            sum(pair.images for pair in pairs),
+            sum(pair.only_first for pair in pairs),
+            sum(pair.only_second for pair in pairs),
+        )
+        difference = MeanStd.of([pair.difference for pair in pairs])
+        return cls(name, difference, counts, verdict(tests))
+
+    @property
+    def words(self) -> str:
+        """`the control` or `its dense network`."""
+        return "the control" if self.name else "its dense network"
+
+    @property
+    def interval(self) -> str:
+        """The 95 % interval that the number of test images allows, in pp; empty if unknown."""
+        return self.counts.interval_label if self.counts else ""
+
+
+def tests_between(comparisons: Sequence[Comparison], first: str, second: str) -> list[Comparison]:
+    """The comparisons of two configurations that may be ranked, each turned to this order."""
+    tests = []
+    for test in comparisons:
+        if test.paired is None or test.obstacle:
+            continue
+        if (test.first, test.second) == (first, second):
+            tests.append(test)
+        elif (test.first, test.second) == (second, first):
+            tests.append(replace(test, first=first, second=second, paired=test.paired.reversed))
+    return tests
+
+
+def verdict(tests: Sequence[Comparison]) -> str:
+    """What at least one comparison of two configurations says of the first."""
+    apart = [test for test in tests if test.separated and test.paired]
+    signs = {test.paired.difference > 0 for test in apart if test.paired}
+    if not apart:
+        return "not separated"
+    if len(apart) < len(tests) or len(signs) > 1:
+        return f"separated in {len(apart)} of {len(tests)} seeds"
+    longer = ", trained longer" if any(test.obstacle for test in tests) else ""
+    return f"{'more' if signs.pop() else 'less'} accurate{longer}"

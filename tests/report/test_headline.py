@@ -1,0 +1,167 @@
+"""What one reads first: the finding, the tiles, the best by sparsity, what decides it."""
+
+from lightprune.rendering.document import Choice, Table, Tiles
+from lightprune.report.frontier_figure import frontier_charts, frontier_svg
+from lightprune.report.sections.headline import (
+    deciding_lines,
+    finding,
+    headline,
+    main_part,
+    undertrained_lines,
+)
+from tests.report.run_folders import config, findings_of, make_bench, make_run
+
+DENSE = [True] * 900 + [False] * 100
+NEAR = [True] * 898 + [False] * 102
+POOR = [True] * 700 + [False] * 300
+CONTROL = {"scope": ""}
+WHOLE = {"live_nnz": 2000, "unreachable_nnz": 8000, "events": []}
+
+
+def run(folder, right=DENSE, about=None, dense_right=DENSE, **options):
+    settings = config(**(about or {}))
+    return make_run(folder, right, dense_right=dense_right, config=settings, **options)
+
+
+def block(findings, kind):
+    return next(b for b in main_part(findings, "sweep: 1 run") if isinstance(b, kind))
+
+
+def test_the_finding_is_the_sparsest_within_half_a_point(tmp_path):
+    run(tmp_path / "a", DENSE, {"sparsity": 0.95}, live_nnz=500)
+    record = run(tmp_path / "b", NEAR, {"sparsity": 0.98})
+    run(tmp_path / "c", POOR, {"sparsity": 0.99}, live_nnz=100)
+    make_bench(tmp_path / "b", record, ms={"eager": 2.0, "onnx": 1.0, "sparse": 0.25})
+
+    assert finding(findings_of(tmp_path)) == (
+        "98 % of the weights pruned, −0.20 pp to its dense network, 6.8 % of the MACs left, "
+        "4.0 × as fast"
+    )
+
+
+def test_the_control_comes_before_the_dense_network(tmp_path):
+    run(tmp_path / "control", DENSE, CONTROL, POOR, **WHOLE)
+    run(tmp_path / "98", NEAR, dense_right=POOR)
+    # As far above its dense network, but no control of this training is there.
+    run(tmp_path / "99", NEAR, {"sparsity": 0.99, "epochs": (22, 16)}, POOR, live_nnz=100)
+    findings = findings_of(tmp_path)
+
+    assert headline(findings).first.folder == "98"
+    assert finding(findings).startswith("98 % of the weights pruned, −0.20 pp to the control")
+    tiles = block(findings, Tiles).tiles
+    assert [label for label, *_ in tiles] == ["sparsity", "to the control", "MACs left"]
+    assert tiles[1] == (
+        "to the control",
+        "−0.20 pp",
+        "95 % interval −0.59 to +0.19: not separated",
+    )
+
+
+def test_where_nothing_holds_the_margin_the_least_loss_is_the_finding(tmp_path):
+    run(tmp_path / "a", POOR)
+    worse = [True] * 600 + [False] * 400
+    run(tmp_path / "b", worse, {"sparsity": 0.99}, live_nnz=100)
+
+    assert finding(findings_of(tmp_path)).startswith("98 % of the weights pruned, −20.00 pp")
+
+
+def test_a_sweep_that_pruned_nothing_says_so_and_has_no_panels(tmp_path):
+    run(tmp_path / "a", DENSE, CONTROL, live_nnz=1999, unreachable_nnz=8000, events=[])
+    findings = findings_of(tmp_path)
+
+    assert finding(findings) == "1 run, nothing pruned"
+    assert frontier_charts(findings.rows) == {}
+    assert frontier_svg(findings.rows) == ""
+    assert [type(b) for b in main_part(findings, "a")] == [str]
+
+
+def test_the_best_of_each_sparsity_is_told_with_how_many_it_was_chosen_from(tmp_path):
+    run(tmp_path / "a", NEAR)
+    run(tmp_path / "b", DENSE, {"schedule": "MultiStep"})
+    run(tmp_path / "c", POOR, {"sparsity": 0.99}, live_nnz=100)
+    table = block(findings_of(tmp_path), Table)
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+    assert [(row["best of each sparsity"], row["of"]) for row in rows] == [
+        ("[global 98 % multi_step](../b)", "2"),
+        ("[global 99 % one_shot](../c)", "1"),
+    ]
+    assert [row["verdict"] for row in rows] == ["not separated", "less accurate"]
+    assert [row["to control (pp)"] for row in rows] == ["0.00 (dense)", "−20.00 (dense)"]
+    assert "speed-up, batch 1" not in table.columns
+
+
+def test_an_undertrained_dense_network_is_named(tmp_path):
+    run(tmp_path / "a", DENSE, dense_right=POOR)
+    (line,) = undertrained_lines(findings_of(tmp_path))
+
+    assert line == (
+        "**dense** is undertrained: global 98 % one_shot is +20.00 pp above it, so a difference "
+        "to it flatters pruning; `pruner=none` makes a control."
+    )
+    assert f"- {line}" in str([*main_part(findings_of(tmp_path), "a")][-1])
+
+    run(tmp_path / "control", DENSE, CONTROL, POOR, **WHOLE)
+    (line,) = undertrained_lines(findings_of(tmp_path))
+    assert "pruner=none" not in line
+    run(tmp_path / "well" / "b", DENSE, {"sparsity": 0.9}, live_nnz=1000)
+    assert not [*undertrained_lines(findings_of(tmp_path / "well"))]
+
+
+def test_what_decides_is_told_with_its_extremes(tmp_path):
+    run(tmp_path / "a", DENSE)
+    run(tmp_path / "b", POOR, {"scope": "local"}, live_nnz=100, unreachable_nnz=100)
+    run(tmp_path / "c", NEAR, {"epochs": (22, 16)})
+    lines = [*deciding_lines(findings_of(tmp_path))]
+
+    assert lines[0].startswith(
+        "Which weights go: at 98 % and equal training the accuracy is from 70.00 % (local one_shot"
+    )
+    assert lines[1] == (
+        "How long one trains: global one_shot at 98 % has 89.80 % after 22 + 16 epochs, 90.00 % "
+        "after 22 + 8 epochs."
+    )
+    assert lines[2].startswith("Where the zeros lie: at 98 % from 3.4 % (local one_shot")
+    assert lines[3].startswith("Unreachable weights: ")
+
+
+def test_the_figure_has_an_axis_for_what_was_measured(tmp_path):
+    for name, ms in (("a", 0.5), ("b", 0.25)):
+        sparsity = {"a": 0.98, "b": 0.99}[name]
+        record = run(
+            tmp_path / name, NEAR, {"sparsity": sparsity}, live_nnz=int(1e4 * (1 - sparsity))
+        )
+        make_bench(tmp_path / name, record, ms={"eager": 2.0, "sparse": ms})
+    findings = findings_of(tmp_path)
+
+    assert [*frontier_charts(findings.rows)] == ["MACs", "latency", "sparsity", "live sparsity"]
+    assert [*block(findings, Choice).figures] == [*frontier_charts(findings.rows)]
+    for svg in frontier_charts(findings.rows).values():
+        assert svg.count('<a href="../') == 2
+        assert ">global one_shot<" in svg
+        assert ">dense: 90.00 %<" in svg
+    assert "2 threads of CPU with AVX-512" in frontier_charts(findings.rows)["latency"]
+
+
+def test_six_series_are_named_and_the_others_are_pale(tmp_path):
+    criteria = ("Magnitude", "Lamp", "Taylor", "Movement", "Random", "Snip", "Synflow", "Erk")
+    for number, criterion in enumerate(criteria):
+        run(
+            tmp_path / criterion,
+            [True] * (890 + number) + [False] * (110 - number),
+            {"criterion": criterion},
+        )
+    findings = findings_of(tmp_path)
+    svg = frontier_charts(findings.rows)["MACs"]
+
+    assert svg.count('<text class="b"') == 6
+    assert svg.count('<g class="other">') == 2
+    assert "Pale marks" in block(findings, Choice).figures["MACs"].caption
+
+
+def test_networks_that_have_every_image_right_are_drawn(tmp_path):
+    right = [True] * 360
+    for criterion in ("Magnitude", "Lamp"):
+        run(tmp_path / criterion, right, {"criterion": criterion}, right)
+
+    assert frontier_svg(findings_of(tmp_path).rows).count('class="m"') == 2 + 2
