@@ -206,7 +206,7 @@ def test_a_checkpoint_of_another_exponent_is_refused_by_name(tmp_path):
 
 def test_a_run_prunes_where_the_time_goes_and_refuses_another_exponent(server, tmp_path):
     # At a rate at which one epoch leaves enough for a path through the stem.
-    rate = "recipe.dense.learning_rate.peak=0.1"
+    rate = "recipe.dense.learning_rate.peak=0.04"
     asked = shortest("pruner/criterion=magnitude_per_mac", "schedule.sparsity=0.6", rate)
     done = server.train(tmp_path, *asked)
     assert done.returncode == 0, done.stderr
