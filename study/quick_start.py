@@ -41,14 +41,14 @@ def quick_start(measured: QuickStart | None, throughput: Throughput | None) -> s
 
 def _lines(seconds: dict[str, float]) -> Iterator[str]:
     for name, command, what in (
-        ("demo", "make demo", "all of it on embedded digits, after set-up"),
+        ("demo", "make demo", "all of it, on digits"),
         (
             "bench",
             "lightprune bench last --batches 1,64 --backends eager,onnx,sparse",
-            "its speed on this machine",
+            "how fast it is",
         ),
-        ("train", "python train.py pruner=global schedule=multi_step", "the same on CIFAR-10"),
-        ("report", "lightprune report outputs/runs", "tables and figures of all runs"),
+        ("train", "python train.py pruner=global schedule=multi_step", "on CIFAR-10"),
+        ("report", "lightprune report outputs/runs", "tables, figures"),
     ):
         time = f"{_rounded(seconds[name])}: " if name in seconds else ""
         yield f"{command:{_WIDTH}}  # {time}{what}"
