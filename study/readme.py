@@ -205,9 +205,9 @@ def _notes(found: Headline, results: Path) -> Iterator[str]:
         cost, name = found.most.first.cost, _label(found.most)
         yield (
             f"Of what was trained as long, **{name}** is the sparsest within "
-            f"{100 * _MARGIN:g} points of the control. {1 - cost.live / cost.weights:.1%} of the "
-            "weights only ever multiply padding at this size of images: of the others it removes "
-            f"{cost.live_sparsity:.1%}."
+            f"{100 * _MARGIN:g} points of the control. {_percent(1 - cost.live / cost.weights)} "
+            "of the weights only ever multiply padding at this size of images: of the others it "
+            f"removes {_percent(cost.live_sparsity)}."
         )
     if benches:
         timed = {name for bench in benches for name in bench.backends}
@@ -255,6 +255,10 @@ def _speedups(bench: BenchResult) -> list[float]:
     threads = max(timing.threads for timing in bench.timings)
     at = {s.batch: s.over_dense for s in bench.speedups if s.threads == threads}
     return [ratio for batch in _BATCHES if (ratio := at.get(batch))]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _millions(count: float | None) -> str:
