@@ -7,6 +7,7 @@ from hydra import compose, initialize_config_dir
 
 from lightprune.experiment.config import load_settings
 from lightprune.experiment.console.show_plan import show_plan
+from lightprune.experiment.console.time_estimate import about
 from lightprune.experiment.preflight import preflight
 from lightprune.experiment.schema import register_configs
 
@@ -15,11 +16,27 @@ SMALL = ("data=digits", "recipe=smoke", "model.constructor._target_=tests.system
 SEEN = "learning rates are for a whole {}; batch norm sees the {}"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (12.3, "12 s"), (47, "50 s"), (100, "2 min"), (3000, "50 min"), (9000, "2.5 h")],
+)
+def test_a_time_is_told_no_finer_than_it_is_known(seconds, text):
+    assert about(seconds) == f"about {text}"
+
+
+def test_a_run_on_several_processes_is_told_no_time_by_the_step_of_one(tmp_path, capsys):
+    assert not any(line.startswith("time") for line in shown(capsys, tmp_path, "trainer=ddp_cpu"))
+    assert any(line.startswith("time     about") for line in shown(capsys, tmp_path))
+
+
 def shown(capsys, folder, *overrides):
     register_configs()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        cfg = compose("train", [*SMALL, f"data.cache_dir={folder}", *overrides])
-    show_plan(preflight(load_settings(cfg)))
+        cfg = compose(
+            "train", [*SMALL, f"data.cache_dir={folder}", f"dense.cache_dir={folder}", *overrides]
+        )
+    checked = preflight(load_settings(cfg))
+    show_plan(checked, folder / "run", checked.check_training().image_seconds)
     return capsys.readouterr().out.splitlines()
 
 

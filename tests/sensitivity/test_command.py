@@ -101,7 +101,7 @@ def test_the_table_says_what_each_sparsity_costs(scanned):
     points = [f"{-100 * float(row['drop']) + 0:+.1f}".replace("-", "−") for row in found]
     line = next(line for line in printed.splitlines() if "layer1.0.conv1 " in line)
 
-    assert [cell.strip() for cell in line.split("│")[3:6]] == points[1:]
+    assert line.split()[2:5] == points[1:]
     assert "this allocation" in printed
     assert printed.splitlines()[-1] == str(scanned / "allocation.yaml")
 

@@ -1,6 +1,7 @@
 """The main job through the real entry point, on the embedded digits."""
 
 import csv
+import re
 import shutil
 import signal
 
@@ -61,10 +62,14 @@ def test_a_bare_evaluation_of_the_saved_network_counts_the_reported_images(finis
 
 
 def test_the_console_shows_plan_events_and_result(finished):
-    _, done = finished
+    folder, done = finished
 
     assert done.stdout.count("pruned before epoch") == 4
-    assert "test images right" in done.stdout
+    assert "\nresult " in done.stdout
+    assert re.search(r"\ntest accuracy .* pp \([+-]\d+\.\d\d to [+-]", done.stdout)
+    assert "dense    not in the cache yet" in done.stdout
+    assert re.search(r"\ntime     about \d+ \w+, by one training step\n", done.stdout)
+    assert f"\nfolder   {folder / 'run'}\n" in done.stdout
     assert "finetune epoch 4/4" in done.stdout
     assert "Traceback" not in done.stderr
 
@@ -93,6 +98,7 @@ def test_the_same_command_again_shows_the_result_and_trains_nothing(server, fini
 
     assert again.returncode == 0
     assert "epoch" not in again.stdout
+    assert again.stdout.startswith(f"finished before, nothing is trained: {folder / 'run'}\n")
     assert again.stdout.splitlines()[-3:] == first.stdout.splitlines()[-3:]
     assert (folder / "run" / "run.json").read_bytes() == before
 
@@ -123,6 +129,8 @@ def test_another_pruner_shares_the_dense_training(server, finished):
 
     assert done.returncode == 0, done.stderr
     assert "dense epoch" not in done.stdout
+    assert "\ndense network from the cache (epochs: 2, test accuracy: " in done.stdout
+    assert ", by the epochs of the dense training\n" in done.stdout
     state = load_file(folder / "local" / "model.safetensors")
     convs = [w for w in state.values() if w.dim() == 4]
     assert sum(int((w == 0).sum()) for w in convs) == round(0.9 * sum(w.numel() for w in convs))
@@ -142,6 +150,7 @@ def test_an_interrupted_run_says_so_and_continues(server, finished, tmp_path):
     assert complaint.splitlines()[-1] == "interrupted: the same command continues"
     assert "Traceback" not in complaint
     assert "finetune epoch 1/" not in done.stdout
+    assert re.search(r"\nfinetune continues with epoch [23]/4, before which it was ", done.stdout)
     assert record(tmp_path / "run")["events"] == record(folder / "run")["events"]
 
 
@@ -198,7 +207,7 @@ def test_plan_only_trains_and_writes_nothing(server, tmp_path):
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("│ prune ") == 3
+    assert len(re.findall(r"^\d\S* +prune ", done.stdout, re.M)) == 3
     assert "50.00%" in done.stdout
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "dense").exists()

@@ -125,7 +125,7 @@ def test_rows_go_through_a_checkpoint(tmp_path):
     assert other.rows == history.rows
 
 
-def test_a_resumed_run_completes_the_file(tmp_path):
+def test_a_resumed_run_completes_the_file(tmp_path, capsys):
     made, _ = started(tmp_path, BreakOffAt(2))
     with pytest.raises(BrokenOffError):
         made.fit()
@@ -137,6 +137,7 @@ def test_a_resumed_run_completes_the_file(tmp_path):
 
     assert [row.epoch for row in history.rows][:2] == [0, 1]
     assert read(tmp_path / "metrics.csv") == history.rows
+    assert capsys.readouterr().out.count("finetune continues with epoch 3/4") == 1
 
 
 def test_an_event_is_told_in_one_line(capsys):
@@ -144,10 +145,16 @@ def test_an_event_is_told_in_one_line(capsys):
 
     printed = capsys.readouterr().out
     text = " ".join(printed.split())
-    assert "pruned before epoch 3: sparsity 98.00% -> 98.00%" in text
+    assert "pruned before epoch 3: sparsity 98.00% (" in text
     assert "10,943,574 zeros, live 94.70%" in text
     assert "validation 87.00% -> 50.00%" in text
     assert "warning" not in text
+
+
+def test_an_event_that_misses_its_target_tells_both(capsys):
+    print_event(record(target=0.975))
+
+    assert "sparsity 97.50% -> 98.00% (" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_accuracy_after_recalibration_is_told_beside_the_one_before_it(capsys):

@@ -25,7 +25,7 @@ from lightprune.provenance import commit
 from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.plan import Plan
 from lightprune.pruning.reachability import live_masks
-from lightprune.rendering.console_table import warn_unusable
+from lightprune.rendering.console_table import print_line, warn_unusable
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import DenseRecord, read_dense_record, write_dense_record
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
@@ -73,7 +73,13 @@ def dense_network(
     folder.mkdir(parents=True, exist_ok=True)
     with dense_lock(folder) if is_rank_zero() else nullcontext():
         record = from_rank_zero(lambda: _cached_record(folder))
-        if record is None:
+        if record is not None:
+            if is_rank_zero():
+                print_line(
+                    f"dense network from the cache (epochs: {record.epochs}, "
+                    f"test accuracy: {record.test_accuracy:.2%})"
+                )
+        else:
             network, masks = setup.new_network(), None
             if pretrained is not None:
                 network.load_state_dict(pretrained.state)

@@ -1,7 +1,8 @@
 """Checks of a network before training: its outputs, and one training step of each phase."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,8 @@ from lightprune.training.setup import Setup
 
 # A step of more takes too long for a check; layers tell one image from several, not two from more.
 _MOST_MACS = 2 * 10**10
+# A first step of fewer seconds may be mostly what a first step alone takes.
+_WARM_UP = 0.5
 _BATCHES = (2, 4, 8, 16, 32, 64)
 
 
@@ -54,7 +57,22 @@ def network_macs(network: nn.Module, setup: Setup) -> int | None:
     return counter.get_total_flops() // 2 or None
 
 
-def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int | None) -> int:
+@dataclass(frozen=True)
+class TrainingStep:
+    """What a training step of a phase takes.
+
+    Attributes:
+        optimizer_bytes: What its optimizer keeps.
+        image_seconds: The time of a step on the CPU, an image.
+    """
+
+    optimizer_bytes: int
+    image_seconds: float
+
+
+def check_training(
+    setup: Setup, phases: Mapping[str, Phase], macs: int | None
+) -> dict[str, TrainingStep]:
     """Takes one training step of every phase on a network of its own, at its process's batch size.
 
     The random streams and all other networks stay as they are. The phases are by their names in the
@@ -62,16 +80,16 @@ def check_training(setup: Setup, phases: Mapping[str, Phase], macs: int | None) 
     images, two at least; where they are unknown (None), two.
 
     Returns:
-        The bytes that the larger of the phases' optimizers keeps.
+        What the step of each phase took.
 
     Raises:
         InputError: A step fails; the message names the setting at fault.
     """
     with fork_named_rng("training check"):
-        return max(_check_phase(setup, name, phase, macs) for name, phase in phases.items())
+        return {name: _check_phase(setup, name, phase, macs) for name, phase in phases.items()}
 
 
-def _check_phase(setup: Setup, name: str, phase: Phase, macs: int | None) -> int:
+def _check_phase(setup: Setup, name: str, phase: Phase, macs: int | None) -> TrainingStep:
     processes = setup.trainer_config.processes
     if name == "dense":
         setup = setup.without_freezing()
@@ -79,6 +97,7 @@ def _check_phase(setup: Setup, name: str, phase: Phase, macs: int | None) -> int
     most = 2 if macs is None else max(2, _MOST_MACS // (3 * macs))
     # A part of a batch is a power of two, as batches usually are.
     count = batch if batch <= most else 1 << (most.bit_length() - 1)
+    start = time.perf_counter()
     try:
         network, loss = _forward_backward(setup, phase, count)
     except InputError:
@@ -106,7 +125,13 @@ def _check_phase(setup: Setup, name: str, phase: Phase, macs: int | None) -> int
             "optimizer that can train the network"
         ) from error
     state = tree_leaves(optimizer.state_dict()["state"])
-    return sum(t.numel() * t.element_size() for t in state if isinstance(t, Tensor))
+    size = sum(t.numel() * t.element_size() for t in state if isinstance(t, Tensor))
+    seconds = time.perf_counter() - start
+    if seconds < _WARM_UP:
+        start = time.perf_counter()
+        _forward_backward(setup, phase, count)
+        seconds = time.perf_counter() - start
+    return TrainingStep(size, seconds / count)
 
 
 def _forward_backward(setup: Setup, phase: Phase, count: int) -> tuple[nn.Module, Tensor]:

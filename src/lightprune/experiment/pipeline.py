@@ -1,6 +1,7 @@
 """One run, top to bottom: preflight, dense network, prune and fine-tune, test, record."""
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lightprune.errors import InputError
 from lightprune.experiment.config import Settings
 from lightprune.experiment.config_objects import build_callbacks
 from lightprune.experiment.console.show_plan import show_plan
-from lightprune.experiment.console.show_result import show_result
+from lightprune.experiment.console.show_result import show_finished, show_result
 from lightprune.experiment.dense import dense_network
 from lightprune.experiment.dense_cache import check_dense_files, dense_key, teacher_identity
 from lightprune.experiment.preflight import CheckedRun, preflight
@@ -42,27 +43,31 @@ def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False)
     """
     checked = preflight(settings)
     if settings.plan_only:
-        checked.check_training()
-        show_plan(checked)
+        show_plan(checked, path, checked.check_training().image_seconds)
         return 0.0
     folder = RunFolder(path)
     record = from_rank_zero(lambda: check_run_folder(checked, folder))
-    if record is None:
+    if record is not None:
+        if is_rank_zero():
+            mark_last(path)
+        show_finished(record, path)
+    else:
+        image_seconds: Mapping[str, float] = {}
         if is_rank_zero() and not start_checked:
-            check_start(checked, folder)
+            image_seconds = check_start(checked, folder)
         with folder.writing() if is_rank_zero() else nullcontext():
             # Another process may have finished the run before this one took the lock.
             record = from_rank_zero(lambda: check_run_folder(checked, folder))
             if record is None:
-                show_plan(checked)
+                show_plan(checked, path, image_seconds)
                 if is_rank_zero():
                     _open_run_folder(checked, folder)
                 _train_prune_test(checked, folder)
                 record = from_rank_zero(folder.record)
-    assert record is not None
-    if is_rank_zero():
-        mark_last(path)
-    show_result(record, path)
+        assert record is not None
+        if is_rank_zero():
+            mark_last(path)
+        show_result(record, path)
     return record.validation_accuracy
 
 
@@ -129,15 +134,18 @@ def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None
     return None
 
 
-def check_start(checked: CheckedRun, folder: RunFolder) -> None:
+def check_start(checked: CheckedRun, folder: RunFolder) -> Mapping[str, float]:
     """Checks that an unfinished run trains, and that the disk has room for its checkpoints.
+
+    Returns:
+        `TrainingCheck.image_seconds`.
 
     Raises:
         InputError: A training step fails, or the disk is too full.
     """
-    checkpoint_bytes = checked.check_training()
+    training = checked.check_training()
     checkpoints = [folder.checkpoints]
-    if checked.pretrained is None or checked.pretrained.fresh:
+    if checked.dense_folder is not None:
         identities = [checked.dense_identity]
         if checked.settings.recipe.dense.distillation.weight:
             identities.append(teacher_identity(checked.dense_identity))
@@ -148,7 +156,8 @@ def check_start(checked: CheckedRun, folder: RunFolder) -> None:
                 checkpoints.append(dense_folder / "checkpoints")
     # The last one, the one before it, and the one being written; some may exist already.
     sizes = {place: sum(f.stat().st_size for f in place.glob("*.ckpt")) for place in checkpoints}
-    check_room({place: 3 * checkpoint_bytes - size for place, size in sizes.items()})
+    check_room({place: 3 * training.checkpoint_bytes - size for place, size in sizes.items()})
+    return training.image_seconds
 
 
 def _check_same_run(checked: CheckedRun, folder: RunFolder) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightprune.errors import InputError, first_of
 from lightprune.experiment.config import Settings
 from lightprune.experiment.data_fit import fit_to_data
+from lightprune.experiment.dense_cache import dense_key
 from lightprune.experiment.network_checks import check_outputs, check_training, network_macs
 from lightprune.experiment.pretrained import Pretrained, load_pretrained
 from lightprune.pruning.batch_norm import tracked_batch_norms
@@ -20,6 +21,20 @@ from lightprune.pruning.masks import Masks
 from lightprune.pruning.targets import LeftDense
 from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
+
+
+@dataclass(frozen=True)
+class TrainingCheck:
+    """What a training step of each phase has shown.
+
+    Attributes:
+        checkpoint_bytes: An estimate: weights (latest, best, early, average), optimizer, scores.
+        image_seconds: Of training on one image, by the phase's name in the recipe; empty where the
+            run trains on other hardware than the step.
+    """
+
+    checkpoint_bytes: int
+    image_seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -53,12 +68,21 @@ class CheckedRun:
         contents = {"fingerprint": self.fingerprint, "dense_weights": given}
         return {**self.settings.identity, **contents}
 
-    def check_training(self) -> int:
-        """Takes a training step of each phase that trains.
+    @property
+    def dense_folder(self) -> Path | None:
+        """The dense network's folder in the cache; None for one that is given whole."""
+        if self.pretrained is not None and not self.pretrained.fresh:
+            return None
+        return Path(self.settings.dense.cache_dir, dense_key(self.dense_identity))
 
-        Returns:
-            An estimate of the bytes of a checkpoint: weights (latest, best, early, average),
-            optimizer, accumulated scores.
+    @property
+    def needs_dense_training(self) -> bool:
+        """Whether the dense network is neither given nor in the cache."""
+        folder = self.dense_folder if self.settings.trains_dense else None
+        return folder is not None and not (folder / "dense.json").exists()
+
+    def check_training(self) -> TrainingCheck:
+        """Takes a training step of each phase that trains.
 
         Raises:
             InputError: A step fails.
@@ -68,12 +92,19 @@ class CheckedRun:
         if settings.trains_dense:
             phases = {"dense": recipe.dense, **phases}
         macs = network_macs(self.setup.new_network(), self.setup)
-        optimizer_bytes = check_training(self.setup, phases, macs)
+        steps = check_training(self.setup, phases, macs)
         pruner = settings.pruner
         accumulates = pruner is not None and "accumulated" in pruner.criterion.needs
         averages = any(phase.ema_decay for phase in phases.values())
         copies = 2 + bool(settings.rewind_epoch) + accumulates + averages
-        return copies * 4 * self.cost.parameters + optimizer_bytes
+        optimizer_bytes = max(step.optimizer_bytes for step in steps.values())
+        trainer = settings.trainer_config
+        # The steps were taken by one process on the CPU.
+        alike = trainer.processes == 1 and not trainer.on_gpu
+        return TrainingCheck(
+            checkpoint_bytes=copies * 4 * self.cost.parameters + optimizer_bytes,
+            image_seconds={n: s.image_seconds for n, s in steps.items()} if alike else {},
+        )
 
     @property
     def dense_identity(self) -> dict[str, Any]:

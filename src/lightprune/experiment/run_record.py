@@ -48,7 +48,7 @@ def full_record(
         command=command_line(),
         commit=commit(),
         versions=versions(),
-        hardware=_hardware(setup),
+        hardware=hardware_of(setup),
         data=DataSummary(
             source=type(settings.source).__name__,
             fingerprint=checked.fingerprint,
@@ -76,7 +76,8 @@ def full_record(
     )
 
 
-def _hardware(setup: Setup) -> Hardware:
+def hardware_of(setup: Setup) -> Hardware:
+    """The hardware that a run trains on: this machine."""
     gpu = torch.cuda.get_device_name() if setup.trainer_config.on_gpu else None
     return Hardware(
         device=gpu or processor() or "cpu",

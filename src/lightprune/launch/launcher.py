@@ -14,7 +14,7 @@ from lightprune.errors import InputError
 from lightprune.experiment import pipeline
 from lightprune.experiment.config import Settings, load_settings
 from lightprune.experiment.config_checks import check_search
-from lightprune.experiment.console.show_result import show_result
+from lightprune.experiment.console.show_result import show_finished
 from lightprune.experiment.preflight import preflight
 from lightprune.experiment.unread_settings import check_mode, check_overrides
 from lightprune.launch.signals import interrupt_on_signals, run_subprocess
@@ -91,7 +91,7 @@ def _run_processes(settings: Settings, folder: Path) -> float | None:
     record = pipeline.check_run_folder(checked, run_folder)
     if record is not None:
         mark_last(folder)
-        show_result(record, folder)
+        show_finished(record, folder)
         return record.validation_accuracy
     pipeline.check_start(checked, run_folder)
     threads = trainer.threads or max(1, available_cores() // trainer.devices)

@@ -10,7 +10,8 @@ from rich.table import Table
 
 def console_table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
     """A table whose first column is flush left, and all others flush right."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.padding = (0, 2, 0, 0)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lightprune.report.comparisons import Comparison
-from lightprune.report.statistics import MeanStd, PairedCounts
+from lightprune.report.statistics import MeanStd, interval_label
+from lightprune.runs.paired_counts import PairedCounts
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Baseline:
     @property
     def interval(self) -> str:
         """The 95 % interval that the number of test images allows, in pp; empty if unknown."""
-        return self.counts.interval_label if self.counts else ""
+        return interval_label(self.counts) if self.counts else ""
 
 
 def tests_between(comparisons: Sequence[Comparison], first: str, second: str) -> list[Comparison]:

@@ -5,8 +5,9 @@ from itertools import combinations, product
 
 from lightprune.report.groups import RunGroup, run_label, starts_slim, without_seeds
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.statistics import PairedCounts, holm_correction
+from lightprune.report.statistics import holm_correction, mcnemar_p_value
 from lightprune.runs.identity import diff_configs
+from lightprune.runs.paired_counts import PairedCounts
 
 LEVEL = 0.05
 # Local pruning rounds in every tensor: as far as that, what is left may differ.
@@ -113,5 +114,5 @@ def _worth_a_line(a: ReportedRun, b: ReportedRun, obstacle: str) -> bool:
 
 def _with_correction(comparisons: list[Comparison]) -> tuple[Comparison, ...]:
     """Adds the corrected p-values; comparisons without a test do not count."""
-    p_values = iter(holm_correction([c.paired.p_value for c in comparisons if c.paired]))
+    p_values = iter(holm_correction([mcnemar_p_value(c.paired) for c in comparisons if c.paired]))
     return tuple(replace(c, corrected=next(p_values)) if c.paired else c for c in comparisons)

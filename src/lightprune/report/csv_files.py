@@ -4,7 +4,7 @@ from lightprune.files import csv_text
 from lightprune.report.comparisons import Comparison
 from lightprune.report.groups import RunGroup
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.statistics import wilson_interval
+from lightprune.report.statistics import mcnemar_p_value, wilson_interval
 
 
 def results_csv(groups: tuple[RunGroup, ...]) -> str:
@@ -59,7 +59,7 @@ def _comparison_row(c: Comparison) -> dict[str, object]:
         "only_first_right": c.paired and c.paired.only_first,
         "only_second_right": c.paired and c.paired.only_second,
         "difference": c.paired and c.paired.difference,
-        "p": c.paired and c.paired.p_value,
+        "p": c.paired and mcnemar_p_value(c.paired),
         "p_corrected": c.corrected,
         "verdict": c.verdict,
     }

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
-# Two-sided, of a 95 % interval.
-_Z = 1.959963984540054
+from lightprune.runs.paired_counts import Z_95, PairedCounts
 
 
 @dataclass(frozen=True)
@@ -37,59 +36,22 @@ class MeanStd:
         return f"{pp_label(self.mean)}{spread}"
 
 
-@dataclass(frozen=True)
-class PairedCounts:
-    """How many images two networks were tested on, and how many only one of them has right."""
+def interval_label(paired: PairedCounts) -> str:
+    """The 95 % interval of the difference in percentage points: `−0.59 to +0.19`."""
+    return " to ".join(map(pp_label, paired.interval))
 
-    images: int
-    only_first: int
-    only_second: int
 
-    @classmethod
-    def of(cls, first: Sequence[bool], second: Sequence[bool]) -> "PairedCounts":
-        """Counts the images on which exactly one of two networks is right."""
-        pairs = list(zip(first, second, strict=True))
-        return cls(len(pairs), pairs.count((True, False)), pairs.count((False, True)))
-
-    @property
-    def reversed(self) -> "PairedCounts":
-        """The same images with the two networks changed over."""
-        return PairedCounts(self.images, self.only_second, self.only_first)
-
-    @property
-    def difference(self) -> float:
-        """Accuracy of the first network less that of the second, -1..1."""
-        return (self.only_first - self.only_second) / self.images
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the difference: Wald's, adjusted after Bonett and Price.
-
-        Without their added images, networks that agree on every image would differ by nothing for
-        certain.
-        """
-        images, gap = self.images + 2, self.only_first - self.only_second
-        discordant = self.only_first + self.only_second + 2
-        half = _Z * math.sqrt(discordant - gap**2 / images) / images
-        return max(-1.0, gap / images - half), min(1.0, gap / images + half)
-
-    @property
-    def interval_label(self) -> str:
-        """The interval in percentage points: `−0.59 to +0.19`."""
-        return " to ".join(map(pp_label, self.interval))
-
-    @property
-    def p_value(self) -> float:
-        """McNemar's test, exact and two-sided: are both equally often the only one right?"""
-        discordant = self.only_first + self.only_second
-        return float(binomtest(self.only_first, discordant).pvalue) if discordant else 1.0
+def mcnemar_p_value(paired: PairedCounts) -> float:
+    """McNemar's test, exact and two-sided: are both equally often the only one right?"""
+    discordant = paired.only_first + paired.only_second
+    return float(binomtest(paired.only_first, discordant).pvalue) if discordant else 1.0
 
 
 def wilson_interval(correct: int, images: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share."""
-    share, squared = correct / images, _Z**2 / images
+    share, squared = correct / images, Z_95**2 / images
     centre = (share + squared / 2) / (1 + squared)
-    half = _Z / (1 + squared) * math.sqrt(share * (1 - share) / images + squared / (4 * images))
+    half = Z_95 / (1 + squared) * math.sqrt(share * (1 - share) / images + squared / (4 * images))
     return max(0.0, centre - half), min(1.0, centre + half)
 
 

@@ -11,6 +11,11 @@ _OUTPUTS = Path("outputs")
 LAST = "last"
 
 
+def is_last(folder: Path) -> bool:
+    """Whether `last` stands for this folder."""
+    return Path(_OUTPUTS, LAST).resolve() == folder.resolve()
+
+
 def mark_last(folder: Path) -> None:
     """Points outputs/last to a run's folder in outputs/runs, or to its sweep in outputs/sweeps.
 

@@ -12,6 +12,7 @@ from lightprune.errors import first_line
 from lightprune.files import read_csv
 from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.runs.folder import RunFolder
+from lightprune.runs.paired_counts import PairedCounts
 from lightprune.runs.predictions import read_predictions
 from lightprune.runs.record import DenseRecord, RunRecord, read_dense_record
 
@@ -120,6 +121,21 @@ def read_run(path: Path, name: str, dense_folders: tuple[Path, ...]) -> Finished
     return FinishedRun(
         **vars(record), folder=name, curve=curve, layers=layers, predictions=predictions, **dense
     )
+
+
+def paired_with_dense(record: RunRecord, path: Path) -> PairedCounts | None:
+    """How a run, in the folder `path`, and its dense network compare by image; None if unknown."""
+    caches = [Path(record.paths[key]) for key in ("dense.cache_dir",) if key in record.paths]
+    dense = _dense_files(record.dense, tuple(caches)).get("dense_predictions")
+    try:
+        run = Predictions.read(
+            RunFolder(path).predictions_file, record.test.correct, record.test.images
+        )
+    except DamagedError:
+        return None
+    if dense is None or dense.labels != run.labels:
+        return None
+    return PairedCounts.of(run.correct, dense.correct)
 
 
 def _dense_files(record: DenseRecord, caches: tuple[Path, ...]) -> dict[str, Any]:

@@ -57,6 +57,9 @@ class EpochHistory(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter() - self._seconds
         self._printed = len(self._pruning.records)
+        if self.rows and trainer.is_global_zero:
+            which = f"epoch {len(self.rows) + 1}/{trainer.max_epochs}"
+            print_line(f"{self._phase} continues with {which}, before which it was interrupted")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._print_new_events(trainer)
@@ -111,15 +114,17 @@ def print_event(record: EventRecord) -> None:
     where = f"epoch {record.epoch + 1}"
     if record.step is not None:
         where = f"step {record.step + 1} (epoch {record.epoch + 1})"
+    target, sparsity = f"{record.target:.2%}", f"{record.sparsity:.2%}"
+    if target != sparsity:
+        sparsity = f"{target} -> {sparsity}"
     validated = ""
     if record.before is not None:
         validated = f", validation {record.before:.2%} -> {record.after:.2%}"
     if record.recalibrated is not None:
         validated += f", {record.recalibrated:.2%} with batch norms recalibrated"
     print_line(
-        f"[bold]pruned[/] before {where}: sparsity {record.target:.2%} -> "
-        f"{record.sparsity:.2%} ({record.pruned:,} zeros, live {record.live_sparsity:.2%})"
-        f"{validated}"
+        f"[bold]pruned[/] before {where}: sparsity {sparsity} ({record.pruned:,} zeros, "
+        f"live {record.live_sparsity:.2%}){validated}"
     )
     if record.emptied:
         print_line(f"[yellow]warning[/]: nothing is left of {', '.join(record.emptied)}")

@@ -63,6 +63,12 @@ class Setup:
         network.load_state_dict(state)
         return network
 
+    def epoch_images(self, phase: Phase) -> int:
+        """The training images of an epoch: those of its whole batches."""
+        images, _ = self.source.splits(self.data)
+        batches, limit = len(images) // phase.batch_size, self.trainer_config.limit_batches
+        return phase.batch_size * (batches if limit is None else min(batches, limit))
+
     def data_module(self, phase: Phase, rng_key: str) -> ImageDataModule:
         return ImageDataModule(
             self.data,

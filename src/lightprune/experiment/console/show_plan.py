@@ -1,30 +1,44 @@
 """Prints a run's plan: phases, prune events with exact counts, learning rates, cost."""
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 from rich import get_console
-from rich.table import Table
+from rich.markup import escape
 
 from lightprune.distributed import is_rank_zero
 from lightprune.experiment.console.plan_notes import plan_notes
+from lightprune.experiment.console.show_result import short_path
+from lightprune.experiment.console.time_estimate import estimated_time
 from lightprune.experiment.preflight import CheckedRun
+from lightprune.experiment.run_record import hardware_of
 from lightprune.pruning.pruner import Pruner
-from lightprune.rendering.console_table import print_line
+from lightprune.rendering.console_table import console_table, print_line
+from lightprune.runs.record import Hardware
 from lightprune.training.lr_schedule import REWIND, LRCycles
 
 # A longer course is cut in the middle.
 _MOST_ROWS, _FIRST, _LAST = 24, 12, 6
 
 
-def show_plan(checked: CheckedRun) -> None:
-    """Prints phases, prune events with exact counts, LR cycles and cost of the dense network."""
+def show_plan(
+    checked: CheckedRun,
+    folder: Path | None = None,
+    image_seconds: Mapping[str, float] = MappingProxyType({}),
+) -> None:
+    """Prints phases and prune events with exact counts, what they cost, and where they go.
+
+    `folder` is that of the run, `image_seconds` are those of `TrainingCheck`.
+    """
     if not is_rank_zero():
         return
     settings, setup, cost = checked.settings, checked.setup, checked.cost.total
     train, validation = setup.source.splits(setup.data)
-    table = Table(title=f"plan: prune by {_pruner(settings.pruner)}", title_justify="left")
-    for column in ("epochs", "event", "zeros", "sparsity", "compression", "LR"):
-        table.add_column(column, justify="left" if column == "event" else "right")
+    columns = ("epochs", "event", "zeros", "sparsity", "compression", "LR")
+    table = console_table(f"plan: prune by {_pruner(settings.pruner)}", columns, ())
+    table.columns[1].justify = table.columns[-1].justify = "left"
     dense, finetune = settings.recipe.dense, settings.recipe.finetune
     steps = len(train) // finetune.batch_size * finetune.epochs
     batches = f"{steps:,} batches of {finetune.batch_size}"
@@ -43,14 +57,37 @@ def show_plan(checked: CheckedRun) -> None:
     for row in rows if len(rows) <= _MOST_ROWS else [*rows[:_FIRST], None, *rows[-_LAST:]]:
         table.add_row(*(row or ("", f"{len(rows) - _FIRST - _LAST} more", "", "", "", "")))
     get_console().print(table)
-    for line in (
-        f"{cost.weights:,} prunable weights, {cost.live:,} of them reached by some input; "
+    time = folder and estimated_time(checked, folder, image_seconds)
+    facts = {
+        "weights": f"{cost.weights:,} prunable, {cost.live:,} of them reached by some input; "
         f"{_count(cost.macs)} MACs an image",
-        f"{len(train):,} training, {len(validation):,} validation, {len(setup.data.test):,} test "
-        f"images; {batches}, over {setup.trainer_config.processes} process(es)",
-        *plan_notes(checked),
-    ):
-        print_line(line)
+        "images": f"{len(train):,} training, {len(validation):,} validation, "
+        f"{len(setup.data.test):,} test; {batches}",
+        "device": _device(hardware_of(setup)),
+        "dense": _dense(checked),
+        "time": time,
+        "folder": folder and short_path(folder),
+    }
+    for name, fact in facts.items():
+        if fact:
+            print_line(f"{name:<8} {escape(fact)}")
+    for note in plan_notes(checked):
+        print_line(note)
+
+
+def _device(hardware: Hardware) -> str:
+    counts = {"process": hardware.processes, "thread": hardware.threads}
+    words = {"process": "processes", "thread": "threads"}
+    parts = [f"{n} {name if n == 1 else words[name]}" for name, n in counts.items()]
+    return ", ".join([hardware.device, *parts, hardware.precision])
+
+
+def _dense(checked: CheckedRun) -> str:
+    if checked.dense_folder is None or not checked.settings.trains_dense:
+        return ""  # A row of the table says it.
+    if checked.needs_dense_training:
+        return f"not in the cache yet; it is kept in {short_path(checked.dense_folder)}"
+    return f"from the cache: {short_path(checked.dense_folder)}"
 
 
 def _course(checked: CheckedRun, rate: str) -> list[tuple[str, ...]]:

@@ -1,53 +1,29 @@
-"""Prints the result of a finished run."""
+"""Prints the result of a finished run: six rows, and the commands that one wants next."""
 
+import shlex
 from pathlib import Path
 
 from rich import get_console
+from rich.markup import escape
 
 from lightprune.distributed import is_rank_zero
-from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.rendering.console_table import console_table, print_line
+from lightprune.runs.find_folder import LAST, is_last
+from lightprune.runs.finished_run import paired_with_dense
+from lightprune.runs.paired_counts import PairedCounts
 from lightprune.runs.record import RunRecord
 
 
 def show_result(record: RunRecord, path: Path) -> None:
-    """Prints the final table of a complete run."""
+    """Prints what a complete run has reached, beside its dense network."""
     if not is_rank_zero():
         return
-    test, dense, cost, seconds = record.test, record.dense, record.cost, record.seconds
-    nonzero = cost.weights - dense.zero_weights
-    live_nonzero = cost.live - dense.zero_live_weights
-    live_sparsity = dense.zero_live_weights / cost.live if cost.live else 0.0
-    rows = (
-        ("test accuracy", f"{dense.test_accuracy:.2%}", f"{test.accuracy:.2%}"),
-        (
-            "test images right",
-            f"{dense.test_correct:,} of {dense.test_images:,}",
-            f"{test.correct:,} of {test.images:,}",
-        ),
-        (
-            "validation accuracy",
-            _percent(dense.validation_accuracy),
-            _percent(record.validation_accuracy),
-        ),
-        ("prunable weights", f"{nonzero:,}", f"{cost.nnz:,}"),
-        ("  that an input reaches", f"{live_nonzero:,}", f"{cost.live_nnz:,}"),
-        ("sparsity, nominal", f"{1 - nonzero / cost.weights:.2%}", f"{cost.sparsity:.2%}"),
-        ("sparsity, live", f"{live_sparsity:.2%}", f"{cost.live_sparsity:.2%}"),
-        ("MACs", _count(cost.macs), _macs_left(cost)),
-        (
-            "compression, prunable weights",
-            _compression(cost.weights, nonzero),
-            f"{record.compression_prunable:.1f}x",
-        ),
-        (
-            "compression, all parameters",
-            _compression(record.parameters, record.parameters - dense.zero_weights),
-            f"{record.compression_parameters:.1f}x",
-        ),
-        ("seconds", f"{seconds.dense:.0f}", f"{seconds.finetune:.0f}"),
+    paired = paired_with_dense(record, path)
+    table = console_table(
+        "result", ("", "dense", "pruned", "change (95 % interval)"), _rows(record, paired)
     )
-    get_console().print(console_table("result", ("", "dense", "pruned"), rows))
+    table.columns[-1].justify = "left"
+    get_console().print(table)
     if record.data.validation_is_test:
         print_line("validated on the test set: for comparison with the reference only")
     if not record.data.validation_images:
@@ -58,20 +34,69 @@ def show_result(record: RunRecord, path: Path) -> None:
             f"recovered to {_percent(event.recovered)}, from {_percent(record.events[0].before)} "
             "before the first event"
         )
-    print_line(str(path))
+    run = LAST if is_last(path) else escape(shlex.quote(short_path(path)))
+    print_line(f"next: lightprune export {run}\n      lightprune bench {run}")
 
 
-def _count(number: int | None) -> str:
-    return "unknown" if number is None else f"{number:,}"
+def show_finished(record: RunRecord, path: Path) -> None:
+    """Prints the result of a run that had been finished before the command was given."""
+    if is_rank_zero():
+        print_line(f"finished before, nothing is trained: {escape(short_path(path))}")
+    show_result(record, path)
+
+
+def short_path(path: Path) -> str:
+    """A path as one types it: from the working directory, if it lies below that."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def accuracy_change(record: RunRecord, paired: PairedCounts | None) -> str:
+    """Test accuracy less that of the dense network, with its 95 % interval where that is known."""
+    change = f"{100 * record.accuracy_change:+.2f} pp"
+    if paired is None:
+        return change
+    return f"{change} ({' to '.join(f'{100 * end:+.2f}' for end in paired.interval)})"
+
+
+def _rows(record: RunRecord, paired: PairedCounts | None) -> tuple[tuple[str, ...], ...]:
+    test, dense, cost = record.test, record.dense, record.cost
+    before, after = dense.validation_accuracy, record.validation_accuracy
+    live_sparsity = dense.zero_live_weights / cost.live if cost.live else 0.0
+    nonzero = cost.weights - dense.zero_weights
+    return (
+        (
+            "test accuracy",
+            f"{dense.test_accuracy:.2%}",
+            f"{test.accuracy:.2%}",
+            accuracy_change(record, paired),
+        ),
+        (
+            "validation",
+            _percent(before),
+            _percent(after),
+            "" if before is None or after is None else f"{100 * (after - before):+.2f} pp",
+        ),
+        (
+            "prunable weights",
+            f"{nonzero:,}",
+            f"{cost.nnz:,}",
+            f"{nonzero / cost.nnz:.1f}x fewer" if 0 < cost.nnz < nonzero else "",
+        ),
+        (
+            "sparsity (live)",
+            f"{dense.zero_weights / cost.weights:.2%} ({live_sparsity:.2%})",
+            f"{cost.sparsity:.2%} ({cost.live_sparsity:.2%})",
+            "",
+        ),
+        (
+            "MACs an image",
+            "unknown" if cost.macs is None else f"{cost.macs:,}",
+            "unknown" if cost.mac_density is None else f"{cost.macs_live:,}",
+            "" if cost.mac_density is None else f"{cost.mac_density:.1%} left",
+        ),
+        ("training", f"{record.seconds.dense:.0f} s", f"{record.seconds.finetune:.0f} s", ""),
+    )
 
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.2%}"
-
-
-def _compression(weights: int, kept: int) -> str:
-    return f"{weights / kept:.1f}x" if kept else ""
-
-
-def _macs_left(cost: LayerCost) -> str:
-    return "unknown" if cost.mac_density is None else f"{cost.macs_live:,} ({cost.mac_density:.1%})"

@@ -12,7 +12,7 @@ from lightprune.report.findings import Findings
 from lightprune.report.groups import mac_share, percent_label, training_label
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.speed import BATCHES, common_threads
-from lightprune.report.statistics import pp_label
+from lightprune.report.statistics import interval_label, pp_label
 
 # The plainest method is what others are held against, wherever it has run.
 _PLAINEST = "global one_shot"
@@ -92,7 +92,7 @@ def _table(comparison: MethodComparison) -> Iterator[dict[str, str]]:
                 for batch, medians in zip(BATCHES, seconds, strict=True)
             },
             "difference (pp)": pp_label(paired.difference) if paired else "",
-            "95 % interval": paired.interval_label if paired else "",
+            "95 % interval": interval_label(paired) if paired else "",
             "what follows": _follows(test) if test else "",
         }
 
