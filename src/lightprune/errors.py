@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import UnionType
 
 _LARGEST = 2**63 - 1
 
@@ -52,6 +53,13 @@ def check_choice(name: str, value: object, options: Iterable[str]) -> None:
     if value not in options:
         allowed = ", ".join(options)
         raise InputError(f"{name}={value}: allowed are {allowed}{nearest(value, options)}")
+
+
+def check_kind(name: str, value: object, kind: type | UnionType, allowed: str) -> None:
+    """Raises InputError unless `value` is a `kind`, which `allowed` says in words."""
+    if not isinstance(value, kind):
+        shown = value if isinstance(value, str | int | float | None) else type(value).__name__
+        raise InputError(f"{name}={shown}: allowed is {allowed}")
 
 
 def split_choices(name: str, text: str, options: Iterable[str]) -> tuple[str, ...]:

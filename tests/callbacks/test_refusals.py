@@ -55,8 +55,7 @@ def test_a_schedule_that_is_none_is_refused(arguments, message):
         ({"metric": "val/acc"}, "metric=val/acc: allowed are those of validation, val/score"),
         ({"module": "student"}, "module=student: allowed are encoder, head"),
         ({"module": "encoder.1"}, "the network has no prunable weight"),
-        ({"targets": Targets(("Conv2d",))}, "pruner.targets.types=['Conv2d']: the network has no"),
-        ({"optimizer_state": "drop"}, "optimizer_state=drop: allowed are mask, reset, keep"),
+        ({"targets": Targets(("Conv2d",))}, "targets.types=['Conv2d']: the network has no"),
         ({"pruner": Pruner(Snip())}, "pruner.criterion=Snip: needs gradients; allowed is loss="),
         ({"pruner": Pruner(Synflow())}, "pruner.criterion=Synflow: needs the size of the inputs"),
         (
@@ -65,7 +64,7 @@ def test_a_schedule_that_is_none_is_refused(arguments, message):
         ),
         ({"schedule": MultiStep(0.5, steps=9)}, "schedule.steps=9: allowed are at most"),
     ],
-    ids=["metric", "module", "leaf", "targets", "state", "snip", "synflow", "regrowth", "steps"],
+    ids=["metric", "module", "leaf", "targets", "snip", "synflow", "regrowth", "steps"],
 )
 def test_what_cannot_work_is_refused_before_the_first_step(tmp_path, settings, message):
     callback = PruningCallback(**{"schedule": SCHEDULE, **settings})
@@ -146,8 +145,8 @@ def test_the_epochs_of_a_plan_reach_to_max_steps(tmp_path):
 
 
 def test_a_second_trainer_performs_the_plan_again_from_the_masks_of_the_first(tmp_path):
-    callback = PruningCallback(schedule=SCHEDULE)
-    scenario = Scenario(pruning=lambda: [callback])
+    callback, module = PruningCallback(schedule=SCHEDULE), Module()
+    scenario = Scenario(lambda: module, lambda: [callback])
     first = scenario.fit(tmp_path).callbacks[0].masks
     second = scenario.fit(tmp_path).callbacks[0].masks
 

@@ -39,6 +39,18 @@ def test_fresh_layers_are_those_that_the_seed_draws(tmp_path):
         assert torch.equal(value, expected[name])
 
 
+def test_counters_that_early_files_lack_are_as_in_a_new_network(tmp_path):
+    counters = [name for name in cnn().state_dict() if name.endswith("num_batches_tracked")]
+    file, network = tmp_path / "old.pt", cnn()
+    torch.save({n: v for n, v in network.state_dict().items() if n not in counters}, file)
+    for fresh in ([], ["1"]):
+        given = load_pretrained(small_setup(), WeightsFile("dense.checkpoint=old.pt", file), fresh)
+
+        assert len(counters) > 1
+        assert all(given.state[name] == 0 for name in counters)
+        assert torch.equal(given.state["0.weight"], network[0].weight)
+
+
 def test_what_a_pattern_matches_in_the_file_alone_is_not_read(tmp_path):
     file = written(tmp_path, cnn(), **{"aux.weight": torch.ones(3)})
 

@@ -92,6 +92,19 @@ def test_a_weight_whose_zeros_are_no_parameters_stays_dense(name, layer):
     assert dense.weights == layer.weight.numel()
 
 
+def test_weights_that_torch_masks_are_named_with_the_remedy():
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    for layer in (network[0], network[2]):
+        prune.l1_unstructured(layer, "weight", amount=0.5)
+
+    message = r"\(0, 2: computed from other .*\); allowed are types it contains, .* prune.remove"
+    with pytest.raises(InputError, match=message):
+        Sparsifier.from_zeros(network)
+    for layer in (network[0], network[2]):
+        prune.remove(layer, "weight")
+    assert Sparsifier.from_zeros(network).masks.pruned == 16
+
+
 @pytest.mark.parametrize("sparsity", [0.5, 0.75])
 @pytest.mark.parametrize("name", ZEROS_AGREE)
 def test_training_keeps_exact_zeros_in_the_weight_itself(name, layer, sparsity):

@@ -109,7 +109,7 @@ def test_biases_and_norms_are_never_found(network):
     ("name", "nearest"), [("Conv2D", "Conv2d"), ("Linaer", "Linear"), ("conv2d", "Conv2d")]
 )
 def test_an_unknown_type_is_refused_with_the_nearest(name, nearest):
-    with pytest.raises(InputError, match=rf"pruner\.targets\.types={name}: .*mean {nearest}\?"):
+    with pytest.raises(InputError, match=rf"targets\.types={name}: .*mean {nearest}\?"):
         Targets(types=[name])
 
 
@@ -122,26 +122,26 @@ def test_the_nearest_type_is_one_that_is_allowed():
 
 @pytest.mark.parametrize("name", ["functional", "Parameter", "init"])
 def test_a_name_in_torch_nn_that_is_no_layer_is_refused(name):
-    with pytest.raises(InputError, match=rf"pruner\.targets\.types={name}: allowed are layer"):
+    with pytest.raises(InputError, match=rf"targets\.types={name}: allowed are layer"):
         Targets(types=[name])
 
 
 @pytest.mark.parametrize("field", ["types", "include", "exclude"])
 @pytest.mark.parametrize("value", ["Conv2d", [1], [None], 1, None])
 def test_a_setting_that_is_no_list_of_names_is_refused(field, value):
-    with pytest.raises(InputError, match=rf"pruner\.targets\.{field}=.*allowed is a list of names"):
+    with pytest.raises(InputError, match=rf"targets\.{field}=.*allowed is a list of names"):
         Targets(**{field: value})
 
 
 @pytest.mark.parametrize("field", ["include", "exclude"])
 def test_a_pattern_that_matches_nothing_is_refused_with_the_nearest_layer(network, field):
-    message = rf"pruner\.targets\.{field}=layer4\.0\.convv1: .*did you mean layer4\.0\.conv1\?"
+    message = rf"targets\.{field}=layer4\.0\.convv1: .*did you mean layer4\.0\.conv1\?"
     with pytest.raises(InputError, match=message):
         Targets(**{field: ["*", "layer4.0.convv1"]}).find(network)
 
 
 def test_a_type_that_the_network_lacks_is_refused(network):
-    with pytest.raises(InputError, match=r"pruner\.targets\.types=\['Conv3d'\]: .*no prunable"):
+    with pytest.raises(InputError, match=r"targets\.types=\['Conv3d'\]: .*no prunable"):
         Targets(types=["Conv3d"]).find(network)
 
 
@@ -326,7 +326,7 @@ def test_a_type_that_contributes_nothing_is_refused(types, reason):
     network.append(nn.Bilinear(2, 2, 2).requires_grad_(False))
     network.append(parametrizations.orthogonal(nn.Conv3d(1, 1, 2)))
 
-    with pytest.raises(InputError, match=rf"pruner\.targets\.types={reason}.*; allowed are types"):
+    with pytest.raises(InputError, match=rf"targets\.types={reason}.*; allowed are types"):
         Targets(types=types).find(network)
 
 

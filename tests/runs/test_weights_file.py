@@ -35,8 +35,8 @@ def saved(tmp_path, content, name="a.ckpt"):
     return tmp_path / name
 
 
-WRAPPERS = st.lists(st.sampled_from(["model", "module", "network", "_orig_mod"]), max_size=4)
-KEYS = st.lists(st.sampled_from(["state_dict", "model_state_dict", "model"]), max_size=3)
+WRAPPERS = st.lists(st.sampled_from(["model", "module", "network", "net", "_orig_mod"]), max_size=4)
+KEYS = st.lists(st.sampled_from(["state_dict", "model_state_dict", "model", "net"]), max_size=3)
 
 
 @given(wrappers=WRAPPERS, keys=KEYS)
@@ -78,6 +78,48 @@ def test_a_network_may_itself_have_a_part_of_a_wrappers_name(tmp_path):
     for content in (inner, Wrapped("model", inner), Wrapped("module", inner)):
         file = saved(tmp_path, content.state_dict())
         assert equal(read_weights_file(file, names)[0], inner.state_dict())
+
+
+@pytest.mark.parametrize("name", ["student", "backbone"])
+def test_any_one_name_may_stand_before_all(tmp_path, name):
+    file = saved(tmp_path, {"state_dict": Wrapped(name, network()).state_dict()})
+    state, outside = read_weights_file(file, network().state_dict().keys())
+
+    assert state.keys() == network().state_dict().keys()
+    assert outside == ()
+
+
+def test_two_networks_in_a_file_are_not_chosen_between(tmp_path):
+    module = Wrapped("student", network())
+    module.teacher = network()
+    state, _ = read_weights_file(saved(tmp_path, module.state_dict()), network().state_dict())
+
+    assert equal(state, module.state_dict())
+
+
+def test_names_of_old_densenets_are_read(tmp_path):
+    names = ("denselayer1.norm1.weight", "denselayer1.conv2.weight", "norm.1.weight")
+    old = ("denselayer1.norm.1.weight", "denselayer1.conv.2.weight", "norm.1.weight")
+    file = saved(tmp_path, {f"module.{name}": torch.ones(1) for name in old})
+
+    assert tuple(read_weights_file(file, names)[0]) == names
+
+
+def test_parameters_are_read_as_plain_tensors(tmp_path):
+    file = saved(tmp_path, dict(network().named_parameters()))
+    state, _ = read_weights_file(file, network().state_dict().keys())
+
+    assert not any(tensor.requires_grad for tensor in state.values())
+
+
+def test_what_is_no_file_of_weights_is_said(tmp_path):
+    with pytest.raises(InputError, match=r": is a folder; allowed are safetensors"):
+        read_weights_file(tmp_path, ())
+    torch.jit.script(network()).save(tmp_path / "a.pt")
+    with pytest.raises(
+        InputError, match=r"cannot be read \(it is a TorchScript program\); allowed"
+    ):
+        read_weights_file(tmp_path / "a.pt", ())
 
 
 def test_tensors_beside_the_network_are_named_and_left_out(tmp_path):

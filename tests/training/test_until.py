@@ -116,7 +116,7 @@ def test_no_event_that_is_tolerated_is_an_error(tmp_path, dense):
         ({"recovery": 0}, r"schedule.recovery=0: allowed is an integer at least 1"),
         ({"every_n_steps": 3}, r"schedule.every_n_steps=3: until has schedule.step and"),
         ({"sparsity": None, "amount": 0.3}, r"schedule.amount=0.3: until has schedule.step and"),
-        ({"recovery": 11}, r"schedule.recovery=11: allowed are at most recipe.finetune.epochs=10"),
+        ({"recovery": 11}, r"schedule.recovery=11: allowed are at most epochs=10"),
     ],
 )
 def test_settings_that_cannot_be(settings, message):

@@ -9,10 +9,10 @@ from lightning.pytorch.strategies import (
     ModelParallelStrategy,
     Strategy,
 )
-from torch import Tensor
 
 from lightprune.errors import InputError
 from lightprune.pruning.criteria.probe import Loss
+from lightprune.pruning.plan import Plan
 from lightprune.pruning.pruner import Pruner
 
 
@@ -25,8 +25,8 @@ def check_strategy(strategy: Strategy) -> None:
         )
 
 
-def check_needs(pruner: Pruner, loss: Loss | None, example: Tensor | None) -> None:
-    """Raises InputError if a criterion or regrowth needs what is not given."""
+def check_loss(pruner: Pruner, loss: Loss | None) -> None:
+    """Raises InputError if a criterion or regrowth needs gradients, and there is no loss."""
     criterion, regrowth = pruner.criterion, pruner.regrowth
     name = type(criterion).__name__
     if loss is None and "gradient_scores" in criterion.needs:
@@ -39,11 +39,6 @@ def check_needs(pruner: Pruner, loss: Loss | None, example: Tensor | None) -> No
             "pruner.regrowth.grow=gradient: needs gradients; allowed is loss=, a function of a "
             "copy of the module and a batch, or grow=random"
         )
-    if example is None and "synaptic_flow" in criterion.needs:
-        raise InputError(
-            f"pruner.criterion={name}: needs the size of the inputs; allowed is example=, a batch "
-            "as the module takes it, or another criterion"
-        )
 
 
 def check_metric(trainer: Trainer, metric: str | None) -> None:
@@ -52,6 +47,18 @@ def check_metric(trainer: Trainer, metric: str | None) -> None:
         raise InputError(
             f"metric={metric}: there is no validation that would log it; allowed are a "
             "val_dataloader and a validation_step, or no metric"
+        )
+
+
+def check_first_event(plan: Plan, position: int, state_key: str) -> None:
+    """Raises InputError if a training goes on behind events that no checkpoint tells of."""
+    past = [event for event in plan.events if event.position < position]
+    if past:
+        unit = "epoch" if plan.steps is None else "step"
+        raise InputError(
+            f"schedule: its event at {unit} {past[0].position} is over, since the training goes on "
+            f"at {unit} {position} from a checkpoint without masks of {state_key}; allowed are a "
+            f"checkpoint that has them, or a schedule with start={position}"
         )
 
 

@@ -30,8 +30,7 @@ def check_compatible(saved: Fingerprint, current: Fingerprint) -> None:
             if saved[part].get(name) != settings.get(name):
                 raise InputError(
                     f"checkpoint: its {part} is {name}={saved[part].get(name)}, this run's is "
-                    f"{name}={settings.get(name)}; allowed is a checkpoint of the same "
-                    "experiment (force=true starts afresh)"
+                    f"{name}={settings.get(name)}; allowed is a checkpoint of the same {part}"
                 )
 
 

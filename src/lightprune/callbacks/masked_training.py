@@ -10,9 +10,11 @@ from torch.optim import Optimizer
 
 from lightprune.callbacks.averages import mask_averages
 from lightprune.callbacks.checks import check_overlap, check_strategy
-from lightprune.errors import InputError
+from lightprune.errors import InputError, check_choice, check_kind
+from lightprune.pruning.argument_checks import check_types
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.masks import Masks
+from lightprune.pruning.optimizers.state import POLICIES
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.sparsifier import Sparsifier
 from lightprune.pruning.targets import Targets
@@ -37,7 +39,14 @@ class MaskedTraining(Callback):
         example: Tensor | None,
         optimizer_state: str,
     ) -> None:
-        """Takes what a `Sparsifier` takes, with the name of a part in the place of a module."""
+        """Takes what a `Sparsifier` takes, with the name of a part in the place of a module.
+
+        Raises:
+            InputError: An argument is of another type.
+        """
+        check_types(pruner, targets, example)
+        check_kind("module", module, str, "the name of a part of the LightningModule")
+        check_choice("optimizer_state", optimizer_state, POLICIES)
         self.sparsifier: Sparsifier | None = None
         self._pruner = pruner or Pruner()
         self._targets = targets
@@ -45,6 +54,7 @@ class MaskedTraining(Callback):
         self._example = example
         self._optimizer_state = optimizer_state
         self._restored: dict[str, Any] = {}
+        self._number = 1  # Among the callbacks of a trainer that prune the same part.
 
     @property
     def masks(self) -> Masks | None:
@@ -58,8 +68,12 @@ class MaskedTraining(Callback):
 
     @property
     def log_name(self) -> str:
-        """The name that the sparsity is logged under."""
-        return f"sparsity/{self._module}" if self._module else "sparsity"
+        """The name that the sparsity is logged under, as `sparsity` or `sparsity/encoder`.
+
+        Where several callbacks prune the same part, that of the second begins with `sparsity_2`.
+        """
+        name = "sparsity" if self._number == 1 else f"sparsity_{self._number}"
+        return f"{name}/{self._module}" if self._module else name
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses strategies that cut weights into pieces."""
@@ -67,30 +81,39 @@ class MaskedTraining(Callback):
             check_strategy(trainer.strategy)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finds the weights and restores the masks that a checkpoint or an earlier fit left."""
+        """Finds the weights; restores masks of a checkpoint, or of an earlier fit of the module."""
         # Not in `setup`: a module may build its layers in `configure_model`, which comes after it.
-        state = self._restored or self.state_dict()
+        part, state = self._part(pl_module), self._restored
         if self.sparsifier:
             self.sparsifier.detach()
+            if not state and self.sparsifier.module is part:
+                state = self.state_dict()
         self.sparsifier = Sparsifier(
-            self._part(pl_module),
+            part,
             self._pruner,
             self._targets,
-            example=None if self._example is None else self._example.to(pl_module.device),
+            example=self._converted_example(trainer, pl_module),
             optimizer_state=self._optimizer_state,
         )
-        check_overlap(trainer.callbacks)  # type: ignore[attr-defined]
-        if state:
-            self.restore(state)
-            self._restored = {}
+        others = [c for c in trainer.callbacks if isinstance(c, MaskedTraining)]  # type: ignore[attr-defined]
+        check_overlap(others)
+        self._number = [c for c in others if c._module == self._module].index(self) + 1
+        self.restore(state)
+        self._restored = {}
         mask_averages(trainer, pl_module, self.sparsifier.masks, self._module)
-        for optimizer in trainer.optimizers:
-            self.sparsifier.attach(optimizer)
+        self._attach(trainer)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` returned, once the weights are found."""
+        """Restores what `state_dict` returned, once the weights are found; an empty one is none."""
         assert self.sparsifier is not None
-        self.sparsifier.load_state_dict(state)
+        if state:
+            self.sparsifier.load_state_dict(state)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Attaches optimizers that have been made since."""
+        self._attach(trainer)
 
     def hold(
         self,
@@ -131,6 +154,17 @@ class MaskedTraining(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks the zeros of the final weights, which may be averages by now."""
         self._check_zeros(trainer)
+
+    def _attach(self, trainer: Trainer) -> None:
+        assert self.sparsifier is not None
+        for optimizer in trainer.optimizers:
+            self.sparsifier.attach(optimizer)
+
+    def _converted_example(self, trainer: Trainer, pl_module: LightningModule) -> Tensor | None:
+        if self._example is None:
+            return None
+        example: Tensor = trainer.precision_plugin.convert_input(self._example)
+        return example.to(pl_module.device)
 
     def _part(self, pl_module: LightningModule) -> nn.Module:
         try:

@@ -65,14 +65,21 @@ def needs_batches(schedule: Schedule | Plan, trainer: Trainer) -> bool:
 def plan_of(schedule: Schedule | Plan, trainer: Trainer) -> Plan:
     """The prune events within the epochs, or the steps, that a trainer trains.
 
+    A run of `fast_dev_run` batches prunes at once, whatever the schedule.
+
     Raises:
         InputError: It trains without end, or the events do not fit.
     """
     if isinstance(schedule, Plan):
-        return schedule
+        return _checked(schedule, trainer)
     if isinstance(schedule, Until):
-        raise InputError(f"schedule={schedule}: allowed in train.py alone, as schedule=until")
+        raise InputError(
+            "schedule=Until: ends a training by its validations, which experiments alone do "
+            "(lightprune train schedule=until); allowed are the other schedules"
+        )
     epochs = _epochs(trainer)
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return OneShot(schedule.sparsities(1)[0]).plan(epochs)
     if schedule.every_n_steps is not None:
         return _plan_of_steps(schedule, trainer, epochs)
     plan = schedule.plan(epochs)
@@ -95,6 +102,16 @@ def due_events(plan: Plan, trainer: Trainer, done: int) -> list[PruneEvent]:
         return [e for e in plan.events[done:] if e.epoch == trainer.current_epoch]
     # Where several optimizers step for a batch, none may begin at just the step of an event.
     return [e for e in plan.events[done:] if e.position <= trainer.global_step]
+
+
+def _checked(plan: Plan, trainer: Trainer) -> Plan:
+    epochs, last = trainer.max_epochs, plan.events[-1].epoch if plan.events else 0
+    if epochs not in (None, -1) and last >= epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        raise InputError(
+            f"schedule: the plan has an event at epoch {last}; allowed are epochs below "
+            f"max_epochs={epochs}"
+        )
+    return plan
 
 
 def _plan_of_steps(schedule: Schedule, trainer: Trainer, epochs: int) -> Plan:

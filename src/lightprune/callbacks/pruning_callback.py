@@ -4,14 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 from lightning import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightprune.callbacks.checks import check_metric, check_needs
+from lightprune.callbacks.checks import check_first_event, check_loss, check_metric
 from lightprune.callbacks.fingerprint import Fingerprint, check_compatible, fingerprint_of
 from lightprune.callbacks.masked_training import MaskedTraining, located
 from lightprune.callbacks.planning import due_events, needs_batches, plan_of, position, schedule_of
 from lightprune.callbacks.training_batches import training_batches
-from lightprune.errors import InputError
+from lightprune.errors import InputError, check_kind
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
 from lightprune.pruning.event_record import PruneRecord
 from lightprune.pruning.masks import Masks
@@ -73,9 +74,10 @@ class PruningCallback(MaskedTraining):
                 `reset` clears all, `keep` leaves it.
 
         Raises:
-            InputError: The schedule is none.
+            InputError: An argument is of another type, or the schedule is none.
         """
         super().__init__(pruner, targets, module, example, optimizer_state)
+        check_kind("metric", metric, str | None, "the name of what the validation logs")
         self.records: list[Any] = []
         self._schedule = schedule_of(schedule, sparsity, every_n_steps)
         self.plan = self._schedule if isinstance(self._schedule, Plan) else Plan((), 1)
@@ -97,7 +99,7 @@ class PruningCallback(MaskedTraining):
         """Refuses what cannot work."""
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
-            check_needs(self._pruner, self._loss, self._example)
+            check_loss(self._pruner, self._loss)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finds the weights, restores what a checkpoint or an earlier fit left, makes the plan."""
@@ -113,9 +115,15 @@ class PruningCallback(MaskedTraining):
             self._live = live_masks(self.sparsifier.weights, self.sparsifier.macs)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Makes the plan where it depends on the number of batches, which is known by now."""
+        """Makes the plan where it depends on the number of batches, which is known by now.
+
+        Raises:
+            InputError: The events do not fit, or are over.
+        """
         if needs_batches(self._schedule, trainer):
             self._lay_out(trainer)
+        if not self._events_done:
+            check_first_event(self.plan, position(self.plan, trainer), self.state_key)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prunes, if the plan has an event here."""
@@ -129,6 +137,7 @@ class PruningCallback(MaskedTraining):
         A training that resumes from the end of the last batch before an epoch skips that start.
         Scores accumulate for events to come alone.
         """
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         self._prune_if_due(trainer, pl_module)
         assert self.sparsifier is not None
         after_last = self.plan.final_at(trainer.current_epoch)
@@ -186,6 +195,17 @@ class PruningCallback(MaskedTraining):
             if self.records:
                 self.records[-1] = replace(self.records[-1], recovered=metric)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks the zeros, and warns if the training ended before the last event."""
+        super().on_fit_end(trainer, pl_module)
+        missed = self.plan.events[self._events_done :]
+        if missed and self.plan.drop is None:
+            unit = "epoch" if self.plan.steps is None else "step"
+            rank_zero_warn(
+                f"the training ended before the prune event at {unit} {missed[0].position}: "
+                f"{self.log_name} is {self.sparsity:.4g}, not {self.plan.final:.4g}"
+            )
+
     def read_metric(self, trainer: Trainer, pl_module: LightningModule) -> float | None:
         """The metric of the validation that has ended; None without one."""
         if self._metric is None:
@@ -196,11 +216,11 @@ class PruningCallback(MaskedTraining):
         return float(trainer.callback_metrics[self._metric])
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restores masks, records and metric."""
+        """Restores masks, records and metric; none of an empty state."""
         super().restore(state)
-        self.records = [self.record_type.load(record) for record in state["records"]]
-        self._last_metric = state["metric"]
-        self._events_done = state["events_done"]
+        self.records = [self.record_type.load(record) for record in state.get("records", ())]
+        self._last_metric = state.get("metric")
+        self._events_done = state.get("events_done", 0)
 
     def state_dict(self) -> dict[str, Any]:
         """Masks, records, accumulated scores, and the fingerprint of pruner and plan."""
@@ -223,6 +243,6 @@ class PruningCallback(MaskedTraining):
         if state_dict and not {"fingerprint", "shapes", "events_done"} <= state_dict.keys():
             raise InputError(
                 "checkpoint: its masks were saved by another version of lightprune; allowed is a "
-                "checkpoint of this one (force=true starts afresh)"
+                "checkpoint of this one"
             )
         self._restored = state_dict

@@ -19,6 +19,7 @@ from lightprune.experiment.config_checks import (
     check_regrowth_events,
     check_rewinding,
     check_tolerance,
+    finetuning_plan,
 )
 from lightprune.experiment.config_objects import build, build_callbacks
 from lightprune.experiment.config_paths import make_paths_absolute
@@ -79,7 +80,7 @@ class Settings:
         """
         plan, pruner, epoch = self.plan, self.pruner, self.dense.rewind_epoch
         if self.schedule is not None:
-            plan = self.schedule.plan(self.recipe.finetune.epochs, steps_per_epoch)
+            plan = finetuning_plan(self.schedule, self.recipe, steps_per_epoch)
         check_rewinding(self.recipe, pruner, plan, epoch, self.pretrained)
         check_regrowth_events(pruner, plan)
         check_tolerance(pruner, self.recipe.finetune, plan, self.source)

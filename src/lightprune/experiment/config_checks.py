@@ -15,6 +15,7 @@ from lightprune.errors import InputError, check_choice
 from lightprune.experiment.pretrained import WeightsFile
 from lightprune.pruning.plan import Plan
 from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.schedules import Schedule
 from lightprune.training.checkpoints import save_every_epoch
 from lightprune.training.extra_callbacks import METRICS, RANKING
 from lightprune.training.lr_schedule import REWIND, LRCycles
@@ -47,6 +48,19 @@ def _check_fused(phase: str, optimizer: Any, trainer: TrainerConfig) -> None:
             f"{key}under trainer.precision={trainer.precision} Lightning clips no gradients of "
             "fused optimizers; allowed are fused=false, or no trainer.gradient_clip_val"
         )
+
+
+def finetuning_plan(schedule: Schedule, recipe: Recipe, steps_per_epoch: int) -> Plan:
+    """The plan of a schedule in fine-tuning.
+
+    Raises:
+        InputError: The events do not fit its epochs, which the message names by their setting.
+    """
+    try:
+        return schedule.plan(recipe.finetune.epochs, steps_per_epoch)
+    except InputError as error:
+        message = str(error).replace(" epochs=", " recipe.finetune.epochs=")
+        raise InputError(message) from error
 
 
 def check_rewinding(

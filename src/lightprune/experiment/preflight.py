@@ -142,7 +142,10 @@ def preflight(settings: Settings) -> CheckedRun:
         freeze=settings.recipe.finetune.freeze,
     )
     network = setup.new_network()
-    weights = settings.targets.find(network)
+    try:
+        weights = settings.targets.find(network)
+    except InputError as error:
+        raise InputError(f"pruner.{error}") from error
     for name, phase in (("dense", settings.recipe.dense), ("finetune", settings.recipe.finetune)):
         try:
             phase.build_optimizer(network)

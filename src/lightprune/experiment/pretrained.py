@@ -126,6 +126,9 @@ def load_pretrained(setup: Setup, file: WeightsFile, fresh: Sequence[str] = ()) 
     given = {n: t for n, t in given.items() if not any(matches(n, p) for p in fresh)}
     anew = tuple(name for name in drawn if any(matches(name, p) for p in fresh))
     expected = {name: value for name, value in drawn.items() if name not in anew}
+    # Files of early torch versions lack these, and torch itself reads them so.
+    counters = {n: v for n, v in expected.items() if n.endswith(".num_batches_tracked")}
+    given = {**counters, **given}
     _check_shapes(file.setting, given, expected)
     for name, value in given.items():
         _check_values(file.setting, name, value, expected[name])

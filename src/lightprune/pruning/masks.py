@@ -78,7 +78,8 @@ class Masks(Mapping[str, Tensor]):
         are masked.
         """
         for name, weight in weights.items():
-            torch.where(self._kept[name], weight, weight.new_zeros(()), out=weight)
+            mask = self._kept[name].to(weight.device)
+            torch.where(mask, weight, weight.new_zeros(()), out=weight)
 
     def violations(self, weights: Mapping[str, Tensor]) -> dict[str, int]:
         """How many pruned entries of each weight are not zero, for weights that have any."""
@@ -133,20 +134,21 @@ class BitMasks:
     """Masks in the form that zeroes gradients and weights fastest, as every training step does.
 
     Integers of the weights' element size, all bits set where a weight is kept: one vectorised AND,
-    in about half the time of a selection by bools, for as much memory as the weights.
+    in about half the time of a selection by bools, for as much memory as the weights. They are made
+    at their first use, and again where a module has moved to another device or dtype.
     """
 
-    def __init__(self, masks: Masks, weights: Mapping[str, Tensor]) -> None:
-        self._bits = {
-            name: torch.empty_like(weights[name], dtype=_INTEGERS[weights[name].element_size()])
-            .copy_(mask)
-            .neg_()
-            for name, mask in masks.items()
-        }
+    def __init__(self, masks: Masks) -> None:
+        self._masks = masks
+        self._bits: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def apply_(self, tensors: Mapping[str, Tensor]) -> None:
         """As `Masks.apply_`, for weights or their gradients."""
         for name, tensor in tensors.items():
-            bits = self._bits[name]
-            tensor.view(bits.dtype).bitwise_and_(bits)
+            bits = self._bits.get(name)
+            integer = _INTEGERS[tensor.element_size()]
+            if bits is None or bits.dtype != integer or bits.device != tensor.device:
+                bits = torch.empty_like(tensor, dtype=integer).copy_(self._masks[name]).neg_()
+                self._bits[name] = bits
+            tensor.view(integer).bitwise_and_(bits)

@@ -8,7 +8,7 @@ from lightprune.errors import InputError
 
 @dataclass(frozen=True)
 class PruneEvent:
-    """Prune to `sparsity` before the first step of fine-tuning epoch `epoch`.
+    """Prune to `sparsity` before the first step of an epoch.
 
     Attributes:
         epoch: From 0.
@@ -51,7 +51,7 @@ class Plan:
             if not 0 <= event.position < self.length:
                 raise InputError(
                     f"schedule: an event at {unit} {event.position} does not fit "
-                    f"recipe.finetune.epochs={self.epochs}; allowed are {unit}s below the budget"
+                    f"epochs={self.epochs}; allowed are {unit}s below the budget"
                     f"{'' if self.steps is None else f' of {self.steps} steps'}"
                 )
         for before, after in pairwise(self.events):

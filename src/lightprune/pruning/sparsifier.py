@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightprune.errors import InputError, first_of
+from lightprune.errors import InputError, check_kind, first_of
+from lightprune.pruning.argument_checks import check_example, check_types
 from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
 from lightprune.pruning.criteria.score_accumulator import ScoreAccumulator
@@ -67,14 +68,17 @@ class Sparsifier(MaskedWeights):
         Raises:
             InputError: There is nothing to prune, or the pruner needs an example.
         """
+        check_kind("module", module, nn.Module, "a torch.nn.Module")
+        check_types(pruner, targets, example)
         pruner = pruner or Pruner()
+        check_example(pruner, example)
         accumulates = "accumulated" in pruner.criterion.needs
         super().__init__(
+            module,
             targets.find(module),
             ScoreAccumulator(pruner.criterion) if accumulates else None,
             optimizer_state,
         )
-        self.module = module
         self.pruner = pruner
         self.left_dense = targets.left_dense(module)
         for group in self.left_dense:
@@ -86,7 +90,6 @@ class Sparsifier(MaskedWeights):
         self.macs = None if example is None else macs_per_weight(module, self.weights, example)
         self._example = example
         self._normed_axes = normed_axes(module, self.weights)
-        self._check_example()
 
     @classmethod
     def from_zeros(
@@ -144,6 +147,7 @@ class Sparsifier(MaskedWeights):
             InputError: The pruner cannot reach the sparsity, or needs what is not there.
             PruningError: The weights of the ranks differ.
         """
+        self._follow_module()
         check_same_weights(self.weights)
         masks = self.pruner.prune(
             self.weights,
@@ -187,6 +191,9 @@ class Sparsifier(MaskedWeights):
             InputError: It is of another module.
             PruningError: Its masks are damaged.
         """
+        if not {"masks", "digest", "shapes"} <= state.keys():
+            raise InputError("checkpoint: holds no masks; allowed is what state_dict() returns")
+        self._follow_module()
         shapes = {name: list(weight.shape) for name, weight in self.weights.items()}
         for name in [*shapes, *state["shapes"]]:
             if shapes.get(name) != state["shapes"].get(name):
@@ -207,19 +214,6 @@ class Sparsifier(MaskedWeights):
         self.check()
         self.detach()
         return self.masks
-
-    def _check_example(self) -> None:
-        if self.macs is None and "macs" in self.pruner.criterion.needs:
-            name = type(self.pruner.criterion).__name__
-            raise InputError(
-                f"pruner.criterion={name}: needs the MACs of every weight; allowed is an example= "
-                "of the inputs, or another criterion"
-            )
-        if self.macs is None and self.pruner.unreachable == "first":
-            raise InputError(
-                "pruner.unreachable=first: needs the size of the inputs; allowed is an example= of "
-                "them, or pruner.unreachable=rank"
-            )
 
 
 def prune(

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from lightprune.errors import InputError, check_names, nearest
+from lightprune.errors import InputError, check_names, first_of, nearest
 from lightprune.pruning.parametrized import layer_tensors, original_of
 
 # What `*` stands for.
@@ -25,6 +25,7 @@ _OTHER_WEIGHTS = re.compile(
 )
 FROZEN = "frozen"
 COMPUTED = "computed from other parameters whose zeros are not its zeros"
+REMOVE = ", and after torch.nn.utils.prune those of which prune.remove has made parameters"
 
 
 def matches(parameter: str, pattern: str) -> bool:
@@ -67,7 +68,7 @@ class Targets:
     def __post_init__(self) -> None:
         for field in ("types", "include", "exclude"):
             value = getattr(self, field)
-            check_names(f"pruner.targets.{field}", value)
+            check_names(f"targets.{field}", value)
             object.__setattr__(self, field, tuple(value))
         for name in self.types:
             kind = nn.Module if name == "*" else getattr(nn, name, None)
@@ -78,7 +79,7 @@ class Targets:
                     if isinstance(k, type) and issubclass(k, nn.Module)
                 ]
                 raise InputError(
-                    f"pruner.targets.types={name}: allowed are layer types of torch.nn"
+                    f"targets.types={name}: allowed are layer types of torch.nn"
                     f"{nearest(name, layer_types)}"
                 )
 
@@ -103,14 +104,18 @@ class Targets:
             for pattern in getattr(self, field):
                 # A pattern may name what is left dense in any case.
                 if not any(matches(name, pattern) for name in candidates):
-                    check_pattern(f"pruner.targets.{field}", pattern, weights)
+                    check_pattern(f"targets.{field}", pattern, weights)
         targets = {n: w for n, w in self._match(weights).items() if isinstance(w, nn.Parameter)}
         if weights:
             self._check_types(network)
         if not targets:
+            why = "; ".join(
+                f"{first_of(group.layers, 3)}: {group.reason}" for group in self.left_dense(network)
+            )
             raise InputError(
-                f"pruner.targets.types={list(self.types)}: the network has no prunable weight "
-                "of these types and patterns; allowed are types it contains"
+                f"targets.types={list(self.types)}: the network has no prunable weight of these "
+                f"types and patterns{f' ({why})' if why else ''}; allowed are types it contains"
+                f"{REMOVE if COMPUTED in why else ''}"
             )
         return targets
 
@@ -164,7 +169,7 @@ class Targets:
             why = " and ".join(reason for reason in reasons if reason)
             fault = f"is {why}" if why else "has no parameter named weight"
             raise InputError(
-                f"pruner.targets.types={name}: contributes no prunable weight: "
+                f"targets.types={name}: contributes no prunable weight: "
                 + (
                     f"each of its {layers} layers {fault}"
                     if layers

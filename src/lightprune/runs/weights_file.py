@@ -15,9 +15,11 @@ from lightprune.errors import InputError, first_line
 from lightprune.files import check_readable
 
 # Under which keys trainers save a state dict, and what wrappers put before its names.
-_KEYS = ("state_dict", "model_state_dict", "model")
-_WRAPPERS = ("model", "module", "network")
+_KEYS = ("state_dict", "model_state_dict", "model", "network", "net", "module")
+_WRAPPERS = ("model", "module", "network", "net")
 _COMPILED = "_orig_mod."
+# torchvision's files of its DenseNets have names of before torch 0.4: `norm.1` for `norm1`.
+_DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
 
 
 def read_weights_file(
@@ -26,10 +28,11 @@ def read_weights_file(
     """Reads safetensors, a state dict saved by `torch.save`, or a checkpoint that holds one.
 
     Args:
-        file: The file: a bare state dict, or one below `state_dict`, `model_state_dict` or `model`.
-        names: Of the network's state dict. In the file they may stand behind `model.`, `module.`
-            and `network.`, in any order, and have `_orig_mod.` anywhere; `NAME_orig` and
-            `NAME_mask`, as torch.nn.utils.prune saves them, are read as the pruned `NAME`.
+        file: The file: a bare state dict, or one below a key of `_KEYS`, at any depth.
+        names: Of the network's state dict. In the file they may stand behind `model.`, `module.`,
+            `network.` and `net.`, in any order, or all behind one other name, and have `_orig_mod.`
+            anywhere; `NAME_orig` and `NAME_mask`, as torch.nn.utils.prune saves them, are read as
+            the pruned `NAME`.
         setting: What messages begin with; None is the file.
 
     Returns:
@@ -49,6 +52,7 @@ def read_weights_file(
         )
     if not any(_COMPILED in name for name in names):
         tensors = {name.replace(_COMPILED, ""): tensor for name, tensor in tensors.items()}
+    tensors = {_DENSE_LAYER.sub(r"\1", name): tensor for name, tensor in tensors.items()}
     prefix = _prefix(tensors, names)
     inside = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
     outside = tuple(name for name in tensors if not name.startswith(prefix))
@@ -59,7 +63,8 @@ def _content(file: Path, setting: str) -> Any:
     check_readable(file, setting)
     allowed = "allowed are safetensors, or a state dict saved by torch.save"
     if not file.is_file():
-        raise InputError(f"{setting}: no such file; {allowed}")
+        fault = "is a folder" if file.is_dir() else "no such file"
+        raise InputError(f"{setting}: {fault}; {allowed}")
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
@@ -72,14 +77,16 @@ def _content(file: Path, setting: str) -> Any:
             f"{setting}: cannot be read without running code from it{holds}; {allowed}, alone"
         ) from error
     except Exception as error:  # Damaged bytes make the readers fail in every way.
-        raise InputError(f"{setting}: cannot be read ({first_line(error)}); {allowed}") from error
+        is_program = "TorchScript" in str(error)  # torch advises to run what is in the file.
+        reason = "it is a TorchScript program" if is_program else first_line(error)
+        raise InputError(f"{setting}: cannot be read ({reason}); {allowed}") from error
 
 
 def _state_dict(content: Any) -> dict[str, Tensor] | None:
     """The tensors by name that a file holds, however deep; None if it holds none."""
     while isinstance(content, Mapping):
         if content and all(map(_is_named_tensor, content.items())):
-            return dict(content)
+            return {name: tensor.detach() for name, tensor in content.items()}
         content = next((content[key] for key in _KEYS if key in content), None)
     return None
 
@@ -91,17 +98,26 @@ def _is_named_tensor(item: tuple[Any, Any]) -> bool:
 
 
 def _prefix(tensors: Collection[str], names: Collection[str]) -> str:
-    """The shortest run of wrappers behind which the most of the network's names stand."""
+    """What the network's names stand behind in a file.
+
+    The shortest run of wrappers with the most of them; if none of them stands there, the first part
+    of a name that alone has them all.
+    """
+
+    def count(prefix: str) -> int:
+        return sum(f"{prefix}{n}" in tensors or f"{prefix}{n}_orig" in tensors for n in names)
+
     prefixes = {""}
     for name in tensors:
         parts = name.split(".")
         wrapped = next((i for i, part in enumerate(parts) if part not in _WRAPPERS), 0)
         prefixes |= {"".join(f"{part}." for part in parts[:i]) for i in range(1, wrapped + 1)}
-
-    def found(prefix: str) -> int:
-        return sum(f"{prefix}{n}" in tensors or f"{prefix}{n}_orig" in tensors for n in names)
-
-    return max(sorted(prefixes, key=len), key=found)
+    best = max(sorted(prefixes, key=lambda prefix: (len(prefix), prefix)), key=count)
+    if count(best):
+        return best
+    first_parts = dict.fromkeys(f"{name.partition('.')[0]}." for name in tensors)
+    whole = [prefix for prefix in first_parts if names and count(prefix) == len(names)]
+    return whole[0] if len(whole) == 1 else best
 
 
 def _with_masks_applied(tensors: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:

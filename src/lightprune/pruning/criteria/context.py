@@ -104,5 +104,5 @@ def check_macs_known(unknown: Sequence[str]) -> None:
         raise InputError(
             f"pruner.criterion: needs the MACs of every weight, and those of {len(unknown)} are "
             f"unknown ({', '.join(unknown[:3])}); allowed is a criterion without, or "
-            f"pruner.targets.exclude=[{unknown[0]},...]"
+            f"targets.exclude=[{unknown[0]},...]"
         )

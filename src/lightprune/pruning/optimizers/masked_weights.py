@@ -1,15 +1,15 @@
 """Weights that stay at zero where masks prune them, in every step of every optimizer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from lightprune.errors import InputError, check_choice
+from lightprune.errors import InputError, check_choice, check_kind
 from lightprune.pruning.criteria.score_accumulator import ScoreAccumulator
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.masks import BitMasks, Masks
@@ -24,8 +24,13 @@ from lightprune.pruning.optimizers.state import (
 class MaskedWeights:
     """Keeps pruned weights at zero in every step of the optimizers that it is attached to.
 
+    Weights may move to another device or dtype with their module, and others may take their places
+    (`load_state_dict(assign=True)`): every method that is called takes the module as it is. A copy,
+    or one that was pickled, is attached to no optimizer.
+
     Attributes:
-        weights: Parameters by name.
+        module: Has the weights.
+        weights: Parameters of it by name.
         masks: Which of their entries are kept.
         accumulates: Whether a criterion that accumulates scores (`Movement`) sees the gradients of
             the next steps.
@@ -33,12 +38,14 @@ class MaskedWeights:
 
     def __init__(
         self,
+        module: nn.Module,
         weights: Mapping[str, nn.Parameter],
         accumulator: ScoreAccumulator | None = None,
         optimizer_state: str = "mask",
     ) -> None:
         """Nothing is pruned yet; `optimizer_state` is a name in `POLICIES`."""
         check_choice("optimizer_state", optimizer_state, POLICIES)
+        self.module = module
         self.weights = weights
         self.masks = Masks.dense(weights)
         self.accumulates = True
@@ -47,23 +54,34 @@ class MaskedWeights:
             accumulator.to(weights)
         self._optimizer_state = optimizer_state
         self._bit_masks: BitMasks | None = None  # None while no weight is pruned.
+        self._forget_optimizers()
+
+    def _forget_optimizers(self) -> None:
         self._handles: WeakKeyDictionary[Optimizer, list[RemovableHandle]] = WeakKeyDictionary()
         # Whether an optimizer leaves zeros with masked gradients at zero; until something changes.
         self._keeps_zeros: WeakKeyDictionary[Optimizer, bool] = WeakKeyDictionary()
-        # Optimizers whose gradients are masked for the step to come.
-        self._masked: set[int] = set()
+        # Those whose gradients have been accumulated before the step to come.
+        self._accumulated: WeakSet[Optimizer] = WeakSet()
+
+    def __getstate__(self) -> dict[str, Any]:
+        by_optimizer = ("_handles", "_keeps_zeros", "_accumulated")
+        return {name: value for name, value in vars(self).items() if name not in by_optimizer}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget_optimizers()
 
     @property
     def sparsity(self) -> float:
         """The share of the weights that are zero now, 0..1, pruned or not."""
+        self._follow_module()
         zeros = sum(int((weight == 0).sum()) for weight in self.weights.values())
         return zeros / self.masks.total
 
     def attach(self, optimizer: Optimizer) -> None:
         """Adds an optimizer; one that is there already stays."""
-        if not isinstance(optimizer, Optimizer):
-            kind = type(optimizer).__name__
-            raise InputError(f"optimizer={kind}: allowed is a torch.optim.Optimizer")
+        check_kind("optimizer", optimizer, Optimizer, "a torch.optim.Optimizer")
+        self._follow_module()
         if optimizer not in self._handles:
             self._handles[optimizer] = [
                 optimizer.register_step_pre_hook(self._before_step),
@@ -84,6 +102,7 @@ class MaskedWeights:
         State of attached optimizers and accumulated scores are pruned as well; of weights that
         come back they start anew. `optimizer_state` takes the place of the constructor's.
         """
+        self._follow_module()
         staying = all_but_regrown(self.masks, masks)
         for optimizer in self._handles:
             POLICIES[optimizer_state or self._optimizer_state](optimizer, self.weights, masks)
@@ -101,15 +120,12 @@ class MaskedWeights:
         weights = self._weights_of(optimizer)
         if self._accumulator is not None and self.accumulates:
             self._accumulator.update_(weights)
-        if self._bit_masks is not None:
-            gradients = {n: w.grad for n, w in weights.items() if w.grad is not None}
-            # What a sparse gradient (nn.Embedding) moves, the end of the step takes back.
-            strided = {n: g for n, g in gradients.items() if g.layout is torch.strided}
-            self._bit_masks.apply_(strided)
-        self._masked.add(id(optimizer))
+        self._accumulated.add(optimizer)
+        self._mask_gradients(weights)
 
     def check(self) -> None:
         """Raises PruningError if a pruned weight is not exactly zero; names it and how many."""
+        self._follow_module()
         for name, count in self.masks.violations(self.weights).items():
             raise PruningError(
                 f"{count} pruned weights of {name} are not zero; every step of an attached "
@@ -120,8 +136,24 @@ class MaskedWeights:
     def _set(self, masks: Masks) -> None:
         masks.apply_({name: weight.detach() for name, weight in self.weights.items()})
         self.masks = masks
-        self._bit_masks = BitMasks(masks, self.weights) if masks.pruned else None
+        self._bit_masks = BitMasks(masks) if masks.pruned else None
         self._keeps_zeros.clear()
+
+    def _follow_module(self) -> None:
+        parameters = dict(self.module.named_parameters(remove_duplicate=False))
+        for name, weight in self.weights.items():
+            shape = parameters[name].shape if name in parameters else "none"
+            if shape != weight.shape:
+                raise InputError(
+                    f"module: its parameter {name} was of shape {tuple(weight.shape)} and is "
+                    f"{shape if shape == 'none' else tuple(shape)} now; allowed is a Sparsifier "
+                    "that is made after such changes"
+                )
+        self.weights = {name: parameters[name] for name in self.weights}
+        if any(self.masks[name].device != w.device for name, w in self.weights.items()):
+            self.masks = self.masks.like(self.weights)
+            if self._accumulator is not None:
+                self._accumulator.to(self.weights)
 
     def _weights_of(self, optimizer: Optimizer) -> dict[str, nn.Parameter]:
         # Looked up at every step: parameter groups may be added while training.
@@ -131,33 +163,44 @@ class MaskedWeights:
     def _before_step(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        closure: Callable[[], Any] | None
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
-        if closure is None:
-            self._mask_gradients_once(optimizer)
+        if not callable(closure):
+            self._before_update(optimizer)
             return None
 
         def masked_closure() -> Any:
             loss = closure()
-            self._mask_gradients_once(optimizer)
+            self._before_update(optimizer)
             return loss
 
-        return args[:1], {**kwargs, "closure": masked_closure}
+        if "closure" in kwargs:
+            return args, {**kwargs, "closure": masked_closure}
+        return (args[0], masked_closure, *args[2:]), kwargs
 
-    def _mask_gradients_once(self, optimizer: Optimizer) -> None:
-        if id(optimizer) not in self._masked:
+    def _before_update(self, optimizer: Optimizer) -> None:
+        if optimizer in self._accumulated:
+            # Masked already, but for what a later backward pass has added.
+            self._mask_gradients(self._weights_of(optimizer))
+        else:
             self.mask_gradients_(optimizer)
-        self._masked.discard(id(optimizer))
+        self._accumulated.discard(optimizer)
+
+    def _mask_gradients(self, weights: Mapping[str, nn.Parameter]) -> None:
+        if self._bit_masks is not None:
+            gradients = {n: w.grad for n, w in weights.items() if w.grad is not None}
+            # What a sparse gradient (nn.Embedding) moves, the end of the step takes back.
+            strided = {n: g for n, g in gradients.items() if g.layout is torch.strided}
+            self._bit_masks.apply_(strided)
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self._bit_masks is None:
             return
         weights = self._weights_of(optimizer)
-        is_sparse = any(w.grad is not None and w.grad.is_sparse for w in weights.values())
-        if is_sparse or not self._keeps_zeros.get(optimizer, False):
-            self._bit_masks.apply_({name: weight.detach() for name, weight in weights.items()})
         if optimizer not in self._keeps_zeros:
             self._keeps_zeros[optimizer] = not moves_pruned(optimizer, weights, self.masks)
+        is_sparse = any(w.grad is not None and w.grad.is_sparse for w in weights.values())
+        if is_sparse or not self._keeps_zeros[optimizer]:
+            self._bit_masks.apply_({name: weight.detach() for name, weight in weights.items()})
 
     def _after_loading(self, optimizer: Optimizer) -> None:
         self._keeps_zeros.pop(optimizer, None)

@@ -1,6 +1,6 @@
 """Prunes optimizer state, which would bring back what pruned weights once were."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
@@ -14,24 +14,31 @@ _ELEMENT_WISE = {SGD, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop}
 def mask_optimizer(optimizer: Optimizer, weights: Mapping[str, Tensor], masks: Masks) -> None:
     """Zeroes the entries of pruned weights in all optimizer state of the weights' shape."""
     for name, weight in weights.items():
-        for entry in optimizer.state.get(weight, {}).values():
-            if isinstance(entry, Tensor) and entry.shape == weight.shape:
-                Masks({name: masks[name]}).apply_({name: entry})
+        for entry in _entries_of(optimizer, weight):
+            masks.apply_({name: entry})
 
 
 def moves_pruned(optimizer: Optimizer, weights: Mapping[str, Tensor], masks: Masks) -> bool:
-    """Whether a step may move a pruned weight that is zero and has no gradient.
+    """Whether steps may move pruned weights that are zero and have no gradient.
 
-    It does not if the optimizer treats every entry by itself and its state of pruned weights is
-    zero: weight decay and averages of zeros are zeros.
+    To be called right after a step of such weights. They stay where they are if it left them, the
+    optimizer treats every entry by itself, and its state of pruned weights is zero: weight decay
+    and averages of zeros are zeros. Where an `eps` is none, in half precision or by the user's
+    setting, Adam and its likes divide 0 by 0, and the step leaves NaN.
     """
     if type(optimizer) not in _ELEMENT_WISE:
         return True
     return any(
-        isinstance(entry, Tensor) and entry.shape == weight.shape and entry[~masks[name]].any()
+        entry[~masks[name].to(entry.device)].any()
         for name, weight in weights.items()
-        for entry in optimizer.state.get(weight, {}).values()
+        for entry in (weight.detach(), *_entries_of(optimizer, weight))
     )
+
+
+def _entries_of(optimizer: Optimizer, weight: Tensor) -> Iterator[Tensor]:
+    for entry in optimizer.state.get(weight, {}).values():
+        if isinstance(entry, Tensor) and entry.shape == weight.shape:
+            yield entry
 
 
 # What an event does to an optimizer, by the name of the policy.

@@ -10,7 +10,7 @@ from lightprune.pruning.plan import Plan, PruneEvent
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """The shape of a schedule; the budget comes from the recipe.
+    """The shape of a schedule, laid out over the budget of a training.
 
         schedule = lightprune.MultiStep(0.9, steps=3)
         plan = schedule.plan(epochs=9)
@@ -58,8 +58,7 @@ class Schedule(ABC):
         if self.every_n_steps is None:
             if self.start >= epochs:
                 raise InputError(
-                    f"schedule.start={self.start}: allowed are epochs below "
-                    f"recipe.finetune.epochs={epochs}"
+                    f"schedule.start={self.start}: allowed are epochs below epochs={epochs}"
                 )
             positions = [self.start + epoch for epoch in self.event_epochs(epochs - self.start)]
             events = map(PruneEvent, positions, self.sparsities(len(positions)))
@@ -69,7 +68,7 @@ class Schedule(ABC):
         if blocks < 1:
             raise InputError(
                 f"schedule.start={self.start}, schedule.every_n_steps={self.every_n_steps}: do not "
-                f"fit the {steps} optimizer steps of fine-tuning; allowed are fewer steps in sum"
+                f"fit the {steps} optimizer steps of the training; allowed are fewer steps in sum"
             )
         positions = [self.start + self.every_n_steps * n for n in self.event_epochs(blocks)]
         event_epochs = [step // steps_per_epoch for step in positions]
@@ -132,7 +131,7 @@ class MultiStep(Schedule):
         """Equal gaps, rounded down to whole epochs."""
         if self.steps > epochs:
             less = f" less schedule.start={self.start}" if self.start else ""
-            most = f"recipe.finetune.epochs={epochs + self.start}{less}"
+            most = f"epochs={epochs + self.start}{less}"
             if self.every_n_steps is not None:
                 most = f"{epochs}, as often as schedule.every_n_steps={self.every_n_steps} fits"
             raise InputError(f"schedule.steps={self.steps}: allowed are at most {most}")

@@ -46,7 +46,7 @@ class Until(Schedule):
         if epochs < self.recovery:
             raise InputError(
                 f"schedule.recovery={self.recovery}: allowed are at most "
-                f"recipe.finetune.epochs={epochs + self.start}"
+                f"epochs={epochs + self.start}"
                 + (f" less schedule.start={self.start}" if self.start else "")
             )
         assert self.sparsity is not None

@@ -1,0 +1,189 @@
+"""What people do with a Trainer: dry runs, other precisions, dense checkpoints, new optimizers."""
+
+import copy
+import pickle
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from lightning import Callback
+
+from lightprune import Cubic, MultiStep, PruningCallback, Targets
+from lightprune.errors import InputError
+from lightprune.pruning import Plan, PruneEvent
+from tests.callbacks.scenarios import SCHEDULE, SPARSITY, Module, Scenario
+from tests.callbacks.test_mixing_optimizers import Eigenbasis
+from tests.callbacks.test_refusals import refusal
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class WithForward(Module):
+    def forward(self, x):
+        return self.head(self.encoder(x))
+
+
+class NewOptimizers(Module):
+    """Makes its optimizers anew in the middle of a training."""
+
+    def on_train_epoch_start(self):
+        if self.trainer.current_epoch == 1:
+            self.trainer.strategy.setup_optimizers(self.trainer)
+
+
+class Stop(Callback):
+    """Ends a training after an epoch, and saves it."""
+
+    def __init__(self, epoch, file=None):
+        self.epoch, self.file = epoch, file
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            trainer.should_stop = True
+            if self.file:
+                trainer.save_checkpoint(self.file)
+
+
+def fitted(folder, callback, *watchers, checkpoint=None, module=Module, **trainer):
+    scenario = Scenario(module, lambda: [callback] if callback else [], trainer=trainer)
+    return scenario.fit(folder, *watchers, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize(
+    "schedule", [MultiStep(SPARSITY), Cubic(SPARSITY, every_n_steps=100), SCHEDULE.plan(9)]
+)
+def test_a_dry_run_runs_whatever_the_schedule(tmp_path, schedule):
+    callback = PruningCallback(schedule=schedule)
+    fitted(tmp_path, callback, fast_dev_run=True, max_epochs=9)
+
+    assert len(callback.records) == 1
+    assert callback.sparsity == pytest.approx(callback.plan.events[0].sparsity, abs=0.01)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_an_example_is_in_the_precision_of_the_module(tmp_path, precision):
+    callback = PruningCallback(schedule=SCHEDULE, example=torch.zeros(1, 6))
+    fitted(tmp_path, callback, module=WithForward, precision=precision)
+
+    assert callback.sparsity == pytest.approx(SPARSITY, abs=0.01)
+    assert callback.records[-1].live_sparsity == pytest.approx(SPARSITY, abs=0.01)
+
+
+def test_two_callbacks_of_one_part_log_a_sparsity_each(tmp_path):
+    parts = {"head": 0.5, "encoder.*": 0.75}
+    callbacks = [
+        PruningCallback(
+            schedule="one_shot", sparsity=sparsity, targets=Targets(("*",), include=(pattern,))
+        )
+        for pattern, sparsity in parts.items()
+    ]
+    logged = Scenario(pruning=lambda: callbacks).fit(tmp_path).trainer.callback_metrics
+
+    for name, callback in zip(("sparsity", "sparsity_2"), callbacks, strict=True):
+        assert float(logged[name]) == pytest.approx(callback.sparsity)
+
+
+def test_optimizers_that_are_made_anew_keep_the_zeros(tmp_path):
+    module = partial(NewOptimizers, partial(Eigenbasis, lr=0.01))
+    callback = PruningCallback(schedule=SCHEDULE)
+    fitted(tmp_path, callback, module=module)
+
+    assert callback.masks.pruned == round(SPARSITY * callback.masks.total)
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory):
+    """A checkpoint after two epochs without a callback."""
+    folder = tmp_path_factory.mktemp("dense")
+    fitted(folder, None, max_epochs=2).trainer.save_checkpoint(folder / "dense.ckpt")
+    return folder / "dense.ckpt"
+
+
+def test_a_schedule_that_is_over_in_a_dense_checkpoint_is_refused(tmp_path, dense):
+    callback = PruningCallback(schedule=MultiStep(SPARSITY, steps=2))
+
+    message = refusal(tmp_path, callback, checkpoint=dense, trainer={"max_epochs": 4})
+    assert message == (
+        "schedule: its event at epoch 0 is over, since the training goes on at epoch 2 from a "
+        "checkpoint without masks of PruningCallback; allowed are a checkpoint that has them, or a "
+        "schedule with start=2"
+    )
+
+
+def test_a_schedule_that_starts_later_goes_on_from_a_dense_checkpoint(tmp_path, dense):
+    callback = PruningCallback(schedule=MultiStep(SPARSITY, start=2, steps=2))
+    fitted(tmp_path, callback, checkpoint=dense, max_epochs=4)
+
+    assert [record.epoch for record in callback.records] == [2, 3]
+    assert callback.masks.pruned == round(SPARSITY * callback.masks.total)
+
+
+def test_targets_that_have_changed_since_the_checkpoint_are_refused(tmp_path):
+    file = tmp_path / "one.ckpt"
+    fitted(tmp_path, PruningCallback(schedule=SCHEDULE), Stop(0, file))
+    callback = PruningCallback(schedule=SCHEDULE, targets=Targets(("Linear",)))
+
+    message = refusal(tmp_path, callback, checkpoint=file)
+    assert "from a checkpoint without masks of PruningCallback('', Targets(types=('Li" in message
+
+
+def test_another_module_is_pruned_afresh(tmp_path):
+    callback = PruningCallback(schedule=MultiStep(SPARSITY, steps=1, start=1))
+    fitted(tmp_path, callback)
+    watched = []
+
+    class First(Callback):
+        def on_train_start(self, trainer, pl_module):
+            watched.append((callback.sparsity, len(callback.records)))
+
+    fitted(tmp_path, callback, First())
+
+    assert watched == [(0.0, 0)]
+    assert [record.epoch for record in callback.records] == [1]
+
+
+def test_a_training_that_ends_before_the_last_event_says_so(tmp_path):
+    callback = PruningCallback(schedule=SCHEDULE)
+    message = r"ended before the prune event at epoch 1: sparsity is 0\.55\d*, not 0\.8$"
+    with pytest.warns(UserWarning, match=message):
+        fitted(tmp_path, callback, Stop(0))
+    with warnings.catch_warnings(record=True) as caught:
+        fitted(tmp_path, PruningCallback(schedule=SCHEDULE))
+    assert not any("ended before" in str(each.message) for each in caught)
+
+
+def test_an_event_beyond_the_training_is_refused(tmp_path):
+    callback = PruningCallback(schedule=Plan((PruneEvent(0, 0.5), PruneEvent(3, 0.9)), 5))
+
+    message = refusal(tmp_path, callback)
+    assert message == (
+        "schedule: the plan has an event at epoch 3; allowed are epochs below max_epochs=3"
+    )
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_callback_that_has_pruned_can_be_copied(tmp_path, copied):
+    callback = PruningCallback(schedule=SCHEDULE)
+    fitted(tmp_path, callback)
+
+    other = copied(callback)
+    assert other.masks.digest() == callback.masks.digest()
+    assert other.records == callback.records
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pruner": Cubic(0.9)}, "pruner=Cubic: allowed is a Pruner"),
+        ({"targets": "Linear"}, "targets=Linear: allowed is a Targets"),
+        ({"example": {"x": torch.zeros(1, 6)}}, "example=dict: allowed is a tensor"),
+        ({"module": Module()}, "module=Module: allowed is the name of a part of the Lightning"),
+        ({"metric": 5}, "metric=5: allowed is the name of what the validation logs"),
+        ({"optimizer_state": "drop"}, "optimizer_state=drop: allowed are mask, reset, keep"),
+    ],
+    ids=["pruner", "targets", "example", "module", "metric", "state"],
+)
+def test_arguments_of_another_type_are_refused_at_once(arguments, message):
+    with pytest.raises(InputError, match=message):
+        PruningCallback(**{"schedule": SCHEDULE, **arguments})
