@@ -49,10 +49,16 @@ class Steps(Callback):
         update_bn(trainer.datamodule.train_dataloader(), self.average)
 
 
-@pytest.mark.parametrize(("course", "first"), [(COURSE, 8), (STEPS, 6)], ids=["epochs", "steps"])
-def test_the_result_is_the_average_since_the_last_event_as_torch_has_it(tmp_path, course, first):
+@pytest.mark.parametrize(
+    ("course", "first", "batches"),
+    [(COURSE, 4, 2), (STEPS, 6, 1)],
+    ids=["epochs, two batches a step", "steps"],
+)
+def test_the_result_is_the_average_since_the_last_event_as_torch_has_it(
+    tmp_path, course, first, batches
+):
     steps = Steps(first)
-    result = trained(tmp_path, steps, course=course)
+    result = trained(tmp_path, steps, course=course, accumulate_grad_batches=batches)
 
     expected = steps.average.module.state_dict()
     parameters = [name for name, _ in steps.average.module.named_parameters()]

@@ -45,14 +45,14 @@ class EmaWeights(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Takes the weights in after an optimizer step; after the last one of an epoch, swaps."""
-        if len(self._pruning.records) < len(self._pruning.plan.events):
+        has_stepped, self._steps = trainer.global_step > self._steps, trainer.global_step
+        if not has_stepped or len(self._pruning.records) < len(self._pruning.plan.events):
             return
         weights = {name: p.detach() for name, p in _network(pl_module).named_parameters()}
-        if not self._average:
-            self._average = {name: weight.clone() for name, weight in weights.items()}
-        elif trainer.global_step > self._steps:
+        if self._average:
             self._update(list(self._average.values()), list(weights.values()), 1)
-        self._steps = trainer.global_step
+        else:
+            self._average = {name: weight.clone() for name, weight in weights.items()}
         if trainer.is_last_batch:
             self._swap_in(trainer, pl_module)
 
