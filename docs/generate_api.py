@@ -31,7 +31,8 @@ def public_names():
 
 def example_of(value):
     """The code in a docstring: an indented paragraph; and whose docstring, of its own or a base."""
-    for owner in inspect.getmro(value) if inspect.isclass(value) else (value,):
+    owners = inspect.getmro(value) if inspect.isclass(value) else (value,)
+    for owner in (each for each in owners if each.__module__.startswith("lightprune")):
         text = inspect.getdoc(owner) or ""
         if found := re.search(r"\n\n((?:    .*\n|\n)+)", f"{text}\n"):
             return inspect.cleandoc(found[1]), owner
@@ -40,8 +41,10 @@ def example_of(value):
 
 def _docstrings(value):
     yield inspect.getdoc(value)
-    if (owner := example_of(value)[1]) is not value:
-        yield inspect.getdoc(owner)
+    if is_dataclass(value):
+        yield from (
+            inspect.getdoc(base) for base in inspect.getmro(value)[1:] if is_dataclass(base)
+        )
     if not inspect.isclass(value):
         return
     if constructor := getattr(vars(value).get("__init__"), "__doc__", None):
@@ -87,11 +90,15 @@ def _markdown(docstring):
 
 
 def page():
-    """The text of docs/api.md."""
-    parts = [HEAD]
+    """The text of docs/api.md; what several classes have from a base stands with the first."""
+    parts, shown = [HEAD], {}
     for name, value in public_names():
         parts.append(f"## `{_signature(name, value)}`\n")
-        parts += [f"{_markdown(docstring)}\n" for docstring in _docstrings(value)]
+        docstrings = dict.fromkeys(map(_markdown, _docstrings(value)))
+        firsts = {docstring: shown.setdefault(docstring, name) for docstring in docstrings}
+        parts += [f"{docstring}\n" for docstring, first in firsts.items() if first == name]
+        for other in dict.fromkeys(first for first in firsts.values() if first != name):
+            parts.append(f"The rest is as of `{other}`.\n")
     return "\n".join(parts)
 
 

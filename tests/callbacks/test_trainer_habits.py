@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 from lightning import Callback
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from lightprune import Cubic, MultiStep, PruningCallback, Targets
 from lightprune.errors import InputError
@@ -145,7 +146,7 @@ def test_another_module_is_pruned_afresh(tmp_path):
 
 def test_a_training_that_ends_before_the_last_event_says_so(tmp_path):
     callback = PruningCallback(schedule=SCHEDULE)
-    message = r"ended before the prune event at epoch 1: sparsity is 0\.55\d*, not 0\.8$"
+    message = r"ended before the event at epoch 1: sparsity is 0\.55\d*, not 0\.8$"
     with pytest.warns(UserWarning, match=message):
         fitted(tmp_path, callback, Stop(0))
     with warnings.catch_warnings(record=True) as caught:
@@ -153,13 +154,15 @@ def test_a_training_that_ends_before_the_last_event_says_so(tmp_path):
     assert not any("ended before" in str(each.message) for each in caught)
 
 
-def test_an_event_beyond_the_training_is_refused(tmp_path):
-    callback = PruningCallback(schedule=Plan((PruneEvent(0, 0.5), PruneEvent(3, 0.9)), 5))
+def test_a_plan_may_be_trained_in_pieces(tmp_path):
+    plan = Plan((PruneEvent(0, 0.5), PruneEvent(2, SPARSITY)), 4)
+    whole, callback = (PruningCallback(schedule=plan) for _ in range(2))
+    fitted(tmp_path, whole, max_epochs=4)
+    first = fitted(tmp_path, callback, max_epochs=2)
+    first.trainer.save_checkpoint(tmp_path / "first.ckpt")
+    fitted(tmp_path, callback, checkpoint=tmp_path / "first.ckpt", max_epochs=4)
 
-    message = refusal(tmp_path, callback)
-    assert message == (
-        "schedule: the plan has an event at epoch 3; allowed are epochs below max_epochs=3"
-    )
+    assert callback.records == whole.records
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
@@ -187,3 +190,26 @@ def test_a_callback_that_has_pruned_can_be_copied(tmp_path, copied):
 def test_arguments_of_another_type_are_refused_at_once(arguments, message):
     with pytest.raises(InputError, match=message):
         PruningCallback(**{"schedule": SCHEDULE, **arguments})
+
+
+def test_early_stopping_counts_from_the_last_event(tmp_path):
+    """Nothing is 99 better than the first: it stops at the second epoch that it sees."""
+    callback = PruningCallback(schedule=Plan((PruneEvent(0, 0.5), PruneEvent(2, SPARSITY)), 9))
+    stopping = EarlyStopping("val/score", patience=1, min_delta=99.0, mode="max")
+    trainer = fitted(tmp_path, callback, stopping, max_epochs=9).trainer
+
+    assert trainer.current_epoch == 4
+    assert callback.sparsity == pytest.approx(SPARSITY, abs=0.01)
+
+
+@pytest.mark.parametrize("metric", ["val/score", None])
+def test_checkpoints_are_ranked_from_the_last_event(tmp_path, metric):
+    """The lowest score is the best: an epoch before the last event, if any counted."""
+    best = ModelCheckpoint(tmp_path, monitor=metric, mode="min", save_top_k=-1, filename="{epoch}")
+    for callback in (PruningCallback(schedule=SCHEDULE), None):
+        fitted(tmp_path, callback, best, enable_checkpointing=True)
+        saved = {int(file.stem.removeprefix("epoch=")) for file in tmp_path.glob("*.ckpt")}
+        for file in tmp_path.glob("*.ckpt"):
+            file.unlink()
+
+        assert saved == ({1, 2} if callback and metric else {0, 1, 2})

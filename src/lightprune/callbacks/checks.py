@@ -54,11 +54,10 @@ def check_first_event(plan: Plan, position: int, state_key: str) -> None:
     """Raises InputError if a training goes on behind events that no checkpoint tells of."""
     past = [event for event in plan.events if event.position < position]
     if past:
-        unit = "epoch" if plan.steps is None else "step"
         raise InputError(
-            f"schedule: its event at {unit} {past[0].position} is over, since the training goes on "
-            f"at {unit} {position} from a checkpoint without masks of {state_key}; allowed are a "
-            f"checkpoint that has them, or a schedule with start={position}"
+            f"schedule: its event at {plan.unit} {past[0].position} is over, since the training "
+            f"goes on at {plan.unit} {position} from a checkpoint without masks of {state_key}; "
+            f"allowed are a checkpoint that has them, or a schedule with start={position}"
         )
 
 

@@ -1,6 +1,8 @@
 """Fingerprint of pruner and plan: a checkpoint of others is refused by name."""
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 from lightprune.errors import InputError
 from lightprune.pruning.plan import Plan
@@ -21,6 +23,15 @@ def fingerprint_of(pruner: Pruner, plan: Plan) -> Fingerprint:
             **events,
         },
     }
+
+
+def check_version(state: Mapping[str, Any]) -> None:
+    """Raises InputError unless a callback of this version has saved a state, or none."""
+    if state and not {"fingerprint", "shapes", "events_done"} <= state.keys():
+        raise InputError(
+            "checkpoint: its masks were saved by another version of lightprune; allowed is a "
+            "checkpoint of this one"
+        )
 
 
 def check_compatible(saved: Fingerprint, current: Fingerprint) -> None:

@@ -71,7 +71,7 @@ def plan_of(schedule: Schedule | Plan, trainer: Trainer) -> Plan:
         InputError: It trains without end, or the events do not fit.
     """
     if isinstance(schedule, Plan):
-        return _checked(schedule, trainer)
+        return schedule
     if isinstance(schedule, Until):
         raise InputError(
             "schedule=Until: ends a training by its validations, which experiments alone do "
@@ -102,16 +102,6 @@ def due_events(plan: Plan, trainer: Trainer, done: int) -> list[PruneEvent]:
         return [e for e in plan.events[done:] if e.epoch == trainer.current_epoch]
     # Where several optimizers step for a batch, none may begin at just the step of an event.
     return [e for e in plan.events[done:] if e.position <= trainer.global_step]
-
-
-def _checked(plan: Plan, trainer: Trainer) -> Plan:
-    epochs, last = trainer.max_epochs, plan.events[-1].epoch if plan.events else 0
-    if epochs not in (None, -1) and last >= epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-        raise InputError(
-            f"schedule: the plan has an event at epoch {last}; allowed are epochs below "
-            f"max_epochs={epochs}"
-        )
-    return plan
 
 
 def _plan_of_steps(schedule: Schedule, trainer: Trainer, epochs: int) -> Plan:

@@ -8,9 +8,15 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightprune.callbacks.checks import check_first_event, check_loss, check_metric
-from lightprune.callbacks.fingerprint import Fingerprint, check_compatible, fingerprint_of
+from lightprune.callbacks.fingerprint import (
+    Fingerprint,
+    check_compatible,
+    check_version,
+    fingerprint_of,
+)
 from lightprune.callbacks.masked_training import MaskedTraining, located
 from lightprune.callbacks.planning import due_events, needs_batches, plan_of, position, schedule_of
+from lightprune.callbacks.ranking import rank_at_final_sparsity
 from lightprune.callbacks.training_batches import training_batches
 from lightprune.errors import InputError, check_kind
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
@@ -31,8 +37,9 @@ class PruningCallback(MaskedTraining):
 
     Works in any LightningModule, with batches of any kind, and several times in one Trainer. An
     event happens before the first step of its epoch, so validation, metric and checkpoint of an
-    epoch belong to the same weights; or before the step that `every_n_steps` chooses. A training
-    that is resumed ends with the same bits as one that is not interrupted.
+    epoch belong to the same weights; or before the step that `every_n_steps` chooses. EarlyStopping
+    and ModelCheckpoint rank by a metric once the last event has happened. A training that is
+    resumed ends with the same bits as one that is not interrupted.
 
     Attributes:
         plan: The prune events; of a schedule, once a fit has begun.
@@ -89,21 +96,22 @@ class PruningCallback(MaskedTraining):
         self._live: Masks | None = None
 
     @property
+    def is_final(self) -> bool:
+        """Whether all events have happened."""
+        return self._events_done >= len(self.plan.events)
+
+    @property
     def state_key(self) -> str:
         """Of the checkpoint: another for each part and targets."""
         if not self._module and self._targets == ANY_LAYER:
             return "PruningCallback"
         return f"PruningCallback({self._module!r}, {self._targets})"
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses what cannot work."""
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit":
-            check_loss(self._pruner, self._loss)
-
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finds the weights, restores what a checkpoint or an earlier fit left, makes the plan."""
+        check_loss(self._pruner, self._loss)
         check_metric(trainer, self._metric)
+        rank_at_final_sparsity(trainer.callbacks)  # type: ignore[attr-defined]
         self._fingerprint = self._restored.get("fingerprint")
         super().on_fit_start(trainer, pl_module)
         if self._fingerprint is None and trainer.global_step == 0:
@@ -140,10 +148,7 @@ class PruningCallback(MaskedTraining):
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         self._prune_if_due(trainer, pl_module)
         assert self.sparsifier is not None
-        after_last = self.plan.final_at(trainer.current_epoch)
-        if self.plan.steps is not None:
-            after_last = self._events_done == len(self.plan.events)
-        self.sparsifier.accumulates = not after_last
+        self.sparsifier.accumulates = not self.is_final
 
     def _lay_out(self, trainer: Trainer) -> None:
         self.plan = plan_of(self._schedule, trainer)
@@ -200,9 +205,8 @@ class PruningCallback(MaskedTraining):
         super().on_fit_end(trainer, pl_module)
         missed = self.plan.events[self._events_done :]
         if missed and self.plan.drop is None:
-            unit = "epoch" if self.plan.steps is None else "step"
             rank_zero_warn(
-                f"the training ended before the prune event at {unit} {missed[0].position}: "
+                f"the training ended before the event at {self.plan.unit} {missed[0].position}: "
                 f"{self.log_name} is {self.sparsity:.4g}, not {self.plan.final:.4g}"
             )
 
@@ -240,9 +244,5 @@ class PruningCallback(MaskedTraining):
         Raises:
             InputError: It is of another version.
         """
-        if state_dict and not {"fingerprint", "shapes", "events_done"} <= state_dict.keys():
-            raise InputError(
-                "checkpoint: its masks were saved by another version of lightprune; allowed is a "
-                "checkpoint of this one"
-            )
+        check_version(state_dict)
         self._restored = state_dict

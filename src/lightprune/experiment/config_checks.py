@@ -10,6 +10,7 @@ from lightning import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
 from torch.optim import SGD
 
+from lightprune.callbacks.ranking import RANKING
 from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_choice
 from lightprune.experiment.pretrained import WeightsFile
@@ -17,7 +18,7 @@ from lightprune.pruning.plan import Plan
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Schedule
 from lightprune.training.checkpoints import save_every_epoch
-from lightprune.training.extra_callbacks import METRICS, RANKING
+from lightprune.training.extra_callbacks import METRICS
 from lightprune.training.lr_schedule import REWIND, LRCycles
 from lightprune.training.recipe import FineTuning, Recipe
 from lightprune.training.trainer import TrainerConfig

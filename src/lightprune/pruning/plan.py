@@ -44,7 +44,7 @@ class Plan:
     drop: float | None = None
 
     def __post_init__(self) -> None:
-        unit = "epoch" if self.steps is None else "step"
+        unit = self.unit
         for event in self.events:
             if (event.step is None) != (self.steps is None):
                 raise InputError(f"schedule: {event}: allowed are events at {unit}s in this plan")
@@ -57,6 +57,11 @@ class Plan:
         for before, after in pairwise(self.events):
             if after.position <= before.position or after.sparsity < before.sparsity:
                 raise InputError(f"schedule: {after} after {before}: allowed is a rising order")
+
+    @property
+    def unit(self) -> str:
+        """What the positions of events count: `epoch` or `step`."""
+        return "epoch" if self.steps is None else "step"
 
     @property
     def length(self) -> int:

@@ -1,18 +1,16 @@
-"""The user's own callbacks in a training that prunes: they rank and stop at the final sparsity."""
+"""The user's own callbacks in a training that prunes: they stop it at the final sparsity."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightprune.pruning.plan import Plan
 
-RANKING = (EarlyStopping, ModelCheckpoint)
 # What a training logs.
 METRICS = ("train/loss", "val/accuracy", "val/loss")
-_HOOKS = ("on_train_batch_end", "on_validation_end", "on_train_epoch_end")
 
 
 class StopAtFinalSparsity(Callback):
@@ -47,22 +45,9 @@ class StopAtFinalSparsity(Callback):
 def extra_callbacks(callbacks: Mapping[str, Callback], plan: Plan, folder: Path) -> list[Callback]:
     """Prepares the user's callbacks, by name, for a phase; changes them in place.
 
-    Those that rank epochs by a metric (EarlyStopping, ModelCheckpoint) see none before the last
-    prune event: an earlier, denser network is no result. ModelCheckpoint saves in
-    `folder/checkpoints/NAME` unless it has a folder.
+    ModelCheckpoint saves in `folder/checkpoints/NAME` unless it has a folder.
     """
     for name, callback in callbacks.items():
-        if isinstance(callback, RANKING) and callback.monitor is not None:
-            for hook in _HOOKS:
-                setattr(callback, hook, _gate(getattr(callback, hook), plan))
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
             callback.dirpath = str(folder / "checkpoints" / name)
     return [*callbacks.values(), StopAtFinalSparsity(plan)] if callbacks else []
-
-
-def _gate(hook: Callable[..., None], plan: Plan) -> Callable[..., None]:
-    def gated(trainer: Trainer, *arguments: Any, **keywords: Any) -> None:
-        if plan.final_at(trainer.current_epoch):
-            hook(trainer, *arguments, **keywords)
-
-    return gated

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from lightprune.errors import InputError
+from lightprune.errors import InputError, check_kind
 from lightprune.pruning.cost.products import convolution_uses
 from lightprune.pruning.cost.weight_uses import WeightUses
 from lightprune.pruning.eval_mode import eval_mode
@@ -73,6 +73,7 @@ def _run(
     network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
 ) -> tuple[dict[nn.Module, list[LayerCall]], WeightUses]:
     """The calls of torch's own layers, and the uses of weights outside of them."""
+    check_kind("example", example, Tensor, "a tensor, a batch as the module takes it")
     calls: dict[nn.Module, list[LayerCall]] = {}
     uses = WeightUses(weights)
 
