@@ -1,21 +1,26 @@
 """Training compute against the reference's, both loops measured on one machine."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, bullets
 from lightprune.report.findings import Findings
 from lightprune.report.reported_run import ReportedRun
+from lightprune.runs.record import Json
 from study.reference import EPOCHS, comparable
 from study.throughput import Loop, Throughput, loop_name
 
+# Forward, and backward, which is two forward passes' worth.
+_PASSES = 3
 _HOW = (
     "Seconds of an epoch are its training images over the median throughput of the loop, data "
     "loading included, on an otherwise idle machine; tests after epochs are left out on both "
     "sides. Both loops crop and flip; what a recipe adds to the images (cutout, CutMix) is not "
-    "timed. The reference trains on all training images, this project keeps its validation images "
-    "apart. The seconds in the table of results are those of the runs, whatever else ran beside "
-    "them."
+    "timed. The epochs of a network's teacher count too; where a teacher looks at the images of an "
+    "epoch, that is a third more, since a step is worth three forward passes. The reference trains "
+    "on all training images, this project keeps its validation images, if any, apart. The seconds "
+    "in the table of results are those of the runs, whatever else ran beside them."
 )
 
 
@@ -51,26 +56,44 @@ def _compute_lines(findings: Findings, throughput: Throughput | None) -> tuple[s
     return tuple(_line(run, throughput) for run in recipes.values())
 
 
-def _recipe(run: ReportedRun) -> tuple[str, tuple[int, int], tuple[int, int]]:
-    """What a recipe costs, as far as throughput tells: loop, epochs and batch sizes of phases."""
+@dataclass(frozen=True)
+class _Cost:
+    """What a phase costs: epochs, batch size, and what an epoch takes in passes over the images."""
+
+    epochs: int
+    batch_size: int
+    passes: int = _PASSES
+
+
+def _recipe(run: ReportedRun) -> tuple[str, tuple[_Cost, ...]]:
+    """What a recipe costs, as far as throughput tells: the loop, and its phases."""
     dense, tune = (run.config["recipe"][phase] for phase in ("dense", "finetune"))
-    loop = loop_name(run.config["trainer"]["precision"])
-    return loop, (run.dense.epochs, dense["batch_size"]), (tune["epochs"], tune["batch_size"])
+    teacher = _Cost(run.dense.teacher_epochs, dense["batch_size"])
+    phases = [
+        _Cost(epochs, phase["batch_size"], _PASSES + _is_taught(phase))
+        for epochs, phase in ((run.dense.epochs, dense), (tune["epochs"], tune))
+    ]
+    return loop_name(run.config["trainer"]["precision"]), (teacher, *phases)
+
+
+def _is_taught(phase: Json) -> bool:
+    return bool(phase.get("distillation", {}).get("weight"))
 
 
 def _line(run: ReportedRun, throughput: Throughput) -> str:
-    reference, (name, *phases) = throughput.loop("reference"), _recipe(run)
-    ours = [(epochs, throughput.loop(name, size)) for epochs, size in phases]
-    spent = [epochs * run.data.train_images / loop.rate for epochs, loop in ours if loop]
+    reference, (name, phases) = throughput.loop("reference"), _recipe(run)
+    ours = [(cost, throughput.loop(name, cost.batch_size)) for cost in phases]
+    images = run.data.train_images
+    spent = [c.epochs * c.passes / _PASSES * images / loop.rate for c, loop in ours if loop]
     if not reference or len(spent) < len(ours):
-        sizes = " and ".join(str(size) for size in sorted({size for _, size in phases}))
+        sizes = " and ".join(str(size) for size in sorted({cost.batch_size for cost in phases}))
         return (
             f"Training compute of {run.epochs} epochs: not measured (it takes the "
             f"reference's loop, and {name} at batch size {sizes})."
         )
     held_out = 0 if run.data.validation_is_test else run.data.validation_images
-    theirs = (run.data.train_images + held_out) / reference.rate
-    epochs, whole = sum(epochs for epochs, _ in ours), sum(spent)
+    theirs = (images + held_out) / reference.rate
+    epochs, whole = sum(cost.epochs for cost in phases), sum(spent)
     return (
         f"Training compute: the reference {EPOCHS} epochs x {theirs:.0f} s = "
         f"{_hours(EPOCHS * theirs)}; {name} {run.epochs} epochs x "

@@ -64,6 +64,22 @@ def test_a_run_of_another_precision_is_counted_by_that_loops_rate(tmp_path):
     assert line.endswith("lightprune bf16-mixed 22 + 8 epochs x 45 s = 22 min: 59.3 x less.")
 
 
+def test_a_teacher_counts_with_its_training_and_its_passes(tmp_path):
+    about = config(epochs=(22, 10))
+    for phase in about["recipe"].values():
+        phase["distillation"] = {"weight": 0.5}
+    make_run(tmp_path / "run", RIGHT, dense_right=RIGHT, config=about, layers=LAYERS, live_nnz=1)
+    file = tmp_path / "run" / "run.json"
+    record = json.loads(file.read_text())
+    record["dense"]["teacher_epochs"] = 25
+    file.write_text(json.dumps(record))
+    lines, *_ = compute_section(findings_of(tmp_path), read(written(tmp_path, REFERENCE, OURS)))
+
+    # 25 * 90 s, and 22 and 10 epochs of 120 s.
+    whole = 25 * 90 + 32 * 120
+    assert f"lightprune 25 + 22 + 10 epochs x {whole / 57:.0f} s = 1.7 h" in lines
+
+
 def test_the_benchmark_writes_what_a_report_reads(tmp_path):
     place = Path(__file__).parents[2] / "benchmarks" / "throughput.py"
     spec = importlib.util.spec_from_file_location("throughput", place)

@@ -31,8 +31,9 @@ class ReportedRun(FinishedRun):
 
     @property
     def epochs(self) -> str:
-        """Of the dense training and of the fine-tuning: `80 + 20`."""
-        return f"{self.dense.epochs} + {self.finetune_epochs}"
+        """Of dense training and fine-tuning: `80 + 20`; of a teacher before: `80 + 80 + 20`."""
+        phases = (self.dense.teacher_epochs, self.dense.epochs, self.finetune_epochs)
+        return " + ".join(map(str, phases if self.dense.teacher_epochs else phases[1:]))
 
     @property
     def target_sparsity(self) -> float:
