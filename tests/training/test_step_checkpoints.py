@@ -90,12 +90,14 @@ def test_every_block_and_every_epoch_is_saved(whole):
 
 
 @pytest.mark.parametrize(("broken_at", "resumed_at"), [(3, 2), (11, 10)])
-def test_it_goes_on_at_the_step_that_was_saved(whole, tmp_path, broken_at, resumed_at):
+def test_it_goes_on_at_the_step_that_was_saved(whole, tmp_path, capsys, broken_at, resumed_at):
     with pytest.raises(BrokenOffError):
         trained(tmp_path, broken_at)
     seconds = saved(tmp_path)["callbacks"]["EpochHistory"]["seconds"]
     resumed = trained(tmp_path)
 
+    where = f"finetune continues with step {resumed_at + 1} (epoch {resumed_at // BATCHES + 1}/2), "
+    assert where in " ".join(capsys.readouterr().out.split())
     assert resumed.steps.saved[0] == resumed_at
     assert len(resumed.steps.saved) == 2 * BATCHES - resumed_at
     assert same(resumed, whole)

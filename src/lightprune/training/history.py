@@ -1,5 +1,6 @@
 """The history of a phase, a row an epoch: in checkpoints, in metrics.csv, on the console."""
 
+import math
 import time
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
@@ -57,8 +58,11 @@ class EpochHistory(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter() - self._seconds
         self._printed = len(self._pruning.records)
-        if self.rows and trainer.is_global_zero:
+        if trainer.global_step and trainer.is_global_zero:
             which = f"epoch {len(self.rows) + 1}/{trainer.max_epochs}"
+            steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+            if trainer.global_step > len(self.rows) * steps:
+                which = f"step {trainer.global_step + 1} ({which})"
             print_line(f"{self._phase} continues with {which}, before which it was interrupted")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
