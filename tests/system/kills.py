@@ -80,10 +80,11 @@ PRUNER_SETTINGS = {
         "pruner/regrowth=random",
         "schedule.sparsity=0.8",
     ),
-    "taught, born again, averaged": (
+    "taught, born again, averaged, not validated": (
         "recipe.dense.distillation.weight=0.5",
         "recipe.finetune.distillation={weight: 0.5, temperature: 2}",
         "recipe.finetune.ema_decay=0.9",
+        "data.validation=none",
     ),
     "2:4": ("pruner.pattern='2:4'", "schedule.sparsity=0.5"),
     "snip, untrained": ("pruner/criterion=snip", "recipe.dense.epochs=0"),

@@ -13,7 +13,10 @@ pytestmark = pytest.mark.long
     [
         (Configuration("multi_step", "global", 1, "movement, rewound"), 2),
         (Configuration("multi_step", "local", 2, "taylor, regrown"), 1),
-        (Configuration("multi_step", "global", 2, "taught, born again, averaged"), 1),
+        (
+            Configuration("multi_step", "global", 2, "taught, born again, averaged, not validated"),
+            1,
+        ),
         (Configuration("cubic in steps", "global", 1), 2),
     ],
     ids=["one process", "two processes", "two processes and their teacher", "within an epoch"],
