@@ -46,7 +46,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """Returns the rows of a CSV file in UTF-8 by the column names of its header line."""
     check_readable(path)
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        header, *rows = csv.reader(file)
+        return [dict(zip(header, row, strict=True)) for row in rows if row]
 
 
 def write_weights(

@@ -87,8 +87,14 @@ def test_the_best_of_each_sparsity_is_told_with_how_many_it_was_chosen_from(tmp_
         ("[global 99 % one_shot](../c)", "1"),
     ]
     assert [row["verdict"] for row in rows] == ["not separated", "less accurate"]
-    assert [row["to control (pp)"] for row in rows] == ["0.00 (dense)", "−20.00 (dense)"]
-    assert "speed-up, batch 1" not in table.columns
+    assert [row["to its dense (pp)"] for row in rows] == ["0.00", "−20.00"]
+    assert not {"to control (pp)", "speed-up, batch 1"} & {*table.columns}
+
+    run(tmp_path / "control", DENSE, CONTROL, **WHOLE)
+    run(tmp_path / "long", NEAR, {"epochs": (22, 16), "sparsity": 0.95}, live_nnz=500)
+    table = block(findings_of(tmp_path), Table)
+    column = table.columns.index("to control (pp)")
+    assert [row[column] for row in table.rows] == ["−0.20 (dense)", "0.00", "−20.00"]
 
 
 def test_an_undertrained_dense_network_is_named(tmp_path):

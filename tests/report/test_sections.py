@@ -64,23 +64,22 @@ def test_the_fine_tuning_is_drawn_after_the_dense_training(tmp_path):
 
 
 def test_curves_of_equal_training_are_shown_first_and_others_on_demand(tmp_path):
-    for name, about in (
-        ("control", {"scope": ""}),
-        ("98", {}),
-        ("local", {"scope": "local"}),
-        ("long", {"epochs": (22, 16)}),
-    ):
-        pruned = {"live_nnz": 2000, "unreachable_nnz": 8000} if name == "control" else {}
-        run(tmp_path / name, about=about, **pruned)
-    (figure,) = training_curves_section(findings_of(tmp_path))
-    names = [name for _, name in figure.toggles]
+    whole = {"live_nnz": 2000, "unreachable_nnz": 8000, "events": []}
+    run(tmp_path / "control", about={"scope": ""}, **whole)
+    run(tmp_path / "98")
+    (few,) = training_curves_section(findings_of(tmp_path))
+    for epochs in range(9, 14):
+        run(tmp_path / f"long{epochs}", about={"epochs": (22, epochs)})
+    (many,) = training_curves_section(findings_of(tmp_path))
+    names = [name for _, name in many.toggles]
 
-    assert set(names[: figure.shown]) == {
+    assert len(few.toggles) == few.shown == 2
+    assert set(names[: many.shown]) == {
         "control (dense continued), 22 + 8 epochs",
         "global 98 % one_shot, 22 + 8 epochs",
     }
-    assert len(names) == 4
-    assert figure.svg.count(' off">') == 2
+    assert len(names) == 7
+    assert many.svg.count(' off">') == 5
 
 
 def test_the_worst_event_of_all_seeds_is_told_with_the_epochs_until_it_was_made_good(tmp_path):
@@ -173,13 +172,15 @@ def test_the_matrix_tells_each_pair_from_both_sides(tmp_path):
     words, figure = significance_section(findings_of(tmp_path))
     cells = re.findall(r'<text class="mid" [^>]*>([^<]*)</text>', figure.inline)
 
-    assert "the 3 comparisons with dense networks and the 3 between runs" in words
+    assert "for 3 comparisons with dense networks and 3 between runs;" in words
     # Rows: global, random, lamp.
     assert cells == ["+", "=", "−", "−", "=", "+"]
 
 
 def test_runs_that_answer_no_common_question_have_no_matrix(tmp_path):
     run(tmp_path / "a")
+    assert not [*significance_section(findings_of(tmp_path))]
+
     run(tmp_path / "b", about={"epochs": (22, 16)})
     *_, last = significance_section(findings_of(tmp_path))
 

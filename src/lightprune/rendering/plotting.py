@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter
 
 from lightprune.rendering.document import Figure
 
@@ -20,13 +20,10 @@ _Item = TypeVar("_Item")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#777777")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#666666"
-# Four marks that do without colours.
+# Marks that do without colours.
 _MARK: dict[str, Any] = {"linestyle": "none"}
 OPEN_CIRCLE = {**_MARK, "marker": "o", "markersize": 7, "color": "black", "markerfacecolor": "none"}
-DOT = {**_MARK, "marker": "o", "color": COLOURS[0]}
 CROSS = {**_MARK, "marker": "x", "color": COLOURS[1], "markeredgewidth": 1.6}
-TRIANGLE = {**_MARK, "marker": "^", "color": COLOURS[2]}
-ERROR_BARS: dict[str, Any] = {"elinewidth": 0.8, "capsize": 2}
 WIDTH = 7.2  # Inches: a page of A4 between its margins.
 SPARSITY_LABEL = "sparsity (%), on a logarithmic scale of what is left"
 _SETTINGS: dict[str, Any] = {
@@ -101,24 +98,10 @@ def sparsity_scale(
     axes.set_xticks([], minor=True)
 
 
-def log_ticks(axis: Any) -> None:
-    """Plain numbers on an axis that has a logarithmic scale."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
 def marker_legend(canvas: Canvas, marks: Mapping[str, Mapping[str, Any]]) -> None:
     """Says above the drawing what its marks mean."""
     handles = [Line2D([], [], label=label, **mark) for label, mark in marks.items()]
     canvas.legend(handles=handles, loc="outside upper right", ncols=len(marks))
-
-
-def top_legend(canvas: Canvas, grid: Iterable[Axes], columns: int) -> None:
-    """Names above the drawing what is drawn in any of its panels, each label once."""
-    drawn = [axes.get_legend_handles_labels() for axes in grid]
-    marks = {label: mark for panel in drawn for mark, label in zip(*panel, strict=True)}
-    canvas.legend([*marks.values()], [*marks], loc="outside upper center", ncols=columns)
 
 
 def draw_panels(
@@ -138,21 +121,6 @@ def draw_panels(
     for axes in grid[len(items) :]:
         axes.set_axis_off()
     return panels
-
-
-def paginate(
-    items: Sequence[_Item], size: int, alike: Callable[[_Item], object] = lambda item: None
-) -> list[tuple[str, Sequence[_Item]]]:
-    """At most `size` items a figure, all `alike`, with what is added to its name: `-1`, `-2`."""
-    groups: dict[object, list[_Item]] = {}
-    for item in items:
-        groups.setdefault(alike(item), []).append(item)
-    parts = [
-        group[start : start + size]
-        for group in groups.values()
-        for start in range(0, len(group), size)
-    ]
-    return [(f"-{number}" if len(parts) > 1 else "", part) for number, part in enumerate(parts, 1)]
 
 
 def wrap_label(name: str, width: int = 31) -> str:

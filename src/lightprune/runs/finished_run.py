@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class Predictions:
     labels: tuple[int, ...]
     predicted: tuple[int, ...]
 
-    @property
+    @cached_property
     def correct(self) -> tuple[bool, ...]:
         """Whether each image is classified correctly."""
         return tuple(a == b for a, b in zip(self.labels, self.predicted, strict=True))

@@ -84,12 +84,13 @@ def deciding_lines(findings: Findings) -> Iterator[str]:
     row = headline(findings)
     if not row:
         return
+    pruned = [other for other in findings.rows if other.pruned]
+    sparsities = [other.first.target_sparsity for other in pruned]
+    if sparsities.count(row.first.target_sparsity) == 1:
+        # Alone it tells nothing: where most can be compared.
+        row = max(pruned, key=lambda other: sparsities.count(other.first.target_sparsity))
     run = row.first
-    alike = [
-        other
-        for other in findings.rows
-        if other.pruned and other.first.target_sparsity == run.target_sparsity
-    ]
+    alike = [other for other in pruned if other.first.target_sparsity == run.target_sparsity]
     same = [other for other in alike if training_label(other.first) == training_label(run)]
     sparsity = percent_label(run.target_sparsity)
     low, high = (pick(same, key=lambda r: r.accuracy.mean) for pick in (min, max))
@@ -196,12 +197,13 @@ def _best_by_sparsity(findings: Findings) -> list[tuple[ResultRow, int]]:
 
 def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
     baseline = findings.baselines.get(row.name)
+    controls = any(each.name for each in findings.baselines.values())
     speedups = {at.batch: f"{at.over_dense:.1f} ×" for at in _speedups(row)}
     return {
         "best of each sparsity": f"[{row.name}](../{row.first.folder})",
         "of": f"{count}",
         "test accuracy": row.accuracy.percent,
-        **baseline_columns(baseline),
+        **baseline_columns(baseline, controls),
         "live sparsity": f"{100 * row.live_sparsity:.2f} %",
         "MACs left": mac_share(row.mac_density),
         **{f"speed-up, batch {batch}": speedups.get(batch, "") for batch in BATCHES},
@@ -209,9 +211,10 @@ def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
     }
 
 
-def baseline_columns(baseline: Baseline | None) -> dict[str, str]:
-    """Difference and verdict; what has no control is held against its dense network."""
+def baseline_columns(baseline: Baseline | None, controls: bool = True) -> dict[str, str]:
+    """Difference and verdict; beside controls it is said what has none."""
+    name = "to control (pp)" if controls else "to its dense (pp)"
     if not baseline:
-        return {"to control (pp)": "", "verdict": ""}
-    dense = "" if baseline.name else " (dense)"
-    return {"to control (pp)": f"{baseline.difference.pp}{dense}", "verdict": baseline.verdict}
+        return {name: "", "verdict": ""}
+    dense = " (dense)" if controls and not baseline.name else ""
+    return {name: f"{baseline.difference.pp}{dense}", "verdict": baseline.verdict}

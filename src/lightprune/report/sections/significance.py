@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lightprune.rendering.document import Block
+from lightprune.rendering.document import Block, counted
 from lightprune.rendering.heat_map import heat_map
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.baseline import tests_between, verdict
@@ -16,12 +16,13 @@ _SIGNS = {"more accurate": (1.0, "+"), "less accurate": (-1.0, "−"), "not sepa
 def significance_section(findings: Findings) -> Iterator[Block]:
     """What was compared, and what may be ranked."""
     dense, runs = findings.against_dense, findings.between
-    if not any(c.paired for c in (*dense, *runs)):
+    # Of one configuration the table of all runs says it already.
+    if len(findings.groups) == 1 or not any(c.paired for c in (*dense, *runs)):
         return
     tests = [sum(c.paired is not None for c in group) for group in (dense, runs)]
     yield (
         "McNemar's test, exact and two-sided, on the same test images. p is corrected after Holm "
-        f"for the {tests[0]} comparisons with dense networks and the {tests[1]} between runs; "
+        f"for {counted(tests[0], 'comparison')} with dense networks and {tests[1]} between runs; "
         f"below {LEVEL:g} the test separates two networks. Intervals are those of single "
         "comparisons (Wald's, adjusted after Bonett and Price), not corrected. This speaks of "
         "these trained networks, not of other seeds. Nothing is ranked where budgets (epochs, "

@@ -14,8 +14,11 @@ from lightprune.report.sections.headline import headline
 _TITLE = "Training curves"
 _CAPTION = (
     "Validation accuracy after each epoch, dense training first where its curve is at hand, then "
-    "the fine-tuning with the fall at every prune event; first seed of each configuration."
+    "the fine-tuning with the fall at every prune event; first seed of each configuration. What "
+    "lies deeper stands on the lower edge."
 )
+# How far below the best a curve is followed: falls would press all others together.
+_DEPTH = 0.3
 
 
 def training_curves_section(findings: Findings) -> Iterator[Block]:
@@ -23,18 +26,19 @@ def training_curves_section(findings: Findings) -> Iterator[Block]:
     rows = [row for row in findings.rows if row.group and _marks(row.first)]
     if not rows:
         return
-    telling = _telling(findings, rows)
+    telling = rows if len(rows) <= STYLES else _telling(findings, rows)
     ordered = [*telling, *(row for row in rows if row not in telling)]
     count = len(telling)
     series = [
         Series(row.name, _marks(row.first), n % STYLES, False, f"c{n}", n >= count)
         for n, row in enumerate(ordered)
     ]
-    marks = [mark for each in series for mark in each.marks]
-    epochs = number_axis("epoch", [0, *(mark.x for mark in marks)])
-    whole = tuple(tick for tick in epochs.ticks if tick[0] == round(tick[0]) >= 0)
-    x = Axis("epochs trained", 0, max(mark.x for mark in marks) * 1.02, whole)
-    y = number_axis("validation accuracy (%)", [mark.y for mark in marks], unit=0.01)
+    heights = [mark.y for each in series for mark in each.marks]
+    floor = max(heights) - _DEPTH
+    x = Axis(
+        "epochs trained, of all (%)", 0.0, 1.0, tuple((n / 10, f"{10 * n}") for n in range(11))
+    )
+    y = number_axis("validation accuracy (%)", [max(floor, at) for at in heights], unit=0.01)
     svg = xy_chart(_TITLE, x, y, series)
     caption = _CAPTION
     if len(series) > count:
@@ -62,4 +66,4 @@ def _marks(run: ReportedRun) -> tuple[Mark, ...]:
             falls = (event.before, event.after, event.recalibrated)
             places += [(start + epoch, at) for at in falls if at is not None]
         places.append((start + epoch + 1, accuracy))
-    return tuple(Mark(epoch, at) for epoch, at in places)
+    return tuple(Mark(epoch / (start + len(run.curve)), at) for epoch, at in places)

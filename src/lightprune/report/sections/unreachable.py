@@ -52,9 +52,8 @@ def unreachable_section(findings: Findings) -> Iterator[Block]:
         return
     yield " ".join((*unreachable_lines(findings), _effect_of_zeroing(groups)))
     yield from first_against_rank_lines(findings)
-    series: dict[str, list[RunGroup]] = {}
-    for group in groups:
-        series.setdefault(group.series, []).append(group)
+    if len(groups) == 1:
+        return
     costs = [group.first.cost for group in groups if group.first.cost.live_nnz]
     edge = min((1 - cost.sparsity for cost in costs), default=0.01) / 1.3
     x, y = (_axis(name, edge) for name in ("sparsity", "live sparsity"))
