@@ -35,14 +35,20 @@ def run_digests(folder):
             rows = [{**row, "seconds": ""} for row in csv.DictReader(file)]
         contents[f"{name} metrics.csv"] = rows
         # Which step is the one before the last depends on the time that saving takes.
-        counts_steps = name == "finetune" and "step" in run_record["events"][0]
+        counts_steps = name == "finetune" and any("step" in e for e in run_record["events"])
         for file in (LAST,) if counts_steps else (LAST, PREVIOUS):
             state = torch.load(phase / "checkpoints" / file, weights_only=True)
             callbacks = state["callbacks"]
             for row in callbacks["EpochHistory"]["rows"]:
                 row.pop("seconds")
             callbacks["EpochHistory"].pop("seconds")
-            for part in ("PruningCallback", "EpochHistory", "BestEpoch", "Snapshots"):
+            for part in (
+                "PruningCallback",
+                "EpochHistory",
+                "BestEpoch",
+                "LastTolerated",
+                "Snapshots",
+            ):
                 contents[f"{name} {file} {part}"] = callbacks.get(part)
             for part in ("state_dict", "optimizer_states", "epoch", "global_step"):
                 contents[f"{name} {file} {part}"] = state[part]
