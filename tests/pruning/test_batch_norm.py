@@ -6,7 +6,6 @@ from torch import nn
 from lightprune.pruning.batch_norm import recalibrate
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.fit import PhaseRun, fit
-from lightprune.training.phase_loggers import open_loggers
 from tests.training.small import OnStep, copied, equal, phase, plan, small_setup
 
 
@@ -90,14 +89,12 @@ def test_an_event_recalibrates_on_the_first_training_batches_and_tells_both_accu
     records, ends = {}, {}
     for count in (0, 2):
         folder = tmp_path / str(count)
-        setup = small_setup(
-            OnStep(look), loggers=lambda place: [CSVLogger(place, name="log", version="")]
-        )
+        setup = small_setup(OnStep(look))
         run = PhaseRun(
             "finetune", phase(2, recalibrate=count), plan((1, 0.7), epochs=2), pruner=Pruner()
         )
-        with open_loggers(setup, folder, {}) as loggers:
-            trained = fit(setup, setup.new_network(), run, folder, loggers)
+        logger = CSVLogger(folder, name="log", version="")
+        trained = fit(setup, setup.new_network(), run, folder, [logger])
         records[count], ends[count] = trained.records[0], trained.state
 
     assert records[0].recalibrated is None

@@ -538,12 +538,15 @@ VALUES = {
         ["callbacks.lr_monitor: is a progress bar; allowed is trainer.progress=true"],
     ),
     "logger that is none": (
-        ["logger=tensorboard", "logger._target_=builtins.dict"],
-        ["logger=builtins.dict", "makes no logger"],
+        ["logger=tensorboard", "logger.tensorboard._target_=builtins.dict"],
+        ["logger.tensorboard={", "makes no Logger"],
     ),
 }
 if find_spec("mlflow") is None:
-    VALUES["logger that is not installed"] = (["logger=mlflow"], ["logger", "mlflow"])
+    VALUES["logger that is not installed"] = (
+        ["logger=mlflow"],
+        ["logger=mlflow: its package is not installed"],
+    )
 if find_spec("optuna") is None:
     VALUES["sweeper that is not installed"] = (
         ["-m", "hydra/sweeper=search"],

@@ -13,23 +13,25 @@ class Run:
 
     open = None  # The process's own.
 
-    def __init__(self, folder):
-        self.folder, self.config, self.metrics = folder, {}, {}
+    def __init__(self, folder, **about):
+        self.folder, self.about, self.config, self.metrics = folder, about, {}, {}
 
     def finish(self, exit_code=0):
-        content = {"config": self.config, "metrics": self.metrics, "exit_code": exit_code}
+        content = {**self.about, "config": self.config, "metrics": self.metrics}
         self.folder.mkdir(parents=True, exist_ok=True)
         number = len(list(self.folder.glob("tracked-*.json")))
-        (self.folder / f"tracked-{number}.json").write_text(json.dumps(content))
+        (self.folder / f"tracked-{number}.json").write_text(
+            json.dumps({**content, "exit_code": exit_code})
+        )
         Run.open = None
 
 
 class Tracker(Logger):
     """Reuses the open run, whoever made it."""
 
-    def __init__(self, save_dir, project=""):
+    def __init__(self, save_dir, project="", **about):
         super().__init__()
-        self.folder = Path(save_dir)
+        self.folder, self.about = Path(save_dir), about
         self._run = None
 
     name = version = None
@@ -39,7 +41,7 @@ class Tracker(Logger):
     @rank_zero_experiment
     def experiment(self):
         if self._run is None:
-            Run.open = self._run = Run.open or self.kind(self.folder)
+            Run.open = self._run = Run.open or self.kind(self.folder, **self.about)
         return self._run
 
     @rank_zero_only

@@ -104,9 +104,7 @@ class Workbench(TrainerConfig):
         return super().build(callbacks=[*callbacks, *self.watchers], **settings)
 
 
-def small_setup(
-    *watchers, network=cnn, validation=40, loggers=lambda folder: (), seed=0, **settings
-):
+def small_setup(*watchers, network=cnn, validation=40, seed=0, **settings):
     return Setup(
         model=Model(constructor=network),
         data=labelled(),
@@ -114,7 +112,6 @@ def small_setup(
         targets=Targets(),
         trainer_config=Workbench(watchers=watchers, **settings),
         seed=seed,
-        loggers=loggers,
     )
 
 

@@ -1,6 +1,5 @@
 """The config's parts as typed, checked objects."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from lightprune.data.sources import Source
-from lightprune.errors import InputError, check_folder, check_number, check_path
+from lightprune.errors import check_folder, check_number, check_path
 from lightprune.experiment.config_checks import (
     check_accumulation,
     check_callbacks,
@@ -21,7 +20,7 @@ from lightprune.experiment.config_checks import (
     check_tolerance,
     finetuning_plan,
 )
-from lightprune.experiment.config_objects import build, build_callbacks
+from lightprune.experiment.config_objects import build, build_callbacks, build_loggers
 from lightprune.experiment.config_paths import make_paths_absolute
 from lightprune.experiment.pretrained import WeightsFile, given_weights
 from lightprune.experiment.schema import DenseOptions, check_keys
@@ -32,6 +31,7 @@ from lightprune.pruning.schedules import Schedule
 from lightprune.pruning.targets import Targets
 from lightprune.runs.identity import config_hash, identity_of, parent_node
 from lightprune.training.recipe import Recipe
+from lightprune.training.run_loggers import TrackedRun
 from lightprune.training.trainer import TrainerConfig, uses_gpu
 
 
@@ -99,26 +99,13 @@ class Settings:
         rewinds = self.pruner is not None and self.pruner.weights == "rewind"
         return self.dense.rewind_epoch if rewinds else None
 
-    def loggers(self, folder: Path) -> Sequence[Logger]:
-        """Returns the loggers of a phase, which write below its folder.
+    def loggers(self, run: TrackedRun) -> list[Logger]:
+        """Returns the loggers of a run.
 
         Raises:
-            InputError: The logger's package is not installed, or it makes no Lightning logger.
+            InputError: One cannot be made, or its package is not installed.
         """
-        if not self.logger:
-            return []
-        try:
-            logger = build(self.logger, Logger, "logger")(save_dir=folder)
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"logger={self.logger['_target_']}: its package is not installed ({error}); "
-                "allowed are tensorboard, none, and after pip install '.[wandb,mlflow]' the others"
-            ) from error
-        if not isinstance(logger, Logger):
-            raise InputError(
-                f"logger={self.logger['_target_']}: makes no logger of Lightning; allowed is one"
-            )
-        return [logger]
+        return build_loggers(self.logger, run)
 
 
 def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:

@@ -6,9 +6,10 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lightprune.errors import InputError
+from lightprune.training.run_loggers import TrackedRun
 
 
 def build(node: DictConfig, kind: type[Any], key: str) -> Any:
@@ -30,7 +31,7 @@ def build(node: DictConfig, kind: type[Any], key: str) -> Any:
         raise InputError(
             f"{full_key}: cannot be built ({reason}); allowed is what the class takes"
         ) from error
-    if not isinstance(built, kind) and not (kind is Logger and callable(built)):
+    if not isinstance(built, kind):
         raise InputError(f"{key}={node}: makes no {kind.__name__}; allowed is a class that does")
     return built
 
@@ -41,11 +42,38 @@ def build_callbacks(node: Any) -> dict[str, Callback]:
     Raises:
         InputError: One cannot be made.
     """
+    names = _names("callbacks", node)
+    return {name: build(node[name], Callback, f"callbacks.{name}") for name in names}
+
+
+def build_loggers(node: Any, run: TrackedRun) -> list[Logger]:
+    """Makes the loggers of a run.
+
+    Raises:
+        InputError: One cannot be made, or its package is not installed.
+    """
+    loggers = []
+    for name in _names("logger", node):
+        settings = run.told(OmegaConf.to_container(node[name]))
+        try:
+            loggers.append(build(OmegaConf.create(settings), Logger, f"logger.{name}"))
+        except InputError as error:
+            cause = error.__cause__ and error.__cause__.__cause__
+            if not isinstance(cause, ModuleNotFoundError):
+                raise
+            raise InputError(
+                f"logger={name}: its package is not installed ({cause}); allowed are tensorboard, "
+                "none, and after pip install '.[wandb,mlflow]' the others"
+            ) from error
+    return loggers
+
+
+def _names(key: str, node: Any) -> list[str]:
     if not isinstance(node, DictConfig) or "_target_" in node:
         raise InputError(
-            f"callbacks={node}: allowed are names, each with a class (NAME: {{_target_: CLASS}})"
+            f"{key}={node}: allowed are names, each with a class (NAME: {{_target_: CLASS}})"
         )
-    return {name: build(node[name], Callback, f"callbacks.{name}") for name in map(str, node)}
+    return [*map(str, node)]
 
 
 def _with_full_key(message: str, error: str, key: str) -> str:

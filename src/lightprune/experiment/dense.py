@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import DenseRecord, read_dense_record, write_dense_record
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.metrics import Evaluation
-from lightprune.training.phase_loggers import log_test_result, open_loggers
 from lightprune.training.recipe import Distillation, Phase
+from lightprune.training.run_loggers import log_epochs
 from lightprune.training.setup import Setup
 
 # What a dense record says of the prunable weights.
@@ -52,6 +52,7 @@ def dense_network(
     pretrained: Pretrained | None,
     keep_zeros: bool = False,
     snapshots: Collection[int] = (),
+    loggers: Sequence[Logger] = (),
 ) -> tuple[dict[str, Tensor], DenseRecord]:
     """The dense network's state dict and record: from a file, from the cache, or trained.
 
@@ -62,7 +63,8 @@ def dense_network(
     `identity` is what the network depends on; equal ones share one training. `pretrained` weights
     are what the training starts from if some of them are fresh, and otherwise the network itself;
     with `keep_zeros` it holds what they give as zero. After each number of epochs in `snapshots` it
-    keeps the weights, for `rewind_state`.
+    keeps the weights, for `rewind_state`. `loggers` get the epochs of the training, whichever run
+    it was part of.
     """
     if pretrained is not None and not pretrained.fresh:
         state = dict(pretrained.state)
@@ -74,6 +76,7 @@ def dense_network(
     with dense_lock(folder) if is_rank_zero() else nullcontext():
         record = from_rank_zero(lambda: _cached_record(folder))
         if record is not None:
+            log_epochs(loggers, folder / "metrics.csv", setup.steps_per_epoch(phase))
             if is_rank_zero():
                 print_line(
                     f"dense network from the cache (epochs: {record.epochs}, "
@@ -98,7 +101,7 @@ def dense_network(
                 snapshots=snapshots,
                 identity=identity,
             )
-            record = _train(setup, network, run, folder, taught_by)
+            record = _train(setup, network, run, folder, taught_by, loggers)
         barrier()
     state = load_file(folder / "model.safetensors")
     if record.counted not in ("", _names_digest(setup.targets.find(setup.new_network()))):
@@ -180,28 +183,28 @@ def _cached_record(folder: Path) -> DenseRecord | None:
 
 
 def _train(
-    setup: Setup, network: nn.Module, run: PhaseRun, folder: Path, taught_by: DenseRecord | None
+    setup: Setup,
+    network: nn.Module,
+    run: PhaseRun,
+    folder: Path,
+    taught_by: DenseRecord | None,
+    loggers: Sequence[Logger],
 ) -> DenseRecord:
     """Trains, measures and saves; `dense.json`, written last, makes the folder complete."""
     phase = run.phase
     state = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    seconds, steps, validation = 0.0, 0, None
-    with ExitStack() as phase_end:
-        loggers: Sequence[Logger] = ()
-        if phase.epochs:
-            loggers = phase_end.enter_context(open_loggers(setup, folder, run.identity))
-            trained = fit(setup, network, run, folder, loggers)
-            state, seconds, steps = trained.state, trained.seconds, trained.steps
-            validation = trained.validation
-            if is_rank_zero():
-                for epochs, snapshot in trained.snapshots.items():
-                    save_rewind_state(folder, epochs, snapshot)
-        weights = folder / "model.safetensors"
+    seconds, validation = 0.0, None
+    if phase.epochs:
+        trained = fit(setup, network, run, folder, loggers)
+        state, seconds, validation = trained.state, trained.seconds, trained.validation
         if is_rank_zero():
-            write_weights(weights, state)
-        barrier()
-        measured, test = _measure(setup, phase, state, "trained", checksum(weights))
-        log_test_result(loggers, test, steps)
+            for epochs, snapshot in trained.snapshots.items():
+                save_rewind_state(folder, epochs, snapshot)
+    weights = folder / "model.safetensors"
+    if is_rank_zero():
+        write_weights(weights, state)
+    barrier()
+    measured, test = _measure(setup, phase, state, "trained", checksum(weights))
     record = replace(
         measured,
         key=folder.name,

@@ -1,11 +1,14 @@
 """One run, top to bottom: preflight, dense network, prune and fine-tune, test, record."""
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from lightprune.distributed import from_rank_zero, is_rank_zero
 from lightprune.errors import InputError
@@ -22,11 +25,13 @@ from lightprune.experiment.run_record import full_record, measure_cost
 from lightprune.files import check_readable, check_room, write_text, write_weights
 from lightprune.runs.find_folder import mark_last
 from lightprune.runs.folder import RunFolder
-from lightprune.runs.identity import diff_configs
+from lightprune.runs.identity import SWEPT, config_hash, diff_configs
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import RunRecord
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
-from lightprune.training.phase_loggers import log_test_result, open_loggers
+from lightprune.training.recipe import Phase
+from lightprune.training.run_loggers import TrackedRun, continued, log_test_result, open_loggers
+from lightprune.training.setup import Setup
 
 
 def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False) -> float | None:
@@ -73,37 +78,26 @@ def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False)
 
 def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
     settings, setup, recipe = checked.settings, checked.setup, checked.settings.recipe
-    rewind_epoch = settings.rewind_epoch
-
-    dense_training = (setup, recipe.dense, Path(settings.dense.cache_dir), checked.dense_identity)
-    dense_state, dense_record = dense_network(
-        *dense_training,
-        checked.pretrained,
-        settings.dense.keep_zeros,
-        snapshots=[rewind_epoch] if rewind_epoch else [],
-    )
-
-    finetuning = PhaseRun(
-        "finetune",
-        recipe.finetune,
-        settings.plan,
-        pruner=settings.pruner,
-        masks=checked.masks,
-        dense=recipe.dense,
-        teacher=setup.network_from(dense_state) if recipe.finetune.distillation.weight else None,
-        rewind_weights=(
-            None if rewind_epoch is None else rewind_state(*dense_training, rewind_epoch)
-        ),
-        save_every_n_steps=settings.schedule.every_n_steps if settings.schedule else None,
-        callbacks=build_callbacks(settings.callbacks),
-        identity=checked.identity,
-    )
-    with open_loggers(setup, folder.path, checked.identity) as loggers:
-        start = setup.network_from(dense_state)
-        finetuned = fit(setup, start, finetuning, folder.path, loggers)
-        network = setup.network_from(finetuned.state)
-        test = evaluate_test_set(setup, network, recipe.finetune)
-        log_test_result(loggers, test, finetuned.steps)
+    with open_loggers(settings.loggers, _tracked(checked, folder), checked.identity) as loggers:
+        dense_epochs = recipe.dense.epochs if settings.trains_dense else 0
+        dense_steps = dense_epochs * setup.steps_per_epoch(recipe.dense)
+        # A fine-tuning that goes on has told of its dense network.
+        dense_loggers = () if any(folder.checkpoints.glob("*.ckpt")) else loggers
+        dense_state, dense_record = dense_network(
+            *_dense_training(checked),
+            checked.pretrained,
+            settings.dense.keep_zeros,
+            snapshots=[settings.rewind_epoch] if settings.rewind_epoch else [],
+            loggers=dense_loggers,
+        )
+        log_test_result(dense_loggers, dense_steps, accuracy=dense_record.test_accuracy)
+        with continued(loggers, dense_steps, dense_epochs):
+            finetuning = _finetuning(checked, dense_state)
+            start = setup.network_from(dense_state)
+            finetuned = fit(setup, start, finetuning, folder.path, loggers)
+            network = setup.network_from(finetuned.state)
+            test = evaluate_test_set(setup, network, recipe.finetune)
+            log_test_result(loggers, finetuned.steps, accuracy=test.accuracy, loss=test.loss)
 
     if is_rank_zero():
         cost = measure_cost(setup, network)
@@ -111,6 +105,36 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
         folder.write_layers(cost)
         write_predictions(folder.predictions_file, setup.data.test.labels.tolist(), test.predicted)
         folder.complete(full_record(checked, dense_record, finetuned, test, cost, folder))
+
+
+def _tracked(checked: CheckedRun, folder: RunFolder) -> TrackedRun:
+    in_sweep = json.loads(os.environ.get(SWEPT, "[]"))
+    group = folder.path.absolute().parent.name if in_sweep else None
+    return TrackedRun(folder.path, config_hash(checked.identity)[:16], group)
+
+
+def _dense_training(checked: CheckedRun) -> tuple[Setup, Phase, Path, dict[str, Any]]:
+    settings = checked.settings
+    cache_dir = Path(settings.dense.cache_dir)
+    return checked.setup, settings.recipe.dense, cache_dir, checked.dense_identity
+
+
+def _finetuning(checked: CheckedRun, dense_state: Mapping[str, Tensor]) -> PhaseRun:
+    settings, recipe = checked.settings, checked.settings.recipe
+    epoch, taught = settings.rewind_epoch, recipe.finetune.distillation.weight
+    return PhaseRun(
+        "finetune",
+        recipe.finetune,
+        settings.plan,
+        pruner=settings.pruner,
+        masks=checked.masks,
+        dense=recipe.dense,
+        teacher=checked.setup.network_from(dense_state) if taught else None,
+        rewind_weights=None if epoch is None else rewind_state(*_dense_training(checked), epoch),
+        save_every_n_steps=settings.schedule.every_n_steps if settings.schedule else None,
+        callbacks=build_callbacks(settings.callbacks),
+        identity=checked.identity,
+    )
 
 
 def check_run_folder(checked: CheckedRun, folder: RunFolder) -> RunRecord | None:

@@ -20,6 +20,7 @@ from lightprune.pruning.criteria.context import check_macs_known
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.targets import LeftDense
 from lightprune.training.recipe import Phase
+from lightprune.training.run_loggers import TrackedRun
 from lightprune.training.setup import Setup
 
 
@@ -138,7 +139,6 @@ def preflight(settings: Settings) -> CheckedRun:
         targets=settings.targets,
         trainer_config=settings.trainer_config,
         seed=settings.seed,
-        loggers=settings.loggers,
         freeze=settings.recipe.finetune.freeze,
     )
     network = setup.new_network()
@@ -167,7 +167,7 @@ def preflight(settings: Settings) -> CheckedRun:
         if settings.dense.keep_zeros:
             masks = pretrained.zeros(weights)
     with TemporaryDirectory() as scratch:
-        settings.loggers(Path(scratch))
+        settings.loggers(TrackedRun(Path(scratch), "preflight"))
     zeros = _zeros(settings, weights, masks)
     cost = cost_report(network, weights, setup.example[:1])
     if settings.pruner is not None and "macs" in settings.pruner.criterion.needs:

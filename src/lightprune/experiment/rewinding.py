@@ -21,7 +21,6 @@ from lightprune.experiment.dense_cache import (
 from lightprune.pruning.plan import Plan
 from lightprune.rendering.console_table import warn_unusable
 from lightprune.training.fit import PhaseRun, fit
-from lightprune.training.phase_loggers import open_loggers
 from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
 
@@ -70,8 +69,7 @@ def rewind_state(
 
 def _train_first_epochs(setup: Setup, run: PhaseRun, folder: Path, epochs: int) -> None:
     working_folder = folder / rewind_file(folder, epochs).stem
-    with open_loggers(setup, working_folder, run.identity) as loggers:
-        trained = fit(setup, setup.new_network(), run, working_folder, loggers)
+    trained = fit(setup, setup.new_network(), run, working_folder)
     if is_rank_zero():
         save_rewind_state(folder, epochs, trained.snapshots[epochs])
         shutil.rmtree(working_folder)

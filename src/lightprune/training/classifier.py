@@ -138,6 +138,7 @@ class Classifier(LightningModule):
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
             group["lr"] = rate
+        self.log("lr", rate, on_step=True, on_epoch=False)
 
     def learning_rate(self) -> float:
         """The learning rate of the coming optimizer step."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.pruning.batch_norm import recalibrate
+from lightprune.pruning.cost.cost_report import LayerCost, cost_report
 from lightprune.pruning.criteria.probe import NetworkProbe
 from lightprune.pruning.event_record import EventRecord, PruningError, distance
 from lightprune.pruning.masks import Masks
@@ -92,6 +93,7 @@ class RecordedPruning(PruningCallback):
         self._weight_reset = weight_reset
         self._masks = masks
         self._recalibrate = recalibrate
+        self._cost: tuple[int, LayerCost] | None = None
 
     @property
     def state_key(self) -> str:
@@ -101,7 +103,7 @@ class RecordedPruning(PruningCallback):
     @property
     def log_name(self) -> str:
         """There is one network."""
-        return "sparsity"
+        return "sparsity/nominal"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Has gradients computed with the loss of the classifier."""
@@ -153,6 +155,8 @@ class RecordedPruning(PruningCallback):
     def logged(self, record: Any) -> dict[str, float]:
         """The accuracies around an event; nothing without validation images."""
         measured = {name: getattr(record, name) for name in ("before", "after", "recalibrated")}
+        if record.after is not None:
+            measured["drop"] = record.before - record.after
         return {f"prune/{name}": value for name, value in measured.items() if value is not None}
 
     def read_metric(self, trainer: Trainer, pl_module: LightningModule) -> float | None:
@@ -167,12 +171,27 @@ class RecordedPruning(PruningCallback):
         super().on_train_epoch_end(trainer, pl_module)
         assert self._example is not None
         assert self.masks is not None
+        self._log_cost(_classifier(pl_module))
         before = self.records[0].before if self.records else 0.0
         accuracy = self.read_metric(trainer, pl_module)
         if accuracy is not None and not self.plan.tolerates(before, accuracy):
             return
         example = self._example.to(pl_module.device)
         check_alive(pl_module, example, trainer.current_epoch, self.masks.sparsity)
+
+    def _log_cost(self, classifier: Classifier) -> None:
+        """Logs live sparsity, and the MACs of non-zero weights that some input reaches."""
+        assert self.sparsifier is not None
+        assert self._example is not None
+        # Masks change at events alone.
+        if self._cost is None or self._cost[0] != len(self.records):
+            example = self._example[:1].to(classifier.device)
+            total = cost_report(classifier.network, self.sparsifier.weights, example).total
+            self._cost = len(self.records), total
+        cost = self._cost[1]
+        classifier.log("sparsity/live", cost.live_sparsity, sync_dist=True)
+        if cost.macs_live is not None:
+            classifier.log("macs", float(cost.macs_live), sync_dist=True)
 
     def _reset_weights(self, event: PruneEvent, network: nn.Module) -> bool:
         if self._weight_reset is None:

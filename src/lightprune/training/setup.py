@@ -1,11 +1,10 @@
 """What the phases of an experiment share: network, data, targets, trainer settings, seed."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
-from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from lightprune.data.datamodule import ImageDataModule
@@ -18,8 +17,6 @@ from lightprune.rng import fork_rng
 from lightprune.training.recipe import Phase
 from lightprune.training.trainer import TrainerConfig
 
-Loggers = Callable[[Path], Sequence[Logger]]
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -27,7 +24,6 @@ class Setup:
 
     Attributes:
         seed: Of everything random.
-        loggers: Makes the loggers of a phase, for its folder.
         freeze: Patterns of parameters that do not train.
     """
 
@@ -37,7 +33,6 @@ class Setup:
     targets: Targets
     trainer_config: TrainerConfig
     seed: int
-    loggers: Loggers
     freeze: tuple[str, ...] = ()
 
     @property
@@ -45,6 +40,13 @@ class Setup:
         """Inputs of the networks' size that differ from each other, shape (8, 3, H, W)."""
         height, width = self.data.test.images.shape[1:3]
         return torch.randn(8, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+    def steps_per_epoch(self, phase: Phase) -> int:
+        """The optimizer steps of an epoch of a phase."""
+        batches = len(self.source.splits(self.data)[0]) // phase.batch_size
+        if self.trainer_config.limit_batches is not None:
+            batches = min(batches, self.trainer_config.limit_batches)
+        return math.ceil(batches / self.trainer_config.accumulate_grad_batches)
 
     def new_network(self) -> nn.Module:
         """A network whose weights depend on the seed alone; global generators stay as they are."""
