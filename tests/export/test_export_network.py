@@ -80,6 +80,7 @@ def test_the_prune_style_file_is_what_torch_itself_saves(run, written):
     assert all(found[name].dtype == expected[name].dtype for name in expected)
 
 
+@pytest.mark.long
 def test_resnet18_in_onnx_is_stripped_of_its_unreachable_weights(tmp_path):
     pytest.importorskip("onnxscript")
     network = with_statistics(resnet18(num_classes=10))

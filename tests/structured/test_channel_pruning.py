@@ -127,7 +127,7 @@ def test_a_network_that_cannot_be_followed_is_refused(network, reason):
 @pytest.fixture(scope="module")
 def run(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("filters")
-    words = shortest("model=resnet20", "schedule.sparsity=0.5")
+    words = shortest("model=resnet20", "schedule.sparsity=0.5", "data.size=16")
     done = server.train(folder, *(word for word in words if word != TINY))
     assert done.returncode == 0, done.stderr
     return folder / "run"
@@ -214,7 +214,8 @@ def test_the_smaller_network_can_be_made_smaller_and_exported(run, server, tmp_p
     assert lightprune.load(weights).conv1.out_channels == 4
     assert main(["export", str(again)]) == 0
     sparse = lightprune.load(again / "export" / "model.sparse.safetensors")
-    torch.testing.assert_close(sparse(IMAGES), lightprune.load(again)(IMAGES))
+    images = IMAGES[..., :16, :16]
+    torch.testing.assert_close(sparse(images), lightprune.load(again)(images))
 
 
 @pytest.mark.parametrize(
