@@ -95,7 +95,7 @@ def _line(run: ReportedRun, throughput: Throughput) -> str:
     theirs = (images + held_out) / reference.rate
     epochs, whole = sum(cost.epochs for cost in phases), sum(spent)
     return (
-        f"Training compute: the reference {EPOCHS} epochs x {theirs:.0f} s = "
+        f"The reference: {EPOCHS} epochs x {theirs:.0f} s = "
         f"{_hours(EPOCHS * theirs)}; {name} {run.epochs} epochs x "
         f"{whole / epochs:.0f} s = {_hours(whole)}: {EPOCHS * theirs / whole:.1f} x less."
     )

@@ -48,7 +48,7 @@ def test_the_report_of_the_study_adds_the_reference_and_the_benchmarks(tmp_path)
     text = (sweep / "report" / "report.md").read_text()
     assert {"Training compute", "Speed by sparsity"} <= {*titles(sweep)}
     assert "Column “reference”: the reference (L. Mao, blog post “PyTorch Pruning”)" in text
-    assert "- Training compute: the reference 400 epochs x" in text
+    assert "- The reference: 400 epochs x" in text
     assert (sweep / "report" / "figures" / "speedup-resnet18.svg").exists()
 
 

@@ -44,7 +44,7 @@ def test_the_references_epochs_against_those_of_the_recipe(tmp_path):
 
     # 400 * 200 s = 22.2 h; 30 * 90 s = 45 min.
     assert lines == (
-        "- Training compute: the reference 400 epochs x 200 s = 22.2 h; lightprune 22 + 8 epochs x "
+        "- The reference: 400 epochs x 200 s = 22.2 h; lightprune 22 + 8 epochs x "
         "90 s = 45 min: 29.6 x less."
     )
     assert "tests after epochs are left out" in how
