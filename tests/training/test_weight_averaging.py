@@ -1,6 +1,7 @@
 import pytest
 import torch
 from lightning import Callback
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from lightprune.pruning.plan import Plan, PruneEvent
@@ -9,6 +10,7 @@ from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from tests.training.small import (
     BreakOffAt,
     BrokenOffError,
+    cnn,
     copied,
     equal,
     phase,
@@ -20,6 +22,13 @@ DECAY = 0.8
 COURSE = plan((0, 0.5), (2, 0.8), epochs=4)
 # Four steps an epoch: the last event lies in the middle of one.
 STEPS = Plan((PruneEvent(0, 0.5, 0), PruneEvent(1, 0.8, 6)), 3, steps=12)
+
+
+def with_shared_weights(num_classes=4):
+    network = cnn(num_classes)
+    network.insert(4, nn.Conv2d(8, 8, 3, stride=2, padding=1, bias=False))
+    network[5].weight = network[4].weight
+    return network
 
 
 def trained(folder, *watchers, decay=DECAY, course=COURSE, **settings):
@@ -50,15 +59,15 @@ class Steps(Callback):
 
 
 @pytest.mark.parametrize(
-    ("course", "first", "batches"),
-    [(COURSE, 4, 2), (STEPS, 6, 1)],
-    ids=["epochs, two batches a step", "steps"],
+    ("course", "first", "settings"),
+    [(COURSE, 4, {"accumulate_grad_batches": 2}), (STEPS, 6, {"network": with_shared_weights})],
+    ids=["epochs, two batches a step", "steps, shared weights"],
 )
 def test_the_result_is_the_average_since_the_last_event_as_torch_has_it(
-    tmp_path, course, first, batches
+    tmp_path, course, first, settings
 ):
     steps = Steps(first)
-    result = trained(tmp_path, steps, course=course, accumulate_grad_batches=batches)
+    result = trained(tmp_path, steps, course=course, **settings)
 
     expected = steps.average.module.state_dict()
     parameters = [name for name, _ in steps.average.module.named_parameters()]

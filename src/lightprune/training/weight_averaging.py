@@ -59,7 +59,9 @@ class EmaWeights(Callback):
     def _swap_in(self, trainer: Trainer, pl_module: LightningModule) -> None:
         network = _network(pl_module)
         self._trained = {name: v.detach().clone() for name, v in network.state_dict().items()}
-        network.load_state_dict({**self._trained, **self._average})
+        # Not by a state dict, in which a weight that layers share has several names.
+        for weight, average in zip(network.parameters(), self._average.values(), strict=True):
+            weight.detach().copy_(average)
         loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         with trainer.precision_plugin.forward_context():
             recalibrate(pl_module, (images for images, _ in islice(loader, _BATCHES)))
