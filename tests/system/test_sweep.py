@@ -13,6 +13,19 @@ def test_a_sweep_shares_one_dense_training_and_skips_what_is_finished(server, tm
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("dense epoch 1/2") == 1
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("job ")] == [
+        "job 1/2: pruner=global",
+        "job 2/2: pruner=local",
+    ]
+    assert done.stdout.count("plan: ") == 1
+    assert again.stdout.count("finished before, nothing is trained: ") == 2
+    table = lines[lines.index("job 2/2: pruner=local") :][-5:]
+    assert table[0].startswith("sweep: 2 jobs, * has the best validation accuracy")
+    assert table == again.stdout.splitlines()[-5:]
+    assert [line[1:].split()[0] for line in table[2:4]] == ["pruner=global", "pruner=local"]
+    assert [line[0] for line in table[2:4]].count("*") == 1
+    assert table[4] == f"next: lightprune report {tmp_path / 'sweep'}"
     runs = sorted((tmp_path / "sweep").glob("*/run.json"))
     assert sorted(record(r.parent)["config"]["pruner"]["scope"] for r in runs) == [
         "global",

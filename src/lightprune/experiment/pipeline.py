@@ -34,10 +34,13 @@ from lightprune.training.run_loggers import TrackedRun, continued, log_test_resu
 from lightprune.training.setup import Setup
 
 
-def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False) -> float | None:
+def run_pipeline(
+    settings: Settings, path: Path, *, start_checked: bool = False, sweep_job: int | None = None
+) -> float | None:
     """Runs an experiment in the run folder `path`, continues it, or shows its finished result.
 
-    `start_checked`: the process that started this one has called `check_start`.
+    `start_checked`: the process that started this one has called `check_start`. `sweep_job` is the
+    number of the job, of a sweep, which prints the plan once and its results in one table.
 
     Returns:
         The validation accuracy of the network that was tested, 0..1; None without validation, 0
@@ -48,14 +51,14 @@ def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False)
     """
     checked = preflight(settings)
     if settings.plan_only:
-        show_plan(checked, path, checked.check_training().image_seconds)
+        show_plan(checked, path, checked.check_training().image_seconds, sweep_job)
         return 0.0
     folder = RunFolder(path)
     record = from_rank_zero(lambda: check_run_folder(checked, folder))
     if record is not None:
         if is_rank_zero():
             mark_last(path)
-        show_finished(record, path)
+        show_finished(record, path, sweep_job)
     else:
         image_seconds: Mapping[str, float] = {}
         if is_rank_zero() and not start_checked:
@@ -64,7 +67,7 @@ def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False)
             # Another process may have finished the run before this one took the lock.
             record = from_rank_zero(lambda: check_run_folder(checked, folder))
             if record is None:
-                show_plan(checked, path, image_seconds)
+                show_plan(checked, path, image_seconds, sweep_job)
                 if is_rank_zero():
                     _open_run_folder(checked, folder)
                 _train_prune_test(checked, folder)
@@ -72,7 +75,7 @@ def run_pipeline(settings: Settings, path: Path, *, start_checked: bool = False)
         assert record is not None
         if is_rank_zero():
             mark_last(path)
-        show_result(record, path)
+        show_result(record, path, sweep_job)
     return record.validation_accuracy
 
 

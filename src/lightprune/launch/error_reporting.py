@@ -11,6 +11,7 @@ import warnings
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from dataclasses import asdict
 from functools import cache, wraps
 from io import StringIO
 from multiprocessing import current_process
@@ -31,14 +32,16 @@ from lightprune.launch.error_messages import describe_error
 from lightprune.launch.help_text import help_text
 from lightprune.launch.overrides import check_group_options, note_swept_keys
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
+from lightprune.launch.sweep import FinishedJob, job_line, job_title, note_job_count, show_sweep
 from lightprune.streams import accept_any_text
 
 # Environment variables, since the jobs of a sweep may run in other processes, on other machines:
 # the folder of their failures, and whether to print tracebacks.
 _FAILURES = "LIGHTPRUNE_FAILED_JOBS"
 _TRACEBACKS = "LIGHTPRUNE_TRACEBACKS"
-# What the names of files begin with that tell which jobs run in processes of their own.
-_RUNNING = "running-"
+# What the names of files begin with that tell which jobs run in processes of their own, and what
+# has come of those that have finished.
+_RUNNING, _FINISHED = "running-", "finished-"
 
 Job = Callable[[DictConfig], float | None]
 
@@ -63,18 +66,19 @@ def run_hydra_main(main: Callable[[], object]) -> None:
                 return
             check_group_options(arguments.overrides)
             note_swept_keys(arguments.overrides, multirun=arguments.multirun)
+            note_job_count(arguments.overrides)
             # Hydra only warns of a folder on the search path that is not there.
             warnings.filterwarnings("error", message="provider=.* is not available")
             main()
     except Exception as error:
         running = _jobs(failures, f"{_RUNNING}*")
-        _list_failed_jobs(failures)
+        _list_jobs(failures)
         _exit(_process_ended(running, error) if running else error)
     except KeyboardInterrupt as stop:
-        _list_failed_jobs(failures)
+        _list_jobs(failures)
         print(stop if str(stop) else "interrupted", file=sys.stderr)
         sys.exit(stop.status if isinstance(stop, Interrupted) else 130)
-    if _list_failed_jobs(failures):
+    if _list_jobs(failures):
         sys.exit(1)
 
 
@@ -103,18 +107,36 @@ def report_errors(job: Job) -> Job:
 def _run_job_of_sweep(job: Job, cfg: DictConfig, hydra: HydraConf) -> float | None:
     file = Path(os.environ[_FAILURES], f"{hydra.job.num:06}")
     running = file.with_name(_RUNNING + file.name)
+    print(job_line(hydra.job.num, hydra.overrides.task), flush=True)
     about = {"job": list(hydra.overrides.task), "cause": ""}
     # The jobs of the basic launcher run in the process that would list this one.
     if hydra.runtime.choices["hydra/launcher"] != "basic":
         write_text(running, json.dumps(about))
     try:
-        return job(cfg)
+        result = job(cfg)
+        _note_finished_job(file, hydra)
+        return result
     except Exception as error:
         _print(error)
         write_text(file, json.dumps({**about, "cause": describe_error(error)}))
         return math.nan
     finally:
         running.unlink(missing_ok=True)
+
+
+def _note_finished_job(file: Path, hydra: HydraConf) -> None:
+    # The job has imported torch, without which the process that lists all jobs may do.
+    from lightprune.experiment.console.show_result import result_cells
+    from lightprune.runs.folder import RunFolder
+
+    if (record := RunFolder(Path(hydra.runtime.output_dir)).record()) is not None:
+        job = FinishedJob(
+            title=job_title(hydra.overrides.task),
+            folder=hydra.runtime.output_dir,
+            validation=record.validation_accuracy,
+            cells=result_cells(record),
+        )
+        write_text(file.with_name(_FINISHED + file.name), json.dumps(asdict(job)))
 
 
 @cache
@@ -139,9 +161,13 @@ def _parse_arguments() -> Namespace:
             ) from None
 
 
-def _list_failed_jobs(folder: Path) -> bool:
-    """Prints the failed jobs of a sweep; returns whether there are any."""
+def _list_jobs(folder: Path) -> bool:
+    """Prints the jobs of a sweep, finished and failed; returns whether any has failed."""
     failures = _jobs(folder, "[0-9]*")
+    files = sorted(folder.glob(f"{_FINISHED}*"))
+    if files:
+        show_sweep([FinishedJob(**json.loads(file.read_bytes())) for file in files])
+        sys.stdout.flush()
     shutil.rmtree(folder, ignore_errors=True)
     if failures:
         print(f"failed jobs of this sweep: {len(failures)}", file=sys.stderr)
@@ -155,9 +181,7 @@ def _jobs(folder: Path, pattern: str) -> list[tuple[str, str]]:
     jobs = []
     for file in sorted(folder.glob(pattern)):
         noted = json.loads(file.read_bytes())
-        # Overrides without alternatives are the same for all jobs.
-        varied = [override for override in noted["job"] if override not in sys.argv]
-        jobs.append((" ".join(varied or noted["job"]), noted["cause"]))
+        jobs.append((job_title(noted["job"]), noted["cause"]))
     return jobs
 
 

@@ -18,7 +18,7 @@ from lightprune.experiment.console.show_result import show_finished
 from lightprune.experiment.preflight import preflight
 from lightprune.experiment.unread_settings import check_mode, check_overrides
 from lightprune.launch.signals import interrupt_on_signals, run_subprocess
-from lightprune.launch.worker import CAUSE_FILE
+from lightprune.launch.worker import CAUSE_FILE, SWEEP_JOB
 from lightprune.runs.command_line import COMMAND, command_line
 from lightprune.runs.find_folder import mark_last
 from lightprune.runs.folder import RunFolder
@@ -52,9 +52,11 @@ def launch(cfg: DictConfig, folder: Path, hydra: HydraConf | None = None) -> flo
             check_overrides(settings, typed.task)
             if hydra.mode == RunMode.MULTIRUN:
                 check_search(settings.source, hydra.sweeper["_target_"])
+        in_sweep = hydra is not None and hydra.mode == RunMode.MULTIRUN
+        sweep_job = hydra.job.num if hydra is not None and in_sweep else None
         if settings.plan_only or settings.trainer_config.processes == 1:
-            return pipeline.run_pipeline(settings, folder)
-        return _run_processes(settings, folder)
+            return pipeline.run_pipeline(settings, folder, sweep_job=sweep_job)
+        return _run_processes(settings, folder, sweep_job)
     finally:
         # Hydra makes the folder before anything is checked; a refused run leaves none behind.
         if folder.is_dir():
@@ -77,7 +79,7 @@ def _remove_files_of_hydra(folder: Path, hydra: HydraConf) -> None:
         saved.rmdir()
 
 
-def _run_processes(settings: Settings, folder: Path) -> float | None:
+def _run_processes(settings: Settings, folder: Path, sweep_job: int | None) -> float | None:
     trainer, run_folder = settings.trainer_config, RunFolder(folder)
     if trainer.num_nodes > 1:
         raise InputError(
@@ -91,7 +93,7 @@ def _run_processes(settings: Settings, folder: Path) -> float | None:
     record = pipeline.check_run_folder(checked, run_folder)
     if record is not None:
         mark_last(folder)
-        show_finished(record, folder)
+        show_finished(record, folder, sweep_job)
         return record.validation_accuracy
     pipeline.check_start(checked, run_folder)
     threads = trainer.threads or max(1, available_cores() // trainer.devices)
@@ -109,6 +111,7 @@ def _run_processes(settings: Settings, folder: Path) -> float | None:
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             COMMAND: command_line(),
             CAUSE_FILE: str(cause),
+            SWEEP_JOB: "" if sweep_job is None else str(sweep_job),
         }
         status = run_subprocess(command, environment)
         reason = cause.read_text("utf-8") if cause.exists() else "none of them reported an error"

@@ -24,6 +24,8 @@ from lightprune.training.trainer import TrainerConfig
 
 # Environment variable: the file in which the launcher looks for the cause of a failure.
 CAUSE_FILE = "LIGHTPRUNE_CAUSE_FILE"
+# Environment variable: the number of the job, in a sweep; empty otherwise.
+SWEEP_JOB = "LIGHTPRUNE_SWEEP_JOB"
 _STORE_TIMEOUT = timedelta(seconds=5)
 
 
@@ -86,7 +88,13 @@ def _run(arguments: Sequence[str]) -> None:
     settings = load_settings(cfg)
     _init_process_group(settings.trainer_config)
     folder = Path(arguments[1]).expanduser()
-    pipeline.run_pipeline(settings, folder, start_checked=CAUSE_FILE in os.environ)
+    job = os.environ.get(SWEEP_JOB)
+    pipeline.run_pipeline(
+        settings,
+        folder,
+        start_checked=CAUSE_FILE in os.environ,
+        sweep_job=int(job) if job else None,
+    )
     torch.distributed.destroy_process_group()
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,13 +28,32 @@ def show_plan(
     checked: CheckedRun,
     folder: Path | None = None,
     image_seconds: Mapping[str, float] = MappingProxyType({}),
+    sweep_job: int | None = None,
 ) -> None:
     """Prints phases and prune events with exact counts, what they cost, and where they go.
 
-    `folder` is that of the run, `image_seconds` are those of `TrainingCheck`.
+    `folder` is that of the run, `image_seconds` are those of `TrainingCheck`. A `sweep_job` after
+    the first prints only the folder, and the notes that no job in this process has printed.
     """
     if not is_rank_zero():
         return
+    if sweep_job:
+        if folder is not None:
+            print_line(f"folder   {escape(short_path(folder))}")
+    else:
+        _show_table(checked, folder, image_seconds)
+    for note in plan_notes(checked):
+        (print_line if sweep_job is None else _print_once)(note)
+
+
+@cache
+def _print_once(line: str) -> None:
+    print_line(line)
+
+
+def _show_table(
+    checked: CheckedRun, folder: Path | None, image_seconds: Mapping[str, float]
+) -> None:
     settings, setup, cost = checked.settings, checked.setup, checked.cost.total
     train, validation = setup.source.splits(setup.data)
     columns = ("epochs", "event", "zeros", "sparsity", "compression", "LR")
@@ -71,8 +91,6 @@ def show_plan(
     for name, fact in facts.items():
         if fact:
             print_line(f"{name:<8} {escape(fact)}")
-    for note in plan_notes(checked):
-        print_line(note)
 
 
 def _device(hardware: Hardware) -> str:

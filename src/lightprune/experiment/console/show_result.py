@@ -14,9 +14,12 @@ from lightprune.runs.paired_counts import PairedCounts
 from lightprune.runs.record import RunRecord
 
 
-def show_result(record: RunRecord, path: Path) -> None:
-    """Prints what a complete run has reached, beside its dense network."""
-    if not is_rank_zero():
+def show_result(record: RunRecord, path: Path, sweep_job: int | None = None) -> None:
+    """Prints what a complete run has reached, beside its dense network.
+
+    The job of a sweep has a row of a table instead, once all have finished.
+    """
+    if not is_rank_zero() or sweep_job is not None:
         return
     paired = paired_with_dense(record, path)
     table = console_table(
@@ -38,11 +41,24 @@ def show_result(record: RunRecord, path: Path) -> None:
     print_line(f"next: lightprune export {run}\n      lightprune bench {run}")
 
 
-def show_finished(record: RunRecord, path: Path) -> None:
+def show_finished(record: RunRecord, path: Path, sweep_job: int | None = None) -> None:
     """Prints the result of a run that had been finished before the command was given."""
     if is_rank_zero():
         print_line(f"finished before, nothing is trained: {escape(short_path(path))}")
-    show_result(record, path)
+    show_result(record, path, sweep_job)
+
+
+def result_cells(record: RunRecord) -> tuple[str, ...]:
+    """A run in the table of its sweep."""
+    cost = record.cost
+    return (
+        _percent(record.validation_accuracy),
+        f"{record.test.accuracy:.2%}",
+        accuracy_change(record, None),
+        f"{cost.sparsity:.2%}",
+        f"{cost.live_sparsity:.2%}",
+        "unknown" if cost.mac_density is None else f"{cost.mac_density:.1%}",
+    )
 
 
 def short_path(path: Path) -> str:
