@@ -1,14 +1,11 @@
 """PruningCallback in any LightningModule on two processes: equal masks, a bit-exact resume."""
 
-import os
 from dataclasses import replace
 
 import pytest
-import torch
-import torch.multiprocessing
 from lightning.pytorch.strategies import DDPStrategy
-from torch import distributed
 
+from tests.callbacks.processes import in_two_processes
 from tests.callbacks.scenarios import SCENARIOS, SPARSITY
 from tests.callbacks.test_any_module import SaveAt
 from tests.training.small import copied, equal
@@ -23,23 +20,8 @@ NAMES = (
 )
 
 
-def _process(rank, folder):
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        GROUP_RANK="0",
-        WORLD_SIZE="2",
-        LOCAL_WORLD_SIZE="2",
-        MASTER_ADDR="localhost",
-        MASTER_PORT="0",
-        TORCHELASTIC_RUN_ID="test",
-    )
-    torch.set_num_threads(1)
-    meeting = f"file://{folder / 'meeting'}"
-    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
-    outcomes = {name: _trained(folder / name, name) for name in NAMES}
-    torch.save(outcomes, folder / f"{rank}.pt")
-    distributed.destroy_process_group()
+def _outcomes(rank, folder):
+    return {name: _trained(folder / name, name) for name in NAMES}
 
 
 def _trained(folder, name):
@@ -62,8 +44,7 @@ def _trained(folder, name):
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ddp")
-    torch.multiprocessing.spawn(_process, (folder,), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return in_two_processes(folder, _outcomes)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,11 +1,9 @@
-"""What two real processes do together; each writes what it saw to a file of its own."""
+"""What two real processes do together, and what each of them saw."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 
 import torch
-import torch.multiprocessing
 from lightning import Callback
 from torch import distributed, nn
 
@@ -25,6 +23,7 @@ from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
 from lightprune.pruning.sync import broadcast_masks, check_same_weights
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
+from tests.callbacks.processes import in_two_processes
 from tests.training.small import phase, plan, small_setup
 
 
@@ -89,31 +88,13 @@ BY_GRADIENT = {
 
 def run(folder):
     """Starts both processes and returns what rank 0 and rank 1 saw."""
-    # One process imports, and both are forks of it.
-    torch.multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
-    torch.multiprocessing.start_processes(_process, (folder,), nprocs=2, start_method="forkserver")
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return in_two_processes(folder, _seen)
 
 
-def _process(rank, folder):
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        GROUP_RANK="0",
-        WORLD_SIZE="2",
-        LOCAL_WORLD_SIZE="2",
-        MASTER_ADDR="localhost",
-        MASTER_PORT="0",
-        TORCHELASTIC_RUN_ID="test",
-    )
-    torch.set_num_threads(1)
-    meeting = f"file://{folder / 'meeting'}"
-    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+def _seen(rank, folder):
     torch.manual_seed(rank)
     seen = {**_agree(), **_drift(folder), **_train(folder), **_ask(folder)}
-    seen["methods"] = methods(folder, 2, {**BY_WEIGHTS, **BY_GRADIENT})
-    torch.save(seen, folder / f"{rank}.pt")
-    distributed.destroy_process_group()
+    return {**seen, "methods": methods(folder, 2, {**BY_WEIGHTS, **BY_GRADIENT})}
 
 
 def _agree():

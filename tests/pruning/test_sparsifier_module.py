@@ -11,7 +11,7 @@ from torch.nn.utils import parametrizations
 
 import lightprune
 from lightprune.errors import InputError
-from lightprune.pruning import Pruner, Sparsifier, Synflow
+from lightprune.pruning import Movement, Pruner, Sparsifier, Synflow
 from lightprune.pruning.event_record import PruningError
 from tests.pruning.test_sparsifier import loss_of, perceptron, train, zeros
 
@@ -194,6 +194,22 @@ def test_an_example_is_a_tensor():
 def test_a_sparsity_is_a_share_below_one(sparsity):
     with pytest.raises(InputError, match=r"sparsity=.*: allowed is a number in \[0, 1\)"):
         lightprune.prune(perceptron(), sparsity)
+
+
+def test_masks_cut_short_are_noticed():
+    state = Sparsifier(perceptron()).state_dict()
+    with pytest.raises(PruningError, match="checkpoint: packed masks hold 17 bytes"):
+        Sparsifier(perceptron()).load_state_dict({**state, "masks": state["masks"][:-1]})
+
+
+def test_masks_of_another_criterion_are_taken_and_scores_start_from_zero():
+    sparsifier = Sparsifier(perceptron())
+    masks = sparsifier.prune_(0.5)
+    other = Sparsifier(perceptron(), Pruner(Movement()))
+    other.load_state_dict(sparsifier.state_dict())
+
+    assert other.masks.digest() == masks.digest()
+    assert not any(scores.any() for scores in other.state_dict()["accumulated"].values())
 
 
 @pytest.mark.parametrize("state", [{}, perceptron().state_dict()], ids=["empty", "of the module"])

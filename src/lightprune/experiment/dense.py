@@ -87,11 +87,9 @@ def dense_network(
             if pretrained is not None:
                 network.load_state_dict(pretrained.state)
                 masks = pretrained.zeros(setup.targets.find(network)) if keep_zeros else None
-            teacher, taught_by = None, None
-            if phase.distillation.weight and phase.epochs:
-                teacher, taught_by = dense_teacher(
-                    setup, phase, cache_dir, identity, pretrained, keep_zeros
-                )
+            teacher, taught_by = dense_teacher(
+                setup, phase, cache_dir, identity, pretrained, keep_zeros
+            )
             run = PhaseRun(
                 "dense",
                 phase,
@@ -118,11 +116,14 @@ def dense_teacher(
     identity: Mapping[str, Any],
     pretrained: Pretrained | None = None,
     keep_zeros: bool = False,
-) -> tuple[nn.Module, DenseRecord]:
+) -> tuple[nn.Module | None, DenseRecord | None]:
     """The first generation of a born-again network and its record, from the cache or trained.
 
-    Takes the arguments of `dense_network` for the second generation.
+    Takes the arguments of `dense_network` for the second generation; None where that learns from no
+    teacher.
     """
+    if not (phase.distillation.weight and phase.epochs):
+        return None, None
     first = replace(phase, distillation=Distillation())
     state, record = dense_network(
         setup, first, cache_dir, teacher_identity(identity), pretrained, keep_zeros

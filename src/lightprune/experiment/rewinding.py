@@ -50,9 +50,7 @@ def rewind_state(
             if is_rank_zero():
                 again = f"the first {epochs} epochs of the dense training are trained again"
                 warn_unusable(file, fault, again)
-            teacher = None
-            if phase.distillation.weight:
-                teacher, _ = dense_teacher(setup, phase, cache_dir, identity)
+            teacher, _ = dense_teacher(setup, phase, cache_dir, identity)
             run = PhaseRun(
                 "dense",
                 phase,

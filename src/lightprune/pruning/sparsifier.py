@@ -201,11 +201,14 @@ class Sparsifier(MaskedWeights):
                     f"checkpoint: its network is {name}={state['shapes'].get(name)}, this run's is "
                     f"{name}={shapes.get(name)}; allowed is a checkpoint of the same network"
                 )
-        masks = Masks.unpack(state["masks"].numpy().tobytes(), self.weights)
+        try:
+            masks = Masks.unpack(state["masks"].cpu().numpy().tobytes(), self.weights)
+        except ValueError as error:
+            raise PruningError(f"checkpoint: {error}") from error
         if masks.digest() != state["digest"]:
             raise PruningError("checkpoint: its masks do not match their digest")
         if self._accumulator is not None:
-            self._accumulator.state = state["accumulated"]
+            self._accumulator.state = state.get("accumulated", {})
             self._accumulator.to(self.weights)
         self._set(masks)
 

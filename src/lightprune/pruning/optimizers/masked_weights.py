@@ -81,8 +81,8 @@ class MaskedWeights:
     def attach(self, optimizer: Optimizer) -> None:
         """Adds an optimizer; one that is there already stays."""
         check_kind("optimizer", optimizer, Optimizer, "a torch.optim.Optimizer")
-        self._follow_module()
         if optimizer not in self._handles:
+            self._follow_module()
             self._handles[optimizer] = [
                 optimizer.register_step_pre_hook(self._before_step),
                 optimizer.register_step_post_hook(self._after_step),
