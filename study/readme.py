@@ -1,6 +1,6 @@
 """README's generated parts: what is gained, the table of five rows, the quick start's times."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,77 +9,24 @@ from lightprune.bench.result import BenchResult
 from lightprune.bench.sparsity_sweep import read_benchmark
 from lightprune.errors import InputError
 from lightprune.rendering.document import Table, thread_count
+from lightprune.report.baseline import Baseline
 from lightprune.report.discovery import find_runs
 from lightprune.report.frontier_figure import frontier_svg
-from lightprune.report.groups import RunGroup, group_runs, run_label, training_label
+from lightprune.report.groups import percent_label
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.result_table import ResultRow, result_rows
-from lightprune.report.statistics import MeanStd, pp_label
+from lightprune.report.result_table import ResultRow
+from lightprune.report.sections.headline import MARGIN
 from study.quick_start import QuickStart, quick_start
-from study.reference import DATASET_NAMES, DENSE, PRUNED, comparable
+from study.readme_rows import TableRows, label, table_rows
+from study.reference import DATASET_NAMES, DENSE, PRUNED
 from study.throughput import Throughput
 from study.tuning_runs import split_tuning_runs
 
 _NOTHING = "Measured results follow."
-_REFERENCE = "global 98 % one_shot", "local 94.24 % one_shot"
 FIGURE = "frontier.svg"
 _BATCHES = (1, 64)
-_MARGIN = 0.005
+_SPEED_UP = "speed-up, batch 1 / 64"
 _SPARSE_FILE = "sparse, fp32"
-
-
-@dataclass(frozen=True)
-class Headline:
-    """README's rows: runs of one training budget, and the dense network trained as long.
-
-    Attributes:
-        control: That dense network, the baseline of differences; None if it was not trained.
-        dense: Where the fine-tuning began.
-        pruned: In the order of the table.
-        most: The sparsest one within half a point of the control; None if there is none.
-        groups: Everything of that budget.
-    """
-
-    control: RunGroup | None
-    dense: ResultRow
-    pruned: tuple[RunGroup, ...]
-    most: RunGroup | None
-    groups: tuple[RunGroup, ...]
-
-    def difference(self, row: ResultRow | RunGroup) -> float | None:
-        """Of mean accuracies, to the control's."""
-        if self.control is None:
-            return None
-        mean = row.accuracy if isinstance(row, ResultRow) else _accuracy(row)
-        return mean.mean - _accuracy(self.control).mean
-
-
-def headline(runs: Sequence[ReportedRun]) -> Headline | None:
-    """Selects the rows; None if nothing that the reference pruned is among the runs.
-
-    The training budget is that whose control has the most seeds, and of these the shortest.
-    """
-    runs = [run for run in runs if comparable(run)]
-    groups = group_runs(tuple(runs))
-    controls = [group for group in groups if group.kind == "control"]
-    basis = controls or [group for group in groups if _label(group) in _REFERENCE]
-    if not basis:
-        return None
-    first = min(basis, key=lambda group: (-len(group.runs), group.first.finetune_epochs)).first
-    groups = group_runs(tuple(run for run in runs if _training(run) == _training(first)))
-    control = next((group for group in groups if group.kind == "control"), None)
-    pruned = [group for group in groups if group.first.events]
-    dense = next(row for row in result_rows(groups) if row.group is None)
-    result = Headline(control, dense, (), None, groups)
-    near = [g for g in pruned if (d := result.difference(g)) is not None and d >= -_MARGIN]
-    most = max(near, key=_pruned_away, default=None)
-    rows = [group for group in pruned if _label(group) in _REFERENCE]
-    if most and most not in rows:
-        rows.insert(1, most)
-    elif most:
-        further = [g for g in pruned if g.series == most.series and _sparsity(g) > _sparsity(most)]
-        rows[1:1] = sorted(further, key=_sparsity)[:1]
-    return Headline(control, dense, tuple(rows), most, groups)
 
 
 @dataclass(frozen=True)
@@ -98,8 +45,8 @@ class Generated:
 
 def generate(results: Path) -> Generated:
     """Makes README's parts from the published runs and benchmarks."""
-    found = headline(_published_runs(results))
-    svg = frontier_svg(result_rows(found.groups)) if found else ""
+    found = table_rows(_published_runs(results))
+    svg = frontier_svg(found.findings.rows) if found else ""
     measured = read_benchmark(results / "quick_start.json", QuickStart, "quick_start.py")
     throughput = read_benchmark(results / "throughput.json", Throughput, "throughput.py")
     parts = {
@@ -124,7 +71,7 @@ def replace_block(readme: str, name: str, block: str) -> str:
     return f"{before}{first}\n{block}\n{last}{after}"
 
 
-def _results(found: Headline, results: Path, figure: bool) -> Iterator[str]:
+def _results(found: TableRows, results: Path, figure: bool) -> Iterator[str]:
     """What is gained in a sentence, the table, what its columns mean, and the figure."""
     yield from _gain(found)
     yield Table.of(_table_rows(found)).markdown
@@ -140,72 +87,76 @@ def _published_runs(results: Path) -> tuple[ReportedRun, ...]:
     return split_tuning_runs(collection)[0].runs
 
 
-def _gain(found: Headline) -> Iterator[str]:
-    difference = found.difference(found.most) if found.most else None
-    if found.most is None or difference is None:
+def _gain(found: TableRows) -> Iterator[str]:
+    if found.most is None or not (baseline := found.baseline(found.most)):
         return
-    cost = "no accuracy" if difference >= 0 else f"{-100 * difference:.1f} points of accuracy"
     speed = ""
     if (bench := _bench(found.most)) and len(ratios := _speedups(bench)) == len(_BATCHES):
         single, many = ratios
         speed = (
-            f", and runs the rest on a CPU {single:.1f} times (one image) to {many:.1f} times "
-            "(64 at once) as fast as the fastest dense backend"
+            f", and a CPU runs it {single:.1f} times (one image) to {many:.1f} times (64 at once) "
+            "as fast as the fastest dense backend"
         )
+    interval = f" (95 % interval {baseline.interval})" if baseline.interval else ""
     yield (
-        f"**lightprune takes {100 * _sparsity(found.most):g} % of the convolution weights out of a "
-        f"ResNet18 for {cost} on CIFAR-10{speed}.**"
+        f"**lightprune takes {percent_label(found.most.sparsity)} of the convolution weights out "
+        f"of a ResNet18; its CIFAR-10 accuracy then differs by {baseline.difference.pp} points"
+        f"{interval} from that of the unpruned network trained as long{speed}.**"
     )
 
 
-def _table_rows(found: Headline) -> Iterator[dict[str, str]]:
+def _table_rows(found: TableRows) -> Iterator[dict[str, str]]:
     dense = found.dense.first
     unpruned = {
         "weights": f"{dense.cost.weights:,}",
         "MACs": _millions(dense.cost.macs),
         "file": _megabytes(dense.sizes["model.safetensors"]),
-        "speed-up, batch 1 / 64": "1 / 1",
+        _SPEED_UP: "1 / 1",
     }
     yield _row(found, f"dense, {found.dense.epochs} epochs", found.dense) | unpruned
     if found.control:
-        name = f"dense, {found.control.first.epochs} epochs: the control"
+        name = f"dense, {found.control.epochs} epochs: the control"
         yield _row(found, name, found.control) | unpruned
-    for group in found.pruned:
-        bench = _bench(group)
-        name = f"**{_label(group)}**" if group is found.most else _label(group)
-        yield _row(found, name, group) | {
-            "weights": f"{group.first.cost.nnz:,}",
-            "MACs": _millions(MeanStd.of([run.cost.macs_live or 0 for run in group.runs]).mean),
+    for row in found.pruned:
+        bench = _bench(row)
+        name = f"**{label(row)}**" if row is found.most else label(row)
+        yield _row(found, name, row) | {
+            "weights": f"{row.first.cost.nnz:,}",
+            "MACs": _millions((row.mac_density or 0.0) * (row.first.cost.macs or 0)),
             "file": _megabytes(bench.sizes[_SPARSE_FILE]) if bench else "–",
-            "speed-up, batch 1 / 64": " / ".join(f"{s:.1f}" for s in _speedups(bench))
-            if bench
-            else "–",
+            _SPEED_UP: " / ".join(f"{s:.1f}" for s in _speedups(bench)) if bench else "–",
         }
 
 
-def _row(found: Headline, name: str, row: ResultRow | RunGroup) -> dict[str, str]:
-    accuracy = row.accuracy if isinstance(row, ResultRow) else _accuracy(row)
-    difference = found.difference(row)
-    shown = "" if difference is None or row is found.control else pp_label(difference)
+def _row(found: TableRows, name: str, row: ResultRow) -> dict[str, str]:
+    baseline = found.baseline(row)
     return {
         "network": name,
-        "test accuracy (seeds)": f"{accuracy.percent} ({len(row.runs)})",
-        "to the control": shown,
+        "test accuracy (seeds)": f"{row.accuracy.percent} ({len(row.runs)})",
+        "to the control (95 %)": _points(baseline) if baseline else "",
     }
 
 
-def _notes(found: Headline, results: Path) -> Iterator[str]:
+def _points(baseline: Baseline) -> str:
+    interval = f" ({baseline.interval})" if baseline.interval else ""
+    return f"{baseline.difference.pp}{interval}"
+
+
+def _notes(found: TableRows, results: Path) -> Iterator[str]:
     first = found.dense.first
-    benches = [bench for group in found.pruned if (bench := _bench(group))]
+    benches = [bench for row in found.pruned if (bench := _bench(row))]
     yield (
-        f"ResNet18, {first.dataset}; ± is the standard deviation over seeds. Weights: those of "
-        "convolutions that are not zero. MACs: their multiplications for an image."
+        f"ResNet18, {first.dataset}; ± is the standard deviation over seeds; differences are of "
+        "the seeds that both have. Weights: those of convolutions that are not zero. MACs: their "
+        "multiplications for an image."
     )
-    if found.most:
-        cost, name = found.most.first.cost, _label(found.most)
+    if found.most and (baseline := found.baseline(found.most)):
+        cost = found.most.first.cost
+        within = baseline.difference.mean >= -MARGIN
+        place = f"the sparsest within {100 * MARGIN:g} points of" if within else "the nearest to"
         yield (
-            f"Of what was trained as long, **{name}** is the sparsest within "
-            f"{100 * _MARGIN:g} points of the control. {_percent(1 - cost.live / cost.weights)} "
+            f"Of what was trained as long, **{label(found.most)}** is {place} the control. "
+            f"{_percent(1 - cost.live / cost.weights)} "
             "of the weights only ever multiply padding at this size of images: of the others it "
             f"removes {_percent(cost.live_sparsity)}."
         )
@@ -227,28 +178,8 @@ def _notes(found: Headline, results: Path) -> Iterator[str]:
     )
 
 
-def _accuracy(group: RunGroup) -> MeanStd:
-    return MeanStd.of([run.test.accuracy for run in group.runs])
-
-
-def _label(group: RunGroup) -> str:
-    return run_label(group.first)
-
-
-def _sparsity(group: RunGroup) -> float:
-    return group.first.target_sparsity
-
-
-def _pruned_away(group: RunGroup) -> tuple[float, float]:
-    return _sparsity(group), -(group.first.cost.mac_density or 0.0)
-
-
-def _training(run: ReportedRun) -> tuple[str, str]:
-    return training_label(run), run.data.fingerprint
-
-
-def _bench(group: RunGroup) -> BenchResult | None:
-    return next((run.bench for run in group.runs if run.bench), None)
+def _bench(row: ResultRow) -> BenchResult | None:
+    return next((run.bench for run in row.runs if run.bench), None)
 
 
 def _speedups(bench: BenchResult) -> list[float]:

@@ -44,6 +44,12 @@ class Baseline:
         return "the control" if self.name else "its dense network"
 
     @property
+    def reversed(self) -> "Baseline":
+        """The baseline's difference to the configuration."""
+        turned = MeanStd(-self.difference.mean, self.difference.spread)
+        return replace(self, difference=turned, counts=self.counts and self.counts.reversed)
+
+    @property
     def interval(self) -> str:
         """The 95 % interval that the number of test images allows, in pp; empty if unknown."""
         return interval_label(self.counts) if self.counts else ""

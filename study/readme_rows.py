@@ -1,0 +1,76 @@
+"""Which networks stand in README's table, and what their accuracy is held against."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lightprune.report.baseline import Baseline
+from lightprune.report.discovery import RunCollection
+from lightprune.report.findings import Findings
+from lightprune.report.groups import CONTROL, group_runs, run_label, training_label
+from lightprune.report.reported_run import ReportedRun
+from lightprune.report.result_table import ResultRow
+from lightprune.report.sections.headline import headline
+from study.reference import comparable
+
+_REFERENCE = "global 98 % one_shot", "local 94.24 % one_shot"
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """README's rows: dense, control and pruned networks that were trained equally long.
+
+    Attributes:
+        findings: On every run of that training budget.
+        control: The dense network trained as long; None if it was not trained.
+        dense: Where the fine-tuning began.
+        pruned: In the order of the table.
+        most: The sparsest one within half a point of the control; None without a control.
+    """
+
+    findings: Findings
+    control: ResultRow | None
+    dense: ResultRow
+    pruned: tuple[ResultRow, ...]
+    most: ResultRow | None
+
+    def baseline(self, row: ResultRow) -> Baseline | None:
+        """The difference to the control; None for the control itself, and without one."""
+        if self.control is None or row is self.control:
+            return None
+        baseline = self.findings.baselines.get(self.control.name if row is self.dense else row.name)
+        return baseline.reversed if baseline and row is self.dense else baseline
+
+
+def table_rows(runs: Sequence[ReportedRun]) -> TableRows | None:
+    """Selects the rows; None if nothing that the reference pruned is among the runs.
+
+    The training budget is that whose control has the most seeds, and of these the shortest.
+    """
+    runs = [run for run in runs if comparable(run)]
+    groups = group_runs(tuple(runs))
+    controls = [group for group in groups if group.kind == CONTROL]
+    basis = controls or [group for group in groups if run_label(group.first) in _REFERENCE]
+    if not basis:
+        return None
+    first = min(basis, key=lambda group: (-len(group.runs), group.first.finetune_epochs)).first
+    alike = tuple(run for run in runs if _training(run) == _training(first))
+    findings = Findings(RunCollection(alike, {}))
+    control = next((r for r in findings.rows if r.group and r.group.kind == CONTROL), None)
+    most = headline(findings) if control else None
+    rows = [row for row in findings.rows if row.pruned and label(row) in _REFERENCE]
+    if most and most not in rows:
+        rows.insert(1, most)
+    elif most:
+        further = [r for r in findings.rows if r.series == most.series and r.pruned]
+        further = [row for row in further if row.sparsity > most.sparsity]
+        rows[1:1] = sorted(further, key=lambda row: row.sparsity)[:1]
+    return TableRows(findings, control, findings.rows[0], tuple(rows), most)
+
+
+def label(row: ResultRow) -> str:
+    """What a row's runs did: `global 98 % one_shot`."""
+    return run_label(row.first)
+
+
+def _training(run: ReportedRun) -> tuple[str, str]:
+    return training_label(run), run.data.fingerprint
