@@ -125,6 +125,8 @@ def dense_teacher(
     if not (phase.distillation.weight and phase.epochs):
         return None, None
     first = replace(phase, distillation=Distillation())
+    later_images = setup.images_after_dense + phase.epochs * setup.epoch_images(phase)
+    setup = replace(setup, images_after_dense=later_images)
     state, record = dense_network(
         setup, first, cache_dir, teacher_identity(identity), pretrained, keep_zeros
     )

@@ -1,7 +1,7 @@
 """Checks before training: data, network, plan and recipe together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -141,6 +141,9 @@ def preflight(settings: Settings) -> CheckedRun:
         seed=settings.seed,
         freeze=settings.recipe.finetune.freeze,
     )
+    finetune = settings.recipe.finetune
+    later_images = finetune.epochs * setup.epoch_images(finetune)
+    setup = replace(setup, images_after_dense=later_images)
     network = setup.new_network()
     try:
         weights = settings.targets.find(network)

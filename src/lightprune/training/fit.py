@@ -9,6 +9,7 @@ from lightning import Callback, seed_everything
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
+from lightprune.callbacks.run_progress import RunProgress
 from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.plan import Plan
@@ -135,6 +136,7 @@ def fit(
             *extra_callbacks(run.callbacks, run.plan, folder),
             *([EmaWeights(decay, pruning)] if decay else []),  # The others see the average.
             snapshots,
+            *([_bar(setup, run)] if setup.trainer_config.shows_bar else []),
             *saving,  # Hold the state of all others.
         ],
         loggers=loggers,
@@ -163,6 +165,11 @@ def fit(
         snapshots=snapshots.states,
         not_tolerated=next((r for r in pruning.records if r.epoch > best.epoch), None),
     )
+
+
+def _bar(setup: Setup, run: PhaseRun) -> RunProgress:
+    later_images = setup.images_after_dense if run.name == "dense" else 0
+    return RunProgress(run.name, run.phase.batch_size, later_images)
 
 
 def _pruning(setup: Setup, run: PhaseRun) -> RecordedPruning:

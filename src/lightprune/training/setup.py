@@ -25,6 +25,7 @@ class Setup:
     Attributes:
         seed: Of everything random.
         freeze: Patterns of parameters that do not train.
+        images_after_dense: Training images of what follows the dense training, over all epochs.
     """
 
     model: Model
@@ -34,6 +35,7 @@ class Setup:
     trainer_config: TrainerConfig
     seed: int
     freeze: tuple[str, ...] = ()
+    images_after_dense: int = 0
 
     @property
     def example(self) -> Tensor:

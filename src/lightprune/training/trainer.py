@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 from rich import get_console
 
+from lightprune.distributed import is_rank_zero
 from lightprune.errors import InputError, Interrupted, check_choice, check_flag, check_number
 from lightprune.training.checkpoints import SealedCheckpointIO
 
@@ -98,6 +98,11 @@ class TrainerConfig:
         return uses_gpu(self.accelerator)
 
     @property
+    def shows_bar(self) -> bool:
+        """Whether this process shows a progress bar: on a terminal, the first one of several."""
+        return self.progress and get_console().is_interactive and is_rank_zero()
+
+    @property
     def processes(self) -> int:
         """Processes over all nodes."""
         return self.devices * self.num_nodes
@@ -114,14 +119,13 @@ class TrainerConfig:
         """Makes the Trainer of one phase; sets the number of threads."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        shown = self.progress and get_console().is_terminal
-        bars: list[Callback] = [RichProgressBar()] if shown else []
         # The run prints its own lines in the place of Lightning's notices.
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message="left dense: ")  # The plan says so.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         warnings.filterwarnings("ignore", message="The dirpath has changed")
+        warnings.filterwarnings("ignore", message="The number of training batches")
         backend = "nccl" if self.on_gpu else "gloo"
         return Trainer(
             accelerator="gpu" if self.on_gpu else "cpu",
@@ -137,9 +141,9 @@ class TrainerConfig:
             limit_train_batches=self.limit_batches,
             limit_val_batches=self.limit_batches if validates else 0,
             default_root_dir=folder,
-            callbacks=[KeepSigtermHandler(), *callbacks, *bars],
+            callbacks=[KeepSigtermHandler(), *callbacks],
             logger=list(loggers) or False,
-            enable_progress_bar=shown,
+            enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=10,

@@ -7,6 +7,7 @@ from lightprune.errors import InputError
 from lightprune.experiment.dense_cache import dense_key, teacher_identity
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.files import read_csv
+from lightprune.rendering.console_table import about
 from lightprune.runs.record import read_dense_record
 from lightprune.training.checkpoints import LAST
 from lightprune.training.recipe import Phase
@@ -48,15 +49,6 @@ def estimated_time(
         for name, phase, epochs in phases
     )
     return f"{about(left)}, by one training step"
-
-
-def about(seconds: float) -> str:
-    """A time that is known roughly: `about 40 s`, `about 12 min`, `about 2.5 h`."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds, -1 if seconds >= 20 else 0)):.0f} s"
-    if seconds < 90 * 60:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.2g} h"
 
 
 def _seconds_of_dense_image(checked: CheckedRun) -> float | None:
