@@ -1,6 +1,8 @@
 """The same examples and random numbers on every machine, one thread, one server of processes."""
 
+import os
 import shutil
+from fcntl import LOCK_EX, flock
 
 import pytest
 import torch
@@ -39,10 +41,24 @@ def server():
 
 
 @pytest.fixture(scope="session")
-def finished_sweep(server, tmp_path_factory):
-    """A sweep of four configurations on the digits, and beside it a run that did not finish."""
+def finished_sweep(request, tmp_path_factory):
+    """A sweep of four configurations on the digits, and beside it a run that did not finish.
+
+    The first worker that needs it makes it, the others wait; each has a copy.
+    """
     folder = tmp_path_factory.mktemp("finished")
-    sweep = folder / "sweep"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make_finished_sweep(request, folder)
+    shared = tmp_path_factory.getbasetemp().parent / "finished"
+    with open(f"{shared}.lock", "w") as lock:
+        flock(lock, LOCK_EX)
+        if not shared.exists():
+            make_finished_sweep(request, tmp_path_factory.mktemp("made")).rename(shared)
+    return shutil.copytree(shared, folder, dirs_exist_ok=True)
+
+
+def make_finished_sweep(request, folder):
+    server, sweep = request.getfixturevalue("server"), folder / "sweep"
     overrides = small(f"experiment={EXPERIMENTS}", "seed=0", f"hydra.sweep.dir={sweep}")
     done = server.train(folder, "-m", *overrides)
     assert done.returncode == 0, done.stderr

@@ -212,7 +212,7 @@ def test_the_smaller_network_can_be_made_smaller_and_exported(run, server, tmp_p
     assert main(["filters", str(again), "--sparsity=0.5", "--network=pruned"]) == 0
     (weights,) = (again / "filters").glob("*.safetensors")
     assert lightprune.load(weights).conv1.out_channels == 4
-    assert main(["export", str(again)]) == 0
+    assert main(["export", str(again), "--formats=sparse"]) == 0
     sparse = lightprune.load(again / "export" / "model.sparse.safetensors")
     images = IMAGES[..., :16, :16]
     torch.testing.assert_close(sparse(images), lightprune.load(again)(images))
