@@ -122,7 +122,7 @@ FILES = {
     ),
     "checkpoint that is a folder": (
         checkpoint("a.pt", lambda path: path.mkdir()),
-        ["dense.checkpoint", "a.pt: no such file"],
+        ["dense.checkpoint", "a.pt: is a folder"],
     ),
     "checkpoint that holds one tensor": (
         checkpoint("a.pt", partial(torch.save, torch.ones(3))),
