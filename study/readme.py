@@ -1,6 +1,6 @@
 """README's generated parts: what is gained, the table of five rows, the quick start's times."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from study.tuning_runs import split_tuning_runs
 _NOTHING = "Measured results follow."
 FIGURE = "frontier.svg"
 _BATCHES = (1, 64)
-_SPEED_UP = "speed-up, batch 1 / 64"
+_SPEED_UP = "speed-up"
 _SPARSE_FILE = "sparse, fp32"
 
 
@@ -74,7 +74,8 @@ def replace_block(readme: str, name: str, block: str) -> str:
 def _results(found: TableRows, results: Path, figure: bool) -> Iterator[str]:
     """What is gained in a sentence, the table, what its columns mean, and the figure."""
     yield from _gain(found)
-    yield Table.of(_table_rows(found)).markdown
+    rows = [{**row, **_unbroken(row, "network")} for row in _table_rows(found)]
+    yield Table.of(rows).markdown
     yield f"<sub>{' '.join(_notes(found, results))}</sub>"
     if figure:
         yield f"![Test accuracy against MACs; grey: the control]({results.name}/{FIGURE})"
@@ -85,6 +86,12 @@ def _published_runs(results: Path) -> tuple[ReportedRun, ...]:
         return ()
     collection = find_runs(results, results / "dense", DATASET_NAMES)
     return split_tuning_runs(collection)[0].runs
+
+
+def _unbroken(row: Mapping[str, str], but: str) -> dict[str, str]:
+    return {
+        name: cell.replace(" ", "\N{NO-BREAK SPACE}") for name, cell in row.items() if name != but
+    }
 
 
 def _gain(found: TableRows) -> Iterator[str]:
@@ -115,7 +122,7 @@ def _table_rows(found: TableRows) -> Iterator[dict[str, str]]:
     }
     yield _row(found, f"dense, {found.dense.epochs} epochs", found.dense) | unpruned
     if found.control:
-        name = f"dense, {found.control.epochs} epochs: the control"
+        name = f"control, {found.control.epochs} epochs"
         yield _row(found, name, found.control) | unpruned
     for row in found.pruned:
         bench = _bench(row)
@@ -133,7 +140,7 @@ def _row(found: TableRows, name: str, row: ResultRow) -> dict[str, str]:
     return {
         "network": name,
         "test accuracy (seeds)": f"{row.accuracy.percent} ({len(row.runs)})",
-        "to the control (95 %)": _points(baseline) if baseline else "",
+        "to the control": _points(baseline) if baseline else "",
     }
 
 
@@ -146,9 +153,10 @@ def _notes(found: TableRows, results: Path) -> Iterator[str]:
     first = found.dense.first
     benches = [bench for row in found.pruned if (bench := _bench(row))]
     yield (
-        f"ResNet18, {first.dataset}; ± is the standard deviation over seeds; differences are of "
-        "the seeds that both have. Weights: those of convolutions that are not zero. MACs: their "
-        "multiplications for an image."
+        f"ResNet18, {first.dataset}; ± is the standard deviation over seeds; control: the dense "
+        "network trained as long; differences to it with their 95 % intervals, over the seeds that "
+        "both have. Weights: those of convolutions that are not zero. MACs: their multiplications "
+        "for an image."
     )
     if found.most and (baseline := found.baseline(found.most)):
         cost = found.most.first.cost
@@ -166,8 +174,8 @@ def _notes(found: TableRows, results: Path) -> Iterator[str]:
         labels = ", ".join(backend.label.removeprefix("eager, ") for backend in dense)
         threads = thread_count(max(timing.threads for timing in benches[0].timings))
         yield (
-            f"Speed-up: the sparse runtime over the fastest of {labels} ({threads} of "
-            f"{benches[0].machine.label}); –: not timed."
+            f"Speed-up with one image / 64: the sparse runtime over the fastest of {labels} "
+            f"({threads} of {benches[0].machine.label}); –: not timed."
         )
     published = ", ".join(
         f"{figure.label} {100 * figure.accuracy:.1f} %" for figure in (DENSE, *PRUNED.values())
@@ -197,4 +205,4 @@ def _millions(count: float | None) -> str:
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.3g} MB"
+    return f"{size / 1e6:.2g} MB"
