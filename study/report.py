@@ -20,10 +20,10 @@ def findings_of(collection: RunCollection) -> Findings:
     return Findings(reported, published(reported.runs), tuning)
 
 
-def write_reference_report(
+def reference_report(
     folder: Path, dense_dir: Path, throughput_file: Path, speedup_file: Path
-) -> Path:
-    """Writes the report on the runs below a folder into `folder/report`; returns the page.
+) -> tuple[Findings, str, Additions]:
+    """What the report on the runs below a folder is made from, as `build_document` takes it.
 
     The two files are what `benchmarks/throughput.py` and `benchmarks/speedup.py` measured, if they
     are there.
@@ -47,4 +47,12 @@ def write_reference_report(
             "Statistics": {"Tuning runs": tuning_section(findings)},
         }
     )
+    return findings, about, additions
+
+
+def write_reference_report(
+    folder: Path, dense_dir: Path, throughput_file: Path, speedup_file: Path
+) -> Path:
+    """Writes that report into `folder/report`; returns the page."""
+    findings, about, additions = reference_report(folder, dense_dir, throughput_file, speedup_file)
     return write_report(findings, about, folder / "report", additions)

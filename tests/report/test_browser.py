@@ -3,13 +3,14 @@
 import json
 import shutil
 import subprocess
+from itertools import pairwise
 
 import pytest
 
 from lightprune.rendering.document import Document, Section, Table
 from lightprune.rendering.html import page as html_page
 from lightprune.report.build import write_report
-from lightprune.report.findings import Findings
+from tests.report.run_folders import config, findings_of, make_run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -98,9 +99,16 @@ def said(text, folder, script, *options, width=None):
 
 
 @pytest.fixture(scope="module")
-def page(collection, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    return write_report(Findings(collection), "a sweep: 4 runs", folder).read_text()
+def page(tmp_path_factory):
+    folder, dense = tmp_path_factory.mktemp("page"), [True] * 900 + [False] * 100
+    runs = ((0.9, 1000, 899), (0.98, 200, 880), (0.99, 100, 700))
+    for sparsity, kept, correct in runs:
+        right = [True] * correct + [False] * (1000 - correct)
+        for scope in ("global", "local"):
+            settings = config(scope=scope, sparsity=sparsity)
+            place = folder / f"{scope}-{sparsity}"
+            make_run(place, right, dense_right=dense, config=settings, live_nnz=kept)
+    return write_report(findings_of(folder), "a sweep: 6 runs", folder / "report").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +127,7 @@ def test_the_page_opens_from_disk_without_network(page, tmp_path, width):
 
     assert seen["sections"] == page.count("<h2>") >= 6
     # Of the main figure one axis is shown at a time.
-    assert len(seen["figures"]) == page.count("<figure") - 2
+    assert len(seen["figures"]) == page.count("<figure ") - 2 == 6
     assert all(wide > 200 and high > 60 for wide, high in seen["figures"])
     assert seen["wide"] <= 0, "it scrolls sideways"
     assert seen["loaded"] == []
@@ -162,9 +170,7 @@ def test_curves_are_laid_over_each_other_by_choice(page, tmp_path):
     seen = said(page, tmp_path, CURVES)
 
     # Every box is ticked or cleared in turn.
-    steps = [
-        after - before for before, after in zip(seen["counts"], seen["counts"][1:], strict=False)
-    ]
+    steps = [after - before for before, after in pairwise(seen["counts"])]
     assert steps == [1 if ticked else -1 for ticked in seen["checked"]]
     assert seen["counts"][0] > 1
     assert all(style in {f"s{n}" for n in range(6)} for style in seen["styles"])

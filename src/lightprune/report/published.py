@@ -12,12 +12,10 @@ class PublishedFigure:
 
     Attributes:
         label: What was pruned, such as `global 98 %`.
-        live_sparsity: Among the weights that some input reaches.
     """
 
     label: str
     sparsity: float
-    live_sparsity: float
     accuracy: float
 
 
@@ -26,17 +24,14 @@ class Published:
     """Published figures of one source.
 
     Attributes:
-        name: Heading of their column, and their name in legends.
+        name: Heading of their column.
         note: Paragraph below the result table: the source and what limits a comparison.
-        caption: Sentence for the figures that show them.
         comparable: Whether a run trained the same network on the same images.
         match: The figure of the same pruning as a run's, if there is one.
     """
 
     name: str
     note: str
-    caption: str
     dense: PublishedFigure
-    pruned: tuple[PublishedFigure, ...]
     comparable: Callable[[ReportedRun], bool]
     match: Callable[[ReportedRun], PublishedFigure | None]

@@ -50,13 +50,6 @@ class ResultRow:
         return wilson_interval(round(self.accuracy.mean * images), images)
 
     @property
-    def bars(self) -> tuple[float, float]:
-        """How far the interval reaches below and above the accuracy."""
-        low, high = self.interval
-        # A mean over seeds need not be a whole number of images.
-        return max(0.0, self.accuracy.mean - low), max(0.0, high - self.accuracy.mean)
-
-    @property
     def pruned(self) -> bool:
         """Whether something was; zeros alone, as training may leave one, are no pruning."""
         return self.group is not None and bool(self.first.events)
