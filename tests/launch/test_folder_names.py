@@ -2,16 +2,16 @@
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from lightprune.experiment.config import load_settings
 from lightprune.files import checksum
 from lightprune.launch.folder_names import without_hydra
-from lightprune.launch.overrides import CONFIGS, note_swept_keys
+from lightprune.launch.overrides import note_swept_keys
 from lightprune.launch.run import compose_config
 from lightprune.runs.identity import SWEPT
 
@@ -24,12 +24,17 @@ def _a_folder_without_runs(tmp_path, monkeypatch):
     monkeypatch.setenv(SWEPT, "[]")
 
 
+@cache
+def composed(*overrides):
+    return compose_config([*MAIN, *overrides])
+
+
 def run_dir(*overrides):
-    return compose_config([*MAIN, *overrides]).hydra.run.dir
+    return composed(*overrides).hydra.run.dir
 
 
 def settings(*overrides):
-    return load_settings(without_hydra(compose_config([*MAIN, *overrides])))
+    return load_settings(without_hydra(composed(*overrides)))
 
 
 def begin(folder, *overrides, finished=False, **contents):
@@ -117,15 +122,14 @@ def test_a_run_of_given_weights_is_found_by_their_content():
 def sweep_dirs(*typed, jobs):
     """The folders of a sweep's jobs, as Hydra makes their configs."""
     note_swept_keys([*MAIN, *typed], multirun=True)
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        master = compose("train", [*MAIN], return_hydra_config=True)
-        master.hydra.overrides.task = [*MAIN, *typed]
-        folder = master.hydra.sweep.dir
-        for job in jobs:
-            config = compose("train", [*MAIN, *job], return_hydra_config=True)
-            OmegaConf.copy_cache(from_config=master, to_config=config)
-            assert config.hydra.sweep.dir == folder
-            yield os.path.normpath(os.path.join(folder, config.hydra.sweep.subdir))
+    master = compose_config(MAIN)
+    master.hydra.overrides.task = [*MAIN, *typed]
+    folder = master.hydra.sweep.dir
+    for job in jobs:
+        config = composed(*job)
+        OmegaConf.copy_cache(from_config=master, to_config=config)
+        assert config.hydra.sweep.dir == folder
+        yield os.path.normpath(os.path.join(folder, config.hydra.sweep.subdir))
 
 
 def test_a_sweep_is_named_by_the_keys_that_its_jobs_differ_in():
