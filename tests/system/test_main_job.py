@@ -150,7 +150,7 @@ def test_an_interrupted_run_says_so_and_continues(server, finished, tmp_path):
     assert complaint.splitlines()[-1] == "interrupted: the same command continues"
     assert "Traceback" not in complaint
     assert "finetune epoch 1/" not in done.stdout
-    assert re.search(r"\nfinetune continues with epoch [23]/4, before which it was ", done.stdout)
+    assert re.search(r"\nfinetune continues with epoch [23]/4, where it was ", done.stdout)
     assert record(tmp_path / "run")["events"] == record(folder / "run")["events"]
 
 

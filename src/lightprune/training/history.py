@@ -63,7 +63,7 @@ class EpochHistory(Callback):
             steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
             if trainer.global_step > len(self.rows) * steps:
                 which = f"step {trainer.global_step + 1} ({which})"
-            print_line(f"{self._phase} continues with {which}, before which it was interrupted")
+            print_line(f"{self._phase} continues with {which}, where it was interrupted")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._print_new_events(trainer)

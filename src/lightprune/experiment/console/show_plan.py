@@ -97,7 +97,8 @@ def _device(hardware: Hardware) -> str:
     counts = {"process": hardware.processes, "thread": hardware.threads}
     words = {"process": "processes", "thread": "threads"}
     parts = [f"{n} {name if n == 1 else words[name]}" for name, n in counts.items()]
-    return ", ".join([hardware.device, *parts, hardware.precision])
+    each = " each" if hardware.processes > 1 else ""
+    return f"{hardware.device}, {', '.join(parts)}{each}, {hardware.precision}"
 
 
 def _dense(checked: CheckedRun) -> str:
