@@ -187,3 +187,22 @@ def test_a_phase_of_an_experiment_ends_the_same_if_it_breaks_off_in_mid_epoch(tm
     assert resumed.records == whole.records
     assert without_seconds(resumed.rows) == without_seconds(whole.rows)
     assert whole.epoch >= 2
+
+
+def test_a_fit_resumes_from_before_its_first_event_where_several_optimizers_step(tmp_path):
+    """Both step for a batch: the step of the event is over when the checkpoint is written."""
+    start = Regression(optimizers=2)
+
+    def pruning():
+        return PruningCallback(schedule=Linear(0.6, span=1.0, every_n_steps=3, start=3))
+
+    every = ModelCheckpoint(
+        tmp_path, "{step}", save_top_k=-1, every_n_train_steps=1, auto_insert_metric_name=False
+    )
+    whole, resumed = copy.deepcopy(start), copy.deepcopy(start)
+    fitted(whole, pruning(), every)
+    again = pruning()
+    fitted(resumed, again, checkpoint=tmp_path / "4.ckpt")
+
+    assert [record.step for record in again.records] == [3, 6, 9]
+    assert equal(resumed.state_dict(), whole.state_dict())

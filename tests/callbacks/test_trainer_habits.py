@@ -202,14 +202,48 @@ def test_early_stopping_counts_from_the_last_event(tmp_path):
     assert callback.sparsity == pytest.approx(SPARSITY, abs=0.01)
 
 
-@pytest.mark.parametrize("metric", ["val/score", None])
-def test_checkpoints_are_ranked_from_the_last_event(tmp_path, metric):
-    """The lowest score is the best: an epoch before the last event, if any counted."""
-    best = ModelCheckpoint(tmp_path, monitor=metric, mode="min", save_top_k=-1, filename="{epoch}")
-    for callback in (PruningCallback(schedule=SCHEDULE), None):
-        fitted(tmp_path, callback, best, enable_checkpointing=True)
-        saved = {int(file.stem.removeprefix("epoch=")) for file in tmp_path.glob("*.ckpt")}
-        for file in tmp_path.glob("*.ckpt"):
-            file.unlink()
+class Listing(Callback):
+    """The epochs whose checkpoints lie in a folder at the start of each epoch."""
 
-        assert saved == ({1, 2} if callback and metric else {0, 1, 2})
+    def __init__(self, folder):
+        self.folder, self.epochs = folder, []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        files = self.folder.glob("epoch=*.ckpt")
+        self.epochs.append({int(file.stem.removeprefix("epoch=")) for file in files})
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_checkpoints_are_ranked_from_the_last_event_and_the_newest_is_kept_before_it(
+    tmp_path, mode
+):
+    events = Plan((PruneEvent(0, 0.2), PruneEvent(3, SPARSITY)), 6)
+    callback, listing = PruningCallback(schedule=events), Listing(tmp_path)
+    best = ModelCheckpoint(
+        tmp_path, "{epoch}", "val/score", mode=mode, save_top_k=1, save_last=True
+    )
+    every = ModelCheckpoint(tmp_path / "all", "{epoch}", "val/score", mode=mode, save_top_k=-1)
+    options = {"enable_checkpointing": True, "max_epochs": 6}
+    fitted(tmp_path, callback, listing, best, **options)
+    fitted(tmp_path, PruningCallback(schedule=events), every, **options)
+
+    assert listing.epochs[:4] == [set(), {0}, {1}, {2}]
+    assert len([*(tmp_path / "all").glob("*.ckpt")]) == 6
+    scores = {p: float(score) for p, score in every.best_k_models.items() if abs(score) < 1e9}
+    names = sorted(int(path.rpartition("=")[2].removesuffix(".ckpt")) for path in scores)
+    assert names == [3, 4, 5]
+    final = (min if mode == "min" else max)(scores.values())
+    assert float(best.best_model_score) == final == float(every.best_model_score)
+    assert int(best.best_model_path.rpartition("=")[2].removesuffix(".ckpt")) >= 3
+    assert (tmp_path / "last.ckpt").exists()
+
+
+def test_without_a_callback_that_prunes_every_epoch_ranks(tmp_path):
+    best = ModelCheckpoint(tmp_path, "{epoch}", "val/score", mode="min", save_top_k=-1)
+    fitted(tmp_path, PruningCallback(schedule=SCHEDULE), best, enable_checkpointing=True)
+    for file in tmp_path.glob("*.ckpt"):
+        file.unlink()
+    fitted(tmp_path, None, best, enable_checkpointing=True)
+
+    assert len([*tmp_path.glob("*.ckpt")]) == 3
+    assert all(abs(score) < 1e9 for score in best.best_k_models.values())

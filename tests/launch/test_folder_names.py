@@ -172,5 +172,9 @@ def test_which_keys_are_swept_over_is_told_to_the_jobs():
     note_swept_keys(["seed=1,2", "pruner=glob(*)", "schedule.steps=range(1,4)"], multirun=True)
     assert json.loads(os.environ[SWEPT]) == ["seed", "pruner", "schedule.steps"]
 
+    ranges = ["model.width=tag(log,interval(1,8))", "schedule.sparsity=interval(0.1,0.2)"]
+    note_swept_keys(ranges, multirun=True)
+    assert json.loads(os.environ[SWEPT]) == ["model.width", "schedule.sparsity"]
+
     note_swept_keys(["seed=1"], multirun=True)
     assert json.loads(os.environ[SWEPT]) == []

@@ -60,7 +60,10 @@ def test_what_is_typed_in_vain_gets_one_line_with_the_candidates():
         "path, last, or how one of these begins: resnet18_a-s0-1111, resnet18_a-s1-2222, "
         "seed-5c1e, vgg_b-s0-3333, vgg_b-s1-4444; did you mean resnet18_a-s0-1111?"
     )
-    assert str(sweep.value) == f"seed: holds several runs; allowed is one of {JOBS[0]}, {JOBS[1]}"
+    assert (
+        str(sweep.value)
+        == f"seed: is no run but holds some; allowed is one of {JOBS[0]}, {JOBS[1]}"
+    )
 
 
 def test_last_is_the_newest_run_or_the_sweep_of_the_newest_run():

@@ -207,6 +207,7 @@ VALUES = {
         ["schedule.sparsity=null"],
         ["schedule.sparsity=None, schedule.amount=None", "exactly one of them"],
     ),
+    "amount that is a word": (["schedule.amount=abc"], ["schedule.amount=abc", "a number"]),
     "amount of one": (["schedule.amount=1"], ["schedule.amount=1", "(0, 1)"]),
     "more events than epochs": (["schedule.steps=5"], ["schedule.steps=5", "finetune.epochs=4"]),
     "half an event": (["schedule.steps=2.5"], ["schedule.steps=2.5", "an integer"]),

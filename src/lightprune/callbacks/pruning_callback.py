@@ -130,7 +130,7 @@ class PruningCallback(MaskedTraining):
         """
         if needs_batches(self._schedule, trainer):
             self._lay_out(trainer)
-        if not self._events_done:
+        if self._fingerprint is None and not self._events_done:
             check_first_event(self.plan, position(self.plan, trainer), self.state_key)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -46,8 +46,9 @@ class RunProgress(Callback):
         self._batches = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins to count the time."""
+        """Begins to count the time; a training that continues within an epoch starts none."""
         self._start = time.perf_counter()
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Shows the epoch, as its line will name it."""

@@ -54,7 +54,7 @@ def build_loggers(node: Any, run: TrackedRun) -> list[Logger]:
     """
     loggers = []
     for name in _names("logger", node):
-        settings = run.told(OmegaConf.to_container(node[name]))
+        settings = run.fill_in(OmegaConf.to_container(node[name]))
         try:
             loggers.append(build(OmegaConf.create(settings), Logger, f"logger.{name}"))
         except InputError as error:

@@ -80,7 +80,7 @@ def _resolved(root: DictConfig) -> dict[Any, Any] | None:
 def _words(config: dict[Any, Any]) -> str:
     try:
         return run_words(config)
-    except (KeyError, TypeError, AttributeError):  # A part that is none of this package's.
+    except (KeyError, TypeError, ValueError, AttributeError):  # Wrong, or no part of this package.
         return "run"
 
 

@@ -81,7 +81,7 @@ def swept_values(overrides: Iterable[str]) -> dict[str, list[str]]:
             values[key] = (
                 sorted(override.sweep_string_iterator())
                 if listed
-                else [override.get_value_element_as_str()]
+                else [override.get_value_string()]
             )
     return values
 

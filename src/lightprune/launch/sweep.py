@@ -1,5 +1,6 @@
 """The jobs of a sweep: how many there are, what tells them apart, the table of their results."""
 
+import json
 import math
 import os
 import shlex
@@ -12,6 +13,7 @@ from hydra.core.override_parser.types import Glob
 from lightprune.launch.overrides import CONFIGS, parse
 from lightprune.runs.command_line import COMMAND
 from lightprune.runs.find_folder import LAST, is_last
+from lightprune.runs.identity import SWEPT
 
 # Environment variable: the number of jobs, where it is known; they may run in other processes.
 _COUNT = "LIGHTPRUNE_JOBS"
@@ -49,7 +51,10 @@ def note_job_count(overrides: Sequence[str]) -> None:
             counts.append(len(value.filter([file.stem for file in group.glob("*.yaml")])))
         else:
             counts.append(len(list(override.sweep_string_iterator())))
-    os.environ[_COUNT] = str(math.prod(counts))
+    if counts:
+        os.environ[_COUNT] = str(math.prod(counts))
+    else:  # A search whose parameters stand in a config.
+        os.environ.pop(_COUNT, None)
 
 
 def job_line(number: int, overrides: Sequence[str]) -> str:
@@ -60,9 +65,11 @@ def job_line(number: int, overrides: Sequence[str]) -> str:
 
 
 def job_title(overrides: Sequence[str]) -> str:
-    """The overrides in which a job differs from the others: those that nobody typed."""
+    """The overrides in which a job differs: of keys swept over, or of a search those not typed."""
+    swept = json.loads(os.environ.get(SWEPT, "[]"))
     typed = shlex.split(os.environ.get(COMMAND, ""))
-    return " ".join([o for o in overrides if o not in typed] or overrides)
+    varied = [o for o in overrides if o.partition("=")[0].lstrip("+") in swept]
+    return " ".join(varied or [o for o in overrides if o not in typed] or overrides)
 
 
 def show_sweep(jobs: Sequence[FinishedJob]) -> None:

@@ -98,7 +98,7 @@ def check_slices(masks: Mapping[str, Tensor], axes: Mapping[str, int]) -> None:
         if not entries.flatten(1).any(1).all():
             raise InputError(
                 f"{name}: nothing would be left of a slice by whose norm the weight is divided; "
-                "allowed is a lower sparsity, or targets.exclude with this layer"
+                "allowed is a lower sparsity, or targets that exclude this layer"
             )
 
 

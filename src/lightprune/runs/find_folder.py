@@ -76,7 +76,7 @@ def find_run(path: Path) -> Path:
     folder = find_folder(path)
     runs = sorted(str(file.parent) for file in folder.glob("*/config.yaml"))
     if runs and not (folder / "config.yaml").exists():
-        raise InputError(f"{path}: holds several runs; allowed is one of {first_of(runs)}")
+        raise InputError(f"{path}: is no run but holds some; allowed is one of {first_of(runs)}")
     return folder
 
 

@@ -223,6 +223,12 @@ class Classifier(LightningModule):
         self.log(f"{stage}/loss", evaluation.loss, sync_dist=True)
 
 
+def as_classifier(module: LightningModule) -> Classifier:
+    """The module that a hook of an experiment's callback is given, by its type."""
+    assert isinstance(module, Classifier)
+    return module
+
+
 def _norm(named: Iterable[tuple[str, Tensor | None]]) -> tuple[Tensor, str]:
     """The norm of all tensors together; of one that is not finite, where it is so first."""
     tensors = {name: tensor.detach() for name, tensor in named if tensor is not None}

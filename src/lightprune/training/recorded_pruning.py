@@ -18,7 +18,7 @@ from lightprune.pruning.masks import Masks
 from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
-from lightprune.training.classifier import Classifier
+from lightprune.training.classifier import Classifier, as_classifier
 from lightprune.training.invariants import check_alive, depends_on_input
 
 
@@ -107,7 +107,7 @@ class RecordedPruning(PruningCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Has gradients computed with the loss of the classifier."""
-        self._loss = _classifier(pl_module).loss
+        self._loss = as_classifier(pl_module).loss
         super().setup(trainer, pl_module, stage)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -124,7 +124,7 @@ class RecordedPruning(PruningCallback):
             PruningError: The network's output no longer depends on its input, or the weights of
                 the ranks differ.
         """
-        classifier, sparsifier = _classifier(pl_module), self.sparsifier
+        classifier, sparsifier = as_classifier(pl_module), self.sparsifier
         assert sparsifier is not None
         assert self._live is not None
         _broadcast_buffers(classifier.network)
@@ -150,7 +150,7 @@ class RecordedPruning(PruningCallback):
         """A probe with the draws and the training images of this epoch."""
         assert self.sparsifier is not None
         loader = trainer.datamodule.train_dataloader  # type: ignore[attr-defined]
-        return self.sparsifier.probe(self._loss, loader, _classifier(pl_module).rng_key("probe"))
+        return self.sparsifier.probe(self._loss, loader, as_classifier(pl_module).rng_key("probe"))
 
     def logged(self, record: Any) -> dict[str, float]:
         """The accuracies around an event; nothing without validation images."""
@@ -161,7 +161,7 @@ class RecordedPruning(PruningCallback):
 
     def read_metric(self, trainer: Trainer, pl_module: LightningModule) -> float | None:
         """The validation accuracy, 0..1; None before the first validation."""
-        return _classifier(pl_module).accuracy
+        return as_classifier(pl_module).accuracy
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks that pruned weights are zero and that the output depends on the input.
@@ -171,7 +171,7 @@ class RecordedPruning(PruningCallback):
         super().on_train_epoch_end(trainer, pl_module)
         assert self._example is not None
         assert self.masks is not None
-        self._log_cost(_classifier(pl_module))
+        self._log_cost(as_classifier(pl_module))
         before = self.records[0].before if self.records else 0.0
         accuracy = self.read_metric(trainer, pl_module)
         if accuracy is not None and not self.plan.tolerates(before, accuracy):
@@ -221,11 +221,6 @@ class RecordedPruning(PruningCallback):
         with trainer.precision_plugin.forward_context():
             recalibrate(classifier, images)
         return _accuracy(trainer, classifier)
-
-
-def _classifier(module: LightningModule) -> Classifier:
-    assert isinstance(module, Classifier)
-    return module
 
 
 def _accuracy(trainer: Trainer, classifier: Classifier) -> float | None:

@@ -26,7 +26,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What trackers are told of a run.
+    """What trackers get to know of a run.
 
     Attributes:
         folder: Below it loggers write.
@@ -38,10 +38,14 @@ class TrackedRun:
     id: str
     group: str | None = None
 
-    def told(self, settings: Any) -> Any:
+    def fill_in(self, settings: Any) -> Any:
         """The settings of a logger with this run's values for `{folder}`, `{name}` and so on."""
         if isinstance(settings, dict):
-            return {key: self.told(value) for key, value in settings.items()}
+            return {key: self.fill_in(value) for key, value in settings.items()}
+        if isinstance(settings, list):
+            return [self.fill_in(value) for value in settings]
+        if not isinstance(settings, str):
+            return settings
         values = {"{name}": self.folder.name, "{id}": self.id, "{group}": self.group}
         return {"{folder}": str(self.folder), **values}.get(settings, settings)
 

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from lightprune.distributed import from_rank_zero, gather_in_order
-from lightprune.training.classifier import Classifier
+from lightprune.training.classifier import as_classifier
 
 # The largest share of a training's time that goes into them.
 _SHARE = 0.01
@@ -33,7 +33,7 @@ class StepCheckpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Goes on with the training loss of an epoch that was broken off."""
         if self._losses is not None:
-            _classifier(pl_module).resume_train_loss(self._losses[trainer.global_rank])
+            as_classifier(pl_module).resume_train_loss(self._losses[trainer.global_rank])
             self._losses = None
 
     def on_train_batch_end(
@@ -53,7 +53,7 @@ class StepCheckpoints(Checkpoint):
         is_due = has_stepped and trainer.global_step % self._every == 0
         if is_due and not trainer.is_last_batch and from_rank_zero(self._is_cheap):
             start = time.perf_counter()
-            classifier = _classifier(pl_module)
+            classifier = as_classifier(pl_module)
             classifier.check_weights()
             self._losses = gather_in_order([classifier.train_loss_state()[None]])
             trainer.save_checkpoint(self._file)
@@ -71,8 +71,3 @@ class StepCheckpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keeps what `state_dict` returned for the start of the training."""
         self._losses = state_dict["losses"]
-
-
-def _classifier(module: LightningModule) -> Classifier:
-    assert isinstance(module, Classifier)
-    return module

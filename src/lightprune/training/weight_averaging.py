@@ -4,12 +4,12 @@ from itertools import islice
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.pruning.batch_norm import recalibrate
-from lightprune.training.classifier import Classifier
+from lightprune.training.classifier import as_classifier
 
 # Training batches that batch norms of the average are estimated on, at most those of an epoch.
 _BATCHES = 20
@@ -48,7 +48,9 @@ class EmaWeights(Callback):
         has_stepped, self._steps = trainer.global_step > self._steps, trainer.global_step
         if not has_stepped or len(self._pruning.records) < len(self._pruning.plan.events):
             return
-        weights = {name: p.detach() for name, p in _network(pl_module).named_parameters()}
+        weights = {
+            name: p.detach() for name, p in as_classifier(pl_module).network.named_parameters()
+        }
         if self._average:
             self._update(list(self._average.values()), list(weights.values()), 1)
         else:
@@ -57,7 +59,7 @@ class EmaWeights(Callback):
             self._swap_in(trainer, pl_module)
 
     def _swap_in(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        network = _network(pl_module)
+        network = as_classifier(pl_module).network
         self._trained = {name: v.detach().clone() for name, v in network.state_dict().items()}
         # Not by a state dict, in which a weight that layers share has several names.
         for weight, average in zip(network.parameters(), self._average.values(), strict=True):
@@ -69,7 +71,7 @@ class EmaWeights(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Puts the trained weights back, before a checkpoint is saved."""
         if self._trained:
-            _network(pl_module).load_state_dict(self._trained)
+            as_classifier(pl_module).network.load_state_dict(self._trained)
             self._trained = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,8 +79,3 @@ class EmaWeights(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._average = dict(state_dict["average"])
-
-
-def _network(module: LightningModule) -> nn.Module:
-    assert isinstance(module, Classifier)
-    return module.network

@@ -103,6 +103,6 @@ def check_macs_known(unknown: Sequence[str]) -> None:
     if unknown:
         raise InputError(
             f"pruner.criterion: needs the MACs of every weight, and those of {len(unknown)} are "
-            f"unknown ({', '.join(unknown[:3])}); allowed is a criterion without, or "
-            f"targets.exclude=[{unknown[0]},...]"
+            f"unknown ({', '.join(unknown[:3])}); allowed is a criterion without, or targets that "
+            f"exclude {unknown[0]}"
         )
