@@ -10,7 +10,7 @@ import yaml
 from lightprune.errors import InputError
 from lightprune.experiment.config import load_settings
 from lightprune.files import read_csv
-from lightprune.launch.folder_names import saved_hash, without_hydra
+from lightprune.launch.choose_folder import saved_hash, without_hydra
 from lightprune.launch.run import compose_config
 from lightprune.runs.folder import RunFolder
 

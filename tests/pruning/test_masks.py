@@ -1,8 +1,12 @@
+import warnings
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from lightprune.pruning import Pruner, Sparsifier
 from lightprune.pruning.masks import BitMasks, Masks
 from tests.pruning.strategies import ANYTHING, flags_for, masked_weights, weight_dicts
 
@@ -233,3 +237,17 @@ def test_gradient_masks_zero_what_masks_zero_and_keep_every_other_bit(dtype, lay
 
     integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[gradients["a"].element_size()]
     assert torch.equal(gradients["a"].view(integer), expected["a"].view(integer))
+
+
+def test_a_layer_of_which_nothing_is_left_is_warned_of():
+    torch.manual_seed(0)
+    small, large = nn.Linear(8, 8), nn.Linear(8, 2)
+    small.weight.data.mul_(1e-3)
+    module = nn.Sequential(small, large)
+
+    with pytest.warns(UserWarning, match=r"^nothing is left of 0\.weight: .*Pruner\(floor=0\.01\)"):
+        masks = Sparsifier(module).prune_(0.8)
+    assert masks.emptied() == ("0.weight",)
+    assert repr(masks) == "Masks(64 of 80 weights pruned)"
+    with warnings.catch_warnings(action="error"):
+        Sparsifier(module, Pruner(floor=0.1)).prune_(0.8)

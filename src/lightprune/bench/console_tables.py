@@ -54,9 +54,9 @@ def _speed(result: BenchResult, threads: int) -> Table:
     table.add_section()
     table.add_row("fastest dense", *(labels.get(s.fastest_dense or "", "") for s in speedups))
     table.add_row("sparse runtime over it", *(_times(s.over_dense) for s in speedups))
-    table.add_row(
-        "  over dense, unreachable weights stripped", *(_times(s.over_stripped) for s in speedups)
-    )
+    if any(s.over_stripped for s in speedups):
+        stripped = (_times(s.over_stripped) for s in speedups)
+        table.add_row("  over dense, unreachable weights stripped", *stripped)
     return table
 
 

@@ -21,7 +21,7 @@ from lightprune.callbacks.training_batches import training_batches
 from lightprune.errors import InputError, check_kind
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
 from lightprune.pruning.event_record import PruneRecord
-from lightprune.pruning.masks import Masks
+from lightprune.pruning.masks import Masks, warn_of_emptied
 from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.reachability import live_masks
@@ -167,6 +167,7 @@ class PruningCallback(MaskedTraining):
         """Performs a prune event; all processes must call."""
         masks = self.next_masks(trainer, pl_module, event)
         self.hold(trainer, pl_module, masks)
+        warn_of_emptied(masks)
         return PruneRecord.of(event, masks, self._live, before=self._last_metric)
 
     def next_masks(self, trainer: Trainer, pl_module: LightningModule, event: PruneEvent) -> Masks:

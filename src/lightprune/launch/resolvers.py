@@ -10,12 +10,12 @@ def register_folder_names() -> None:
 
 
 def _run_name(name: str | None, parent: str, *, _root_: DictConfig) -> str:
-    from lightprune.launch.folder_names import run_name
+    from lightprune.launch.choose_folder import run_name
 
     return name or run_name(parent, _root_)
 
 
 def _sweep_name(name: str | None, *, _root_: DictConfig) -> str:
-    from lightprune.launch.folder_names import sweep_name
+    from lightprune.launch.choose_folder import sweep_name
 
     return name or sweep_name(_root_)

@@ -15,8 +15,8 @@ from torch import nn
 from lightprune.errors import InputError
 from lightprune.experiment.schema import register_configs
 from lightprune.export.load import load
+from lightprune.launch.choose_folder import without_hydra
 from lightprune.launch.error_messages import describe_error
-from lightprune.launch.folder_names import without_hydra
 from lightprune.launch.launcher import launch
 from lightprune.launch.overrides import CONFIGS
 from lightprune.launch.resolvers import register_folder_names

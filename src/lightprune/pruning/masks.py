@@ -1,11 +1,15 @@
 """Masks: bool tensors by parameter name, True = kept; counted, applied, packed and hashed."""
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from lightprune.distributed import is_rank_zero
+from lightprune.errors import first_of
 
 
 class Masks(Mapping[str, Tensor]):
@@ -60,6 +64,9 @@ class Masks(Mapping[str, Tensor]):
     def emptied(self) -> tuple[str, ...]:
         """The names of the parameters whose every weight is pruned."""
         return tuple(name for name, mask in self._kept.items() if not mask.any())
+
+    def __repr__(self) -> str:
+        return f"Masks({self.pruned:,} of {self.total:,} weights pruned)"
 
     def like(self, weights: Mapping[str, Tensor]) -> "Masks":
         """The same masks on the device and in the memory layout of each weight."""
@@ -152,3 +159,13 @@ class BitMasks:
                 bits = torch.empty_like(tensor, dtype=integer).copy_(self._masks[name]).neg_()
                 self._bits[name] = bits
             tensor.view(integer).bitwise_and_(bits)
+
+
+def warn_of_emptied(masks: Masks) -> None:
+    """Warns, on rank 0, of parameters whose every weight is pruned: nothing passes them."""
+    if (emptied := masks.emptied()) and is_rank_zero():
+        warnings.warn(
+            f"nothing is left of {first_of(emptied)}: the output may not depend on the input any "
+            "more; Pruner(floor=0.01) keeps a share of every layer, scope='local' prunes all alike",
+            stacklevel=3,
+        )

@@ -14,7 +14,7 @@ from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
 from lightprune.pruning.criteria.score_accumulator import ScoreAccumulator
 from lightprune.pruning.event_record import PruningError
-from lightprune.pruning.masks import Masks
+from lightprune.pruning.masks import Masks, warn_of_emptied
 from lightprune.pruning.optimizers.masked_weights import MaskedWeights
 from lightprune.pruning.parametrized import check_slices, largest_of_slices, normed_axes
 from lightprune.pruning.pruner import Pruner
@@ -125,6 +125,7 @@ class Sparsifier(MaskedWeights):
         """
         masks = self.next_masks(sparsity, final=final, progress=progress, probe=probe)
         self.hold_(masks)
+        warn_of_emptied(masks)
         return masks
 
     def next_masks(

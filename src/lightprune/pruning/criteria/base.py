@@ -52,4 +52,6 @@ class Criterion(ABC):
 def check_criterion(name: str, value: object) -> None:
     """Raises InputError unless `value` is a criterion."""
     if not isinstance(value, Criterion):
-        raise InputError(f"{name}={value}: allowed is a lightprune.pruning.Criterion")
+        raise InputError(
+            f"{name}={value}: allowed is a lightprune.pruning.Criterion, such as Magnitude()"
+        )

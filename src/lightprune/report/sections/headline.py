@@ -66,7 +66,12 @@ def main_part(findings: Findings, about: str) -> Iterator[Block]:
     """The blocks below the title."""
     row = headline(findings)
     data = "; ".join(dict.fromkeys(row.first.dataset for row in findings.rows))
-    named = f" Title and tiles: **{row.name}**." if row else ""
+    named = ""
+    if row:
+        rule = f"the sparsest within {100 * MARGIN:g} points of its baseline"
+        if findings.baselines[row.name].difference.mean < -MARGIN:
+            rule = f"which loses least: none is within {100 * MARGIN:g} points of its baseline"
+        named = f" Title and tiles: **{row.name}**, {rule}."
     yield f"{about}. {data}.{named}"
     if count := len(findings.collection.left_out):
         yield f"{counted(count, 'folder or file')} left out: see Provenance."

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from lightprune.experiment.config import load_settings
 from lightprune.files import checksum
-from lightprune.launch.folder_names import without_hydra
+from lightprune.launch.choose_folder import without_hydra
 from lightprune.launch.overrides import note_swept_keys
 from lightprune.launch.run import compose_config
 from lightprune.runs.identity import SWEPT
