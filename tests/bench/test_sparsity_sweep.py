@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lightprune.bench.backends import select_backends
 from lightprune.bench.sparsity_sweep import SparsitySweep, read_benchmark
 from lightprune.errors import InputError
 from tests.bench.test_backends import Small
@@ -67,7 +68,8 @@ def benchmark(monkeypatch):
     spec = importlib.util.spec_from_file_location("speedup", place)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "DENSE", "eager,channels-last")  # ONNX takes seconds to export.
+    # ONNX takes seconds to export.
+    monkeypatch.setattr(module, "DENSE", select_backends("eager,channels-last"))
     return module
 
 

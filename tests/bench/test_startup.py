@@ -13,7 +13,7 @@ from tests.export.finished import finished_run, small_network
 
 def test_a_start_is_imports_then_load_then_a_first_call(tmp_path):
     folder, _ = finished_run(tmp_path / "run")
-    file = ModelFiles(load_network(folder, small_network), tmp_path).sparse
+    file = ModelFiles(load_network(folder, small_network), tmp_path).sparse()
     began = time.time()
     seconds = asdict(_start(file, began - 1))
 
@@ -26,7 +26,7 @@ def test_a_start_is_imports_then_load_then_a_first_call(tmp_path):
 @pytest.mark.long
 def test_the_second_start_finds_compiled_what_the_first_one_left(tmp_path):
     folder, _ = finished_run(tmp_path / "run")
-    found = measure_startup(ModelFiles(load_network(folder, small_network), tmp_path).sparse)
+    found = measure_startup(ModelFiles(load_network(folder, small_network), tmp_path).sparse())
 
     assert found.warm.first_call < found.cold.first_call / 2
 

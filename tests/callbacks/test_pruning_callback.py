@@ -240,11 +240,11 @@ def test_sparsity_and_the_accuracy_around_events_reach_the_logger(tmp_path):
 
     logged = {
         name: [float(row[name]) for row in rows if row.get(name)]
-        for name in ("sparsity", "prune/before", "prune/after")
+        for name in ("sparsity/nominal", "prune/before", "prune/after")
     }
     records = made.pruning.records
     shares = [records[0].sparsity] * 2 + [records[1].sparsity] * 2
-    assert logged["sparsity"] == pytest.approx(shares)
+    assert logged["sparsity/nominal"] == pytest.approx(shares)
     assert logged["prune/before"] == pytest.approx([record.before for record in records])
     assert logged["prune/after"] == pytest.approx([record.after for record in records])
 

@@ -81,5 +81,5 @@ def test_training_them_again_continues_where_it_was_interrupted(cache, printed):
     state = early(cache, 3)
 
     assert len(printed) == 3
-    assert printed[1].endswith("with epoch 3/3, before which it was interrupted")
+    assert printed[1].endswith("with epoch 3/3, where it was interrupted")
     assert all(torch.isfinite(value).all() for value in state.values())

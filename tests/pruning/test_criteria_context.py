@@ -72,7 +72,9 @@ def test_every_criterion_scores_the_passed_weights(criterion):
 
 @pytest.mark.parametrize("value", [Magnitude, Synflow, "l1", None, 3])
 def test_what_is_no_criterion_is_refused(value):
-    words = r"pruner\.criterion=.*: allowed is a lightprune\.pruning\.Criterion$"
+    words = (
+        r"pruner\.criterion=.*: allowed is a lightprune\.pruning\.Criterion, such as Magnitude\(\)$"
+    )
     with pytest.raises(InputError, match=words):
         check_criterion("pruner.criterion", value)
 

@@ -365,7 +365,7 @@ VALUES = {
     ),
     "MACs that are unknown": (
         [f"{CONSTRUCTOR}.gated", "pruner/criterion=magnitude_per_mac"],
-        ["pruner.criterion: needs the MACs of every weight", "(gate.weight)", "targets.exclude="],
+        ["pruner.criterion: needs the MACs of every weight", "(gate.weight)", "targets that"],
     ),
     # The recipe
     "batch larger than the data": (

@@ -52,14 +52,18 @@ def quoted(overrides):
 
 
 @pytest.mark.long
-def test_a_run_and_its_report_name_the_classes(tmp_path):
+def test_a_run_names_the_classes_and_its_report_the_folder(tmp_path):
     folder = tmp_path / "é"
     root = class_folders(folder / "Bilder für 日本", 6)
     for part in ("train", "test"):
         (root / part / "cat").rename(root / part / "chatte–ñ")
         (root / part / "dog").rename(root / part / "ä")
     settings = ("data=images", f"data.root={root}", "data.validation=4")
-    batches = ("recipe.dense.batch_size=8", "recipe.finetune.batch_size=8")
+    batches = (
+        "recipe.dense.batch_size=8",
+        "recipe.finetune.batch_size=8",
+        "schedule.sparsity=0.5",
+    )
     overrides = [each for each in shortest() if each != "data=digits"]
     done = in_ascii("train.py", *quoted(arguments(folder, *overrides, *settings, *batches)))
 
@@ -71,4 +75,4 @@ def test_a_run_and_its_report_name_the_classes(tmp_path):
 
     reported = in_ascii("-m", "lightprune", "report", folder)
     assert reported.returncode == 0, reported.stderr.decode()
-    assert "ä" in (folder / "report" / "report.md").read_text("utf-8")
+    assert "\né: 1 run." in (folder / "report" / "report.md").read_text("utf-8")

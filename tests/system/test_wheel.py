@@ -74,7 +74,8 @@ def test_it_trains_the_demo(installed, tmp_path):
     shown = train(installed, tmp_path, *words, "pruner=global", "schedule=multi_step")
     finished = record(tmp_path / "outputs" / "runs" / "demo")
 
-    assert shown.rstrip().endswith("outputs/runs/demo")
+    assert "folder   outputs/runs/demo\n" in shown
+    assert shown.rstrip().endswith("lightprune bench last")
     assert finished["cost"]["weights"] - finished["cost"]["nnz"] == 10_943_574
     assert [event["epoch"] for event in finished["events"]] == [0, 1]
     assert finished["config"]["recipe"]["dense"]["learning_rate"]["peak"] == 0.1

@@ -27,7 +27,12 @@ def changed(server, tmp_path_factory):
 
 
 def test_a_job_that_works_in_its_own_folder_uses_the_caches_of_all(changed):
-    assert {place.name for place in (changed / "outputs").iterdir()} == {"data", "dense", "runs"}
+    assert {place.name for place in (changed / "outputs").iterdir()} == {
+        "data",
+        "dense",
+        "last",
+        "runs",
+    }
     assert not (changed / RUN / "outputs").exists()
     assert (changed / RUN / ".hydra" / "hydra.yaml").exists()
     assert record(changed / RUN)["test"]["images"] == 397

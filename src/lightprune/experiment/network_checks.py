@@ -103,11 +103,13 @@ def _check_phase(setup: Setup, name: str, phase: Phase, macs: int | None) -> Tra
     except InputError:
         raise
     except Exception as error:  # The user's own code may raise anything.
-        twice = partial(_forward_backward, setup, phase, min(batch, 2 * count))
+        double = min(batch, 2 * count)
+        twice = partial(_forward_backward, setup, phase, double)
         if count == batch or not _succeeds(twice):
             larger = [size for size in _BATCHES if batch < size <= most] if count == batch else []
             raise InputError(_explain_failure(setup, name, phase, count, error, larger)) from error
         network, loss = twice()
+        count = double
     unused = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
     if unused and processes > 1:
         raise InputError(

@@ -128,7 +128,6 @@ class Pruner:
             InputError: The settings leave too few weights to prune, or to keep.
             TypeError: The criterion or the regrowth needs `macs` or a `probe` and there is none.
         """
-        check_number("sparsity", sparsity, 0, 1, open_high=True)
         before = masks.like(weights)
         groups = self._allocation.groups(weights, sparsity, final=final, masks=masks)
         live = self._live(weights, macs)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightprune.errors import InputError, check_kind, first_of
+from lightprune.errors import InputError, check_kind, check_number, first_of
 from lightprune.pruning.argument_checks import check_example, check_types
 from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
@@ -148,6 +148,7 @@ class Sparsifier(MaskedWeights):
             InputError: The pruner cannot reach the sparsity, or needs what is not there.
             PruningError: The weights of the ranks differ.
         """
+        check_number("sparsity", sparsity, 0, 1, open_high=True)
         self._follow_module()
         check_same_weights(self.weights)
         masks = self.pruner.prune(
