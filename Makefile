@@ -31,7 +31,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-test: setup  ## Run the tests (LONG=1: those of many processes, too)
+test: setup  ## Run the tests (LONG=1: those of many processes or several seconds, too)
 	$(BIN)/pytest $(if $(LONG),,-m 'not long')
 
 soak: setup  ## Kill and resume real runs again and again (KILLS=60 SEED=0)

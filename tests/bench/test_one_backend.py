@@ -41,7 +41,9 @@ def checked(result, timed):
     ("build", "timed"),
     [
         (branching, {"eager", "csr"}),
-        (sine, {"eager", "csr", "onnx", "onnx-stripped", "sparse"}),
+        pytest.param(
+            sine, {"eager", "csr", "onnx", "onnx-stripped", "sparse"}, marks=pytest.mark.long
+        ),
     ],
     ids=["branching", "sine"],
 )

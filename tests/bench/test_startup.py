@@ -11,6 +11,7 @@ from lightprune.export.loaded_network import load_network
 from tests.export.finished import finished_run, small_network
 
 
+@pytest.mark.long
 def test_a_start_is_imports_then_load_then_a_first_call(tmp_path):
     folder, _ = finished_run(tmp_path / "run")
     file = ModelFiles(load_network(folder, small_network), tmp_path).sparse()
@@ -31,6 +32,7 @@ def test_the_second_start_finds_compiled_what_the_first_one_left(tmp_path):
     assert found.warm.first_call < found.cold.first_call / 2
 
 
+@pytest.mark.long
 def test_a_process_that_fails_says_why(tmp_path):
     with pytest.raises(RuntimeError, match=r"nothing\.sparse\.safetensors"):
         measure_startup(tmp_path / "nothing.sparse.safetensors")

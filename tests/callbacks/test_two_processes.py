@@ -8,6 +8,8 @@ from tests.training.small import (
     session,
 )
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):

@@ -37,6 +37,8 @@ BARE = {
     "mobilenet_v2": (models.mobilenet_v2, 2_236_682),
     "vit": (partial(models.VisionTransformer, image_size=32, **SMALL_VIT), 3_195_146),
 }
+# Of the families of others.
+LARGE = ("resnet34", "resnet34_cifar", "resnet50", "resnet18_cifar")
 DEAD = {
     "resnet18": 6_946_816,
     "resnet34": 11_141_120,
@@ -61,7 +63,10 @@ def test_every_network_of_the_configs_is_known_here():
     assert set(BARE) == {file.stem for file in (CONFIGS / "model").glob("*.yaml")}
 
 
-@pytest.mark.parametrize("name", BARE)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long) if n in LARGE else n for n in BARE],
+)
 def test_a_network_trains_a_step_is_pruned_and_its_file_loads_into_the_bare_one(name, tmp_path):
     chosen = settings_of(f"model={name}")
     network = chosen.model.build(10)

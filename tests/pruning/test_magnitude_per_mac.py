@@ -204,6 +204,7 @@ def test_a_checkpoint_of_another_exponent_is_refused_by_name(tmp_path):
         other.fit()
 
 
+@pytest.mark.long
 def test_a_run_prunes_where_the_time_goes_and_refuses_another_exponent(server, tmp_path):
     # At a rate at which one epoch leaves enough for a path through the stem.
     rate = "recipe.dense.learning_rate.peak=0.04"

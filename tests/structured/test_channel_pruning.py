@@ -203,6 +203,7 @@ def compose_words(words):
         return compose("train", words)
 
 
+@pytest.mark.long
 def test_the_smaller_network_can_be_made_smaller_and_exported(run, server, tmp_path, capsys):
     assert main(["filters", str(run), "--sparsity=0.5"]) == 0
     *_, command = capsys.readouterr().out.splitlines()

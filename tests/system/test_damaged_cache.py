@@ -53,12 +53,12 @@ def again(server, finished, tmp_path, name, damage):
     ("name", "damage"),
     [
         ("dense.json", halve),
-        ("dense.json", write(b"")),
-        ("dense.json", write(b"[1]")),
-        ("dense.json", forget),
-        ("model.safetensors", halve),
+        pytest.param("dense.json", write(b""), marks=pytest.mark.long),
+        pytest.param("dense.json", write(b"[1]"), marks=pytest.mark.long),
+        pytest.param("dense.json", forget, marks=pytest.mark.long),
+        pytest.param("model.safetensors", halve, marks=pytest.mark.long),
         ("model.safetensors", flip_a_bit),
-        ("model.safetensors", remove),
+        pytest.param("model.safetensors", remove, marks=pytest.mark.long),
     ],
 )
 def test_a_damaged_dense_network_is_named_and_trained_again(

@@ -76,6 +76,7 @@ def test_a_run_takes_all_five(extended, train):
     assert kept[0] == round(sum(kept) * 20 / 87)
 
 
+@pytest.mark.long
 def test_bad_values_of_custom_classes_are_one_line(extended, train):
     lost = train("data=arrays", "data.root=no.npz", "model=plain")
     unknown = train("schedule=quadratic", "schedule.span=2")

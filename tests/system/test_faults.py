@@ -43,7 +43,15 @@ def cut(file, share):
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
 
 
-@pytest.mark.parametrize(("damage", "where"), [(flip, 0.4), (flip, 0.999), (cut, 0.6), (cut, 0.0)])
+@pytest.mark.parametrize(
+    ("damage", "where"),
+    [
+        (flip, 0.4),
+        pytest.param(flip, 0.999, marks=pytest.mark.long),
+        (cut, 0.6),
+        pytest.param(cut, 0.0, marks=pytest.mark.long),
+    ],
+)
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_continues(
     server, untouched, unfinished, damage, where
 ):

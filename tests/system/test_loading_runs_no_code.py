@@ -84,6 +84,10 @@ IN_A_RUN = {
 }
 
 
+# A file of each kind; the others are read by the same functions.
+QUICK = ("last checkpoint", "the network", "run.json", "config.yaml", "dense network")
+
+
 @pytest.fixture(scope="module")
 def finished(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
@@ -104,7 +108,13 @@ def runs_no_code(server, folder, *overrides):
     return done
 
 
-@pytest.mark.parametrize("place", IN_A_RUN)
+@pytest.mark.parametrize(
+    "place",
+    [
+        place if place in QUICK else pytest.param(place, marks=pytest.mark.long)
+        for place in IN_A_RUN
+    ],
+)
 def test_no_file_of_a_run_or_a_cache_runs_code(server, finished, tmp_path, place):
     pattern, arm, removed = IN_A_RUN[place]
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)

@@ -13,10 +13,13 @@ from lightprune.training.fit import PhaseRun, fit
 from tests.training.small import OnStep, phase, plan, small_setup
 
 COURSE = plan((1, 0.5), (2, 0.9), epochs=3)
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "clang++"))),
-    reason="torch.compile needs a C++ compiler on a CPU",
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not any(map(shutil.which, ("g++", "clang++"))),
+        reason="torch.compile needs a C++ compiler on a CPU",
+    ),
+]
 
 
 def small(num_classes=4):
