@@ -152,6 +152,7 @@ def test_speedups_are_ratios_of_the_medians_beside_them(run):
         assert speedup["over_stripped"] is None
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_onnx")
 def test_an_export_is_measured_like_its_run(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # Decoded images are kept in outputs/data.

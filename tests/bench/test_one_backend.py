@@ -40,7 +40,7 @@ def checked(result, timed):
 @pytest.mark.parametrize(
     ("build", "timed"),
     [
-        (branching, {"eager", "csr"}),
+        pytest.param(branching, {"eager", "csr"}, marks=pytest.mark.long),
         pytest.param(
             sine, {"eager", "csr", "onnx", "onnx-stripped", "sparse"}, marks=pytest.mark.long
         ),

@@ -73,6 +73,7 @@ def benchmark(monkeypatch):
     return module
 
 
+@pytest.mark.long
 def test_the_benchmark_prunes_compares_and_times(benchmark, capsys):
     network = benchmark.fresh(lambda num_classes: Small())
     options = Namespace(threads=[1], batches=[1, 3], rounds=1, seconds=1.0)

@@ -82,6 +82,7 @@ def test_help_imports_neither_torch_nor_rich():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.long
 def test_every_public_name_is_imported_at_its_first_use():
     code = (
         "import sys, lightprune; assert 'torch' not in sys.modules\n"

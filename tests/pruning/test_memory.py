@@ -34,6 +34,7 @@ def extra(queue):
     queue.put((held / SIZE, peaks[0] / SIZE, peaks[1] / SIZE))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux measures peaks")
 def test_masks_take_no_memory_before_an_event_and_an_event_twice_the_weights():
     spawn = multiprocessing.get_context("spawn")

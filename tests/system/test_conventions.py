@@ -57,6 +57,7 @@ def test_without_validation_all_images_train_and_the_record_says_so(server, tmp_
     assert (run["data"]["train_images"], run["data"]["validation_is_test"]) == (1400, False)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("optuna") is None, reason="pip install '.[search]' adds Optuna")
 def test_a_search_maximises_the_validation_accuracy_and_is_repeated_exactly(server, tmp_path):
     rate = "recipe.finetune.learning_rate.peak=interval(0.001,0.1)"

@@ -44,6 +44,7 @@ def train(extended):
         )
 
 
+@pytest.mark.long
 def test_a_run_takes_all_five(extended, train):
     data = Digits(cache_dir=str(extended / "digits")).load()[0]
     parts = {"train": data.train, "test": data.test}

@@ -77,6 +77,7 @@ def test_without_an_intact_checkpoint_the_phase_starts_afresh(server, untouched,
     assert run_digests(unfinished) == run_digests(untouched)
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_a_run_with_another_seed_is_refused(server, unfinished):
     other = unfinished / "other"
     other.mkdir()
@@ -113,6 +114,7 @@ def test_an_image_that_has_changed_since_is_refused_by_both_fingerprints(server,
     assert ", this one has " in again.stderr
 
 
+@pytest.mark.long
 def test_a_kill_while_force_clears_the_folder_leaves_it_usable(server, unfinished):
     (unfinished / "run" / "metrics.csv").unlink()
     done = server.train(unfinished, *OVERRIDES, "force=true")

@@ -80,6 +80,7 @@ def test_a_run_that_fails_is_closed_too(server, tmp_path):
     assert run["exit_code"] == 1
 
 
+@pytest.mark.long
 def test_a_tracker_that_cannot_be_closed_loses_no_training(server, tmp_path):
     done = server.train(
         tmp_path, *SMALL, "logger=wandb", "logger.wandb._target_=tests.system.tracker.Stubborn"
@@ -89,6 +90,7 @@ def test_a_tracker_that_cannot_be_closed_loses_no_training(server, tmp_path):
     assert "warning: Stubborn: its run cannot be closed (no network today)" in done.stderr
 
 
+@pytest.mark.long
 def test_several_trackers_are_told_of_one_run(server, tmp_path):
     loggers = ("logger=[tensorboard,wandb]", TRACKER[1])
     done = server.train(tmp_path, *SMALL, *loggers)

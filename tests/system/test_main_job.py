@@ -136,6 +136,7 @@ def test_another_pruner_shares_the_dense_training(server, finished):
     assert sum(int((w == 0).sum()) for w in convs) == round(0.9 * sum(w.numel() for w in convs))
 
 
+@pytest.mark.long
 def test_an_interrupted_run_says_so_and_continues(server, finished, tmp_path):
     folder, _ = finished
     shutil.copytree(folder / "dense", tmp_path / "dense")

@@ -38,6 +38,7 @@ def test_a_folder_of_yaml_extends_the_groups(server, place, extended):
     assert "75.00%" in done.stdout
 
 
+@pytest.mark.long
 def test_a_run_is_complete_and_named_below_the_working_directory(server, place):
     words = [*shortest("trainer=cpu", "schedule.sparsity=0.5"), "name=here"]
     done = run(server, place, *words)

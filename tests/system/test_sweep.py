@@ -6,6 +6,7 @@ from safetensors.torch import load_file
 from tests.system.entry import record, small
 
 
+@pytest.mark.long
 def test_a_sweep_shares_one_dense_training_and_skips_what_is_finished(server, tmp_path):
     sweep = ("-m", *small("pruner=global,local", f"hydra.sweep.dir={tmp_path / 'sweep'}"))
     done = server.train(tmp_path, *sweep)

@@ -88,6 +88,7 @@ def test_the_stamp_changes_with_any_file_of_the_compiler(tmp_path, place):
     assert before == unchanged != changed
 
 
+@pytest.mark.long
 def test_another_process_compiles_nothing():
     program = residual_program()
     network_of(program, 2)(images_for(program, 3))

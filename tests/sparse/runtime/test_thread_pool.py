@@ -50,6 +50,7 @@ def test_no_slot_is_taken_after_a_call():
         assert all(worker._memory[threads._SLOT] == 0 for worker in threads._workers)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
 def test_a_forked_process_starts_other_workers():
     script = Path(__file__).parent / "forked_calls.py"

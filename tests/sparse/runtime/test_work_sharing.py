@@ -147,6 +147,7 @@ def test_every_channel_is_computed_once_after_all_of_the_instruction_before(
     assert job.early[0] == 0
 
 
+@pytest.mark.long
 def test_two_threads_work_at_the_same_time_and_wait_for_each_other():
     job = Job([[0, 1, 2]] * 5, 2, _record_two, delay=2000)
     shared = 0
