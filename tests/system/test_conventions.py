@@ -1,5 +1,6 @@
 """Callbacks, trial runs and searches through the real entry point."""
 
+import re
 from importlib.util import find_spec
 
 import pytest
@@ -16,6 +17,8 @@ def test_a_trial_run_takes_one_batch_of_one_epoch(server, tmp_path):
     assert done.returncode == 0, done.stderr
     run = record(tmp_path / "run")
     assert run["config"]["trainer"]["limit_batches"] == 1
+    # The plan counts what is trained.
+    assert re.search(r" test; 1 batches of \d+, then 1 batches of \d+$", done.stdout, re.MULTILINE)
     assert "dense epoch 1/1" in done.stdout
     assert "finetune epoch 1/1" in done.stdout
 

@@ -43,11 +43,15 @@ class Setup:
         height, width = self.data.test.images.shape[1:3]
         return torch.randn(8, 3, height, width, generator=torch.Generator().manual_seed(0))
 
+    def batches_per_epoch(self, phase: Phase) -> int:
+        """The training batches of an epoch of a phase: whole ones, over all processes."""
+        images, _ = self.source.splits(self.data)
+        batches, limit = len(images) // phase.batch_size, self.trainer_config.limit_batches
+        return batches if limit is None else min(batches, limit)
+
     def steps_per_epoch(self, phase: Phase) -> int:
         """The optimizer steps of an epoch of a phase."""
-        batches = len(self.source.splits(self.data)[0]) // phase.batch_size
-        if self.trainer_config.limit_batches is not None:
-            batches = min(batches, self.trainer_config.limit_batches)
+        batches = self.batches_per_epoch(phase)
         return math.ceil(batches / self.trainer_config.accumulate_grad_batches)
 
     def new_network(self) -> nn.Module:
@@ -69,9 +73,7 @@ class Setup:
 
     def epoch_images(self, phase: Phase) -> int:
         """The training images of an epoch: those of its whole batches."""
-        images, _ = self.source.splits(self.data)
-        batches, limit = len(images) // phase.batch_size, self.trainer_config.limit_batches
-        return phase.batch_size * (batches if limit is None else min(batches, limit))
+        return phase.batch_size * self.batches_per_epoch(phase)
 
     def data_module(self, phase: Phase, rng_key: str) -> ImageDataModule:
         return ImageDataModule(

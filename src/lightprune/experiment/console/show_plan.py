@@ -60,7 +60,7 @@ def _show_table(
     table = console_table(f"plan: prune by {_pruner(settings.pruner)}", columns, ())
     table.columns[1].justify = table.columns[-1].justify = "left"
     dense, finetune = settings.recipe.dense, settings.recipe.finetune
-    steps = len(train) // finetune.batch_size * finetune.epochs
+    steps = setup.batches_per_epoch(finetune) * finetune.epochs
     batches = f"{steps:,} batches of {finetune.batch_size}"
     if checked.pretrained:
         given = _counts(cost.weights, cost.weights - cost.nnz)
@@ -69,7 +69,7 @@ def _show_table(
         rate = f"{dense.learning_rate.shape} {dense.learning_rate.peak:g}"
         held = _counts(cost.weights, checked.masks.pruned if checked.masks else 0)
         table.add_row(str(dense.epochs), "dense", *held, rate)
-        steps = len(train) // dense.batch_size * dense.epochs
+        steps = setup.batches_per_epoch(dense) * dense.epochs
         batches = f"{steps:,} batches of {dense.batch_size}, then {batches}"
     peak = dense.learning_rate.peak if finetune.learning_rate.shape == REWIND else None
     rate = f"{finetune.learning_rate.shape} {peak or finetune.learning_rate.peak}"
