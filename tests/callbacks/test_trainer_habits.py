@@ -238,6 +238,31 @@ def test_checkpoints_are_ranked_from_the_last_event_and_the_newest_is_kept_befor
     assert (tmp_path / "last.ckpt").exists()
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_training_resumed_before_the_last_event_forgets_the_scores_of_denser_networks(
+    tmp_path, mode
+):
+    events = Plan((PruneEvent(0, 0.2), PruneEvent(2, SPARSITY)), 4)
+
+    def best_two(*watchers, checkpoint=None):
+        best = ModelCheckpoint(
+            tmp_path, "{epoch}", "val/score", mode=mode, save_top_k=2, save_last=True
+        )
+        pruning = PruningCallback(schedule=events)
+        options = {"enable_checkpointing": True, "max_epochs": 4, "checkpoint": checkpoint}
+        fitted(tmp_path, pruning, best, *watchers, **options)
+        return {path: float(score) for path, score in best.best_k_models.items()}
+
+    interrupted = best_two(Stop(1))
+    resumed = best_two(checkpoint=tmp_path / "last.ckpt")
+    for file in tmp_path.glob("*.ckpt"):
+        file.unlink()
+
+    assert {path.rpartition("/")[2] for path in interrupted} == {"epoch=0.ckpt", "epoch=1.ckpt"}
+    assert resumed == best_two()
+    assert {path.rpartition("/")[2] for path in resumed} == {"epoch=2.ckpt", "epoch=3.ckpt"}
+
+
 def test_without_a_callback_that_prunes_every_epoch_ranks(tmp_path):
     best = ModelCheckpoint(tmp_path, "{epoch}", "val/score", mode="min", save_top_k=-1)
     fitted(tmp_path, PruningCallback(schedule=SCHEDULE), best, enable_checkpointing=True)

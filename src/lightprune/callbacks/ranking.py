@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -25,23 +24,41 @@ class _AtFinalSparsity:
         return self.method(trainer, *arguments) if _is_final(trainer) else None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _NewestUntilFinal:
-    """A method of ModelCheckpoint for which the newest network is the best until the last event.
+    """Until the last event the newest network is the best that a ModelCheckpoint has saved.
 
     It is worse than any after that event, whose file then takes its place.
     """
 
-    method: Callable[..., Any]
-    mode: str
+    callback: ModelCheckpoint
+    check: Callable[..., bool]
+    state: Callable[[], dict[str, Any]]
+    early_score: Tensor | None = None  # Of the newest file, until the callback has it.
 
-    def __call__(self, *arguments: Any) -> Any:
-        (trainer,) = (value for value in arguments if isinstance(value, Trainer))
-        if not _is_final(trainer):
-            score = _WORST / (1 + trainer.global_step)
-            worst = torch.tensor(score if self.mode == "min" else -score)
-            arguments = tuple(worst if isinstance(v, Tensor) else v for v in arguments)
-        return self.method(*arguments)
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        self._rescore()
+        early = current is not None and not _is_final(trainer)
+        if early:
+            worst = _WORST / (1 + trainer.global_step)
+            current = torch.tensor(worst if self.callback.mode == "min" else -worst)
+        saves = self.check(trainer, current)
+        self.early_score = current if early and saves else None
+        return saves
+
+    def state_dict(self) -> dict[str, Any]:
+        self._rescore()
+        return self.state()
+
+    def _rescore(self) -> None:
+        # The callback scores a file by the metric, for whatever reason it is saved.
+        if self.early_score is None:
+            return
+        best, models = self.callback, self.callback.best_k_models
+        models[list(models)[-1]], self.early_score = self.early_score, None
+        ranking = sorted(models, key=models.__getitem__, reverse=best.mode == "max")
+        best.best_model_path, best.kth_best_model_path = ranking[0], ranking[-1]
+        best.best_model_score, best.kth_value = models[ranking[0]], models[ranking[-1]]
 
 
 def rank_at_final_sparsity(callbacks: Iterable[Callback]) -> None:
@@ -54,20 +71,15 @@ def rank_at_final_sparsity(callbacks: Iterable[Callback]) -> None:
     for callback in callbacks:
         if getattr(callback, "monitor", None) is None:
             continue
-        if isinstance(callback, EarlyStopping):
+        if isinstance(callback, EarlyStopping) and "on_validation_end" not in vars(callback):
             for name in ("on_validation_end", "on_train_epoch_end"):
-                _wrap(callback, name, _AtFinalSparsity)
-        elif isinstance(callback, ModelCheckpoint):
-            for name in ("check_monitor_top_k", "_update_best_and_save"):
-                _wrap(callback, name, partial(_NewestUntilFinal, mode=callback.mode))
+                setattr(callback, name, _AtFinalSparsity(getattr(callback, name)))
+        elif isinstance(callback, ModelCheckpoint) and "state_dict" not in vars(callback):
+            newest = _NewestUntilFinal(callback, callback.check_monitor_top_k, callback.state_dict)
+            for name in ("check_monitor_top_k", "state_dict"):
+                setattr(callback, name, getattr(newest, name))
 
 
 def _is_final(trainer: Trainer) -> bool:
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     return all(getattr(callback, "is_final", True) for callback in callbacks)
-
-
-def _wrap(callback: Callback, name: str, wrapper: Callable[[Callable[..., Any]], Any]) -> None:
-    method = getattr(callback, name)
-    if not isinstance(method, _AtFinalSparsity | _NewestUntilFinal):
-        setattr(callback, name, wrapper(method))
