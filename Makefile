@@ -35,7 +35,7 @@ test: setup  ## Run the tests (LONG=1: those of many processes or several second
 	$(BIN)/pytest $(if $(LONG),,-m 'not long')
 
 soak: setup  ## Kill and resume real runs again and again (KILLS=60 SEED=0)
-	$(BIN)/python -m tests.system.kills --kills $(KILLS) --seed $(SEED)
+	$(BIN)/python -m tests.system.faults.kills --kills $(KILLS) --seed $(SEED)
 
 lint: setup  ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lightprune"
 FILES = sorted(SOURCE.rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 # From the bottom up: a package imports itself and those above it in this list.
 LAYERS = (
@@ -139,7 +140,17 @@ def test_the_compiler_knows_only_itself_and_what_lies_below():
 
 
 def test_no_folder_holds_more_than_18_files():
-    assert all(count <= 18 for count in Counter(file.parent for file in FILES).values())
+    counts = Counter(file.parent for file in (*FILES, *TESTS))
+
+    assert [folder for folder, count in counts.items() if count > 18] == []
+
+
+def test_no_test_file_has_more_than_400_lines():
+    tables = {"bad_values.py"}  # as long as there are lines that users meet
+
+    assert [
+        f for f in TESTS if f.name not in tables and len(f.read_text().splitlines()) > 400
+    ] == []
 
 
 def test_no_file_name_stands_twice():

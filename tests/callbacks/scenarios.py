@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations
 from lightprune import MultiStep, Pruner, PruningCallback, Targets
 from lightprune.pruning.criteria import Movement, Taylor
 from lightprune.pruning.regrowth import Regrowth
-from tests.callbacks.test_mixing_optimizers import Eigenbasis
+from tests.callbacks.optimizers.test_mixing_optimizers import Eigenbasis
 
 SPARSITY, EPOCHS, BATCHES = 0.8, 3, 4
 SCHEDULE = MultiStep(SPARSITY, steps=2)

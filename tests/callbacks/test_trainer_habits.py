@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightprune import Cubic, MultiStep, PruningCallback, Targets
 from lightprune.errors import InputError
 from lightprune.pruning import Plan, PruneEvent
+from tests.callbacks.optimizers.test_mixing_optimizers import Eigenbasis
 from tests.callbacks.scenarios import SCHEDULE, SPARSITY, Module, Scenario
-from tests.callbacks.test_mixing_optimizers import Eigenbasis
 from tests.callbacks.test_refusals import refusal
 
 pytestmark = pytest.mark.filterwarnings("ignore")

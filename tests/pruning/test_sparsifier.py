@@ -15,7 +15,7 @@ from lightprune.errors import InputError
 from lightprune.pruning import MagnitudePerMac, Masks, Movement, Pruner, Sparsifier, Targets, Taylor
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.regrowth import Regrowth
-from tests.callbacks.test_mixing_optimizers import Eigenbasis, Whitening
+from tests.callbacks.optimizers.test_mixing_optimizers import Eigenbasis, Whitening
 
 
 def perceptron():

@@ -1,6 +1,6 @@
 """Kills real training runs at random moments, continues them, and compares what they end with.
 
-    python -m tests.system.kills --kills 60 --seed 0
+    python -m tests.system.faults.kills --kills 60 --seed 0
 
 Each victim trains a small network from nothing through both phases. It is killed several times,
 while lines come or while a checkpoint is being written, by SIGKILL (of the program, of torchrun or

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from tests.system.kills import Configuration, campaign
+from tests.system.faults.kills import Configuration, campaign
 from tests.system.run_digests import run_digests
 
 pytestmark = pytest.mark.long

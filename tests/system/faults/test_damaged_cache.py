@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from lightprune.data.images import load_cache
-from tests.system.damage import halve, write
+from tests.system.bad_input.damage import halve, write
 from tests.system.entry import record, shortest
 
 # So little that no layer is emptied, which would be a warning of its own.

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.callbacks import two_processes
+from tests.callbacks.distributed import two_processes
 from tests.training.small import (
     equal,
     plan,

@@ -7,7 +7,7 @@ import pytest
 
 from lightprune.data.image_folder import ImageFolder
 from lightprune.files import read_csv
-from tests.system.damage import class_folders
+from tests.system.bad_input.damage import class_folders
 from tests.system.entry import ROOT, arguments, environment, record, shortest
 
 # Python's own remedies against such a locale are switched off.

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from lightprune.training.checkpoints import SealedCheckpointIO
-from tests.system.damage import class_folders
+from tests.system.bad_input.damage import class_folders
 from tests.system.entry import shortest
 
 

@@ -6,7 +6,7 @@ from torchvision.models import resnet18
 
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-from tests.pruning.brute_force import dense
+from tests.pruning.pruner.brute_force import dense
 
 
 def tie_free(*sizes):

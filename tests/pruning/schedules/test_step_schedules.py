@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lightprune.errors import InputError
 from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.pruning.schedules import Cubic, Linear, MultiStep, OneShot, is_cut_to_one_event
-from tests.pruning.test_schedules import schedules
+from tests.pruning.schedules.test_shapes import schedules
 
 
 @given(schedules(), st.integers(1, 7), st.integers(0, 6), st.integers(1, 9), st.integers(0, 20))

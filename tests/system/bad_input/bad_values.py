@@ -12,7 +12,7 @@ RATE = "recipe.dense.learning_rate"
 OPTIMIZER = "recipe.dense.optimizer"
 TARGETS = "pruner.targets"
 # What follows an error of the user's own code.
-RAISED = (f"(raised at {Path(__file__).with_name('tiny.py')}:", "HYDRA_FULL_ERROR=1 shows")
+RAISED = (f"(raised at {Path(__file__).parents[1] / 'tiny.py'}:", "HYDRA_FULL_ERROR=1 shows")
 STOPPING = "callbacks.early_stopping"
 
 VALUES = {

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from tests.system.damage import (
+from tests.system.bad_input.damage import (
     animate,
     archive,
     checkpoint,

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.system.bad_files import FILES, RUNS
-from tests.system.bad_values import VALUES
+from tests.system.bad_input.bad_files import FILES, RUNS
+from tests.system.bad_input.bad_values import VALUES
 from tests.system.entry import small
 
 # Overrides, or a function that makes files and returns overrides -> parts of the one line.

@@ -9,7 +9,7 @@ from lightprune.errors import InputError
 from lightprune.pruning.criteria import Magnitude, Random
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-from tests.pruning.brute_force import brute_force, dense, total_of
+from tests.pruning.pruner.brute_force import brute_force, dense, total_of
 from tests.pruning.strategies import (
     FLOORS,
     SCOPES,

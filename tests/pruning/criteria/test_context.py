@@ -36,7 +36,7 @@ EVERY = [
     Synflow(),
     Taylor(),
 ]
-OPTIONS = sorted((Path(__file__).parents[2] / "configs/pruner/criterion").glob("*.yaml"))
+OPTIONS = sorted((Path(__file__).parents[3] / "configs/pruner/criterion").glob("*.yaml"))
 every = pytest.mark.parametrize("criterion", EVERY, ids=lambda c: type(c).__name__)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from lightning.pytorch.strategies import DDPStrategy
 
-from tests.callbacks.processes import in_two_processes
+from tests.callbacks.distributed.processes import in_two_processes
 from tests.callbacks.scenarios import SCENARIOS, SPARSITY
 from tests.callbacks.test_any_module import SaveAt
 from tests.training.small import copied, equal

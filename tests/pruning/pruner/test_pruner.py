@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lightprune.pruning.criteria import Criterion
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
-from tests.pruning.brute_force import brute_force, dense, total_of
+from tests.pruning.pruner.brute_force import brute_force, dense, total_of
 from tests.pruning.strategies import ANYTHING, SCOPES, flags_for, sparsities, tensors, weight_dicts
 
 

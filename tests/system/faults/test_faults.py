@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lightprune.training.checkpoints import LAST, PREVIOUS
-from tests.system.damage import class_folders
+from tests.system.bad_input.damage import class_folders
 from tests.system.entry import ROOT, environment, small
 from tests.system.run_digests import run_digests
 
@@ -132,7 +132,7 @@ def test_another_number_of_processes_is_refused_by_both_values(server, unfinishe
 
 @pytest.mark.long
 def test_a_disk_that_fills_costs_nothing_that_was_saved(untouched, tmp_path):
-    unshared = ["unshare", "-Urm", "--", sys.executable, "-m", "tests.system.full_disk"]
+    unshared = ["unshare", "-Urm", "--", sys.executable, "-m", "tests.system.faults.full_disk"]
     if shutil.which("unshare") is None or subprocess.run([*unshared[:4], "-c", ""]).returncode:
         pytest.skip("needs a mount namespace of its own")
     done = subprocess.run(

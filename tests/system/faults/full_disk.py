@@ -13,7 +13,7 @@ from pathlib import Path
 from lightprune.errors import InputError
 from lightprune.files import check_room
 from lightprune.training.checkpoints import LAST, is_intact
-from tests.system.kills import Run
+from tests.system.faults.kills import Run
 
 
 def main(place, data, *overrides):

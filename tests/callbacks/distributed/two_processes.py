@@ -23,7 +23,7 @@ from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
 from lightprune.pruning.sync import broadcast_masks, check_same_weights
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
-from tests.callbacks.processes import in_two_processes
+from tests.callbacks.distributed.processes import in_two_processes
 from tests.training.small import phase, plan, small_setup
 
 
