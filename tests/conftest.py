@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from lightprune.garbage import paused_collector
+from lightprune.garbage_collector import paused_collector
 from tests.system.entry import Server, small
 
 EXPERIMENTS = (

@@ -86,7 +86,7 @@ def test_help_imports_neither_torch_nor_rich():
 def test_every_public_name_is_imported_at_its_first_use():
     code = (
         "import sys, lightprune; assert 'torch' not in sys.modules\n"
-        "from lightprune.garbage import paused_collector\n"
+        "from lightprune.garbage_collector import paused_collector\n"
         "with paused_collector(): assert all(getattr(lightprune, n) for n in lightprune.__all__)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lightprune.experiment.dense import dense_network
 from lightprune.experiment.dense_cache import dense_key, rewind_file
+from lightprune.experiment.dense_network import dense_network
 from lightprune.experiment.rewinding import rewind_state
 from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, phase, small_setup
 

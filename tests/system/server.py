@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from lightprune.garbage import paused_collector
+from lightprune.garbage_collector import paused_collector
 from lightprune.launch.overrides import CONFIGS
 from tests.permissions import obey_permissions
 from tests.system.entry import small

@@ -8,8 +8,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightprune.callbacks.averages import mask_averages
 from lightprune.callbacks.checks import check_overlap, check_strategy
+from lightprune.callbacks.masked_averages import mask_averages
 from lightprune.errors import InputError, check_choice, check_kind
 from lightprune.pruning.argument_checks import check_types
 from lightprune.pruning.event_record import PruningError

@@ -15,8 +15,8 @@ from lightprune.callbacks.fingerprint import (
     fingerprint_of,
 )
 from lightprune.callbacks.masked_training import MaskedTraining, located
+from lightprune.callbacks.monitors import monitor_at_final_sparsity
 from lightprune.callbacks.planning import due_events, needs_batches, plan_of, position, schedule_of
-from lightprune.callbacks.ranking import rank_at_final_sparsity
 from lightprune.callbacks.training_batches import training_batches
 from lightprune.errors import InputError, check_kind
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
@@ -111,7 +111,7 @@ class PruningCallback(MaskedTraining):
         """Finds the weights, restores what a checkpoint or an earlier fit left, makes the plan."""
         check_loss(self._pruner, self._loss)
         check_metric(trainer, self._metric)
-        rank_at_final_sparsity(trainer.callbacks)  # type: ignore[attr-defined]
+        monitor_at_final_sparsity(trainer.callbacks)  # type: ignore[attr-defined]
         self._fingerprint = self._restored.get("fingerprint")
         super().on_fit_start(trainer, pl_module)
         if self._fingerprint is None and trainer.global_step == 0:

@@ -8,9 +8,9 @@ from types import MappingProxyType
 import typer
 from typer.exceptions import TyperException
 
+from lightprune.console_encoding import accept_any_text
 from lightprune.errors import InputError
 from lightprune.files import SaveError
-from lightprune.streams import accept_any_text
 
 _INTERRUPTED = 130
 

@@ -160,7 +160,7 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
         config=cfg,
         identity=resolved_identity(resolved),
     )
-    # Steps are counted once the data are known (`fit_to_data`).
+    # Steps are counted once the data are known (`resolve_data_sizes`).
     return settings.with_plan() if not (schedule and schedule.every_n_steps) else settings
 
 

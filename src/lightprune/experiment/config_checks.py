@@ -10,7 +10,7 @@ from lightning import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
 from torch.optim import SGD
 
-from lightprune.callbacks.ranking import RANKING
+from lightprune.callbacks.monitors import MONITORS
 from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_choice
 from lightprune.experiment.pretrained import WeightsFile
@@ -180,7 +180,7 @@ def check_callbacks(callbacks: Mapping[str, Callback], source: Source, *, logs: 
     state_keys = {save_every_epoch(Path()).state_key}
     for name, callback in callbacks.items():
         key = f"callbacks.{name}"
-        if isinstance(callback, RANKING) and callback.monitor is not None:
+        if isinstance(callback, MONITORS) and callback.monitor is not None:
             check_choice(f"{key}.monitor", callback.monitor, METRICS)
             if source.validation == "none" and callback.monitor.startswith("val/"):
                 raise InputError(

@@ -16,8 +16,8 @@ from lightprune.experiment.config import Settings
 from lightprune.experiment.config_objects import build_callbacks
 from lightprune.experiment.console.show_plan import show_plan
 from lightprune.experiment.console.show_result import show_finished, show_result
-from lightprune.experiment.dense import dense_network
 from lightprune.experiment.dense_cache import check_dense_files, dense_key, teacher_identity
+from lightprune.experiment.dense_network import dense_network
 from lightprune.experiment.preflight import CheckedRun, preflight
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.experiment.rewinding import rewind_state

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightprune.errors import InputError, first_of
 from lightprune.experiment.config import Settings
-from lightprune.experiment.data_fit import fit_to_data
+from lightprune.experiment.data_checks import resolve_data_sizes
 from lightprune.experiment.dense_cache import dense_key
 from lightprune.experiment.network_checks import check_outputs, check_training, network_macs
 from lightprune.experiment.pretrained import Pretrained, load_pretrained
@@ -131,7 +131,7 @@ def preflight(settings: Settings) -> CheckedRun:
         raise InputError(
             f"data: holds one class, {data.classes[0]}; allowed are two or more to tell apart"
         )
-    settings = fit_to_data(settings, data)
+    settings = resolve_data_sizes(settings, data)
     setup = Setup(
         model=settings.model,
         data=data,

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
-from lightprune.experiment.dense import dense_teacher
 from lightprune.experiment.dense_cache import (
     dense_key,
     dense_lock,
@@ -18,6 +17,7 @@ from lightprune.experiment.dense_cache import (
     rewind_file_fault,
     save_rewind_state,
 )
+from lightprune.experiment.dense_network import dense_teacher
 from lightprune.pruning.plan import Plan
 from lightprune.rendering.console_table import warn_unusable
 from lightprune.training.fit import PhaseRun, fit

@@ -1,4 +1,4 @@
-"""Weights in fewer bits: fp16, or int8 with one scale a channel."""
+"""Weights in reduced precision: fp16, or quantized to int8 with one scale a channel."""
 
 from collections.abc import Mapping
 from typing import TypeGuard

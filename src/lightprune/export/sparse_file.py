@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from lightprune.errors import InputError, check_choice, first_line
-from lightprune.export.codec import (
+from lightprune.export.compression import (
     compress,
     decode_positions,
     decode_values,

@@ -26,6 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lightprune.console_encoding import accept_any_text
 from lightprune.errors import InputError, Interrupted, first_line
 from lightprune.files import write_text
 from lightprune.launch.error_messages import describe_error
@@ -33,7 +34,6 @@ from lightprune.launch.help_text import help_text
 from lightprune.launch.overrides import check_group_options, note_swept_keys
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
 from lightprune.launch.sweep import FinishedJob, job_line, job_title, note_job_count, show_sweep
-from lightprune.streams import accept_any_text
 
 # Environment variables, since the jobs of a sweep may run in other processes, on other machines:
 # the folder of their failures, and whether to print tracebacks.

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lightprune.experiment.schema import register_configs
-from lightprune.garbage import paused_collector
+from lightprune.garbage_collector import paused_collector
 from lightprune.launch.error_reporting import report_errors, run_hydra_main
 from lightprune.launch.overrides import CONFIGS, expand_home
 from lightprune.launch.resolvers import register_folder_names

@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from lightprune.console_encoding import accept_any_text
 from lightprune.errors import InputError, Interrupted
 from lightprune.experiment import pipeline
 from lightprune.experiment.config import load_settings
@@ -19,7 +20,6 @@ from lightprune.experiment.schema import register_configs
 from lightprune.files import write_text
 from lightprune.launch.error_messages import describe_error
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
-from lightprune.streams import accept_any_text
 from lightprune.training.trainer import TrainerConfig
 
 # Environment variable: the file in which the launcher looks for the cause of a failure.

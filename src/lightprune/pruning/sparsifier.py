@@ -16,7 +16,7 @@ from lightprune.pruning.criteria.score_accumulator import ScoreAccumulator
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.masks import Masks, warn_of_emptied
 from lightprune.pruning.optimizers.masked_weights import MaskedWeights
-from lightprune.pruning.parametrized import check_slices, largest_of_slices, normed_axes
+from lightprune.pruning.parametrized_weights import check_slices, largest_of_slices, normed_axes
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.sync import broadcast_masks, check_same_weights
 from lightprune.pruning.targets import ANY_LAYER, Targets

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from torch import Tensor, nn
 
 from lightprune.errors import InputError, check_names, first_of, nearest
-from lightprune.pruning.parametrized import layer_tensors, original_of
+from lightprune.pruning.parametrized_weights import layer_tensors, original_of
 
 # What `*` stands for.
 LAYER_TYPES = (

@@ -1,4 +1,4 @@
-"""Two networks on the same test images: on how many only one is right, and what that says."""
+"""Two networks on the same test images: the discordant counts, and what they say (McNemar)."""
 
 import math
 from collections.abc import Sequence

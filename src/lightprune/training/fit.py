@@ -23,6 +23,7 @@ from lightprune.training.checkpoints import (
     save_every_epoch,
 )
 from lightprune.training.classifier import Classifier, NonFiniteLossError
+from lightprune.training.ema import EmaWeights
 from lightprune.training.extra_callbacks import extra_callbacks
 from lightprune.training.history import EpochHistory, EpochRow
 from lightprune.training.lr_schedule import LRCycles, lr_shape, peak_lr
@@ -33,7 +34,6 @@ from lightprune.training.resume_guard import ResumeGuard
 from lightprune.training.setup import Setup
 from lightprune.training.step_checkpoints import StepCheckpoints
 from lightprune.training.trainer import system_exit_as_interrupted
-from lightprune.training.weight_averaging import EmaWeights
 
 
 @dataclass(frozen=True)

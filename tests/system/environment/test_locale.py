@@ -16,7 +16,7 @@ WRITES = """
 import sys
 from pathlib import Path
 from lightprune.files import csv_text, read_csv, write_text
-from lightprune.streams import accept_any_text
+from lightprune.console_encoding import accept_any_text
 folder = Path(sys.argv[1])
 write_text(folder / "rows.csv", csv_text(("näme",), [("日本 – é",), (folder.name,)]))
 assert read_csv(folder / "rows.csv")[0] == {"näme": "日本 – é"}

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, 
 
 from lightprune.errors import InputError
 from lightprune.pruning import Pruner, Sparsifier, Targets
-from lightprune.pruning.parametrized import largest_of_slices, normed_axes, original_of
+from lightprune.pruning.parametrized_weights import largest_of_slices, normed_axes, original_of
 from lightprune.pruning.regrowth import Regrowth
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated")

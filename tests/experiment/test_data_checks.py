@@ -8,7 +8,7 @@ import torch
 from lightprune.data.images import ImageDataset, ImageSet
 from lightprune.errors import InputError
 from lightprune.experiment.config import load_settings
-from lightprune.experiment.data_fit import fit_to_data
+from lightprune.experiment.data_checks import resolve_data_sizes
 from tests.experiment.test_config import composed
 
 
@@ -21,7 +21,7 @@ def pictures(*sizes, own_validation=False):
 
 
 def fitted(data, *overrides):
-    return fit_to_data(load_settings(composed("data=images", *overrides)), data)
+    return resolve_data_sizes(load_settings(composed("data=images", *overrides)), data)
 
 
 def refusal(data, *overrides):
@@ -70,7 +70,7 @@ def test_the_line_names_settings_images_and_values():
 def test_what_fits_is_accepted_as_it_is():
     settings = load_settings(composed("data=images", "data.validation=100"))
 
-    assert fit_to_data(settings, pictures(1000, 1000)) is settings
+    assert resolve_data_sizes(settings, pictures(1000, 1000)) is settings
 
 
 def test_no_setting_asks_for_the_same_as_the_number_it_stands_for():

@@ -1,4 +1,4 @@
-"""Callbacks that rank a training by a metric do so once it is at its final sparsity."""
+"""Callbacks that monitor a metric (EarlyStopping, ModelCheckpoint), held until the last event."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
-RANKING = (EarlyStopping, ModelCheckpoint)
+MONITORS = (EarlyStopping, ModelCheckpoint)
 # Beyond any metric: what a network of another sparsity is worth.
 _WORST = 1e38
 
@@ -61,7 +61,7 @@ class _NewestUntilFinal:
         best.best_model_score, best.kth_value = models[ranking[0]], models[ranking[-1]]
 
 
-def rank_at_final_sparsity(callbacks: Iterable[Callback]) -> None:
+def monitor_at_final_sparsity(callbacks: Iterable[Callback]) -> None:
     """Lets EarlyStopping and ModelCheckpoint rank by a metric from the last prune event on.
 
     Of an earlier, denser network the metric is better, and it is no result: until then

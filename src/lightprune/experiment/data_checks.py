@@ -13,7 +13,7 @@ from lightprune.experiment.config import Settings
 _STEPS = 4
 
 
-def fit_to_data(settings: Settings, data: ImageDataset) -> Settings:
+def resolve_data_sizes(settings: Settings, data: ImageDataset) -> Settings:
     """Checks validation set and batches against the data.
 
     Returns:

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from lightprune.garbage import paused_collector
+from lightprune.garbage_collector import paused_collector
 
 
 def test_a_pause_ends_with_what_exists_left_out_of_later_collections():

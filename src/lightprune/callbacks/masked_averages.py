@@ -1,4 +1,4 @@
-"""Prunes the averages of weights that Lightning's callbacks keep."""
+"""Keeps pruned weights at zero in the averages (EMA, SWA) of Lightning's callbacks."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lightprune.export.codec import (
+from lightprune.export.compression import (
     decode_positions,
     decode_values,
     decompress,
