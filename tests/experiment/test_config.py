@@ -9,11 +9,21 @@ from omegaconf import OmegaConf
 
 from lightprune.errors import InputError
 from lightprune.experiment.config import load_settings
-from lightprune.experiment.config_checks import check_search
+from lightprune.experiment.config_checks import check_search, finetuning_plan
 from lightprune.experiment.dense_cache import dense_key
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.experiment.schema import register_configs
 from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.schedules import (
+    Constant,
+    Cosine,
+    Cubic,
+    Geometric,
+    Linear,
+    MultiStep,
+    OneShot,
+    Until,
+)
 from lightprune.runs.identity import diff_configs
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -44,6 +54,40 @@ def test_the_default_is_the_main_job():
     assert settings.pruner == Pruner()
     assert settings.plan.final == 0.98
     assert len(settings.plan.events) == 4
+
+
+class Late(OneShot):
+    def event_epochs(self, epochs):
+        return [epochs + 3]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        *(
+            (kind(0.5, start=4), "schedule.start=4: allowed are epochs below {}")
+            for kind in (OneShot, MultiStep, Linear, Cubic, Geometric, Cosine, Constant, Until)
+        ),
+        (MultiStep(0.5, steps=5), "schedule.steps=5: allowed are at most {}"),
+        (MultiStep(0.5, start=1), "schedule.steps=4: allowed are at most {} less schedule.start=1"),
+        (Until(0.5, recovery=5), "schedule.recovery=5: allowed are at most {}"),
+        (
+            Until(0.5, recovery=4, start=1),
+            "schedule.recovery=4: allowed are at most {} less schedule.start=1",
+        ),
+        (
+            Late(0.5),
+            "schedule: an event at epoch 7 does not fit {}; allowed are epochs below the budget",
+        ),
+    ],
+)
+def test_events_that_do_not_fit_name_the_epochs_as_they_are_given(schedule, message):
+    recipe = load_settings(composed("recipe.finetune.epochs=4")).recipe
+
+    with pytest.raises(InputError, match=f"^{message.format('epochs=4')}$"):
+        schedule.plan(4)
+    with pytest.raises(InputError, match=f"^{message.format('recipe.finetune.epochs=4')}$"):
+        finetuning_plan(schedule, recipe, steps_per_epoch=0)
 
 
 def test_an_amount_takes_the_place_of_the_default_sparsity():

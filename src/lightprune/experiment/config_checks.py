@@ -14,7 +14,7 @@ from lightprune.callbacks.monitors import MONITORS
 from lightprune.data.sources import Source
 from lightprune.errors import InputError, check_choice
 from lightprune.experiment.pretrained import WeightsFile
-from lightprune.pruning.plan import Plan
+from lightprune.pruning.plan import BudgetError, Plan
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Schedule
 from lightprune.training.checkpoints import save_every_epoch
@@ -55,13 +55,12 @@ def finetuning_plan(schedule: Schedule, recipe: Recipe, steps_per_epoch: int) ->
     """The plan of a schedule in fine-tuning.
 
     Raises:
-        InputError: The events do not fit its epochs, which the message names by their setting.
+        BudgetError: The events do not fit its epochs, which the message names by their setting.
     """
     try:
         return schedule.plan(recipe.finetune.epochs, steps_per_epoch)
-    except InputError as error:
-        message = str(error).replace(" epochs=", " recipe.finetune.epochs=")
-        raise InputError(message) from error
+    except BudgetError as error:
+        raise error.with_name("recipe.finetune.epochs") from error
 
 
 def check_rewinding(

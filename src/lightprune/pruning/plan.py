@@ -6,6 +6,21 @@ from itertools import pairwise
 from lightprune.errors import InputError
 
 
+class BudgetError(InputError):
+    """The events of a schedule do not fit the epochs of a training.
+
+    `message` has "{epochs}" where the budget stands, which is named by an argument or a setting.
+    """
+
+    def __init__(self, message: str, epochs: int, name: str = "epochs") -> None:
+        super().__init__(message.format(epochs=f"{name}={epochs}"))
+        self._message, self._epochs = message, epochs
+
+    def with_name(self, name: str) -> "BudgetError":
+        """The same error, in which the epochs have another name."""
+        return BudgetError(self._message, self._epochs, name)
+
+
 @dataclass(frozen=True)
 class PruneEvent:
     """Prune to `sparsity` before the first step of an epoch.
@@ -49,10 +64,11 @@ class Plan:
             if (event.step is None) != (self.steps is None):
                 raise InputError(f"schedule: {event}: allowed are events at {unit}s in this plan")
             if not 0 <= event.position < self.length:
-                raise InputError(
-                    f"schedule: an event at {unit} {event.position} does not fit "
-                    f"epochs={self.epochs}; allowed are {unit}s below the budget"
-                    f"{'' if self.steps is None else f' of {self.steps} steps'}"
+                raise BudgetError(
+                    f"schedule: an event at {unit} {event.position} does not fit {{epochs}}; "
+                    f"allowed are {unit}s below the budget"
+                    f"{'' if self.steps is None else f' of {self.steps} steps'}",
+                    self.epochs,
                 )
         for before, after in pairwise(self.events):
             if after.position <= before.position or after.sparsity < before.sparsity:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from lightprune.errors import InputError, check_number
-from lightprune.pruning.plan import Plan, PruneEvent
+from lightprune.pruning.plan import BudgetError, Plan, PruneEvent
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Schedule(ABC):
         """
         if self.every_n_steps is None:
             if self.start >= epochs:
-                raise InputError(
-                    f"schedule.start={self.start}: allowed are epochs below epochs={epochs}"
+                raise BudgetError(
+                    f"schedule.start={self.start}: allowed are epochs below {{epochs}}", epochs
                 )
             positions = [self.start + epoch for epoch in self.event_epochs(epochs - self.start)]
             events = map(PruneEvent, positions, self.sparsities(len(positions)))
@@ -83,6 +83,13 @@ class Schedule(ABC):
             final = 1 - (1 - self.amount) ** count
             check_number("schedule.amount: its sparsity", final, 0, 1, open_high=True)
         return [min(self.sparsity_at(i / count, final), final) for i in range(1, count)] + [final]
+
+    def _check_fits(self, epochs: int, setting: str) -> None:
+        """Raises BudgetError unless a setting is at most the number of epochs after the start."""
+        if (value := getattr(self, setting)) > epochs:
+            less = f" less schedule.start={self.start}" if self.start else ""
+            message = f"schedule.{setting}={value}: allowed are at most {{epochs}}{less}"
+            raise BudgetError(message, epochs + self.start)
 
     @abstractmethod
     def event_epochs(self, epochs: int) -> list[int]:
@@ -129,12 +136,12 @@ class MultiStep(Schedule):
 
     def event_epochs(self, epochs: int) -> list[int]:
         """Equal gaps, rounded down to whole epochs."""
-        if self.steps > epochs:
-            less = f" less schedule.start={self.start}" if self.start else ""
-            most = f"epochs={epochs + self.start}{less}"
-            if self.every_n_steps is not None:
-                most = f"{epochs}, as often as schedule.every_n_steps={self.every_n_steps} fits"
-            raise InputError(f"schedule.steps={self.steps}: allowed are at most {most}")
+        if self.steps > epochs and self.every_n_steps is not None:
+            raise InputError(
+                f"schedule.steps={self.steps}: allowed are at most {epochs}, as often as "
+                f"schedule.every_n_steps={self.every_n_steps} fits"
+            )
+        self._check_fits(epochs, "steps")
         return [step * epochs // self.steps for step in range(self.steps)]
 
     def sparsity_at(self, progress: float, final: float) -> float:

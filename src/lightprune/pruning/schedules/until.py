@@ -43,12 +43,7 @@ class Until(Schedule):
 
     def event_epochs(self, epochs: int) -> list[int]:
         """Every `recovery` epochs that leave as many, until the sparsity is reached."""
-        if epochs < self.recovery:
-            raise InputError(
-                f"schedule.recovery={self.recovery}: allowed are at most "
-                f"epochs={epochs + self.start}"
-                + (f" less schedule.start={self.start}" if self.start else "")
-            )
+        self._check_fits(epochs, "recovery")
         assert self.sparsity is not None
         count = 1
         while self._after(count) < self.sparsity and count < epochs // self.recovery:
