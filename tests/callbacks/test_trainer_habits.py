@@ -62,9 +62,13 @@ def test_a_dry_run_runs_whatever_the_schedule(tmp_path, schedule):
     assert callback.sparsity == pytest.approx(callback.plan.events[0].sparsity, abs=0.01)
 
 
-@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
-def test_an_example_is_in_the_precision_of_the_module(tmp_path, precision):
-    callback = PruningCallback(schedule=SCHEDULE, example=torch.zeros(1, 6))
+@pytest.mark.parametrize(
+    ("precision", "example"),
+    [("bf16-true", {"x": torch.zeros(1, 6)}), ("64-true", (torch.zeros(1, 6),))],
+    ids=["bf16-true", "64-true"],
+)
+def test_an_example_is_in_the_precision_of_the_module(tmp_path, precision, example):
+    callback = PruningCallback(schedule=SCHEDULE, example=example)
     fitted(tmp_path, callback, module=WithForward, precision=precision)
 
     assert callback.sparsity == pytest.approx(SPARSITY, abs=0.01)
@@ -180,7 +184,7 @@ def test_a_callback_that_has_pruned_can_be_copied(tmp_path, copied):
     [
         ({"pruner": Cubic(0.9)}, "pruner=Cubic: allowed is a Pruner"),
         ({"targets": "Linear"}, "targets=Linear: allowed is a Targets"),
-        ({"example": {"x": torch.zeros(1, 6)}}, "example=dict: allowed is a tensor"),
+        ({"example": [torch.zeros(1, 6)]}, "example=list: allowed is a tensor, a tuple of tensors"),
         ({"module": Module()}, "module=Module: allowed is the name of a part of the Lightning"),
         ({"metric": 5}, "metric=5: allowed is the name of what the validation logs"),
         ({"optimizer_state": "drop"}, "optimizer_state=drop: allowed are mask, reset, keep"),

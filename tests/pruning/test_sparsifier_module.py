@@ -185,11 +185,6 @@ def test_arguments_of_another_type_are_refused_by_name(arguments, message):
         Sparsifier(*arguments)
 
 
-def test_an_example_is_a_tensor():
-    with pytest.raises(InputError, match="example=tuple: allowed is a tensor"):
-        Sparsifier(perceptron(), example=(torch.zeros(1, 6),))
-
-
 @pytest.mark.parametrize("sparsity", [1, 1.5, -0.1, "0.9", None, float("nan")])
 def test_a_sparsity_is_a_share_below_one(sparsity):
     with pytest.raises(InputError, match=r"sparsity=.*: allowed is a number in \[0, 1\)"):

@@ -5,13 +5,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from lightning.fabric.utilities import move_data_to_device
+from torch import nn
 from torch.optim import Optimizer
 
 from lightprune.callbacks.checks import check_overlap, check_strategy
 from lightprune.callbacks.masked_averages import mask_averages
 from lightprune.errors import InputError, check_choice, check_kind
 from lightprune.pruning.argument_checks import check_types
+from lightprune.pruning.cost.example import Example
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.optimizers.state import POLICIES
@@ -36,7 +38,7 @@ class MaskedTraining(Callback):
         pruner: Pruner | None,
         targets: Targets,
         module: str,
-        example: Tensor | None,
+        example: Example | None,
         optimizer_state: str,
     ) -> None:
         """Takes what a `Sparsifier` takes, with the name of a part in the place of a module.
@@ -160,11 +162,12 @@ class MaskedTraining(Callback):
         for optimizer in trainer.optimizers:
             self.sparsifier.attach(optimizer)
 
-    def _converted_example(self, trainer: Trainer, pl_module: LightningModule) -> Tensor | None:
+    def _converted_example(self, trainer: Trainer, pl_module: LightningModule) -> Example | None:
         if self._example is None:
             return None
-        example: Tensor = trainer.precision_plugin.convert_input(self._example)
-        return example.to(pl_module.device)
+        example = trainer.precision_plugin.convert_input(self._example)
+        moved: Example = move_data_to_device(example, pl_module.device)
+        return moved
 
     def _part(self, pl_module: LightningModule) -> nn.Module:
         try:

@@ -5,7 +5,6 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
 
 from lightprune.callbacks.checks import check_first_event, check_loss, check_metric
 from lightprune.callbacks.fingerprint import (
@@ -19,6 +18,7 @@ from lightprune.callbacks.monitors import monitor_at_final_sparsity
 from lightprune.callbacks.planning import due_events, needs_batches, plan_of, position, schedule_of
 from lightprune.callbacks.training_batches import training_batches
 from lightprune.errors import InputError, check_kind
+from lightprune.pruning.cost.example import Example
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
 from lightprune.pruning.event_record import PruneRecord
 from lightprune.pruning.masks import Masks, warn_of_emptied
@@ -59,7 +59,7 @@ class PruningCallback(MaskedTraining):
         module: str = "",
         targets: Targets = ANY_LAYER,
         metric: str | None = None,
-        example: Tensor | None = None,
+        example: Example | None = None,
         loss: Loss | None = None,
         optimizer_state: str = "mask",
     ) -> None:
@@ -74,7 +74,8 @@ class PruningCallback(MaskedTraining):
             module: The part of the LightningModule that is pruned, as `student`; "" for all.
             targets: Which of its parameters are prunable.
             metric: Of the validation, as `val/acc`: what records tell before and after events.
-            example: A batch as the module takes it, for live weights and MACs.
+            example: A batch of the module's inputs, for live weights and MACs: a tensor, a tuple of
+                tensors, or a dict of them by argument name.
             loss: The mean loss of a copy of the module on a training batch, for criteria that
                 need gradients.
             optimizer_state: What an event does to it: `mask` zeroes that of pruned weights,

@@ -1,8 +1,7 @@
 """Checks of what a Sparsifier is given: types, and what the pruner needs of an example."""
 
-from torch import Tensor
-
 from lightprune.errors import InputError, check_kind
+from lightprune.pruning.cost.example import Example, Inputs
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.targets import Targets
 
@@ -11,10 +10,11 @@ def check_types(pruner: object, targets: object, example: object) -> None:
     """Raises InputError unless they are of the types that a `Sparsifier` takes."""
     check_kind("pruner", pruner, Pruner | None, "a Pruner")
     check_kind("targets", targets, Targets, "a Targets")
-    check_kind("example", example, Tensor | None, "a tensor, a batch as the module takes it")
+    if example is not None:
+        Inputs.of(example)
 
 
-def check_example(pruner: Pruner, example: Tensor | None) -> None:
+def check_example(pruner: Pruner, example: Example | None) -> None:
     """Raises InputError if the pruner needs an example, and there is none."""
     if example is not None:
         return
@@ -22,11 +22,11 @@ def check_example(pruner: Pruner, example: Tensor | None) -> None:
     if "macs" in needs or "synaptic_flow" in needs:
         what = "MACs of every weight" if "macs" in needs else "size of the inputs"
         raise InputError(
-            f"pruner.criterion={name}: needs the {what}; allowed is example=, a batch as the "
-            "module takes it, or another criterion"
+            f"pruner.criterion={name}: needs the {what}; allowed is example=, a batch of the "
+            "module's inputs, or another criterion"
         )
     if pruner.unreachable == "first":
         raise InputError(
             "pruner.unreachable=first: needs the size of the inputs; allowed is example=, a batch "
-            "as the module takes it, or pruner.unreachable=rank"
+            "of the module's inputs, or pruner.unreachable=rank"
         )

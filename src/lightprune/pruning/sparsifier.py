@@ -6,10 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lightprune.errors import InputError, check_kind, check_number, first_of
 from lightprune.pruning.argument_checks import check_example, check_types
+from lightprune.pruning.cost.example import Example
 from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
 from lightprune.pruning.criteria.score_accumulator import ScoreAccumulator
@@ -52,7 +53,7 @@ class Sparsifier(MaskedWeights):
         pruner: Pruner | None = None,
         targets: Targets = ANY_LAYER,
         *,
-        example: Tensor | None = None,
+        example: Example | None = None,
         optimizer_state: str = "mask",
     ) -> None:
         """Finds the weights, and warns of those that stay dense; nothing is pruned yet.
@@ -61,7 +62,8 @@ class Sparsifier(MaskedWeights):
             module: Any.
             pruner: Decides the masks; None for magnitudes over all weights together.
             targets: Which weights are prunable.
-            example: A batch as the module takes it, on its device, for live weights and MACs.
+            example: A batch of the module's inputs, on its device, for live weights and MACs: a
+                tensor, a tuple of tensors, or a dict of them by argument name.
             optimizer_state: What pruning does to that of attached optimizers: `mask` zeroes that
                 of pruned weights, `reset` clears it, `keep` leaves it.
 
@@ -98,7 +100,7 @@ class Sparsifier(MaskedWeights):
         pruner: Pruner | None = None,
         targets: Targets = ANY_LAYER,
         *,
-        example: Tensor | None = None,
+        example: Example | None = None,
     ) -> Self:
         """A sparsifier that keeps the zeros which the weights have, by whatever tool.
 
@@ -227,7 +229,7 @@ def prune(
     pruner: Pruner | None = None,
     targets: Targets = ANY_LAYER,
     *,
-    example: Tensor | None = None,
+    example: Example | None = None,
 ) -> Masks:
     """Zeroes weights of a module in place; `Sparsifier` also holds the zeros in a training.
 

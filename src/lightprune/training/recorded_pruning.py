@@ -90,6 +90,7 @@ class RecordedPruning(PruningCallback):
             example=example,
             optimizer_state=optimizer_state,
         )
+        self._images = example
         self._weight_reset = weight_reset
         self._masks = masks
         self._recalibrate = recalibrate
@@ -169,23 +170,21 @@ class RecordedPruning(PruningCallback):
         A network of which it does not is no failure where its accuracy ends the pruning.
         """
         super().on_train_epoch_end(trainer, pl_module)
-        assert self._example is not None
         assert self.masks is not None
         self._log_cost(as_classifier(pl_module))
         before = self.records[0].before if self.records else 0.0
         accuracy = self.read_metric(trainer, pl_module)
         if accuracy is not None and not self.plan.tolerates(before, accuracy):
             return
-        example = self._example.to(pl_module.device)
+        example = self._images.to(pl_module.device)
         check_alive(pl_module, example, trainer.current_epoch, self.masks.sparsity)
 
     def _log_cost(self, classifier: Classifier) -> None:
         """Logs live sparsity, and the MACs of non-zero weights that some input reaches."""
         assert self.sparsifier is not None
-        assert self._example is not None
         # Masks change at events alone.
         if self._cost is None or self._cost[0] != len(self.records):
-            example = self._example[:1].to(classifier.device)
+            example = self._images[:1].to(classifier.device)
             total = cost_report(classifier.network, self.sparsifier.weights, example).total
             self._cost = len(self.records), total
         cost = self._cost[1]
@@ -202,10 +201,9 @@ class RecordedPruning(PruningCallback):
         return is_due
 
     def _check_output(self, event: PruneEvent, classifier: Classifier) -> None:
-        assert self._example is not None
         if self.plan.drop is not None:  # Its accuracy will tell.
             return
-        if not depends_on_input(classifier, self._example.to(classifier.device)):
+        if not depends_on_input(classifier, self._images.to(classifier.device)):
             raise PruningError(
                 f"schedule: at sparsity {event.sparsity:g} (epoch {event.epoch}) the network's "
                 "output no longer depends on its input; allowed is a lower sparsity or a "

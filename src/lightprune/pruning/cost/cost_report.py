@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightprune.pruning.cost.example import Example
 from lightprune.pruning.cost.mac_counts import MacCounts, count_macs
 
 
@@ -95,7 +96,7 @@ class CostReport:
         return self.parameters / remaining if remaining else float("inf")
 
 
-def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Tensor) -> CostReport:
+def cost_report(network: nn.Module, weights: Mapping[str, Tensor], example: Example) -> CostReport:
     """Counts weights and MACs of a network as it stands; args as of `count_macs`."""
     used = count_macs(network, weights, example)
     layers = {

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from lightprune.pruning.cost.cost_report import CostReport, LayerCost, cost_report
+from lightprune.pruning.cost.example import Example
 from lightprune.pruning.targets import ANY_LAYER, Targets
 
 _COLUMNS = ("weight", "weights", "zeros", "live zeros", "MACs", "MACs left")
@@ -30,7 +31,7 @@ def _row(name: str, cost: LayerCost) -> tuple[str, ...]:
     return (name, *("unknown" if count is None else f"{count:,}" for count in counts))
 
 
-def summary(module: nn.Module, example: Tensor, targets: Targets = ANY_LAYER) -> Summary:
+def summary(module: nn.Module, example: Example, targets: Targets = ANY_LAYER) -> Summary:
     """Counts weights, zeros and multiplications of a module as it stands.
 
         model = torchvision.models.resnet18(num_classes=10)
@@ -42,7 +43,8 @@ def summary(module: nn.Module, example: Tensor, targets: Targets = ANY_LAYER) ->
 
     Args:
         module: Any.
-        example: A batch as the module takes it, on its device.
+        example: A batch of the module's inputs, on its device: a tensor, a tuple of tensors, or a
+            dict of them by argument name.
         targets: Of which weights.
 
     Raises:

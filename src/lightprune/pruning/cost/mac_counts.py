@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from lightprune.errors import InputError, check_kind
+from lightprune.errors import InputError
+from lightprune.pruning.cost.example import Example, Inputs
 from lightprune.pruning.cost.products import convolution_uses
 from lightprune.pruning.cost.weight_uses import WeightUses
 from lightprune.pruning.eval_mode import eval_mode
@@ -44,12 +45,12 @@ class MacCounts:
 
 
 def record_layer_shapes(
-    network: nn.Module, example: Tensor
+    network: nn.Module, example: Example
 ) -> dict[nn.Module, list[tuple[torch.Size, torch.Size]]]:
     """Runs one image through a network and records the shapes of convolutions and linear layers.
 
     The network's mode, buffers and random state stay as they are. What is compiled of it runs
-    uncompiled here. The image is the first of the example, (N, ...).
+    uncompiled here. The image is the first of the example, a batch of inputs.
 
     Returns:
         `{layer: [(input shape, output shape), ...]}`, one pair a call, of layers that compute what
@@ -70,10 +71,10 @@ def record_layer_shapes(
 
 
 def _run(
-    network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
+    network: nn.Module, weights: Mapping[str, Tensor], example: Example
 ) -> tuple[dict[nn.Module, list[LayerCall]], WeightUses]:
     """The calls of torch's own layers, and the uses of weights outside of them."""
-    check_kind("example", example, Tensor, "a tensor, a batch as the module takes it")
+    inputs = Inputs.of(example)
     calls: dict[nn.Module, list[LayerCall]] = {}
     uses = WeightUses(weights)
 
@@ -90,7 +91,7 @@ def _run(
     layers = [module for module in network.modules() if _forward_of(module) in _LAYERS]
     hooks = [layer.register_forward_pre_hook(enter) for layer in layers]
     hooks += [layer.register_forward_hook(leave, with_kwargs=True) for layer in layers]
-    devices = [example.device] if example.is_cuda else []
+    devices = {tensor.device for tensor in inputs.tensors if tensor.is_cuda}
     try:
         # Compiled code runs no hooks that were set after it was compiled.
         with (
@@ -99,7 +100,7 @@ def _run(
             torch.compiler.set_stance("force_eager"),
             uses,
         ):
-            network(example[:1])
+            inputs.first().call(network)
     finally:
         for hook in hooks:
             hook.remove()
@@ -113,12 +114,12 @@ def _forward_of(layer: nn.Module) -> Any:
 
 
 def count_macs(
-    network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
+    network: nn.Module, weights: Mapping[str, Tensor], example: Example
 ) -> dict[str, MacCounts]:
     """Counts the multiplications of each weight for one image, wherever they happen.
 
-    The image is the first of the example, (N, ...), of any values. A layer that does another way
-    what one of torch's does names that one's as its `plain_forward`.
+    The image is the first of the example, a batch of inputs of any values. A layer that does
+    another way what one of torch's does names that one's as its `plain_forward`.
 
     Returns:
         By name; zeros of weights that the image does not reach. Weights that operations read, but
@@ -168,7 +169,7 @@ def _compact(counts: Tensor) -> Tensor:
 
 
 def macs_per_weight(
-    network: nn.Module, weights: Mapping[str, Tensor], example: Tensor
+    network: nn.Module, weights: Mapping[str, Tensor], example: Example
 ) -> dict[str, Tensor]:
     """Counts how often each weight multiplies data for one image, padding left out.
 

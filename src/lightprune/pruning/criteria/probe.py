@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightprune.distributed import all_reduce_sum_
 from lightprune.errors import InputError
+from lightprune.pruning.cost.example import Example, Inputs
 from lightprune.pruning.criteria.context import Score
 from lightprune.pruning.criteria.score_accumulator import ScoreAccumulator
 from lightprune.pruning.masks import Masks
@@ -38,7 +39,7 @@ class NetworkProbe:
     network: nn.Module
     loss: Loss | None = None
     batches: Callable[[], Iterable[Any]] | None = None
-    example: Tensor | None = None
+    example: Example | None = None
     accumulator: ScoreAccumulator | None = None
     rng_key: tuple[int | str, ...] = ("probe",)
 
@@ -63,16 +64,19 @@ class NetworkProbe:
         return {name: all_reduce_sum_(total) for name, total in totals.items()}
 
     def synaptic_flow(self, masks: Masks) -> dict[str, Tensor]:
-        """As of `ScoringContext.synaptic_flow`, in evaluation mode and float64."""
+        """As of `ScoringContext.synaptic_flow`, in evaluation mode and float64.
+
+        Inputs are ones; those that are no floating-point numbers stay as they are.
+        """
         if self.example is None:
             raise InputError("pruner.criterion: needs the size of the inputs; allowed is example=")
         replica, weights = self._copy(masks)
         replica.double().eval()
         for value in (*replica.parameters(), *replica.buffers()):
             value.detach().abs_()
-        ones = torch.ones_like(self.example[:1], dtype=torch.float64)
+        ones = Inputs.of(self.example).first().map(_ones)
         with torch.enable_grad():
-            return _gradients(replica(ones).sum(), weights)
+            return _gradients(ones.call(replica).sum(), weights)
 
     def accumulated(self) -> dict[str, Tensor]:
         """What has accumulated so far: of all processes, as their gradients are averaged."""
@@ -87,6 +91,12 @@ class NetworkProbe:
         for weight in weights.values():
             weight.requires_grad_()
         return replica, weights
+
+
+def _ones(value: Tensor) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    return torch.ones_like(value, dtype=torch.float64)
 
 
 def _gradients(value: Tensor, weights: dict[str, nn.Parameter]) -> dict[str, Tensor]:
