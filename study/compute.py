@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, bullets
+from lightprune.rendering.number_format import duration
 from lightprune.report.findings import Findings
 from lightprune.report.reported_run import ReportedRun
 from lightprune.runs.record import Json
@@ -96,15 +97,11 @@ def _line(run: ReportedRun, throughput: Throughput) -> str:
     epochs, whole = sum(cost.epochs for cost in phases), sum(spent)
     return (
         f"The reference: {EPOCHS} epochs x {theirs:.0f} s = "
-        f"{_hours(EPOCHS * theirs)}; {name} {run.epochs} epochs x "
-        f"{whole / epochs:.0f} s = {_hours(whole)}: {EPOCHS * theirs / whole:.1f} x less."
+        f"{duration(EPOCHS * theirs)}; {name} {run.epochs} epochs x "
+        f"{whole / epochs:.0f} s = {duration(whole)}: {EPOCHS * theirs / whole:.1f} x less."
     )
 
 
 def _rate(loop: Loop) -> str:
     low, high = min(loop.rates), max(loop.rates)
     return f"{loop.name} at batch size {loop.batch_size}: {loop.rate:.0f} ({low:.0f} to {high:.0f})"
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from lightprune.rendering.number_format import duration
 from study.throughput import Throughput, loop_name
 
 # What `recipe=fast` trains on CIFAR-10, in both phases together.
@@ -50,9 +51,5 @@ def _lines(seconds: dict[str, float]) -> Iterator[str]:
         ("train", "python train.py pruner=global schedule=multi_step", "on CIFAR-10"),
         ("report", "lightprune report outputs/runs", "tables, figures"),
     ):
-        time = f"{_rounded(seconds[name])}: " if name in seconds else ""
+        time = f"{duration(seconds[name])}: " if name in seconds else ""
         yield f"{command:{_WIDTH}}  # {time}{what}"
-
-
-def _rounded(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -9,10 +9,10 @@ from lightprune.bench.result import BenchResult
 from lightprune.bench.sparsity_sweep import read_benchmark
 from lightprune.errors import InputError
 from lightprune.rendering.document import Table, thread_count
+from lightprune.rendering.number_format import megabytes, millions, percent, percent_label
 from lightprune.report.baseline import Baseline
 from lightprune.report.discovery import find_runs
 from lightprune.report.frontier_figure import frontier_svg
-from lightprune.report.groups import percent_label
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.headline import MARGIN
@@ -116,8 +116,8 @@ def _table_rows(found: TableRows) -> Iterator[dict[str, str]]:
     dense = found.dense.first
     unpruned = {
         "weights": f"{dense.cost.weights:,}",
-        "MACs": _millions(dense.cost.macs),
-        "file": _megabytes(dense.sizes["model.safetensors"]),
+        "MACs": millions(dense.cost.macs),
+        "file": megabytes(dense.sizes["model.safetensors"]),
         _SPEED_UP: "1 / 1",
     }
     yield _row(found, f"dense, {found.dense.epochs} epochs", found.dense) | unpruned
@@ -129,8 +129,8 @@ def _table_rows(found: TableRows) -> Iterator[dict[str, str]]:
         name = f"**{label(row)}**" if row is found.most else label(row)
         yield _row(found, name, row) | {
             "weights": f"{row.first.cost.nnz:,}",
-            "MACs": _millions((row.mac_density or 0.0) * (row.first.cost.macs or 0)),
-            "file": _megabytes(bench.sizes[_SPARSE_FILE]) if bench else "–",
+            "MACs": millions((row.mac_density or 0.0) * (row.first.cost.macs or 0)),
+            "file": megabytes(bench.sizes[_SPARSE_FILE]) if bench else "–",
             _SPEED_UP: " / ".join(f"{s:.1f}" for s in _speedups(bench)) if bench else "–",
         }
 
@@ -164,9 +164,9 @@ def _notes(found: TableRows, results: Path) -> Iterator[str]:
         place = f"the sparsest within {100 * MARGIN:g} points of" if within else "the nearest to"
         yield (
             f"Of what was trained as long, **{label(found.most)}** is {place} the control. "
-            f"{_percent(1 - cost.live / cost.weights)} "
+            f"{percent(1 - cost.live / cost.weights, 1)} "
             "of the weights only ever multiply padding at this size of images: of the others it "
-            f"removes {_percent(cost.live_sparsity)}."
+            f"removes {percent(cost.live_sparsity, 1)}."
         )
     if benches:
         timed = {name for bench in benches for name in bench.backends}
@@ -178,7 +178,7 @@ def _notes(found: TableRows, results: Path) -> Iterator[str]:
             f"({threads} of {benches[0].machine.label}); –: not timed."
         )
     published = ", ".join(
-        f"{figure.label} {100 * figure.accuracy:.1f} %" for figure in (DENSE, *PRUNED.values())
+        f"{figure.label} {percent(figure.accuracy, 1)}" for figure in (DENSE, *PRUNED.values())
     )
     yield (
         f"The reference, L. Mao's blog post “PyTorch Pruning” (400 epochs, lossless images): "
@@ -194,15 +194,3 @@ def _speedups(bench: BenchResult) -> list[float]:
     threads = max(timing.threads for timing in bench.timings)
     at = {s.batch: s.over_dense for s in bench.speedups if s.threads == threads}
     return [ratio for batch in _BATCHES if (ratio := at.get(batch))]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _millions(count: float | None) -> str:
-    return "unknown" if count is None else f"{count / 1e6:.1f} M"
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.2g} MB"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from lightprune.rendering.number_format import percent
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.reported_run import ReportedRun
 from lightprune.runs.method_label import method_label
@@ -53,6 +54,6 @@ def published(runs: Iterable[ReportedRun]) -> Published | None:
     if not any(comparable(run) for run in runs):
         return None
     figures = (DENSE, *PRUNED.values())
-    quoted = ", ".join(f"{figure.label} {100 * figure.accuracy:.1f} %" for figure in figures)
+    quoted = ", ".join(f"{figure.label} {percent(figure.accuracy, 1)}" for figure in figures)
     note = f"Column “reference”: {_SOURCE}: {quoted}. {_CAVEATS}"
     return Published("reference", note, DENSE, comparable, match)

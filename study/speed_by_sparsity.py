@@ -6,6 +6,7 @@ from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, Sparsit
 from lightprune.provenance import short_commit
 from lightprune.rendering.chart import Axis, Mark, Series, number_axis, xy_chart
 from lightprune.rendering.document import Block, Figure, Table, thread_count
+from lightprune.rendering.number_format import percent, percent_label
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.sections.speed import BATCHES, latency_columns
 
@@ -34,9 +35,9 @@ def speedup_figures(sweep: SparsitySweep) -> Iterator[Figure]:
 def _row(network: NetworkSweep, level: SparsityLevel, threads: int) -> dict[str, str]:
     return {
         "network": network.name,
-        "sparsity": f"{100 * level.sparsity:.4g} %",
-        "live sparsity": f"{100 * level.live_sparsity:.1f} %",
-        "MACs left": f"{100 * level.mac_density:.1f} %",
+        "sparsity": percent_label(level.sparsity),
+        "live sparsity": percent(level.live_sparsity, 1),
+        "MACs left": percent(level.mac_density, 1),
         "largest Δ logit": f"{level.max_logit_difference:.0e} of {level.max_logit:.2g}",
         **latency_columns(network.speedup(level, threads, batch) for batch in BATCHES),
     }
@@ -50,7 +51,7 @@ def _figure(network: NetworkSweep) -> Figure:
             speedups = [(level, network.speedup(level, threads, batch)) for level in network.levels]
             ratios = [(level, getattr(at, f"over_{over}")) for level, at in speedups]
             marks = tuple(
-                Mark(1 - level.sparsity, ratio, f"{100 * level.sparsity:.4g} %: {ratio:.2f} x")
+                Mark(1 - level.sparsity, ratio, f"{percent_label(level.sparsity)}: {ratio:.2f} x")
                 for level, ratio in ratios
                 if ratio
             )
@@ -82,4 +83,4 @@ def _break_even(network: NetworkSweep, threads: int, batch: int) -> str:
         return "not reached"
     sparsity, mac_density = point
     at_most = "at most " if sparsity == network.levels[0].sparsity else ""
-    return f"{at_most}{100 * sparsity:.0f} % ({100 * mac_density:.0f} % of the MACs)"
+    return f"{at_most}{percent(sparsity, 0)} ({percent(mac_density, 0)} of the MACs)"

@@ -12,6 +12,7 @@ from lightprune.experiment.config import load_settings
 from lightprune.files import read_csv
 from lightprune.launch.choose_folder import saved_hash, without_hydra
 from lightprune.launch.run import compose_config
+from lightprune.rendering.number_format import about
 from lightprune.runs.folder import RunFolder
 
 _CONFIGS = Path("configs/experiment")
@@ -105,13 +106,8 @@ def remaining_work(jobs: Sequence[Job], started: Sequence[StartedRun]) -> str:
     dense_seeds = {run.job[1] for run in started if run.seconds}
     dense_epochs *= len({seed for _, seed in remaining} - dense_seeds)
     epochs = epochs * len(remaining) - sum(len(run.seconds) for run in begun)
-    total = _hours_minutes(dense_epochs * dense_epoch + epochs * epoch)
+    total = about(dense_epochs * dense_epoch + epochs * epoch)
     return (
-        f"{line}: {dense_epochs} dense and {epochs} fine-tuning epochs, about {total} at "
+        f"{line}: {dense_epochs} dense and {epochs} fine-tuning epochs, {total} at "
         f"{epoch:.0f} s an epoch, the median of the {len(measured)} measured in this sweep"
     )
-
-
-def _hours_minutes(seconds: float) -> str:
-    minutes = max(1, round(seconds / 60))
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lightprune.rendering.document import Block, Table
+from lightprune.rendering.number_format import percent, pp_label
 from lightprune.report.discovery import RunCollection
 from lightprune.report.findings import Findings
 from lightprune.report.groups import run_label, training_label, without_seeds
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.statistics import pp_label
 from lightprune.runs.identity import diff_configs
 
 _WORDS = (
@@ -55,10 +55,10 @@ def _row(run: ReportedRun, reported: tuple[ReportedRun, ...]) -> dict[str, str]:
         "epochs": run.epochs,
         "beside": training_label(beside) if beside else "nothing of its kind",
         "settings": _settings(run, beside) if beside else "",
-        "dense, validation": _percent(run.dense.validation_accuracy),
-        "validation": _percent(run.validation_accuracy),
-        "dense, test": _percent(run.dense.test_accuracy),
-        "test": _percent(run.test.accuracy),
+        "dense, validation": percent(run.dense.validation_accuracy, unknown=""),
+        "validation": percent(run.validation_accuracy, unknown=""),
+        "dense, test": percent(run.dense.test_accuracy),
+        "test": percent(run.test.accuracy),
         "to its dense (pp)": pp_label(run.accuracy_change),
         "data": run.dataset,
     }
@@ -82,7 +82,3 @@ def _differing(run: ReportedRun, other: ReportedRun) -> list[str]:
 def _settings(run: ReportedRun, beside: ReportedRun) -> str:
     same = "as there" if run.epochs == beside.epochs else "as there, but for its length"
     return "; ".join(_differing(run, beside)) or same
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f} %"

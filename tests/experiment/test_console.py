@@ -9,7 +9,7 @@ from lightprune.experiment.config import load_settings
 from lightprune.experiment.console.show_plan import show_plan
 from lightprune.experiment.preflight import preflight
 from lightprune.experiment.schema import register_configs
-from lightprune.rendering.console_table import about
+from lightprune.rendering.number_format import about
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ("data=digits", "recipe=smoke", "model.constructor._target_=tests.system.tiny.tiny_resnet")

@@ -28,7 +28,7 @@ def test_what_remains_by_hand():
 
     assert remaining_work(JOBS, started) == (
         "1 of 4 runs are done; 3 remain, 1 of them begun: 22 dense and 21 fine-tuning epochs, "
-        "about 1 h 5 min at 60 s an epoch, the median of the 11 measured in this sweep"
+        "about 65 min at 60 s an epoch, the median of the 11 measured in this sweep"
     )
 
 

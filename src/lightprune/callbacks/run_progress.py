@@ -7,7 +7,7 @@ from lightning import Callback, LightningModule, Trainer
 from rich import get_console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from lightprune.rendering.console_table import about
+from lightprune.rendering.number_format import about
 
 # Batches before which the time that they take says little.
 _FIRST_BATCHES = 5

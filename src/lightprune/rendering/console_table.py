@@ -27,12 +27,3 @@ def print_line(text: str) -> None:
 def warn_unusable(file: Path, reason: str, consequence: str) -> None:
     """Prints a one-line warning about a file that cannot be used."""
     print_line(f"[yellow]warning[/]: {escape(str(file))}: {escape(reason)}; {consequence}")
-
-
-def about(seconds: float) -> str:
-    """A time that is known roughly: `about 40 s`, `about 12 min`, `about 2.5 h`."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds, -1 if seconds >= 20 else 0)):.0f} s"
-    if seconds < 90 * 60:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.2g} h"

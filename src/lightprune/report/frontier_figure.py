@@ -14,8 +14,8 @@ from lightprune.rendering.chart import (
     xy_chart,
 )
 from lightprune.rendering.document import thread_count
+from lightprune.rendering.number_format import percent
 from lightprune.rendering.svg import standalone
-from lightprune.report.groups import mac_share
 from lightprune.report.result_table import ResultRow
 
 Cost = Callable[[ResultRow], float | None]
@@ -157,8 +157,8 @@ def _mark(row: ResultRow, cost: float) -> Mark:
     low, high = row.interval
     words = (
         f"{row.name}\n{row.accuracy.percent} (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
-        f"seed {row.seeds}\n{mac_share(row.mac_density)} of the MACs, live sparsity "
-        f"{100 * row.live_sparsity:.2f} %"
+        f"seed {row.seeds}\n{percent(row.mac_density, 1)} of the MACs, live sparsity "
+        f"{percent(row.live_sparsity)}"
     )
     return Mark(cost, row.accuracy.mean, words, low, high, f"../{row.first.folder}")
 

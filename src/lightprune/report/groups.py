@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
 
+from lightprune.rendering.number_format import percent_label
 from lightprune.report.reported_run import ReportedRun
 from lightprune.runs.identity import diff_configs
 from lightprune.runs.method_label import is_sanity_check, is_slim, method_label, prunes
@@ -76,16 +77,6 @@ def run_label(run: ReportedRun) -> str:
         return "control (dense continued)" if what == CONTROL else what
     scope, _, rest = what.partition(" ")
     return f"{scope} {percent_label(run.target_sparsity)} {rest}"
-
-
-def percent_label(share: float) -> str:
-    """A share as `98 %`, `94.24 %`: as many decimals as it needs, at most two."""
-    return f"{round(100 * share, 2):g} %"
-
-
-def mac_share(share: float | None) -> str:
-    """A share of the dense MACs; one that is not known says so."""
-    return "unknown" if share is None else f"{100 * share:.1f} %"
 
 
 def training_label(run: ReportedRun) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
+from lightprune.rendering.number_format import pp_label
 from lightprune.runs.paired_counts import Z_95, PairedCounts
 
 
@@ -63,9 +64,3 @@ def holm_correction(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = largest
     return corrected
-
-
-def pp_label(share: float, decimals: int = 2) -> str:
-    """A difference of shares in percentage points, with a sign that is a minus; 0 has none."""
-    rounded = round(100 * share, decimals)
-    return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"

@@ -7,7 +7,7 @@ from lightprune.errors import InputError
 from lightprune.experiment.dense_cache import dense_key, teacher_identity
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.files import read_csv
-from lightprune.rendering.console_table import about
+from lightprune.rendering.number_format import about
 from lightprune.runs.record import read_dense_record
 from lightprune.training.checkpoints import LAST
 from lightprune.training.recipe import Phase

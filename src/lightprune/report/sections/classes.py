@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from lightprune.rendering.document import Block
 from lightprune.rendering.heat_map import heat_map
+from lightprune.rendering.number_format import pp_label
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
-from lightprune.report.statistics import MeanStd, pp_label
+from lightprune.report.statistics import MeanStd
 
 # Changes from here on are as dark as it gets.
 _FULL = 0.1

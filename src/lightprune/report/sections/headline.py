@@ -14,15 +14,15 @@ from lightprune.rendering.document import (
     counted,
     thread_count,
 )
+from lightprune.rendering.number_format import percent, percent_label, pp_label
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.baseline import Baseline
 from lightprune.report.findings import Findings
 from lightprune.report.frontier_figure import frontier_charts
-from lightprune.report.groups import mac_share, percent_label, training_label
+from lightprune.report.groups import training_label
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.speed import BATCHES, timed_runs
 from lightprune.report.sections.unreachable import unreachable_lines
-from lightprune.report.statistics import pp_label
 
 # What a sparsity may cost.
 MARGIN = 0.005
@@ -57,7 +57,7 @@ def finding(findings: Findings) -> str:
     cost = f"{pp_label(change)} pp to {baseline.words}"
     title = f"{percent_label(row.first.target_sparsity)} of the weights pruned, {cost}"
     if row.mac_density is not None:
-        title += f", {mac_share(row.mac_density)} of the MACs left"
+        title += f", {percent(row.mac_density, 1)} of the MACs left"
     speedup = _speedups(row)
     return title + (f", {speedup[0].over_dense:.1f} × as fast" if speedup else "")
 
@@ -117,8 +117,8 @@ def deciding_lines(findings: Findings) -> Iterator[str]:
     if len(known) > 1:
         few, many = (pick(known, key=lambda r: r.mac_density or 0) for pick in (min, max))
         yield (
-            f"Where the zeros lie: at {sparsity} from {mac_share(few.mac_density)} "
-            f"({few.series}) to {mac_share(many.mac_density)} of the MACs are left "
+            f"Where the zeros lie: at {sparsity} from {percent(few.mac_density, 1)} "
+            f"({few.series}) to {percent(many.mac_density, 1)} of the MACs are left "
             f"({many.series})."
         )
     yield from unreachable_lines(findings)
@@ -155,7 +155,7 @@ def _tiles(row: ResultRow, baseline: Baseline) -> Iterator[tuple[str, str, str]]
     difference = f"{baseline.difference.pp} pp"
     yield f"to {baseline.words}", difference, f"{interval}{baseline.verdict or seeds}"
     if row.mac_density is not None:
-        yield "MACs left", mac_share(row.mac_density), f"{row.accuracy.percent} accurate, {seeds}"
+        yield "MACs left", percent(row.mac_density, 1), f"{row.accuracy.percent} accurate, {seeds}"
     if speedups := _speedups(row):
         values = " / ".join(f"{at.over_dense:.1f} ×" for at in speedups)
         batches = " / ".join(str(at.batch) for at in speedups)
@@ -209,8 +209,8 @@ def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
         "of": f"{count}",
         "test accuracy": row.accuracy.percent,
         **baseline_columns(baseline, controls),
-        "live sparsity": f"{100 * row.live_sparsity:.2f} %",
-        "MACs left": mac_share(row.mac_density),
+        "live sparsity": percent(row.live_sparsity),
+        "MACs left": percent(row.mac_density, 1),
         **{f"speed-up, batch {batch}": speedups.get(batch, "") for batch in BATCHES},
         "seeds": row.seeds,
     }

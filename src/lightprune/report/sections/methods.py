@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult, medians_of
 from lightprune.rendering.document import Block, Table
+from lightprune.rendering.number_format import percent, percent_label, pp_label
 from lightprune.report.baseline import tests_between
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
-from lightprune.report.groups import mac_share, percent_label, training_label
+from lightprune.report.groups import training_label
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.speed import BATCHES, common_threads
-from lightprune.report.statistics import interval_label, pp_label
+from lightprune.report.statistics import interval_label
 
 # The plainest method is what others are held against, wherever it has run.
 _PLAINEST = "global one_shot"
@@ -85,8 +86,8 @@ def _table(comparison: MethodComparison) -> Iterator[dict[str, str]]:
             "method": row.series,
             "seeds": row.seeds,
             "test accuracy": row.accuracy.percent,
-            "live sparsity": f"{100 * row.live_sparsity:.2f} %",
-            "MACs left": mac_share(row.mac_density),
+            "live sparsity": percent(row.live_sparsity),
+            "MACs left": percent(row.mac_density, 1),
             **{
                 f"ms, batch {batch}": f"{1e3 * medians[SPARSE]:.3g}" if SPARSE in medians else ""
                 for batch, medians in zip(BATCHES, seconds, strict=True)

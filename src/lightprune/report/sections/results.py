@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from lightprune.rendering.document import Block, Table
+from lightprune.rendering.number_format import percent, pp_label
 from lightprune.report.findings import Findings
-from lightprune.report.groups import mac_share
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.headline import baseline_columns
-from lightprune.report.statistics import pp_label
 
 
 def results_section(findings: Findings) -> Iterator[Block]:
@@ -39,7 +38,7 @@ def results_section(findings: Findings) -> Iterator[Block]:
 def result_columns(findings: Findings, row: ResultRow) -> dict[str, str]:
     """A row of the table, by column."""
     low, high = row.interval
-    figure = f"{100 * row.published.accuracy:.1f} %" if row.published else ""
+    figure = percent(row.published.accuracy, 1) if row.published else ""
     several = len({each.first.dataset for each in findings.rows}) > 1
     baseline = findings.baselines.get(row.name)
     return {
@@ -50,9 +49,9 @@ def result_columns(findings: Findings, row: ResultRow) -> dict[str, str]:
         **baseline_columns(baseline if baseline and baseline.name else None),
         "to its dense (pp)": row.difference.pp if row.difference else "",
         **({findings.published.name: figure} if findings.published else {}),
-        "sparsity": f"{100 * row.sparsity:.2f} %",
-        "live sparsity": f"{100 * row.live_sparsity:.2f} %",
-        "MACs left": mac_share(row.mac_density),
+        "sparsity": percent(row.sparsity),
+        "live sparsity": percent(row.live_sparsity),
+        "MACs left": percent(row.mac_density, 1),
         "epochs": row.epochs,
         **event_columns(row.runs if row.pruned else ()),
         "data": row.first.dataset if several else "",

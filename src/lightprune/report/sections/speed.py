@@ -8,10 +8,10 @@ from lightprune.bench.machine import Machine
 from lightprune.bench.result import BenchResult, Speedup
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, Table, thread_count
+from lightprune.rendering.number_format import percent, pp_label
 from lightprune.report.findings import Findings
-from lightprune.report.groups import RunGroup, mac_share
+from lightprune.report.groups import RunGroup
 from lightprune.report.reported_run import ReportedRun
-from lightprune.report.statistics import pp_label
 
 BATCHES = (1, 64)
 
@@ -80,9 +80,9 @@ def _row(timed: TimedRun, threads: int) -> dict[str, str]:
     run, cost = timed.run, timed.run.cost
     return {
         "run": timed.name,
-        "live sparsity": f"{100 * cost.live_sparsity:.2f} %",
-        "MACs left": mac_share(cost.mac_density),
-        "test accuracy": f"{100 * run.test.accuracy:.2f} %",
+        "live sparsity": percent(cost.live_sparsity),
+        "MACs left": percent(cost.mac_density, 1),
+        "test accuracy": percent(run.test.accuracy),
         "to its dense (pp)": pp_label(run.accuracy_change),
         **latency_columns(timed.speedups(threads)),
     }

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from lightprune.rendering.chart import STYLES, Axis, Mark, Series, number_axis, xy_chart
 from lightprune.rendering.document import Block, Figure
+from lightprune.rendering.number_format import percent_label
 from lightprune.rendering.svg import standalone
 from lightprune.report.findings import Findings
-from lightprune.report.groups import percent_label, training_label
+from lightprune.report.groups import training_label
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.headline import headline

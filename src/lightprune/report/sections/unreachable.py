@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.rendering.chart import Axis, Mark, Series, xy_chart
 from lightprune.rendering.document import Block
+from lightprune.rendering.number_format import percent_label
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
-from lightprune.report.groups import RunGroup, percent_label, without_seeds
+from lightprune.report.groups import RunGroup, without_seeds
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import MeanStd
 

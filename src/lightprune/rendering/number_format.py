@@ -1,0 +1,43 @@
+"""How numbers read: shares, differences of shares, MACs, file sizes, times."""
+
+
+def percent(share: float | None, decimals: int = 2, *, unknown: str = "unknown") -> str:
+    """A share with a fixed number of decimals, `86.80 %`; `unknown` if there is none."""
+    return unknown if share is None else f"{100 * share:.{decimals}f} %"
+
+
+def percent_label(share: float) -> str:
+    """A share as `98 %`, `94.24 %`: as many decimals as it needs, at most two."""
+    return f"{round(100 * share, 2):g} %"
+
+
+def pp_label(share: float, decimals: int = 2) -> str:
+    """A difference of shares in percentage points, with a sign that is a minus; 0 has none."""
+    rounded = round(100 * share, decimals)
+    return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"
+
+
+def millions(count: float | None) -> str:
+    """A count as `555.4 M`."""
+    return "unknown" if count is None else f"{count / 1e6:.1f} M"
+
+
+def megabytes(size: int) -> str:
+    """A file size in bytes as `1.3 MB`: two digits."""
+    return f"{size / 1e6:.2g} MB"
+
+
+def duration(seconds: float) -> str:
+    """A time that was measured: `63 s`, `25 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def about(seconds: float) -> str:
+    """A time that is known roughly: `about 40 s`, `about 12 min`, `about 2.5 h`."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds, -1 if seconds >= 20 else 0)):.0f} s"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.2g} h"
