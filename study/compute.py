@@ -8,6 +8,7 @@ from lightprune.rendering.document import Block, bullets
 from lightprune.rendering.number_format import duration
 from lightprune.report.findings import Findings
 from lightprune.report.reported_run import ReportedRun
+from lightprune.report.training_time import MEASURED, TrainingTime
 from lightprune.runs.record import Json
 from study.reference import EPOCHS, comparable
 from study.throughput import Loop, Throughput, loop_name
@@ -21,7 +22,7 @@ _HOW = (
     "timed. The epochs of a network's teacher count too; where a teacher looks at the images of an "
     "epoch, that is a third more, since a step is worth three forward passes. The reference trains "
     "on all training images, this project keeps its validation images, if any, apart. The seconds "
-    "in the table of results are those of the runs, whatever else ran beside them."
+    "in results.csv are those of the runs, whatever else ran beside them."
 )
 
 
@@ -81,20 +82,42 @@ def _is_taught(phase: Json) -> bool:
     return bool(phase.get("distillation", {}).get("weight"))
 
 
+def training_time(throughput: Throughput | None) -> TrainingTime:
+    """Of the reference's network by the measured throughput, or as the runs measured it."""
+    if not throughput:
+        return MEASURED
+
+    def seconds(run: ReportedRun) -> float | None:
+        return _seconds(run, throughput) if comparable(run) else None
+
+    machine = throughput.machine.partition(", torch")[0]
+    return TrainingTime(seconds, f"at the throughput of {machine} (see Training compute)")
+
+
+def _seconds(run: ReportedRun, throughput: Throughput) -> float | None:
+    """Of a run's training at the measured throughput; None if its loop was not measured."""
+    name, phases = _recipe(run)
+    seconds = 0.0
+    for cost in phases:
+        loop = throughput.loop(name, cost.batch_size)
+        if not loop:
+            return None
+        seconds += cost.epochs * cost.passes / _PASSES * run.data.train_images / loop.rate
+    return seconds
+
+
 def _line(run: ReportedRun, throughput: Throughput) -> str:
     reference, (name, phases) = throughput.loop("reference"), _recipe(run)
-    ours = [(cost, throughput.loop(name, cost.batch_size)) for cost in phases]
-    images = run.data.train_images
-    spent = [c.epochs * c.passes / _PASSES * images / loop.rate for c, loop in ours if loop]
-    if not reference or len(spent) < len(ours):
+    whole = _seconds(run, throughput)
+    if not reference or whole is None:
         sizes = " and ".join(str(size) for size in sorted({cost.batch_size for cost in phases}))
         return (
             f"Training compute of {run.epochs} epochs: not measured (it takes the "
             f"reference's loop, and {name} at batch size {sizes})."
         )
     held_out = 0 if run.data.validation_is_test else run.data.validation_images
-    theirs = (images + held_out) / reference.rate
-    epochs, whole = sum(cost.epochs for cost in phases), sum(spent)
+    theirs = (run.data.train_images + held_out) / reference.rate
+    epochs = sum(cost.epochs for cost in phases)
     return (
         f"The reference: {EPOCHS} epochs x {theirs:.0f} s = "
         f"{duration(EPOCHS * theirs)}; {name} {run.epochs} epochs x "

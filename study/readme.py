@@ -107,7 +107,7 @@ def _gain(found: TableRows) -> Iterator[str]:
     interval = f" (95 % interval {baseline.interval})" if baseline.interval else ""
     yield (
         f"**lightprune takes {percent_label(found.most.sparsity)} of the convolution weights out "
-        f"of a ResNet18; its CIFAR-10 accuracy then differs by {baseline.difference.pp} points"
+        f"of a ResNet18; its CIFAR-10 accuracy then differs by {baseline.difference.pp} pp"
         f"{interval} from that of the unpruned network trained as long{speed}.**"
     )
 
@@ -140,11 +140,11 @@ def _row(found: TableRows, name: str, row: ResultRow) -> dict[str, str]:
     return {
         "network": name,
         "test accuracy (seeds)": f"{row.accuracy.percent} ({len(row.runs)})",
-        "to the control": _points(baseline) if baseline else "",
+        "to the control (pp)": _difference(baseline) if baseline else "",
     }
 
 
-def _points(baseline: Baseline) -> str:
+def _difference(baseline: Baseline) -> str:
     interval = f" ({baseline.interval})" if baseline.interval else ""
     return f"{baseline.difference.pp}{interval}"
 
@@ -154,14 +154,14 @@ def _notes(found: TableRows, results: Path) -> Iterator[str]:
     benches = [bench for row in found.pruned if (bench := _bench(row))]
     yield (
         f"ResNet18, {first.dataset}; ± is the standard deviation over seeds; control: the dense "
-        "network trained as long; differences to it with their 95 % intervals, over the seeds that "
-        "both have. Weights: those of convolutions that are not zero. MACs: their multiplications "
-        "for an image."
+        "network trained as long; differences to it in percentage points (pp) with their 95 % "
+        "intervals, over the seeds that both have. Weights: those of convolutions that are not "
+        "zero. MACs: their multiplications for an image."
     )
     if found.most and (baseline := found.baseline(found.most)):
         cost = found.most.first.cost
         within = baseline.difference.mean >= -MARGIN
-        place = f"the sparsest within {100 * MARGIN:g} points of" if within else "the nearest to"
+        place = f"the sparsest within {100 * MARGIN:g} pp of" if within else "the nearest to"
         yield (
             f"Of what was trained as long, **{label(found.most)}** is {place} the control. "
             f"{percent(1 - cost.live / cost.weights, 1)} "

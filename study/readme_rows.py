@@ -24,7 +24,7 @@ class TableRows:
         control: The dense network trained as long; None if it was not trained.
         dense: Where the fine-tuning began.
         pruned: In the order of the table.
-        most: The sparsest one within half a point of the control; None without a control.
+        most: The sparsest one within 0.5 pp of the control; None without a control.
     """
 
     findings: Findings

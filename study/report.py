@@ -7,17 +7,17 @@ from lightprune.rendering.document import counted
 from lightprune.report.build import Additions, write_report
 from lightprune.report.discovery import RunCollection, find_runs
 from lightprune.report.findings import Findings
-from study.compute import compute_section
+from study.compute import compute_section, training_time
 from study.reference import DATASET_NAMES, published
 from study.speed_by_sparsity import speed_by_sparsity_section
 from study.throughput import Throughput
 from study.tuning_runs import split_tuning_runs, tuning_section
 
 
-def findings_of(collection: RunCollection) -> Findings:
+def findings_of(collection: RunCollection, throughput: Throughput | None = None) -> Findings:
     """The findings of a sweep, or of all committed results, beside the reference's figures."""
     reported, tuning = split_tuning_runs(collection)
-    return Findings(reported, published(reported.runs), tuning)
+    return Findings(reported, published(reported.runs), tuning, training_time(throughput))
 
 
 def reference_report(
@@ -36,7 +36,7 @@ def reference_report(
         print(f"left out: {name}: {reason}")
     throughput = read_benchmark(throughput_file, Throughput, "throughput.py")
     speedups = read_benchmark(speedup_file, SparsitySweep, "speedup.py")
-    findings = findings_of(collection)
+    findings = findings_of(collection, throughput)
     about = f"{folder.resolve().name}: {counted(len(findings.collection.runs), 'run')}"
     if findings.tuning_runs:
         about += f", and {counted(len(findings.tuning_runs), 'tuning run')}"

@@ -21,6 +21,7 @@ def speed_by_sparsity_section(sweep: SparsitySweep | None) -> Iterator[Block]:
         f"accuracy), with {thread_count(threads)} on {sweep.machine.label}, "
         f"{sweep.machine.cores} cores, by `{sweep.command}`, commit "
         f"`{short_commit(sweep.commit)}`; medians of calls in turn in one process. "
+        "MACs left: without those of weights that no input reaches. "
         f"{' '.join(f'{n.name}: {n.weights}.' for n in sweep.networks)}"
     )
     yield Table.of(_row(n, level, threads) for n in sweep.networks for level in n.levels)

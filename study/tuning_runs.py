@@ -49,7 +49,7 @@ def _row(run: ReportedRun, reported: tuple[ReportedRun, ...]) -> dict[str, str]:
     alike = [other for other in reported if run_label(other) == run_label(run)]
     beside = min(alike, key=lambda other: _distance(run, other), default=None)
     return {
-        "run folder": f"`{run.folder}`",
+        "run folder": f"[{run.folder}](../{run.folder})",
         "configuration": run_label(run),
         "seed": str(run.seed),
         "epochs": run.epochs,

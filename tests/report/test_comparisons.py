@@ -1,5 +1,6 @@
 import pytest
 
+from lightprune.report import baseline
 from lightprune.report.comparisons import against_dense, between_runs
 from lightprune.report.csv_files import comparisons_csv
 from lightprune.report.discovery import find_runs
@@ -38,7 +39,7 @@ def test_what_the_test_separates_is_ranked(tmp_path):
 def test_what_it_does_not_separate_is_not_ranked(tmp_path):
     groups = compared(tmp_path, (NEAR, {"scope": "local"}), (GOOD, {}))
 
-    assert only(between_runs(groups)).verdict == "no ranking: the test does not separate them"
+    assert only(between_runs(groups)).verdict == "not separated"
 
 
 @pytest.mark.parametrize(
@@ -120,3 +121,33 @@ def test_many_comparisons_are_corrected_for(tmp_path):
 
     assert [mcnemar_p_value(c.paired) for c in comparisons] == pytest.approx([1 / 64, 1.0, 1 / 64])
     assert [c.corrected for c in comparisons] == pytest.approx([3 / 64, 1.0, 3 / 64])
+
+
+def test_what_only_its_own_interval_separates_is_said_to_be_so_before_correction(tmp_path):
+    slightly = [True] * 174 + [False] * 26  # 6 images: p = 1/32 alone, 3/32 of three.
+    groups = compared(
+        tmp_path, (GOOD, {}), (slightly, {"scope": "local"}), (GOOD, {"criterion": "Random"})
+    )
+    local, _, _ = comparisons = between_runs(groups)
+
+    assert not local.separated
+    assert baseline.verdict([local]) == "more accurate before correction"
+    assert local.verdict == "global 98 % one_shot is more accurate before correction"
+    assert baseline.verdict(baseline.tests_between(comparisons, local.second, local.first)) == (
+        "less accurate before correction"
+    )
+    *_, matrix = significance_section(findings_of(tmp_path))
+    assert matrix.svg.count(">↓<") == matrix.svg.count(">↑<") == 2
+
+
+def test_seeds_of_which_one_alone_is_separated_are_counted(tmp_path):
+    runs = [({"seed": 0}, POOR), ({"seed": 1}, NEAR), ({"seed": 2}, POOR)]
+    both = [(right, {**about}) for about, right in runs]
+    both += [(GOOD, {**about, "scope": "local"}) for about, _ in runs]
+    global_, local = compared(tmp_path, *both)
+    tests = baseline.tests_between(between_runs((global_, local)), global_.name, local.name)
+
+    assert baseline.verdict(tests) == "less accurate in 2 of 3 seeds"
+    assert baseline.verdict(
+        [*tests[:2], *baseline.tests_between(tests[2:], local.name, global_.name)]
+    ) == ("seeds disagree")

@@ -33,14 +33,14 @@ def table(folder):
 def test_every_method_is_held_against_plain_global_magnitude(three):
     first, random, lamp = table(three)
 
-    assert [first["method"], first["difference (pp)"], first["what follows"]] == [
+    assert [first["method"], first["difference (pp)"], first["verdict"]] == [
         "global one_shot",
         "",
         "",
     ]
     assert random["method"] == "random one_shot"
     assert random["difference (pp)"] == "−20.00"
-    assert random["what follows"] == "less accurate (seed 0)"
+    assert random["verdict"] == "less accurate (seed 0)"
     low, high = random["95 % interval"].split(" to ")
     assert (low, high) == ("−22.45", "−17.47")
     assert [lamp["method"], lamp["difference (pp)"]] == ["lamp one_shot", "−1.00"]
@@ -58,11 +58,11 @@ def test_a_method_better_than_the_first_line_is_told_as_more_accurate(tmp_path):
         run(tmp_path / criterion, right, {"criterion": criterion})
     _, lamp, taylor = table(tmp_path)
 
-    assert [lamp["difference (pp)"], lamp["what follows"]] == [
+    assert [lamp["difference (pp)"], lamp["verdict"]] == [
         "+19.00",
         "more accurate (seed 0)",
     ]
-    assert taylor["what follows"] == "not separated (seed 0)"
+    assert taylor["verdict"] == "not separated (seed 0)"
 
 
 def test_two_methods_or_other_dense_networks_are_no_contest(three, tmp_path):

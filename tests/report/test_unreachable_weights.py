@@ -52,7 +52,7 @@ def test_what_first_buys_is_said_with_the_test(tmp_path):
     (line,) = first_against_rank_lines(findings_of(tmp_path))
 
     assert line in blocks
-    assert line.endswith(": 98 % +30.00 pp (separated) by the paired test.")
+    assert line.endswith(": 98 % +30.00 pp (more accurate) by the paired test.")
 
 
 def test_equal_masks_are_said_to_be_equal(tmp_path):

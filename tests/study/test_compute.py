@@ -9,7 +9,7 @@ import pytest
 from lightprune.bench.sparsity_sweep import read_benchmark
 from lightprune.errors import InputError
 from study.__main__ import main
-from study.compute import compute_section
+from study.compute import compute_section, training_time
 from study.throughput import Throughput
 from tests.report.run_folders import config, findings_of, make_run
 
@@ -53,6 +53,20 @@ def test_the_references_epochs_against_those_of_the_recipe(tmp_path):
         "size 128: 250 (240 to 260); lightprune at batch size 256: 500 (500 to 500) images a "
         "second (median, lowest and highest round)."
     )
+
+
+def test_training_takes_as_long_as_the_epochs_at_that_rate(tmp_path):
+    section(tmp_path, REFERENCE, OURS)
+    (row,) = (row for row in findings_of(tmp_path).rows if row.pruned)
+    measured, other = (
+        training_time(read(written(tmp_path, REFERENCE, loop)))
+        for loop in (OURS, {**OURS, "batch_size": 128})
+    )
+
+    assert measured.minutes_label(row.first) == "45"
+    assert other.minutes_label(row.first) == ""
+    assert training_time(None).minutes_label(row.first) == "70"
+    assert measured.source == "at the throughput of CPU (see Training compute)"
 
 
 def test_a_run_of_another_precision_is_counted_by_that_loops_rate(tmp_path):

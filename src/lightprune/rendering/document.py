@@ -7,8 +7,9 @@ from pathlib import Path
 
 from lightprune.files import replace_file, write_text
 
-# Begins as a number, with short words at most: `82.7 to 84.2`, not `98 %, 20 + 10 epochs`.
-_NUMBER = re.compile(r"[-+−±<]?\d(?!.*[a-z]{6})")
+# Begins as a number, with short words at most or a remark in brackets: `82.7 to 84.2`, `−1 (no
+# control)`, not `98 %, 20 + 10 epochs`.
+_NUMBER = re.compile(r"[-+−±<]?\d(?![^(]*[a-z]{6})")
 # Markdown is read as a whole: of a table of more rows it has the first.
 _MARKDOWN_ROWS, _MARKDOWN_FIRST = 12, 8
 

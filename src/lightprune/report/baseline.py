@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lightprune.report.comparisons import Comparison
+from lightprune.report.comparisons import UNCORRECTED, Comparison
 from lightprune.report.statistics import MeanStd, interval_label
 from lightprune.runs.paired_counts import PairedCounts
 
@@ -29,14 +29,8 @@ class Baseline:
     @classmethod
     def of(cls, name: str, tests: Sequence[Comparison]) -> "Baseline":
         """From at least one comparison that has counts, the configuration first."""
-        pairs = [test.paired for test in tests if test.paired]
-        counts = PairedCounts(
-            sum(pair.images for pair in pairs),
-            sum(pair.only_first for pair in pairs),
-            sum(pair.only_second for pair in pairs),
-        )
-        difference = MeanStd.of([pair.difference for pair in pairs])
-        return cls(name, difference, counts, verdict(tests))
+        difference = MeanStd.of([test.paired.difference for test in tests if test.paired])
+        return cls(name, difference, _sum_of_counts(tests), verdict(tests))
 
     @property
     def words(self) -> str:
@@ -69,12 +63,28 @@ def tests_between(comparisons: Sequence[Comparison], first: str, second: str) ->
 
 
 def verdict(tests: Sequence[Comparison]) -> str:
-    """What at least one comparison of two configurations says of the first."""
-    apart = [test for test in tests if test.separated and test.paired]
-    signs = {test.paired.difference > 0 for test in apart if test.paired}
-    if not apart:
+    """What at least one comparison of two configurations, which has counts, says of the first.
+
+    Where no seed's corrected p is below the level, the interval over all seeds may still exclude 0.
+    """
+    gains = [t.paired.difference > 0 for t in tests if t.separated and t.paired]
+    total = _sum_of_counts(tests)
+    if len(set(gains)) > 1:
+        return "seeds disagree"
+    if not gains and not total.excludes_zero:
         return "not separated"
-    if len(apart) < len(tests) or len(signs) > 1:
-        return f"separated in {len(apart)} of {len(tests)} seeds"
-    longer = ", trained longer" if any(test.obstacle for test in tests) else ""
-    return f"{'more' if signs.pop() else 'less'} accurate{longer}"
+    words = "more accurate" if (gains[0] if gains else total.difference > 0) else "less accurate"
+    if not gains:
+        words += f" {UNCORRECTED}"
+    elif len(gains) < len(tests):
+        words += f" in {len(gains)} of {len(tests)} seeds"
+    return f"{words}, trained longer" if any(test.obstacle for test in tests) else words
+
+
+def _sum_of_counts(tests: Sequence[Comparison]) -> PairedCounts:
+    pairs = [test.paired for test in tests if test.paired]
+    return PairedCounts(
+        sum(pair.images for pair in pairs),
+        sum(pair.only_first for pair in pairs),
+        sum(pair.only_second for pair in pairs),
+    )

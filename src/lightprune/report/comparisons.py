@@ -10,6 +10,8 @@ from lightprune.runs.identity import diff_configs
 from lightprune.runs.paired_counts import PairedCounts
 
 LEVEL = 0.05
+# What only a comparison's own interval says: among so many, some exclude 0 by chance.
+UNCORRECTED = "before correction"
 # Local pruning rounds in every tensor: as far as that, what is left may differ.
 _SAME = 0.01
 # How learning rates follow the events belongs to a schedule: it takes no more training.
@@ -43,12 +45,13 @@ class Comparison:
         """What follows, in words."""
         if self.paired is None:
             return f"not comparable: {self.obstacle}"
+        alone = "" if self.separated else f" {UNCORRECTED}"
+        apart = self.separated or self.paired.excludes_zero
         if self.obstacle:
-            apart = "the test separates them" if self.separated else "not separated"
-            return f"no ranking: {self.obstacle} ({apart})"
-        if not self.separated:
-            return "no ranking: the test does not separate them"
-        return f"{self.first if self.paired.difference > 0 else self.second} is more accurate"
+            says = f"the test separates them{alone}" if apart else "not separated"
+            return f"no ranking: {self.obstacle} ({says})"
+        better = self.first if self.paired.difference > 0 else self.second
+        return f"{better} is more accurate{alone}" if apart else "not separated"
 
 
 def against_dense(groups: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:

@@ -10,6 +10,7 @@ from lightprune.report.groups import CONTROL, RunGroup, group_runs
 from lightprune.report.published import Published
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow, result_rows
+from lightprune.report.training_time import MEASURED, TrainingTime
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,13 @@ class Findings:
     Attributes:
         published: Figures to show beside the runs; None for the runs alone.
         tuning_runs: Runs that only Provenance lists, since they served to choose a recipe.
+        training_time: What the runs' training costs.
     """
 
     collection: RunCollection
     published: Published | None = None
     tuning_runs: tuple[ReportedRun, ...] = ()
+    training_time: TrainingTime = MEASURED
 
     @cached_property
     def groups(self) -> tuple[RunGroup, ...]:

@@ -43,3 +43,9 @@ class PairedCounts:
         discordant = self.only_first + self.only_second + 2
         half = Z_95 * math.sqrt(discordant - gap**2 / images) / images
         return max(-1.0, gap / images - half), min(1.0, gap / images + half)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether 0 lies outside the interval of the difference."""
+        low, high = self.interval
+        return not low <= 0 <= high

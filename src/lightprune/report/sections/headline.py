@@ -17,6 +17,7 @@ from lightprune.rendering.document import (
 from lightprune.rendering.number_format import percent, percent_label, pp_label
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.baseline import Baseline
+from lightprune.report.comparisons import UNCORRECTED
 from lightprune.report.findings import Findings
 from lightprune.report.frontier_figure import frontier_charts
 from lightprune.report.groups import training_label
@@ -68,9 +69,9 @@ def main_part(findings: Findings, about: str) -> Iterator[Block]:
     data = "; ".join(dict.fromkeys(row.first.dataset for row in findings.rows))
     named = ""
     if row:
-        rule = f"the sparsest within {100 * MARGIN:g} points of its baseline"
+        rule = f"the sparsest within {100 * MARGIN:g} pp of its baseline"
         if findings.baselines[row.name].difference.mean < -MARGIN:
-            rule = f"which loses least: none is within {100 * MARGIN:g} points of its baseline"
+            rule = f"which loses least: none is within {100 * MARGIN:g} pp of its baseline"
         named = f" Title and tiles: **{row.name}**, {rule}."
     yield f"{about}. {data}.{named}"
     if count := len(findings.collection.left_out):
@@ -80,6 +81,7 @@ def main_part(findings: Findings, about: str) -> Iterator[Block]:
     yield from _figure(findings)
     if best := _best_by_sparsity(findings):
         yield Table.of(_best_row(findings, *pair) for pair in best).filled
+        yield _best_words(findings)
     if lines := [*undertrained_lines(findings), *[*deciding_lines(findings)][:_LINES]]:
         yield bullets(lines)
 
@@ -212,8 +214,20 @@ def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
         "live sparsity": percent(row.live_sparsity),
         "MACs left": percent(row.mac_density, 1),
         **{f"speed-up, batch {batch}": speedups.get(batch, "") for batch in BATCHES},
+        "epochs": row.epochs,
+        "training (min)": findings.training_time.minutes_label(row.first),
         "seeds": row.seeds,
     }
+
+
+def _best_words(findings: Findings) -> str:
+    words = ""
+    if any(baseline.verdict for baseline in findings.baselines.values()):
+        words = (
+            "Verdict: McNemar's test, corrected after Holm for every comparison of the report; "
+            f"“{UNCORRECTED}”: the difference's own 95 % interval alone excludes 0. "
+        )
+    return f"{words}Training: both phases of one seed, {findings.training_time.source}."
 
 
 def baseline_columns(baseline: Baseline | None, controls: bool = True) -> dict[str, str]:
@@ -221,5 +235,5 @@ def baseline_columns(baseline: Baseline | None, controls: bool = True) -> dict[s
     name = "to control (pp)" if controls else "to its dense (pp)"
     if not baseline:
         return {name: "", "verdict": ""}
-    dense = " (dense)" if controls and not baseline.name else ""
+    dense = " (no control: to its dense)" if controls and not baseline.name else ""
     return {name: f"{baseline.difference.pp}{dense}", "verdict": baseline.verdict}

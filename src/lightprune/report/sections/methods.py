@@ -7,7 +7,7 @@ from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult, medians_of
 from lightprune.rendering.document import Block, Table
 from lightprune.rendering.number_format import percent, percent_label, pp_label
-from lightprune.report.baseline import tests_between
+from lightprune.report.baseline import tests_between, verdict
 from lightprune.report.comparisons import Comparison
 from lightprune.report.findings import Findings
 from lightprune.report.groups import training_label
@@ -22,7 +22,7 @@ _LEAST = 3
 _WORDS = (
     "Configurations of equal sparsity, budget, precision and data that started from the same dense "
     "network. The difference to the first line is that of one seed on the same images, with its "
-    "95 % interval; what follows from it rests on the corrected p of the paired comparisons. "
+    "95 % interval; the verdict rests on the corrected p of the paired comparisons. "
     "Milliseconds are those of the sparse runtime, of the first seed that was timed, with the "
     "most threads that all have in common."
 )
@@ -94,14 +94,8 @@ def _table(comparison: MethodComparison) -> Iterator[dict[str, str]]:
             },
             "difference (pp)": pp_label(paired.difference) if paired else "",
             "95 % interval": interval_label(paired) if paired else "",
-            "what follows": _follows(test) if test else "",
+            "verdict": f"{verdict([test])} (seed {test.seed})" if test else "",
         }
-
-
-def _follows(test: Comparison) -> str:
-    if not test.separated or test.paired is None:
-        return f"not separated (seed {test.seed})"
-    return f"{'more' if test.paired.difference > 0 else 'less'} accurate (seed {test.seed})"
 
 
 def _timed(comparison: MethodComparison) -> dict[str, BenchResult]:

@@ -24,11 +24,17 @@ def results_section(findings: Findings) -> Iterator[Block]:
         "on the same recipe, compared over the seeds that both have. Worst drop: validation "
         "accuracy lost at one prune event; recovered: epochs until it was back."
     )
+    reached = {percent(row.mac_density, 1) for row in findings.rows if not row.pruned}
+    if shares := sorted(reached - {percent(1.0, 1), percent(None)}):
+        words += (
+            " MACs left: without those of weights that no input reaches, so that even a dense "
+            f"network has {' or '.join(shares)}."
+        )
     if not any(baseline.name for baseline in findings.baselines.values()):
         words += " These runs have no control: differences are to each run's own dense network."
     yield words
     table = (result_columns(findings, row) for row in findings.rows)
-    yield Table.of(table, "report.html and results.csv").filled
+    yield Table.of(table, "[results.csv](results.csv), or this table in report.html").filled
     if findings.published:
         yield findings.published.note
     if any(run.data.validation_is_test for run in findings.collection.runs):

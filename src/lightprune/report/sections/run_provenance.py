@@ -19,14 +19,15 @@ def provenance_section(findings: Findings) -> Iterator[Block]:
         sources.setdefault(source, []).append(run)
     columns = "command", "commit", "hardware", "data"
     yield "The folder, commit, hardware and command of each run: results.csv."
-    yield Table.of(
+    rows = (
         {
             **dict(zip(columns, source, strict=True)),
             "runs": str(len(alike)),
-            "first folder": f"`{alike[0].folder}`",
+            "first folder": f"[{alike[0].folder}](../{alike[0].folder})",
         }
         for source, alike in sources.items()
     )
+    yield Table.of(rows, "[results.csv](results.csv), or this table in report.html")
     versions = dict.fromkeys(
         ", ".join(f"{name} {number}" for name, number in run.versions.items()) for run in runs
     )

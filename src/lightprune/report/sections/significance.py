@@ -6,11 +6,17 @@ from lightprune.rendering.document import Block, counted
 from lightprune.rendering.heat_map import heat_map
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.baseline import tests_between, verdict
-from lightprune.report.comparisons import LEVEL
+from lightprune.report.comparisons import LEVEL, UNCORRECTED
 from lightprune.report.findings import Findings
 from lightprune.report.groups import training_label
 
-_SIGNS = {"more accurate": (1.0, "+"), "less accurate": (-1.0, "−"), "not separated": (0.0, "=")}
+_SIGNS = {
+    "more accurate": (1.0, "+"),
+    "less accurate": (-1.0, "−"),
+    f"more accurate {UNCORRECTED}": (0.3, "↑"),
+    f"less accurate {UNCORRECTED}": (-0.3, "↓"),
+    "not separated": (0.0, "="),
+}
 
 
 def significance_section(findings: Findings) -> Iterator[Block]:
@@ -24,8 +30,9 @@ def significance_section(findings: Findings) -> Iterator[Block]:
         "McNemar's test, exact and two-sided, on the same test images. p is corrected after Holm "
         f"for {counted(tests[0], 'comparison')} with dense networks and {tests[1]} between runs; "
         f"below {LEVEL:g} the test separates two networks. Intervals are those of single "
-        "comparisons (Wald's, adjusted after Bonett and Price), not corrected. This speaks of "
-        "these trained networks, not of other seeds. Nothing is ranked where budgets (epochs, "
+        "comparisons (Wald's, adjusted after Bonett and Price), not corrected: where one excludes "
+        f"0 and the corrected p does not separate, the verdict says “{UNCORRECTED}”. This speaks "
+        "of these trained networks, not of other seeds. Nothing is ranked where budgets (epochs, "
         "recipe), precision or data differ. Every comparison, with its counts and p: "
         "comparisons.csv."
     )
@@ -47,7 +54,8 @@ def significance_section(findings: Findings) -> Iterator[Block]:
     caption = (
         "Row against column, of equal seed, budget, precision and data, where their nominal "
         "sparsity is the same or one of them is the control: + more accurate, − less accurate, "
-        "= not separated, ? seeds disagree; empty: not compared."
+        f"↑ and ↓ so {UNCORRECTED} alone, = not separated, ? not so in every seed; empty: not "
+        "compared."
     )
     svg = heat_map(title, [str(n) for n in range(1, len(names) + 1)], rows)
     yield chart_figure("statistics", title, caption, svg)

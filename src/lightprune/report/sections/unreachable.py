@@ -8,7 +8,7 @@ from lightprune.rendering.chart import Axis, Mark, Series, xy_chart
 from lightprune.rendering.document import Block
 from lightprune.rendering.number_format import percent_label
 from lightprune.rendering.svg import chart_figure
-from lightprune.report.comparisons import Comparison
+from lightprune.report.baseline import tests_between, verdict
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup, without_seeds
 from lightprune.report.reported_run import ReportedRun
@@ -40,10 +40,6 @@ class RankFirstPair:
     def sparsity(self) -> str:
         """What both aimed at."""
         return percent_label(self.first[0].target_sparsity)
-
-    def tests(self, findings: Findings) -> list[Comparison]:
-        """The paired comparisons of the two groups."""
-        return [c for c in findings.between if {c.first, c.second} == {*self.names}]
 
 
 def unreachable_section(findings: Findings) -> Iterator[Block]:
@@ -90,10 +86,10 @@ def first_against_rank_lines(findings: Findings) -> Iterator[str]:
     """What pruning unreachable weights first gains, by sparsity, in one line."""
     gains = []
     for pair in _pairs(_with_unreachable(findings)):
-        separated = all(test.separated and not test.obstacle for test in pair.tests(findings))
-        verdict = "separated" if separated else "not separated"
-        verdict = "the same masks" if pair.same_masks else verdict
-        gains.append(f"{pair.sparsity} {pair.gain.pp} pp ({verdict})")
+        tests = tests_between(findings.between, *reversed(pair.names))
+        says = verdict(tests) if tests else "not compared"
+        says = "the same masks" if pair.same_masks else says
+        gains.append(f"{pair.sparsity} {pair.gain.pp} pp ({says})")
     if gains:
         yield (
             "Pruning unreachable weights first instead of by rank, at the same sparsity: "
