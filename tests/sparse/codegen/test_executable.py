@@ -40,7 +40,7 @@ def test_a_convolution_prints_its_kernel_and_its_weights():
     assert re.search(tensors, line)
     assert "kernel 1, 8 group(s), 1 pass(es); tiles 1 of 1x" in line
     weights = (step.weight != 0).sum()
-    assert f"; {weights} weights in {weights} entries; from bias + residual; relu; " in line
+    assert f"; {weights} weights in {weights} entries; plus bias and residual; relu; " in line
 
 
 def test_a_pool_prints_its_windows_and_a_sum_its_bias():
@@ -51,7 +51,7 @@ def test_a_pool_prints_its_windows_and_a_sum_its_bias():
 
     assert any("kernel 2x2; stride 2x2; padding 0x0" in line for line in printed)
     assert any("add      stem [6, 9, 11]" in line and "bias per pixel" in line for line in printed)
-    assert any("from output; relu" in line for line in printed)
+    assert any("from output, plus bias; relu" in line for line in printed)
 
 
 def test_the_kernel_that_is_chosen_is_printed():

@@ -16,9 +16,8 @@ from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.isa.instruction import encode
 from lightprune.sparse.isa.register_blocks import (
     CHANNEL_BLOCKS,
-    FROM_BIAS,
     FROM_OUTPUT,
-    FROM_RESIDUAL,
+    FROM_ZERO,
     NARROW_LANES,
     SINGLE_IMAGE_BLOCKS,
     SMALL_MAP_BLOCKS,
@@ -86,11 +85,13 @@ def _conv(
     task: Task, step: ir.ConvStep, emitter: Emitter, channel_block: ChannelBlock | None
 ) -> Iterator[Instruction]:
     plan = emitter.plan
-    init = FROM_BIAS if step.residual is None else FROM_RESIDUAL
-    bias = np.asarray(step.bias, np.float32)
+    init, bias = FROM_ZERO, np.asarray(step.bias, np.float32)
     if bias.ndim > 1:
-        yield Instruction(task, emitter.add(step.value, step.inputs[1:], bias))
-        init, bias = FROM_OUTPUT, np.zeros(len(bias), np.float32)
+        _, rows, columns = bias.shape
+        # That of the pixels whose windows meet no padding, if there are any.
+        init, level = FROM_OUTPUT, bias[:, rows // 2, columns // 2]
+        yield Instruction(task, emitter.add(step.value, (), bias - level[:, None, None]))
+        bias = level
     candidates = CHANNEL_BLOCKS
     if channel_block:
         candidates = (channel_block,)

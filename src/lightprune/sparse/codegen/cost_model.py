@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.isa.instruction import ConvInstruction, encode
-from lightprune.sparse.isa.register_blocks import FROM_BIAS, LANES, REGISTER_BLOCKS, RegisterBlock
+from lightprune.sparse.isa.register_blocks import (
+    FROM_ZERO,
+    LANES,
+    PLUS_BIAS,
+    REGISTER_BLOCKS,
+    RegisterBlock,
+)
 from lightprune.sparse.isa.tables import TileRecord, View, table_type
 from lightprune.sparse.kernels.convolution import conv_kernel
 
@@ -121,7 +127,8 @@ class _Benchmark:
                 output=View(inputs, channel_stride, row),
                 input=View(0, row_stride=row),
                 residual=View(0),
-                init=FROM_BIAS,
+                init=FROM_ZERO,
+                final=PLUS_BIAS,
                 relu=0,
                 bias=bias,
                 channel_order=channel_order,

@@ -20,7 +20,7 @@ from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import ConvStep, FlattenStep, PoolStep
 from lightprune.sparse.isa import instruction as isa
-from lightprune.sparse.isa.register_blocks import LANES, REGISTER_BLOCKS
+from lightprune.sparse.isa.register_blocks import LANES, PLUS_BIAS, PLUS_RESIDUAL, REGISTER_BLOCKS
 from lightprune.sparse.isa.tables import NO_VIEW, TileRecord, table_type
 from lightprune.sparse.kernels.convolution import conv_kernel
 
@@ -87,6 +87,7 @@ class Emitter:
             input=read.view,
             residual=residual.view,
             init=init,
+            final=PLUS_RESIDUAL if step.residual else PLUS_BIAS,
             relu=int(step.relu),
             bias=self.constants.address(padded_bias[choice.channel_order]),
             channel_order=self.constants.address(choice.channel_order),

@@ -13,7 +13,7 @@ from lightprune.sparse.codegen.schedule import Task
 from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.isa import instruction as isa
-from lightprune.sparse.isa.register_blocks import FROM_BIAS, FROM_RESIDUAL, LANES, REGISTER_BLOCKS
+from lightprune.sparse.isa.register_blocks import FROM_OUTPUT, LANES, PLUS_RESIDUAL, REGISTER_BLOCKS
 
 
 @dataclass(eq=False)
@@ -44,7 +44,9 @@ class Instruction:
 
     def _details(self) -> Iterator[str]:
         match self.operands:
-            case isa.ConvInstruction(init=init, passes=passes) if self.weights is not None:
+            case isa.ConvInstruction(init=init, final=final, passes=passes) if (
+                self.weights is not None
+            ):
                 choice = self.weights.choice
                 blocks = Counter(REGISTER_BLOCKS[tile.block] for tile in choice.tiles)
                 tiles = ", ".join(f"{count} of {b.rows}x{b.columns}" for b, count in blocks.items())
@@ -52,8 +54,8 @@ class Instruction:
                 yield f"tiles {tiles} {choice.alignment.name.lower()} vectors"
                 nonzero = np.count_nonzero(self.weights.weights)
                 yield f"{nonzero} weights in {len(self.weights.offsets)} entries"
-                starts = {FROM_BIAS: "bias", FROM_RESIDUAL: "bias + residual"}
-                yield f"from {starts.get(init, 'output')}"
+                start = "from output, " * (init == FROM_OUTPUT)
+                yield f"{start}plus bias{' and residual' * (final == PLUS_RESIDUAL)}"
             case isa.AddInstruction(bias_kind=kind) if kind:
                 yield f"bias {isa.BiasKind(kind).name.lower().replace('_', ' ')}"
             case isa.Pool() as pool:

@@ -68,12 +68,16 @@ class ChannelOperands(Operands):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvInstruction(ChannelOperands):
-    """output = relu?(conv(input) + init), with the non-zero weights only.
+    """output = relu?(init + conv(input) + bias + residual?), with the non-zero weights only.
+
+    Bias and residual are added last: were the sums to start from them, each of the many additions
+    would be rounded to the precision of the largest.
 
     Attributes:
         input: In the arena or, if packed, in the thread's private one.
         residual: What is added; the output if nothing is.
         init: What the accumulators start from: one of `FROM_...`.
+        final: What is added after the last pass: one of `PLUS_...`.
         bias: Address of float32, by group and channel.
         channel_order: Address of int64 (groups, group_channels): the output channels.
         indptr: Address of int64 (passes * groups + 1,): where the entries of each start.
@@ -90,6 +94,7 @@ class ConvInstruction(ChannelOperands):
     input: View
     residual: View
     init: int
+    final: int
     relu: int
     bias: int
     channel_order: int

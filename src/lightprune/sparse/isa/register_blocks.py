@@ -120,5 +120,7 @@ REGISTER_BLOCKS = tuple(
 )
 """Every register block that is compiled; instructions name one by its index."""
 
-FROM_BIAS, FROM_RESIDUAL, FROM_OUTPUT = 0, 1, 2
-"""What accumulators start from: the bias, bias plus residual, or the output of an earlier pass."""
+FROM_ZERO, FROM_OUTPUT = 0, 1
+"""What accumulators start from: nothing, or what the output holds."""
+PLUS_NOTHING, PLUS_BIAS, PLUS_RESIDUAL = 0, 1, 2
+"""What is added to them at the end: nothing, the bias, or bias and residual."""

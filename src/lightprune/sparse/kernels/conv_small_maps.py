@@ -5,10 +5,11 @@ from math import inf
 import numpy as np
 
 from lightprune.sparse.isa.register_blocks import (
-    FROM_BIAS,
     FROM_OUTPUT,
-    FROM_RESIDUAL,
+    FROM_ZERO,
     LANES,
+    PLUS_NOTHING,
+    PLUS_RESIDUAL,
     REGISTER_BLOCKS,
 )
 from lightprune.sparse.isa.tables import TileRecord, table_type
@@ -19,7 +20,7 @@ from lightprune.sparse.kernels.channel_microkernel import (
     multiply_channel_block,
     scatter_strided,
 )
-from lightprune.sparse.kernels.vector_ops import add_vector, clamp_vector, copy_vector
+from lightprune.sparse.kernels.vector_ops import add_vector, clamp_vector, fill_vector
 
 _TILE = table_type(TileRecord)
 _MAX_ACCUMULATORS = max(
@@ -32,8 +33,9 @@ def conv_channel_lanes(op, first, last, arena, inputs):
     """Computes groups `first` to `last` with their channels in the vector lanes."""
     indptr, tiles = int_array(op.indptr), record_array(op.tiles, _TILE)
     channels, groups, passes = op.group_channels, op.groups, op.passes
-    scratch = np.empty(_MAX_ACCUMULATORS, np.float32)
+    scratch = np.empty(_MAX_ACCUMULATORS + LANES, np.float32)
     accumulators = scratch.ctypes.data
+    residuals = accumulators + 4 * _MAX_ACCUMULATORS
     for number in range(op.n_tiles):
         tile = tiles[number]
         block, columns = tile.block, tile.columns
@@ -41,55 +43,74 @@ def conv_channel_lanes(op, first, last, arena, inputs):
         for step in range(passes):
             init = op.init if step == 0 else FROM_OUTPUT
             is_last = step == passes - 1
+            final = op.final if is_last else PLUS_NOTHING
             minimum = np.float32(0.0 if op.relu and is_last else -inf)
             for group in range(first, last):
                 begin = indptr[step * groups + group]
                 end = indptr[step * groups + group + 1]
-                if begin == end and init == FROM_OUTPUT and not (op.relu and is_last):
+                if begin == end and init == FROM_OUTPUT and not is_last:
                     continue
                 channel = group * channels
                 stride = op.output.channel_stride
                 output = arena + 4 * (op.output.offset + channel * stride + tile.output)
-                start, start_stride = output, stride
-                if init == FROM_RESIDUAL:
-                    start_stride = op.residual.channel_stride
-                    start = op.residual.offset + channel * start_stride + tile.residual
-                    start = arena + 4 * start
                 count = min(channels, op.channels - channel)
-                bias = op.bias + 4 * channel
-                _init_accumulators(
-                    init, accumulators, channels, bias, count, columns, start, start_stride
-                )
+                _init_accumulators(init, accumulators, channels, count, columns, output, stride)
                 multiply_channel_block(
                     block, accumulators, read, op.offsets, op.weights, begin, end
                 )
+                if final != PLUS_NOTHING:
+                    residual = op.residual.offset + channel * op.residual.channel_stride
+                    _add_last(
+                        accumulators,
+                        channels,
+                        count,
+                        columns,
+                        op.bias + 4 * channel,
+                        arena + 4 * (residual + tile.residual) if final == PLUS_RESIDUAL else 0,
+                        op.residual.channel_stride,
+                        residuals,
+                    )
                 _store_accumulators(minimum, accumulators, channels, count, columns, output, stride)
     # Keeps the array until its address is no longer used.
     scratch[0] = 0.0
 
 
 @jit_inline
-def _init_accumulators(init, accumulators, channels, bias, count, columns, read, stride):
+def _init_accumulators(init, accumulators, channels, count, columns, output, stride):
     """Initializes the accumulators, (columns, channels), of `count` channels of a group.
 
-    The others' are never read. `read` is the address of the outputs or of the residual, `stride`
-    from one channel of these to the next.
+    The others' are never read. `stride` is from one channel of the output to the next.
     """
     for first in range(0, count, LANES):
         for column in range(columns):
             to = accumulators + 4 * (column * channels + first)
-            if init == FROM_BIAS:
-                copy_vector(to, bias + 4 * first)
-                continue
-            start = read + 4 * (first * stride + column)
-            if first + LANES <= count:
-                gather_strided(to, start, 4 * stride)
+            if init == FROM_ZERO:
+                fill_vector(to, np.float32(0.0))
             else:
-                lanes, values = float_array(to), float_array(start)
-                for lane in range(count - first):
-                    lanes[lane] = values[lane * stride]
-            if init == FROM_RESIDUAL:
-                add_vector(to, bias + 4 * first)
+                _gather(to, output + 4 * (first * stride + column), stride, count - first)
+
+
+@jit_inline
+def _add_last(accumulators, channels, count, columns, bias, residual, stride, scratch):
+    """Adds the bias, and the residual unless its address is 0, of `count` channels of a group."""
+    for first in range(0, count, LANES):
+        for column in range(columns):
+            to = accumulators + 4 * (column * channels + first)
+            add_vector(to, bias + 4 * first)
+            if residual:
+                _gather(scratch, residual + 4 * (first * stride + column), stride, count - first)
+                add_vector(to, scratch)
+
+
+@jit_inline
+def _gather(to, read, stride, count):
+    """Fills a vector with the values of `count` channels, or of as many as it has lanes."""
+    if count >= LANES:
+        gather_strided(to, read, 4 * stride)
+    else:
+        lanes, values = float_array(to), float_array(read)
+        for lane in range(count):
+            lanes[lane] = values[lane * stride]
 
 
 @jit_inline

@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 
 from lightprune.sparse.isa.instruction import ConvInstruction, PackInput, record_type
-from lightprune.sparse.isa.register_blocks import FROM_OUTPUT
+from lightprune.sparse.isa.register_blocks import FROM_OUTPUT, PLUS_NOTHING
 from lightprune.sparse.isa.tables import TileRecord, table_type
 from lightprune.sparse.jit.compile import compile_to_address, jit_inline
 from lightprune.sparse.jit.pointers import int_array, record_array, record_at
@@ -63,16 +63,18 @@ def _conv_pixel_lanes(op, first, last, arena, inputs):
         for step in range(passes):
             init = op.init if step == 0 else FROM_OUTPUT
             is_last = step == passes - 1
+            final = op.final if is_last else PLUS_NOTHING
             minimum = np.float32(0.0 if op.relu and is_last else -inf)
             for group in range(first, last):
                 begin = indptr[step * groups + group]
                 end = indptr[step * groups + group + 1]
-                if begin == end and init == FROM_OUTPUT and not (op.relu and is_last):
+                if begin == end and init == FROM_OUTPUT and not is_last:
                     continue
                 channel = group * channels
                 multiply_block(
                     block,
                     init,
+                    final,
                     (output, op.output.row_stride, op.output.channel_stride),
                     (residual, op.residual.row_stride, op.residual.channel_stride),
                     (op.channel_order + 8 * channel, op.bias + 4 * channel),

@@ -14,8 +14,9 @@ from numba.extending import intrinsic
 
 from lightprune.sparse.isa.register_blocks import (
     FROM_OUTPUT,
-    FROM_RESIDUAL,
     LANES,
+    PLUS_BIAS,
+    PLUS_RESIDUAL,
     REGISTER_BLOCKS,
     RegisterBlock,
 )
@@ -69,7 +70,7 @@ class Microkernel(LoopBuilder):
     def __init__(
         self, builder: ir.IRBuilder, block: RegisterBlock, arguments: Sequence[ir.Value]
     ) -> None:
-        self.init, *tuples, self.minimum = arguments
+        self.init, self.final, *tuples, self.minimum = arguments
         self.output, self.residual, channels, inputs, entries = (
             cgutils.unpack_tuple(builder, values) for values in tuples
         )
@@ -81,7 +82,7 @@ class Microkernel(LoopBuilder):
 
     def emit(self) -> None:
         """Emits initialization, loop, and the stores of the clamped outputs."""
-        results = self.emit_loop(self._initial_accumulators())
+        results = self._finished(self.emit_loop(self._initial_accumulators()))
         minimum = self._broadcast(self.minimum)
         addresses = self._channel_addresses(*self.output)
         for address, value in zip(addresses, results, strict=True):
@@ -89,28 +90,46 @@ class Microkernel(LoopBuilder):
 
     def _initial_accumulators(self) -> list[ir.Value]:
         b = self.builder
-        merged, from_bias = b.append_basic_block("started"), b.append_basic_block("bias")
-        residual, output = b.append_basic_block("residual"), b.append_basic_block("output")
-        switch = b.switch(self.init, from_bias)
-        switch.add_case(ir.Constant(I64, FROM_RESIDUAL), residual)
-        switch.add_case(ir.Constant(I64, FROM_OUTPUT), output)
-        incoming = []
-        for block, values in (
-            (from_bias, self._biases),
-            (residual, self._biased_residuals),
-            (output, lambda: [self.load(a) for a in self._channel_addresses(*self.output)]),
-        ):
+        zeros = [ir.Constant(self.vector, None)] * self.block.accumulators
+        before, output = b.block, b.append_basic_block("output")
+        merged = b.append_basic_block("started")
+        b.cbranch(b.icmp_signed("==", self.init, I64(FROM_OUTPUT)), output, merged)
+        b.position_at_end(output)
+        outputs = [self.load(a) for a in self._channel_addresses(*self.output)]
+        b.branch(merged)
+        b.position_at_end(merged)
+        return self._merge((before, zeros), (output, outputs))
+
+    def _finished(self, sums: list[ir.Value]) -> list[ir.Value]:
+        """The sums plus the bias and the residual, as far as `final` says so."""
+        b = self.builder
+        before, bias = b.block, b.append_basic_block("bias")
+        residual, merged = b.append_basic_block("residual"), b.append_basic_block("finished")
+        switch = b.switch(self.final, merged)
+        switch.add_case(I64(PLUS_BIAS), bias)
+        switch.add_case(I64(PLUS_RESIDUAL), residual)
+        incoming = [(before, sums)]
+        for block, is_residual in ((bias, False), (residual, True)):
             b.position_at_end(block)
-            incoming.append((values(), b.block))
+            values = self._sums(sums, self._biases())
+            if is_residual:
+                addresses = self._channel_addresses(*self.residual)
+                values = self._sums(values, [self.load(address) for address in addresses])
+            incoming.append((block, values))
             b.branch(merged)
         b.position_at_end(merged)
-        accumulators = []
-        for number in range(self.block.accumulators):
-            phi = b.phi(self.vector)
-            for values, block in incoming:
-                phi.add_incoming(values[number], block)
-            accumulators.append(phi)
-        return accumulators
+        return self._merge(*incoming)
+
+    def _merge(self, *incoming: tuple[ir.Block, list[ir.Value]]) -> list[ir.Value]:
+        """The values of whichever block was run before this one."""
+        merged = [self.builder.phi(self.vector) for _ in range(self.block.accumulators)]
+        for block, values in incoming:
+            for phi, value in zip(merged, values, strict=True):
+                phi.add_incoming(value, block)
+        return merged
+
+    def _sums(self, first: list[ir.Value], second: list[ir.Value]) -> list[ir.Value]:
+        return [self.builder.fadd(a, b) for a, b in zip(first, second, strict=True)]
 
     def body(self, number: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
         """The accumulators after entry `number`: one weight a channel, one offset a list."""
@@ -150,13 +169,6 @@ class Microkernel(LoopBuilder):
             values += [bias] * self.block.vectors
         return values
 
-    def _biased_residuals(self) -> list[ir.Value]:
-        residuals = [self.load(a) for a in self._channel_addresses(*self.residual)]
-        return [
-            self.builder.fadd(bias, value)
-            for bias, value in zip(self._biases(), residuals, strict=True)
-        ]
-
     def _broadcast(self, value: ir.Value) -> ir.Value:
         return broadcast(self.builder, value, self.block.channel_block.lanes)
 
@@ -184,14 +196,17 @@ class Microkernel(LoopBuilder):
 
 
 @intrinsic
-def multiply_block(_typing, block, init, output, residual, channels, inputs, entries, minimum):
+def multiply_block(
+    _typing, block, init, final, output, residual, channels, inputs, entries, minimum
+):
     """Multiplies some entries into one block of outputs.
 
     Addresses are int64; strides count float32 values.
 
     Args:
         block: Index in `REGISTER_BLOCKS`.
-        init: `FROM_BIAS`, `FROM_RESIDUAL` or `FROM_OUTPUT`.
+        init: `FROM_ZERO` or `FROM_OUTPUT`.
+        final: `PLUS_NOTHING`, `PLUS_BIAS` or `PLUS_RESIDUAL`.
         output: Address of the block's first output in channel 0, row stride, channel stride.
         residual: The same of the residuals.
         channels: Addresses of int64, the group's channels, and of one float32 bias each.
@@ -202,6 +217,6 @@ def multiply_block(_typing, block, init, output, residual, channels, inputs, ent
     """
     addresses = (types.UniTuple(types.int64, count) for count in (3, 3, 2, 2, 4))
     return code_of(
-        types.void(types.int64, types.int64, *addresses, types.float32),
+        types.void(*(types.int64,) * 3, *addresses, types.float32),
         lambda b, *values: switch_over_blocks(b, values, Microkernel, channel_lanes=False),
     )

@@ -78,10 +78,11 @@ def avg_pool(op, first, last, arena, images_per_vector):
                 to = out.offset + channel * out.channel_stride
                 to += y * out.row_stride + x * images_per_vector
                 for i in range(images_per_vector):
-                    total = np.float32(0.0)
+                    # In float64: a float32 sum of many pixels is rounded at each of them.
+                    total = 0.0
                     for row in range(begin, end):
                         read = view.offset + channel * view.channel_stride
                         read += row * view.row_stride + i
                         for column in range(start, stop):
                             total += memory[read + column * images_per_vector]
-                    memory[to + i] = total / np.float32(divisor)
+                    memory[to + i] = total / divisor
