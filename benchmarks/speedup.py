@@ -29,7 +29,6 @@ from torchvision.models import resnet18, resnet50, vgg16_bn
 from lightprune.bench.backends import BACKENDS, SPARSE, select_backends
 from lightprune.bench.machine import all_versions, available_cores, this_machine
 from lightprune.bench.model_files import ModelFiles
-from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.bench.timing import Timing, TimingBudget, take_turns
 from lightprune.errors import InputError
 from lightprune.export.loaded_network import LoadedNetwork
@@ -45,6 +44,7 @@ from lightprune.pruning.targets import Targets
 from lightprune.runs.folder import RunFolder
 from lightprune.sparse.frontend.trace import trace
 from study.publish import strip_paths
+from study.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from study.speed_by_sparsity import speedup_figures
 
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)

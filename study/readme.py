@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lightprune.bench.backends import BACKENDS
 from lightprune.bench.result import BenchResult
-from lightprune.bench.sparsity_sweep import read_benchmark
 from lightprune.errors import InputError
 from lightprune.rendering.document import Table, thread_count
 from lightprune.rendering.number_format import megabytes, millions, percent, percent_label
@@ -19,6 +18,7 @@ from lightprune.report.sections.headline import MARGIN
 from study.quick_start import QuickStart, quick_start
 from study.readme_rows import TableRows, label, table_rows
 from study.reference import DATASET_NAMES, DENSE, PRUNED
+from study.sparsity_sweep import read_benchmark
 from study.throughput import Throughput
 from study.tuning_runs import split_tuning_runs
 

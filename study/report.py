@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from lightprune.bench.sparsity_sweep import SparsitySweep, read_benchmark
 from lightprune.rendering.document import counted
 from lightprune.report.build import Additions, write_report
 from lightprune.report.discovery import RunCollection, find_runs
 from lightprune.report.findings import Findings
 from study.compute import compute_section, training_time
 from study.reference import DATASET_NAMES, published
+from study.sparsity_sweep import SparsitySweep, read_benchmark
 from study.speed_by_sparsity import speed_by_sparsity_section
 from study.throughput import Throughput
 from study.tuning_runs import split_tuning_runs, tuning_section

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.provenance import short_commit
 from lightprune.rendering.chart import Axis, Mark, Series, number_axis, xy_chart
 from lightprune.rendering.document import Block, Figure, Table, thread_count
 from lightprune.rendering.number_format import percent, percent_label
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.sections.speed import BATCHES, latency_columns
+from study.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 
 
 def speed_by_sparsity_section(sweep: SparsitySweep | None) -> Iterator[Block]:

@@ -8,7 +8,6 @@ from lightprune.bench.backends import select_backends
 from lightprune.bench.machine import Machine
 from lightprune.bench.output_check import OutputCheck
 from lightprune.bench.result import BenchResult
-from lightprune.bench.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 from lightprune.bench.startup import Startup, StartupSeconds
 from lightprune.bench.timing import Timing
 from lightprune.pruning.cost.cost_report import LayerCost
@@ -17,6 +16,7 @@ from lightprune.report.findings import Findings
 from lightprune.runs.identity import config_hash
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import DenseRecord, write_dense_record
+from study.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 # (weights, live, MACs a weight) by layer.

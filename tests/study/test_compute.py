@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lightprune.bench.sparsity_sweep import read_benchmark
 from lightprune.errors import InputError
 from study.__main__ import main
 from study.compute import compute_section, training_time
+from study.sparsity_sweep import read_benchmark
 from study.throughput import Throughput
 from tests.report.run_folders import config, findings_of, make_run
 

@@ -77,6 +77,12 @@ class MaskedTraining(Callback):
         name = "sparsity" if self._number == 1 else f"sparsity_{self._number}"
         return f"{name}/{self._module}" if self._module else name
 
+    @property
+    def _fitted_sparsifier(self) -> Sparsifier:
+        """The sparsifier, which there is from the start of a fit on."""
+        assert self.sparsifier is not None
+        return self.sparsifier
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses strategies that cut weights into pieces."""
         if stage == "fit":
@@ -107,9 +113,8 @@ class MaskedTraining(Callback):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` returned, once the weights are found; an empty one is none."""
-        assert self.sparsifier is not None
         if state:
-            self.sparsifier.load_state_dict(state)
+            self._fitted_sparsifier.load_state_dict(state)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -125,16 +130,14 @@ class MaskedTraining(Callback):
         optimizer_state: str | None = None,
     ) -> None:
         """Prunes weights, their averages and optimizer state by masks (`Sparsifier.hold_`)."""
-        assert self.sparsifier is not None
-        self.sparsifier.hold_(masks, optimizer_state=optimizer_state)
+        self._fitted_sparsifier.hold_(masks, optimizer_state=optimizer_state)
         mask_averages(trainer, pl_module, masks, self._module)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Zeroes the gradients of pruned weights before they are clipped."""
-        assert self.sparsifier is not None
-        self.sparsifier.mask_gradients_(optimizer)
+        self._fitted_sparsifier.mask_gradients_(optimizer)
 
     def on_validation_batch_start(
         self,
@@ -158,9 +161,8 @@ class MaskedTraining(Callback):
         self._check_zeros(trainer)
 
     def _attach(self, trainer: Trainer) -> None:
-        assert self.sparsifier is not None
         for optimizer in trainer.optimizers:
-            self.sparsifier.attach(optimizer)
+            self._fitted_sparsifier.attach(optimizer)
 
     def _converted_example(self, trainer: Trainer, pl_module: LightningModule) -> Example | None:
         if self._example is None:
@@ -177,9 +179,8 @@ class MaskedTraining(Callback):
             raise InputError(f"module={self._module}: allowed are {names}") from None
 
     def _check_zeros(self, trainer: Trainer) -> None:
-        assert self.sparsifier is not None
         with located(trainer):
-            self.sparsifier.check()
+            self._fitted_sparsifier.check()
 
 
 @contextmanager

@@ -119,9 +119,9 @@ class PruningCallback(MaskedTraining):
             self._events_done = 0
         if not needs_batches(self._schedule, trainer):
             self._lay_out(trainer)
-        assert self.sparsifier is not None
-        if self.sparsifier.macs is not None:
-            self._live = live_masks(self.sparsifier.weights, self.sparsifier.macs)
+        sparsifier = self._fitted_sparsifier
+        if sparsifier.macs is not None:
+            self._live = live_masks(sparsifier.weights, sparsifier.macs)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes the plan where it depends on the number of batches, which is known by now.
@@ -148,8 +148,7 @@ class PruningCallback(MaskedTraining):
         """
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         self._prune_if_due(trainer, pl_module)
-        assert self.sparsifier is not None
-        self.sparsifier.accumulates = not self.is_final
+        self._fitted_sparsifier.accumulates = not self.is_final
 
     def _lay_out(self, trainer: Trainer) -> None:
         self.plan = plan_of(self._schedule, trainer)
@@ -173,9 +172,8 @@ class PruningCallback(MaskedTraining):
 
     def next_masks(self, trainer: Trainer, pl_module: LightningModule, event: PruneEvent) -> Masks:
         """The masks of an event, the same ones on every rank."""
-        assert self.sparsifier is not None
         with located(trainer):
-            return self.sparsifier.next_masks(
+            return self._fitted_sparsifier.next_masks(
                 event.sparsity,
                 final=self.plan.final,
                 progress=self.plan.progress_at(event),
@@ -184,9 +182,8 @@ class PruningCallback(MaskedTraining):
 
     def probe(self, trainer: Trainer, pl_module: LightningModule) -> NetworkProbe:
         """The probe for criteria and regrowth."""
-        assert self.sparsifier is not None
         key = ("probe", position(self.plan, trainer), trainer.global_rank)
-        return self.sparsifier.probe(self._loss, lambda: training_batches(trainer), key)
+        return self._fitted_sparsifier.probe(self._loss, lambda: training_batches(trainer), key)
 
     def logged(self, record: Any) -> dict[str, float]:
         """What loggers get of an event."""

@@ -1,8 +1,6 @@
 """How every drawing looks and is saved: colours, markers, type, bytes that repeat."""
 
 import io
-import re
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -83,18 +81,12 @@ def percent_ticks(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
 
 
-def sparsity_scale(
-    axes: Axes, dense: float, sparse: float, ticks: Iterable[float], *, most: int = 99
-) -> None:
-    """A logarithmic x axis from the density `dense` to `sparse`, whose ticks are sparsities.
-
-    Every second tick has no number if there are more than `most`: they would overlap.
-    """
+def sparsity_scale(axes: Axes, dense: float, sparse: float, ticks: Iterable[float]) -> None:
+    """A logarithmic x axis from the density `dense` to `sparse`, whose ticks are sparsities."""
     ticks = [tick for tick in ticks if sparse <= 1 - tick <= dense]
-    named = ticks[:: 2 if len(ticks) > most else 1]
     axes.set_xlim(dense, sparse)
     axes.set_xscale("log")
-    axes.set_xticks([1 - t for t in ticks], [f"{100 * t:g}" if t in named else "" for t in ticks])
+    axes.set_xticks([1 - t for t in ticks], [f"{100 * t:g}" for t in ticks])
     axes.set_xticks([], minor=True)
 
 
@@ -105,25 +97,14 @@ def marker_legend(canvas: Canvas, marks: Mapping[str, Mapping[str, Any]]) -> Non
 
 
 def draw_panels(
-    canvas: Canvas,
-    items: Sequence[_Item],
-    columns: int,
-    draw: Callable[[Axes, _Item], None],
-    *,
-    sharex: bool = False,
+    canvas: Canvas, items: Sequence[_Item], columns: int, draw: Callable[[Axes, _Item], None]
 ) -> list[Axes]:
-    """Draws each item on axes of its own, which share the vertical one; returns these."""
+    """Draws each item on axes of its own, all of one scale; returns these."""
     rows = -(-len(items) // columns)
-    grid = canvas.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=True).flatten()
+    grid = canvas.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
     panels: list[Axes] = list(grid[: len(items)])
     for axes, item in zip(panels, items, strict=True):
         draw(axes, item)
     for axes in grid[len(items) :]:
         axes.set_axis_off()
     return panels
-
-
-def wrap_label(name: str, width: int = 31) -> str:
-    """A configuration's name in lines that fit over a panel; `22 + 8 epochs` stays in one."""
-    whole = re.sub(r"(\d+) \+ (\d+) epochs", "\\1\u00a0+\u00a0\\2\u00a0epochs", name)
-    return textwrap.fill(whole, width)

@@ -1,6 +1,7 @@
 """How accuracy falls with the sparsity of each layer alone, and what each is allocated."""
 
 from functools import partial
+from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -32,9 +33,7 @@ def sensitivity_figure(result: SensitivityResult) -> Figure:
         counts = [(z, curve.weights) for curve in result.curves for z in curve.zeros]
         edge = min(1 - zeros / weights for zeros, weights in counts if zeros < weights) / 1.6
         layers = [*zip(result.curves, result.scan.layers, strict=True)]
-        panels = plotting.draw_panels(
-            canvas, layers, _COLUMNS, partial(_panel, result, edge), sharex=True
-        )
+        panels = plotting.draw_panels(canvas, layers, _COLUMNS, partial(_panel, result, edge))
         plotting.sparsity_scale(panels[0], 1.3, edge, _TICKS)
         plotting.percent_ticks(panels[0].yaxis)
         canvas.supxlabel(f"layer {plotting.SPARSITY_LABEL}")
@@ -65,4 +64,4 @@ def _panel(
     axes.plot(xs, ys, clip_on=False, **_POINT)
     allocated = result.allocation.zeros[curve.name]
     axes.plot(density(allocated), whole - curve.at(allocated), zorder=4, **_ALLOCATED)
-    axes.set_title(plotting.wrap_label(curve.name.removesuffix(".weight"), 28))
+    axes.set_title(fill(curve.name.removesuffix(".weight"), 28))

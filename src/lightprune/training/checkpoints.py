@@ -16,7 +16,7 @@ from lightprune.distributed import from_rank_zero, is_rank_zero
 from lightprune.files import check_readable, discard_partials, replace_file
 from lightprune.pruning.event_record import PruningError
 from lightprune.rendering.console_table import warn_unusable
-from lightprune.training.classifier import Classifier
+from lightprune.training.classifier import as_classifier
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 _SEAL = b"lightprune sha256 "
@@ -43,15 +43,15 @@ class BestEpoch(Callback):
         self._latest = latest
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
+        accuracy = as_classifier(pl_module).accuracy or 0.0
         final = self._pruning.plan.final_at(trainer.current_epoch)
-        if final and (self._latest or (pl_module.accuracy or 0.0) > self._accuracy):
+        if final and (self._latest or accuracy > self._accuracy):
             self._keep(trainer, pl_module)
 
     def _keep(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
-        self.epoch, self._accuracy = trainer.current_epoch, pl_module.accuracy or 0.0
-        self.weights = _cpu_state(pl_module.network)
+        classifier = as_classifier(pl_module)
+        self.epoch, self._accuracy = trainer.current_epoch, classifier.accuracy or 0.0
+        self.weights = _cpu_state(classifier.network)
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "accuracy": self._accuracy, "weights": self.weights}
@@ -119,10 +119,9 @@ class Snapshots(Callback):
         self._after = after
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
         trained = trainer.current_epoch + 1
         if trained in self._after:
-            self.states[trained] = _cpu_state(pl_module.network)
+            self.states[trained] = _cpu_state(as_classifier(pl_module).network)
 
     def state_dict(self) -> dict[str, Any]:
         return {"states": self.states} if self.states else {}

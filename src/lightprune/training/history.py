@@ -12,7 +12,7 @@ from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.files import csv_text, write_text
 from lightprune.pruning.event_record import EventRecord
 from lightprune.rendering.console_table import print_line
-from lightprune.training.classifier import Classifier
+from lightprune.training.classifier import as_classifier
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,7 @@ class EpochHistory(Callback):
         self._printed = len(records)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
-        evaluation = pl_module.evaluation
+        evaluation = as_classifier(pl_module).evaluation
         row = EpochRow(
             phase=self._phase,
             epoch=trainer.current_epoch,
@@ -89,7 +88,7 @@ class EpochHistory(Callback):
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
             train_loss=float(trainer.callback_metrics["train/loss"]),
             val_loss=None if evaluation is None else evaluation.loss,
-            val_accuracy=pl_module.accuracy,
+            val_accuracy=None if evaluation is None else evaluation.accuracy,
             seconds=time.perf_counter() - self._start,
         )
         self._start = time.perf_counter()

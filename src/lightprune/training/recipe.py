@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from lightprune.data.augmentation import Augmentation
 from lightprune.errors import InputError, check_choice, check_flag, check_names, check_number
+from lightprune.pruning.optimizers.state import POLICIES
 from lightprune.training.lr_schedule import REWIND, LearningRate
 
 
@@ -136,7 +137,7 @@ class FineTuning(Phase):
         super().__post_init__()
         check_number("epochs", self.epochs, 1, whole=True)
         check_choice("restart", self.restart, ("event", "never"))
-        check_choice("optimizer_state", self.optimizer_state, ("mask", "reset", "keep"))
+        check_choice("optimizer_state", self.optimizer_state, POLICIES)
         check_number("l1", self.l1, 0)
         check_number("recalibrate", self.recalibrate, 0, whole=True)
         check_names("freeze", self.freeze)

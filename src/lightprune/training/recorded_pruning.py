@@ -114,9 +114,9 @@ class RecordedPruning(PruningCallback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins with the given masks, unless a checkpoint has later ones."""
         super().on_fit_start(trainer, pl_module)
-        assert self.sparsifier is not None
-        if self._masks is not None and not self.sparsifier.masks.pruned:
-            self.hold(trainer, pl_module, self._masks.like(self.sparsifier.weights))
+        sparsifier = self._fitted_sparsifier
+        if self._masks is not None and not sparsifier.masks.pruned:
+            self.hold(trainer, pl_module, self._masks.like(sparsifier.weights))
 
     def prune(self, trainer: Trainer, pl_module: LightningModule, event: PruneEvent) -> EventRecord:
         """Performs a prune event, and measures around it.
@@ -125,8 +125,7 @@ class RecordedPruning(PruningCallback):
             PruningError: The network's output no longer depends on its input, or the weights of
                 the ranks differ.
         """
-        classifier, sparsifier = as_classifier(pl_module), self.sparsifier
-        assert sparsifier is not None
+        classifier, sparsifier = as_classifier(pl_module), self._fitted_sparsifier
         assert self._live is not None
         _broadcast_buffers(classifier.network)
         before = _accuracy(trainer, classifier)
@@ -149,9 +148,10 @@ class RecordedPruning(PruningCallback):
 
     def probe(self, trainer: Trainer, pl_module: LightningModule) -> NetworkProbe:
         """A probe with the draws and the training images of this epoch."""
-        assert self.sparsifier is not None
         loader = trainer.datamodule.train_dataloader  # type: ignore[attr-defined]
-        return self.sparsifier.probe(self._loss, loader, as_classifier(pl_module).rng_key("probe"))
+        return self._fitted_sparsifier.probe(
+            self._loss, loader, as_classifier(pl_module).rng_key("probe")
+        )
 
     def logged(self, record: Any) -> dict[str, float]:
         """The accuracies around an event; nothing without validation images."""
@@ -170,22 +170,22 @@ class RecordedPruning(PruningCallback):
         A network of which it does not is no failure where its accuracy ends the pruning.
         """
         super().on_train_epoch_end(trainer, pl_module)
-        assert self.masks is not None
         self._log_cost(as_classifier(pl_module))
         before = self.records[0].before if self.records else 0.0
         accuracy = self.read_metric(trainer, pl_module)
         if accuracy is not None and not self.plan.tolerates(before, accuracy):
             return
         example = self._images.to(pl_module.device)
-        check_alive(pl_module, example, trainer.current_epoch, self.masks.sparsity)
+        check_alive(
+            pl_module, example, trainer.current_epoch, self._fitted_sparsifier.masks.sparsity
+        )
 
     def _log_cost(self, classifier: Classifier) -> None:
         """Logs live sparsity, and the MACs of non-zero weights that some input reaches."""
-        assert self.sparsifier is not None
         # Masks change at events alone.
         if self._cost is None or self._cost[0] != len(self.records):
             example = self._images[:1].to(classifier.device)
-            total = cost_report(classifier.network, self.sparsifier.weights, example).total
+            total = cost_report(classifier.network, self._fitted_sparsifier.weights, example).total
             self._cost = len(self.records), total
         cost = self._cost[1]
         classifier.log("sparsity/live", cost.live_sparsity, sync_dist=True)

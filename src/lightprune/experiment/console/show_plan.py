@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
 from rich import get_console
 from rich.markup import escape
@@ -26,8 +25,8 @@ _MOST_ROWS, _FIRST, _LAST = 24, 12, 6
 
 def show_plan(
     checked: CheckedRun,
-    folder: Path | None = None,
-    image_seconds: Mapping[str, float] = MappingProxyType({}),
+    folder: Path,
+    image_seconds: Mapping[str, float],
     sweep_job: int | None = None,
 ) -> None:
     """Prints phases and prune events with exact counts, what they cost, and where they go.
@@ -38,8 +37,7 @@ def show_plan(
     if not is_rank_zero():
         return
     if sweep_job:
-        if folder is not None:
-            print_line(f"folder   {escape(short_path(folder))}")
+        print_line(f"folder   {escape(short_path(folder))}")
     else:
         _show_table(checked, folder, image_seconds)
     for note in plan_notes(checked):
@@ -51,9 +49,7 @@ def _print_once(line: str) -> None:
     print_line(line)
 
 
-def _show_table(
-    checked: CheckedRun, folder: Path | None, image_seconds: Mapping[str, float]
-) -> None:
+def _show_table(checked: CheckedRun, folder: Path, image_seconds: Mapping[str, float]) -> None:
     settings, setup, cost = checked.settings, checked.setup, checked.cost.total
     train, validation = setup.source.splits(setup.data)
     columns = ("epochs", "event", "zeros", "sparsity", "compression", "LR")
@@ -77,7 +73,6 @@ def _show_table(
     for row in rows if len(rows) <= _MOST_ROWS else [*rows[:_FIRST], None, *rows[-_LAST:]]:
         table.add_row(*(row or ("", f"{len(rows) - _FIRST - _LAST} more", "", "", "", "")))
     get_console().print(table)
-    time = folder and estimated_time(checked, folder, image_seconds)
     facts = {
         "weights": f"{cost.weights:,} prunable, {cost.live:,} of them reached by some input; "
         f"{_count(cost.macs)} MACs an image",
@@ -85,8 +80,8 @@ def _show_table(
         f"{len(setup.data.test):,} test; {batches}",
         "device": _device(hardware_of(setup)),
         "dense": _dense(checked),
-        "time": time,
-        "folder": folder and short_path(folder),
+        "time": estimated_time(checked, folder, image_seconds),
+        "folder": short_path(folder),
     }
     for name, fact in facts.items():
         if fact:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lightprune.bench.backends import select_backends
-from lightprune.bench.sparsity_sweep import SparsitySweep, read_benchmark
 from lightprune.errors import InputError
+from study.sparsity_sweep import SparsitySweep, read_benchmark
 from tests.bench.test_backends import Small
 from tests.report.run_folders import speed_ups
 
