@@ -20,8 +20,7 @@ from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES
 from lightprune.sparse.kernels.dispatch import interpreter
 from lightprune.sparse.passes.lower import lower
 from lightprune.sparse.runtime.job import JOB
-from lightprune.sparse.runtime.thread_pool import wake_workers
-from lightprune.sparse.runtime.work_sharing import execute
+from lightprune.sparse.runtime.thread_pool import team_of
 
 
 class Workspace:
@@ -57,7 +56,7 @@ class Workspace:
             self._job["arena"] = self.memory.ctypes.data
             self._arenas = arenas
         self._call[0] = (images, outputs, count, minibatches, threads)
-        execute(self._address, wake_workers(threads - 1))
+        team_of(threads - 1).execute(self._address)
 
 
 def _aligned(count: int, kind: Any) -> NDArray[Any]:
@@ -130,6 +129,10 @@ class SparseNetwork(nn.Module):
         Raises:
             ValueError: The images are of another shape, type or device.
         """
+        threads = max(1, self.threads or torch.get_num_threads())
+        # Long before there is work: a thread that sleeps takes a while to come.
+        if threads > 1:
+            team_of(threads - 1).wake()
         self._check(images)
         shape = self.program.shapes[self.program.output]
         count = images.shape[0]
@@ -138,7 +141,7 @@ class SparseNetwork(nn.Module):
         if count:
             # A reference that outlives the call: the kernels have only the address.
             source = images.resolve_neg().contiguous()
-            self._run(source.data_ptr(), outputs.data_ptr(), count)
+            self._run(source.data_ptr(), outputs.data_ptr(), count, threads)
         return outputs
 
     def _check(self, images: Tensor) -> None:
@@ -154,8 +157,7 @@ class SparseNetwork(nn.Module):
             actual = ", ".join(str(part).removeprefix("torch.") for part in kind)
             raise ValueError(f"images are {actual}: needs float32, strided, cpu")
 
-    def _run(self, images: int, outputs: int, count: int) -> None:
-        threads = max(1, self.threads or torch.get_num_threads())
+    def _run(self, images: int, outputs: int, count: int, threads: int) -> None:
         size = 1 if count < LANES else LANES
         workspace = self._workspace(size)
         minibatches = -(-count // size)
