@@ -7,8 +7,8 @@ from pathlib import Path
 from lightprune.bench.backends import BACKENDS
 from lightprune.bench.result import BenchResult
 from lightprune.errors import InputError
-from lightprune.rendering.document import Table, thread_count
-from lightprune.rendering.number_format import megabytes, millions, percent, percent_label
+from lightprune.rendering.document import Table
+from lightprune.rendering.number_format import counted, megabytes, millions, percent, percent_label
 from lightprune.report.baseline import Baseline
 from lightprune.report.discovery import find_runs
 from lightprune.report.frontier_figure import frontier_svg
@@ -172,7 +172,7 @@ def _notes(found: TableRows, results: Path) -> Iterator[str]:
         timed = {name for bench in benches for name in bench.backends}
         dense = [b for b in BACKENDS if b.dense and not b.stripped and b.name in timed]
         labels = ", ".join(backend.label.removeprefix("eager, ") for backend in dense)
-        threads = thread_count(max(timing.threads for timing in benches[0].timings))
+        threads = counted(max(timing.threads for timing in benches[0].timings), "thread")
         yield (
             f"Speed-up with one image / 64: the sparse runtime over the fastest of {labels} "
             f"({threads} of {benches[0].machine.label}); –: not timed."

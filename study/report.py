@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lightprune.rendering.document import counted
+from lightprune.rendering.number_format import counted
 from lightprune.report.build import Additions, write_report
 from lightprune.report.discovery import RunCollection, find_runs
 from lightprune.report.findings import Findings

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from lightprune.provenance import short_commit
 from lightprune.rendering.chart import Axis, Mark, Series, number_axis, xy_chart
-from lightprune.rendering.document import Block, Figure, Table, thread_count
-from lightprune.rendering.number_format import percent, percent_label
+from lightprune.rendering.document import Block, Figure, Table
+from lightprune.rendering.number_format import counted, percent, percent_label
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.sections.speed import BATCHES, latency_columns
 from study.sparsity_sweep import NetworkSweep, SparsityLevel, SparsitySweep
@@ -18,7 +18,7 @@ def speed_by_sparsity_section(sweep: SparsitySweep | None) -> Iterator[Block]:
     threads = max(threads for n in sweep.networks for threads, _ in n.thread_batches)
     yield (
         "Pruned by magnitude without training after it (this is about speed, not "
-        f"accuracy), with {thread_count(threads)} on {sweep.machine.label}, "
+        f"accuracy), with {counted(threads, 'thread')} on {sweep.machine.label}, "
         f"{sweep.machine.cores} cores, by `{sweep.command}`, commit "
         f"`{short_commit(sweep.commit)}`; medians of calls in turn in one process. "
         "MACs left: without those of weights that no input reaches. "
@@ -59,14 +59,14 @@ def _figure(network: NetworkSweep) -> Figure:
             words = f"batch {batch}, over {'fastest dense' if over == 'dense' else over}"
             series += [Series(words, marks, len(series) % 6)] if marks else []
     even = "; ".join(
-        f"{thread_count(threads)}, batch {batch}: {_break_even(network, threads, batch)}"
+        f"{counted(threads, 'thread')}, batch {batch}: {_break_even(network, threads, batch)}"
         for threads, batch in sorted(network.thread_batches)
     )
     caption = (
-        f"{network.name}, {network.weights}, {thread_count(threads)}. How much faster the sparse "
-        "runtime is than the fastest dense backend, and than the dense network stripped of the "
-        f"weights that no input reaches. Break-even with the fastest dense backend: {even} (times "
-        "interpolated between the sparsities measured)."
+        f"{network.name}, {network.weights}, {counted(threads, 'thread')}. How much faster the "
+        "sparse runtime is than the fastest dense backend, and than the dense network stripped of "
+        "the weights that no input reaches. Break-even with the fastest dense backend: "
+        f"{even} (times interpolated between the sparsities measured)."
     )
     left = [1 - level.sparsity for level in network.levels]
     ticks = tuple((1 - at.sparsity, f"{100 * at.sparsity:.4g}") for at in network.levels)

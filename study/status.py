@@ -92,7 +92,7 @@ def remaining_work(jobs: Sequence[Job], started: Sequence[StartedRun]) -> str:
     line = f"{len(jobs) - len(remaining)} of {len(jobs)} runs are done"
     if not remaining:
         return f"{line}; nothing remains but the report"
-    line += f"; {len(remaining)} remain"
+    line += f"; {len(remaining)} remain{'s' if len(remaining) == 1 else ''}"
     if begun := [runs[job] for job in remaining if job in runs]:
         line += f", {len(begun)} of them begun"
     measured = [seconds for run in started for seconds in run.seconds]

@@ -1,6 +1,7 @@
 """What a sweep prints of its jobs."""
 
 import pytest
+from rich import get_console
 
 from lightprune.launch.sweep import FinishedJob, job_line, note_job_count, show_sweep
 from lightprune.runs.command_line import COMMAND
@@ -31,7 +32,7 @@ def test_the_best_validated_job_is_marked(monkeypatch, capsys, tmp_path):
     accuracies = {"seed=0": 0.5, "seed=1": 0.75, "seed=2": None}
     show_sweep(
         [
-            FinishedJob(title, str(tmp_path / "sweep" / title), accuracy, ("1",) * 6)
+            FinishedJob(title, str(tmp_path / "sweep" / title), accuracy, ("1",) * 6, "")
             for title, accuracy in accuracies.items()
         ]
     )
@@ -39,3 +40,16 @@ def test_the_best_validated_job_is_marked(monkeypatch, capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert [line[:8] for line in lines[2:5]] == ["  seed=0", "* seed=1", "  seed=2"]
     assert lines[5] == f"next: lightprune report {tmp_path / 'sweep'}"
+
+
+@pytest.mark.parametrize(("width", "shown"), [(100, True), (80, False)])
+def test_the_interval_is_shown_where_there_is_room(monkeypatch, capsys, width, shown):
+    monkeypatch.setattr(get_console(), "width", width)
+    cells = ("97.12%", "96.94%", "+0.28 pp", "98.00%", "98.00%", "10.2%")
+    titles = ("pruner=global seed=0", "pruner=local seed=0")
+    show_sweep([FinishedJob(title, "sweep/a", 0.5, cells, "-0.70 to +1.26") for title in titles])
+
+    _, head, *rows, _ = capsys.readouterr().out.splitlines()
+    assert ("95 % interval" in head) is shown
+    assert [("-0.70 to +1.26" in row) for row in rows] == [shown] * 2
+    assert len(head) <= width

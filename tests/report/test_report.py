@@ -103,7 +103,7 @@ def test_what_is_not_finished_is_named(written):
 
     assert "- `stopped`: is not finished" in text
     assert "sweep: 4 runs. " in text
-    assert "1 folder or file left out: see Provenance." in text
+    assert "1 left out, not finished or damaged: see Provenance." in text
 
 
 def test_provenance_says_where_numbers_come_from(finished_sweep, written):

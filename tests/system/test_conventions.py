@@ -18,7 +18,7 @@ def test_a_trial_run_takes_one_batch_of_one_epoch(server, tmp_path):
     run = record(tmp_path / "run")
     assert run["config"]["trainer"]["limit_batches"] == 1
     # The plan counts what is trained.
-    assert re.search(r" test; 1 batches of \d+, then 1 batches of \d+$", done.stdout, re.MULTILINE)
+    assert re.search(r" test; 1 batch of \d+, then 1 batch of \d+$", done.stdout, re.MULTILINE)
     assert "dense epoch 1/1" in done.stdout
     assert "finetune epoch 1/1" in done.stdout
 

@@ -36,6 +36,7 @@ from lightprune.export.load import load
 from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.export.onnx_file import missing_packages
 from lightprune.provenance import commit
+from lightprune.rendering.number_format import counted
 from lightprune.sparse.ir.program import ConvStep, Program
 from lightprune.sparse.runtime.compiled_module import CompiledModule
 from lightprune.sparse.runtime.network import SparseNetwork
@@ -144,7 +145,7 @@ class _Session:
             return
         with torch.inference_mode():
             for batch in self.config.batches:
-                self.log(f"{threads} thread(s), batch {batch}")
+                self.log(f"{counted(threads, 'thread')}, batch {batch}")
                 self._time(runners, threads, batch)
         if images is not None:
             self._check_outputs(runners, images)
@@ -160,7 +161,7 @@ class _Session:
     def _warm_runner(self, backend: Backend, threads: int) -> Runner:
         if reason := backend.missing():
             raise InputError(reason)
-        self.log(f"{backend.label}, {threads} thread(s): getting ready")
+        self.log(f"{backend.label}, {counted(threads, 'thread')}: getting ready")
         runner = backend.build(self.files.stripped if backend.stripped else self.files, threads)
         if isinstance(runner, CompiledModule):
             reason, regions = self.skipped[_SPARSE_FILE], str(runner).partition("\n")[0]

@@ -7,6 +7,7 @@ from rich.table import Table
 from lightprune.bench.output_check import NEAR_TIE
 from lightprune.bench.result import BatchProfile, BenchResult, OpTiming
 from lightprune.rendering.console_table import console_table
+from lightprune.rendering.number_format import counted
 
 
 def bench_tables(result: BenchResult) -> Iterator[Table | str]:
@@ -50,7 +51,7 @@ def _speed(result: BenchResult, threads: int) -> Table:
         (label, *(f"{_ms(t.median)} ({_ms(t.p90)})" for t in timings if t.backend == name))
         for name, label in labels.items()
     ]
-    table = console_table(f"ms a batch, {threads} thread(s): median (p90)", columns, rows)
+    table = console_table(f"ms a batch, {counted(threads, 'thread')}: median (p90)", columns, rows)
     table.add_section()
     table.add_row("fastest dense", *(labels.get(s.fastest_dense or "", "") for s in speedups))
     table.add_row("sparse runtime over it", *(_times(s.over_dense) for s in speedups))
@@ -96,7 +97,7 @@ def _operations(batch: BatchProfile, peak: float) -> Table:
         return op.layers, density, op.kernel, f"{1e6 * op.seconds:.1f}", rate, share
 
     columns = ("operation", "density", "channel block", "µs", "GFLOP/s", "of peak")
-    title = f"{batch.images} image(s) on one core, peak {peak / 1e9:.0f} GFLOP/s"
+    title = f"{counted(batch.images, 'image')} on one core, peak {peak / 1e9:.0f} GFLOP/s"
     table = console_table(title, columns, map(row, batch.operations))
     table.add_section()
     rate = sum(o.flops for o in batch.operations) / batch.seconds

@@ -8,7 +8,8 @@ from matplotlib.ticker import FuncFormatter
 
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult
-from lightprune.rendering.document import Figure, thread_count
+from lightprune.rendering.document import Figure
+from lightprune.rendering.number_format import counted
 from lightprune.rendering.plotting import COLOURS, GREY, draw_figure, series_style
 
 # The sparse runtime has the first colour, whichever backends are beside it.
@@ -38,7 +39,7 @@ def bench_figure(result: BenchResult) -> Figure:
             _times(grid[0][column], result, count, batches)
             _speedups(grid[1][column], result, count, batches)
             grid[1][column].set_xlabel("images a batch")
-            grid[0][column].set_title(thread_count(count))
+            grid[0][column].set_title(counted(count, "thread"))
         grid[0][0].set_ylabel("ms an image")
         grid[1][0].set_ylabel("speed-up")
         above, below = (panels[0].get_legend_handles_labels() for panels in grid)

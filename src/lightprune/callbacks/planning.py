@@ -18,6 +18,7 @@ from lightprune.pruning import (
     Schedule,
 )
 from lightprune.pruning.schedules import Until, is_cut_to_one_event
+from lightprune.rendering.number_format import counted
 
 SCHEDULES: dict[str, type[Schedule]] = {
     "one_shot": OneShot,
@@ -85,8 +86,8 @@ def plan_of(schedule: Schedule | Plan, trainer: Trainer) -> Plan:
     plan = schedule.plan(epochs)
     if is_cut_to_one_event(schedule, plan):
         rank_zero_warn(
-            f"{schedule}: the {epochs} epoch(s) have room for one event, which prunes all at once; "
-            "every_n_steps=N has events within an epoch"
+            f"{schedule}: has room for one event, which prunes all at once, in "
+            f"{counted(epochs, 'epoch')}; every_n_steps=N has events within an epoch"
         )
     return plan
 

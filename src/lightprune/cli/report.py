@@ -21,7 +21,7 @@ def report(
     ] = Path("outputs/dense"),
 ) -> None:
     """Write tables, figures and report.html on finished runs."""
-    from lightprune.rendering.document import counted
+    from lightprune.rendering.number_format import counted
     from lightprune.report.build import write_report
     from lightprune.report.discovery import find_runs
     from lightprune.report.findings import Findings

@@ -8,6 +8,7 @@ from lightprune.data.images import ImageDataset
 from lightprune.data.validation_split import SplitError, check_class_sizes, default_count
 from lightprune.errors import InputError
 from lightprune.experiment.config import Settings
+from lightprune.rendering.number_format import counted
 
 # Fewer steps an epoch are no training: what is proposed leaves so many.
 _STEPS = 4
@@ -51,7 +52,9 @@ def resolve_data_sizes(settings: Settings, data: ImageDataset) -> Settings:
             f"{len(data.classes)} classes{held_out}; these fit: {_listed(right, ' ')}"
         )
     for name, count in few.items():
-        raise InputError(f"{name}={count}: allowed are at most the {available} batches of an epoch")
+        raise InputError(
+            f"{name}={count}: an epoch has {counted(available, 'batch')}; allowed are no more"
+        )
     if settings.schedule is not None and settings.schedule.every_n_steps is not None:
         batches_a_step = settings.trainer_config.accumulate_grad_batches
         settings = settings.with_plan(math.ceil(available / batches_a_step))

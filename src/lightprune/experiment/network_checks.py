@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lightprune.errors import InputError, first_line, first_of
 from lightprune.pruning.eval_mode import eval_mode
+from lightprune.rendering.number_format import counted
 from lightprune.rng import fork_named_rng
 from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
@@ -159,8 +160,9 @@ def _check_logits(logits: Any, images: int, setup: Setup, network: nn.Module) ->
         )
     if tuple(logits.shape) != (images, classes):
         raise InputError(
-            f"model: gives outputs of shape {tuple(logits.shape)} for {images} images{mode}; "
-            f"allowed is one logit for each of the {classes} classes"
+            f"model: gives outputs of shape {tuple(logits.shape)} for "
+            f"{counted(images, 'image')}{mode}; allowed is one logit for each of the "
+            f"{classes} classes"
         )
 
 
@@ -173,7 +175,7 @@ def _explain_failure(
     larger_batches: Sequence[int],
 ) -> str:
     reason, processes = first_line(error), setup.trainer_config.processes
-    images = f"{count} image{'s' if count > 1 else ''}"
+    images = counted(count, "image")
     for larger in larger_batches:
         if _succeeds(partial(_forward_backward, setup, phase, larger)):
             return (

@@ -20,6 +20,7 @@ from lightprune.experiment.dense_cache import (
 from lightprune.experiment.dense_network import dense_teacher
 from lightprune.pruning.plan import Plan
 from lightprune.rendering.console_table import warn_unusable
+from lightprune.rendering.number_format import counted
 from lightprune.training.fit import PhaseRun, fit
 from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
@@ -48,7 +49,7 @@ def rewind_state(
         fault = from_rank_zero(lambda: rewind_file_fault(folder, epochs))
         if fault is not None:
             if is_rank_zero():
-                again = f"the first {epochs} epochs of the dense training are trained again"
+                again = f"{counted(epochs, 'epoch')} of the dense training will be trained again"
                 warn_unusable(file, fault, again)
             teacher, _ = dense_teacher(setup, phase, cache_dir, identity)
             run = PhaseRun(

@@ -126,15 +126,18 @@ def _run_job_of_sweep(job: Job, cfg: DictConfig, hydra: HydraConf) -> float | No
 
 def _note_finished_job(file: Path, hydra: HydraConf) -> None:
     # The job has imported torch, without which the process that lists all jobs may do.
-    from lightprune.experiment.console.show_result import result_cells
+    from lightprune.experiment.console.show_result import difference_interval, result_cells
+    from lightprune.runs.finished_run import paired_with_dense
     from lightprune.runs.folder import RunFolder
 
-    if (record := RunFolder(Path(hydra.runtime.output_dir)).record()) is not None:
+    path = Path(hydra.runtime.output_dir)
+    if (record := RunFolder(path).record()) is not None:
         job = FinishedJob(
             title=job_title(hydra.overrides.task),
             folder=hydra.runtime.output_dir,
             validation=record.validation_accuracy,
             cells=result_cells(record),
+            interval=difference_interval(paired_with_dense(record, path)),
         )
         write_text(file.with_name(_FINISHED + file.name), json.dumps(asdict(job)))
 

@@ -28,12 +28,14 @@ class FinishedJob:
         folder: Of its run.
         validation: What the best job has most of; None without validation.
         cells: Its row of the table, without the title.
+        interval: Of its difference to the dense network; empty if unknown.
     """
 
     title: str
     folder: str
     validation: float | None
     cells: tuple[str, ...]
+    interval: str
 
 
 def note_job_count(overrides: Sequence[str]) -> None:
@@ -77,13 +79,22 @@ def show_sweep(jobs: Sequence[FinishedJob]) -> None:
     from rich import get_console
 
     from lightprune.rendering.console_table import console_table
+    from lightprune.rendering.number_format import counted
 
     validated = [job for job in jobs if job.validation is not None]
     best = max(validated, key=lambda job: job.validation or 0.0, default=None)
     rows = [(f"{'*' if job is best else ' '} {job.title}", *job.cells) for job in jobs]
-    counted = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
-    title = f"sweep: {counted}" + (", * has the best validation accuracy" if best else "")
+    wide = [(*row[:4], job.interval, *row[4:]) for row, job in zip(rows, jobs, strict=True)]
+    title = f"sweep: {counted(len(jobs), 'job')}" + (
+        ", * has the best validation accuracy" if best else ""
+    )
     columns = ("  job", "validation", "test", "to dense", "sparsity", "live", "MACs")
-    get_console().print(console_table(title, columns, rows))
+    table = console_table(title, (*columns[:4], "95 % interval", *columns[4:]), wide)
+    console = get_console()
+    unlimited = console.options.update(max_width=1_000_000)
+    too_wide = console.measure(table, options=unlimited).maximum > console.width
+    if too_wide or not any(job.interval for job in jobs):
+        table = console_table(title, columns, rows)
+    console.print(table)
     folder = Path(jobs[0].folder).parent
     print(f"next: lightprune report {LAST if is_last(folder) else shlex.quote(str(folder))}")

@@ -20,6 +20,7 @@ from lightprune.experiment.schema import register_configs
 from lightprune.files import write_text
 from lightprune.launch.error_messages import describe_error
 from lightprune.launch.signals import exit_with_parent, interrupt_on_signals
+from lightprune.rendering.number_format import counted
 from lightprune.training.trainer import TrainerConfig
 
 # Environment variable: the file in which the launcher looks for the cause of a failure.
@@ -104,8 +105,8 @@ def _init_process_group(trainer: TrainerConfig) -> None:
     if world_size != trainer.processes:
         raise InputError(
             f"trainer.num_nodes={trainer.num_nodes} trainer.devices={trainer.devices}: torchrun "
-            f"started {world_size} processes; allowed is torchrun --nnodes={trainer.num_nodes} "
-            f"--nproc-per-node={trainer.devices}"
+            f"started {counted(world_size, 'process')}; allowed is torchrun "
+            f"--nnodes={trainer.num_nodes} --nproc-per-node={trainer.devices}"
         )
     if trainer.on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

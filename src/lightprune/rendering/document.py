@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightprune.files import replace_file, write_text
+from lightprune.rendering.number_format import counted
 
 # Begins as a number, with short words at most or a remark in brackets: `82.7 to 84.2`, `−1 (no
 # control)`, not `98 %, 20 + 10 epochs`.
@@ -166,13 +167,3 @@ def block_markdown(block: Block) -> str:
 def bullets(items: Iterable[str]) -> str:
     """A Markdown list."""
     return "\n".join(f"- {item}" for item in items)
-
-
-def thread_count(threads: int) -> str:
-    """`1 thread`, `2 threads`."""
-    return counted(threads, "thread")
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

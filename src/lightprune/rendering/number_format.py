@@ -1,4 +1,10 @@
-"""How numbers read: shares, differences of shares, MACs, file sizes, times."""
+"""How numbers read: counts, shares, differences of shares, MACs, file sizes, times."""
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `2,000 runs`, `2 batches`."""
+    plural = "es" if noun.endswith(("ss", "tch")) else "s"
+    return f"{count:,} {noun}{'' if count == 1 else plural}"
 
 
 def percent(share: float | None, decimals: int = 2, *, unknown: str = "unknown") -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
+from lightprune.rendering.number_format import counted
 from lightprune.report.groups import RunGroup, run_label, starts_slim, without_seeds
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import holm_correction, mcnemar_p_value
@@ -70,7 +71,7 @@ def against_dense(groups: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
                 paired = PairedCounts.of(run.predictions.correct, dense.correct)
                 # More training cannot excuse a loss, so a loss needs no equal budget.
                 if paired.difference >= 0 and run.finetune_epochs:
-                    obstacle = f"it has trained {run.finetune_epochs} epochs more"
+                    obstacle = f"it has trained {counted(run.finetune_epochs, 'epoch')} more"
             names = group.name, "its dense network"
             comparisons.append(Comparison(*names, run.seed, paired, None, obstacle))
     return _with_correction(comparisons)

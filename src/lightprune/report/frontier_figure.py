@@ -13,8 +13,7 @@ from lightprune.rendering.chart import (
     number_axis,
     xy_chart,
 )
-from lightprune.rendering.document import thread_count
-from lightprune.rendering.number_format import percent
+from lightprune.rendering.number_format import counted, percent
 from lightprune.rendering.svg import standalone
 from lightprune.report.result_table import ResultRow
 
@@ -101,7 +100,7 @@ def latencies(rows: Sequence[ResultRow]) -> tuple[dict[str, float], str]:
     if not timed:
         return {}, ""
     machine, threads = max(timed, key=lambda key: len(timed[key]))
-    return timed[machine, threads], f"{thread_count(threads)} of {machine}"
+    return timed[machine, threads], f"{counted(threads, 'thread')} of {machine}"
 
 
 def _latency_axis(timed: dict[str, float], words: str) -> Axis | None:

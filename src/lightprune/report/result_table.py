@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from lightprune.rendering.number_format import counted
 from lightprune.report.groups import RunGroup, precision_label, starts_slim, without_seeds
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.reported_run import ReportedRun
@@ -76,7 +77,10 @@ def result_rows(
         seed = run.seed if run.dense.key else 0
         dense.setdefault(_dense_setup(run), {}).setdefault((seed, run.dense.weights_sha256), run)
     by_seed = [sorted(runs.values(), key=lambda run: run.seed) for runs in dense.values()]
-    names = [f"dense, {runs[0].dense.epochs} epochs{precision_label(runs[0])}" for runs in by_seed]
+    names = [
+        f"dense, {counted(runs[0].dense.epochs, 'epoch')}{precision_label(runs[0])}"
+        for runs in by_seed
+    ]
     if len(set(names)) < len(names):
         names = [f"{name} (no. {number})" for number, name in enumerate(names, 1)]
     if len(names) == 1:

@@ -12,6 +12,7 @@ from lightprune.files import check_readable, write_text
 from lightprune.pruning.cost.cost_report import LayerCost
 from lightprune.pruning.event_record import EventRecord
 from lightprune.pruning.targets import LeftDense
+from lightprune.rendering.number_format import counted
 
 SCHEMA = 2
 Json = dict[str, Any]
@@ -33,8 +34,9 @@ class Hardware:
     precision: str
 
     def __str__(self) -> str:
-        counts = f"{self.processes} process(es), {self.threads} thread(s)"
-        return f"{self.device}, {counts}, {self.precision}"
+        counts = f"{counted(self.processes, 'process')}, {counted(self.threads, 'thread')}"
+        each = " each" if self.processes > 1 else ""
+        return f"{self.device}, {counts}{each}, {self.precision}"
 
 
 @dataclass(frozen=True)

@@ -374,7 +374,7 @@ VALUES = {
     ),
     "more recalibration than batches": (
         ["recipe.finetune.recalibrate=99"],
-        ["recipe.finetune.recalibrate=99", "at most the 18 batches"],
+        ["recipe.finetune.recalibrate=99", "an epoch has 18 batches"],
     ),
     "batch that processes cannot share": (
         ["trainer=ddp_cpu", "recipe.dense.batch_size=63"],

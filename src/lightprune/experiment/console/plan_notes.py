@@ -7,6 +7,7 @@ from lightprune.experiment.config import Settings
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import is_cut_to_one_event
+from lightprune.rendering.number_format import counted
 
 
 def plan_notes(checked: CheckedRun) -> list[str]:
@@ -94,7 +95,7 @@ def _left_dense(checked: CheckedRun) -> list[str]:
     if groups := checked.left_dense:
         weights, layers = sum(g.weights for g in groups), sum(len(g.layers) for g in groups)
         reasons = "; ".join(f"{g.reason}: {_names(g.layers)}" for g in groups)
-        lines.append(f"left dense: {weights:,} weights of {layers} layers ({reasons})")
+        lines.append(f"left dense: {weights:,} weights of {counted(layers, 'layer')} ({reasons})")
     if missing := checked.missing_types:
         lines.append(f"the network has no {' and no '.join(missing)}")
     return lines
@@ -123,7 +124,8 @@ def _batches(settings: Settings) -> list[str]:
         if batches > 1:
             start += f"step {size * batches} = {batches} batches x {size}; "
         whole = "step" if batches > 1 else "batch"
-        share = f"{size // processes} images of its process" if processes > 1 else f"{size} images"
+        share = counted(size // processes, "image")
+        share += " of its process" if processes > 1 else ""
         lines.append(f"{start}learning rates are for a whole {whole}; batch norm sees the {share}")
     return lines
 
@@ -132,10 +134,11 @@ def _after_events(settings: Settings) -> list[str]:
     lines = []
     if settings.rewind_epoch is not None:
         lines.append(
-            f"every event rewinds the weights to those after {settings.rewind_epoch} dense epochs"
+            "every event rewinds the weights to those after "
+            f"{counted(settings.rewind_epoch, 'dense epoch')}"
         )
     if count := settings.recipe.finetune.recalibrate:
-        lines.append(f"every event recalibrates batch norms on {count} training batches")
+        lines.append(f"every event recalibrates batch norms on {counted(count, 'training batch')}")
     return lines
 
 

@@ -16,7 +16,7 @@ from lightprune.experiment.preflight import CheckedRun
 from lightprune.experiment.run_record import hardware_of
 from lightprune.pruning.pruner import Pruner
 from lightprune.rendering.console_table import console_table, print_line
-from lightprune.runs.record import Hardware
+from lightprune.rendering.number_format import counted
 from lightprune.training.lr_schedule import REWIND, LRCycles
 
 # A longer course is cut in the middle.
@@ -57,7 +57,7 @@ def _show_table(checked: CheckedRun, folder: Path, image_seconds: Mapping[str, f
     table.columns[1].justify = table.columns[-1].justify = "left"
     dense, finetune = settings.recipe.dense, settings.recipe.finetune
     steps = setup.batches_per_epoch(finetune) * finetune.epochs
-    batches = f"{steps:,} batches of {finetune.batch_size}"
+    batches = f"{counted(steps, 'batch')} of {finetune.batch_size}"
     if checked.pretrained:
         given = _counts(cost.weights, cost.weights - cost.nnz)
         table.add_row("", f"dense weights of {checked.pretrained.file.path}", *given, "")
@@ -66,7 +66,7 @@ def _show_table(checked: CheckedRun, folder: Path, image_seconds: Mapping[str, f
         held = _counts(cost.weights, checked.masks.pruned if checked.masks else 0)
         table.add_row(str(dense.epochs), "dense", *held, rate)
         steps = setup.batches_per_epoch(dense) * dense.epochs
-        batches = f"{steps:,} batches of {dense.batch_size}, then {batches}"
+        batches = f"{counted(steps, 'batch')} of {dense.batch_size}, then {batches}"
     peak = dense.learning_rate.peak if finetune.learning_rate.shape == REWIND else None
     rate = f"{finetune.learning_rate.shape} {peak or finetune.learning_rate.peak}"
     rows = _course(checked, rate)
@@ -78,7 +78,7 @@ def _show_table(checked: CheckedRun, folder: Path, image_seconds: Mapping[str, f
         f"{_count(cost.macs)} MACs an image",
         "images": f"{len(train):,} training, {len(validation):,} validation, "
         f"{len(setup.data.test):,} test; {batches}",
-        "device": _device(hardware_of(setup)),
+        "device": str(hardware_of(setup)),
         "dense": _dense(checked),
         "time": estimated_time(checked, folder, image_seconds),
         "folder": short_path(folder),
@@ -86,14 +86,6 @@ def _show_table(checked: CheckedRun, folder: Path, image_seconds: Mapping[str, f
     for name, fact in facts.items():
         if fact:
             print_line(f"{name:<8} {escape(fact)}")
-
-
-def _device(hardware: Hardware) -> str:
-    counts = {"process": hardware.processes, "thread": hardware.threads}
-    words = {"process": "processes", "thread": "threads"}
-    parts = [f"{n} {name if n == 1 else words[name]}" for name, n in counts.items()]
-    each = " each" if hardware.processes > 1 else ""
-    return f"{hardware.device}, {', '.join(parts)}{each}, {hardware.precision}"
 
 
 def _dense(checked: CheckedRun) -> str:

@@ -69,9 +69,12 @@ def short_path(path: Path) -> str:
 def accuracy_change(record: RunRecord, paired: PairedCounts | None) -> str:
     """Test accuracy less that of the dense network, with its 95 % interval where that is known."""
     change = f"{100 * record.accuracy_change:+.2f} pp"
-    if paired is None:
-        return change
-    return f"{change} ({' to '.join(f'{100 * end:+.2f}' for end in paired.interval)})"
+    return f"{change} ({difference_interval(paired)})" if paired else change
+
+
+def difference_interval(paired: PairedCounts | None) -> str:
+    """The 95 % interval of a difference of accuracies, in pp; empty if it is unknown."""
+    return " to ".join(f"{100 * end:+.2f}" for end in paired.interval) if paired else ""
 
 
 def _rows(record: RunRecord, paired: PairedCounts | None) -> tuple[tuple[str, ...], ...]:

@@ -4,17 +4,8 @@ from collections.abc import Iterator
 
 from lightprune.bench.result import Speedup
 from lightprune.rendering.chart import STYLES
-from lightprune.rendering.document import (
-    Block,
-    Choice,
-    Figure,
-    Table,
-    Tiles,
-    bullets,
-    counted,
-    thread_count,
-)
-from lightprune.rendering.number_format import percent, percent_label, pp_label
+from lightprune.rendering.document import Block, Choice, Figure, Table, Tiles, bullets
+from lightprune.rendering.number_format import counted, percent, percent_label, pp_label
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.baseline import Baseline
 from lightprune.report.comparisons import UNCORRECTED
@@ -75,7 +66,7 @@ def main_part(findings: Findings, about: str) -> Iterator[Block]:
         named = f" Title and tiles: **{row.name}**, {rule}."
     yield f"{about}. {data}.{named}"
     if count := len(findings.collection.left_out):
-        yield f"{counted(count, 'folder or file')} left out: see Provenance."
+        yield f"{count} left out, not finished or damaged: see Provenance."
     if row:
         yield Tiles(tuple(_tiles(row, findings.baselines[row.name])))
     yield from _figure(findings)
@@ -162,7 +153,7 @@ def _tiles(row: ResultRow, baseline: Baseline) -> Iterator[tuple[str, str, str]]
         values = " / ".join(f"{at.over_dense:.1f} ×" for at in speedups)
         batches = " / ".join(str(at.batch) for at in speedups)
         machine = next(run.bench.machine.label for run in row.runs if run.bench)
-        where = f"{thread_count(speedups[0].threads)} of {machine}"
+        where = f"{counted(speedups[0].threads, 'thread')} of {machine}"
         yield "speed-up", values, f"batch {batches}, over the fastest dense backend, {where}"
 
 

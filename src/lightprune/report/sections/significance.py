@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from lightprune.rendering.document import Block, counted
+from lightprune.rendering.document import Block
 from lightprune.rendering.heat_map import heat_map
+from lightprune.rendering.number_format import counted
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.baseline import tests_between, verdict
 from lightprune.report.comparisons import LEVEL, UNCORRECTED

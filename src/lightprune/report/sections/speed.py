@@ -7,8 +7,8 @@ from lightprune.bench.backends import SPARSE
 from lightprune.bench.machine import Machine
 from lightprune.bench.result import BenchResult, Speedup
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Table, thread_count
-from lightprune.rendering.number_format import percent, pp_label
+from lightprune.rendering.document import Block, Table
+from lightprune.rendering.number_format import counted, percent, pp_label
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
 from lightprune.report.reported_run import ReportedRun
@@ -63,7 +63,7 @@ def _source(rows: Sequence[TimedRun], threads: int) -> str:
     machine = rows[0].bench.machine
     commits = dict.fromkeys(f"`{short_commit(row.bench.commit)}`" for row in rows)
     words = (
-        f"Medians of `lightprune bench` with {thread_count(threads)} on {machine.label}, "
+        f"Medians of `lightprune bench` with {counted(threads, 'thread')} on {machine.label}, "
         f"{machine.cores} cores, commit {', '.join(commits)}. A run's backends took turns in one "
         "process: ratios in a row hold better than milliseconds between rows."
     )
