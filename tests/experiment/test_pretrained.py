@@ -84,6 +84,23 @@ def test_what_differs_is_named_with_the_way_out(tmp_path, network, others, messa
         load_pretrained(small_setup(), written(tmp_path, network(), **others))
 
 
+def test_of_two_networks_in_a_file_the_config_names_one(tmp_path):
+    student, teacher = cnn(), cnn()
+    teacher[0].weight.data[0] += 1
+    states = {"student": student.state_dict(), "teacher": teacher.state_dict()}
+    file = tmp_path / "own.pt"
+    torch.save({f"{k}.{n}": t for k, state in states.items() for n, t in state.items()}, file)
+    for own, state in states.items():
+        settings = load_settings(composed(f"dense.checkpoint={file}", f"dense.prefix={own}"))
+        given = load_pretrained(small_setup(), settings.pretrained)
+        assert all(torch.equal(given.state[name], state[name]) for name in given.state)
+
+    with pytest.raises(InputError, match=r"2 networks .*dense.prefix=student, dense.prefix=teach"):
+        load_pretrained(
+            small_setup(), load_settings(composed(f"dense.checkpoint={file}")).pretrained
+        )
+
+
 def test_a_pattern_that_matches_nothing_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"dense.fresh=fc.\*: matches nothing in the network or"):
         load_pretrained(small_setup(), written(tmp_path, cnn()), ["fc.*"])
@@ -172,11 +189,16 @@ def test_given_weights_with_fresh_layers_are_trained_first():
 
 @pytest.mark.parametrize(
     "default",
-    ["dense.fresh=[]", "dense.keep_zeros=false", "recipe.finetune.freeze=[]"],
+    [
+        "dense.fresh=[]",
+        "dense.keep_zeros=false",
+        "dense.prefix=null",
+        "recipe.finetune.freeze=[]",
+    ],
 )
 def test_keys_at_their_default_are_in_no_identity(default):
     assert load_settings(composed(default)).identity == load_settings(composed()).identity
-    changed = {"[]": "[fc.*]", "false": "true"}
+    changed = {"[]": "[fc.*]", "false": "true", "null": "student"}
     key, _, value = default.partition("=")
     other = load_settings(composed(f"{key}={changed[value]}"))
 

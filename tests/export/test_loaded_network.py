@@ -86,6 +86,19 @@ def test_half_precision_is_read_as_the_network_computes(network, tmp_path):
     assert stored["0.weight"].dtype == "float32"
 
 
+def test_of_two_networks_in_a_file_a_command_names_one(network, tmp_path, capsys):
+    file, other = tmp_path / "a.pt", with_statistics(small_network())
+    other[0].weight.data += 1
+    torch.save(behind("ema.", network.state_dict()) | behind("model.", other.state_dict()), file)
+    line = refused(capsys, file, *WHAT).strip()
+    assert line.endswith("behind ema., model.; allowed is one of --prefix=ema, --prefix=model")
+
+    plain = ("--formats", "safetensors", *WHAT, "--prefix", "ema")
+    assert main(["export", str(file), *plain]) == 0
+    module = lightprune.load(tmp_path / "export" / "model.safetensors", constructor=small_network)
+    assert torch.equal(module[0].weight, network[0].weight)
+
+
 def test_a_constructor_takes_arguments_and_the_files_remember_them(tmp_path):
     network = with_statistics(resnet20(num_classes=7, shortcut="B"))
     prune_convolutions(network, 0.9)
@@ -148,6 +161,8 @@ def raising():
         ((), "a.pt: does not say how its network is built; allowed is"),
         (("--constructor", OWN), "a.pt: does not say how its network is built; allowed is"),
         (("--input", "3x8x8"), "--input=3x8x8: allowed is --constructor NAME with it"),
+        (("--prefix", "ema"), "--prefix=ema: allowed is --input CxHxW with it, for weights alone"),
+        ((*WHAT, "--prefix", "ema"), "--prefix=ema: no name in"),
         ((*WHAT, "--input", "3,8,8"), "--input=3,8,8: allowed is CxHxW, such as 3x224x224"),
         ((*WHAT, "--input", "3x0x8"), "--input=3x0x8: allowed is CxHxW, such as 3x224x224"),
         ((*WHAT, "--input", "3x8x8x8"), "--input=3x8x8x8: allowed is CxHxW"),

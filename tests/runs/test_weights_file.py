@@ -1,6 +1,7 @@
 """Weights are found in what trainers, wrappers and torch.nn.utils.prune save, under any name."""
 
 import pickle
+import re
 
 import pytest
 import torch
@@ -89,12 +90,42 @@ def test_any_one_name_may_stand_before_all(tmp_path, name):
     assert outside == ()
 
 
-def test_two_networks_in_a_file_are_not_chosen_between(tmp_path):
-    module = Wrapped("student", network())
-    module.teacher = network()
-    state, _ = read_weights_file(saved(tmp_path, module.state_dict()), network().state_dict())
+@pytest.mark.parametrize("names", [("student", "teacher"), ("model", "ema_model")])
+def test_of_two_networks_in_a_file_the_one_is_read_that_is_named(tmp_path, names):
+    first, second = (f"{name}.{'net.' * (name == 'teacher')}" for name in names)
+    both = [network(), network()]
+    tensors = {
+        f"{start}{name}": tensor
+        for start, net in zip((first, second), both, strict=True)
+        for name, tensor in net.state_dict().items()
+    }
+    file, expected = saved(tmp_path, {"state_dict": tensors}), network().state_dict().keys()
+    options = [f"--prefix={start.removesuffix('.')}" for start in (first, second)]
 
-    assert equal(state, module.state_dict())
+    message = (
+        f"{file}: holds 2 networks of these names, behind {first}, {second}; "
+        f"allowed is one of {', '.join(options)}"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        read_weights_file(file, expected)
+    for name, net in zip(names, both, strict=True):
+        state, outside = read_weights_file(file, expected, prefix=name)
+        assert equal(state, net.state_dict())
+        assert len(outside) == len(expected)
+        assert not any(n.startswith(f"{name}.") for n in outside)
+    with pytest.raises(InputError, match=r"^dense.prefix=mean: no name in .* begins with mean.; "):
+        read_weights_file(file, expected, "dense.checkpoint=a", "mean", "dense.prefix")
+
+
+def test_a_network_that_a_module_has_under_two_names_is_one(tmp_path):
+    module = Wrapped("backbone", network())
+    module.fast = torch.compile(module.backbone)
+    state, outside = read_weights_file(
+        saved(tmp_path, module.state_dict()), network().state_dict().keys()
+    )
+
+    assert equal(state, module.backbone.state_dict())
+    assert len(outside) == len(state)
 
 
 def test_names_of_old_densenets_are_read(tmp_path):
@@ -125,13 +156,13 @@ def test_what_is_no_file_of_weights_is_said(tmp_path):
 def test_tensors_beside_the_network_are_named_and_left_out(tmp_path):
     module = Wrapped("model", network())
     module.register_buffer("class_weights", torch.ones(2))
-    module.ema = network()
+    module.ema = network()[:2]
     state, outside = read_weights_file(
         saved(tmp_path, {"state_dict": module.state_dict()}), network().state_dict().keys()
     )
 
     assert equal(state, module.model.state_dict())
-    assert outside == ("class_weights", *(f"ema.{name}" for name in network().state_dict()))
+    assert outside == ("class_weights", *(f"ema.{name}" for name in module.ema.state_dict()))
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])

@@ -11,6 +11,7 @@ from lightprune.cli.options import (
     DataRoot,
     InputShape,
     Network,
+    Prefix,
     builder_of_file,
     parse_int_list,
 )
@@ -41,6 +42,7 @@ def bench(
     data_root: DataRoot = None,
     constructor: ConstructorName = None,
     input: InputShape = None,
+    prefix: Prefix = None,
 ) -> None:
     """Measure a network's speed, size and accuracy on this machine."""
     from rich import get_console
@@ -69,7 +71,7 @@ def bench(
     path = find_run(path)
     folder = to or (path if path.is_dir() else path.parent) / "bench"
     check_folder("--to", str(folder))
-    loaded = load_network(path, *builder_of_file(constructor, input))
+    loaded = load_network(path, *builder_of_file(constructor, input), prefix)
     result = compare_backends(loaded, config, lambda step: print(step, file=sys.stderr, flush=True))
     for part in bench_tables(result):
         get_console().print(part, highlight=False, soft_wrap=isinstance(part, str))

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lightprune.cli.options import ConstructorName, DataRoot, InputShape, Network, builder_of_file
+from lightprune.cli.options import (
+    ConstructorName,
+    DataRoot,
+    InputShape,
+    Network,
+    Prefix,
+    builder_of_file,
+)
 from lightprune.runs.find_folder import find_run
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ def export(
     data_root: DataRoot = None,
     constructor: ConstructorName = None,
     input: InputShape = None,
+    prefix: Prefix = None,
 ) -> None:
     """Write a network as small, portable files."""
     from lightprune.errors import InputError, split_choices
@@ -47,7 +55,7 @@ def export(
             f"--data-root={data_root}: is for the accuracy of an export with --values fp16 or "
             "int8; allowed is it with one of them"
         )
-    loaded = load_network(find_run(path), *builder_of_file(constructor, input))
+    loaded = load_network(find_run(path), *builder_of_file(constructor, input), prefix)
     if explain:
         # The compiler takes a second to load, and exports do without.
         from lightprune.sparse.runtime.explain import explain as explain_stages

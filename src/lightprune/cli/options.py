@@ -43,6 +43,12 @@ InputShape = Annotated[
         "arguments, then.",
     ),
 ]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Of the network's names, where weights alone are of several networks."
+    ),
+]
 DenseDir = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Cache of dense networks. Default: the run's."),

@@ -125,7 +125,9 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     check_number("dense.rewind_epoch", cfg.dense.rewind_epoch, 0, whole=True)
     if cfg.dense.checkpoint is not None:
         check_path("dense.checkpoint", cfg.dense.checkpoint)
-    pretrained, bare_model = given_weights(cfg.dense.checkpoint, resolved["model"])
+    pretrained, bare_model = given_weights(
+        cfg.dense.checkpoint, resolved["model"], cfg.dense.prefix
+    )
     if pretrained is None or cfg.dense.fresh:
         check_folder("dense.cache_dir", cfg.dense.cache_dir)
     recipe = build(cfg.recipe, Recipe, "recipe")

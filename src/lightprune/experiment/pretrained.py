@@ -29,11 +29,13 @@ class WeightsFile:
     Attributes:
         setting: That names them, with its value.
         url: Where to get the file if it is not there; None for a file of the user's.
+        prefix: Of the network's names in it (`read_weights_file`).
     """
 
     setting: str
     path: Path
     url: str | None = None
+    prefix: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Pretrained:
 
 
 def given_weights(
-    checkpoint: str | None, model: Mapping[str, Any]
+    checkpoint: str | None, model: Mapping[str, Any], prefix: str | None = None
 ) -> tuple[WeightsFile | None, Mapping[str, Any]]:
     """Where a config's given weights are, and its model without `constructor.weights`.
 
@@ -71,7 +73,9 @@ def given_weights(
     Raises:
         InputError: torchvision has no such weights, or both are given.
     """
-    file = WeightsFile(f"dense.checkpoint={checkpoint}", Path(checkpoint)) if checkpoint else None
+    file = None
+    if checkpoint:
+        file = WeightsFile(f"dense.checkpoint={checkpoint}", Path(checkpoint), prefix=prefix)
     constructor = model.get("constructor")
     if not isinstance(constructor, Mapping) or "weights" not in constructor:
         return file, model
@@ -115,7 +119,9 @@ def load_pretrained(setup: Setup, file: WeightsFile, fresh: Sequence[str] = ()) 
     if file.url is not None and not file.path.exists():
         _fetch(file.setting, file.url, file.path)
     drawn = setup.new_network().state_dict()
-    given, outside = read_weights_file(file.path, drawn.keys(), file.setting)
+    given, outside = read_weights_file(
+        file.path, drawn.keys(), file.setting, file.prefix, "dense.prefix"
+    )
     for pattern in fresh:
         if not any(matches(name, pattern) for name in [*drawn, *given]):
             layers = list(dict.fromkeys(name.rpartition(".")[0] or name for name in drawn))

@@ -17,6 +17,7 @@ class DenseOptions:
 
     Attributes:
         checkpoint: A file of your own dense weights, instead of a training.
+        prefix: What the names of the network stand behind in a file that holds several.
         fresh: Patterns of what is not taken from given weights but drawn anew; the dense training
             then starts from these weights.
         keep_zeros: Hold the prunable weights at zero that are given as zero.
@@ -25,6 +26,7 @@ class DenseOptions:
     """
 
     checkpoint: str | None = None
+    prefix: str | None = None
     fresh: list[str] = field(default_factory=list)
     keep_zeros: bool = False
     cache_dir: str = "outputs/dense"

@@ -100,7 +100,7 @@ def _dense_keys(settings: Settings) -> Iterator[_Unread]:
         yield _Unread("dense.rewind_epoch", why, "pruner.weights=rewind", ("pruner.weights",))
     causes = ("dense.checkpoint", "dense.fresh", "model", "recipe.dense.epochs")
     if given is None:
-        for key in ("dense.fresh", "dense.keep_zeros"):
+        for key in ("dense.prefix", "dense.fresh", "dense.keep_zeros"):
             yield _Unread(key, "since no weights are given", "it with dense.checkpoint", causes)
     if settings.trains_dense:
         return

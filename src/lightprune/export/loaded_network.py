@@ -119,7 +119,10 @@ class LoadedNetwork:
 
 
 def load_network(
-    path: Path, constructor: Constructor | None = None, spec: ModelSpec | None = None
+    path: Path,
+    constructor: Constructor | None = None,
+    spec: ModelSpec | None = None,
+    prefix: str | None = None,
 ) -> LoadedNetwork:
     """Reads a network.
 
@@ -129,6 +132,7 @@ def load_network(
             weights, as of `read_weights_file`.
         constructor: What builds the network if it is neither torchvision's nor lightprune's.
         spec: What is known of a network whose file holds its weights alone.
+        prefix: Of its names in that file, as of `read_weights_file`.
 
     Raises:
         InputError: There is no such network, or it is damaged.
@@ -143,7 +147,9 @@ def load_network(
     if spec is not None:
         if path.is_dir() or sparse:
             raise InputError(f"--input: {path} says it itself; allowed is a file of weights alone")
-        return _load_weights(path, constructor, spec)
+        return _load_weights(path, constructor, spec, prefix)
+    if prefix is not None:
+        raise InputError(f"--prefix={prefix}: allowed is --input CxHxW with it, for weights alone")
     if sparse:
         stored = read_sparse(file)
         spec = stored.spec
@@ -157,10 +163,12 @@ def load_network(
     return LoadedNetwork(path, network, spec, _run_of(path, spec), graph)
 
 
-def _load_weights(file: Path, constructor: Constructor | None, spec: ModelSpec) -> LoadedNetwork:
+def _load_weights(
+    file: Path, constructor: Constructor | None, spec: ModelSpec, prefix: str | None
+) -> LoadedNetwork:
     network = build_network(spec, constructor)
     expected = network.state_dict()
-    state, unread = read_weights_file(file, expected)
+    state, unread = read_weights_file(file, expected, prefix=prefix)
     for name, tensor in state.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise InputError(

@@ -29,6 +29,7 @@ _NEUTRAL_VALUES: dict[str, Any] = {
     "callbacks": {},
     "dense.fresh": [],
     "dense.keep_zeros": False,
+    "dense.prefix": None,
     "model.constructor.weights": None,
     "recipe.dense.distillation": _NO_DISTILLATION,
     "recipe.dense.ema_decay": 0.0,

@@ -28,5 +28,6 @@ def load_initial_weights(network: nn.Module, record: RunRecord, dense_dir: Path 
             "run began with; allowed are these (--dense-dir DIR says where dense.cache_dir is), "
             "or --network pruned"
         )
-    state, _ = read_weights_file(file, network.state_dict().keys())
+    prefix = None if dense.key else record.config["dense"].get("prefix")
+    state, _ = read_weights_file(file, network.state_dict().keys(), prefix=prefix)
     network.load_state_dict(state)

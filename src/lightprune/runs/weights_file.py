@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightprune.errors import InputError, first_line
+from lightprune.errors import InputError, first_line, first_of
 from lightprune.files import check_readable
 
 # Under which keys trainers save a state dict, and what wrappers put before its names.
@@ -23,17 +23,23 @@ _DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
 
 
 def read_weights_file(
-    file: Path, names: Collection[str], setting: str | None = None
+    file: Path,
+    names: Collection[str],
+    setting: str | None = None,
+    prefix: str | None = None,
+    option: str = "--prefix",
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Reads safetensors, a state dict saved by `torch.save`, or a checkpoint that holds one.
 
     Args:
         file: The file: a bare state dict, or one below a key of `_KEYS`, at any depth.
         names: Of the network's state dict. In the file they may stand behind `model.`, `module.`,
-            `network.` and `net.`, in any order, or all behind one other name, and have `_orig_mod.`
+            `network.` and `net.`, in any order, or all behind any other, and have `_orig_mod.`
             anywhere; `NAME_orig` and `NAME_mask`, as torch.nn.utils.prune saves them, are read as
             the pruned `NAME`.
         setting: What messages begin with; None is the file.
+        prefix: What the network's names stand behind, where the file holds several networks.
+        option: What messages call it.
 
     Returns:
         The tensors by the network's names, with those of the network's own that it lacks; and the
@@ -41,7 +47,7 @@ def read_weights_file(
 
     Raises:
         InputError: The file does not exist, cannot be read without running code, or holds no state
-            dict.
+            dict; or several networks of these names, and no prefix tells which.
     """
     setting = setting or str(file)
     tensors = _state_dict(_content(file, setting))
@@ -53,10 +59,36 @@ def read_weights_file(
     if not any(_COMPILED in name for name in names):
         tensors = {name.replace(_COMPILED, ""): tensor for name, tensor in tensors.items()}
     tensors = {_DENSE_LAYER.sub(r"\1", name): tensor for name, tensor in tensors.items()}
-    prefix = _prefix(tensors, names)
-    inside = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-    outside = tuple(name for name in tensors if not name.startswith(prefix))
-    return _with_masks_applied(inside, names), outside
+    start = f"{prefix.removesuffix('.')}." if prefix else ""
+    below = _below(start, tensors)
+    if not below:
+        parts = list(dict.fromkeys(name.partition(".")[0] for name in tensors))
+        raise InputError(
+            f"{option}={prefix}: no name in {file} begins with {start}; allowed are "
+            f"{first_of(parts, 5)}"
+        )
+    first, *others = _prefixes(below, names)
+    differing = [each for each in others if not _equal(_below(each, below), _below(first, below))]
+    if differing:
+        prefixes = [f"{start}{each}" for each in (first, *differing)]
+        choices = [f"{option}={each.removesuffix('.')}" for each in prefixes]
+        raise InputError(
+            f"{setting}: holds {len(prefixes)} networks of these names, behind "
+            f"{first_of(prefixes, 5)}; allowed is one of {first_of(choices, 5)}"
+        )
+    start += first
+    outside = tuple(name for name in tensors if not name.startswith(start))
+    return _with_masks_applied(_below(start, tensors), names), outside
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        first[n].dtype == second[n].dtype and torch.equal(first[n], second[n]) for n in first
+    )
 
 
 def _content(file: Path, setting: str) -> Any:
@@ -97,27 +129,27 @@ def _is_named_tensor(item: tuple[Any, Any]) -> bool:
     return plain and isinstance(name, str)
 
 
-def _prefix(tensors: Collection[str], names: Collection[str]) -> str:
-    """What the network's names stand behind in a file.
+def _prefixes(tensors: Collection[str], names: Collection[str]) -> list[str]:
+    """What the network's names may stand behind in a file.
 
-    The shortest run of wrappers with the most of them; if none of them stands there, the first part
-    of a name that alone has them all.
+    All that the names of all weights stand behind, but nothing else if they stand there bare. If
+    none does: the shortest run of wrappers with the most of them.
     """
 
-    def count(prefix: str) -> int:
-        return sum(f"{prefix}{n}" in tensors or f"{prefix}{n}_orig" in tensors for n in names)
+    def has(prefix: str, name: str) -> bool:
+        return f"{prefix}{name}" in tensors or f"{prefix}{name}_orig" in tensors
 
-    prefixes = {""}
+    prefixes, weights = {"": True}, [n for n in names if not n.endswith(".num_batches_tracked")]
     for name in tensors:
-        parts = name.split(".")
-        wrapped = next((i for i, part in enumerate(parts) if part not in _WRAPPERS), 0)
-        prefixes |= {"".join(f"{part}." for part in parts[:i]) for i in range(1, wrapped + 1)}
-    best = max(sorted(prefixes, key=lambda prefix: (len(prefix), prefix)), key=count)
-    if count(best):
-        return best
-    first_parts = dict.fromkeys(f"{name.partition('.')[0]}." for name in tensors)
-    whole = [prefix for prefix in first_parts if names and count(prefix) == len(names)]
-    return whole[0] if len(whole) == 1 else best
+        parts, is_wrapped = name.split("."), True
+        for i, part in enumerate(parts[:-1], 1):
+            is_wrapped &= part in _WRAPPERS
+            prefixes[".".join(parts[:i]) + "."] = is_wrapped
+    whole = [prefix for prefix in prefixes if all(has(prefix, name) for name in weights)]
+    if whole:
+        return whole[:1] if whole[0] == "" else whole
+    runs = sorted((p for p, wrapped in prefixes.items() if wrapped), key=lambda p: (len(p), p))
+    return [max(runs, key=lambda prefix: sum(has(prefix, name) for name in names))]
 
 
 def _with_masks_applied(tensors: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:

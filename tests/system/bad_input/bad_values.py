@@ -467,6 +467,10 @@ VALUES = {
         ["dense.fresh=[fc.*]"],
         ["dense.fresh=[fc.*]: is not read, since no weights are given"],
     ),
+    "prefix in no given weights": (
+        ["dense.prefix=student"],
+        ["dense.prefix=student: is not read, since no weights are given"],
+    ),
     "kept zeros of no given weights": (
         ["dense.keep_zeros=true"],
         ["dense.keep_zeros=true: is not read", "with dense.checkpoint"],
