@@ -8,7 +8,6 @@ from torch.nn.utils import parametrizations, prune
 
 import lightprune
 from lightprune import sparse
-from lightprune.errors import InputError
 from tests.sparse.nets import randomize_batch_norms
 
 SIZE = (3, 12, 10)
@@ -253,76 +252,3 @@ def test_it_cannot_be_trained():
     with pytest.raises(ValueError, match="cannot be trained"):
         compiled.train()
     assert not compiled.eval().training
-
-
-class Branches(nn.Module):
-    def forward(self, images):
-        return images if images.sum() > 0 else -images
-
-
-class Counting(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("calls", torch.zeros(()))
-
-    def forward(self, images):
-        self.calls += 1
-        return images * self.calls
-
-
-def test_a_refused_module_is_as_it_was():
-    counting = Counting()
-
-    with pytest.raises(InputError, match="changes the buffer calls in place"):
-        sparse.compile(counting, IMAGES)
-
-    assert counting.calls == 0
-
-
-def not_finite():
-    network = nn.Conv2d(3, 4, 3)
-    network.weight.data[0, 0, 0, 0] = float("nan")
-    return network
-
-
-@pytest.mark.parametrize(
-    ("module", "example", "settings", "line"),
-    [
-        (Branches(), IMAGES, {}, "Branches cannot be exported on inputs of"),
-        (Counting(), IMAGES, {}, "Counting: its forward changes the buffer calls in place"),
-        (nn.ReLU(inplace=True), IMAGES, {}, "ReLU: its forward changes the input input in place"),
-        (nn.Conv2d(3, 4, 3).double(), IMAGES, {}, "module: weight: float64 on cpu: allowed is"),
-        (not_finite(), IMAGES, {}, "module: weight holds NaN: allowed are numbers"),
-        (nn.Conv2d(3, 4, 3), IMAGES[0].half(), {}, "example: float16 on cpu: allowed is float32"),
-        (nn.Conv2d(3, 4, 3), IMAGES[0].to("meta"), {}, "example: float32 on meta: allowed is"),
-        (nn.Conv2d(3, 4, 3), ([1, 2],), {}, "example: list: allowed are tensors"),
-        (nn.Conv2d(3, 4, 3), IMAGES[0][:0], {}, "example: of shape (0, 3, 12, 10): allowed is"),
-        ("resnet18", IMAGES, {}, "module: str: allowed is a torch.nn.Module"),
-        (nn.Conv2d(3, 4, 3), IMAGES, {"other_sizes": "pad"}, "other_sizes=pad: allowed are"),
-        (nn.Conv2d(3, 4, 3), IMAGES, {"threads": 0}, "threads=0: allowed is an integer at least 1"),
-        (nn.Conv2d(3, 4, 3), IMAGES, {"min_speedup": -1}, "min_speedup=-1: allowed is a number"),
-    ],
-    ids=[
-        *(
-            "branches",
-            "buffer",
-            "input",
-            "float64",
-            "nan",
-            "half",
-            "device",
-            "list",
-            "empty",
-            "name",
-            "sizes",
-            "threads",
-        ),
-        "speedup",
-    ],
-)
-def test_what_cannot_be_compiled_is_refused_in_one_line(module, example, settings, line):
-    with pytest.raises(InputError) as refused:
-        sparse.compile(module, example, **settings)
-
-    assert str(refused.value).startswith(line)
-    assert len(str(refused.value).splitlines()) == 1

@@ -1,5 +1,6 @@
 """Any module as an exported FX graph that takes any batch size, its constants computed."""
 
+import inspect
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -52,21 +53,31 @@ def export_module(module: nn.Module, example: tuple[Tensor, ...]) -> Exported:
     batches = {tensor.shape[:1] for tensor in example}
     if len(batches) == 1 and batches != {torch.Size()}:
         pair = tuple(t[:1].expand(TRACE_BATCH, *t.shape[1:]).contiguous() for t in example)
-        network = _export(module, pair, tuple({0: Dim.AUTO} for _ in example))
+        network = _export(module, pair, any_batch=True)
         if any(isinstance(size, torch.SymInt) for size in _batch_sizes(network)):
             exported = _prepare(network, None)
             if exported.accepts(example):
                 return exported
-    return _prepare(_export(module, example, None), example[0].shape[0] if example else 0)
+    network = _export(module, example, any_batch=False)
+    return _prepare(network, example[0].shape[0] if example else 0)
 
 
-def _export(module: nn.Module, example: tuple[Tensor, ...], dynamic: Any) -> fx.GraphModule:
+def _export(module: nn.Module, example: tuple[Tensor, ...], any_batch: bool) -> fx.GraphModule:
     try:
         with eval_mode(module), torch_logs_hidden(), warnings.catch_warnings():
             # Weights that a hook computes, as torch.nn.utils.prune's, are constants below.
             warnings.filterwarnings("ignore", "The tensor attribute")
             warnings.filterwarnings("ignore", "A model attribute")
-            exported = torch.export.export(module, example, dynamic_shapes=dynamic, strict=False)
+            arguments = inspect.signature(module.forward).bind(*example).arguments
+            free = {0: Dim.AUTO}
+            # Those of *args are a tuple under one name.
+            shapes = {
+                name: tuple(free for _ in value) if isinstance(value, tuple) else free
+                for name, value in arguments.items()
+            }
+            exported = torch.export.export(
+                module, example, dynamic_shapes=shapes if any_batch else None, strict=False
+            )
             # Functional: what converters know, and safe to split.
             functional = exported.run_decompositions({})
             _check_unchanged(module, functional.graph_signature)
@@ -75,9 +86,9 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], dynamic: Any) -> fx.
     except InputError:
         raise
     except Exception as error:  # The module's code may raise anything.
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
+        sizes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
         raise InputError(
-            f"{type(module).__name__} cannot be exported on inputs of {shapes}: "
+            f"{type(module).__name__} cannot be exported on inputs of {sizes}: "
             f"{first_line(error)}; allowed is a module that torch.export takes"
         ) from error
 

@@ -1,15 +1,24 @@
 """`compile`: any pruned module, its sparse regions in the runtime, everything else in torch."""
 
-from typing import Any
+import copy
+import threading
+from collections.abc import Callable
+from typing import Any, NoReturn, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.sparse.runtime.layer_table import layer_table
+from lightprune.sparse.runtime.network import SparseNetwork
 from lightprune.sparse.runtime.region import Partitioned, partition, timed
 
 _Shapes = tuple[torch.Size, ...]
+# Sizes of inputs that stay compiled, so that a service's memory does not grow with every new one.
+_MOST_SIZES = 64
+# torch.export is for one thread at a time.
+_compiling = threading.Lock()
 
 
 def compile(
@@ -40,7 +49,7 @@ def compile(
             `torch.get_num_threads()`.
         other_sizes: What inputs of other sizes than the example's do: `recompile` the module as it
             is then, or `refuse` (ValueError). Another batch size is no other size, unless the
-            module can only be exported for a fixed one.
+            module can only be exported for a fixed one. The last 64 sizes stay compiled.
         min_speedup: How many times as fast as in torch the runtime must run a region on the
             example; a slower one stays in torch. 0 takes every region without measuring.
 
@@ -50,6 +59,11 @@ def compile(
     Raises:
         InputError: The module or the example cannot be used.
     """
+    if not isinstance(example, Tensor | tuple | list):
+        # No iterator: a DataLoader would be read to its end.
+        raise InputError(
+            f"example: {type(example).__name__}: allowed is a tensor or a tuple of tensors"
+        )
     inputs = (example,) if isinstance(example, Tensor) else tuple(example)
     check_choice("other_sizes", other_sizes, ("recompile", "refuse"))
     check_number("min_speedup", min_speedup, 0)
@@ -64,6 +78,7 @@ class CompiledModule(nn.Module):
     """What `compile` returns: a module in evaluation mode that cannot be trained.
 
     Printing it shows its layers: where each runs, its non-zero weights and its multiplications.
+    Several threads may call it at the same time. It can be copied, not pickled.
     """
 
     def __init__(
@@ -79,7 +94,8 @@ class CompiledModule(nn.Module):
         self._example = example
         # In a tuple: its parameters are not this module's.
         self._source = (module,) if recompile else ()
-        self._first = partition(module, example, *self._settings)
+        with _compiling:
+            self._first = partition(module, example, *self._settings)
         self._any_batch: dict[_Shapes, Partitioned] = {}
         self._fixed: dict[_Shapes, Partitioned] = {}
         self._keep(self._first, example)
@@ -91,9 +107,12 @@ class CompiledModule(nn.Module):
         Raises:
             ValueError: The inputs do not fit the example, or are not float32 on the CPU.
         """
-        for tensor, example in zip(inputs, self._example, strict=False):
-            if tensor.dtype != example.dtype or tensor.device != example.device:
-                raise ValueError(_unlike(inputs, self._example))
+        kinds, expected = (
+            [isinstance(t, Tensor) and (t.dtype, t.device, t.dim()) for t in tensors]
+            for tensors in (inputs, self._example)
+        )
+        if kinds != expected:
+            raise ValueError(_unlike(inputs, self._example))
         with torch.no_grad():
             return self._partitioned(inputs).exported.network(*inputs)
 
@@ -114,33 +133,64 @@ class CompiledModule(nn.Module):
             raise ValueError("a compiled module cannot be trained; train the one it was made from")
         return super().train(False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        converted = fn(torch.zeros(1))
+        if converted.dtype is not torch.float32 or not converted.is_cpu:
+            raise ValueError(
+                f"a compiled module computes in float32 on the CPU: not in {_kind(converted)}"
+            )
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError(
+            "a compiled module cannot be pickled; pickle the one it was made from, and compile that"
+        )
+
     def _partitioned(self, inputs: tuple[Tensor, ...]) -> Partitioned:
+        partitioned = self._compiled_for(inputs)
+        if partitioned is None:
+            if not self._source:
+                raise ValueError(_unlike(inputs, self._example))
+            with _compiling:
+                # Another thread may have done it meanwhile.
+                partitioned = self._compiled_for(inputs)
+                if partitioned is None:
+                    partitioned = partition(self._source[0], inputs, *self._settings)
+                    self._keep(partitioned, inputs)
+        return partitioned
+
+    def _compiled_for(self, inputs: tuple[Tensor, ...]) -> Partitioned | None:
         partitioned = self._any_batch.get(tuple(t.shape[1:] for t in inputs))
         if partitioned is None or not partitioned.exported.accepts(inputs):
             partitioned = self._fixed.get(tuple(t.shape for t in inputs))
-        if partitioned is None:
-            same_ranks = [t.dim() for t in inputs] == [t.dim() for t in self._example]
-            if not self._source or not same_ranks:
-                raise ValueError(_unlike(inputs, self._example))
-            partitioned = partition(self._source[0], inputs, *self._settings)
-            self._keep(partitioned, inputs)
         return partitioned
 
     def _keep(self, partitioned: Partitioned, example: tuple[Tensor, ...]) -> None:
-        if partitioned.exported.batch is None:
-            self._any_batch[tuple(t.shape[1:] for t in example)] = partitioned
-        else:
-            self._fixed[tuple(t.shape for t in example)] = partitioned
+        any_batch = partitioned.exported.batch is None
+        kept = self._any_batch if any_batch else self._fixed
+        kept[tuple(t.shape[any_batch:] for t in example)] = partitioned
+        if len(kept) > _MOST_SIZES:
+            del kept[next(iter(kept))]
 
 
-def _unlike(inputs: tuple[Tensor, ...], example: tuple[Tensor, ...]) -> str:
+def _unlike(inputs: tuple[Any, ...], example: tuple[Tensor, ...]) -> str:
     actual, expected = (
-        ", ".join(f"{t.dtype} {tuple(t.shape)} on {t.device}" for t in tensors).replace(
-            "torch.", ""
-        )
+        ", ".join(_kind(t, f"{tuple(getattr(t, 'shape', ()))} ") for t in tensors)
         for tensors in (inputs, example)
     )
-    return f"inputs are {actual}: compiled for {expected}"
+    return f"inputs are {actual or 'missing'}: compiled for {expected}"
+
+
+def _kind(tensor: Any, shape: str = "") -> str:
+    if not isinstance(tensor, Tensor):
+        return type(tensor).__name__
+    layout = "" if tensor.layout is torch.strided else f"{tensor.layout} "
+    return f"{layout}{tensor.dtype} {shape}on {tensor.device}".replace("torch.", "")
 
 
 def _check_inputs(name: str, inputs: tuple[Tensor, ...]) -> None:
@@ -149,15 +199,23 @@ def _check_inputs(name: str, inputs: tuple[Tensor, ...]) -> None:
             raise InputError(f"{name}: {type(tensor).__name__}: allowed are tensors")
         if name == "example" and not tensor.numel():
             raise InputError(f"{name}: of shape {tuple(tensor.shape)}: allowed is one with values")
-        if not tensor.is_cpu or (tensor.is_floating_point() and tensor.dtype != torch.float32):
-            kind = f"{tensor.dtype} on {tensor.device}".removeprefix("torch.")
-            raise InputError(f"{name}: {kind}: allowed is float32 on the CPU")
+        is_float32 = tensor.dtype == torch.float32 or not tensor.is_floating_point()
+        if not (tensor.is_cpu and is_float32 and tensor.layout is torch.strided):
+            raise InputError(f"{name}: {_kind(tensor)}: allowed is float32 on the CPU")
 
 
 def _check_tensors(module: nn.Module) -> None:
     if not isinstance(module, nn.Module):
         raise InputError(f"module: {type(module).__name__}: allowed is a torch.nn.Module")
+    for name, part in module.named_modules():
+        if isinstance(part, CompiledModule | SparseNetwork):
+            raise InputError(
+                f"module: {name or type(part).__name__} is compiled already: allowed is the module "
+                "that it was made from"
+            )
     for name, tensor in {**dict(module.named_parameters()), **dict(module.named_buffers())}.items():
+        if is_lazy(tensor):
+            raise InputError(f"module: {name} has no shape yet: allowed is a module once called")
         _check_inputs(f"module: {name}", (tensor,))
         if tensor.is_floating_point() and tensor.isnan().any():
             raise InputError(f"module: {name} holds NaN: allowed are numbers")
