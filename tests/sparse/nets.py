@@ -8,6 +8,17 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+FUNCTIONS = (
+    nn.ReLU6,
+    nn.Hardswish,
+    nn.SiLU,
+    nn.Sigmoid,
+    nn.Hardsigmoid,
+    nn.GELU,
+    lambda: nn.LeakyReLU(0.2),
+    lambda: nn.Hardtanh(0.1, 0.5),
+)
+
 
 def randomize_batch_norms(network, generator):
     """Gives batch norms random statistics, scales and shifts, in place."""
@@ -40,6 +51,10 @@ class Random(nn.Module):
         for layer, (join, back) in zip(self.layers, self.joins, strict=True):
             x = layer(x)
             other = earlier[back % len(earlier)]
+            if join == "gate" and other.shape[:2] == x.shape[:2]:
+                x = x * other.mean((2, 3), keepdim=True).sigmoid()
+            if join == "shuffle" and x.shape[1] % 2 == 0:
+                x = F.channel_shuffle(x, 2)[:, 1:]
             if join == "add" and other.shape == x.shape:
                 x = x + other
             if (
@@ -76,19 +91,23 @@ class Ends(nn.Module):
 def layers(draw, channels, size):
     """One layer that a map of `size` allows, and what it makes of `channels`."""
     kind = draw(
-        st.sampled_from(["conv", "conv", "conv", "norm", "relu", "relu", "max", "avg", "depthwise"])
+        st.sampled_from(
+            ["conv", "conv", "conv", "norm", "relu", "relu", "function", "max", "avg", "depthwise"]
+        )
     )
     if kind == "norm":
         return nn.BatchNorm2d(channels, affine=draw(st.booleans())), channels
     if kind == "relu":
         return nn.ReLU(inplace=draw(st.booleans())), channels
+    if kind == "function":
+        return draw(st.sampled_from(FUNCTIONS))(), channels
     pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
     kernel, stride = draw(pair), draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
     if kind in ("max", "avg"):
         kernel = tuple(min(k, n) for k, n in zip(kernel, size, strict=True))
         pad = tuple(draw(st.integers(0, k // 2)) for k in kernel)
         if kind == "max":
-            return nn.MaxPool2d(kernel, stride, pad), channels
+            return nn.MaxPool2d(kernel, stride, pad, ceil_mode=draw(st.booleans())), channels
         return nn.AvgPool2d(kernel, stride, pad, count_include_pad=draw(st.booleans())), channels
     groups = channels if kind == "depthwise" else draw(st.sampled_from([1, 1, 1, 2]))
     out = channels if kind == "depthwise" else draw(st.sampled_from([2, 4, 4, 4, 6]))
@@ -117,7 +136,9 @@ def networks(draw):
         if not reusable or min(x.shape[2:]) < 5:
             layer, _ = draw(layers(x.shape[1], x.shape[2:]))
         chain.append(layer)
-        joins.append((draw(st.sampled_from(["add", "cat", ""])), draw(st.integers(0, 6))))
+        joins.append(
+            (draw(st.sampled_from(["add", "cat", "gate", "shuffle", ""])), draw(st.integers(0, 6)))
+        )
         x = Random(chain, joins, nn.Identity()).eval()(earlier[0])
     sizes = [(1, 1), tuple(x.shape[2:])]
     hidden = draw(st.integers(0, 2))

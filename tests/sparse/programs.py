@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from lightprune.sparse.codegen import emit
 from lightprune.sparse.codegen.assembler import compile_program
+from lightprune.sparse.ir.elementwise import Function
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import (
+    ActivationStep,
     AddStep,
     ConcatStep,
     ConvStep,
     FlattenStep,
+    MultiplyStep,
     PoolStep,
     Program,
 )
@@ -25,6 +28,10 @@ from lightprune.sparse.isa.register_blocks import CHANNEL_BLOCKS, LANES
 from lightprune.sparse.runtime import network as runtime
 from tests.sparse import reference
 
+# They give integers for integers.
+EXACT_FUNCTIONS = st.sampled_from(
+    [None, None, Function("clamp", (-2.0, 6.0)), Function("leaky_relu", (2.0, 0.0))]
+)
 BATCHES = (1, 2, LANES - 1, LANES, LANES + 1, 40)
 
 
@@ -129,6 +136,7 @@ def convolutions(draw, value, read, shapes, residuals=(), channels=40, most_macs
         dilation,
         groups,
         draw(st.booleans()),
+        draw(EXACT_FUNCTIONS),
         (value,),
     )
     return step, shape
@@ -158,19 +166,14 @@ def pools(draw, value, read, shapes):
     kernel = tuple(draw(st.integers(1, min(4, n))) for n in size)
     stride = draw(sizes(3))
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
-    step = PoolStep(
-        value,
-        (read,),
-        draw(st.sampled_from(["max", "avg"])),
-        kernel,
-        stride,
-        padding,
-        draw(st.booleans()),
+    kind, ceil_mode = draw(
+        st.sampled_from([("max", False), ("max", True), ("avg", False), ("avg", False)])
     )
-    out = (
-        (n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, padding, kernel, stride, strict=True)
-    )
-    return step, (channels, *out)
+    windows = (kernel, stride, padding)
+    step = PoolStep(value, (read,), kind, *windows, draw(st.booleans()), ceil_mode)
+    empty = torch.empty(1, 1, *size, device="meta")
+    out = torch.nn.functional.max_pool2d(empty, *windows, ceil_mode=ceil_mode)
+    return step, (channels, *out.shape[2:])
 
 
 @st.composite
@@ -183,6 +186,18 @@ def sums(draw, value, read, shapes):
     biases = [random_integers(generator, *shape), random_integers(generator, *shape[:1])]
     bias = draw(st.sampled_from(biases if not inputs else [*biases, None]))
     return AddStep(value, tuple(inputs), bias, draw(st.booleans())), shape
+
+
+@st.composite
+def elementwise(draw, value, read, shapes):
+    """A function of each number, or a product of two values, and the shape of what it computes."""
+    channels, *size = shapes[read]
+    fitting = [n for n, s in shapes.items() if s in ((channels, *size), (channels, 1, 1))]
+    factor = draw(st.sampled_from([None, *fitting]))
+    if factor is not None:
+        return MultiplyStep(value, (read, factor)), shapes[read]
+    function = draw(EXACT_FUNCTIONS) or Function("clamp", (1.0, 3.0))
+    return ActivationStep(value, (read,), function), shapes[read]
 
 
 @st.composite
@@ -202,7 +217,8 @@ def programs(draw, most_steps=6):
         # Values that were computed before are read again and again.
         read = draw(st.sampled_from(list(shapes)[-3:]))
         name = f"v{number}"
-        kind = draw(st.sampled_from(["conv", "conv", "conv", "pool", "sum", "concat", "flatten"]))
+        kinds = ["conv", "conv", "conv", "pool", "sum", "elementwise", "concat", "flatten"]
+        kind = draw(st.sampled_from(kinds))
         if kind == "conv":
             residuals = list(shapes)
             strategy = convolutions(name, read, shapes, residuals, channels=9, most_macs=20_000)
@@ -214,8 +230,8 @@ def programs(draw, most_steps=6):
             if shape[0] > 200:
                 continue
         else:
-            strategy = {"pool": pools, "sum": sums, "concat": concatenations}[kind]
-            step, shape = draw(strategy(name, read, shapes))
+            strategies = {"pool": pools, "sum": sums, "concat": concatenations}
+            step, shape = draw(strategies.get(kind, elementwise)(name, read, shapes))
             if shape[0] > 60:
                 continue
         steps.append(step)

@@ -4,7 +4,15 @@ import torch
 import torch.nn.functional as F
 
 from lightprune.sparse.ir.graph import INPUT
-from lightprune.sparse.ir.program import AddStep, ConcatStep, ConvStep, FlattenStep, PoolStep
+from lightprune.sparse.ir.program import (
+    ActivationStep,
+    AddStep,
+    ConcatStep,
+    ConvStep,
+    FlattenStep,
+    MultiplyStep,
+    PoolStep,
+)
 
 
 def run(program, images):
@@ -35,7 +43,30 @@ def conv(step, inputs, shape, count):
     padded = F.pad(padded, tuple(min(side, 0) for side in sides))
     weight = torch.from_numpy(step.weight)
     value = F.conv2d(padded, weight, None, step.stride, 0, step.dilation, step.groups)
-    return finish(sum(inputs[1:], value + tensor(step.bias)), step)
+    value = finish(sum(inputs[1:], value + tensor(step.bias)), step)
+    return value if step.activation is None else apply(step.activation, value)
+
+
+def apply(function, value):
+    first, second = function.parameters
+    match function.name:
+        case "clamp":
+            return F.hardtanh(value, first, second)
+        case "leaky_relu":
+            return value.relu() - first * (-value).relu()
+        case "hardsigmoid":
+            return F.relu6(value + 3) / 6
+        case "hardswish":
+            return value * F.relu6(value + 3) / 6
+        case "sigmoid":
+            return 1 / (1 + (-value).exp())
+        case "silu":
+            return value / (1 + (-value).exp())
+        case "gelu":
+            return value * torch.special.ndtr(value)
+        case "gelu_tanh":
+            inner = (2 / torch.pi) ** 0.5 * (value + 0.044715 * value**3)
+            return value * (1 + inner.tanh()) / 2
 
 
 def add(step, inputs, shape, count):
@@ -47,7 +78,8 @@ def add(step, inputs, shape, count):
 
 def pool(step, inputs, shape, count):
     if step.kind == "max":
-        return F.max_pool2d(inputs[0], step.kernel, step.stride, step.padding)
+        windows = (step.kernel, step.stride, step.padding)
+        return F.max_pool2d(inputs[0], *windows, ceil_mode=step.ceil_mode)
     settings = {"count_include_pad": step.count_include_pad}
     return F.avg_pool2d(inputs[0], step.kernel, step.stride, step.padding, **settings)
 
@@ -56,6 +88,8 @@ RULES = {
     ConvStep: conv,
     AddStep: add,
     PoolStep: pool,
+    ActivationStep: lambda step, inputs, shape, count: apply(step.function, inputs[0]),
+    MultiplyStep: lambda step, inputs, shape, count: inputs[0] * inputs[1],
     ConcatStep: lambda step, inputs, shape, count: torch.cat(inputs, 1),
     FlattenStep: lambda step, inputs, shape, count: inputs[0].flatten(1)[:, :, None, None],
 }

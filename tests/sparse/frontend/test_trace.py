@@ -12,15 +12,16 @@ from torchvision.models import resnet18
 from lightprune.errors import InputError
 from lightprune.models.live_tap_conv import use_live_taps
 from lightprune.sparse.frontend.trace import trace
+from lightprune.sparse.ir.elementwise import Activation, Add, Function, Multiply, Relu
 from lightprune.sparse.ir.ops import (
     AdaptiveAvgPool,
-    Add,
     AvgPool,
     Concat,
     Conv,
     Flatten,
     FullyConnected,
-    Relu,
+    MaxPool,
+    SelectChannels,
 )
 
 SHAPE = (3, 8, 8)
@@ -109,6 +110,11 @@ def test_a_layer_used_twice_names_the_same_tensors_twice():
         (lambda x: F.dropout(x.reshape(len(x), 256), training=False), Flatten),
         (lambda x: torch.cat([x, x, x], dim=-3), Concat),
         (lambda x: nn.Identity()(torch.relu(x).contiguous()), Relu),
+        (lambda x: x * x.mean((2, 3), keepdim=True), Multiply),
+        (lambda x: x.mean((2, 3), keepdim=True) * x, Multiply),
+        (lambda x: x[:, 1:3], SelectChannels),
+        (lambda x: x.chunk(2, 1)[1], SelectChannels),
+        (lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True), MaxPool),
     ],
 )
 def test_functional_calls_are_converted(function, kind):
@@ -116,15 +122,51 @@ def test_functional_calls_are_converted(function, kind):
 
 
 @pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (F.relu6, Function("clamp", (0.0, 6.0))),
+        (lambda x: F.hardtanh(x, -2, 3), Function("clamp", (-2.0, 3.0))),
+        (lambda x: x.clamp(0, 1), Function("clamp", (0.0, 1.0))),
+        (lambda x: F.leaky_relu(x, 0.2), Function("leaky_relu", (0.2, 0.0))),
+        (F.gelu, Function("gelu")),
+        (lambda x: F.gelu(x, approximate="tanh"), Function("gelu_tanh")),
+    ],
+)
+def test_activations_are_converted_with_their_parameters(function, expected):
+    op = last(function)
+
+    assert type(op) is Activation
+    assert op.function == expected
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_reshapes_that_shuffle_channels_are_one_selection(groups):
+    def swapped(x):
+        n, c, h, w = x.shape
+        return x.view(n, groups, c // groups, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+    (op,) = trace(Around(swapped), SHAPE).ops[1:]
+
+    assert op == last(lambda x: F.channel_shuffle(x, groups)) or op.channels == tuple(
+        swapped(torch.arange(4)[None, :, None, None]).flatten().tolist()
+    )
+
+
+@pytest.mark.parametrize(
     ("function", "named"),
     [
-        (F.relu6, "relu6"),
+        (torch.tanh, "tanh"),
+        (lambda x: x[:, :, 1:], "slice: along dimension 2|along dimension 2"),
+        (lambda x: x * x.mean(1, keepdim=True), "mean"),
+        (lambda x: x * x[:, :1], "mul"),
+        (lambda x: F.leaky_relu(x, -1.0), "negative_slope=-1.0"),
+        (lambda x: x.clamp(min=1), "max=None|min=1"),
         (lambda x: x * 2, "mul"),
         (lambda x: x + 1, "add"),
         (lambda x: torch.add(x, x, alpha=2), "alpha=2"),
         (lambda x: F.pad(x, (1, 1)), "pad"),
         (lambda x: F.dropout(x, training=True), "dropout"),
-        (lambda x: F.max_pool2d(x, 3, ceil_mode=True), "ceil_mode"),
+        (lambda x: F.avg_pool2d(x, 3, ceil_mode=True), "ceil_mode"),
         (lambda x: F.max_pool2d(x, 2, dilation=2), "dilation"),
         (lambda x: F.avg_pool2d(x, 2, divisor_override=3), "divisor_override"),
         (lambda x: torch.cat([x, x], 0), "along dimension 0"),
@@ -146,9 +188,9 @@ def test_an_unsupported_operator_is_refused_by_name(function, named):
 
 
 def test_an_error_names_the_module():
-    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.ReLU(), nn.GELU()))
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.ReLU(), nn.Tanh()))
 
-    with pytest.raises(InputError, match=r"gelu in 1\.1: this operation is not known; supported"):
+    with pytest.raises(InputError, match=r"tanh in 1\.1: this operation is not known; supported"):
         trace(network, SHAPE)
 
 

@@ -70,6 +70,10 @@ def _instructions(
             yield from _conv(task, step, emitter, channel_blocks.get(step.value))
         case ir.AddStep() as step:
             yield Instruction(task, emitter.add(step.value, step.inputs, step.bias, step.relu))
+        case ir.ActivationStep() as step:
+            yield Instruction(task, emitter.activate(step))
+        case ir.MultiplyStep() as step:
+            yield Instruction(task, emitter.multiply(step))
         case ir.PoolStep() as step:
             yield Instruction(task, emitter.pool(step), fused=task.fused)
         case ir.ConcatStep() as step:

@@ -114,7 +114,9 @@ class _Benchmark:
             np.zeros(channels, np.float32),
             _offsets(groups * entries * channel_block.lists, block, alignment),
             np.ones(groups * entries * channel_block.channels, np.float32),
-            np.array([TileRecord(number, 0, 0, 0, block.columns)], table_type(TileRecord)),
+            np.array(
+                [TileRecord(number, 0, 0, 0, block.columns, block.rows)], table_type(TileRecord)
+            ),
             np.arange(channels),
             np.ones(inputs + channels * channel_stride + LANES, np.float32),
         )

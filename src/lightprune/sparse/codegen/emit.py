@@ -17,11 +17,19 @@ from lightprune.sparse.codegen.copy_plan import (
 from lightprune.sparse.codegen.input_packing import PackedInput
 from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
 from lightprune.sparse.codegen.weight_packing import PackedWeights
+from lightprune.sparse.ir.elementwise import Function
 from lightprune.sparse.ir.graph import INPUT
-from lightprune.sparse.ir.program import ConvStep, FlattenStep, PoolStep
+from lightprune.sparse.ir.program import (
+    ActivationStep,
+    ConvStep,
+    FlattenStep,
+    MultiplyStep,
+    PoolStep,
+)
 from lightprune.sparse.isa import instruction as isa
 from lightprune.sparse.isa.register_blocks import LANES, PLUS_BIAS, PLUS_RESIDUAL, REGISTER_BLOCKS
-from lightprune.sparse.isa.tables import NO_VIEW, TileRecord, table_type
+from lightprune.sparse.isa.tables import NO_VIEW, TileRecord, View, table_type
+from lightprune.sparse.kernels.activations import code_of_function
 from lightprune.sparse.kernels.convolution import conv_kernel
 
 # In seconds: what is shared at all, and what is worth as many chunks again.
@@ -76,6 +84,7 @@ class Emitter:
                 tile.block,
                 *(tile.row * b.row_stride + tile.column * pixels for b in (output, read, residual)),
                 REGISTER_BLOCKS[tile.block].columns,
+                REGISTER_BLOCKS[tile.block].rows,
             )
             for tile in choice.tiles
         ]
@@ -102,7 +111,16 @@ class Emitter:
             packed_input=self._packed_input(step),
             code=conv_kernel(),
             channel_lanes=int(choice.channel_block.channel_lanes),
+            lanes=choice.channel_block.lanes,
+            **self._activation(step.activation),
         )
+
+    def _activation(self, function: Function | None) -> dict[str, Any]:
+        parameters = np.array(function.parameters if function else (0, 0), np.float32)
+        return {
+            "activation": code_of_function(function),
+            "parameters": self.constants.address(parameters),
+        }
 
     def _packed_input(self, step: ConvStep) -> int:
         packed = self.plan.packed_inputs.get(step.value)
@@ -154,9 +172,7 @@ class Emitter:
         output, summands = self.plan.buffers[name], [self.plan.buffers[n] for n in inputs]
         channels = summands[0].shape[0] if summands else output.shape[0]
         view = output.view._replace(offset=output.view.offset + first * output.channel_stride)
-        if self.plan.images_per_vector == 1:
-            # Without a halo, a channel is one row.
-            view = view._replace(height=1, width=output.channel_stride)
+        view = self._as_rows(view)
         kind, address = isa.BiasKind.NONE, 0
         if bias is not None:
             kind = isa.BiasKind.PER_CHANNEL if bias.ndim == 1 else isa.BiasKind.PER_PIXEL
@@ -169,6 +185,31 @@ class Emitter:
             bias_kind=kind,
             bias=address,
             relu=int(relu),
+        )
+
+    def _as_rows(self, view: View) -> View:
+        """Channels of single images, without a halo, as one row of whole vectors."""
+        if self.plan.images_per_vector == 1:
+            return view._replace(height=1, width=view.channel_stride)
+        return view
+
+    def activate(self, step: ActivationStep) -> isa.ActivateInstruction:
+        """A function of every number."""
+        output = self.plan.buffers[step.value]
+        return isa.ActivateInstruction(
+            **self._output(output, output.shape[0]) | {"output": self._as_rows(output.view)},
+            input=self.plan.buffers[step.input].view,
+            **self._activation(step.function),
+        )
+
+    def multiply(self, step: MultiplyStep) -> isa.MultiplyInstruction:
+        """The product of two values, or of one and a number a channel."""
+        output, factor = self.plan.buffers[step.value], self.plan.buffers[step.inputs[1]]
+        return isa.MultiplyInstruction(
+            **self._output(output, output.shape[0]) | {"output": self._as_rows(output.view)},
+            input=self.plan.buffers[step.input].view,
+            factor=factor.view,
+            by_channel=int(factor.shape[1:] == (1, 1)),
         )
 
     def pool(self, step: PoolStep) -> isa.Pool:

@@ -1,13 +1,15 @@
 """ATen operators to ops of the graph IR: one converter an operator, and their table."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import torch
 
 from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
-from lightprune.sparse.ir import ops
+from lightprune.sparse.ir import elementwise, ops
+from lightprune.sparse.ir.elementwise import FunctionName
 
 # The batch size of the traced example; not 1, so that it cannot be mistaken for another extent.
 TRACE_BATCH = 2
@@ -58,14 +60,45 @@ def _batch_norm(call: FxCall) -> ops.Op:
 
 def _relu(call: FxCall) -> ops.Op:
     # torch.export has made in-place ReLUs functional.
-    return ops.Relu(call.node.name, (call.value(call.arguments["self"]),))
+    return elementwise.Relu(call.node.name, (call.value(call.arguments["self"]),))
+
+
+def _function(
+    name: FunctionName, *parameters: str | float
+) -> Callable[[FxCall], elementwise.Activation]:
+    """The converter to a function whose parameters are arguments, by their names, or numbers."""
+    return lambda call: _activation(call, name, parameters)
+
+
+def _activation(
+    call: FxCall, name: FunctionName, parameters: Sequence[str | float]
+) -> elementwise.Activation:
+    if name == "gelu" and call.arguments["approximate"] == "tanh":
+        name = "gelu_tanh"
+    numbers = [call.arguments[p] if isinstance(p, str) else p for p in parameters]
+    words = ", ".join(f"{p}={number}" for p, number in zip(parameters, numbers, strict=True))
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise UnsupportedOp(words)
+    low, high = (*map(float, numbers), 0.0, 0.0)[:2]
+    if (name == "clamp" and low > high) or (name == "leaky_relu" and low < 0):
+        raise UnsupportedOp(words)
+    function = elementwise.Function(name, (low, high))
+    source = call.value(call.arguments["self"])
+    return elementwise.Activation(call.node.name, (source,), function)
+
+
+def _multiply(call: FxCall) -> ops.Op:
+    factors = [call.value(call.arguments[name]) for name in ("self", "other")]
+    # The smaller one, one number a channel, is the second.
+    first, second = sorted(factors, key=lambda name: -prod(call.shapes[name]))
+    return elementwise.Multiply(call.node.name, (first, second))
 
 
 def _add(call: FxCall) -> ops.Op:
     if call.arguments["alpha"] != 1:
         raise UnsupportedOp(f"alpha={call.arguments['alpha']}")
     summands = (call.arguments["self"], call.arguments["other"])
-    return ops.Add(call.node.name, tuple(call.value(summand) for summand in summands))
+    return elementwise.Add(call.node.name, tuple(call.value(summand) for summand in summands))
 
 
 def _pool(call: FxCall) -> ops.Op:
@@ -73,16 +106,17 @@ def _pool(call: FxCall) -> ops.Op:
     source = call.value(call.arguments["self"])
     kernel = call.pair("kernel_size")
     stride, padding = call.pair("stride", kernel), call.pair("padding")
-    if call.arguments["ceil_mode"]:
-        raise UnsupportedOp("ceil_mode=True")
     if call.arguments.get("divisor_override") is not None:
         raise UnsupportedOp("a divisor_override")
     if "dilation" not in call.arguments:
+        if call.arguments["ceil_mode"]:
+            raise UnsupportedOp("ceil_mode=True")
         include_pad = bool(call.arguments["count_include_pad"])
         return ops.AvgPool(call.node.name, (source,), kernel, stride, padding, include_pad)
     if call.pair("dilation") != (1, 1):
         raise UnsupportedOp("a dilation")
-    return ops.MaxPool(call.node.name, (source,), kernel, stride, padding)
+    ceil_mode = bool(call.arguments["ceil_mode"])
+    return ops.MaxPool(call.node.name, (source,), kernel, stride, padding, ceil_mode)
 
 
 def _adaptive(call: FxCall) -> ops.Op:
@@ -116,6 +150,23 @@ def _reshape(call: FxCall) -> ops.Op | str:
     raise UnsupportedOp(f"a reshape to {(batch, *rest)}; supported is one to (N, features)")
 
 
+def _slice(call: FxCall) -> ops.Op:
+    dim, step = call.arguments["dim"] % len(call.torch_shape()), call.arguments["step"]
+    if dim != 1:
+        raise UnsupportedOp(f"along dimension {dim}; supported is along channels")
+    source = call.value(call.arguments["self"])
+    channels = range(call.shapes[source][0])[call.arguments["start"] : call.arguments["end"] : step]
+    return ops.SelectChannels(call.node.name, (source,), tuple(channels))
+
+
+def _shuffle(call: FxCall) -> ops.Op:
+    source, groups = call.value(call.arguments["self"]), call.arguments["groups"]
+    channels = call.shapes[source][0]
+    first = range(0, channels, channels // groups)
+    order = tuple(c + offset for offset in range(channels // groups) for c in first)
+    return ops.SelectChannels(call.node.name, (source,), order)
+
+
 def _concat(call: FxCall) -> ops.Op:
     if call.arguments["dim"] % len(call.torch_shape()) != 1:
         raise UnsupportedOp(f"along dimension {call.arguments['dim']}; supported is along channels")
@@ -144,7 +195,19 @@ CONVERTERS: dict[Any, Callable[[FxCall], ops.Op | str]] = {
     _ATEN._native_batch_norm_legit_no_training.default: _batch_norm,
     operator.getitem: _getitem,
     _ATEN.relu.default: _relu,
+    _ATEN.hardtanh.default: _function("clamp", "min_val", "max_val"),
+    _ATEN.clamp.default: _function("clamp", "min", "max"),
+    _ATEN.relu6.default: _function("clamp", 0.0, 6.0),
+    _ATEN.leaky_relu.default: _function("leaky_relu", "negative_slope"),
+    _ATEN.hardsigmoid.default: _function("hardsigmoid"),
+    _ATEN.hardswish.default: _function("hardswish"),
+    _ATEN.sigmoid.default: _function("sigmoid"),
+    _ATEN.silu.default: _function("silu"),
+    _ATEN.gelu.default: _function("gelu"),
     _ATEN.add.Tensor: _add,
+    _ATEN.mul.Tensor: _multiply,
+    _ATEN.slice.Tensor: _slice,
+    _ATEN.channel_shuffle.default: _shuffle,
     _ATEN.max_pool2d.default: _pool,
     _ATEN.avg_pool2d.default: _pool,
     _ATEN.adaptive_avg_pool2d.default: _adaptive,

@@ -10,8 +10,9 @@ from lightprune.errors import InputError
 from lightprune.sparse.ir.ops import Pair, Shape
 
 _SUPPORTED = (
-    "supported are conv2d, linear, batch_norm (evaluation), relu, add, max_pool2d, avg_pool2d, "
-    "adaptive_avg_pool2d, mean over the map, flatten, cat along channels, dropout"
+    "supported are conv2d, linear, batch_norm (evaluation), activations from relu to gelu, add, "
+    "mul, max_pool2d, avg_pool2d, adaptive_avg_pool2d, mean over the map, flatten, channels that "
+    "are concatenated, sliced or shuffled, dropout"
 )
 
 

@@ -11,6 +11,7 @@ from torch.export import Dim, ExportGraphSignature
 
 from lightprune.errors import InputError, first_line
 from lightprune.pruning.eval_mode import eval_mode
+from lightprune.sparse.frontend.channel_ops import simplify_channel_ops
 from lightprune.sparse.frontend.converters import TRACE_BATCH
 from lightprune.sparse.frontend.torch_logs import torch_logs_hidden
 
@@ -136,7 +137,7 @@ def _prepare(network: fx.GraphModule, batch: int | None) -> Exported:
             node.replace_all_uses_with(folded)
         if not node.users:  # Such as a check of a constant's type, which has passed.
             network.graph.erase_node(node)
-    network.graph.eliminate_dead_code()
+    simplify_channel_ops(network.graph)
     network.recompile()
     state = {
         str(node.target): fx.graph_module._get_attr(network, str(node.target)).detach()

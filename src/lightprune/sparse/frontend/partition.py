@@ -19,6 +19,8 @@ _ATEN = torch.ops.aten
 _TOKEN_WISE = {
     _ATEN.linear.default,
     _ATEN.relu.default,
+    _ATEN.gelu.default,
+    _ATEN.silu.default,
     _ATEN.add.Tensor,
     _ATEN.dropout.default,
     _ATEN.alias.default,

@@ -10,6 +10,7 @@ from torch.export.graph_signature import InputKind
 
 from lightprune.errors import InputError, first_line
 from lightprune.pruning.eval_mode import eval_mode
+from lightprune.sparse.frontend.channel_ops import simplify_channel_ops
 from lightprune.sparse.frontend.converters import CONVERTERS, TRACE_BATCH
 from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
 from lightprune.sparse.frontend.torch_logs import torch_logs_hidden
@@ -39,6 +40,7 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
             f"{type(module).__name__} cannot be traced on images of {tuple(input_shape)}: "
             f"{reason}; allowed is a network without branches that depend on the image's values"
         ) from error
+    simplify_channel_ops(exported.graph)
     return _convert_program(exported, input_shape, _canonical_names(module))
 
 

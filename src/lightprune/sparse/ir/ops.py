@@ -111,21 +111,6 @@ class BatchNorm(Op, frozen=True):
         return super().shape(*shapes)
 
 
-class Relu(Op, frozen=True):
-    """max(x, 0)."""
-
-
-class Add(Op, frozen=True):
-    """The sum of two values of one shape."""
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """That of both inputs."""
-        first, second = shapes
-        if first != second:
-            raise ValueError(f"{first} plus {second}")
-        return first
-
-
 class _Pool(Op, frozen=True):
     """Pooling with windows of `kernel` every `stride`; all are (rows, columns)."""
 
@@ -145,7 +130,25 @@ class _Pool(Op, frozen=True):
 
 
 class MaxPool(_Pool, frozen=True):
-    """Max pooling; padding never wins."""
+    """Max pooling; padding never wins.
+
+    Attributes:
+        ceil_mode: Whether a last window may reach beyond the padding, if it begins before that.
+    """
+
+    ceil_mode: bool = False
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(C, H', W')."""
+        channels, *floor = shape = super().shape(*shapes)
+        if not self.ceil_mode:
+            return shape
+        pairs = zip(shapes[0][1:], self.kernel, self.stride, self.padding, floor, strict=True)
+        rows, columns = (
+            out + ((out - 1) * stride + kernel < n + 2 * pad and out * stride < n + pad)
+            for n, kernel, stride, pad, out in pairs
+        )
+        return (channels, rows, columns)
 
 
 class AvgPool(_Pool, frozen=True):
@@ -170,6 +173,23 @@ class AdaptiveAvgPool(Op, frozen=True):
         return (c, *self.size)
 
 
+class SelectChannels(Op, frozen=True):
+    """Some channels in some order: a slice, or a shuffle.
+
+    Attributes:
+        channels: The input's channel that each of its value's is.
+    """
+
+    channels: tuple[int, ...]
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(len(channels), H, W)."""
+        ((c, h, w),) = shapes
+        if not self.channels or min(self.channels) < 0 or max(self.channels) >= c:
+            raise ValueError(f"channels {self.channels} of {c}")
+        return (len(self.channels), h, w)
+
+
 class Flatten(Op, frozen=True):
     """A map as a flat vector, channel by channel."""
 
@@ -188,20 +208,6 @@ class Concat(Op, frozen=True):
         if any(other[1:] != first[1:] for other in rest):
             raise ValueError(f"shapes {shapes} cannot be concatenated along the channels")
         return (sum(shape[0] for shape in shapes), *first[1:])
-
-
-AnyOp = (
-    Conv
-    | FullyConnected
-    | BatchNorm
-    | Relu
-    | Add
-    | MaxPool
-    | AvgPool
-    | AdaptiveAvgPool
-    | Flatten
-    | Concat
-)
 
 
 def _windows(

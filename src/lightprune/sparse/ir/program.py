@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lightprune.sparse.ir.elementwise import Function
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.listing import dims, listing
 from lightprune.sparse.ir.ops import Padding, Pair, Shape
@@ -28,7 +29,7 @@ class _Step:
 
 @dataclass(frozen=True, eq=False)
 class ConvStep(_Step):
-    """value = relu?(conv(input) + bias + residual?).
+    """value = activation?(relu?(conv(input) + bias + residual?)).
 
     Output (y, x) reads the input at (y * stride - top + i * dilation, x * stride - left + j *
     dilation) for tap (i, j); outside of the map the input is 0. Padding may be negative: then
@@ -51,6 +52,7 @@ class ConvStep(_Step):
     dilation: Pair = (1, 1)
     groups: int = 1
     relu: bool = False
+    activation: Function | None = None
     layers: tuple[str, ...] = ()
 
     @property
@@ -74,6 +76,18 @@ class AddStep(_Step):
 
 
 @dataclass(frozen=True, eq=False)
+class ActivationStep(_Step):
+    """value = the function of every number of the input: what no convolution does at its end."""
+
+    function: Function
+
+
+@dataclass(frozen=True, eq=False)
+class MultiplyStep(_Step):
+    """value = the product of the inputs; the second may be (C, 1, 1), one number a channel."""
+
+
+@dataclass(frozen=True, eq=False)
 class PoolStep(_Step):
     """value = the maximum or the average over windows of the input; pairs are (rows, columns).
 
@@ -82,6 +96,7 @@ class PoolStep(_Step):
         padding: On both sides.
         count_include_pad: Average only: the divisor is rows * columns everywhere, not the number
             of input pixels under the window.
+        ceil_mode: Max only: whether a last window may reach beyond the padding.
     """
 
     kind: Literal["max", "avg"]
@@ -89,6 +104,7 @@ class PoolStep(_Step):
     stride: Pair
     padding: Pair
     count_include_pad: bool
+    ceil_mode: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +117,7 @@ class FlattenStep(_Step):
     """value = the input (C, H, W) as (C * H * W, 1, 1): the same numbers in the same order."""
 
 
-Step = ConvStep | AddStep | PoolStep | ConcatStep | FlattenStep
+Step = ConvStep | AddStep | ActivationStep | MultiplyStep | PoolStep | ConcatStep | FlattenStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +184,8 @@ def _columns(step: Step) -> tuple[str, ...]:
     elif isinstance(step, AddStep) and step.bias is not None:
         notes = [f"bias {dims(step.bias.shape)}"]
     notes += ["relu"] * getattr(step, "relu", False)
+    function = getattr(step, "activation", None) or getattr(step, "function", None)
+    notes += [function.name] if function else []
     inputs = step.inputs[:1] if isinstance(step, ConvStep) else step.inputs
     call = f"{type(step).__name__.removesuffix('Step').lower()}({', '.join(inputs)})"
     return call, ", ".join(notes), "/".join(getattr(step, "layers", ()))

@@ -6,10 +6,37 @@ from typing import Any
 import msgspec
 
 from lightprune.errors import InputError
+from lightprune.sparse.ir.elementwise import Activation, Add, Multiply, Relu
 from lightprune.sparse.ir.graph import Graph
-from lightprune.sparse.ir.ops import AnyOp, Shape
+from lightprune.sparse.ir.ops import (
+    AdaptiveAvgPool,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Flatten,
+    FullyConnected,
+    MaxPool,
+    SelectChannels,
+    Shape,
+)
 
 _VERSION = 1
+_AnyOp = (
+    Conv
+    | FullyConnected
+    | BatchNorm
+    | Relu
+    | Activation
+    | Add
+    | Multiply
+    | MaxPool
+    | AvgPool
+    | AdaptiveAvgPool
+    | SelectChannels
+    | Flatten
+    | Concat
+)
 
 
 class _Description(msgspec.Struct, forbid_unknown_fields=True):
@@ -17,7 +44,7 @@ class _Description(msgspec.Struct, forbid_unknown_fields=True):
     input_shape: Shape
     output: str
     flat: bool
-    nodes: tuple[AnyOp, ...]
+    nodes: tuple[_AnyOp, ...]
 
 
 def to_json(graph: Graph) -> str:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.isa.tables import NO_VIEW, View, table_type
 
 Record = NDArray[np.void]
@@ -27,6 +28,8 @@ class Opcode(IntEnum):
     PACK = 5
     UNPACK = 6
     PACK_INPUT = 7
+    ACTIVATE = 8
+    MULTIPLY = 9
 
 
 class BiasKind(IntEnum):
@@ -68,7 +71,7 @@ class ChannelOperands(Operands):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvInstruction(ChannelOperands):
-    """output = relu?(init + conv(input) + bias + residual?), with the non-zero weights only.
+    """output = activation?(relu?(init + conv(input) + bias + residual?)), zero weights left out.
 
     Bias and residual are added last: were the sums to start from them, each of the many additions
     would be rounded to the precision of the largest.
@@ -88,6 +91,9 @@ class ConvInstruction(ChannelOperands):
         tiles: Address of `n_tiles` `TileRecord`s.
         packed_input: Address of the `PackInput` record that packs the input, or 0.
         channel_lanes: Whether vector lanes are output channels.
+        lanes: Float32 values in a vector.
+        activation: The code of a function, or 0; see `kernels.activations`.
+        parameters: Address of its two, float32.
     """
 
     opcode = Opcode.CONV
@@ -109,6 +115,9 @@ class ConvInstruction(ChannelOperands):
     packed_input: int
     code: int
     channel_lanes: int
+    lanes: int = LANES
+    activation: int = 0
+    parameters: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +130,26 @@ class AddInstruction(ChannelOperands):
     bias_kind: int = BiasKind.NONE
     bias: int = 0
     relu: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivateInstruction(ChannelOperands):
+    """output = the function of the input, with `activation` and `parameters` as of convolutions."""
+
+    opcode = Opcode.ACTIVATE
+    input: View
+    activation: int
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiplyInstruction(ChannelOperands):
+    """output = input * factor; `by_channel`: the factor has one pixel a channel."""
+
+    opcode = Opcode.MULTIPLY
+    input: View
+    factor: View
+    by_channel: int
 
 
 @dataclass(frozen=True, kw_only=True)

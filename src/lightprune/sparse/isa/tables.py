@@ -50,6 +50,7 @@ class TileRecord(NamedTuple):
     Attributes:
         block: Index in `REGISTER_BLOCKS`.
         columns: Vectors, or pixels, side by side.
+        rows: Rows of vectors.
     """
 
     block: int
@@ -57,6 +58,7 @@ class TileRecord(NamedTuple):
     input: int
     residual: int
     columns: int
+    rows: int
 
 
 class CopyRun(NamedTuple):

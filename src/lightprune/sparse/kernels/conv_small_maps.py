@@ -15,6 +15,7 @@ from lightprune.sparse.isa.register_blocks import (
 from lightprune.sparse.isa.tables import TileRecord, table_type
 from lightprune.sparse.jit.compile import jit_inline
 from lightprune.sparse.jit.pointers import float_array, int_array, record_array
+from lightprune.sparse.kernels.activations import apply_to_vectors
 from lightprune.sparse.kernels.channel_microkernel import (
     gather_strided,
     multiply_channel_block,
@@ -44,7 +45,8 @@ def conv_channel_lanes(op, first, last, arena, inputs):
             init = op.init if step == 0 else FROM_OUTPUT
             is_last = step == passes - 1
             final = op.final if is_last else PLUS_NOTHING
-            minimum = np.float32(0.0 if op.relu and is_last else -inf)
+            clamped = op.relu and is_last and not op.activation
+            minimum = np.float32(0.0 if clamped else -inf)
             for group in range(first, last):
                 begin = indptr[step * groups + group]
                 end = indptr[step * groups + group + 1]
@@ -69,6 +71,15 @@ def conv_channel_lanes(op, first, last, arena, inputs):
                         arena + 4 * (residual + tile.residual) if final == PLUS_RESIDUAL else 0,
                         op.residual.channel_stride,
                         residuals,
+                    )
+                if op.activation and is_last:
+                    parameters = float_array(op.parameters)
+                    vectors = columns * (channels // LANES)
+                    if op.relu:
+                        for vector in range(vectors):
+                            clamp_vector(accumulators + 4 * LANES * vector, np.float32(0.0))
+                    apply_to_vectors(
+                        op.activation, accumulators, vectors, parameters[0], parameters[1]
                     )
                 _store_accumulators(minimum, accumulators, channels, count, columns, output, stride)
     # Keeps the array until its address is no longer used.

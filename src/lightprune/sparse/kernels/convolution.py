@@ -7,10 +7,11 @@ import numpy as np
 from numba import types
 
 from lightprune.sparse.isa.instruction import ConvInstruction, PackInput, record_type
-from lightprune.sparse.isa.register_blocks import FROM_OUTPUT, PLUS_NOTHING
+from lightprune.sparse.isa.register_blocks import FROM_OUTPUT, LANES, PLUS_NOTHING
 from lightprune.sparse.isa.tables import TileRecord, table_type
 from lightprune.sparse.jit.compile import compile_to_address, jit_inline
-from lightprune.sparse.jit.pointers import int_array, record_array, record_at
+from lightprune.sparse.jit.pointers import float_array, int_array, record_array, record_at
+from lightprune.sparse.kernels.activations import apply_to_narrow_vectors, apply_to_vectors
 from lightprune.sparse.kernels.conv_small_maps import conv_channel_lanes
 from lightprune.sparse.kernels.copying import pack_input_batch, run_copy_plan
 from lightprune.sparse.kernels.microkernel import multiply_block
@@ -81,4 +82,23 @@ def _conv_pixel_lanes(op, first, last, arena, inputs):
                     (read, op.input.row_stride),
                     (op.offsets, op.weights, begin, end),
                     minimum,
+                )
+                if op.activation and is_last:
+                    _activate(op, tile, channel, output)
+
+
+@jit_inline
+def _activate(op, tile, first, output):
+    """Applies the activation to a tile of a group of channels that is still in the cache."""
+    order, parameters = int_array(op.channel_order), float_array(op.parameters)
+    for member in range(first, first + op.group_channels):
+        for row in range(tile.rows):
+            to = output + 4 * (
+                order[member] * op.output.channel_stride + row * op.output.row_stride
+            )
+            if op.lanes == LANES:
+                apply_to_vectors(op.activation, to, tile.columns, parameters[0], parameters[1])
+            else:
+                apply_to_narrow_vectors(
+                    op.activation, to, tile.columns, parameters[0], parameters[1]
                 )

@@ -12,6 +12,7 @@ from lightprune.sparse.kernels.vector_ops import (
     shuffle_copy,
     shuffle_fill,
     shuffle_max,
+    transpose_block,
 )
 
 _COPY_RUN = table_type(CopyRun)
@@ -80,23 +81,39 @@ def flatten(out, view, first, last, arena, images_per_vector):
 @jit_inline
 def pack(op, first, last, arena, images_per_vector, source, count):
     """Copies the images to the arena; images that are missing to a whole vector are zero."""
-    memory, images, out = float_array(arena), float_array(source), op.output
+    out = op.output
     height, width = out.height, out.width // images_per_vector
     if images_per_vector == 1:
         _pack_single(op, first, last, arena, source)
         return
     size = op.channels * height * width
+    if height * width == 1:
+        # Channels, one pixel each, are neighbours in the images.
+        to, stride = arena + 4 * out.offset, out.channel_stride
+        _pack_row(to, stride, source, size, first, last, images_per_vector, count)
+        return
     for channel in range(first, last):
         for y in range(height):
-            to = out.offset + channel * out.channel_stride + y * out.row_stride
-            read = (channel * height + y) * width
-            for image in range(images_per_vector):
-                if image < count:
-                    for x in range(width):
-                        memory[to + x * images_per_vector + image] = images[image * size + read + x]
-                else:
-                    for x in range(width):
-                        memory[to + x * images_per_vector + image] = 0.0
+            to = arena + 4 * (out.offset + channel * out.channel_stride + y * out.row_stride)
+            read = source + 4 * (channel * height + y) * width
+            _pack_row(to, images_per_vector, read, size, 0, width, images_per_vector, count)
+
+
+@jit_cached
+def _pack_row(to, stride, read, size, first, last, images, count):
+    """Copies numbers `first` to `last` of each image; images lie `size` numbers apart.
+
+    The vectors of neighbouring numbers are `stride` numbers apart, from the address `to` on.
+    """
+    memory, source, done = float_array(to), float_array(read), first
+    if count == images == LANES:
+        while done + images <= last:
+            transpose_block(to + 4 * done * stride, 4 * stride, read + 4 * done, 4 * size)
+            done += images
+    for image in range(images):
+        for x in range(done, last):
+            value = source[image * size + x] if image < count else np.float32(0.0)
+            memory[x * stride + image] = value
 
 
 @jit_inline
@@ -116,13 +133,28 @@ def _pack_single(op, first, last, arena, source):
 @jit_inline
 def unpack(op, first, last, arena, images_per_vector, target, count):
     """Copies the outputs from the arena."""
-    memory, outputs, view = float_array(arena), float_array(target), op.input
+    view = op.input
     height, width = view.height, view.width // images_per_vector
     size = op.channels * height * width
+    if height * width == 1:
+        read, stride = arena + 4 * view.offset, view.channel_stride
+        _unpack_row(target, size, read, stride, first, last, images_per_vector, count)
+        return
     for channel in range(first, last):
         for y in range(height):
-            read = view.offset + channel * view.channel_stride + y * view.row_stride
-            to = (channel * height + y) * width
-            for image in range(count):
-                for x in range(width):
-                    outputs[image * size + to + x] = memory[read + x * images_per_vector + image]
+            read = arena + 4 * (view.offset + channel * view.channel_stride + y * view.row_stride)
+            to = target + 4 * (channel * height + y) * width
+            _unpack_row(to, size, read, images_per_vector, 0, width, images_per_vector, count)
+
+
+@jit_cached
+def _unpack_row(to, size, read, stride, first, last, images, count):
+    """The reverse of `_pack_row`, for those images that there are."""
+    outputs, memory, done = float_array(to), float_array(read), first
+    if count == images == LANES:
+        while done + images <= last:
+            transpose_block(to + 4 * done, 4 * size, read + 4 * done * stride, 4 * stride)
+            done += images
+    for image in range(count):
+        for x in range(done, last):
+            outputs[image * size + x] = memory[x * stride + image]

@@ -16,13 +16,21 @@ from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.jit.atomics import call_conv_kernel
 from lightprune.sparse.jit.compile import compile_to_address, jit_inline
 from lightprune.sparse.jit.pointers import float_array, record_at
+from lightprune.sparse.kernels.activations import apply_to_vectors
 from lightprune.sparse.kernels.copying import flatten, pack, unpack
 from lightprune.sparse.kernels.pooling import avg_pool, max_pool, max_pool_single
-from lightprune.sparse.kernels.vector_ops import add_vector, clamp_vector, copy_vector, fill_vector
+from lightprune.sparse.kernels.vector_ops import (
+    add_vector,
+    clamp_vector,
+    copy_vector,
+    fill_vector,
+    multiply_vector,
+)
 
 _ANY = record_type(isa.ChannelOperands)
 _CONV, _ADD = record_type(isa.ConvInstruction), record_type(isa.AddInstruction)
 _MAX_POOL, _AVG_POOL = record_type(isa.MaxPoolInstruction), record_type(isa.AvgPoolInstruction)
+_ACTIVATE, _MULTIPLY = map(record_type, (isa.ActivateInstruction, isa.MultiplyInstruction))
 _FLATTEN, _PACK, _UNPACK = map(record_type, (isa.FlattenInstruction, isa.Pack, isa.Unpack))
 
 
@@ -53,6 +61,10 @@ def _interpret(
             last = min(last * conv.group_channels, conv.channels)
         elif opcode == Opcode.ADD:
             _add(record_at(instruction, _ADD), first, last, arena)
+        elif opcode == Opcode.ACTIVATE:
+            _activate(record_at(instruction, _ACTIVATE), first, last, arena)
+        elif opcode == Opcode.MULTIPLY:
+            _multiply(record_at(instruction, _MULTIPLY), first, last, arena, images_per_vector)
         elif opcode == Opcode.FLATTEN:
             view = record_at(instruction, _FLATTEN).input
             flatten(op.output, view, first, last, arena, images_per_vector)
@@ -113,3 +125,40 @@ def _add(op, first, last, arena):
                     add_vector(to + i, addend + i)
                 if op.relu:
                     clamp_vector(to + i, np.float32(0.0))
+
+
+@jit_inline
+def _activate(op, first, last, arena):
+    out, read, parameters = op.output, op.input, float_array(op.parameters)
+    for channel in range(first, last):
+        for y in range(out.height):
+            to = arena + 4 * (out.offset + channel * out.channel_stride + y * out.row_stride)
+            value = arena + 4 * (read.offset + channel * read.channel_stride + y * read.row_stride)
+            for i in range(0, 4 * out.width, 4 * LANES):
+                copy_vector(to + i, value + i)
+            vectors = (out.width + LANES - 1) // LANES
+            apply_to_vectors(op.activation, to, vectors, parameters[0], parameters[1])
+
+
+@jit_inline
+def _multiply(op, first, last, arena, images_per_vector):
+    memory, out, read, factor = float_array(arena), op.output, op.input, op.factor
+    by_channel, single = op.by_channel, images_per_vector == 1
+    scalars = np.empty(LANES, np.float32)
+    broadcast = scalars.ctypes.data
+    for channel in range(first, last):
+        by = factor.offset + channel * factor.channel_stride
+        if by_channel and single:
+            fill_vector(broadcast, memory[by])
+        for y in range(out.height):
+            to = arena + 4 * (out.offset + channel * out.channel_stride + y * out.row_stride)
+            value = arena + 4 * (read.offset + channel * read.channel_stride + y * read.row_stride)
+            factors = arena + 4 * (by + y * factor.row_stride)
+            for i in range(0, 4 * out.width, 4 * LANES):
+                copy_vector(to + i, value + i)
+                if not by_channel:
+                    multiply_vector(to + i, factors + i)
+                else:
+                    multiply_vector(to + i, broadcast if single else arena + 4 * by)
+    # Keeps the array until its address is no longer used.
+    scalars[0] = 0.0

@@ -75,6 +75,12 @@ def add_vector(_typing, to, read):
 
 
 @intrinsic
+def multiply_vector(_typing, to, read):
+    """Multiplies the vector at `to` by the one at `read`."""
+    return _elementwise(lambda builder, new, old: builder.fmul(old, new))
+
+
+@intrinsic
 def max_vector(_typing, to, read):
     """Writes the maximum of both to `to`; NaN if either is."""
     return _elementwise(_max)
@@ -113,6 +119,34 @@ def fill_vector(_typing, to, value):
         _store(builder, broadcast(builder, value), to)
 
     return code_of(types.void(types.int64, types.float32), emit)
+
+
+@intrinsic
+def transpose_block(_typing, to, to_stride, read, read_stride):
+    """Transposes `LANES` vectors that lie `read_stride` bytes apart into ones `to_stride` apart."""
+
+    def emit(builder, to, to_stride, read, read_stride):
+        rows = [
+            _load(builder, builder.add(read, builder.mul(read_stride, _I64(number))))
+            for number in range(LANES)
+        ]
+        # Each round swaps squares off the diagonal, of half the size of the round before.
+        half = LANES // 2
+        while half:
+            low = [n if not n & half else n - half + LANES for n in range(LANES)]
+            high = [n + half if not n & half else n + LANES for n in range(LANES)]
+            masks = [ir.Constant(_INDICES, lanes) for lanes in (low, high)]
+            for number in range(LANES):
+                if not number & half:
+                    pair = rows[number], rows[number + half]
+                    rows[number], rows[number + half] = (
+                        builder.shuffle_vector(*pair, mask) for mask in masks
+                    )
+            half //= 2
+        for number, row in enumerate(rows):
+            _store(builder, row, builder.add(to, builder.mul(to_stride, _I64(number))))
+
+    return code_of(types.void(*(types.int64,) * 4), emit)
 
 
 def _permute(

@@ -146,6 +146,33 @@ def _add(step: ir.AddStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step, _
     return step, _Facts(out, level, constant, nonnegative, nonpositive)
 
 
+def _activate(step: ir.ActivationStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step, _Facts]:
+    """Constants stay constant; a clamp makes some of what has one sign."""
+    (source,) = inputs
+    constant, function = source.constant, step.function
+    low, high = function.parameters if function.name == "clamp" else (-np.inf, np.inf)
+    level = function(torch.tensor(source.level)).numpy()
+    if low >= 0:  # What is never positive becomes the lower bound.
+        constant = constant | source.nonpositive
+        level = np.where(source.nonpositive[:, None, None], low, level)
+    sigmoids = low >= 0 or function.name in ("sigmoid", "hardsigmoid")
+    nonnegative = source.nonnegative & (high >= 0) | np.bool_(sigmoids)
+    nonpositive = (source.nonpositive & (low <= 0) & (not sigmoids)) | np.bool_(high <= 0)
+    level = level * constant[:, None, None]
+    return step, _Facts(out, level, constant, nonnegative, nonpositive)
+
+
+def _multiply(step: ir.MultiplyStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step, _Facts]:
+    """Constant where both are, or one is 0."""
+    first, second = inputs
+    zeros = [f.constant & ~np.any(f.level, axis=(1, 2)) for f in inputs]
+    constant = first.constant & second.constant | zeros[0] | zeros[1]
+    same = first.nonnegative & second.nonnegative | first.nonpositive & second.nonpositive
+    opposite = first.nonnegative & second.nonpositive | first.nonpositive & second.nonnegative
+    level = first.level * second.level * constant[:, None, None]
+    return step, _Facts(out, level, constant, same, opposite)
+
+
 def _all(flags: list[Any]) -> _Flags:
     result: _Flags = np.logical_and.reduce(flags)
     return result
@@ -160,7 +187,7 @@ def _pool(step: ir.PoolStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step,
         level = np.zeros(out)
         maps, windows = torch.tensor(source.maps(nonzero)), (step.kernel, step.stride, step.padding)
         level[nonzero] = (
-            F.max_pool2d(maps, *windows)
+            F.max_pool2d(maps, *windows, ceil_mode=step.ceil_mode)
             if step.kind == "max"
             else F.avg_pool2d(maps, *windows, count_include_pad=step.count_include_pad)
         )
@@ -189,6 +216,8 @@ def _flatten(step: ir.FlattenStep, inputs: list[_Facts], out: Shape) -> tuple[ir
 _TRANSFER: dict[type, Callable[[Any, list[_Facts], Shape], tuple[ir.Step, _Facts]]] = {
     ir.ConvStep: _conv,
     ir.AddStep: _add,
+    ir.ActivationStep: _activate,
+    ir.MultiplyStep: _multiply,
     ir.PoolStep: _pool,
     ir.ConcatStep: _concat,
     ir.FlattenStep: _flatten,

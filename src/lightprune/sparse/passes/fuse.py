@@ -1,10 +1,19 @@
-"""Steps merged into the convolutions before them: batch norms, sums, biases, ReLUs."""
+"""Steps merged into the convolutions before them: batch norms, sums, biases, activations."""
 
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from lightprune.sparse.ir.program import AddStep, Array, ConvStep, Program, Step
+import numpy as np
+
+from lightprune.sparse.ir.program import (
+    ActivationStep,
+    AddStep,
+    Array,
+    ConvStep,
+    Program,
+    Step,
+)
 
 
 def fold_batch_norms(program: Program) -> Program:
@@ -35,8 +44,35 @@ def fold_batch_norms(program: Program) -> Program:
     return program.with_steps(folded.values())
 
 
+def compose_selections(program: Program) -> Program:
+    """Lets convolutions that read selected channels read what those are selected from."""
+    steps: dict[str, Step] = {}
+    for step in program.steps:
+        source = steps.get(step.input) if step.inputs else None
+        if isinstance(step, ConvStep) and step.groups == 1 and isinstance(source, ConvStep):
+            channels = _selected_channels(source)
+            if channels is not None:
+                outputs, _, *kernel = step.weight.shape
+                weight = np.zeros((outputs, source.weight.shape[1], *kernel))
+                # One after the other: a channel may be selected several times.
+                for number, channel in enumerate(channels):
+                    weight[:, channel] += step.weight[:, number]
+                step = replace(step, inputs=source.inputs, weight=weight)
+        steps[step.value] = step
+    return program.with_steps(steps.values())
+
+
+def _selected_channels(step: ConvStep) -> Array | None:
+    """The channels that a convolution copies; None if it does anything else."""
+    weight = step.weight
+    if weight.shape[2:] != (1, 1) or step.groups != 1 or step.stride != (1, 1) or step.bias.any():
+        return None
+    copies = ((weight == 0) | (weight == 1)).all() and (weight.sum((1, 2, 3)) == 1).all()
+    return weight[:, :, 0, 0].argmax(1) if copies else None
+
+
 def fuse(program: Program) -> Program:
-    """Merges sums, biases and ReLUs into the convolutions, or the sums, that they follow.
+    """Merges sums, biases, ReLUs and activations into the convolutions, or sums, that they follow.
 
     A sum of two goes into the later of the convolutions that nothing else reads, and the other
     value becomes its residual.
@@ -52,6 +88,11 @@ def fuse(program: Program) -> Program:
             ]
             if hosts:
                 step = _merge(fused.pop(hosts[-1]), step)
+        elif isinstance(step, ActivationStep) and readers[step.input] == 1:
+            host = fused.get(step.input)
+            if isinstance(host, ConvStep) and host.activation is None:
+                del fused[step.input]
+                step = replace(host, value=step.value, activation=step.function)
         fused[step.value] = step
     return program.with_steps(fused.values())
 
@@ -77,7 +118,8 @@ def _is_scale(step: ConvStep) -> bool:
 
 def _can_absorb(host: Step, step: AddStep) -> bool:
     if isinstance(host, ConvStep):
-        return not host.relu and (len(step.inputs) == 1 or host.residual is None)
+        ends = host.relu or host.activation is not None
+        return not ends and (len(step.inputs) == 1 or host.residual is None)
     return isinstance(host, AddStep) and not host.relu and len(step.inputs) == 1
 
 

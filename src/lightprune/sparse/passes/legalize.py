@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lightprune.errors import InputError
-from lightprune.sparse.ir import ops
+from lightprune.sparse.ir import elementwise, ops
 from lightprune.sparse.ir import program as ir
 from lightprune.sparse.ir.graph import Graph
 from lightprune.sparse.passes.cleanup import eliminate_dead_steps
@@ -133,16 +133,30 @@ def _batch_norm(op: ops.BatchNorm, graph: Graph, state: State) -> ir.Step:
 def _pool(op: ops.MaxPool | ops.AvgPool, graph: Graph, state: State) -> ir.Step:
     kind: Literal["max", "avg"] = "max" if isinstance(op, ops.MaxPool) else "avg"
     include_pad = isinstance(op, ops.AvgPool) and op.count_include_pad
-    return ir.PoolStep(op.name, op.inputs, kind, op.kernel, op.stride, op.padding, include_pad)
+    ceil_mode = isinstance(op, ops.MaxPool) and op.ceil_mode
+    windows = (op.kernel, op.stride, op.padding)
+    return ir.PoolStep(op.name, op.inputs, kind, *windows, include_pad, ceil_mode)
+
+
+def _select(op: ops.SelectChannels, graph: Graph, state: State) -> ir.Step:
+    """A 1x1 convolution: its one weight a channel is 1."""
+    weight = np.zeros((len(op.channels), graph.shapes[op.inputs[0]][0], 1, 1))
+    weight[np.arange(len(weight)), op.channels] = 1
+    return ir.ConvStep(op.name, op.inputs, weight, np.zeros(len(weight)))
 
 
 _STEPS: dict[type[ops.Op], Callable[[Any, Graph, State], ir.Step]] = {
     ops.Conv: _conv,
     ops.BatchNorm: _batch_norm,
-    ops.Relu: lambda op, graph, state: ir.AddStep(op.name, op.inputs, None, True),
-    ops.Add: lambda op, graph, state: ir.AddStep(op.name, op.inputs, None, False),
+    elementwise.Relu: lambda op, graph, state: ir.AddStep(op.name, op.inputs, None, True),
+    elementwise.Add: lambda op, graph, state: ir.AddStep(op.name, op.inputs, None, False),
+    elementwise.Activation: lambda op, graph, state: ir.ActivationStep(
+        op.name, op.inputs, op.function
+    ),
+    elementwise.Multiply: lambda op, graph, state: ir.MultiplyStep(op.name, op.inputs),
     ops.MaxPool: _pool,
     ops.AvgPool: _pool,
+    ops.SelectChannels: _select,
     ops.Flatten: lambda op, graph, state: ir.FlattenStep(op.name, op.inputs),
     ops.Concat: lambda op, graph, state: ir.ConcatStep(op.name, op.inputs),
 }

@@ -14,7 +14,7 @@ from lightprune.sparse.passes.cleanup import eliminate_dead_steps, propagate_cop
 from lightprune.sparse.passes.crop_kernels import crop_kernels
 from lightprune.sparse.passes.eliminate_channels import eliminate_dead_channels
 from lightprune.sparse.passes.fold_constants import fold_constants
-from lightprune.sparse.passes.fuse import fold_batch_norms, fuse
+from lightprune.sparse.passes.fuse import compose_selections, fold_batch_norms, fuse
 from lightprune.sparse.passes.legalize import State, legalize
 
 
@@ -46,6 +46,8 @@ def stages(
     yield "propagate_copies", program
     program = fold_batch_norms(program)
     yield "fold_batch_norms", program
+    program = eliminate_dead_steps(compose_selections(program))
+    yield "compose_selections", program
     constant_steps = -1
     # Removing channels may leave a convolution with none but constant ones.
     while constant_steps != (constant_steps := sum(not step.inputs for step in program.steps)):
