@@ -73,11 +73,13 @@ def _convert_program(
                 values[node] = convert_call(call, ops, shapes)
             except (UnsupportedOp, ValueError) as error:
                 raise call.error(str(error)) from error
-    outputs = [node for node in values if node.name in signature.user_outputs]
-    if len(signature.user_outputs) != 1 or not outputs:
+    results: Any = exported.graph.output_node().args[0]
+    # After buffers that it changes.
+    output = results[-1] if len(signature.user_outputs) == 1 else None
+    if output not in values:
         raise InputError("the network's output is not one tensor computed from the images")
-    flat = len(outputs[0].meta["val"].shape) == 2
-    return Graph(tuple(ops), input_shape, values[outputs[0]], flat)
+    flat = len(output.meta["val"].shape) == 2
+    return Graph(tuple(ops), input_shape, values[output], flat)
 
 
 def convert_call(call: FxCall, ops: list[Op], shapes: dict[str, Shape]) -> str:

@@ -129,7 +129,7 @@ class _Pool(Op, frozen=True):
         return (c, *_windows(size, self.kernel, self.stride, padding, (1, 1)))
 
 
-class MaxPool(_Pool, frozen=True):
+class MaxPool(_Pool, frozen=True, omit_defaults=True):
     """Max pooling; padding never wins.
 
     Attributes:

@@ -115,7 +115,10 @@ def _convolve(step: ir.ConvStep, source: _Facts, out: Shape) -> ir.Array | None:
     if step.groups == 1:
         weight = weight[:, nonzero]
     maps = torch.tensor(source.maps(nonzero if step.groups == 1 else None))
-    padded = F.pad(maps, (*step.padding[1], *step.padding[0]))
+    sides = (*step.padding[1], *step.padding[0])
+    # What is cropped at one side may be padding of the other.
+    padded = F.pad(maps, tuple(max(side, 0) for side in sides))
+    padded = F.pad(padded, tuple(min(side, 0) for side in sides))
     weights = torch.tensor(weight)
     result = F.conv2d(
         padded[None], weights, stride=step.stride, dilation=step.dilation, groups=step.groups
