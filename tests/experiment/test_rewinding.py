@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightprune.experiment.dense_cache import dense_key, rewind_file
-from lightprune.experiment.dense_network import dense_network
+from lightprune.experiment.dense_network import DenseTraining, dense_network
 from lightprune.experiment.rewinding import rewind_state
 from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, phase, small_setup
 
@@ -15,7 +15,7 @@ PHASE = phase(3)
 @pytest.fixture
 def cache(tmp_path, printed):
     """A trained network that has kept its second epoch."""
-    dense_network(small_setup(), PHASE, tmp_path, IDENTITY, None, snapshots=[2])
+    dense_network(DenseTraining(small_setup(), PHASE, tmp_path, IDENTITY), snapshots=[2])
     printed.clear()
     return tmp_path
 
@@ -38,7 +38,7 @@ class Lines:
 
 
 def early(cache, epochs, *watchers):
-    return rewind_state(small_setup(*watchers), PHASE, cache, IDENTITY, epochs)
+    return rewind_state(DenseTraining(small_setup(*watchers), PHASE, cache, IDENTITY), epochs)
 
 
 def test_after_no_epoch_the_network_is_as_it_was_built(tmp_path):

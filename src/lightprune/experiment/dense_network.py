@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,43 @@ _COUNTS = (
 )
 
 
+@dataclass(frozen=True)
+class DenseTraining:
+    """A dense training, and the cache that keeps its network.
+
+    Attributes:
+        identity: What the network depends on; equal ones share one training.
+        pretrained: The weights that the training starts from if some of them are fresh, and
+            otherwise the network itself; None for weights that are drawn.
+        keep_zeros: Whether what `pretrained` gives as zero is held at zero.
+    """
+
+    setup: Setup
+    phase: Phase
+    cache_dir: Path
+    identity: Mapping[str, Any]
+    pretrained: Pretrained | None = None
+    keep_zeros: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Of the network in the cache."""
+        return self.cache_dir / dense_key(self.identity)
+
+    def without_freezing(self) -> "DenseTraining":
+        """The same, in which every parameter trains."""
+        return replace(self, setup=self.setup.without_freezing())
+
+    def phase_run(self, teacher: nn.Module | None, **settings: Any) -> PhaseRun:
+        """What `fit` trains; further settings as of `PhaseRun`."""
+        plan = Plan((), self.phase.epochs)
+        return PhaseRun(
+            "dense", self.phase, plan, teacher=teacher, identity=self.identity, **settings
+        )
+
+
 def dense_network(
-    setup: Setup,
-    phase: Phase,
-    cache_dir: Path,
-    identity: Mapping[str, Any],
-    pretrained: Pretrained | None,
-    keep_zeros: bool = False,
-    snapshots: Collection[int] = (),
-    loggers: Sequence[Logger] = (),
+    training: DenseTraining, snapshots: Collection[int] = (), loggers: Sequence[Logger] = ()
 ) -> tuple[dict[str, Tensor], DenseRecord]:
     """The dense network's state dict and record: from a file, from the cache, or trained.
 
@@ -60,18 +88,16 @@ def dense_network(
     others wait for it. A training that was interrupted continues; a trained network whose files
     are damaged is trained again, and a line says so.
 
-    `identity` is what the network depends on; equal ones share one training. `pretrained` weights
-    are what the training starts from if some of them are fresh, and otherwise the network itself;
-    with `keep_zeros` it holds what they give as zero. After each number of epochs in `snapshots` it
-    keeps the weights, for `rewind_state`. `loggers` get the epochs of the training, whichever run
-    it was part of.
+    After each number of epochs in `snapshots` it keeps the weights, for `rewind_state`. `loggers`
+    get the epochs of the training, whichever run it was part of.
     """
+    setup, phase, pretrained = training.setup, training.phase, training.pretrained
     if pretrained is not None and not pretrained.fresh:
         state = dict(pretrained.state)
         source = str(pretrained.file.path)
         return state, _measure(setup, phase, state, source, pretrained.sha256)[0]
-    setup = setup.without_freezing()
-    folder = cache_dir / dense_key(identity)
+    training = training.without_freezing()
+    setup, folder = training.setup, training.folder
     folder.mkdir(parents=True, exist_ok=True)
     with dense_lock(folder) if is_rank_zero() else nullcontext():
         record = from_rank_zero(lambda: _cached_record(folder))
@@ -86,19 +112,10 @@ def dense_network(
             network, masks = setup.new_network(), None
             if pretrained is not None:
                 network.load_state_dict(pretrained.state)
-                masks = pretrained.zeros(setup.targets.find(network)) if keep_zeros else None
-            teacher, taught_by = dense_teacher(
-                setup, phase, cache_dir, identity, pretrained, keep_zeros
-            )
-            run = PhaseRun(
-                "dense",
-                phase,
-                Plan((), phase.epochs),
-                masks=masks,
-                teacher=teacher,
-                snapshots=snapshots,
-                identity=identity,
-            )
+                if training.keep_zeros:
+                    masks = pretrained.zeros(setup.targets.find(network))
+            teacher, taught_by = dense_teacher(training)
+            run = training.phase_run(teacher, masks=masks, snapshots=snapshots)
             record = _train(setup, network, run, folder, taught_by, loggers)
         barrier()
     state = load_file(folder / "model.safetensors")
@@ -109,26 +126,23 @@ def dense_network(
     return state, record
 
 
-def dense_teacher(
-    setup: Setup,
-    phase: Phase,
-    cache_dir: Path,
-    identity: Mapping[str, Any],
-    pretrained: Pretrained | None = None,
-    keep_zeros: bool = False,
-) -> tuple[nn.Module | None, DenseRecord | None]:
+def dense_teacher(training: DenseTraining) -> tuple[nn.Module | None, DenseRecord | None]:
     """The first generation of a born-again network and its record, from the cache or trained.
 
-    Takes the arguments of `dense_network` for the second generation; None where that learns from no
-    teacher.
+    `training` is that of the second generation; None where it learns from no teacher.
     """
+    phase, setup = training.phase, training.setup
     if not (phase.distillation.weight and phase.epochs):
         return None, None
-    first = replace(phase, distillation=Distillation())
     later_images = setup.images_after_dense + phase.epochs * setup.epoch_images(phase)
     setup = replace(setup, images_after_dense=later_images)
     state, record = dense_network(
-        setup, first, cache_dir, teacher_identity(identity), pretrained, keep_zeros
+        replace(
+            training,
+            setup=setup,
+            phase=replace(phase, distillation=Distillation()),
+            identity=teacher_identity(training.identity),
+        )
     )
     return setup.network_from(state), record
 

@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -17,7 +16,7 @@ from lightprune.experiment.config_objects import build_callbacks
 from lightprune.experiment.console.show_plan import show_plan
 from lightprune.experiment.console.show_result import show_finished, show_result
 from lightprune.experiment.dense_cache import check_dense_files, dense_key, teacher_identity
-from lightprune.experiment.dense_network import dense_network
+from lightprune.experiment.dense_network import DenseTraining, dense_network
 from lightprune.experiment.preflight import CheckedRun, preflight
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.experiment.rewinding import rewind_state
@@ -29,9 +28,7 @@ from lightprune.runs.identity import SWEPT, config_hash, diff_configs
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import RunRecord
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
-from lightprune.training.recipe import Phase
 from lightprune.training.run_loggers import TrackedRun, continued, log_test_result, open_loggers
-from lightprune.training.setup import Setup
 
 
 def run_pipeline(
@@ -87,9 +84,7 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
         # A fine-tuning that goes on has told of its dense network.
         dense_loggers = () if any(folder.checkpoints.glob("*.ckpt")) else loggers
         dense_state, dense_record = dense_network(
-            *_dense_training(checked),
-            checked.pretrained,
-            settings.dense.keep_zeros,
+            _dense_training(checked),
             snapshots=[settings.rewind_epoch] if settings.rewind_epoch else [],
             loggers=dense_loggers,
         )
@@ -116,10 +111,16 @@ def _tracked(checked: CheckedRun, folder: RunFolder) -> TrackedRun:
     return TrackedRun(folder.path, config_hash(checked.identity)[:16], group)
 
 
-def _dense_training(checked: CheckedRun) -> tuple[Setup, Phase, Path, dict[str, Any]]:
+def _dense_training(checked: CheckedRun) -> DenseTraining:
     settings = checked.settings
-    cache_dir = Path(settings.dense.cache_dir)
-    return checked.setup, settings.recipe.dense, cache_dir, checked.dense_identity
+    return DenseTraining(
+        checked.setup,
+        settings.recipe.dense,
+        Path(settings.dense.cache_dir),
+        checked.dense_identity,
+        checked.pretrained,
+        settings.dense.keep_zeros,
+    )
 
 
 def _finetuning(checked: CheckedRun, dense_state: Mapping[str, Tensor]) -> PhaseRun:
@@ -133,7 +134,7 @@ def _finetuning(checked: CheckedRun, dense_state: Mapping[str, Tensor]) -> Phase
         masks=checked.masks,
         dense=recipe.dense,
         teacher=checked.setup.network_from(dense_state) if taught else None,
-        rewind_weights=None if epoch is None else rewind_state(*_dense_training(checked), epoch),
+        rewind_weights=None if epoch is None else rewind_state(_dense_training(checked), epoch),
         save_every_n_steps=settings.schedule.every_n_steps if settings.schedule else None,
         callbacks=build_callbacks(settings.callbacks),
         identity=checked.identity,

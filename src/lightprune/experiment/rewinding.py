@@ -1,49 +1,40 @@
 """The weights that rewinding goes back to: the network early in its dense training."""
 
 import shutil
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
 
 from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
 from lightprune.experiment.dense_cache import (
-    dense_key,
     dense_lock,
     rewind_file,
     rewind_file_fault,
     save_rewind_state,
 )
-from lightprune.experiment.dense_network import dense_teacher
-from lightprune.pruning.plan import Plan
+from lightprune.experiment.dense_network import DenseTraining, dense_teacher
 from lightprune.rendering.console_table import warn_unusable
 from lightprune.rendering.number_format import counted
 from lightprune.training.fit import PhaseRun, fit
-from lightprune.training.recipe import Phase
 from lightprune.training.setup import Setup
 
 
-def rewind_state(
-    setup: Setup, phase: Phase, cache_dir: Path, identity: Mapping[str, Any], epochs: int
-) -> dict[str, Tensor]:
+def rewind_state(training: DenseTraining, epochs: int) -> dict[str, Tensor]:
     """The state dict of the network after the first `epochs` epochs of its dense training.
 
     A dense training keeps it as a snapshot. If there is none, or it is damaged, the first epochs
     are trained again, and a line says so: exactly those epochs, wherever training is
-    deterministic.
+    deterministic. 0 epochs are the network before training.
 
     Source: Frankle et al. 2020, "Linear Mode Connectivity and the Lottery Ticket Hypothesis",
     section 4; with no epochs, Frankle & Carbin 2019, "The Lottery Ticket Hypothesis".
-
-    Args as those of `dense_network`; 0 epochs are the network before training.
     """
-    setup = setup.without_freezing()
+    training = training.without_freezing()
     if epochs == 0:
-        return setup.new_network().state_dict()
-    folder = cache_dir / dense_key(identity)
+        return training.setup.new_network().state_dict()
+    folder = training.folder
     file = rewind_file(folder, epochs)
     with dense_lock(folder) if is_rank_zero() else nullcontext():
         fault = from_rank_zero(lambda: rewind_file_fault(folder, epochs))
@@ -51,17 +42,9 @@ def rewind_state(
             if is_rank_zero():
                 again = f"{counted(epochs, 'epoch')} of the dense training will be trained again"
                 warn_unusable(file, fault, again)
-            teacher, _ = dense_teacher(setup, phase, cache_dir, identity)
-            run = PhaseRun(
-                "dense",
-                phase,
-                Plan((), phase.epochs),
-                teacher=teacher,
-                until=epochs,
-                snapshots=[epochs],
-                identity=identity,
-            )
-            _train_first_epochs(setup, run, folder, epochs)
+            teacher, _ = dense_teacher(training)
+            run = training.phase_run(teacher, until=epochs, snapshots=[epochs])
+            _train_first_epochs(training.setup, run, folder, epochs)
         barrier()
     return load_file(file)
 
