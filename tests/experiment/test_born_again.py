@@ -6,7 +6,8 @@ import pytest
 from safetensors.torch import load_file
 
 from lightprune.experiment.dense_cache import dense_key, rewind_file
-from lightprune.experiment.dense_network import DenseTraining, dense_network
+from lightprune.experiment.dense_network import dense_network
+from lightprune.experiment.dense_training import DenseTraining
 from lightprune.experiment.rewinding import rewind_state
 from lightprune.pruning import Targets
 from lightprune.training.recipe import Distillation

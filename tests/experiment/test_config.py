@@ -125,7 +125,7 @@ def test_hashes_stay_what_they_are():
     peaks = ("recipe.dense.learning_rate.peak=0.1", "recipe.finetune.learning_rate.peak=0.05")
     overrides = ("trainer=cpu", "data=digits", "recipe=smoke", "pruner=local", "schedule=cubic")
     settings = load_settings(composed(*overrides, *peaks))
-    dense = CheckedRun(settings, None, "print", None, None, (), (), ()).dense_identity
+    dense = CheckedRun(settings, None, "print", None, None, (), (), ()).dense.identity
 
     assert settings.config_hash.startswith("eaa7d7e2cd0fad31")
     assert dense_key(dense) == "f5c8216c0dbf6d26"

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from lightprune.experiment.dense_cache import dense_key, rewind_file
-from lightprune.experiment.dense_network import DenseTraining, dense_network
+from lightprune.experiment.dense_network import dense_network
+from lightprune.experiment.dense_training import DenseTraining
 from lightprune.experiment.rewinding import rewind_state
 from tests.training.small import BreakOffAt, BrokenOffError, copied, equal, phase, small_setup
 

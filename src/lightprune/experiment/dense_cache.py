@@ -22,12 +22,6 @@ def dense_key(identity: Mapping[str, Any]) -> str:
     return config_hash(identity)[:16]
 
 
-def teacher_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity of the network that teaches a dense one: trained without distillation."""
-    recipe = {key: value for key, value in identity["recipe"].items() if key != "distillation"}
-    return {**identity, "recipe": recipe}
-
-
 @contextmanager
 def dense_lock(folder: Path) -> Iterator[None]:
     """Holds the lock of a dense training; it is released when its holder ends, in any way."""

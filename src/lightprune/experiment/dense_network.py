@@ -3,9 +3,8 @@
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from safetensors.torch import load_file
@@ -13,24 +12,18 @@ from torch import Tensor, nn
 
 from lightprune.distributed import barrier, from_rank_zero, is_rank_zero
 from lightprune.errors import InputError
-from lightprune.experiment.dense_cache import (
-    dense_key,
-    dense_lock,
-    save_rewind_state,
-    teacher_identity,
-)
-from lightprune.experiment.pretrained import Pretrained
+from lightprune.experiment.dense_cache import dense_lock, save_rewind_state
+from lightprune.experiment.dense_training import DenseTraining
 from lightprune.files import checksum, write_weights
 from lightprune.provenance import commit
 from lightprune.pruning.cost.mac_counts import macs_per_weight
-from lightprune.pruning.plan import Plan
 from lightprune.pruning.reachability import live_masks
 from lightprune.rendering.console_table import print_line, warn_unusable
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import DenseRecord, read_dense_record, write_dense_record
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
 from lightprune.training.metrics import Evaluation
-from lightprune.training.recipe import Distillation, Phase
+from lightprune.training.recipe import Phase
 from lightprune.training.run_loggers import log_epochs
 from lightprune.training.setup import Setup
 
@@ -42,41 +35,6 @@ _COUNTS = (
     "zero_live_weights",
     "counted",
 )
-
-
-@dataclass(frozen=True)
-class DenseTraining:
-    """A dense training, and the cache that keeps its network.
-
-    Attributes:
-        identity: What the network depends on; equal ones share one training.
-        pretrained: The weights that the training starts from if some of them are fresh, and
-            otherwise the network itself; None for weights that are drawn.
-        keep_zeros: Whether what `pretrained` gives as zero is held at zero.
-    """
-
-    setup: Setup
-    phase: Phase
-    cache_dir: Path
-    identity: Mapping[str, Any]
-    pretrained: Pretrained | None = None
-    keep_zeros: bool = False
-
-    @property
-    def folder(self) -> Path:
-        """Of the network in the cache."""
-        return self.cache_dir / dense_key(self.identity)
-
-    def without_freezing(self) -> "DenseTraining":
-        """The same, in which every parameter trains."""
-        return replace(self, setup=self.setup.without_freezing())
-
-    def phase_run(self, teacher: nn.Module | None, **settings: Any) -> PhaseRun:
-        """What `fit` trains; further settings as of `PhaseRun`."""
-        plan = Plan((), self.phase.epochs)
-        return PhaseRun(
-            "dense", self.phase, plan, teacher=teacher, identity=self.identity, **settings
-        )
 
 
 def dense_network(
@@ -127,24 +85,12 @@ def dense_network(
 
 
 def dense_teacher(training: DenseTraining) -> tuple[nn.Module | None, DenseRecord | None]:
-    """The first generation of a born-again network and its record, from the cache or trained.
-
-    `training` is that of the second generation; None where it learns from no teacher.
-    """
-    phase, setup = training.phase, training.setup
-    if not (phase.distillation.weight and phase.epochs):
+    """The network that a dense training learns from, and its record; None without a teacher."""
+    teacher = training.teacher
+    if teacher is None:
         return None, None
-    later_images = setup.images_after_dense + phase.epochs * setup.epoch_images(phase)
-    setup = replace(setup, images_after_dense=later_images)
-    state, record = dense_network(
-        replace(
-            training,
-            setup=setup,
-            phase=replace(phase, distillation=Distillation()),
-            identity=teacher_identity(training.identity),
-        )
-    )
-    return setup.network_from(state), record
+    state, record = dense_network(teacher)
+    return teacher.setup.network_from(state), record
 
 
 def _measure(

@@ -15,8 +15,8 @@ from lightprune.experiment.config import Settings
 from lightprune.experiment.config_objects import build_callbacks
 from lightprune.experiment.console.show_plan import show_plan
 from lightprune.experiment.console.show_result import show_finished, show_result
-from lightprune.experiment.dense_cache import check_dense_files, dense_key, teacher_identity
-from lightprune.experiment.dense_network import DenseTraining, dense_network
+from lightprune.experiment.dense_cache import check_dense_files
+from lightprune.experiment.dense_network import dense_network
 from lightprune.experiment.preflight import CheckedRun, preflight
 from lightprune.experiment.renamed_settings import RENAMED_KEYS, find_renamed_key
 from lightprune.experiment.rewinding import rewind_state
@@ -84,7 +84,7 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
         # A fine-tuning that goes on has told of its dense network.
         dense_loggers = () if any(folder.checkpoints.glob("*.ckpt")) else loggers
         dense_state, dense_record = dense_network(
-            _dense_training(checked),
+            checked.dense,
             snapshots=[settings.rewind_epoch] if settings.rewind_epoch else [],
             loggers=dense_loggers,
         )
@@ -111,18 +111,6 @@ def _tracked(checked: CheckedRun, folder: RunFolder) -> TrackedRun:
     return TrackedRun(folder.path, config_hash(checked.identity)[:16], group)
 
 
-def _dense_training(checked: CheckedRun) -> DenseTraining:
-    settings = checked.settings
-    return DenseTraining(
-        checked.setup,
-        settings.recipe.dense,
-        Path(settings.dense.cache_dir),
-        checked.dense_identity,
-        checked.pretrained,
-        settings.dense.keep_zeros,
-    )
-
-
 def _finetuning(checked: CheckedRun, dense_state: Mapping[str, Tensor]) -> PhaseRun:
     settings, recipe = checked.settings, checked.settings.recipe
     epoch, taught = settings.rewind_epoch, recipe.finetune.distillation.weight
@@ -134,7 +122,7 @@ def _finetuning(checked: CheckedRun, dense_state: Mapping[str, Tensor]) -> Phase
         masks=checked.masks,
         dense=recipe.dense,
         teacher=checked.setup.network_from(dense_state) if taught else None,
-        rewind_weights=None if epoch is None else rewind_state(_dense_training(checked), epoch),
+        rewind_weights=None if epoch is None else rewind_state(checked.dense, epoch),
         save_every_n_steps=settings.schedule.every_n_steps if settings.schedule else None,
         callbacks=build_callbacks(settings.callbacks),
         identity=checked.identity,
@@ -174,14 +162,10 @@ def check_start(checked: CheckedRun, folder: RunFolder) -> Mapping[str, float]:
     training = checked.check_training()
     checkpoints = [folder.checkpoints]
     if checked.dense_folder is not None:
-        identities = [checked.dense_identity]
-        if checked.settings.recipe.dense.distillation.weight:
-            identities.append(teacher_identity(checked.dense_identity))
-        for identity in identities:
-            dense_folder = Path(checked.settings.dense.cache_dir, dense_key(identity))
-            check_dense_files(dense_folder)
-            if not (dense_folder / "dense.json").exists():
-                checkpoints.append(dense_folder / "checkpoints")
+        for dense in filter(None, (checked.dense, checked.dense.teacher)):
+            check_dense_files(dense.folder)
+            if not dense.is_complete:
+                checkpoints.append(dense.folder / "checkpoints")
     # The last one, the one before it, and the one being written; some may exist already.
     sizes = {place: sum(f.stat().st_size for f in place.glob("*.ckpt")) for place in checkpoints}
     check_room({place: 3 * training.checkpoint_bytes - size for place, size in sizes.items()})

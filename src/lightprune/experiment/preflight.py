@@ -11,7 +11,7 @@ from torch import Tensor
 from lightprune.errors import InputError, first_of
 from lightprune.experiment.config import Settings
 from lightprune.experiment.data_checks import resolve_data_sizes
-from lightprune.experiment.dense_cache import dense_key
+from lightprune.experiment.dense_training import DenseTraining
 from lightprune.experiment.network_checks import check_outputs, check_training, network_macs
 from lightprune.experiment.pretrained import Pretrained, load_pretrained
 from lightprune.pruning.batch_norm import tracked_batch_norms
@@ -74,13 +74,13 @@ class CheckedRun:
         """The dense network's folder in the cache; None for one that is given whole."""
         if self.pretrained is not None and not self.pretrained.fresh:
             return None
-        return Path(self.settings.dense.cache_dir, dense_key(self.dense_identity))
+        return self.dense.folder
 
     @property
     def needs_dense_training(self) -> bool:
         """Whether the dense network is neither given nor in the cache."""
-        folder = self.dense_folder if self.settings.trains_dense else None
-        return folder is not None and not (folder / "dense.json").exists()
+        given_whole = self.dense_folder is None or not self.settings.trains_dense
+        return not given_whole and not self.dense.is_complete
 
     def check_training(self) -> TrainingCheck:
         """Takes a training step of each phase that trains.
@@ -108,8 +108,8 @@ class CheckedRun:
         )
 
     @property
-    def dense_identity(self) -> dict[str, Any]:
-        """What the dense network depends on."""
+    def dense(self) -> DenseTraining:
+        """The training of the dense network, and what it depends on."""
         config = self.settings.identity
         parts = {name: config[name] for name in ("model", "data", "seed", "trainer")}
         parts |= {"recipe": config["recipe"]["dense"], "fingerprint": self.fingerprint}
@@ -117,7 +117,14 @@ class CheckedRun:
             parts |= {"given": self.pretrained.sha256, "dense": config["dense"]}
         if self.settings.dense.keep_zeros:
             parts["targets"] = config["pruner"]["targets"]
-        return parts
+        return DenseTraining(
+            self.setup,
+            self.settings.recipe.dense,
+            Path(self.settings.dense.cache_dir),
+            parts,
+            self.pretrained,
+            self.settings.dense.keep_zeros,
+        )
 
 
 def preflight(settings: Settings) -> CheckedRun:

@@ -14,7 +14,8 @@ from lightprune.experiment.dense_cache import (
     rewind_file_fault,
     save_rewind_state,
 )
-from lightprune.experiment.dense_network import DenseTraining, dense_teacher
+from lightprune.experiment.dense_network import dense_teacher
+from lightprune.experiment.dense_training import DenseTraining
 from lightprune.rendering.console_table import warn_unusable
 from lightprune.rendering.number_format import counted
 from lightprune.training.fit import PhaseRun, fit

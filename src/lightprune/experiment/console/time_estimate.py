@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lightprune.errors import InputError
-from lightprune.experiment.dense_cache import dense_key, teacher_identity
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.files import read_csv
 from lightprune.rendering.number_format import about
@@ -38,9 +37,7 @@ def estimated_time(
     phases: list[tuple[str, Phase, int]] = [("finetune", recipe.finetune, finetuning)]
     if checked.dense_folder is not None and checked.needs_dense_training:
         phases.append(("dense", dense, dense.epochs - _epochs_done(checked.dense_folder)))
-        teacher = dense_key(teacher_identity(checked.dense_identity))
-        teacher_record = Path(checked.settings.dense.cache_dir, teacher, "dense.json")
-        if dense.distillation.weight and not teacher_record.exists():
+        if (teacher := checked.dense.teacher) and not teacher.is_complete:
             phases.append(("dense", dense, dense.epochs))
     _, validation = checked.setup.source.splits(checked.setup.data)
     forward = _FORWARD * len(validation)
