@@ -5,94 +5,75 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
-from lightning import LightningModule, Trainer
-from torch import nn
-from torch.utils.data import DataLoader
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text().partition("## Your own model")[2].partition("\n## ")[0]
 LINES = re.findall(r"```\n(.*?)```", README, re.S)
 PAGE = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own-model.md").read_text(), re.S)
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
+NETWORK, FIT, LOOP, COMPILE = PAGE
+
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-class Module(LightningModule):
-    """A small network of someone else."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 4)
-        )
-
-    def forward(self, x):
-        return self.layers(x)
-
-    def training_step(self, batch, batch_idx):
-        return F.cross_entropy(self(batch[0]), batch[1])
-
-    def validation_step(self, batch, batch_idx):
-        self.log("val/acc", (self(batch[0]).argmax(1) == batch[1]).float().mean())
-
-    def configure_optimizers(self):
-        return torch.optim.AdamW(self.parameters(), 0.01)
+@pytest.fixture(scope="module")
+def given():
+    """What the page's first block makes."""
+    torch.manual_seed(0)
+    names = {}
+    exec(NETWORK, names)
+    return names
 
 
 @pytest.fixture
-def names():
-    """What the lines take as given."""
-    torch.manual_seed(0)
-    module, model = Module(), Module().layers
-    images = [(torch.randn(3, 8, 8), index % 4) for index in range(16)]
-    batches = DataLoader(images, batch_size=8)
-    return {
-        "Trainer": Trainer,
-        "quiet": QUIET,
-        "module": module,
-        "model": model,
-        "optimizer": torch.optim.Adam(model.parameters()),
-        "example": next(iter(batches))[0],
-        "train_batches": batches,
-        "val_batches": batches,
-        "loss_of": lambda model, batch: F.cross_entropy(model(batch[0]), batch[1]),
-    }
+def names(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # Lightning writes logs and checkpoints.
+    return {**given}
 
 
 def zeros(module):
     return sum(int((w == 0).sum()) for w in module.parameters() if w.dim() > 1)
 
 
-TOTAL = sum(w.numel() for w in Module().parameters() if w.dim() > 1)
+def total(module):
+    return sum(w.numel() for w in module.parameters() if w.dim() > 1)
 
 
-@pytest.mark.filterwarnings("ignore")
+def assert_same_outputs(names):
+    with torch.no_grad():
+        expected = names["model"].eval()(names["images"])
+        torch.testing.assert_close(names["fast"](names["images"]), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_the_lines_of_readme_do_what_they_say(names):
+    """They take as given a model, its optimizer, and an example of its input."""
     (lines,) = LINES
+    model, module = names["network"](), names["Module"]()
+    optimizer = torch.optim.Adam(model.parameters())
+    names |= {"model": model, "optimizer": optimizer, "example": names["images"]}
     assert len(lines.splitlines()) == 4
     exec(lines, names)
-    trainer = Trainer(max_epochs=3, callbacks=[names["pruning"]], **QUIET)
-    trainer.fit(names["module"], names["train_batches"], names["val_batches"])
+    trainer = names["Trainer"](max_epochs=3, callbacks=[names["pruning"]], logger=False)
+    trainer.fit(module, names["batches"], names["batches"])
 
-    assert zeros(names["module"]) == round(0.95 * TOTAL)
-    assert zeros(names["model"]) == round(0.9 * TOTAL)
-    with torch.no_grad():
-        expected = names["model"](names["example"])
-        torch.testing.assert_close(names["fast"](names["example"]), expected, rtol=1e-3, atol=1e-4)
+    assert zeros(module) == round(0.95 * total(module))
+    assert zeros(model) == round(0.9 * total(model))
+    assert_same_outputs(names)
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("piece", "name", "sparsity"), [(0, "module", 0.95), (1, "model", 0.9)], ids=["fit", "loop"]
+    ("block", "name", "sparsity"),
+    [(FIT, "module", 0.95), (LOOP, "model", 0.9)],
+    ids=["fit", "loop"],
 )
-def test_the_pieces_of_the_page_run(names, capsys, piece, name, sparsity):
-    exec(PAGE[piece], names)
+def test_the_trainings_of_the_page_run(names, capsys, block, name, sparsity):
+    exec(block, names)
 
-    assert len(PAGE) == 2
-    assert zeros(names[name]) == round(sparsity * TOTAL)
+    assert zeros(names[name]) == round(sparsity * total(names[name]))
+
+
+def test_the_compiled_module_of_the_page_computes_what_the_model_does(names, capsys):
+    exec(LOOP, names)
+    exec(COMPILE, names)
+
+    assert "multiplications" in capsys.readouterr().out
+    assert_same_outputs(names)

@@ -74,7 +74,7 @@ def layer_table(layers: Iterable[Layer], seconds: Mapping[str, float]) -> str:
     in_runtime = sum(layer.macs for layer in layers if layer.region)
     regions = {layer.region: None for layer in layers if layer.region}
     title = (
-        f"{len(regions)} regions run in the sparse runtime: "
+        f"{len(regions)} region{'s run' if len(regions) != 1 else ' runs'} in the sparse runtime: "
         f"{in_runtime / max(macs, 1):.1%} of {macs / 1e6:,.1f} M multiplications"
     )
     rows = [("layer", "runs in", "nonzero", "weights", "M MACs", *["time"] * bool(seconds))]
