@@ -1,29 +1,19 @@
 """How every drawing looks and is saved: colours, markers, type, bytes that repeat."""
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
 from lightprune.rendering.document import Figure
-
-_Item = TypeVar("_Item")
 
 # Okabe and Ito's colours that stand out from white, without black, which marks published figures.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#777777")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#666666"
-# Marks that do without colours.
-_MARK: dict[str, Any] = {"linestyle": "none"}
-OPEN_CIRCLE = {**_MARK, "marker": "o", "markersize": 7, "color": "black", "markerfacecolor": "none"}
-CROSS = {**_MARK, "marker": "x", "color": COLOURS[1], "markeredgewidth": 1.6}
 WIDTH = 7.2  # Inches: a page of A4 between its margins.
-SPARSITY_LABEL = "sparsity (%), on a logarithmic scale of what is left"
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -74,37 +64,3 @@ def series_style(index: int) -> dict[str, Any]:
     colour, again = COLOURS[index % len(COLOURS)], index // len(MARKERS) % 2
     fill = {"markerfacecolor": "white"} if again else {}
     return {"color": colour, "marker": MARKERS[index % len(MARKERS)], **fill}
-
-
-def percent_ticks(axis: Any) -> None:
-    """Writes shares on an axis as per cents."""
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
-
-
-def sparsity_scale(axes: Axes, dense: float, sparse: float, ticks: Iterable[float]) -> None:
-    """A logarithmic x axis from the density `dense` to `sparse`, whose ticks are sparsities."""
-    ticks = [tick for tick in ticks if sparse <= 1 - tick <= dense]
-    axes.set_xlim(dense, sparse)
-    axes.set_xscale("log")
-    axes.set_xticks([1 - t for t in ticks], [f"{100 * t:g}" for t in ticks])
-    axes.set_xticks([], minor=True)
-
-
-def marker_legend(canvas: Canvas, marks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Says above the drawing what its marks mean."""
-    handles = [Line2D([], [], label=label, **mark) for label, mark in marks.items()]
-    canvas.legend(handles=handles, loc="outside upper right", ncols=len(marks))
-
-
-def draw_panels(
-    canvas: Canvas, items: Sequence[_Item], columns: int, draw: Callable[[Axes, _Item], None]
-) -> list[Axes]:
-    """Draws each item on axes of its own, all of one scale; returns these."""
-    rows = -(-len(items) // columns)
-    grid = canvas.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
-    panels: list[Axes] = list(grid[: len(items)])
-    for axes, item in zip(panels, items, strict=True):
-        draw(axes, item)
-    for axes in grid[len(items) :]:
-        axes.set_axis_off()
-    return panels
