@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lightprune.errors import InputError, check_choice, check_number
-from lightprune.sparse.runtime.layer_table import layer_table
+from lightprune.sparse.runtime.layer_table import Layer, layer_table
 from lightprune.sparse.runtime.network import SparseNetwork
 from lightprune.sparse.runtime.region import Partitioned, partition, timed
 
@@ -115,6 +115,18 @@ class CompiledModule(nn.Module):
             raise ValueError(_unlike(inputs, self._example))
         with torch.no_grad():
             return self._partitioned(inputs).exported.network(*inputs)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its convolutions and linear layers, and where each runs."""
+        return self._first.layers
+
+    @property
+    def left_in_torch(self) -> tuple[str, ...]:
+        """The names of the operations that torch runs, one for each call."""
+        nodes = self._first.exported.network.graph.nodes
+        calls = (node.target for node in nodes if node.op == "call_function")
+        return tuple(getattr(call, "__name__", str(call)).partition(".")[0] for call in calls)
 
     def explain(self) -> str:
         """The table of layers with each one's share of the time, measured on the example."""
