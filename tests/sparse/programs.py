@@ -35,10 +35,12 @@ EXACT_FUNCTIONS = st.sampled_from(
 BATCHES = (1, 2, LANES - 1, LANES, LANES + 1, 40)
 
 
-def network_of(program, threads=1, channel_block=None):
+def network_of(program, threads=1, channel_block=None, min_images_in_lanes=1):
     """A network that executes this program, with the channel block wherever it is possible."""
     with mock.patch.object(runtime, "lower", return_value=program):
         network = runtime.SparseNetwork(None, {}, threads)
+    if min_images_in_lanes:
+        vars(network)["min_images_in_lanes"] = min_images_in_lanes
     if channel_block is not None:
         channel_blocks = {step.value: channel_block for step in program.steps}
         vars(network)["single"] = compile_program(program, 1, channel_blocks)

@@ -130,10 +130,13 @@ def test_no_bit_depends_on_the_batch_the_threads_or_the_channel_block(
 
 
 @settings(max_examples=15)
-@given(programs(), THREADS, st.integers(0, 99))
-def test_no_bit_of_several_steps_depends_on_the_batch_or_the_threads(program, threads, seed):
+@given(programs(), THREADS, st.integers(0, 99), st.integers(1, LANES + 1))
+def test_no_bit_of_several_steps_depends_on_the_batch_or_the_threads(
+    program, threads, seed, min_images_in_lanes
+):
     images = torch.randn(images_for(program, LANES + 2).shape)
-    single, network = network_of(program), network_of(program, threads)
+    single = network_of(program)
+    network = network_of(program, threads, min_images_in_lanes=min_images_in_lanes)
     alone = torch.cat([single(image[None]) for image in images]) + 0.0
 
     with random_sharing(seed):

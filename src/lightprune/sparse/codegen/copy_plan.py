@@ -80,11 +80,16 @@ def single_channel(vectors: int) -> ChannelOffsets:
 def channels_in_use(
     used: NDArray[np.bool_], reads: NDArray[np.int64], writes: NDArray[np.int64]
 ) -> ChannelOffsets:
-    """The channels in which a vector is `used`, (channels, vectors); offsets are in bytes."""
-    _, channel = np.nonzero(used.T)
-    counts = used.sum(0)
+    """The channels in which a vector is `used`, (channels, vectors); offsets are in bytes.
+
+    Vectors with the same channels share a list: most have all, and one list stays in the cache.
+    """
+    lists, index = np.unique(used.T, axis=0, return_inverse=True)
+    _, channel = np.nonzero(lists)
+    counts = lists.sum(1)
     ends = np.cumsum(counts)
-    return ChannelOffsets(np.stack([reads[channel], writes[channel]], axis=1), ends - counts, ends)
+    offsets = np.stack([reads[channel], writes[channel]], axis=1)
+    return ChannelOffsets(offsets, (ends - counts)[index], ends[index])
 
 
 def copy_plan(

@@ -20,6 +20,8 @@ from lightprune.sparse.isa.register_blocks import (
 from lightprune.sparse.isa.tables import TileRecord, View, table_type
 from lightprune.sparse.kernels.convolution import conv_kernel
 
+SECONDS_PER_VALUE = 0.3e-9
+"""What an instruction other than a convolution takes for a float32 value, about."""
 # A measurement multiplies so many groups of channels, with few entries each and with many: the
 # difference is the cost of the entries, the rest the cost of starting.
 _GROUPS = 32

@@ -14,6 +14,7 @@ from lightprune.sparse.codegen.copy_plan import (
     plan_shuffles,
     single_channel,
 )
+from lightprune.sparse.codegen.cost_model import SECONDS_PER_VALUE
 from lightprune.sparse.codegen.input_packing import PackedInput
 from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
 from lightprune.sparse.codegen.weight_packing import PackedWeights
@@ -36,8 +37,6 @@ from lightprune.sparse.kernels.convolution import conv_kernel
 _WORTH_SHARING, _WORTH_CHUNKS = 3e-6, 60e-6
 # Two threads take four of ten each, and the last two one by one.
 _CHUNKS, _MAX_CHUNKS = 10, 80
-# Seconds that an instruction other than a convolution takes for a float32 value, about.
-_SECONDS_PER_VALUE = 0.3e-9
 
 
 class Emitter:
@@ -49,7 +48,7 @@ class Emitter:
         self._packed: dict[str, int] = {}
 
     def _output(self, buffer: Buffer, channels: int) -> dict[str, Any]:
-        seconds = _SECONDS_PER_VALUE * buffer.channel_stride * (buffer.shape[0] // channels)
+        seconds = SECONDS_PER_VALUE * buffer.channel_stride * (buffer.shape[0] // channels)
         return {**self._target(buffer, channels), **self._chunks(np.full(channels, seconds))}
 
     def _target(self, buffer: Buffer, channels: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lightprune.errors import InputError
 from lightprune.sparse.codegen.assembler import compile_program
 from lightprune.sparse.codegen.executable import Executable
+from lightprune.sparse.codegen.layout_cost import cache_sizes, estimated_seconds
 from lightprune.sparse.ir.graph import INPUT, Graph
 from lightprune.sparse.ir.program import Program
 from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES
@@ -100,7 +102,9 @@ class SparseNetwork(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # All else holds addresses; a copy compiles again at its first call.
-        compiled = ("single", "batched", "_idle", "_compile_lock", "_process")
+        compiled = (
+            "single", "batched", "min_images_in_lanes", "_idle", "_compile_lock", "_process",
+        )  # fmt: skip
         return {name: value for name, value in vars(self).items() if name not in compiled}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -116,6 +120,19 @@ class SparseNetwork(nn.Module):
     def batched(self) -> Executable:
         """The program compiled for `LANES` images at a time."""
         return compile_program(self.program, LANES)
+
+    @cached_property
+    def min_images_in_lanes(self) -> int:
+        """From how many images on `LANES` at a time take no longer than one by one, estimated."""
+        try:
+            batched = self.batched
+        except InputError:
+            return LANES + 1  # So many images are too large for it.
+        caches = cache_sizes()
+        ratio = estimated_seconds(batched, caches) / estimated_seconds(self.single, caches)
+        if ratio > LANES:
+            del self.batched  # Its weights are as large as those that are used.
+        return ceil(ratio)
 
     def forward(self, images: Tensor) -> Tensor:
         """Computes the outputs of a batch.
@@ -158,25 +175,54 @@ class SparseNetwork(nn.Module):
             raise ValueError(f"images are {actual}: needs float32, strided, cpu")
 
     def _run(self, images: int, outputs: int, count: int, threads: int) -> None:
-        size = 1 if count < LANES else LANES
-        workspace = self._workspace(size)
+        in_lanes = self._images_in_lanes(count)
+        source, target = self._image_bytes
+        for size, first, end in ((LANES, 0, in_lanes), (1, in_lanes, count)):
+            if first < end:
+                addresses = images + first * source, outputs + first * target
+                self._run_minibatches(size, *addresses, end - first, threads)
+
+    @property
+    def _image_bytes(self) -> tuple[int, int]:
+        """Those of an image, and of its outputs."""
+        shapes = self.program.shapes
+        return 4 * prod(shapes[INPUT]), 4 * prod(shapes[self.program.output])
+
+    def _images_in_lanes(self, count: int) -> int:
+        """How many images go in minibatches of `LANES`, the last one perhaps filled up."""
+        if count < LANES or self._compiled("min_images_in_lanes") > LANES:
+            return 0
+        rest = count % LANES
+        return count if rest >= self.min_images_in_lanes else count - rest
+
+    def _run_minibatches(
+        self, size: int, images: int, outputs: int, count: int, threads: int
+    ) -> None:
         minibatches = -(-count // size)
-        if minibatches >= threads:
-            workspace.run(images, outputs, count, minibatches, threads)
-        else:
-            shapes = self.program.shapes
-            source, target = (4 * prod(shapes[name]) for name in (INPUT, self.program.output))
-            for first in range(0, count, size):
-                part = min(size, count - first)
-                workspace.run(images + first * source, outputs + first * target, part, 0, threads)
+        # Each thread takes as many; those left over are for all together, unless most get one more.
+        shared = minibatches % threads
+        whole = minibatches if 2 * shared > threads else minibatches - shared
+        workspace = self._workspace(size)
+        if whole:
+            workspace.run(images, outputs, min(count, whole * size), whole, threads)
+        source, target = self._image_bytes
+        for first in range(whole * size, count, size):
+            part = min(size, count - first)
+            workspace.run(images + first * source, outputs + first * target, part, 0, threads)
         self._idle[size].append(workspace)
 
     def _workspace(self, images_per_vector: int) -> Workspace:
         try:
             return self._idle[images_per_vector].pop()
         except IndexError:
+            return Workspace(self._compiled("single" if images_per_vector == 1 else "batched"))
+
+    def _compiled(self, name: str) -> Any:
+        """A cached property; one thread computes it while others wait."""
+        if name not in vars(self):
             if self._process != os.getpid():
                 # Forked while another thread compiled: nobody here would ever release its lock.
                 self._compile_lock, self._process = threading.Lock(), os.getpid()
             with self._compile_lock:
-                return Workspace(self.single if images_per_vector == 1 else self.batched)
+                return getattr(self, name)
+        return vars(self)[name]
