@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Mapping
 from functools import cached_property
 from math import ceil, prod
@@ -22,6 +23,7 @@ from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES
 from lightprune.sparse.kernels.dispatch import interpreter
 from lightprune.sparse.passes.lower import lower
 from lightprune.sparse.runtime.job import JOB
+from lightprune.sparse.runtime.thread_choice import ThreadChoice
 from lightprune.sparse.runtime.thread_pool import team_of
 
 
@@ -84,7 +86,8 @@ class SparseNetwork(nn.Module):
     ) -> None:
         """Lowers the network to a program; the first call compiles the rest.
 
-        A call takes at most so many threads; None or 0 follows `torch.get_num_threads()`.
+        A call takes at most so many threads, and fewer where those are as fast; None or 0 follows
+        `torch.get_num_threads()`.
 
         Raises:
             InputError: The graph and the tensors do not fit.
@@ -97,13 +100,15 @@ class SparseNetwork(nn.Module):
 
     def _reset(self) -> None:
         self._idle: dict[int, list[Workspace]] = {1: [], LANES: []}
+        self._choices: dict[tuple[int, int], ThreadChoice] = {}
         self._compile_lock = threading.Lock()
         self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
         # All else holds addresses; a copy compiles again at its first call.
         compiled = (
-            "single", "batched", "min_images_in_lanes", "_idle", "_compile_lock", "_process",
+            "single", "batched", "min_images_in_lanes", "_idle", "_choices", "_compile_lock",
+            "_process",
         )  # fmt: skip
         return {name: value for name, value in vars(self).items() if name not in compiled}
 
@@ -146,20 +151,28 @@ class SparseNetwork(nn.Module):
         Raises:
             ValueError: The images are of another shape, type or device.
         """
-        threads = max(1, self.threads or torch.get_num_threads())
-        # Long before there is work: a thread that sleeps takes a while to come.
-        if threads > 1:
-            team_of(threads - 1).wake()
         self._check(images)
         shape = self.program.shapes[self.program.output]
         count = images.shape[0]
+        choice = self._thread_choice(count)
+        threads, begin = choice.threads, time.perf_counter()
+        if threads > 1:
+            # Ahead of the work: a thread that sleeps takes a while to come.
+            team_of(threads - 1).wake()
         # With the images' dtype and device, whatever the defaults are.
         outputs = images.new_empty(count, *(shape[:1] if self.program.flat else shape))
         if count:
             # A reference that outlives the call: the kernels have only the address.
             source = images.resolve_neg().contiguous()
             self._run(source.data_ptr(), outputs.data_ptr(), count, threads)
+        choice.record(threads, time.perf_counter() - begin)
         return outputs
+
+    def _thread_choice(self, count: int) -> ThreadChoice:
+        most = max(1, self.threads or torch.get_num_threads())
+        if (count, most) not in self._choices:
+            self._choices[count, most] = ThreadChoice(most)
+        return self._choices[count, most]
 
     def _check(self, images: Tensor) -> None:
         shape = self.program.shapes[INPUT]
