@@ -192,5 +192,5 @@ class ImageDataModule(LightningDataModule):
         device = self._trainer().strategy.root_device
         key = id(images), device
         if key not in self._placed:
-            self._placed[key] = ImageSet(images.images.to(device), images.labels.to(device))
+            self._placed[key] = images.to(device)
         return self._placed[key]

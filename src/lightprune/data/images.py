@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -25,6 +26,10 @@ class ImageSet:
     def take(self, indices: Tensor) -> "ImageSet":
         """The images at `indices`."""
         return ImageSet(self.images[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> "ImageSet":
+        """The images on a device."""
+        return ImageSet(self.images.to(device), self.labels.to(device))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """One run, top to bottom: preflight, dense network, prune and fine-tune, test, record."""
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,7 +23,7 @@ from lightprune.experiment.run_record import full_record, measure_cost
 from lightprune.files import check_readable, check_room, write_text, write_weights
 from lightprune.runs.find_folder import mark_last
 from lightprune.runs.folder import RunFolder
-from lightprune.runs.identity import SWEPT, config_hash, diff_configs
+from lightprune.runs.identity import config_hash, diff_configs, swept_keys
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import RunRecord
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
@@ -52,11 +51,9 @@ def run_pipeline(
         return 0.0
     folder = RunFolder(path)
     record = from_rank_zero(lambda: check_run_folder(checked, folder))
-    if record is not None:
-        if is_rank_zero():
-            mark_last(path)
-        show_finished(record, path, sweep_job)
-    else:
+    show = show_finished
+    if record is None:
+        show = show_result
         image_seconds: Mapping[str, float] = {}
         if is_rank_zero() and not start_checked:
             image_seconds = check_start(checked, folder)
@@ -70,9 +67,9 @@ def run_pipeline(
                 _train_prune_test(checked, folder)
                 record = from_rank_zero(folder.record)
         assert record is not None
-        if is_rank_zero():
-            mark_last(path)
-        show_result(record, path, sweep_job)
+    if is_rank_zero():
+        mark_last(path)
+    show(record, path, sweep_job)
     return record.validation_accuracy
 
 
@@ -106,8 +103,7 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
 
 
 def _tracked(checked: CheckedRun, folder: RunFolder) -> TrackedRun:
-    in_sweep = json.loads(os.environ.get(SWEPT, "[]"))
-    group = folder.path.absolute().parent.name if in_sweep else None
+    group = folder.path.absolute().parent.name if swept_keys() else None
     return TrackedRun(folder.path, config_hash(checked.identity)[:16], group)
 
 

@@ -1,13 +1,11 @@
 """Settings that a command gives and its run would never read: an error, in place of silence."""
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lightprune.errors import InputError
 from lightprune.experiment.config import Settings
-from lightprune.runs.identity import SWEPT
+from lightprune.runs.identity import swept_keys
 from lightprune.training.lr_schedule import AUTO, REWIND
 from lightprune.training.recipe import Recipe
 
@@ -36,7 +34,7 @@ class _Unread:
 
 def check_overrides(settings: Settings, overrides: Sequence[str]) -> None:
     """Raises InputError if one of a command's overrides sets what the run does not read."""
-    swept = json.loads(os.environ.get(SWEPT, "[]"))
+    swept = swept_keys()
     unread = [rule for rule in _unread_keys(settings) if not rule.may_differ(swept)]
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")

@@ -1,6 +1,5 @@
 """Which folder a run or a sweep has, by its resolved config."""
 
-import json
 import os
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from lightprune.files import checksum
 from lightprune.launch.overrides import swept_values
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.folder_name import folder_name, run_words
-from lightprune.runs.identity import SWEPT, config_hash, identity_of, is_result_neutral
+from lightprune.runs.identity import config_hash, identity_of, is_result_neutral, swept_keys
 
 # Digits of a config's hash in a name; more where another config's run has that name.
 _DIGITS = (4, 8, 16)
@@ -33,7 +32,7 @@ def run_name(parent: str, root: DictConfig) -> str:
     if config is None:
         return "refused"  # What is wrong is said once the config is checked; the folder goes then.
     digest = config_hash(resolved_identity(config))
-    swept = filter(is_result_neutral, json.loads(os.environ.get(SWEPT, "[]")))
+    swept = filter(is_result_neutral, swept_keys())
     varied = {key: str(OmegaConf.select(root, key)) for key in swept}
     if not {*varied} - {"dense.checkpoint"} and (old := _old_folder(Path(parent), digest, config)):
         return old

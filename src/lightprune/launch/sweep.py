@@ -1,6 +1,5 @@
 """The jobs of a sweep: how many there are, what tells them apart, the table of their results."""
 
-import json
 import math
 import os
 import shlex
@@ -13,7 +12,7 @@ from hydra.core.override_parser.types import Glob
 from lightprune.launch.overrides import CONFIGS, parse
 from lightprune.runs.command_line import COMMAND
 from lightprune.runs.find_folder import LAST, is_last
-from lightprune.runs.identity import SWEPT
+from lightprune.runs.identity import swept_keys
 
 # Environment variable: the number of jobs, where it is known; they may run in other processes.
 _COUNT = "LIGHTPRUNE_JOBS"
@@ -68,7 +67,7 @@ def job_line(number: int, overrides: Sequence[str]) -> str:
 
 def job_title(overrides: Sequence[str]) -> str:
     """The overrides in which a job differs: of keys swept over, or of a search those not typed."""
-    swept = json.loads(os.environ.get(SWEPT, "[]"))
+    swept = swept_keys()
     typed = shlex.split(os.environ.get(COMMAND, ""))
     varied = [o for o in overrides if o.partition("=")[0].lstrip("+") in swept]
     return " ".join(varied or [o for o in overrides if o not in typed] or overrides)

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,12 @@ _NEUTRAL_VALUES: dict[str, Any] = {
 # Environment variable: the keys that the jobs of a sweep differ in, as JSON. The jobs may run in
 # other processes, on other machines.
 SWEPT = "LIGHTPRUNE_SWEPT"
+
+
+def swept_keys() -> list[str]:
+    """The keys that the jobs of this job's sweep differ in; none without a sweep."""
+    keys: list[str] = json.loads(os.environ.get(SWEPT, "[]"))
+    return keys
 
 
 def is_result_neutral(key: str) -> bool:

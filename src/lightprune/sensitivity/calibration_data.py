@@ -9,7 +9,6 @@ from torch import Tensor
 
 from lightprune.data.augmentation import Augmentation
 from lightprune.data.datamodule import EvaluationBatches, Normalise, RankShard, TrainingBatches
-from lightprune.data.images import ImageSet
 from lightprune.errors import InputError, check_number
 from lightprune.models.spec import ModelSpec
 from lightprune.rng import named_generator, named_seed
@@ -73,7 +72,7 @@ def load_calibration_data(
     normalise = Normalise(spec.mean, spec.std)
     augmentation = record.config["recipe"]["finetune"]["augmentation"]
     training = TrainingBatches(
-        _to_device(train, device),
+        train.to(device),
         min(_CALIBRATION_BATCH, len(train)),
         instantiate_safely(augmentation, Augmentation, "recipe.finetune.augmentation"),
         normalise,
@@ -84,10 +83,6 @@ def load_calibration_data(
     )
     check_number("--batches", sample.batches, 1, len(training), whole=True)
     order = torch.randperm(len(validation), generator=named_generator("sensitivity"))
-    sampled = _to_device(validation.take(order[: sample.images].sort().values), device)
+    sampled = validation.take(order[: sample.images].sort().values).to(device)
     calibration = tuple(images for images, _ in islice(training, sample.batches))
     return calibration, EvaluationBatches(sampled, normalise, _ALONE), notes
-
-
-def _to_device(images: ImageSet, device: torch.device) -> ImageSet:
-    return ImageSet(images.images.to(device), images.labels.to(device))
