@@ -1,6 +1,7 @@
 """README's generated parts: what is gained, the table of five rows, the quick start's times."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def replace_block(readme: str, name: str, block: str) -> str:
 def _results(found: TableRows, results: Path, figure: bool) -> Iterator[str]:
     """What is gained in a sentence, the table, what its columns mean, and the figure."""
     yield from _gain(found)
-    rows = [{**row, **_unbroken(row, "network")} for row in _table_rows(found)]
+    rows = ({name: _unbroken(cell) for name, cell in row.items()} for row in _table_rows(found))
     yield Table.of(rows).markdown
     yield f"<sub>{' '.join(_notes(found, results))}</sub>"
     if figure:
@@ -88,10 +89,9 @@ def _published_runs(results: Path) -> tuple[ReportedRun, ...]:
     return split_tuning_runs(collection)[0].runs
 
 
-def _unbroken(row: Mapping[str, str], but: str) -> dict[str, str]:
-    return {
-        name: cell.replace(" ", "\N{NO-BREAK SPACE}") for name, cell in row.items() if name != but
-    }
+def _unbroken(cell: str) -> str:
+    """Breaks in lines after a comma and before a bracket alone: GitHub's column is narrow."""
+    return re.sub(r"(?<!,) (?!\()", "\N{NO-BREAK SPACE}", cell)
 
 
 def _gain(found: TableRows) -> Iterator[str]:

@@ -100,7 +100,7 @@ def test_the_best_of_each_sparsity_is_told_with_how_many_it_was_chosen_from(tmp_
     column = table.columns.index("to control (pp)")
     assert table.numeric[column]
     assert [row[column] for row in table.rows] == [
-        "−0.20 (no control: to its dense)",
+        "−0.20 (dense, no control)",
         "0.00",
         "−20.00",
     ]

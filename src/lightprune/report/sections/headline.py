@@ -226,5 +226,5 @@ def baseline_columns(baseline: Baseline | None, controls: bool = True) -> dict[s
     name = "to control (pp)" if controls else "to its dense (pp)"
     if not baseline:
         return {name: "", "verdict": ""}
-    dense = " (no control: to its dense)" if controls and not baseline.name else ""
+    dense = " (dense, no control)" if controls and not baseline.name else ""
     return {name: f"{baseline.difference.pp}{dense}", "verdict": baseline.verdict}
