@@ -98,7 +98,8 @@ def test_the_printed_command_prunes_by_the_allocation(scanned, run, server, tmp_
 def test_the_table_says_what_each_sparsity_costs(scanned):
     printed = (scanned.parents[1] / "printed").read_text()
     found = [row for row in rows(scanned) if row["name"] == "layer1.0.conv1.weight"]
-    points = [f"{-100 * float(row['drop']) + 0:+.1f}".replace("-", "−") for row in found]
+    signed = [f"{-100 * float(row['drop']):+.1f}".replace("-", "−") for row in found]
+    points = ["0.0" if text[1:] == "0.0" else text for text in signed]
     line = next(line for line in printed.splitlines() if "layer1.0.conv1 " in line)
 
     assert line.split()[2:5] == points[1:]

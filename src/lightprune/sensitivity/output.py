@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lightprune.files import csv_text, write_text
 from lightprune.rendering.console_table import console_table
+from lightprune.rendering.number_format import pp_label
 from lightprune.runs.command_line import split_command
 from lightprune.sensitivity.accuracy_figure import sensitivity_figure
 from lightprune.sensitivity.analysis import SensitivityResult
@@ -46,10 +47,9 @@ def result_table(result: SensitivityResult) -> Table:
     )
 
     def row(layer: LayerScan) -> tuple[str, ...]:
-        changes = (f"{-100 * scan.drop(p.correct) + 0:+.1f}" for p in layer.points)
+        changes = (pp_label(-scan.drop(point.correct), 1) for point in layer.points)
         share = result.allocation.zeros[layer.name] / layer.weights
-        name, signed = layer.name.removesuffix(".weight"), (c.replace("-", "−") for c in changes)
-        return name, f"{layer.weights:,}", *signed, f"{share:.2%}"
+        return layer.name.removesuffix(".weight"), f"{layer.weights:,}", *changes, f"{share:.2%}"
 
     sparsities = (f"{100 * sparsity:g} %" for sparsity in result.sparsities)
     columns = ("layer", "weights", *sparsities, "allocated")
