@@ -108,6 +108,24 @@ def test_several_trackers_are_told_of_one_run(server, tmp_path):
     assert run["group"] is None
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("sweeper", ["basic", "search"])
+def test_a_sweep_that_types_no_values_is_a_group_too(server, tmp_path, sweeper):
+    if sweeper == "search" and find_spec("optuna") is None:
+        pytest.skip("pip install '.[search]' adds Optuna")
+    (tmp_path / "hydra" / "sweeper").mkdir(parents=True)
+    (tmp_path / "hydra" / "sweeper" / "space.yaml").write_text(
+        "defaults: [search, _self_]\nn_trials: 2\nparams: {pruner.scope: 'choice(global,local)'}\n"
+    )
+    search = (f"--config-dir={tmp_path}", "hydra/sweeper=space")
+    words = ("-m", *TRACKER, *(search if sweeper == "search" else ()))
+    done = server.train(tmp_path, *SMALL, *words, f"hydra.sweep.dir={tmp_path / 'sweep'}")
+
+    assert done.returncode == 0, done.stderr
+    groups = [run["group"] for run in tracked(tmp_path).values()]
+    assert groups == ["sweep"] * (2 if sweeper == "search" else 1)
+
+
 def sweep_with_a_resumed_run(folder, logger):
     """Runs two jobs, and one of them again from its last checkpoint; returns their folders."""
     sweep = folder / "sweep"

@@ -23,7 +23,7 @@ from lightprune.experiment.run_record import full_record, measure_cost
 from lightprune.files import check_readable, check_room, write_text, write_weights
 from lightprune.runs.find_folder import mark_last
 from lightprune.runs.folder import RunFolder
-from lightprune.runs.identity import config_hash, diff_configs, swept_keys
+from lightprune.runs.identity import config_hash, diff_configs
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import RunRecord
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
@@ -64,7 +64,7 @@ def run_pipeline(
                 show_plan(checked, path, image_seconds, sweep_job)
                 if is_rank_zero():
                     _open_run_folder(checked, folder)
-                _train_prune_test(checked, folder)
+                _train_prune_test(checked, folder, in_sweep=sweep_job is not None)
                 record = from_rank_zero(folder.record)
         assert record is not None
     if is_rank_zero():
@@ -73,9 +73,11 @@ def run_pipeline(
     return record.validation_accuracy
 
 
-def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
+def _train_prune_test(checked: CheckedRun, folder: RunFolder, *, in_sweep: bool) -> None:
     settings, setup, recipe = checked.settings, checked.setup, checked.settings.recipe
-    with open_loggers(settings.loggers, _tracked(checked, folder), checked.identity) as loggers:
+    group = folder.path.absolute().parent.name if in_sweep else None
+    tracked = TrackedRun(folder.path, config_hash(checked.identity)[:16], group)
+    with open_loggers(settings.loggers, tracked, checked.identity) as loggers:
         dense_epochs = recipe.dense.epochs if settings.trains_dense else 0
         dense_steps = dense_epochs * setup.steps_per_epoch(recipe.dense)
         # A fine-tuning that goes on has told of its dense network.
@@ -100,11 +102,6 @@ def _train_prune_test(checked: CheckedRun, folder: RunFolder) -> None:
         folder.write_layers(cost)
         write_predictions(folder.predictions_file, setup.data.test.labels.tolist(), test.predicted)
         folder.complete(full_record(checked, dense_record, finetuned, test, cost, folder))
-
-
-def _tracked(checked: CheckedRun, folder: RunFolder) -> TrackedRun:
-    group = folder.path.absolute().parent.name if swept_keys() else None
-    return TrackedRun(folder.path, config_hash(checked.identity)[:16], group)
 
 
 def _finetuning(checked: CheckedRun, dense_state: Mapping[str, Tensor]) -> PhaseRun:
