@@ -15,9 +15,10 @@ from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES, REGISTER_BLOCKS, ChannelBlock
 
-# What the inputs of one pass may take of the L1 cache, in bytes: weights pass through it, too.
-_L1_BUDGET = 24 * 1024
-# Weights an input from which on it is worth keeping it there.
+# What the inputs of one pass may take, in bytes: more than the L1 cache. A pass loads and stores all
+# outputs, and a short one has few weights for each.
+_PASS_BYTES = 64 * 1024
+# Weights an input from which on it is worth keeping it near.
 _MIN_REUSE = 12
 
 
@@ -28,7 +29,7 @@ class KernelChoice:
     Attributes:
         channel_order: int64 (groups * channels,): the output channels, one group after the other.
             With a list a channel, and where any order will do, those of like lengths share a group.
-        channels_per_pass: Input channels a pass: a part that fits the L1 cache.
+        channels_per_pass: Input channels a pass: a part that is read from near caches.
         entries: int64 (passes, groups): how many there are.
     """
 
@@ -121,7 +122,7 @@ def expand_groups(step: ConvStep) -> NDArray[np.float32]:
 
 
 def _channels_per_pass(step: ConvStep, plan: MemoryPlan, tile: Tile) -> int:
-    """How many input channels fit the L1 cache while one tile is computed."""
+    """How many input channels stay in near caches while one tile is computed."""
     inputs: int = step.weight.shape[1] * step.groups
     block = REGISTER_BLOCKS[tile.block]
     if plan.images_per_vector == 1:
@@ -142,5 +143,5 @@ def _channels_per_pass(step: ConvStep, plan: MemoryPlan, tile: Tile) -> int:
             )
         )
         size = 4 * plan.images_per_vector * height * width
-    passes = ceil(inputs * size / _L1_BUDGET)
+    passes = ceil(inputs * size / _PASS_BYTES)
     return ceil(inputs / passes)
