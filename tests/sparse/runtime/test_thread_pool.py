@@ -1,8 +1,10 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,21 @@ def test_a_forked_process_starts_other_workers():
     )
 
     assert json.loads(done.stdout) == {"children": [0, 0], "parent": True}
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs processes that can be stopped")
+def test_a_process_that_is_stopped_and_continued_goes_on():
+    script = Path(__file__).parent / "stopped_calls.py"
+    with subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        for number in range(20):
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.01)
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.001 * number)
+        printed, _ = process.communicate(timeout=120)
+
+    assert printed == "True\n"

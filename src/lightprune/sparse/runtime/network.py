@@ -170,9 +170,10 @@ class SparseNetwork(nn.Module):
 
     def _thread_choice(self, count: int) -> ThreadChoice:
         most = max(1, self.threads or torch.get_num_threads())
-        if (count, most) not in self._choices:
-            self._choices[count, most] = ThreadChoice(most)
-        return self._choices[count, most]
+        try:
+            return self._choices[count, most]
+        except KeyError:
+            return self._choices.setdefault((count, most), ThreadChoice(most))
 
     def _check(self, images: Tensor) -> None:
         shape = self.program.shapes[INPUT]
@@ -195,7 +196,7 @@ class SparseNetwork(nn.Module):
                 addresses = images + first * source, outputs + first * target
                 self._run_minibatches(size, *addresses, end - first, threads)
 
-    @property
+    @cached_property
     def _image_bytes(self) -> tuple[int, int]:
         """Those of an image, and of its outputs."""
         shapes = self.program.shapes
