@@ -23,7 +23,7 @@ class Distillation:
 
     Attributes:
         weight: Of the teacher in the loss, in [0, 1]; the labels have the rest. 0: no teacher.
-        temperature: Both networks' logits are divided by it.
+        temperature: Both networks' logits are divided by it, in [0.01, 1000].
     """
 
     weight: float = 0.0
@@ -31,7 +31,7 @@ class Distillation:
 
     def __post_init__(self) -> None:
         check_number("distillation.weight", self.weight, 0, 1)
-        check_number("distillation.temperature", self.temperature, 0, open_low=True)
+        check_number("distillation.temperature", self.temperature, 0.01, 1000)
 
     def loss(self, cross_entropy: Tensor, logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """The cross-entropy and the mean divergence from the teacher, each with its weight.

@@ -1,7 +1,7 @@
 """What two real processes do together, and what each of them saw."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from lightning import Callback
@@ -23,6 +23,7 @@ from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.regrowth import Regrowth
 from lightprune.pruning.sync import broadcast_masks, check_same_weights
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
+from lightprune.training.recipe import Distillation
 from tests.callbacks.distributed.processes import in_two_processes
 from tests.training.small import phase, plan, small_setup
 
@@ -193,9 +194,14 @@ def _ask(folder):
 
 
 def methods(folder, processes, pruners):
-    """Trainings whose steps are the same for any number of processes: no batch norm."""
-    setup, ended = small_setup(devices=processes, network=without_batch_norm), {}
+    """Trainings whose steps are the same for any number of processes: no batch norm.
+
+    A teacher takes part in all of them, and in one there is no validation.
+    """
+    taught, ended = Distillation(weight=0.5), {}
     for name, pruner in pruners.items():
+        validation = "none" if name == "lamp" else 40
+        setup = small_setup(devices=processes, network=without_batch_norm, validation=validation)
         network = setup.new_network()
         sparsity = 0.5 if pruner.pattern else 0.7
         trained = fit(
@@ -203,9 +209,10 @@ def methods(folder, processes, pruners):
             network,
             PhaseRun(
                 "finetune",
-                phase(3),
+                phase(3, distillation=taught),
                 plan((0, 0.4), (1, sparsity), epochs=3),
                 pruner=pruner,
+                teacher=replace(setup, seed=1).new_network(),
                 rewind_weights={
                     name: value.clone() for name, value in network.state_dict().items()
                 },

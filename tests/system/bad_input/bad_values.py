@@ -415,7 +415,11 @@ VALUES = {
     ),
     "temperature of a teacher": (
         ["recipe.dense.distillation={weight: 0.5, temperature: 0}"],
-        ["recipe.dense.distillation.temperature=0", "above 0"],
+        ["recipe.dense.distillation.temperature=0", "in [0.01, 1000]"],
+    ),
+    "temperature whose square is no number": (
+        ["recipe.finetune.distillation={weight: 0.5, temperature: 1e200}"],
+        ["recipe.finetune.distillation.temperature=1e+200", "in [0.01, 1000]"],
     ),
     "teacher that nothing has trained": (
         ["recipe.finetune.distillation.weight=0.5", "recipe.dense.epochs=0"],

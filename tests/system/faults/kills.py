@@ -82,6 +82,7 @@ PRUNER_SETTINGS = {
     ),
     "taught, born again, averaged, not validated": (
         "recipe.dense.distillation.weight=0.5",
+        "recipe.dense.ema_decay=0.8",
         "recipe.finetune.distillation={weight: 0.5, temperature: 2}",
         "recipe.finetune.ema_decay=0.9",
         "data.validation=none",
