@@ -203,7 +203,8 @@ def test_weights_that_are_no_numbers_are_refused(network, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "write", "said"),
     [
-        ("a.pt2", lambda f: f.write_bytes(b""), "torch.export.load may run code from it; allowed"),
+        ("a.pt2", lambda f: f.write_bytes(b""), "cannot be read (File is not a zip file)"),
+        ("a.pt", lambda f: f.write_text("hello"), "cannot be read (it is of another format)"),
         ("a.onnx", lambda f: f.write_bytes(b"\x08\x07"), "cannot be read"),
         ("a.pt", lambda f: torch.save(small_network(), f), "without running code from it"),
         ("a.pt", lambda f: torch.save([1], f), "holds no state dict"),
@@ -217,6 +218,27 @@ def test_a_file_that_holds_no_weights_alone_is_one_line(tmp_path, capsys, name, 
     write(tmp_path / name)
 
     assert said in refused(capsys, tmp_path / name, *WHAT)
+
+
+def test_the_program_in_a_file_of_torch_export_is_not_run(tmp_path, capsys):
+    (tmp_path / "a.pt2").write_bytes(b"")
+
+    expected = "a.pt2: torch.export.load may run code from it; allowed is --constructor NAME"
+    assert expected in refused(capsys, tmp_path / "a.pt2")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nothing", "--constructor=nothing: Empty module name"),
+        ("lightprune.nothing", "--constructor=lightprune.nothing: module 'lightprune' has no"),
+        ("builtins.dict", "builtins.dict: returns a dict, no torch.nn.Module; allowed is"),
+    ],
+)
+def test_a_constructor_that_builds_no_network_is_named(tmp_path, capsys, name, said):
+    torch.save({}, tmp_path / "a.pt")
+
+    assert said in refused(capsys, tmp_path / "a.pt", "--constructor", name, "--input", "3x8x8")
 
 
 def refused(capsys, path, *arguments):

@@ -63,9 +63,16 @@ WhichNetwork = Annotated[
 
 def constructor_of(name: str | None) -> "Constructor | None":
     """Imports the constructor that the user names."""
+    return _imported(name) if name is not None else None
+
+
+def _imported(name: str) -> "Constructor":
     from lightprune.models.from_spec import import_constructor
 
-    return import_constructor(name) if name else None
+    try:
+        return import_constructor(name)
+    except InputError as error:
+        raise InputError(f"--constructor={error}") from error
 
 
 def builder_of_file(
@@ -78,7 +85,7 @@ def builder_of_file(
     """
     if input is None:
         return constructor_of(constructor), None
-    from lightprune.models.from_spec import import_constructor, parse_call
+    from lightprune.models.from_spec import parse_call
     from lightprune.models.spec import ModelSpec
 
     if constructor is None:
@@ -99,7 +106,7 @@ def builder_of_file(
             f"--constructor={constructor}: {error}; allowed is NAME or NAME(argument=value), with "
             "numbers, text, True, False, None and lists of them as values, and without weights="
         ) from error
-    return import_constructor(name), spec
+    return _imported(name), spec
 
 
 def parse_int_list(option: str, text: str) -> tuple[int, ...]:

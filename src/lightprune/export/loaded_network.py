@@ -57,8 +57,12 @@ class LoadedNetwork:
 
     @cached_property
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Its tensors by name."""
-        return {name: tensor.numpy() for name, tensor in self.network.state_dict().items()}
+        """Its tensors by name; InputError if numpy has not the type of one."""
+        state = self.network.state_dict()
+        for name, tensor in state.items():
+            if tensor.dtype is torch.bfloat16:
+                raise InputError(f"{name}: bfloat16; allowed is a network in float32")
+        return {name: tensor.numpy() for name, tensor in state.items()}
 
     @cached_property
     def record(self) -> RunRecord | None:
@@ -137,10 +141,10 @@ def load_network(
     Raises:
         InputError: There is no such network, or it is damaged.
     """
-    if path.suffix == ".pt2":
+    if path.suffix == ".pt2" and spec is None:
         raise InputError(
-            f"{path}: torch.export.load may run code from it; allowed is the state dict of its "
-            "module in a file of its own, with --constructor NAME --input CxHxW"
+            f"{path}: torch.export.load may run code from it; allowed is --constructor NAME "
+            "--input CxHxW, which read its weights alone"
         )
     file, graph = _file(path), None
     sparse = file.name.endswith(SPARSE_SUFFIX)

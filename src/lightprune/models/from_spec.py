@@ -50,6 +50,8 @@ def build_network(spec: ModelSpec, constructor: Constructor | None = None) -> nn
     try:
         with device:
             network = build(**classes, **spec.arguments)
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"returns a {type(network).__name__}, no torch.nn.Module")
         network.state_dict()
     except Exception as error:  # The user's own code may raise anything.
         given = "for num_classes" if classes else "from these arguments"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightprune.errors import InputError, first_line, first_of
 from lightprune.files import check_readable
+from lightprune.runs.pt2_file import read_pt2
 
 # Under which keys trainers save a state dict, and what wrappers put before its names.
 _KEYS = ("state_dict", "model_state_dict", "model", "network", "net", "module")
@@ -29,7 +30,7 @@ def read_weights_file(
     prefix: str | None = None,
     option: str = "--prefix",
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Reads safetensors, a state dict saved by `torch.save`, or a checkpoint that holds one.
+    """Reads safetensors, `torch.export.save`'s, a saved state dict, or a checkpoint that holds one.
 
     Args:
         file: The file: a bare state dict, or one below a key of `_KEYS`, at any depth.
@@ -100,6 +101,8 @@ def _content(file: Path, setting: str) -> Any:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
+        if file.suffix == ".pt2":
+            return read_pt2(file)
         with warnings.catch_warnings(action="ignore"):
             return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
@@ -111,6 +114,8 @@ def _content(file: Path, setting: str) -> Any:
     except Exception as error:  # Damaged bytes make the readers fail in every way.
         is_program = "TorchScript" in str(error)  # torch advises to run what is in the file.
         reason = "it is a TorchScript program" if is_program else first_line(error)
+        if isinstance(error, KeyError):  # A byte that begins nothing that pickle knows.
+            reason = "it is of another format"
         raise InputError(f"{setting}: cannot be read ({reason}); {allowed}") from error
 
 
