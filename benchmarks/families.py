@@ -11,7 +11,6 @@ process. Networks that --out holds and that are not measured again stay in it.
 
 import argparse
 import copy
-import shlex
 import sys
 import time
 from collections import Counter
@@ -36,7 +35,6 @@ from lightprune.files import write_text
 from lightprune.models.spec import ModelSpec
 from lightprune.provenance import commit
 from study.families import CompiledNetwork, CompiledNetworks
-from study.publish import strip_paths
 from study.sparsity_sweep import read_benchmark
 
 SPARSITY = 0.95
@@ -219,7 +217,8 @@ def main():
     torch.set_num_threads(1)
     before = read_benchmark(options.out, CompiledNetworks, "families.py") if options.out else None
     networks = {network.name: network for network in (before.networks if before else ())}
-    command = strip_paths("python -m benchmarks.families " + shlex.join(sys.argv[1:]))
+    # Without --networks: those of several calls are kept together.
+    command = f"python -m benchmarks.families --rounds {options.rounds} --seconds {options.seconds}"
     for name in options.networks:
         networks[name] = measure(name, options)
         ordered = tuple(networks[name] for name in FAMILIES if name in networks)

@@ -1,0 +1,118 @@
+"""Blocks of well-known families run in the runtime as a whole, and compute what they did."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import prune
+
+from lightprune import sparse
+from tests.sparse.lowering import lowered
+from tests.sparse.nets import randomize_batch_norms
+
+
+def block(inputs, outputs, kernel, activation, **settings):
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False, **settings)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), activation)
+
+
+class InvertedResidual(nn.Module):
+    """Of MobileNet: depthwise, squeeze and excite, a linear projection and a shortcut."""
+
+    def __init__(self, activation, gate):
+        super().__init__()
+        self.expand = block(8, 24, 1, activation())
+        self.depthwise = block(24, 24, 3, activation(), groups=24)
+        self.squeeze, self.excite, self.gate = nn.Conv2d(24, 6, 1), nn.Conv2d(6, 24, 1), gate()
+        self.project = block(24, 8, 1, nn.Identity())
+
+    def forward(self, maps):
+        inner = self.depthwise(self.expand(maps))
+        squeezed = F.relu(self.squeeze(F.adaptive_avg_pool2d(inner, 1)))
+        return maps + self.project(self.gate(self.excite(squeezed)) * inner)
+
+
+class ShuffleUnit(nn.Module):
+    """Of ShuffleNet: half of the channels pass, the other half is convolved, all are shuffled."""
+
+    def __init__(self):
+        super().__init__()
+        self.branch = nn.Sequential(
+            block(4, 4, 1, nn.ReLU()), block(4, 4, 3, nn.Identity(), groups=4)
+        )
+
+    def forward(self, maps):
+        kept, convolved = maps.chunk(2, 1)
+        joined = torch.cat([kept, self.branch(convolved)], 1)
+        n, c, h, w = joined.shape
+        return joined.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
+
+
+class Fire(nn.Module):
+    """Of SqueezeNet: two kernels side by side, and a pool whose last window is incomplete."""
+
+    def __init__(self):
+        super().__init__()
+        self.squeeze = nn.Conv2d(8, 4, 1)
+        self.pointwise, self.wide = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, maps):
+        maps = F.relu(self.squeeze(F.max_pool2d(maps, 3, 2, ceil_mode=True)))
+        return torch.cat([F.relu(self.pointwise(maps)), F.relu(self.wide(maps))], 1)
+
+
+class Feedforward(nn.Module):
+    """Of an encoder: two linear layers on tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.narrow = nn.Linear(8, 40), nn.Linear(40, 8)
+
+    def forward(self, tokens):
+        return self.narrow(F.gelu(self.wide(tokens)))
+
+
+def stem(*layers):
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 2, padding=1), nn.ReLU6(), *layers)
+
+
+BLOCKS = {
+    "MobileNetV3": lambda: stem(InvertedResidual(nn.Hardswish, nn.Hardsigmoid)),
+    "ResNeXt": lambda: stem(block(8, 16, 3, nn.LeakyReLU(0.1), groups=4)),
+    "ShuffleNet": lambda: stem(ShuffleUnit(), ShuffleUnit()),
+    "SqueezeNet": lambda: stem(Fire(), Fire()),
+    "encoder": Feedforward,
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_is_one_region(name):
+    torch.manual_seed(0)
+    network = randomize_batch_norms(BLOCKS[name](), torch.Generator().manual_seed(0)).eval()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            prune.l1_unstructured(layer, "weight", amount=0.5)
+            prune.remove(layer, "weight")
+    shape = (9, 8) if name == "encoder" else (3, 22, 18)
+
+    compiled = sparse.compile(network, torch.zeros(1, *shape), min_speedup=0)
+
+    assert {layer.region for layer in compiled.layers} == {"region_1"}
+    assert compiled.left_in_torch == ()
+    exact = copy.deepcopy(network).double()
+    for count in (1, 17):
+        inputs = torch.randn(count, *shape)
+        with torch.no_grad():
+            torch.testing.assert_close(
+                compiled(inputs).double(), exact(inputs.double()), rtol=1e-4, atol=2e-6
+            )
+
+
+def test_no_selection_of_channels_is_left_between_convolutions():
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ChannelShuffle(2), nn.Conv2d(8, 4, 3))
+
+    program = lowered(network, (3, 6, 6))
+
+    assert [step.layers for step in program.steps] == [("0",), ("2",)]
