@@ -174,9 +174,21 @@ def test_six_series_are_named_and_the_others_are_pale(tmp_path):
     assert "Pale marks" in block(findings, Choice).figures["MACs"].caption
 
 
+def test_a_series_that_lies_on_another_is_pale(tmp_path):
+    for sparsity, live in ((0.98, 200), (0.99, 100)):
+        for mode in ("rank", "first") if live == 100 else ("rank",):
+            about = {"sparsity": sparsity, "unreachable": mode}
+            run(tmp_path / f"{mode}-{live}", NEAR, about, live_nnz=live)
+    svg = frontier_charts(findings_of(tmp_path).rows)["MACs"]
+
+    assert svg.count('<text class="b"') == svg.count('<g class="other">') == 1
+    assert ">global one_shot<" in svg
+
+
 def test_networks_that_have_every_image_right_are_drawn(tmp_path):
     right = [True] * 360
     for criterion in ("Magnitude", "Lamp"):
         run(tmp_path / criterion, right, {"criterion": criterion}, right)
 
-    assert frontier_svg(findings_of(tmp_path).rows).count('class="m"') == 2 + 2
+    # Two marks, and one beside the name: the other series would hide the first.
+    assert frontier_svg(findings_of(tmp_path).rows).count('class="m"') == 2 + 1

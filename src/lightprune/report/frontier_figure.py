@@ -122,7 +122,10 @@ def _sparsity_axis(name: str, sparsities: Iterable[float]) -> Axis | None:
 
 
 def _styles(rows: Sequence[ResultRow]) -> dict[str, int]:
-    """Of the series that tell the most: of several sparsities, on the frontier, accurate."""
+    """Of the series that tell the most: of several sparsities, on the frontier, accurate.
+
+    None of a series whose marks all lie on those of another that has one: it would hide them.
+    """
     series: dict[str, list[ResultRow]] = {}
     for row in rows:
         if row.pruned:
@@ -138,7 +141,12 @@ def _styles(rows: Sequence[ResultRow]) -> dict[str, int]:
         on_it = sum(mark(row) in front for row in members)
         return min(len(members), 2), on_it, max(row.accuracy.mean for row in members)
 
-    chosen = sorted(series, key=worth, reverse=True)[:STYLES]
+    chosen, drawn = list[str](), set[tuple[float, float]]()
+    for name in sorted(series, key=worth, reverse=True):
+        marks = {mark(row) for row in series[name]}
+        if len(chosen) < STYLES and not marks <= drawn:
+            chosen.append(name)
+            drawn |= marks
     # In the order of the table: a series keeps its style from axis to axis.
     return {name: n for n, name in enumerate(name for name in series if name in chosen)}
 
