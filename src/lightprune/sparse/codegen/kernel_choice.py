@@ -15,8 +15,8 @@ from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES, REGISTER_BLOCKS, ChannelBlock
 
-# What the inputs of one pass may take, in bytes: more than the L1 cache. A pass loads and stores all
-# outputs, and a short one has few weights for each.
+# What the inputs of one pass may take, in bytes: more than the L1 cache. A pass loads and stores
+# all outputs, and a short one has few weights for each.
 _PASS_BYTES = 64 * 1024
 # Weights an input from which on it is worth keeping it near.
 _MIN_REUSE = 12
