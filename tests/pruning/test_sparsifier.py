@@ -39,6 +39,14 @@ def zeros(weights):
     return sum(int((weight == 0).sum()) for weight in weights.values())
 
 
+def test_it_prints_how_many_weights_are_pruned():
+    sparsifier = Sparsifier(perceptron())
+    assert repr(sparsifier) == "Sparsifier(0 of 144 weights pruned, in 2 tensors)"
+
+    sparsifier.prune_(0.5)
+    assert repr(sparsifier) == "Sparsifier(72 of 144 weights pruned, in 2 tensors)"
+
+
 OPTIMIZERS = {
     "sgd": partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.1),
     "adamw": partial(torch.optim.AdamW, lr=0.1, amsgrad=True),

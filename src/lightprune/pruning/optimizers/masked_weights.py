@@ -63,6 +63,13 @@ class MaskedWeights:
         # Those whose gradients have been accumulated before the step to come.
         self._accumulated: WeakSet[Optimizer] = WeakSet()
 
+    def __repr__(self) -> str:
+        masks = self.masks
+        return (
+            f"{type(self).__name__}({masks.pruned:,} of {masks.total:,} weights pruned, "
+            f"in {len(masks)} tensor{'s' * (len(masks) != 1)})"
+        )
+
     def __getstate__(self) -> dict[str, Any]:
         by_optimizer = ("_handles", "_keeps_zeros", "_accumulated")
         return {name: value for name, value in vars(self).items() if name not in by_optimizer}
