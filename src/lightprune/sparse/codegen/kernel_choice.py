@@ -15,9 +15,10 @@ from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES, REGISTER_BLOCKS, ChannelBlock
 
-# What the inputs of one pass may take, in bytes: more than the L1 cache. A pass loads and stores
-# all outputs, and a short one has few weights for each.
+# What the inputs of one pass may take, in bytes. A pass loads and stores all outputs: those of single
+# images would have too few weights in passes that fit the L1 cache.
 _PASS_BYTES = 64 * 1024
+_PASS_BYTES_IN_LANES = 24 * 1024
 # Weights an input from which on it is worth keeping it near.
 _MIN_REUSE = 12
 
@@ -143,5 +144,6 @@ def _channels_per_pass(step: ConvStep, plan: MemoryPlan, tile: Tile) -> int:
             )
         )
         size = 4 * plan.images_per_vector * height * width
-    passes = ceil(inputs * size / _PASS_BYTES)
+    budget = _PASS_BYTES if plan.images_per_vector == 1 else _PASS_BYTES_IN_LANES
+    passes = ceil(inputs * size / budget)
     return ceil(inputs / passes)
