@@ -104,11 +104,13 @@ def _gain(found: TableRows) -> Iterator[str]:
             f", and a CPU runs it {single:.1f} times (one image) to {many:.1f} times (64 at once) "
             "as fast as the fastest dense backend"
         )
-    interval = f" (95 % interval {baseline.interval})" if baseline.interval else ""
+    interval = f"95 % interval {baseline.interval}" if baseline.interval else ""
+    notes = "; ".join(filter(None, (interval, baseline.seeds_label(len(found.most.runs)))))
+    notes = f" ({notes})" if notes else ""
     yield (
         f"**lightprune takes {percent_label(found.most.sparsity)} of the convolution weights out "
         f"of a ResNet18; its CIFAR-10 accuracy then differs by {baseline.difference.pp} pp"
-        f"{interval} from that of the unpruned network trained as long{speed}.**"
+        f"{notes} from that of the unpruned network trained as long{speed}.**"
     )
 
 
@@ -140,13 +142,13 @@ def _row(found: TableRows, name: str, row: ResultRow) -> dict[str, str]:
     return {
         "network": name,
         "test accuracy (seeds)": f"{row.accuracy.percent} ({len(row.runs)})",
-        "to the control (pp)": _difference(baseline) if baseline else "",
+        "to the control (pp)": _difference(baseline, len(row.runs)) if baseline else "",
     }
 
 
-def _difference(baseline: Baseline) -> str:
-    interval = f" ({baseline.interval})" if baseline.interval else ""
-    return f"{baseline.difference.pp}{interval}"
+def _difference(baseline: Baseline, runs: int) -> str:
+    notes = "; ".join(filter(None, (baseline.interval, baseline.seeds_label(runs))))
+    return f"{baseline.difference.pp} ({notes})" if notes else baseline.difference.pp
 
 
 def _notes(found: TableRows, results: Path) -> Iterator[str]:

@@ -57,6 +57,20 @@ def test_the_control_comes_before_the_dense_network(tmp_path):
     )
 
 
+def test_a_difference_over_fewer_seeds_than_the_accuracy_says_so(tmp_path):
+    run(tmp_path / "control", DENSE, CONTROL, POOR, **WHOLE)
+    for seed in (0, 1):
+        run(tmp_path / str(seed), NEAR, {"seed": seed}, POOR)
+    findings = findings_of(tmp_path)
+    table = block(findings, Table)
+
+    assert finding(findings).startswith(
+        "98 % of the weights pruned, −0.20 pp to the control on seed 0, "
+    )
+    assert block(findings, Tiles).tiles[1][2].endswith(": not separated on seed 0")
+    assert table.rows[0][table.columns.index("to control (pp)")] == "−0.20 (seed 0)"
+
+
 def test_where_nothing_holds_the_margin_the_least_loss_is_the_finding(tmp_path):
     run(tmp_path / "a", POOR)
     worse = [True] * 600 + [False] * 400

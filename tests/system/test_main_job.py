@@ -66,7 +66,9 @@ def test_the_console_shows_plan_events_and_result(finished):
 
     assert done.stdout.count("pruned before epoch") == 4
     assert "\nresult " in done.stdout
-    assert re.search(r"\ntest accuracy .* pp \([+-]\d+\.\d\d to [+-]", done.stdout)
+    assert re.search(
+        r"\ntest accuracy .* pp \([+-]\d+\.\d\d to [+-].*\n +4 more epochs; no control", done.stdout
+    )
     assert "dense    not in the cache yet" in done.stdout
     assert re.search(r"\ntime     about \d+ \w+, by one training step\n", done.stdout)
     assert f"\nfolder   {folder / 'run'}\n" in done.stdout

@@ -19,18 +19,28 @@ class Baseline:
         difference: Of the accuracies.
         counts: Of the paired images, summed over the seeds; None without predictions.
         verdict: What the paired tests say, in a few words.
+        seeds: Of the runs that the difference is over.
     """
 
     name: str
     difference: MeanStd
     counts: PairedCounts | None
     verdict: str
+    seeds: tuple[int, ...]
 
     @classmethod
     def of(cls, name: str, tests: Sequence[Comparison]) -> "Baseline":
         """From at least one comparison that has counts, the configuration first."""
         difference = MeanStd.of([test.paired.difference for test in tests if test.paired])
-        return cls(name, difference, _sum_of_counts(tests), verdict(tests))
+        seeds = tuple(sorted({test.seed for test in tests if test.paired}))
+        return cls(name, difference, _sum_of_counts(tests), verdict(tests), seeds)
+
+    def seeds_label(self, runs: int) -> str:
+        """`seed 0`, where the difference is over fewer seeds than an accuracy over `runs`."""
+        if len(self.seeds) >= runs:
+            return ""
+        noun = "seed" if len(self.seeds) == 1 else "seeds"
+        return f"{noun} {', '.join(map(str, self.seeds))}"
 
     @property
     def words(self) -> str:

@@ -66,6 +66,7 @@ class Findings:
                     found[row.name] = Baseline.of(control, tests)
             if row.name not in found:
                 own = [c for c in self.against_dense if c.first == row.name and c.paired]
-                alone = Baseline("", row.difference, None, "")
+                seeds = tuple(run.seed for run in row.runs)
+                alone = Baseline("", row.difference, None, "", seeds)
                 found[row.name] = Baseline.of("", own) if own else alone
         return found

@@ -75,7 +75,9 @@ def test_it_trains_the_demo(installed, tmp_path):
     finished = record(tmp_path / "outputs" / "runs" / "demo")
 
     assert "folder   outputs/runs/demo\n" in shown
-    assert shown.rstrip().endswith("lightprune bench last")
+    assert shown.rstrip().endswith(
+        "lightprune bench last --batches 1,64 --backends eager,onnx,sparse"
+    )
     assert finished["cost"]["weights"] - finished["cost"]["nnz"] == 10_943_574
     assert [event["epoch"] for event in finished["events"]] == [0, 1]
     assert finished["config"]["recipe"]["dense"]["learning_rate"]["peak"] == 0.1

@@ -46,7 +46,8 @@ def finding(findings: Findings) -> str:
         return f"{counted(len(findings.collection.runs), 'run')}, nothing pruned"
     baseline = findings.baselines[row.name]
     change = baseline.difference.mean
-    cost = f"{pp_label(change)} pp to {baseline.words}"
+    seeds = _fewer_seeds(row, baseline)
+    cost = f"{pp_label(change)} pp to {baseline.words}{seeds}"
     title = f"{percent_label(row.first.target_sparsity)} of the weights pruned, {cost}"
     if row.mac_density is not None:
         title += f", {percent(row.mac_density, 1)} of the MACs left"
@@ -146,7 +147,7 @@ def _tiles(row: ResultRow, baseline: Baseline) -> Iterator[tuple[str, str, str]]
     interval = f"95 % interval {baseline.interval}: " if baseline.interval else ""
     seeds = counted(len(row.runs), "seed")
     difference = f"{baseline.difference.pp} pp"
-    yield f"to {baseline.words}", difference, f"{interval}{baseline.verdict or seeds}"
+    yield f"to {baseline.words}", difference, f"{interval}{baseline.verdict or seeds}{_fewer_seeds(row, baseline)}"
     if row.mac_density is not None:
         yield "MACs left", percent(row.mac_density, 1), f"{row.accuracy.percent} accurate, {seeds}"
     if speedups := _speedups(row):
@@ -155,6 +156,11 @@ def _tiles(row: ResultRow, baseline: Baseline) -> Iterator[tuple[str, str, str]]
         machine = next(run.bench.machine.label for run in row.runs if run.bench)
         where = f"{counted(speedups[0].threads, 'thread')} of {machine}"
         yield "speed-up", values, f"batch {batches}, over the fastest dense backend, {where}"
+
+
+def _fewer_seeds(row: ResultRow, baseline: Baseline) -> str:
+    seeds = baseline.seeds_label(len(row.runs))
+    return f" on {seeds}" if seeds else ""
 
 
 def _speedups(row: ResultRow) -> list[Speedup]:
@@ -201,7 +207,7 @@ def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
         "best of each sparsity": f"[{row.name}](../{row.first.folder})",
         "of": f"{count}",
         "test accuracy": row.accuracy.percent,
-        **baseline_columns(baseline, controls),
+        **baseline_columns(row, baseline, controls),
         "live sparsity": percent(row.live_sparsity),
         "MACs left": percent(row.mac_density, 1),
         **{f"speed-up, batch {batch}": speedups.get(batch, "") for batch in BATCHES},
@@ -221,10 +227,14 @@ def _best_words(findings: Findings) -> str:
     return f"{words}Training: both phases of one seed, {findings.training_time.source}."
 
 
-def baseline_columns(baseline: Baseline | None, controls: bool = True) -> dict[str, str]:
-    """Difference and verdict; beside controls it is said what has none."""
+def baseline_columns(
+    row: ResultRow, baseline: Baseline | None, controls: bool = True
+) -> dict[str, str]:
+    """Difference and verdict; it is said what has no control beside others, or fewer seeds."""
     name = "to control (pp)" if controls else "to its dense (pp)"
     if not baseline:
         return {name: "", "verdict": ""}
-    dense = " (dense, no control)" if controls and not baseline.name else ""
-    return {name: f"{baseline.difference.pp}{dense}", "verdict": baseline.verdict}
+    dense = "dense, no control" if controls and not baseline.name else ""
+    notes = "; ".join(filter(None, (dense, baseline.seeds_label(len(row.runs)))))
+    cell = f"{baseline.difference.pp} ({notes})" if notes else baseline.difference.pp
+    return {name: cell, "verdict": baseline.verdict}

@@ -52,7 +52,7 @@ def result_columns(findings: Findings, row: ResultRow) -> dict[str, str]:
         "seeds": row.seeds,
         "test accuracy": row.accuracy.percent,
         "95 % interval": f"{100 * low:.1f} to {100 * high:.1f}",
-        **baseline_columns(baseline if baseline and baseline.name else None),
+        **baseline_columns(row, baseline if baseline and baseline.name else None),
         "to its dense (pp)": row.difference.pp if row.difference else "",
         **({findings.published.name: figure} if findings.published else {}),
         "sparsity": percent(row.sparsity),
