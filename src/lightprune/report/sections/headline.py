@@ -147,7 +147,11 @@ def _tiles(row: ResultRow, baseline: Baseline) -> Iterator[tuple[str, str, str]]
     interval = f"95 % interval {baseline.interval}: " if baseline.interval else ""
     seeds = counted(len(row.runs), "seed")
     difference = f"{baseline.difference.pp} pp"
-    yield f"to {baseline.words}", difference, f"{interval}{baseline.verdict or seeds}{_fewer_seeds(row, baseline)}"
+    yield (
+        f"to {baseline.words}",
+        difference,
+        f"{interval}{baseline.verdict or seeds}{_fewer_seeds(row, baseline)}",
+    )
     if row.mac_density is not None:
         yield "MACs left", percent(row.mac_density, 1), f"{row.accuracy.percent} accurate, {seeds}"
     if speedups := _speedups(row):
