@@ -15,8 +15,8 @@ from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES, REGISTER_BLOCKS, ChannelBlock
 
-# What the inputs of one pass may take, in bytes. A pass loads and stores all outputs: those of single
-# images would have too few weights in passes that fit the L1 cache.
+# What the inputs of one pass may take, in bytes. A pass loads and stores all outputs: those of
+# single images would have too few weights in passes that fit the L1 cache.
 _PASS_BYTES = 64 * 1024
 _PASS_BYTES_IN_LANES = 24 * 1024
 # Weights an input from which on it is worth keeping it near.
