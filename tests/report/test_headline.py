@@ -96,7 +96,7 @@ def test_the_best_of_each_sparsity_is_told_with_how_many_it_was_chosen_from(tmp_
     table = block(findings_of(tmp_path), Table)
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
-    assert [(row["best of each sparsity"], row["of"]) for row in rows] == [
+    assert [(row["best of each sparsity"], row["chosen from"]) for row in rows] == [
         ("[global 98 % multi_step](../b)", "2"),
         ("[global 99 % one_shot](../c)", "1"),
     ]
@@ -104,6 +104,7 @@ def test_the_best_of_each_sparsity_is_told_with_how_many_it_was_chosen_from(tmp_
     assert [row["to its dense (pp)"] for row in rows] == ["0.00", "−20.00"]
     assert not {"to control (pp)", "speed-up, batch 1"} & {*table.columns}
     assert [row["epochs"] for row in rows] == ["22 + 8"] * 2
+    assert [row["seeds"] for row in rows] == ["1"] * 2
     # 3000.4 s dense, 1200.6 s fine-tuning.
     assert [row["training (min)"] for row in rows] == ["70"] * 2
     assert "as the run measured it" in [*main_part(findings_of(tmp_path), "a")][-2]

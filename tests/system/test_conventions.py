@@ -18,7 +18,8 @@ def test_a_trial_run_takes_one_batch_of_one_epoch(server, tmp_path):
     run = record(tmp_path / "run")
     assert run["config"]["trainer"]["limit_batches"] == 1
     # The plan counts what is trained.
-    assert re.search(r" test; 1 batch of \d+, then 1 batch of \d+$", done.stdout, re.MULTILINE)
+    batches = r" test; dense 1 batch of \d+, fine-tuning 1 batch of \d+$"
+    assert re.search(batches, done.stdout, re.MULTILINE)
     assert "dense epoch 1/1" in done.stdout
     assert "finetune epoch 1/1" in done.stdout
 

@@ -69,8 +69,8 @@ def test_the_console_shows_plan_events_and_result(finished):
     assert re.search(
         r"\ntest accuracy .* pp \([+-]\d+\.\d\d to [+-].*\n +4 more epochs; no control", done.stdout
     )
-    assert "dense    not in the cache yet" in done.stdout
-    assert re.search(r"\ntime     about \d+ \w+, by one training step\n", done.stdout)
+    assert "dense    not in the cache yet; it will be kept in" in done.stdout
+    assert re.search(r"\ntime     about \d+ \w+, estimated from one training step\n", done.stdout)
     assert f"\nfolder   {folder / 'run'}\n" in done.stdout
     assert "finetune epoch 4/4" in done.stdout
     assert "Traceback" not in done.stderr

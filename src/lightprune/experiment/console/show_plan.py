@@ -66,7 +66,7 @@ def _show_table(checked: CheckedRun, folder: Path, image_seconds: Mapping[str, f
         held = _counts(cost.weights, checked.masks.pruned if checked.masks else 0)
         table.add_row(str(dense.epochs), "dense", *held, rate)
         steps = setup.batches_per_epoch(dense) * dense.epochs
-        batches = f"{counted(steps, 'batch')} of {dense.batch_size}, then {batches}"
+        batches = f"dense {counted(steps, 'batch')} of {dense.batch_size}, fine-tuning {batches}"
     peak = dense.learning_rate.peak if finetune.learning_rate.shape == REWIND else None
     rate = f"{finetune.learning_rate.shape} {peak or finetune.learning_rate.peak}"
     rows = _course(checked, rate)
@@ -92,7 +92,7 @@ def _dense(checked: CheckedRun) -> str:
     if checked.dense_folder is None or not checked.settings.trains_dense:
         return ""  # A row of the table says it.
     if checked.needs_dense_training:
-        return f"not in the cache yet; it is kept in {short_path(checked.dense_folder)}"
+        return f"not in the cache yet; it will be kept in {short_path(checked.dense_folder)}"
     return f"from the cache: {short_path(checked.dense_folder)}"
 
 

@@ -45,7 +45,7 @@ def estimated_time(
         epochs * image_seconds[name] * (checked.setup.epoch_images(phase) + forward)
         for name, phase, epochs in phases
     )
-    return f"{about(left)}, by one training step"
+    return f"{about(left)}, estimated from one training step"
 
 
 def _seconds_of_dense_image(checked: CheckedRun) -> float | None:

@@ -209,7 +209,7 @@ def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
     speedups = {at.batch: f"{at.over_dense:.1f} ×" for at in _speedups(row)}
     return {
         "best of each sparsity": f"[{row.name}](../{row.first.folder})",
-        "of": f"{count}",
+        "chosen from": f"{count}",
         "test accuracy": row.accuracy.percent,
         **baseline_columns(row, baseline, controls),
         "live sparsity": percent(row.live_sparsity),
@@ -217,16 +217,20 @@ def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
         **{f"speed-up, batch {batch}": speedups.get(batch, "") for batch in BATCHES},
         "epochs": row.epochs,
         "training (min)": findings.training_time.minutes_label(row.first),
-        "seeds": row.seeds,
+        "seeds": f"{len(row.runs)}",
     }
 
 
 def _best_words(findings: Findings) -> str:
-    words = ""
+    words = (
+        "Best: of the highest accuracy, whatever its training; the title's is chosen by its "
+        "difference to its baseline. "
+    )
     if any(baseline.verdict for baseline in findings.baselines.values()):
-        words = (
+        words += (
             "Verdict: McNemar's test, corrected after Holm for every comparison of the report; "
-            f"“{UNCORRECTED}”: the difference's own 95 % interval alone excludes 0. "
+            f"“{UNCORRECTED}”: the difference's own 95 % interval alone excludes 0; "
+            "“not separated”: not shown to differ, nor shown equal. "
         )
     return f"{words}Training: both phases of one seed, {findings.training_time.source}."
 
