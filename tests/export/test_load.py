@@ -179,7 +179,7 @@ def test_an_unfinished_or_damaged_run_is_one_line(exported, tmp_path, damage, sa
     ("constructor", "said"),
     [
         (partial(small_network, wrong=1), "unexpected keyword"),
-        (lambda num_classes: 3, "'int' object has no attribute"),
+        (lambda num_classes: 3, "returns a int, no torch.nn.Module"),
         (lambda num_classes: nn.Linear(1, num_classes), "another network: weight is .*, not miss"),
     ],
 )

@@ -28,6 +28,7 @@ def test_every_stage_is_printed_in_order(text):
         "after legalize",
         "after propagate_copies",
         "after fold_batch_norms",
+        "after compose_selections",
         "after fold_constants",
         "after eliminate_dead_channels",
         "after fuse",
