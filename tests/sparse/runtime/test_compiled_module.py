@@ -1,5 +1,7 @@
 """`sparse.compile`: any module computes what it did, its sparse parts in the runtime."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -238,12 +240,32 @@ def test_the_table_says_what_runs_where():
     )
 
     assert title.startswith("2 regions run in the sparse runtime: 100.0% of")
-    assert head.split() == ["layer", "runs", "in", "nonzero", "weights", "M", "MACs", "time"]
+    columns = ["layer", "runs in", "nonzero", "dense weights", "dense M MACs", "M MACs left"]
+    assert re.split("  +", head.strip()) == [*columns, "time"]
     assert [line.split()[0] for line in lines] == [
-        *("stem.0", "body.0", "squeeze", "excite", "head")
+        *("stem.0", "body.0", "squeeze", "excite", "head", "region_1", "region_2")
     ]
-    assert [line.split()[2] for line in lines] == ["19.9%", "20.0%", "18.8%", "18.8%", "20.0%"]
-    assert sum(float(x.split()[5].rstrip("%")) for x in lines if x.endswith("%")) <= 100.2
+    assert [line.split()[2] for line in lines[:5]] == ["19.9%", "20.0%", "18.8%", "18.8%", "20.0%"]
+    assert [line.endswith("%") for line in lines] == [False] * 5 + [True] * 2
+    assert 0 < sum(float(line.split()[6].rstrip("%")) for line in lines[5:]) <= 100.2
+
+
+def test_the_table_says_how_many_multiplications_are_left_and_how_much_faster_a_region_was():
+    network = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 100, 1))
+    for layer in (network[0], network[2]):
+        prune.l1_unstructured(layer, "weight", amount=0.75)
+
+    compiled = sparse.compile(network, torch.randn(1, 3, 100, 100), min_speedup=1e-9)
+    title, head, *lines = str(compiled).splitlines()
+
+    assert title.endswith("100.0% of the network's 81.3 M dense MACs, of which 20.3 M are left")
+    assert head.endswith("speed-up over torch")
+    assert [line.split()[3:6] for line in lines] == [
+        ["1,728", "17.3", "4.3"],
+        ["6,400", "64.0", "16.0"],
+        ["8,128", "81.3", "20.3"],
+    ]
+    assert re.fullmatch(r"  region_1 .* [0-9.]+x", lines[2])
 
 
 def test_it_cannot_be_trained():

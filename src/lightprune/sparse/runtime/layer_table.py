@@ -38,6 +38,11 @@ class Layer:
     weights: int
     macs: int
 
+    @property
+    def macs_left(self) -> int:
+        """Multiplications by weights that are not zero; each weight multiplies equally often."""
+        return self.macs * self.nonzero // self.weights
+
 
 def find_layers(exported: fx.GraphModule, regions: Mapping[fx.Node, str]) -> tuple[Layer, ...]:
     """The layers with stored weights, in the order in which they run.
@@ -63,33 +68,44 @@ def find_layers(exported: fx.GraphModule, regions: Mapping[fx.Node, str]) -> tup
     return tuple(layers)
 
 
-def layer_table(layers: Iterable[Layer], seconds: Mapping[str, float]) -> str:
+def layer_table(
+    layers: Iterable[Layer], speedups: Mapping[str, float], seconds: Mapping[str, float]
+) -> str:
     """One line a layer, and a title that says how much of the network the runtime runs.
 
-    `seconds` are those of each call of the network by its node, empty if it was not timed; the time
-    of a region stands at its first layer.
+    Regions have lines of their own where something was measured: `speedups` over torch by region,
+    and `seconds` of each call of the network by its node, both empty if there was no measurement.
     """
     layers = tuple(layers)
+    regions: dict[str, list[Layer]] = {}
+    for layer in layers:
+        if layer.region:
+            regions.setdefault(layer.region, []).append(layer)
     macs = sum(layer.macs for layer in layers)
     in_runtime = sum(layer.macs for layer in layers if layer.region)
-    regions = {layer.region: None for layer in layers if layer.region}
     title = (
         f"{len(regions)} region{'s run' if len(regions) != 1 else ' runs'} in the sparse runtime: "
-        f"{in_runtime / max(macs, 1):.1%} of {macs / 1e6:,.1f} M multiplications"
+        f"{in_runtime / max(macs, 1):.1%} of the network's {macs / 1e6:,.1f} M dense MACs, of "
+        f"which {sum(layer.macs_left for layer in layers) / 1e6:,.1f} M are left"
     )
-    rows = [("layer", "runs in", "nonzero", "weights", "M MACs", *["time"] * bool(seconds))]
-    timed = set()
-    for layer in layers:
-        share = f"{seconds.get(layer.node, 0) / sum(seconds.values()):.1%}" if seconds else ""
-        rows.append(
-            (
-                layer.name,
-                layer.region or "torch",
-                f"{layer.nonzero / layer.weights:.1%}",
-                f"{layer.weights:,}",
-                f"{layer.macs / 1e6:,.1f}",
-                *[share if layer.node not in timed else ""] * bool(seconds),
-            )
-        )
-        timed.add(layer.node)
+    head = ["layer", "runs in", "nonzero", "dense weights", "dense M MACs", "M MACs left"]
+    rows = [[*head, *["speed-up over torch"] * bool(speedups), *["time"] * bool(seconds)]]
+    groups = [(layer.name, layer.region or "torch", [layer]) for layer in layers]
+    if speedups or seconds:
+        groups += [(name, "runtime", members) for name, members in regions.items()]
+    for name, place, members in groups:
+        weights = sum(layer.weights for layer in members)
+        row = [
+            name,
+            place,
+            f"{sum(layer.nonzero for layer in members) / weights:.1%}",
+            f"{weights:,}",
+            f"{sum(layer.macs for layer in members) / 1e6:,.1f}",
+            f"{sum(layer.macs_left for layer in members) / 1e6:,.1f}",
+        ]
+        if speedups:
+            row.append(f"{speedups[name]:.1f}x" if place == "runtime" else "")
+        if seconds and place in ("runtime", "torch"):
+            row.append(f"{seconds.get(members[0].node, 0) / sum(seconds.values()):.1%}")
+        rows.append(row)
     return listing(title, rows)

@@ -24,10 +24,13 @@ class Partitioned:
 
     Attributes:
         exported: Calls the regions, and torch for the rest.
+        speedups: How many times as fast as torch each region is on the example; empty if they were
+            not measured.
     """
 
     exported: Exported
     layers: tuple[Layer, ...]
+    speedups: Mapping[str, float]
 
 
 def partition(
@@ -43,8 +46,8 @@ def partition(
             modules[region] = RegionModule(region, SparseNetwork(region.graph, state, threads))
         except InputError:
             continue  # Such as a region whose result is the same for all images.
+    speedups = _speedups(network, modules, example) if min_speedup else {}
     if min_speedup:
-        speedups = _speedups(network, modules, example)
         modules = {r: module for r, module in modules.items() if speedups[r] >= min_speedup}
     names = {region: f"region_{number}" for number, region in enumerate(modules, 1)}
     layers = find_layers(network, {n: name for r, name in names.items() for n in r.nodes})
@@ -55,7 +58,8 @@ def partition(
         entry = calls.get(region.entry, region.entry)
         calls[region.nodes[-1]] = _replace(network, region, name, entry)
     _drop_unused(network)
-    return Partitioned(exported, layers)
+    measured = {names[region]: speedups[region] for region in modules if region in speedups}
+    return Partitioned(exported, layers, measured)
 
 
 class RegionModule(nn.Module):
