@@ -6,7 +6,7 @@ from numba.core.caching import NullCache
 from lightprune.cli.main import main
 from lightprune.export.export_network import ExportConfig, export_network
 from lightprune.export.loaded_network import load_network
-from lightprune.sparse.runtime.slots import execute
+from lightprune.sparse.runtime.work_sharing import execute
 from tests.export.finished import finished_run, small_network
 
 

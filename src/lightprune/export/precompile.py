@@ -10,7 +10,7 @@ from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.jit.code_cache import folder_of
 from lightprune.sparse.runtime.network import SparseNetwork
-from lightprune.sparse.runtime.slots import execute
+from lightprune.sparse.runtime.work_sharing import execute
 
 
 def warm_up(file: Path) -> str:

@@ -13,8 +13,8 @@ torch, lightprune = map(importlib.import_module, ("torch", "lightprune"))
 assert lightprune.__file__.startswith(package)
 with torch.inference_mode():
     print(*lightprune.load(file)(torch.ones(1, 3, 8, 8)).flatten().tolist())
-slots = importlib.import_module("lightprune.sparse.runtime.slots")
+work_sharing = importlib.import_module("lightprune.sparse.runtime.work_sharing")
 compiled = importlib.import_module("lightprune.sparse.jit.compile")._compiled_functions
-misses = sum(slots.execute.stats.cache_misses.values())
+misses = sum(work_sharing.execute.stats.cache_misses.values())
 print(misses + sum(not code.cache_hits for code in compiled))
 assert not os.path.exists("~")

@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from lightprune.sparse.runtime import thread_pool as threads
-from lightprune.sparse.runtime.slots import ASLEEP
 from tests.sparse.programs import images_for, network_of, residual_program
-from tests.sparse.runtime.workers import states, wait_until_asleep
+from tests.sparse.runtime.workers import wait_until_asleep
 
 
 def names():
@@ -29,15 +28,15 @@ def test_workers_are_started_once_and_shared():
 
 
 def test_every_worker_has_a_separate_slot():
-    slots = threads.team_of(3).slots
+    slots = threads.wake_workers(3)
 
     assert len(set(slots.tolist())) == 3
-    assert (threads.team_of(2).slots == slots[:2]).all()
-    assert len(threads.team_of(0).slots) == 0
+    assert (threads.wake_workers(2) == slots[:2]).all()
+    assert len(threads.wake_workers(0)) == 0
 
 
 def test_workers_sleep_when_there_are_no_jobs():
-    threads.team_of(2).wake()
+    threads.wake_workers(2)
 
     wait_until_asleep(2)
 
@@ -46,12 +45,11 @@ def test_workers_woken_for_a_job_that_does_not_come_sleep_again_and_take_the_nex
     program = residual_program()
     network, images = network_of(program, 3), images_for(program, 40)
     expected = network_of(program)(images)
-    team = threads.team_of(2)
 
     for _ in range(20):
         wait_until_asleep(2)
-        team.wake()
-        team.wake()
+        threads.wake_workers(2)
+        threads.wake_workers(2)
     assert torch.equal(network(images), expected)
 
 
@@ -59,12 +57,11 @@ def test_workers_that_are_busy_or_do_not_come_are_not_waited_for(many_chunks):
     program = residual_program()
     network, images = network_of(program, 2), images_for(program, 3)
     expected = network(images)
-    wait_until_asleep(1)
-    slot = threads._workers[0].slot
-    slot[0] = -1  # As if it worked on another job.
+    memory = threads._workers[0]._memory
+    memory[threads._SLOT] = -1  # As if it worked on another job.
 
     outputs = network(images)
-    slot[0] = ASLEEP
+    memory[threads._SLOT] = 0
 
     assert torch.equal(outputs, expected)
 
@@ -75,7 +72,7 @@ def test_no_slot_is_taken_after_a_call():
     for count in (1, 3, 40):
         network(images_for(program, count))
 
-        assert set(states(2)) <= {0, ASLEEP}
+        assert all(worker._memory[threads._SLOT] == 0 for worker in threads._workers)
 
 
 @pytest.mark.long

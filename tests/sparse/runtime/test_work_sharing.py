@@ -14,9 +14,8 @@ from lightprune.sparse.isa.instruction import Opcode, Operands, encode, record_t
 from lightprune.sparse.jit.atomics import atomic_load, atomic_store, fetch_add, yield_thread
 from lightprune.sparse.jit.pointers import record_at
 from lightprune.sparse.runtime.job import JOB
-from lightprune.sparse.runtime.slots import execute
-from lightprune.sparse.runtime.thread_pool import RELEASE, team_of
-from lightprune.sparse.runtime.work_sharing import _chunks_to_take, _granted
+from lightprune.sparse.runtime.thread_pool import wake_workers
+from lightprune.sparse.runtime.work_sharing import _chunks_to_take, execute
 from tests.sparse.runtime.workers import wait_until_asleep
 
 ARENA = 64
@@ -123,7 +122,7 @@ class Job:
 
     def run(self, times=1):
         self.job["images"] = times
-        team_of(self.threads - 1).execute(self.job.ctypes.data)
+        execute(self.job.ctypes.data, wake_workers(self.threads - 1))
 
 
 # Chunks may be empty.
@@ -181,38 +180,25 @@ def test_a_thread_takes_an_equal_share_and_then_single_chunks(chunks, threads, t
     assert _chunks_to_take(chunks, threads, taken) == share
 
 
-@given(chunks=st.integers(1, 80), requests=st.lists(st.tuples(st.booleans(), st.integers(1, 40))))
-def test_from_both_ends_every_chunk_is_granted_once(chunks, requests):
-    granted, counts = [], [0, 0]
+@given(chunks=st.integers(1, 80), threads=st.integers(1, 9))
+def test_shares_leave_single_chunks_for_the_next_free_thread(chunks, threads):
+    shares = []
+    while sum(shares) < chunks:
+        shares.append(_chunks_to_take(chunks, threads, sum(shares)))
 
-    # As many as there are, so that nothing is left over.
-    for from_back, count in [*requests, *[(False, 1), (True, 1)] * chunks]:
-        begin, end = _granted(chunks, *counts, from_back, count)
-        granted += range(begin, end)
-        counts[from_back] += count
-
-    assert sorted(granted) == list(range(chunks))
+    assert sum(shares) == chunks
+    assert max(shares) <= max(1, chunks // threads)
+    assert shares == sorted(shares, reverse=True)
 
 
-def test_neighbours_take_the_chunks_of_opposite_ends():
-    assert _granted(10, 0, 0, False, 4) == (0, 4)
-    assert _granted(10, 4, 0, True, 4) == (6, 10)
-
-
-@numba.njit
-def _execute_holding_the_gil(job, slots, release):
-    execute(job, slots, release)
-
-
-def test_a_sleeping_worker_joins_though_the_caller_holds_the_interpreters_lock():
-    job, team = Job([[0, 1, 2]], 2, _record_two), team_of(1)
+def test_a_sleeping_worker_joins():
+    job = Job([[0, 1, 2]], 2, _record_two)
     shared = False
 
     for times in range(1, 6):
         wait_until_asleep(1)
         job.owners[0][:] = 0
-        job.job["images"] = times
-        _execute_holding_the_gil(job.job.ctypes.data, team.slots, RELEASE)
+        job.run(times)
         shared = shared or job.owners[0][0] != job.owners[0][1]
 
     assert shared

@@ -132,9 +132,3 @@ def call_interpreter(
 ):
     """Calls `kernels.dispatch.interpreter()`."""
     return _call(9)
-
-
-@intrinsic
-def call_lock(_typing, code, lock, wait):
-    """Calls `PyThread_acquire_lock`, or `PyThread_release_lock`, which takes no second argument."""
-    return _call(2)

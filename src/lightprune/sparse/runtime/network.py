@@ -24,7 +24,8 @@ from lightprune.sparse.kernels.dispatch import interpreter
 from lightprune.sparse.passes.lower import lower
 from lightprune.sparse.runtime.job import JOB
 from lightprune.sparse.runtime.thread_choice import ThreadChoice
-from lightprune.sparse.runtime.thread_pool import team_of
+from lightprune.sparse.runtime.thread_pool import wake_workers
+from lightprune.sparse.runtime.work_sharing import execute
 
 
 class Workspace:
@@ -60,7 +61,7 @@ class Workspace:
             self._job["arena"] = self.memory.ctypes.data
             self._arenas = arenas
         self._call[0] = (images, outputs, count, minibatches, threads)
-        team_of(threads - 1).execute(self._address)
+        execute(self._address, wake_workers(threads - 1))
 
 
 def _aligned(count: int, kind: Any) -> NDArray[Any]:
@@ -156,9 +157,6 @@ class SparseNetwork(nn.Module):
         count = images.shape[0]
         choice = self._thread_choice(count)
         threads, begin = choice.threads, time.perf_counter()
-        if threads > 1:
-            # Ahead of the work: a thread that sleeps takes a while to come.
-            team_of(threads - 1).wake()
         # With the images' dtype and device, whatever the defaults are.
         outputs = images.new_empty(count, *(shape[:1] if self.program.flat else shape))
         if count:

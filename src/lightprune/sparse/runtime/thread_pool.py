@@ -1,30 +1,18 @@
 """The worker threads: started once, shared by all networks, asleep when there are no jobs."""
 
-import ctypes
 import os
 import threading
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightprune.sparse.isa.register_blocks import CACHE_LINE
-from lightprune.sparse.runtime.slots import LOCK, execute, wake, work
+from lightprune.sparse.runtime.work_sharing import worker_loop
 
-_LINE = CACHE_LINE // 8
-
-# Python's own locks: compiled code waits for them, and releases them, without the GIL.
-_allocate_lock = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThread_allocate_lock", ctypes.pythonapi))
-_acquire_lock = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(
-    ("PyThread_acquire_lock", ctypes.pythonapi)
-)
-
-
-def _address(function: Any) -> int:
-    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
-
-
-RELEASE = _address(ctypes.pythonapi.PyThread_release_lock)
+# Some tenths of a millisecond: longer than what lies between two calls of a busy caller.
+_SPINS_BEFORE_SLEEP = 20_000
+_SLOT = CACHE_LINE // 8
+"""Index of the slot: a cache line from the memory of others on either side."""
 
 
 class Worker:
@@ -32,43 +20,35 @@ class Worker:
 
     def __init__(self, number: int) -> None:
         self._number = number
-        # The slot lies a cache line from the memory of others on either side.
-        self._memory = np.zeros(2 * _LINE, np.int64)
-        self.slot = self._memory[_LINE:]
-        self.slot[LOCK] = lock = _allocate_lock()
-        _acquire_lock(lock, 1)
+        self._memory = np.zeros(2 * _SLOT, np.int64)
+        self.slot = self._memory[_SLOT:].ctypes.data
+        self.asleep = False
+        self.announced = False
+        self.wake = threading.Event()
         threading.Thread(target=self._run, name=f"sparse-{number}", daemon=True).start()
 
     def _run(self) -> None:
-        # As a method, so that the slot lives as long as the thread, even while Python ends.
-        work(self.slot.ctypes.data, self._number, _address(_acquire_lock))
-
-
-class Team:
-    """Workers that share in a call."""
-
-    def __init__(self, workers: Sequence[Worker]) -> None:
-        self.slots = np.array([worker.slot.ctypes.data for worker in workers], np.int64)
-
-    def wake(self) -> None:
-        """Wakes them, if they sleep, for a job that comes soon."""
-        wake(self.slots, RELEASE)
-
-    def execute(self, job: int) -> None:
-        """Executes the `JOB` at the address, in this thread and those that are free."""
-        execute(job, self.slots, RELEASE)
+        while True:
+            worker_loop(self.slot, self._number, _SPINS_BEFORE_SLEEP)
+            self.asleep = True
+            # A caller first announces a job, then looks whether this sleeps: one sees the other.
+            if not self.announced:
+                self.wake.wait()
+            self.announced = False
+            self.wake.clear()
+            self.asleep = False
 
 
 _workers: list[Worker] = []
-_teams = {0: Team(())}
+_slots: dict[int, NDArray[np.int64]] = {0: np.zeros(0, np.int64)}
 _start_lock = threading.Lock()
 
 
 def _reset_after_fork() -> None:
     global _start_lock
     _workers.clear()
-    _teams.clear()
-    _teams[0] = Team(())
+    _slots.clear()
+    _slots[0] = np.zeros(0, np.int64)
     _start_lock = threading.Lock()
 
 
@@ -77,11 +57,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def team_of(count: int) -> Team:
-    """The first `count` workers; starts those that are missing."""
-    if count not in _teams:
+def wake_workers(count: int) -> NDArray[np.int64]:
+    """Wakes `count` workers, starts those that are missing, and returns their slots."""
+    if count not in _slots:
         with _start_lock:
             while len(_workers) < count:
                 _workers.append(Worker(len(_workers) + 1))
-            _teams[count] = Team(_workers[:count])
-    return _teams[count]
+            _slots[count] = np.array([worker.slot for worker in _workers[:count]], np.int64)
+    for worker in _workers[:count]:
+        worker.announced = True
+        if worker.asleep:
+            worker.wake.set()
+    return _slots[count]

@@ -15,6 +15,7 @@ from lightprune.sparse.jit.atomics import (
     atomic_load,
     atomic_store,
     call_interpreter,
+    compare_exchange,
     cpu_pause,
     fetch_add,
     yield_thread,
@@ -26,12 +27,11 @@ from lightprune.sparse.runtime.job import JOB
 _HEADER = record_type(Operands)
 
 # When threads share minibatches, the ticket is the number of the next one. When they share
-# instructions, it holds from its lowest bits on: chunks taken from the first one on, and from the
-# last one back, both with those requested in vain; chunks finished; and the instruction's number.
-# A thread asks in vain once an instruction, so that the bits suffice for a thousand threads.
+# instructions, it holds from its lowest bits on: chunks taken or requested in vain, chunks
+# finished, and the instruction's number. A thread asks in vain once an instruction, so that the
+# bits suffice for tens of thousands of threads.
 _COUNT_BITS = 16
 _COUNT = (1 << _COUNT_BITS) - 1
-_FINISHED, _NUMBER = 2 * _COUNT_BITS, 3 * _COUNT_BITS
 _SPINS_BEFORE_YIELD = 2000
 
 
@@ -46,9 +46,7 @@ def run_job(job, thread):
         # core would ask for every cache line before it writes to it.
         private_arena = fields.arena + (1 + thread) * fields.arena_size
         _clear_flags(job, private_arena)
-        # Neighbours take chunks from either end: so each gets about the same ones in every call,
-        # whose weights and outputs are then still in its core's cache.
-        _run_shared(job, private_arena, thread % 2)
+        _run_shared(job, private_arena)
 
 
 @jit_cached
@@ -85,21 +83,12 @@ def _run_minibatches(job, arena):
 
 @jit_cached
 def _unpack_ticket(ticket):
-    """The instruction's number, its finished chunks, those taken from its start, and its end."""
-    count = ticket >> _COUNT_BITS & _COUNT
-    return ticket >> _NUMBER, ticket >> _FINISHED & _COUNT, ticket & _COUNT, count
-
-
-@jit_cached
-def _granted(chunks, front, back, from_back, count):
-    """Which chunks a thread gets that asks for `count` when the others have been taken."""
-    if from_back:
-        return max(front, chunks - back - count), chunks - back
-    return front, min(front + count, chunks - back)
+    """The instruction's number, its finished chunks, and those that are taken."""
+    return ticket >> 2 * _COUNT_BITS, ticket >> _COUNT_BITS & _COUNT, ticket & _COUNT
 
 
 @jit_inline
-def spin(spins):
+def _spin(spins):
     """Waits a moment, now and then for another thread on this core; returns the new count."""
     cpu_pause()
     if (spins + 1) % _SPINS_BEFORE_YIELD == 0:
@@ -108,19 +97,18 @@ def spin(spins):
 
 
 @jit_cached
-def _run_shared(job, private_arena, from_back):
+def _run_shared(job, private_arena):
     fields = record_at(job, JOB)
     heads, spins = int_array(fields.heads), 0
     while True:
-        number, _, front, back = _unpack_ticket(atomic_load(job))
+        number, _, taken = _unpack_ticket(atomic_load(job))
         if number >= fields.n_heads:
             return
         chunks = record_at(heads[number], _HEADER).chunks
-        if front + back < chunks:
-            count = _chunks_to_take(chunks, fields.threads, front + back)
-            _run_chunks(job, private_arena, from_back, count)
+        if taken < chunks:
+            _run_chunks(job, private_arena, _chunks_to_take(chunks, fields.threads, taken))
         else:
-            spins = spin(spins)
+            spins = _spin(spins)
 
 
 @jit_cached
@@ -136,27 +124,27 @@ def _chunks_to_take(chunks, threads, taken):
 
 
 @jit_cached
-def _run_chunks(job, private_arena, from_back, count):
+def _run_chunks(job, private_arena, count):
     """Takes chunks of one instruction after the other, until others have taken all of one."""
     fields = record_at(job, JOB)
-    heads, side = int_array(fields.heads), _COUNT_BITS * from_back
-    number, _, front, back = _unpack_ticket(fetch_add(job, count << side))
+    heads = int_array(fields.heads)
+    number, _, begin = _unpack_ticket(fetch_add(job, count))
     while number < fields.n_heads:
         chunks = record_at(heads[number], _HEADER).chunks
-        begin, end = _granted(chunks, front, back, from_back, count)
+        end = min(begin + count, chunks)
         if begin >= end:
             return
         _call_chunks(job, private_arena, heads[number], begin, end)
-        done, count = end - begin, 1
-        ticket = fetch_add(job, (done << _FINISHED) + (count << side))
-        _, finished, front, back = _unpack_ticket(ticket)
-        if finished + done < chunks:
+        count = 1
+        _, finished, taken = _unpack_ticket(fetch_add(job, ((end - begin) << _COUNT_BITS) + count))
+        if finished + end - begin < chunks:
+            begin = taken
             continue
-        number, front, back = _run_unshared(job, private_arena, number + 1), 0, 0
+        number, begin = _run_unshared(job, private_arena, number + 1), 0
         if number < fields.n_heads:
             chunks = record_at(heads[number], _HEADER).chunks
             count = _chunks_to_take(chunks, fields.threads, 0)
-        atomic_store(job, (number << _NUMBER) + (count << side))
+        atomic_store(job, (number << 2 * _COUNT_BITS) + count)
 
 
 @jit_cached
@@ -192,3 +180,34 @@ def _call_chunks(job, private_arena, head, begin, end):
         fields.target,
         fields.images,
     )
+
+
+@jit_cached
+def execute(job, slots):
+    """Executes the `JOB` at the address, with the workers that watch the slots and are free."""
+    atomic_store(job, 0)
+    for slot in slots:
+        # A worker that is busy with another job is not waited for.
+        compare_exchange(slot, 0, job)
+    run_job(job, 0)
+    for slot in slots:
+        # A worker that took the job returns only when nothing is left to start, and its part is
+        # finished.
+        if not compare_exchange(slot, job, 0):
+            spins = 0
+            while atomic_load(slot) == -job:
+                spins = _spin(spins)
+
+
+@jit_cached
+def worker_loop(slot, thread, patience):
+    """Runs the jobs offered in the slot; returns after `patience` looks without one."""
+    waited = 0
+    while waited < patience:
+        job = atomic_load(slot)
+        if job > 0 and compare_exchange(slot, job, -job):
+            run_job(job, thread)
+            atomic_store(slot, 0)
+            waited = 0
+        cpu_pause()
+        waited += 1
