@@ -147,9 +147,15 @@ def test_reshapes_that_shuffle_channels_are_one_selection(groups):
 
     (op,) = trace(Around(swapped), SHAPE).ops[1:]
 
-    assert op == last(lambda x: F.channel_shuffle(x, groups)) or op.channels == tuple(
-        swapped(torch.arange(4)[None, :, None, None]).flatten().tolist()
-    )
+    expected = swapped(torch.arange(4)[None, :, None, None]).flatten().tolist()
+    assert op.channels == tuple(expected)
+    assert last(lambda x: F.channel_shuffle(x, groups)).channels == op.channels
+
+
+@pytest.mark.parametrize("sizes", [(-1, 4, 8, 4, 2), (1, -1, 4, 8, 8)], ids=["rows", "images"])
+def test_reshapes_that_swap_channels_with_something_else_are_no_selection(sizes):
+    with pytest.raises(InputError, match=r"transpose|reshape|view"):
+        trace(Around(lambda x: x.view(sizes).transpose(1, 2).reshape(x.shape)), SHAPE)
 
 
 @pytest.mark.parametrize(

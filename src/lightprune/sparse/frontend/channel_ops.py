@@ -58,6 +58,8 @@ def _as_shuffle(node: fx.Node) -> _Call | None:
     swapped = swap.args[1:] in ((1, 2), (2, 1)) or swap.args[1] == [0, 2, 1, 3, 4]
     if not swapped or len(middle) != 5 or len(before) != 4 or before[1:] != after[1:]:
         return None
+    if middle[1] * middle[2] != before[1] or middle[3:] != before[2:]:
+        return None  # Of rows or images.
     return _ATEN.channel_shuffle.default, (source, middle[1])
 
 
