@@ -21,10 +21,7 @@ class TimingBudget:
 
     Attributes:
         rounds: The most turns each call gets. A core that is shared with others runs at one speed
-            for some seconds and then at another: many short turns meet both. 30 are the first
-            multiple of ten with which 9 of 10 speed-ups lie well within 10 % of their median: of
-            ResNet18 at 98 %, 8 images, on two cores of a shared machine within 8 %, with 20 turns
-            within 10 %, with 60 within 5 %; at one image within 18 %, with 60 within 11 %.
+            for some seconds and then at another: many short turns meet both.
         seconds_per_turn: Of timed calls; one call at least.
         total_seconds: Of all calls together; one turn each at least.
     """

@@ -26,14 +26,7 @@ def bench(
     batches: Annotated[
         str, typer.Option(metavar="1,8,64,256", help="Images a call.")
     ] = "1,8,64,256",
-    rounds: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Turns that each backend gets: with 30, 9 of 10 speed-ups at 8 images lie within "
-            "8 % of their median.",
-        ),
-    ] = 30,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Turns that each backend gets.")] = 30,
     backends: Annotated[
         str | None, typer.Option(metavar="NAME,NAME", help="Default: all that are installed.")
     ] = None,
