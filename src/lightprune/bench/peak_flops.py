@@ -33,9 +33,9 @@ def _multiply_add_chains(_typing, times, factor):  # type: ignore[no-untyped-def
     def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         count, number = arguments
         factors = [broadcast(builder, number)] * _CHAINS
-        chains = _Chains(builder, ir.Constant(I64, 0), count)
+        chains = _Chains(builder)
         chains.factors = factors
-        total = reduce(builder.fadd, chains.emit_loop(factors))
+        total = reduce(builder.fadd, chains.emit_loop(ir.Constant(I64, 0), count, factors))
         return builder.extract_element(total, ir.Constant(I32, 0))
 
     return types.float32(types.int64, types.float32), generate

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from lightprune.errors import InputError
 from lightprune.sparse.codegen.kernel_choice import choose_kernel
 from lightprune.sparse.codegen.memory_plan import plan_memory
+from lightprune.sparse.codegen.tap_order import channels_per_chunk
 from lightprune.sparse.codegen.weight_packing import pack_weights
 from lightprune.sparse.isa.register_blocks import (
     CHANNEL_BLOCKS,
@@ -39,32 +40,32 @@ def in_one_group(step):
 def entries(packed):
     """(output channel, offset, weight) of every stored weight, in the order of computation."""
     size = packed.channel_block.channels
-    for number in range(packed.choice.entries.size):
+    for number, (_, group, _) in enumerate(np.ndindex(packed.choice.entries.shape)):
         for place in range(packed.indptr[number], packed.indptr[number + 1]):
             for member in range(size):
                 offset = packed.offsets[place, 0 if packed.channel_block.shared else member]
                 weight = packed.weights[place, member]
-                yield (
-                    packed.choice.channel_order[number % packed.choice.groups * size + member],
-                    offset,
-                    weight,
-                )
+                yield packed.choice.channel_order[group * size + member], offset, weight
 
 
 @settings(max_examples=40)
 @given(convolution_programs(), BLOCKED)
-def test_what_is_stored_is_the_weight_in_its_order(program, blocked):
+def test_what_is_stored_is_the_weight_in_an_order_of_its_own(program, blocked):
     images_per_vector, channel_block = blocked
     plan = plan_memory(program, images_per_vector)
     step = program.steps[-1]
     packed = packed_for(step, plan, channel_block)
     channel_stride, taps = plan.tap_offsets(step)
     weight = in_one_group(step)
+    # Whatever the block and the images at a time are.
+    chunk = channels_per_chunk(step, program.shapes[step.value])
 
     stored = [entry for entry in entries(packed) if entry[2] != 0]
 
     for output, row in enumerate(weight):
         channel, tap = np.nonzero(row)
+        order = np.lexsort((tap, channel, tap // step.weight.shape[3], channel // chunk))
+        channel, tap = channel[order], tap[order]
         actual = [entry[1:] for entry in stored if entry[0] == output]
         offsets = 4 * (channel * channel_stride + taps[tap])
         assert actual == list(zip(offsets, row[channel, tap], strict=True))
@@ -86,6 +87,7 @@ def test_entries_are_as_many_as_their_channel_block_needs(program, blocked):
     assert 1 <= len(packed.choice.entries) <= inputs
     if channel_block.channels == 1:
         assert len(packed.weights) == np.count_nonzero(step.weight)
+    assert packed.choice.entries.shape[2] in (1, step.weight.shape[2])
     assert len(packed.choice.group_seconds) == packed.choice.groups
     assert (packed.choice.group_seconds >= 0).all()
 

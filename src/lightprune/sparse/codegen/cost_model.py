@@ -142,6 +142,7 @@ class _Benchmark:
                 groups=groups,
                 group_channels=channel_block.channels,
                 passes=1,
+                kernel_rows=1,
                 tiles=tiles,
                 n_tiles=1,
                 packed_input=0,

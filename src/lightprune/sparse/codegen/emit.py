@@ -17,7 +17,7 @@ from lightprune.sparse.codegen.copy_plan import (
 from lightprune.sparse.codegen.cost_model import SECONDS_PER_VALUE
 from lightprune.sparse.codegen.input_packing import PackedInput
 from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
-from lightprune.sparse.codegen.weight_packing import PackedWeights
+from lightprune.sparse.codegen.weight_packing import PackedWeights, tile_records
 from lightprune.sparse.ir.elementwise import Function
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import (
@@ -28,8 +28,8 @@ from lightprune.sparse.ir.program import (
     PoolStep,
 )
 from lightprune.sparse.isa import instruction as isa
-from lightprune.sparse.isa.register_blocks import LANES, PLUS_BIAS, PLUS_RESIDUAL, REGISTER_BLOCKS
-from lightprune.sparse.isa.tables import NO_VIEW, TileRecord, View, table_type
+from lightprune.sparse.isa.register_blocks import LANES, PLUS_BIAS, PLUS_RESIDUAL
+from lightprune.sparse.isa.tables import NO_VIEW, View
 from lightprune.sparse.kernels.activations import code_of_function
 from lightprune.sparse.kernels.convolution import conv_kernel
 
@@ -77,16 +77,7 @@ class Emitter:
         choice = packed.choice
         output, read = self.plan.buffers[step.value], self.plan.input_buffer(step)
         residual = self.plan.buffers[step.residual] if step.residual else output
-        pixels = choice.channel_block.pixels_per_vector
-        tiles = [
-            (
-                tile.block,
-                *(tile.row * b.row_stride + tile.column * pixels for b in (output, read, residual)),
-                REGISTER_BLOCKS[tile.block].columns,
-                REGISTER_BLOCKS[tile.block].rows,
-            )
-            for tile in choice.tiles
-        ]
+        tiles = tile_records(choice, output, read, residual)
         padded_bias = np.zeros(len(choice.channel_order), np.float32)
         padded_bias[: len(bias)] = bias
         return isa.ConvInstruction(
@@ -105,7 +96,8 @@ class Emitter:
             groups=choice.groups,
             group_channels=choice.channel_block.channels,
             passes=len(choice.entries),
-            tiles=self.constants.address(np.array(tiles, table_type(TileRecord))),
+            kernel_rows=choice.entries.shape[2],
+            tiles=self.constants.address(tiles),
             n_tiles=len(tiles),
             packed_input=self._packed_input(step),
             code=conv_kernel(),

@@ -10,17 +10,15 @@ from numpy.typing import NDArray
 
 from lightprune.sparse.codegen.cost_model import InputAlignment, block_costs, seconds_per_byte
 from lightprune.sparse.codegen.memory_plan import MemoryPlan
+from lightprune.sparse.codegen.tap_order import ALL_ROWS, TapRows, channels_per_chunk, tap_rows
 from lightprune.sparse.codegen.tiling import Tile, tile
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES, REGISTER_BLOCKS, ChannelBlock
 
-# What the inputs of one pass may take, in bytes. A pass loads and stores all outputs: those of
-# single images would have too few weights in passes that fit the L1 cache.
+# What a single image's inputs of one pass may take, in bytes. A pass loads and stores all outputs:
+# there would be too few weights in passes that fit the L1 cache.
 _PASS_BYTES = 64 * 1024
-_PASS_BYTES_IN_LANES = 24 * 1024
-# Weights an input from which on it is worth keeping it near.
-_MIN_REUSE = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +28,20 @@ class KernelChoice:
     Attributes:
         channel_order: int64 (groups * channels,): the output channels, one group after the other.
             With a list a channel, and where any order will do, those of like lengths share a group.
+        channels_per_chunk: Input channels that are added up row by row of the kernel.
         channels_per_pass: Input channels a pass: a part that is read from near caches.
-        entries: int64 (passes, groups): how many there are.
+        tap_rows: The rows of the kernel that each tile multiplies with.
+        entries: int64 (passes, groups, rows of the kernel): how many there are; (passes, groups, 1)
+            where rows are not told apart.
     """
 
     channel_block: ChannelBlock
     groups: int
     channel_order: NDArray[np.int64]
+    channels_per_chunk: int
     channels_per_pass: int
     tiles: tuple[Tile, ...]
+    tap_rows: tuple[TapRows, ...]
     alignment: InputAlignment
     entries: NDArray[np.int64]
 
@@ -49,8 +52,15 @@ class KernelChoice:
         startup = len(self.entries) * sum(cost.startup for cost in costs)
         entry_bytes = 4 * (self.channel_block.lists + self.channel_block.channels)
         streaming = entry_bytes * seconds_per_byte()
-        per_entry = sum(max(streaming, cost.per_entry) for cost in costs)
-        return np.asarray(self.entries.sum(0) * per_entry + startup, np.float64)
+        per_entry = np.zeros(self.entries.shape[2])
+        for tile_, rows, cost in zip(self.tiles, self.tap_rows, costs, strict=True):
+            seconds = max(streaming, cost.per_entry)
+            height = REGISTER_BLOCKS[tile_.block].rows
+            partly = seconds * max(1, height - 1) / height
+            per_entry[rows.begin : rows.whole] += partly
+            per_entry[rows.whole : rows.rest] += seconds
+            per_entry[rows.rest : rows.end] += partly
+        return np.asarray(self.entries.sum(0) @ per_entry + startup, np.float64)
 
 
 def choose_kernel(
@@ -58,7 +68,6 @@ def choose_kernel(
 ) -> KernelChoice:
     """The cheapest way to compute a convolution with one of the blocks, by measured costs."""
     nonzero = expand_groups(step) != 0
-    nonzero = nonzero.reshape(*nonzero.shape[:2], -1)
     any_order = not plan.keeps_channel_order(step.value)
     return min(
         (_kernel_choice(step, plan, block, nonzero, any_order) for block in channel_blocks),
@@ -80,25 +89,35 @@ def _kernel_choice(
         alignment = _input_alignment(out.shape)
         columns = ceil(prod(out.shape[1:]) / channel_block.pixels_per_vector)
     tiles = tile(channel_block, rows, columns, alignment)
-    outputs, inputs, taps = nonzero.shape
-    channels_per_pass = inputs
-    if np.count_nonzero(nonzero) > _MIN_REUSE * inputs * taps:
-        channels_per_pass = _channels_per_pass(step, plan, tiles[0])
+    outputs, inputs = nonzero.shape[:2]
+    chunk = channels_per_chunk(step, out.shape)
+    channels_per_pass = chunk
+    if plan.images_per_vector == 1 and chunk < inputs:
+        chunks = ceil(inputs / chunk)
+        channels_per_pass = chunk * ceil(chunks / _passes(step, plan, tiles[0]))
     size = channel_block.channels
+    if size == 1 and plan.images_per_vector > 1:
+        in_shape = plan.buffers[step.input].shape
+        by_tile = tuple(tap_rows(step, in_shape, tile_.row, tile_.last_row) for tile_ in tiles)
+    else:
+        by_tile = (ALL_ROWS,) * len(tiles)
+        nonzero = nonzero.reshape(outputs, inputs, 1, -1)
     groups = ceil(outputs / size)
     starts = np.arange(0, inputs, channels_per_pass)
     order = np.arange(groups * size)
     if channel_block.shared:
         used = np.logical_or.reduceat(nonzero, np.arange(0, outputs, size), axis=0)
-        entries = np.add.reduceat(used.sum(2), starts, axis=1)
+        entries = np.add.reduceat(used.sum(3), starts, axis=1)
     else:
         lengths = np.zeros((groups * size, len(starts)), np.int64)
-        lengths[:outputs] = np.add.reduceat(nonzero.sum(2), starts, axis=1)
+        lengths[:outputs] = np.add.reduceat(nonzero.sum((2, 3)), starts, axis=1)
         if any_order:
             order = np.argsort(lengths.sum(1), kind="stable")
-        entries = lengths[order].reshape(groups, size, -1).max(1)
-    entries = entries.T.astype(np.int64)
-    return KernelChoice(channel_block, groups, order, channels_per_pass, tiles, alignment, entries)
+        entries = lengths[order].reshape(groups, size, -1).max(1)[..., None]
+    entries = entries.swapaxes(0, 1).astype(np.int64)
+    return KernelChoice(
+        channel_block, groups, order, chunk, channels_per_pass, tiles, by_tile, alignment, entries
+    )
 
 
 def _input_alignment(shape: Shape) -> InputAlignment:
@@ -122,28 +141,13 @@ def expand_groups(step: ConvStep) -> NDArray[np.float32]:
     return expanded.reshape(outputs, -1, *rest[1:])
 
 
-def _channels_per_pass(step: ConvStep, plan: MemoryPlan, tile: Tile) -> int:
-    """How many input channels stay in near caches while one tile is computed."""
+def _passes(step: ConvStep, plan: MemoryPlan, tile: Tile) -> int:
+    """So many that what a tile of a single image reads in one of them stays in near caches."""
     inputs: int = step.weight.shape[1] * step.groups
     block = REGISTER_BLOCKS[tile.block]
-    if plan.images_per_vector == 1:
-        stride = plan.input_buffer(step).channel_stride
-        planes, within = np.divmod(plan.tap_offsets(step)[1], stride)
-        pixels = block.columns * block.channel_block.pixels_per_vector + int(np.ptp(within))
-        lines = ceil(4 * pixels / CACHE_LINE)
-        size = len(np.unique(planes)) * min(4 * stride, lines * CACHE_LINE)
-    else:
-        height, width = (
-            (extent - 1) * stride + (kernel - 1) * dilation + 1
-            for extent, stride, kernel, dilation in zip(
-                (block.rows, block.columns),
-                step.stride,
-                step.weight.shape[2:],
-                step.dilation,
-                strict=True,
-            )
-        )
-        size = 4 * plan.images_per_vector * height * width
-    budget = _PASS_BYTES if plan.images_per_vector == 1 else _PASS_BYTES_IN_LANES
-    passes = ceil(inputs * size / budget)
-    return ceil(inputs / passes)
+    stride = plan.input_buffer(step).channel_stride
+    planes, within = np.divmod(plan.tap_offsets(step)[1], stride)
+    pixels = block.columns * block.channel_block.pixels_per_vector + int(np.ptp(within))
+    lines = ceil(4 * pixels / CACHE_LINE)
+    size = len(np.unique(planes)) * min(4 * stride, lines * CACHE_LINE)
+    return ceil(inputs * size / _PASS_BYTES)

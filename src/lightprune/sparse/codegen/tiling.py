@@ -22,6 +22,11 @@ class Tile:
     row: int
     column: int
 
+    @property
+    def last_row(self) -> int:
+        """Its last row of vectors."""
+        return self.row + REGISTER_BLOCKS[self.block].rows - 1
+
 
 @cache
 def tile(

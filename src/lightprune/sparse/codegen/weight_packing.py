@@ -1,4 +1,4 @@
-"""Weight packing: the non-zero weights of a convolution, as the chosen kernel reads them."""
+"""Weight packing: a convolution's non-zero weights and tiles, as the chosen kernel reads them."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from lightprune.errors import InputError
 from lightprune.sparse.codegen.kernel_choice import KernelChoice, expand_groups
-from lightprune.sparse.codegen.memory_plan import MemoryPlan
+from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
 from lightprune.sparse.ir.program import ConvStep
-from lightprune.sparse.isa.register_blocks import ChannelBlock
+from lightprune.sparse.isa.register_blocks import REGISTER_BLOCKS, ChannelBlock
+from lightprune.sparse.isa.tables import TileRecord, table_type
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +18,7 @@ class PackedWeights:
     """The non-zero weights of a convolution, by pass over the input channels and output group.
 
     Attributes:
-        indptr: int64 (passes * groups + 1,): where the entries of each start.
+        indptr: int64 (entries.size + 1,): where those of each pass, group and kernel row start.
         offsets: int32 (entries, lists): from the input's first pixel, in bytes.
         weights: float32 (entries, channels).
     """
@@ -43,14 +44,14 @@ def pack_weights(step: ConvStep, plan: MemoryPlan, choice: KernelChoice) -> Pack
         InputError: The input is larger than an offset can address.
     """
     weight = expand_groups(step)
-    outputs, inputs = weight.shape[:2]
-    size = choice.channel_block.channels
-    if outputs % size:
-        missing = np.zeros((choice.groups * size - outputs, *weight.shape[1:]), np.float32)
-        weight = np.concatenate([weight, missing])
+    outputs, inputs, rows, columns = weight.shape
+    size, chunk = choice.channel_block.channels, choice.channels_per_chunk
+    missing = choice.groups * size - outputs, -inputs % chunk
+    weight = np.pad(weight, [(0, count) for count in (*missing, 0, 0)])
     if not choice.channel_block.shared:
         weight = weight[choice.channel_order]
-    blocks = weight.reshape(choice.groups, size, inputs, -1)
+    # By chunk and row of the kernel before channel and column.
+    blocks = weight.reshape(choice.groups, size, -1, chunk, rows, columns).swapaxes(3, 4)
     channel_stride, taps = plan.tap_offsets(step)
     byte_offsets = 4 * (np.arange(inputs)[:, None] * channel_stride + taps)
     if np.abs(byte_offsets).max() > np.iinfo(np.int32).max:
@@ -58,12 +59,13 @@ def pack_weights(step: ConvStep, plan: MemoryPlan, choice: KernelChoice) -> Pack
             f"{step.layers[0]}: its input of {plan.buffers[step.input].shape} is too large for the "
             f"sparse runtime: {plan.images_per_vector} image(s) of it take more than 2 GiB"
         )
-    offsets = byte_offsets.astype(np.int32)
+    offsets = np.pad(byte_offsets.astype(np.int32), [(0, missing[1]), (0, 0)])
+    offsets = offsets.reshape(-1, chunk, rows, columns).swapaxes(1, 2)
     pack = _pack_shared if choice.channel_block.shared else _pack_separate
     passes = [
         pack(blocks[:, :, first:end], offsets[first:end])
-        for first in range(0, inputs, choice.channels_per_pass)
-        for end in [first + choice.channels_per_pass]
+        for first in range(0, len(offsets), choice.channels_per_pass // chunk)
+        for end in [first + choice.channels_per_pass // chunk]
     ]
     return PackedWeights(
         choice,
@@ -73,27 +75,38 @@ def pack_weights(step: ConvStep, plan: MemoryPlan, choice: KernelChoice) -> Pack
     )
 
 
+def tile_records(choice: KernelChoice, *buffers: Buffer) -> NDArray[np.void]:
+    """The tiles, as the kernel reads them, of an output, an input and a residual."""
+    pixels = choice.channel_block.pixels_per_vector
+    records = []
+    for tile, rows in zip(choice.tiles, choice.tap_rows, strict=True):
+        block = REGISTER_BLOCKS[tile.block]
+        offsets = (tile.row * buffer.row_stride + tile.column * pixels for buffer in buffers)
+        records.append((tile.block, *offsets, block.columns, block.rows, *rows))
+    return np.array(records, table_type(TileRecord))
+
+
 _Packed = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 def _pack_shared(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Packed:
-    group, channel, tap = np.nonzero((blocks != 0).any(1))
-    return offsets[channel, tap][:, None], blocks[group, :, channel, tap]
+    group, *place = np.nonzero((blocks != 0).any(1))
+    return offsets[tuple(place)][:, None], np.moveaxis(blocks, 1, -1)[(group, *place)]
 
 
 def _pack_separate(blocks: NDArray[np.float32], offsets: NDArray[np.int32]) -> _Packed:
     """A list of the weights of every channel, in a group all as long as the longest."""
     groups, channels = blocks.shape[:2]
-    group, member, channel, tap = np.nonzero(blocks)
+    group, member, *place = np.nonzero(blocks)
     list_index = group * channels + member
     lengths = np.bincount(list_index, minlength=groups * channels)
     counts = lengths.reshape(groups, channels).max(1)
     starts = np.cumsum(counts) - counts
     rank = np.arange(len(list_index)) - (np.cumsum(lengths) - lengths)[list_index]
     # Padding reads what some weight reads too: all else may be uninitialized.
-    padding = offsets[channel[0], tap[0]] if len(list_index) else 0
+    padding = offsets[tuple(index[0] for index in place)] if len(list_index) else 0
     packed = np.full((counts.sum(), channels), padding, np.int32)
     weights = np.zeros(packed.shape, np.float32)
-    packed[starts[group] + rank, member] = offsets[channel, tap]
-    weights[starts[group] + rank, member] = blocks[group, member, channel, tap]
+    packed[starts[group] + rank, member] = offsets[tuple(place)]
+    weights[starts[group] + rank, member] = blocks[(group, member, *place)]
     return packed, weights

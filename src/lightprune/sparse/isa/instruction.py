@@ -83,11 +83,12 @@ class ConvInstruction(ChannelOperands):
         final: What is added after the last pass: one of `PLUS_...`.
         bias: Address of float32, by group and channel.
         channel_order: Address of int64 (groups, group_channels): the output channels.
-        indptr: Address of int64 (passes * groups + 1,): where the entries of each start.
+        indptr: Address of int64 (passes * groups * kernel_rows + 1,): where those of each start.
         offsets: Address of int32: what every entry reads, in bytes from the input's first pixel.
         weights: Address of float32 (entries, group_channels).
         groups: Groups of `group_channels` output channels that are computed together.
         passes: Over the input channels.
+        kernel_rows: Of which the entries are told apart.
         tiles: Address of `n_tiles` `TileRecord`s.
         packed_input: Address of the `PackInput` record that packs the input, or 0.
         channel_lanes: Whether vector lanes are output channels.
@@ -110,6 +111,7 @@ class ConvInstruction(ChannelOperands):
     groups: int
     group_channels: int
     passes: int
+    kernel_rows: int
     tiles: int
     n_tiles: int
     packed_input: int

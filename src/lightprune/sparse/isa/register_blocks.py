@@ -86,6 +86,11 @@ class RegisterBlock:
         return self.rows * self.columns
 
     @property
+    def skips_rows(self) -> bool:
+        """Whether it leaves out its first row, or its last one, where all inputs are zeros."""
+        return self.rows > 1 and self.channel_block.channels == 1
+
+    @property
     def accumulators(self) -> int:
         """Registers that hold outputs."""
         channels_per_vector = LANES if self.channel_block.channel_lanes else 1

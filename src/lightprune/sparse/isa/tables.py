@@ -51,6 +51,10 @@ class TileRecord(NamedTuple):
         block: Index in `REGISTER_BLOCKS`.
         columns: Vectors, or pixels, side by side.
         rows: Rows of vectors.
+        begin: The first row of the kernel that it multiplies with.
+        whole: The first one that its first row of vectors takes part in, too.
+        rest: The first one from there on that its last row takes no part in.
+        end: One after the last row of the kernel that it multiplies with.
     """
 
     block: int
@@ -59,6 +63,10 @@ class TileRecord(NamedTuple):
     residual: int
     columns: int
     rows: int
+    begin: int = 0
+    whole: int = 0
+    rest: int = 1
+    end: int = 1
 
 
 class CopyRun(NamedTuple):

@@ -16,12 +16,8 @@ BYTES = 4
 class LoopBuilder(ABC):
     """Emits a loop over the entries `begin` to `end`, and the parts of its body."""
 
-    def __init__(
-        self, builder: ir.IRBuilder, begin: ir.Value, end: ir.Value, lanes: int = LANES
-    ) -> None:
+    def __init__(self, builder: ir.IRBuilder, lanes: int = LANES) -> None:
         self.builder = builder
-        self.begin = begin
-        self.end = end
         self.vector = ir.VectorType(FLOAT, lanes)
         self._fma = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             builder.module,
@@ -33,14 +29,14 @@ class LoopBuilder(ABC):
     def body(self, number: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
         """Emits the loop's body; returns the accumulators after entry `number`."""
 
-    def emit_loop(self, initial: list[ir.Value]) -> list[ir.Value]:
+    def emit_loop(self, begin: ir.Value, end: ir.Value, initial: list[ir.Value]) -> list[ir.Value]:
         """Emits the loop; returns the accumulators after the last entry."""
         b, entry = self.builder, self.builder.block
         loop, done = b.append_basic_block("loop"), b.append_basic_block("done")
-        b.cbranch(b.icmp_signed("<", self.begin, self.end), loop, done)
+        b.cbranch(b.icmp_signed("<", begin, end), loop, done)
         b.position_at_end(loop)
         number = b.phi(I64)
-        number.add_incoming(self.begin, entry)
+        number.add_incoming(begin, entry)
         accumulators = [b.phi(self.vector) for _ in initial]
         after = self.body(number, accumulators)
         following = b.add(number, ir.Constant(I64, 1))
@@ -48,7 +44,7 @@ class LoopBuilder(ABC):
         for phi, first, last in zip(accumulators, initial, after, strict=True):
             phi.add_incoming(first, entry)
             phi.add_incoming(last, loop)
-        b.cbranch(b.icmp_signed("<", following, self.end), loop, done)
+        b.cbranch(b.icmp_signed("<", following, end), loop, done)
         b.position_at_end(done)
         results = []
         for first, last in zip(initial, after, strict=True):

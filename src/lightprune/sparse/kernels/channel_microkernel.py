@@ -22,13 +22,15 @@ class _ChannelMicrokernel(LoopBuilder):
     def __init__(
         self, builder: ir.IRBuilder, block: RegisterBlock, arguments: Sequence[ir.Value]
     ) -> None:
-        self.accumulators, self.input, self.offsets, self.weights, begin, end = arguments
-        super().__init__(builder, begin, end)
+        self.accumulators, self.input, self.offsets, self.weights, self.begin, self.end = arguments
+        super().__init__(builder)
         self.block = block
 
     def emit(self):
         addresses = self._vector_addresses(self.accumulators, self.block.accumulators)
-        results = self.emit_loop([self.load(address) for address in addresses])
+        results = self.emit_loop(
+            self.begin, self.end, [self.load(address) for address in addresses]
+        )
         for address, result in zip(addresses, results, strict=True):
             self.store(result, address)
 

@@ -67,8 +67,9 @@ def _conv_pixel_lanes(op, first, last, arena, inputs):
             final = op.final if is_last else PLUS_NOTHING
             minimum = np.float32(0.0 if op.relu and is_last else -inf)
             for group in range(first, last):
-                begin = indptr[step * groups + group]
-                end = indptr[step * groups + group + 1]
+                starts = (step * groups + group) * op.kernel_rows
+                begin = indptr[starts + tile.begin]
+                end = indptr[starts + tile.end]
                 if begin == end and init == FROM_OUTPUT and not is_last:
                     continue
                 channel = group * channels
@@ -81,6 +82,7 @@ def _conv_pixel_lanes(op, first, last, arena, inputs):
                     (op.channel_order + 8 * channel, op.bias + 4 * channel),
                     (read, op.input.row_stride),
                     (op.offsets, op.weights, begin, end),
+                    (op.indptr + 8 * starts, tile.whole, tile.rest),
                     minimum,
                 )
                 if op.activation and is_last:

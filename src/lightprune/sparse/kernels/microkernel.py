@@ -71,22 +71,41 @@ class Microkernel(LoopBuilder):
         self, builder: ir.IRBuilder, block: RegisterBlock, arguments: Sequence[ir.Value]
     ) -> None:
         self.init, self.final, *tuples, self.minimum = arguments
-        self.output, self.residual, channels, inputs, entries = (
+        self.output, self.residual, channels, inputs, entries, self.kernel_rows = (
             cgutils.unpack_tuple(builder, values) for values in tuples
         )
         self.channel_order, self.bias = channels
         self.input, self.input_row_stride = inputs
-        self.offsets, self.weights, begin, end = entries
-        super().__init__(builder, begin, end, block.channel_block.lanes)
+        self.offsets, self.weights, self.begin, self.end = entries
+        super().__init__(builder, block.channel_block.lanes)
         self.block = block
+        self.rows = range(block.rows)
 
     def emit(self) -> None:
         """Emits initialization, loop, and the stores of the clamped outputs."""
-        results = self._finished(self.emit_loop(self._initial_accumulators()))
+        results = self._finished(self._sum(self._initial_accumulators()))
         minimum = self._broadcast(self.minimum)
         addresses = self._channel_addresses(*self.output)
         for address, value in zip(addresses, results, strict=True):
             self.store(raise_to(self.builder, value, minimum), address)
+
+    def _sum(self, sums: list[ir.Value]) -> list[ir.Value]:
+        """The sums after all entries; see `TapRows` for the rows of the kernel."""
+        rows, columns = self.block.rows, self.block.columns
+        if not self.block.skips_rows:
+            return self.emit_loop(self.begin, self.end, sums)
+        starts, *bounds = self.kernel_rows
+        whole, rest = (
+            self.builder.load(self.pointer(self.address(starts, bound, 8), I64)) for bound in bounds
+        )
+        self.rows = range(1, rows)
+        sums[columns:] = self.emit_loop(self.begin, whole, sums[columns:])
+        self.rows = range(rows)
+        sums = self.emit_loop(whole, rest, sums)
+        self.rows = range(rows - 1)
+        sums[:-columns] = self.emit_loop(rest, self.end, sums[:-columns])
+        self.rows = range(rows)
+        return sums
 
     def _initial_accumulators(self) -> list[ir.Value]:
         b = self.builder
@@ -133,7 +152,8 @@ class Microkernel(LoopBuilder):
 
     def body(self, number: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
         """The accumulators after entry `number`: one weight a channel, one offset a list."""
-        channel_block, vectors = self.block.channel_block, self.block.vectors
+        channel_block = self.block.channel_block
+        vectors = len(self.rows) * self.block.columns
         inputs = [
             [self.load(a) for a in self._vector_addresses(base, self.input_row_stride)]
             for base in self._input_addresses(number)
@@ -185,7 +205,7 @@ class Microkernel(LoopBuilder):
     def _vector_addresses(self, base: ir.Value, row_stride: ir.Value) -> list[ir.Value]:
         rows = [
             self.address(base, row_stride, number * BYTES) if number else base
-            for number in range(self.block.rows)
+            for number in self.rows
         ]
         size = self.block.channel_block.lanes * BYTES
         return [
@@ -197,7 +217,7 @@ class Microkernel(LoopBuilder):
 
 @intrinsic
 def multiply_block(
-    _typing, block, init, final, output, residual, channels, inputs, entries, minimum
+    _typing, block, init, final, output, residual, channels, inputs, entries, kernel_rows, minimum
 ):
     """Multiplies some entries into one block of outputs.
 
@@ -213,9 +233,11 @@ def multiply_block(
         inputs: Address that the offsets count from, and the inputs' row stride.
         entries: Addresses of int32 byte offsets, one a list and entry, and of float32 weights, one
             a channel and entry; the first entry, and the one after the last.
+        kernel_rows: Address of int64, the first entry of every row of the kernel; `whole` and
+            `rest` of a `TileRecord`.
         minimum: Outputs are raised to it: 0 for a ReLU, minus infinity for none.
     """
-    addresses = (types.UniTuple(types.int64, count) for count in (3, 3, 2, 2, 4))
+    addresses = (types.UniTuple(types.int64, count) for count in (3, 3, 2, 2, 4, 3))
     return code_of(
         types.void(*(types.int64,) * 3, *addresses, types.float32),
         lambda b, *values: switch_over_blocks(b, values, Microkernel, channel_lanes=False),
