@@ -54,7 +54,7 @@ class Random(nn.Module):
             if join == "gate" and other.shape[:2] == x.shape[:2]:
                 x = x * other.mean((2, 3), keepdim=True).sigmoid()
             if join == "shuffle" and x.shape[1] % 2 == 0:
-                x = F.channel_shuffle(x, 2)[:, 1:]
+                x = F.channel_shuffle(x, 2)[:, 1:].clone()  # No view: ReLUs are in place.
             if join == "add" and other.shape == x.shape:
                 x = x + other
             if (
@@ -88,13 +88,33 @@ class Ends(nn.Module):
 
 
 @st.composite
+def resizes(draw, channels, size):
+    """What enlarges, pads or crops a map of at most 12 rows and columns, or shuffles its pixels."""
+    room = [n <= 6 for n in size]
+    sides = [draw(st.integers(-1 if n > 2 else 0, 2 if n < 8 else 0)) for n in (*size, *size)]
+    top, left, bottom, right = sides
+    choices = [nn.ZeroPad2d((left, right, top, bottom))]
+    if all(room):
+        choices.append(nn.UpsamplingNearest2d(scale_factor=2))
+        choices.append(nn.Upsample(size=(9, 7), mode="nearest-exact"))
+        choices.append(nn.ReplicationPad2d((2, 0, 1, 0)))
+    if all(room) and channels % 4 == 0:
+        choices.append(nn.Sequential(nn.PixelShuffle(2), nn.Conv2d(channels // 4, channels, 1)))
+    return draw(st.sampled_from(choices))
+
+
+@st.composite
 def layers(draw, channels, size):
     """One layer that a map of `size` allows, and what it makes of `channels`."""
     kind = draw(
         st.sampled_from(
-            ["conv", "conv", "conv", "norm", "relu", "relu", "function", "max", "avg", "depthwise"]
+            ["conv"] * 3
+            + ["relu"] * 2
+            + ["norm", "function", "max", "avg", "depthwise", "resize", "resize"]
         )
     )
+    if kind == "resize":
+        return draw(resizes(channels, size)), channels
     if kind == "norm":
         return nn.BatchNorm2d(channels, affine=draw(st.booleans())), channels
     if kind == "relu":

@@ -20,6 +20,7 @@ from lightprune.sparse.ir.program import (
     ConcatStep,
     ConvStep,
     FlattenStep,
+    GatherStep,
     MultiplyStep,
     PoolStep,
     Program,
@@ -211,6 +212,17 @@ def concatenations(draw, value, read, shapes):
 
 
 @st.composite
+def gathers(draw, value, read, shapes):
+    """Pixels of one or several channels of value `read`, or zeros, and the shape of the value."""
+    channels, *size = shapes[read]
+    planes = draw(st.sampled_from([n for n in (1, 1, 4, channels) if channels % n == 0]))
+    out = draw(sizes(12))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    indices = generator.integers(-1, planes * prod(size), out, np.int32)
+    return GatherStep(value, (read,), indices, planes), (channels // planes, *out)
+
+
+@st.composite
 def programs(draw, most_steps=6):
     """Several steps, each of which reads any of the values before it."""
     shapes = {INPUT: (draw(st.integers(1, 6)), *draw(sizes(12)))}
@@ -219,7 +231,17 @@ def programs(draw, most_steps=6):
         # Values that were computed before are read again and again.
         read = draw(st.sampled_from(list(shapes)[-3:]))
         name = f"v{number}"
-        kinds = ["conv", "conv", "conv", "pool", "sum", "elementwise", "concat", "flatten"]
+        kinds = [
+            "conv",
+            "conv",
+            "conv",
+            "pool",
+            "sum",
+            "elementwise",
+            "concat",
+            "flatten",
+            "gather",
+        ]
         kind = draw(st.sampled_from(kinds))
         if kind == "conv":
             residuals = list(shapes)
@@ -232,7 +254,12 @@ def programs(draw, most_steps=6):
             if shape[0] > 200:
                 continue
         else:
-            strategies = {"pool": pools, "sum": sums, "concat": concatenations}
+            strategies = {
+                "pool": pools,
+                "sum": sums,
+                "concat": concatenations,
+                "gather": gathers,
+            }
             step, shape = draw(strategies.get(kind, elementwise)(name, read, shapes))
             if shape[0] > 60:
                 continue

@@ -10,6 +10,7 @@ from lightprune.sparse.ir.program import (
     ConcatStep,
     ConvStep,
     FlattenStep,
+    GatherStep,
     MultiplyStep,
     PoolStep,
 )
@@ -84,10 +85,16 @@ def pool(step, inputs, shape, count):
     return F.avg_pool2d(inputs[0], step.kernel, step.stride, step.padding, **settings)
 
 
+def gather(step, inputs, shape, count):
+    pixels = F.pad(inputs[0].reshape(count, shape[0], -1), (1, 0))
+    return pixels[:, :, torch.from_numpy(step.indices).long() + 1]
+
+
 RULES = {
     ConvStep: conv,
     AddStep: add,
     PoolStep: pool,
+    GatherStep: gather,
     ActivationStep: lambda step, inputs, shape, count: apply(step.function, inputs[0]),
     MultiplyStep: lambda step, inputs, shape, count: inputs[0] * inputs[1],
     ConcatStep: lambda step, inputs, shape, count: torch.cat(inputs, 1),

@@ -27,7 +27,9 @@ def test_every_network_of_the_configs_is_built_again_from_its_name(file):
             assert builder_of(name)(num_classes=10)
 
 
-@pytest.mark.parametrize("build", [lambda: CifarResNet(1, 10, "B"), vgg16_bn_cifar])
+@pytest.mark.parametrize(
+    "build", [lambda: CifarResNet(1, 10, "A"), lambda: CifarResNet(1, 10, "B"), vgg16_bn_cifar]
+)
 def test_a_network_of_convolutions_and_relus_is_traced(build):
     with torch.device("meta"):
         network = build()
@@ -44,9 +46,8 @@ def test_a_network_of_convolutions_and_relus_is_traced(build):
     [
         (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.PReLU()), "prelu in 1"),
         (lambda: vit(num_layers=1), "a reshape to"),
-        (lambda: CifarResNet(1, 10, "A"), "slice in layer2.0.downsample"),
     ],
-    ids=["prelu", "vit", "the paper's shortcut"],
+    ids=["prelu", "vit"],
 )
 def test_an_unsupported_network_is_refused_in_one_line_that_names_the_operator(build, named):
     with torch.device("meta"):

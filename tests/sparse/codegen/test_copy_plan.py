@@ -13,7 +13,8 @@ from lightprune.sparse.codegen.copy_plan import plan_shuffles
 from lightprune.sparse.codegen.emit import Emitter
 from lightprune.sparse.codegen.gather_indices import used_planes, used_vectors
 from lightprune.sparse.codegen.memory_plan import plan_memory
-from lightprune.sparse.isa.instruction import PackInput, encode, record_type
+from lightprune.sparse.isa.instruction import PackInput
+from lightprune.sparse.isa.records import encode, record_type
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.isa.tables import MAX_SHUFFLES, CopyRun, table_type
 from lightprune.sparse.jit.pointers import record_at

@@ -21,8 +21,8 @@ from lightprune.sparse.ir.ops import (
     Flatten,
     FullyConnected,
     MaxPool,
-    SelectChannels,
 )
+from lightprune.sparse.ir.selections import PixelShuffle, SelectChannels, SelectPixels
 
 SHAPE = (3, 8, 8)
 
@@ -39,8 +39,8 @@ class Around(nn.Module):
         return self.function(self.conv(x))
 
 
-def last(function):
-    return trace(Around(function).eval(), SHAPE).ops[-1]
+def last(function, shape=SHAPE):
+    return trace(Around(function).eval(), shape).ops[-1]
 
 
 def test_resnet18_becomes_its_layers_with_the_names_of_its_state_dict():
@@ -115,10 +115,36 @@ def test_a_layer_used_twice_names_the_same_tensors_twice():
         (lambda x: x[:, 1:3], SelectChannels),
         (lambda x: x.chunk(2, 1)[1], SelectChannels),
         (lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True), MaxPool),
+        (lambda x: F.pad(x, (0, 0, 0, 0, 2, 2)), SelectChannels),
+        (lambda x: F.interpolate(x, size=(12, 20)), SelectPixels),
+        (lambda x: F.pixel_shuffle(x, 2), PixelShuffle),
     ],
 )
 def test_functional_calls_are_converted(function, kind):
     assert type(last(function)) is kind
+
+
+@pytest.mark.parametrize(
+    ("function", "rows", "columns"),
+    [
+        (lambda x: x[..., ::2, :], (0, 2), (0, 1)),
+        (lambda x: F.interpolate(x, scale_factor=2), (0, 0, 1, 1, 2, 2), (0, 0, 1, 1)),
+        (lambda x: F.interpolate(x, size=(2, 5)), (0, 1), (0, 0, 0, 1, 1)),
+        (lambda x: F.interpolate(x, size=(2, 1), mode="nearest-exact"), (0, 2), (1,)),
+        (lambda x: F.pad(x, (2, 0, -1, 1)), (1, 2, -1), (-1, -1, 0, 1)),
+        (lambda x: F.pad(x, (0, 1, 2, 0), "replicate"), (0, 0, 0, 1, 2), (0, 1, 1)),
+        (lambda x: F.pad(x, (1, 0, 1, 0), "reflect"), (1, 0, 1, 2), (1, 0, 1)),
+        (lambda x: F.pad(x, (1, 0, 0, 0), "circular"), (0, 1, 2), (1, 0, 1)),
+    ],
+)
+def test_crops_upsampling_and_padding_are_rows_and_columns(function, rows, columns):
+    op = last(function, (3, 3, 2))
+
+    assert (op.rows, op.columns) == (rows, columns)
+
+
+def test_slices_of_everything_are_nothing():
+    assert len(trace(Around(lambda x: x[:, :, :][..., 0:8]), SHAPE).ops) == 1
 
 
 @pytest.mark.parametrize(
@@ -162,7 +188,10 @@ def test_reshapes_that_swap_channels_with_something_else_are_no_selection(sizes)
     ("function", "named"),
     [
         (torch.tanh, "tanh"),
-        (lambda x: x[:, :, 1:], "slice: along dimension 2|along dimension 2"),
+        (lambda x: x[1:], "slice.*along dimension 0"),
+        (lambda x: F.pad(x, (1, 1), value=1.0), "pad.*by 1.0"),
+        (lambda x: F.pad(x, (1, 1, 0, 0, 1, 1)), "pad=.1, 1, 0, 0, 1, 1."),
+        (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), "upsample_bilinear2d"),
         (lambda x: x * x.mean(1, keepdim=True), "mean"),
         (lambda x: x * x[:, :1], "mul"),
         (lambda x: F.leaky_relu(x, -1.0), "negative_slope=-1.0"),
@@ -170,7 +199,6 @@ def test_reshapes_that_swap_channels_with_something_else_are_no_selection(sizes)
         (lambda x: x * 2, "mul"),
         (lambda x: x + 1, "add"),
         (lambda x: torch.add(x, x, alpha=2), "alpha=2"),
-        (lambda x: F.pad(x, (1, 1)), "pad"),
         (lambda x: F.dropout(x, training=True), "dropout"),
         (lambda x: F.avg_pool2d(x, 3, ceil_mode=True), "ceil_mode"),
         (lambda x: F.max_pool2d(x, 2, dilation=2), "dilation"),

@@ -3,6 +3,7 @@ from dataclasses import fields
 import pytest
 
 from lightprune.sparse.isa import instruction as isa
+from lightprune.sparse.isa.records import encode, record_type
 from lightprune.sparse.isa.tables import NO_VIEW, View
 
 KINDS = [
@@ -28,7 +29,7 @@ def test_every_opcode_has_operands():
 def test_a_record_holds_its_opcode_and_operands_by_name(kind):
     instruction = operands(kind)
 
-    record = isa.encode(instruction)
+    record = encode(instruction)
 
     assert record["opcode"] == kind.opcode
     assert record["next"] == 0
@@ -39,7 +40,7 @@ def test_a_record_holds_its_opcode_and_operands_by_name(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_threads_share_an_instruction_by_is_first_in_every_record(kind):
     for base in (isa.Operands, isa.ChannelOperands):
-        shared, whole = isa.record_type(base), isa.record_type(kind)
+        shared, whole = record_type(base), record_type(kind)
         assert [whole.fields[name] for name in shared.names] == list(shared.fields.values())
 
 
@@ -49,4 +50,4 @@ def test_missing_and_unknown_operands_are_refused():
     with pytest.raises(TypeError, match="unexpected keyword argument 'stride'"):
         isa.Pack(channels=1, output=NO_VIEW, stride=2)
     with pytest.raises(ValueError, match="could not assign tuple"):
-        isa.encode(isa.Pack(channels=1, output=(1, 2)))
+        encode(isa.Pack(channels=1, output=(1, 2)))

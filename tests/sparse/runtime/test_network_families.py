@@ -63,6 +63,32 @@ class Fire(nn.Module):
         return torch.cat([F.relu(self.pointwise(maps)), F.relu(self.wide(maps))], 1)
 
 
+class UNet(nn.Module):
+    """Of U-Net: a smaller map, enlarged again, beside the larger one that it was made from."""
+
+    def __init__(self, enlarge):
+        super().__init__()
+        self.wide, self.deep = block(8, 8, 3, nn.ReLU()), block(8, 16, 3, nn.ReLU())
+        self.enlarge, self.join = enlarge, block(24, 8, 3, nn.ReLU())
+
+    def forward(self, maps):
+        wide = self.wide(maps)
+        deep = self.enlarge(self.deep(F.max_pool2d(wide, 2)))
+        deep = F.interpolate(deep, wide.shape[2:])
+        return self.join(torch.cat([wide, deep], 1))
+
+
+class Shortcut(nn.Module):
+    """Of the first ResNets on small images: every other pixel, and channels of zeros."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = block(8, 16, 3, nn.Identity(), stride=2)
+
+    def forward(self, maps):
+        return F.relu(self.body(maps) + F.pad(maps[:, :, ::2, ::2], (0, 0, 0, 0, 4, 4)))
+
+
 class Feedforward(nn.Module):
     """Of an encoder: two linear layers on tokens."""
 
@@ -83,6 +109,9 @@ BLOCKS = {
     "ResNeXt": lambda: stem(block(8, 16, 3, nn.LeakyReLU(0.1), groups=4)),
     "ShuffleNet": lambda: stem(ShuffleUnit(), ShuffleUnit()),
     "SqueezeNet": lambda: stem(Fire(), Fire()),
+    "U-Net": lambda: stem(UNet(nn.Upsample(scale_factor=2))),
+    "super-resolution": lambda: stem(nn.Conv2d(8, 12, 3), nn.PixelShuffle(2)),
+    "CIFAR ResNet": lambda: stem(Shortcut()),
     "encoder": Feedforward,
 }
 
@@ -102,7 +131,7 @@ def test_a_block_is_one_region(name):
     assert {layer.region for layer in compiled.layers} == {"region_1"}
     assert compiled.left_in_torch == ()
     exact = copy.deepcopy(network).double()
-    for count in (1, 17):
+    for count in (1, 2, 17):
         inputs = torch.randn(count, *shape)
         with torch.no_grad():
             torch.testing.assert_close(

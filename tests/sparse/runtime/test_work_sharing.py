@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import types
 
-from lightprune.sparse.isa.instruction import Opcode, Operands, encode, record_type
+from lightprune.sparse.isa.instruction import Opcode, Operands
+from lightprune.sparse.isa.records import encode, record_type
 from lightprune.sparse.jit.atomics import atomic_load, atomic_store, fetch_add, yield_thread
 from lightprune.sparse.jit.pointers import record_at
 from lightprune.sparse.runtime.job import JOB

@@ -13,7 +13,7 @@ from lightprune.sparse.codegen.schedule import Task
 from lightprune.sparse.codegen.weight_packing import pack_weights
 from lightprune.sparse.ir import program as ir
 from lightprune.sparse.ir.graph import INPUT
-from lightprune.sparse.isa.instruction import encode
+from lightprune.sparse.isa.records import encode
 from lightprune.sparse.isa.register_blocks import (
     CHANNEL_BLOCKS,
     FROM_OUTPUT,
@@ -81,6 +81,8 @@ def _instructions(
             for name in step.inputs:
                 yield Instruction(task, emitter.add(step.value, (name,), first=first))
                 first += emitter.plan.buffers[name].shape[0]
+        case ir.GatherStep() as step:
+            yield Instruction(task, emitter.gather(step))
         case ir.FlattenStep() as step:
             yield Instruction(task, emitter.flatten(step))
 

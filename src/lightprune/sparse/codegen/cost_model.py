@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lightprune.sparse.isa.instruction import ConvInstruction, encode
+from lightprune.sparse.isa.instruction import ConvInstruction
+from lightprune.sparse.isa.records import encode
 from lightprune.sparse.isa.register_blocks import (
     FROM_ZERO,
     LANES,

@@ -7,16 +7,11 @@ from numpy.typing import NDArray
 
 from lightprune.sparse.codegen import gather_indices
 from lightprune.sparse.codegen.constant_pool import ConstantPool
-from lightprune.sparse.codegen.copy_plan import (
-    Shuffles,
-    channels_in_use,
-    copy_plan,
-    plan_shuffles,
-    single_channel,
-)
+from lightprune.sparse.codegen.copy_plan import channels_in_use, copy_plan, plan_shuffles
 from lightprune.sparse.codegen.cost_model import SECONDS_PER_VALUE
 from lightprune.sparse.codegen.input_packing import PackedInput
 from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
+from lightprune.sparse.codegen.pixel_copies import gather_operands, pool_operands
 from lightprune.sparse.codegen.weight_packing import PackedWeights, tile_records
 from lightprune.sparse.ir.elementwise import Function
 from lightprune.sparse.ir.graph import INPUT
@@ -24,11 +19,13 @@ from lightprune.sparse.ir.program import (
     ActivationStep,
     ConvStep,
     FlattenStep,
+    GatherStep,
     MultiplyStep,
     PoolStep,
 )
 from lightprune.sparse.isa import instruction as isa
-from lightprune.sparse.isa.register_blocks import LANES, PLUS_BIAS, PLUS_RESIDUAL
+from lightprune.sparse.isa.records import encode
+from lightprune.sparse.isa.register_blocks import PLUS_BIAS, PLUS_RESIDUAL
 from lightprune.sparse.isa.tables import NO_VIEW, View
 from lightprune.sparse.kernels.activations import code_of_function
 from lightprune.sparse.kernels.convolution import conv_kernel
@@ -118,7 +115,7 @@ class Emitter:
         if packed is None:
             return 0
         if packed.name not in self._packed:
-            record = isa.encode(self.pack_input(packed, flag=len(self._packed)))
+            record = encode(self.pack_input(packed, flag=len(self._packed)))
             self._packed[packed.name] = self.constants.address(record)
         return self._packed[packed.name]
 
@@ -213,16 +210,14 @@ class Emitter:
             return isa.AvgPoolInstruction(**operands, count_padding=int(step.count_include_pad))
         if self.plan.images_per_vector > 1:
             return isa.MaxPoolInstruction(**operands)
-        indices = gather_indices.pool_indices(step, output.shape, read.shape[2])
-        shuffles = plan_shuffles(indices, LANES)
-        vectors = indices.shape[1] // LANES
-        # One output vector after the other, each from the first kernel column on.
-        column, vector = np.divmod(shuffles.vectors, vectors)
-        order = np.argsort(vector, kind="stable")
-        shuffles = Shuffles(vector[order], shuffles.offsets[order], shuffles.lanes[order])
-        maximum = column[order] > 0
-        runs, n_runs = copy_plan(self.constants, shuffles, single_channel(vectors), maximum)
-        return isa.MaxPoolInstruction(**operands, copy_runs=runs, n_copy_runs=n_runs)
+        copies = pool_operands(self.constants, step, output.shape, read.shape[2])
+        return isa.MaxPoolInstruction(**operands, **copies)
+
+    def gather(self, step: GatherStep) -> isa.GatherInstruction:
+        """Pixels of the input."""
+        output = self.plan.buffers[step.value]
+        copies = gather_operands(self.constants, step, self.plan.buffers[step.input])
+        return isa.GatherInstruction(**self._output(output, output.shape[0]), **copies)
 
     def flatten(self, step: FlattenStep) -> isa.FlattenInstruction:
         """Every pixel as a channel."""

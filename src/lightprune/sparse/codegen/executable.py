@@ -13,6 +13,7 @@ from lightprune.sparse.codegen.schedule import Task
 from lightprune.sparse.codegen.weight_packing import PackedWeights
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.isa import instruction as isa
+from lightprune.sparse.isa.records import Record
 from lightprune.sparse.isa.register_blocks import FROM_OUTPUT, LANES, PLUS_RESIDUAL, REGISTER_BLOCKS
 
 
@@ -81,7 +82,7 @@ class Executable:
     output_shape: Shape
     memory: MemoryPlan
     instructions: list[Instruction]
-    records: list[isa.Record]
+    records: list[Record]
     heads: NDArray[np.int64]
     constants: ConstantPool = field(repr=False)
 

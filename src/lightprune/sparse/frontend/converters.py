@@ -8,6 +8,13 @@ from typing import Any
 import torch
 
 from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
+from lightprune.sparse.frontend.selection_converters import (
+    pad,
+    select_pixels,
+    shuffle_channels,
+    shuffle_pixels,
+    slice_map,
+)
 from lightprune.sparse.ir import elementwise, ops
 from lightprune.sparse.ir.elementwise import FunctionName
 
@@ -150,23 +157,6 @@ def _reshape(call: FxCall) -> ops.Op | str:
     raise UnsupportedOp(f"a reshape to {(batch, *rest)}; supported is one to (N, features)")
 
 
-def _slice(call: FxCall) -> ops.Op:
-    dim, step = call.arguments["dim"] % len(call.torch_shape()), call.arguments["step"]
-    if dim != 1:
-        raise UnsupportedOp(f"along dimension {dim}; supported is along channels")
-    source = call.value(call.arguments["self"])
-    channels = range(call.shapes[source][0])[call.arguments["start"] : call.arguments["end"] : step]
-    return ops.SelectChannels(call.node.name, (source,), tuple(channels))
-
-
-def _shuffle(call: FxCall) -> ops.Op:
-    source, groups = call.value(call.arguments["self"]), call.arguments["groups"]
-    channels = call.shapes[source][0]
-    first = range(0, channels, channels // groups)
-    order = tuple(c + offset for offset in range(channels // groups) for c in first)
-    return ops.SelectChannels(call.node.name, (source,), order)
-
-
 def _concat(call: FxCall) -> ops.Op:
     if call.arguments["dim"] % len(call.torch_shape()) != 1:
         raise UnsupportedOp(f"along dimension {call.arguments['dim']}; supported is along channels")
@@ -206,8 +196,12 @@ CONVERTERS: dict[Any, Callable[[FxCall], ops.Op | str]] = {
     _ATEN.gelu.default: _function("gelu"),
     _ATEN.add.Tensor: _add,
     _ATEN.mul.Tensor: _multiply,
-    _ATEN.slice.Tensor: _slice,
-    _ATEN.channel_shuffle.default: _shuffle,
+    _ATEN.slice.Tensor: slice_map,
+    _ATEN.channel_shuffle.default: shuffle_channels,
+    _ATEN.pad.default: pad,
+    _ATEN.upsample_nearest2d.vec: select_pixels,
+    _ATEN._upsample_nearest_exact2d.vec: select_pixels,
+    _ATEN.pixel_shuffle.default: shuffle_pixels,
     _ATEN.max_pool2d.default: _pool,
     _ATEN.avg_pool2d.default: _pool,
     _ATEN.adaptive_avg_pool2d.default: _adaptive,

@@ -11,7 +11,7 @@ Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 # A larger number in a file is damage, and would ask for more memory than there is.
 _LARGEST_WINDOW = 2**12
-_LARGEST_STRIDE = 2**6
+LARGEST_STRIDE = 2**6
 
 
 class Op(msgspec.Struct, frozen=True, tag_field="op", tag=True, forbid_unknown_fields=True):
@@ -173,23 +173,6 @@ class AdaptiveAvgPool(Op, frozen=True):
         return (c, *self.size)
 
 
-class SelectChannels(Op, frozen=True):
-    """Some channels in some order: a slice, or a shuffle.
-
-    Attributes:
-        channels: The input's channel that each of its value's is.
-    """
-
-    channels: tuple[int, ...]
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """(len(channels), H, W)."""
-        ((c, h, w),) = shapes
-        if not self.channels or min(self.channels) < 0 or max(self.channels) >= c:
-            raise ValueError(f"channels {self.channels} of {c}")
-        return (len(self.channels), h, w)
-
-
 class Flatten(Op, frozen=True):
     """A map as a flat vector, channel by channel."""
 
@@ -216,7 +199,7 @@ def _windows(
     sizes = (*kernel, *stride, *dilation)
     pads = (*padding[0], *padding[1])
     valid = min(sizes) >= 1 and min(pads) >= 0 and max(*sizes, *pads) <= _LARGEST_WINDOW
-    if not valid or max(stride) > _LARGEST_STRIDE:
+    if not valid or max(stride) > LARGEST_STRIDE:
         numbers = f"kernel {kernel}, stride {stride}, padding {padding}, dilation {dilation}"
         raise ValueError(numbers)
     rows, columns = (

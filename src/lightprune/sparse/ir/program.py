@@ -117,7 +117,30 @@ class FlattenStep(_Step):
     """value = the input (C, H, W) as (C * H * W, 1, 1): the same numbers in the same order."""
 
 
-Step = ConvStep | AddStep | ActivationStep | MultiplyStep | PoolStep | ConcatStep | FlattenStep
+@dataclass(frozen=True, eq=False)
+class GatherStep(_Step):
+    """value = pixels of the input, or 0.
+
+    Attributes:
+        indices: int32 (H', W'): the pixel that each of the value's copies, -1 for 0. They count
+            the pixels of `planes` channels of the input, one after the other.
+        planes: Channels of the input that become one.
+    """
+
+    indices: NDArray[np.int32]
+    planes: int = 1
+
+
+Step = (
+    ConvStep
+    | AddStep
+    | ActivationStep
+    | MultiplyStep
+    | PoolStep
+    | ConcatStep
+    | FlattenStep
+    | GatherStep
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,9 @@ from lightprune.sparse.ir.ops import (
     Flatten,
     FullyConnected,
     MaxPool,
-    SelectChannels,
     Shape,
 )
+from lightprune.sparse.ir.selections import PixelShuffle, SelectChannels, SelectPixels
 
 _VERSION = 1
 _AnyOp = (
@@ -34,6 +34,8 @@ _AnyOp = (
     | AvgPool
     | AdaptiveAvgPool
     | SelectChannels
+    | SelectPixels
+    | PixelShuffle
     | Flatten
     | Concat
 )

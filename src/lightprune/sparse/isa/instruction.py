@@ -1,20 +1,15 @@
-"""The instruction set: opcodes, their operands by name, and the records that encode them.
+"""The instruction set: opcodes and their operands by name.
 
 Operands are int64. Addresses and byte offsets say so; every other offset and stride counts float32
-values. Kernels read an instruction as a record of `record_type` of its operands.
+values. Kernels read an instruction as a record; see `isa.records`.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lightprune.sparse.isa.register_blocks import LANES
-from lightprune.sparse.isa.tables import NO_VIEW, View, table_type
-
-Record = NDArray[np.void]
+from lightprune.sparse.isa.tables import NO_VIEW, View
 
 
 class Opcode(IntEnum):
@@ -30,6 +25,7 @@ class Opcode(IntEnum):
     PACK_INPUT = 7
     ACTIVATE = 8
     MULTIPLY = 9
+    GATHER = 10
 
 
 class BiasKind(IntEnum):
@@ -193,6 +189,22 @@ class FlattenInstruction(ChannelOperands):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GatherInstruction(ChannelOperands):
+    """output = pixels of the input, or 0; single images: by `CopyRun`s.
+
+    Attributes:
+        pixel_offsets: Address of int64, by the output's pixels: what each copies, from the first
+            pixel of the input's channel; -1 for 0.
+    """
+
+    opcode = Opcode.GATHER
+    input: View
+    pixel_offsets: int = 0
+    copy_runs: int = 0
+    n_copy_runs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pack(ChannelOperands):
     """output = the caller's images."""
 
@@ -229,22 +241,3 @@ class PackInput(ChannelOperands):
     n_column_shifts: int
     copy_runs: int = 0
     n_copy_runs: int = 0
-
-
-def record_type(operands: type[Operands]) -> np.dtype[np.void]:
-    """The record type of an instruction: opcode, address of the fused next one (or 0), operands.
-
-    Those of a base class are the first of its subclasses'.
-    """
-    view = table_type(View)
-    named = [(field.name, view if field.type is View else np.int64) for field in fields(operands)]
-    return np.dtype([("opcode", np.int64), ("next", np.int64), *named])
-
-
-def encode(operands: Operands) -> Record:
-    """The instruction with these operands, as the kernels read it."""
-    record = np.zeros((), record_type(type(operands)))
-    record["opcode"] = operands.opcode
-    for field in fields(operands):
-        record[field.name] = getattr(operands, field.name)
-    return record

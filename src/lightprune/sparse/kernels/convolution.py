@@ -6,7 +6,8 @@ from math import inf
 import numpy as np
 from numba import types
 
-from lightprune.sparse.isa.instruction import ConvInstruction, PackInput, record_type
+from lightprune.sparse.isa.instruction import ConvInstruction, PackInput
+from lightprune.sparse.isa.records import record_type
 from lightprune.sparse.isa.register_blocks import FROM_OUTPUT, LANES, PLUS_NOTHING
 from lightprune.sparse.isa.tables import TileRecord, table_type
 from lightprune.sparse.jit.compile import compile_to_address, jit_inline

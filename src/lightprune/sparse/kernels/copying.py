@@ -64,6 +64,26 @@ def run_copy_plan(copy_runs, count, read, to):
 
 
 @jit_inline
+def gather(op, first, last, arena, images_per_vector):
+    """Copies pixels of the input, or zeros; see `GatherInstruction`."""
+    out, view, pixel_offsets = op.output, op.input, int_array(op.pixel_offsets)
+    width = out.width // images_per_vector
+    for channel in range(first, last):
+        read = arena + 4 * (view.offset + channel * view.channel_stride)
+        to = arena + 4 * (out.offset + channel * out.channel_stride)
+        if images_per_vector == 1:
+            run_copy_plan(op.copy_runs, op.n_copy_runs, read, to)
+            continue
+        for y in range(out.height):
+            for x in range(width):
+                offset = pixel_offsets[y * width + x]
+                if offset < 0:
+                    fill_vector(to + 4 * (y * out.row_stride + x * LANES), np.float32(0.0))
+                else:
+                    copy_vector(to + 4 * (y * out.row_stride + x * LANES), read + 4 * offset)
+
+
+@jit_inline
 def flatten(out, view, first, last, arena, images_per_vector):
     """Copies every pixel of `view` to a channel of `out`."""
     memory = float_array(arena)

@@ -11,13 +11,14 @@ import numpy as np
 from numba import types
 
 from lightprune.sparse.isa import instruction as isa
-from lightprune.sparse.isa.instruction import BiasKind, Opcode, record_type
+from lightprune.sparse.isa.instruction import BiasKind, Opcode
+from lightprune.sparse.isa.records import record_type
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.jit.atomics import call_conv_kernel
 from lightprune.sparse.jit.compile import compile_to_address, jit_inline
 from lightprune.sparse.jit.pointers import float_array, record_at
 from lightprune.sparse.kernels.activations import apply_to_vectors
-from lightprune.sparse.kernels.copying import flatten, pack, unpack
+from lightprune.sparse.kernels.copying import flatten, gather, pack, unpack
 from lightprune.sparse.kernels.pooling import avg_pool, max_pool, max_pool_single
 from lightprune.sparse.kernels.vector_ops import (
     add_vector,
@@ -31,6 +32,7 @@ _ANY = record_type(isa.ChannelOperands)
 _CONV, _ADD = record_type(isa.ConvInstruction), record_type(isa.AddInstruction)
 _MAX_POOL, _AVG_POOL = record_type(isa.MaxPoolInstruction), record_type(isa.AvgPoolInstruction)
 _ACTIVATE, _MULTIPLY = map(record_type, (isa.ActivateInstruction, isa.MultiplyInstruction))
+_GATHER = record_type(isa.GatherInstruction)
 _FLATTEN, _PACK, _UNPACK = map(record_type, (isa.FlattenInstruction, isa.Pack, isa.Unpack))
 
 
@@ -70,6 +72,8 @@ def _interpret(
             flatten(op.output, view, first, last, arena, images_per_vector)
             first *= view.height * (view.width // images_per_vector)
             last *= view.height * (view.width // images_per_vector)
+        elif opcode == Opcode.GATHER:
+            gather(record_at(instruction, _GATHER), first, last, arena, images_per_vector)
         elif opcode == Opcode.PACK:
             packing = record_at(instruction, _PACK)
             pack(packing, first, last, arena, images_per_vector, source, count)

@@ -7,7 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.ir.graph import INPUT
-from lightprune.sparse.ir.program import AddStep, ConcatStep, ConvStep, FlattenStep, Program, Step
+from lightprune.sparse.ir.program import (
+    AddStep,
+    ConcatStep,
+    ConvStep,
+    FlattenStep,
+    GatherStep,
+    Program,
+    Step,
+)
 from lightprune.sparse.passes.crop_kernels import any_over_taps
 
 # By a value's name: (C,), which of its channels are live; or (O, C), which channels weights read.
@@ -52,6 +60,10 @@ def _propagate_liveness(step: Step, live: _Flags, reads: _Flags) -> None:
         source = live[step.input]
         source |= out.reshape(len(source), -1).any(axis=1)
         out[:] = np.repeat(source, len(out) // len(source))
+    elif isinstance(step, GatherStep):
+        source = live[step.input].reshape(-1, step.planes)
+        out |= source.any(axis=1)
+        source |= out[:, None]
     elif isinstance(step, ConcatStep):
         ends = accumulate(len(live[name]) for name in step.inputs)
         for name, end in zip(step.inputs, ends, strict=True):

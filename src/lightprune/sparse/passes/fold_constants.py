@@ -215,6 +215,19 @@ def _flatten(step: ir.FlattenStep, inputs: list[_Facts], out: Shape) -> tuple[ir
     return step, _Facts(out, level, *(np.repeat(f, times) for f in flags))
 
 
+def _gather(step: ir.GatherStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step, _Facts]:
+    """A channel is as all that it is gathered from; zeros are constant and of both signs."""
+    (source,) = inputs
+    read = (source.constant, source.nonnegative, source.nonpositive)
+    flags: list[_Flags] = [np.all(f.reshape(-1, step.planes), axis=1) for f in read]
+    level = _as_level(None, out[0])
+    if source.level.any():
+        pixels = source.maps().reshape(out[0], -1)
+        level = np.where(step.indices < 0, 0, pixels[:, step.indices])
+        level *= flags[0][:, None, None]
+    return step, _Facts(out, level, *flags)
+
+
 # What each step makes of the facts about its inputs.
 _TRANSFER: dict[type, Callable[[Any, list[_Facts], Shape], tuple[ir.Step, _Facts]]] = {
     ir.ConvStep: _conv,
@@ -224,4 +237,5 @@ _TRANSFER: dict[type, Callable[[Any, list[_Facts], Shape], tuple[ir.Step, _Facts
     ir.PoolStep: _pool,
     ir.ConcatStep: _concat,
     ir.FlattenStep: _flatten,
+    ir.GatherStep: _gather,
 }

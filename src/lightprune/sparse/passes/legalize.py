@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lightprune.errors import InputError
-from lightprune.sparse.ir import elementwise, ops
+from lightprune.sparse.ir import elementwise, ops, selections
 from lightprune.sparse.ir import program as ir
 from lightprune.sparse.ir.graph import Graph
 from lightprune.sparse.passes.cleanup import eliminate_dead_steps
@@ -138,11 +139,27 @@ def _pool(op: ops.MaxPool | ops.AvgPool, graph: Graph, state: State) -> ir.Step:
     return ir.PoolStep(op.name, op.inputs, kind, *windows, include_pad, ceil_mode)
 
 
-def _select(op: ops.SelectChannels, graph: Graph, state: State) -> ir.Step:
-    """A 1x1 convolution: its one weight a channel is 1."""
-    weight = np.zeros((len(op.channels), graph.shapes[op.inputs[0]][0], 1, 1))
-    weight[np.arange(len(weight)), op.channels] = 1
+def _select(op: selections.SelectChannels, graph: Graph, state: State) -> ir.Step:
+    """A 1x1 convolution: its one weight a channel is 1, or none where it selects zeros."""
+    channels = np.array(op.channels)
+    weight = np.zeros((len(channels), graph.shapes[op.inputs[0]][0], 1, 1))
+    weight[channels >= 0, channels[channels >= 0]] = 1
     return ir.ConvStep(op.name, op.inputs, weight, np.zeros(len(weight)))
+
+
+def _select_pixels(op: selections.SelectPixels, graph: Graph, state: State) -> ir.Step:
+    rows, columns = np.array(op.rows)[:, None], np.array(op.columns)
+    indices = rows * graph.shapes[op.inputs[0]][2] + columns
+    indices[(rows < 0) | (columns < 0)] = -1
+    return ir.GatherStep(op.name, op.inputs, indices.astype(np.int32))
+
+
+def _pixel_shuffle(op: selections.PixelShuffle, graph: Graph, state: State) -> ir.Step:
+    _, *size = graph.shapes[op.inputs[0]]
+    planes = op.factor**2
+    indices = np.arange(planes * prod(size), dtype=np.int32).reshape(op.factor, op.factor, *size)
+    shape = graph.shapes[op.name][1:]
+    return ir.GatherStep(op.name, op.inputs, indices.transpose(2, 0, 3, 1).reshape(shape), planes)
 
 
 _STEPS: dict[type[ops.Op], Callable[[Any, Graph, State], ir.Step]] = {
@@ -156,7 +173,9 @@ _STEPS: dict[type[ops.Op], Callable[[Any, Graph, State], ir.Step]] = {
     elementwise.Multiply: lambda op, graph, state: ir.MultiplyStep(op.name, op.inputs),
     ops.MaxPool: _pool,
     ops.AvgPool: _pool,
-    ops.SelectChannels: _select,
+    selections.SelectChannels: _select,
+    selections.SelectPixels: _select_pixels,
+    selections.PixelShuffle: _pixel_shuffle,
     ops.Flatten: lambda op, graph, state: ir.FlattenStep(op.name, op.inputs),
     ops.Concat: lambda op, graph, state: ir.ConcatStep(op.name, op.inputs),
 }

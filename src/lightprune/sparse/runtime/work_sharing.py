@@ -10,7 +10,8 @@ they coordinate by one number, the ticket, and update it in one atomic step: som
 finished, and the next are taken.
 """
 
-from lightprune.sparse.isa.instruction import Operands, record_type
+from lightprune.sparse.isa.instruction import Operands
+from lightprune.sparse.isa.records import record_type
 from lightprune.sparse.jit.atomics import (
     atomic_load,
     atomic_store,
