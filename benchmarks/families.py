@@ -6,7 +6,8 @@
 Weights are drawn and pruned by torch.nn.utils.prune in each layer alike; batch norms get drawn
 scales and shifts, and statistics of random images. Outputs are compared with eager torch at several
 batch sizes, and with float64. Then the compiled network and the dense backends take turns in one
-process. Networks that --out holds and that are not measured again stay in it.
+process. Networks that --out holds stay in it if the same commit and command measured them on the
+same machine; --again begins anew.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import copy
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +35,7 @@ from lightprune.errors import first_line
 from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.files import write_text
 from lightprune.models.spec import ModelSpec
-from lightprune.provenance import commit
+from lightprune.provenance import commit, short_commit
 from study.families import CompiledNetwork, CompiledNetworks
 from study.sparsity_sweep import read_benchmark
 
@@ -212,19 +214,26 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=8.0, help="of timing for each batch")
     parser.add_argument("--out", type=Path, help="where the result is kept (JSON)")
+    parser.add_argument("--again", action="store_true", help="begin --out anew")
     parser.add_argument("--document", type=Path, help="where its table is written (Markdown)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    before = read_benchmark(options.out, CompiledNetworks, "families.py") if options.out else None
-    networks = {network.name: network for network in (before.networks if before else ())}
     # Without --networks: those of several calls are kept together.
     command = f"python -m benchmarks.families --rounds {options.rounds} --seconds {options.seconds}"
+    result = CompiledNetworks(command, commit(), all_versions(), this_machine(), SPARSITY, ())
+    if options.out and not options.again:
+        before = read_benchmark(options.out, CompiledNetworks, "families.py")
+        if before and replace(before, networks=()) != result:
+            parser.error(
+                f"{options.out} holds what commit {short_commit(before.commit)} measured by "
+                f"`{before.command}`; --again begins anew"
+            )
+        result = before or result
     for name in options.networks:
+        networks = {network.name: network for network in result.networks}
         networks[name] = measure(name, options)
         ordered = tuple(networks[name] for name in FAMILIES if name in networks)
-        result = CompiledNetworks(
-            command, commit(), all_versions(), this_machine(), SPARSITY, ordered
-        )
+        result = replace(result, networks=ordered)
         if options.out:
             write_text(options.out, result.to_json() + "\n")
         if options.document:
