@@ -114,7 +114,7 @@ NETWORKS = {
     "1-d convolutions": (
         lambda: nn.Sequential(nn.Conv1d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(80, 4)),
         (torch.randn(1, 3, 12),),
-        1,
+        2,
     ),
 }
 

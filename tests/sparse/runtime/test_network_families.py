@@ -89,6 +89,23 @@ class Shortcut(nn.Module):
         return F.relu(self.body(maps) + F.pad(maps[:, :, ::2, ::2], (0, 0, 0, 0, 4, 4)))
 
 
+class Signal(nn.Module):
+    """Of networks for sound and electrocardiograms: strided, residual, dilated, gated, pooled."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv1d(3, 8, 7, 2, 3), nn.BatchNorm1d(8), nn.ReLU())
+        self.wide = nn.Sequential(nn.Conv1d(8, 8, 3, 1, 4, 4), nn.ReLU(), nn.AvgPool1d(3, 1, 1))
+        self.gate, self.narrow = nn.Conv1d(8, 8, 1), nn.Conv1d(8, 8, 4, groups=2, padding="same")
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, signal):
+        inner = F.pad(F.max_pool1d(self.stem(signal), 3, 2), (1, 0))
+        inner = inner + self.wide(inner)
+        gate = self.gate(F.adaptive_avg_pool1d(inner, 1)).sigmoid()
+        return self.head(F.interpolate(self.narrow(inner * gate), scale_factor=2).mean(-1))
+
+
 class Feedforward(nn.Module):
     """Of an encoder: two linear layers on tokens."""
 
@@ -112,19 +129,22 @@ BLOCKS = {
     "U-Net": lambda: stem(UNet(nn.Upsample(scale_factor=2))),
     "super-resolution": lambda: stem(nn.Conv2d(8, 12, 3), nn.PixelShuffle(2)),
     "CIFAR ResNet": lambda: stem(Shortcut()),
+    "signal": Signal,
     "encoder": Feedforward,
 }
+SHAPES = {"encoder": (9, 8), "signal": (3, 75)}
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_block_is_one_region(name):
     torch.manual_seed(0)
     network = randomize_batch_norms(BLOCKS[name](), torch.Generator().manual_seed(0)).eval()
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
             prune.l1_unstructured(layer, "weight", amount=0.5)
             prune.remove(layer, "weight")
-    shape = (9, 8) if name == "encoder" else (3, 22, 18)
+    shape = SHAPES.get(name, (3, 22, 18))
 
     compiled = sparse.compile(network, torch.zeros(1, *shape), min_speedup=0)
 

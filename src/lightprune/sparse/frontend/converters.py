@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
+from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp, map_shape
 from lightprune.sparse.frontend.selection_converters import (
     pad,
     select_pixels,
@@ -23,7 +23,8 @@ TRACE_BATCH = 2
 
 
 def _conv(call: FxCall) -> ops.Op:
-    _, _, *kernel = call.torch_shape(call.arguments["weight"])
+    _, _, *lengths = call.torch_shape(call.arguments["weight"])
+    kernel = (lengths[-2] if len(lengths) > 1 else 1, lengths[-1])
     rows, columns = call.pair("dilation")
     padding = call.arguments["padding"]
     if isinstance(padding, str):
@@ -37,7 +38,7 @@ def _conv(call: FxCall) -> ops.Op:
         weight=call.required_tensor("weight"),
         bias=call.tensor("bias"),
         channels=call.torch_shape()[1],
-        kernel=(kernel[0], kernel[1]),
+        kernel=kernel,
         stride=call.pair("stride"),
         padding=(sides[0], sides[1]),
         dilation=(rows, columns),
@@ -96,6 +97,8 @@ def _activation(
 
 def _multiply(call: FxCall) -> ops.Op:
     factors = [call.value(call.arguments[name]) for name in ("self", "other")]
+    if len({len(call.torch_shape(call.arguments[name])) for name in ("self", "other")}) > 1:
+        raise UnsupportedOp("its factors have different numbers of dimensions")
     # The smaller one, one number a channel, is the second.
     first, second = sorted(factors, key=lambda name: -prod(call.shapes[name]))
     return elementwise.Multiply(call.node.name, (first, second))
@@ -137,7 +140,8 @@ def _adaptive(call: FxCall) -> ops.Op:
 
 def _mean(call: FxCall) -> ops.Op:
     source, dims = call.value(call.arguments["self"]), call.arguments["dim"] or []
-    if len(call.torch_shape(call.arguments["self"])) != 4 or {d % 4 for d in dims} != {2, 3}:
+    rank = len(call.torch_shape(call.arguments["self"]))
+    if rank < 3 or {d % rank for d in dims} != set(range(2, rank)):
         raise UnsupportedOp(
             f"a mean over dimensions {dims}; supported is one over height and width"
         )
@@ -149,8 +153,7 @@ def _mean(call: FxCall) -> ops.Op:
 def _reshape(call: FxCall) -> ops.Op | str:
     source = call.value(call.arguments["self"])
     batch, *rest = call.torch_shape()
-    target = (*rest, 1, 1)[:3] if len(rest) in (1, 3) else None
-    if batch == TRACE_BATCH and target == call.shapes[source]:
+    if batch == TRACE_BATCH and map_shape(rest) == call.shapes[source]:
         return source
     if batch == TRACE_BATCH and len(rest) == 1:
         return ops.Flatten(call.node.name, (source,))
@@ -181,6 +184,8 @@ _ATEN = torch.ops.aten
 CONVERTERS: dict[Any, Callable[[FxCall], ops.Op | str]] = {
     _ATEN.conv2d.default: _conv,
     _ATEN.conv2d.padding: _conv,
+    _ATEN.conv1d.default: _conv,
+    _ATEN.conv1d.padding: _conv,
     _ATEN.linear.default: _linear,
     _ATEN._native_batch_norm_legit_no_training.default: _batch_norm,
     operator.getitem: _getitem,
@@ -199,12 +204,16 @@ CONVERTERS: dict[Any, Callable[[FxCall], ops.Op | str]] = {
     _ATEN.slice.Tensor: slice_map,
     _ATEN.channel_shuffle.default: shuffle_channels,
     _ATEN.pad.default: pad,
+    _ATEN.upsample_nearest1d.vec: select_pixels,
     _ATEN.upsample_nearest2d.vec: select_pixels,
     _ATEN._upsample_nearest_exact2d.vec: select_pixels,
     _ATEN.pixel_shuffle.default: shuffle_pixels,
     _ATEN.max_pool2d.default: _pool,
+    _ATEN.max_pool1d.default: _pool,
     _ATEN.avg_pool2d.default: _pool,
+    _ATEN.avg_pool1d.default: _pool,
     _ATEN.adaptive_avg_pool2d.default: _adaptive,
+    _ATEN.adaptive_avg_pool1d.default: _adaptive,
     _ATEN.mean.dim: _mean,
     _ATEN.view.default: _reshape,
     _ATEN.reshape.default: _reshape,

@@ -65,6 +65,8 @@ class FxCall:
         numbers = list(numbers) if isinstance(numbers, Sequence) else [numbers]
         if not numbers and default is not None:
             return default
+        if len(self.torch_shape()) == 3:
+            return int("padding" not in name), numbers[-1]
         return numbers[0], numbers[-1]
 
     def torch_shape(self, argument: fx.Node | None = None) -> tuple[int, ...]:
@@ -77,6 +79,18 @@ class FxCall:
         where = module_name(self.node)
         name = getattr(self.node.target, "__name__", str(self.node.target)).partition(".")[0]
         return InputError(f"{name} in {where or 'the network itself'}: {reason}; {_SUPPORTED}")
+
+
+def map_shape(sizes: Sequence[int]) -> Shape | None:
+    """The sizes of an image's value in torch, (C,), (C, W) or (C, H, W), as those of a map."""
+    match sizes:
+        case [channels]:
+            return (channels, 1, 1)
+        case [channels, columns]:
+            return (channels, 1, columns)
+        case [channels, rows, columns]:
+            return (channels, rows, columns)
+    return None
 
 
 def module_name(node: fx.Node) -> str:

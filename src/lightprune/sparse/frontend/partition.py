@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from lightprune.sparse.frontend.converters import TRACE_BATCH
-from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
+from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp, map_shape
 from lightprune.sparse.frontend.trace import arguments_of, convert_call
 from lightprune.sparse.ir.graph import INPUT, Graph
 from lightprune.sparse.ir.ops import AdaptiveAvgPool, Conv, FullyConnected, Op, Shape
@@ -100,13 +100,9 @@ def _region(
     entry: fx.Node, following: Sequence[fx.Node], batch: int, tokens: bool
 ) -> Region | None:
     """The region with most multiplications that reads this value, None if none has weights."""
-    size = sizes(entry.meta["val"])
-    if tokens:
-        shape: Shape = (size[-1], 1, 1)
-    elif len(size) in (2, 4) and size[0] == batch:
-        channels, rows, columns = (*size[1:], 1, 1)[:3]
-        shape = (channels, rows, columns)
-    else:
+    first, *rest = sizes(entry.meta["val"])
+    shape = (rest[-1], 1, 1) if tokens else map_shape(rest) if first == batch else None
+    if shape is None:
         return None
     values, ops, shapes = _grow(entry, following, shape, partial(_Call, batch=batch, tokens=tokens))
     macs = {op.name: _macs(op, shapes) for op in ops}

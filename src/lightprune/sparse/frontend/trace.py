@@ -12,7 +12,7 @@ from lightprune.errors import InputError, first_line
 from lightprune.pruning.eval_mode import eval_mode
 from lightprune.sparse.frontend.channel_ops import simplify_channel_ops
 from lightprune.sparse.frontend.converters import CONVERTERS, TRACE_BATCH
-from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp
+from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp, map_shape
 from lightprune.sparse.frontend.torch_logs import torch_logs_hidden
 from lightprune.sparse.ir.graph import INPUT, Graph
 from lightprune.sparse.ir.ops import Op, Shape
@@ -75,10 +75,11 @@ def _convert_program(
                 raise call.error(str(error)) from error
     results: Any = exported.graph.output_node().args[0]
     # After buffers that it changes.
-    output = results[-1] if len(signature.user_outputs) == 1 else None
-    if output not in values:
+    output: Any = results[-1] if len(signature.user_outputs) == 1 else None
+    rank = output.meta["val"].dim() if output in values else 0
+    if rank not in (2, 4):
         raise InputError("the network's output is not one tensor computed from the images")
-    flat = len(output.meta["val"].shape) == 2
+    flat = rank == 2
     return Graph(tuple(ops), input_shape, values[output], flat)
 
 
@@ -93,9 +94,11 @@ def convert_call(call: FxCall, ops: list[Op], shapes: dict[str, Shape]) -> str:
         shapes[value.name] = value.shape(*(shapes[name] for name in value.inputs))
         value = value.name
     # Checks the graph's shape inference against torch's.
-    shape, (c, h, w) = call.torch_shape(), shapes[value]
-    if shape != (TRACE_BATCH, c, h, w) and (shape, h, w) != ((TRACE_BATCH, c), 1, 1):
-        raise UnsupportedOp(f"its result of shape {shape} is neither (N, C) nor (N, C, H, W)")
+    batch, *shape = call.torch_shape()
+    if batch != TRACE_BATCH or map_shape(shape) != shapes[value]:
+        raise UnsupportedOp(
+            f"its result of shape {(batch, *shape)} is not (N, C), (N, C, W) or (N, C, H, W)"
+        )
     return value
 
 

@@ -67,12 +67,19 @@ def _vector(state: State, name: str | None, count: int) -> ir.Array:
     return np.zeros(count) if name is None else _tensor(state, name, (count,)).astype(np.float64)
 
 
+def _kernels(state: State, name: str, shape: tuple[int, int, int, int]) -> NDArray[Any]:
+    """The weight of a convolution; in one dimension its kernels have no rows."""
+    if name in state and state[name].ndim == 3 and shape[2] == 1:
+        return _tensor(state, name, (*shape[:2], shape[3])).reshape(shape)
+    return _tensor(state, name, shape)
+
+
 def _conv(op: ops.Conv, graph: Graph, state: State) -> ir.Step:
     in_shape, out_shape = graph.shapes[op.inputs[0]], graph.shapes[op.name]
     step = ir.ConvStep(
         op.name,
         op.inputs,
-        weight=_tensor(state, op.weight, (op.channels, in_shape[0] // op.groups, *op.kernel)),
+        weight=_kernels(state, op.weight, (op.channels, in_shape[0] // op.groups, *op.kernel)),
         bias=_vector(state, op.bias, op.channels),
         stride=op.stride,
         padding=op.padding,

@@ -69,14 +69,17 @@ class RegionModule(nn.Module):
         super().__init__()
         self.network = network
         self._tokens = region.tokens
+        self._is_row = region.nodes[-1].meta["val"].dim() == 3
 
     def forward(self, value: Tensor) -> Tensor:
         """Computes the region's result, of the shape it has in torch."""
         if self._tokens:
             tokens: Tensor = self.network(value.reshape(-1, value.shape[-1], 1, 1))
             return tokens.reshape(*value.shape[:-1], -1)
-        result: Tensor = self.network(value[:, :, None, None] if value.dim() == 2 else value)
-        return result
+        if value.dim() < 4:
+            value = value.reshape(*value.shape[:2], 1, -1)
+        result: Tensor = self.network(value)
+        return result.squeeze(2) if self._is_row else result
 
 
 class _Recorder(fx.Interpreter):
