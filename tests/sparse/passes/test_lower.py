@@ -78,7 +78,7 @@ def test_resnet18_is_convolutions_and_one_pooling(program):
 
 
 def test_resnet18_loses_its_unreachable_taps_and_nothing_else_before_channels_go(resnet, graph):
-    whole = dict(islice(stages(graph, arrays(resnet)), 3))["fold_batch_norms"]
+    whole = dict(islice(stages(graph, arrays(resnet)), 4))["fold_batch_norms"]
     layers = cost_report(resnet, Targets().find(resnet), torch.zeros(1, 3, 32, 32).double()).layers
     convolutions = [step for step in whole.steps if isinstance(step, ConvStep)][:-1]
     kernels = {step.layers[0]: step.weight.shape[2:] for step in convolutions}

@@ -27,6 +27,7 @@ def test_every_stage_is_printed_in_order(text):
         "graph",
         "after legalize",
         "after propagate_copies",
+        "after fold_gathers",
         "after fold_batch_norms",
         "after compose_selections",
         "after fold_constants",

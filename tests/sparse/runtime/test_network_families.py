@@ -123,6 +123,9 @@ def stem(*layers):
 
 BLOCKS = {
     "MobileNetV3": lambda: stem(InvertedResidual(nn.Hardswish, nn.Hardsigmoid)),
+    "EfficientNet": lambda: nn.Sequential(
+        nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 8, 3, 2), InvertedResidual(nn.SiLU, nn.Sigmoid)
+    ),
     "ResNeXt": lambda: stem(block(8, 16, 3, nn.LeakyReLU(0.1), groups=4)),
     "ShuffleNet": lambda: stem(ShuffleUnit(), ShuffleUnit()),
     "SqueezeNet": lambda: stem(Fire(), Fire()),

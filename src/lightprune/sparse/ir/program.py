@@ -131,6 +131,14 @@ class GatherStep(_Step):
     planes: int = 1
 
 
+def grid_indices(
+    rows: NDArray[np.integer[Any]], columns: NDArray[np.integer[Any]], width: int
+) -> NDArray[np.int32]:
+    """The indices of a gather of whole rows and columns of maps so wide; -1 is for zeros."""
+    inside = (rows[:, None] >= 0) & (columns >= 0)
+    return np.where(inside, rows[:, None] * width + columns, -1).astype(np.int32)
+
+
 Step = (
     ConvStep
     | AddStep

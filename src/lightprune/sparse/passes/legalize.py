@@ -155,10 +155,9 @@ def _select(op: selections.SelectChannels, graph: Graph, state: State) -> ir.Ste
 
 
 def _select_pixels(op: selections.SelectPixels, graph: Graph, state: State) -> ir.Step:
-    rows, columns = np.array(op.rows)[:, None], np.array(op.columns)
-    indices = rows * graph.shapes[op.inputs[0]][2] + columns
-    indices[(rows < 0) | (columns < 0)] = -1
-    return ir.GatherStep(op.name, op.inputs, indices.astype(np.int32))
+    width = graph.shapes[op.inputs[0]][2]
+    indices = ir.grid_indices(np.array(op.rows), np.array(op.columns), width)
+    return ir.GatherStep(op.name, op.inputs, indices)
 
 
 def _pixel_shuffle(op: selections.PixelShuffle, graph: Graph, state: State) -> ir.Step:

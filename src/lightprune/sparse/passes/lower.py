@@ -14,6 +14,7 @@ from lightprune.sparse.passes.cleanup import eliminate_dead_steps, propagate_cop
 from lightprune.sparse.passes.crop_kernels import crop_kernels
 from lightprune.sparse.passes.eliminate_channels import eliminate_dead_channels
 from lightprune.sparse.passes.fold_constants import fold_constants
+from lightprune.sparse.passes.fold_gathers import fold_gathers
 from lightprune.sparse.passes.fuse import compose_selections, fold_batch_norms, fuse
 from lightprune.sparse.passes.legalize import State, legalize
 
@@ -44,6 +45,8 @@ def stages(
     if program.output == INPUT:
         raise InputError("the network returns its input unchanged: there is nothing to run")
     yield "propagate_copies", program
+    program = eliminate_dead_steps(fold_gathers(program))
+    yield "fold_gathers", program
     program = fold_batch_norms(program)
     yield "fold_batch_norms", program
     program = eliminate_dead_steps(compose_selections(program))
