@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from lightprune.sparse.codegen import emit
+from lightprune.sparse.codegen import bands, emit
 from lightprune.sparse.codegen.assembler import compile_program
 from lightprune.sparse.ir.elementwise import Function
 from lightprune.sparse.ir.graph import INPUT
@@ -27,6 +27,7 @@ from lightprune.sparse.ir.program import (
 )
 from lightprune.sparse.isa.register_blocks import CHANNEL_BLOCKS, LANES
 from lightprune.sparse.runtime import network as runtime
+from lightprune.sparse.runtime import thread_choice
 from tests.sparse import reference
 
 # They give integers for integers.
@@ -60,6 +61,19 @@ def random_sharing(seed):
             return chunks(self, costs)
 
     with mock.patch.object(emit.Emitter, "_chunks", drawn):
+        yield
+
+
+@contextmanager
+def narrow_bands():
+    """All threads share single images by bands of two vectors in what is compiled here."""
+    with (
+        mock.patch.object(bands, "_BAND_PIXELS", (2 * LANES,)),
+        mock.patch.object(bands, "_MIN_BANDS", 2),
+        mock.patch.object(bands, "_WEIGHT_BYTES", 0),
+        mock.patch.object(emit, "_WORTH_SHARING", 0.0),
+        mock.patch.object(thread_choice, "_TURNS", 0),
+    ):
         yield
 
 

@@ -1,6 +1,7 @@
 """Shuffles against the gathers they are planned from, in NumPy and as the kernels run them."""
 
 import ctypes
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numba import cfunc, njit, types
 
+from lightprune.sparse.codegen import memory_plan
 from lightprune.sparse.codegen.copy_plan import plan_shuffles
 from lightprune.sparse.codegen.emit import Emitter
 from lightprune.sparse.codegen.gather_indices import used_planes, used_vectors
@@ -17,7 +19,7 @@ from lightprune.sparse.isa.instruction import PackInput
 from lightprune.sparse.isa.records import encode, record_type
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.isa.tables import MAX_SHUFFLES, CopyRun, table_type
-from lightprune.sparse.jit.pointers import record_at
+from lightprune.sparse.jit.pointers import int_array, record_at
 from lightprune.sparse.kernels import vector_ops as vectors
 from lightprune.sparse.kernels.copying import run_copy_plan
 from tests.sparse.programs import convolution_programs
@@ -84,7 +86,8 @@ PACK_INPUT = record_type(PackInput)
 
 def _copy(record, read, to):
     op = record_at(record, PACK_INPUT)
-    run_copy_plan(op.copy_runs, op.n_copy_runs, read, to)
+    runs = int_array(op.run_starts)[op.planes * op.vectors]
+    run_copy_plan(op.copy_runs, runs, read, to)
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +133,12 @@ def test_lanes_are_permuted_with_and_without_an_instruction_for_it(
 
 @given(convolution_programs())
 def test_a_copy_plan_fills_the_vectors_that_some_weight_reads_and_no_other(copy, program):
-    plan = plan_memory(program, 1)
+    with mock.patch.object(memory_plan, "plan_bands", return_value={}):
+        plan = plan_memory(program, 1)
     emitter = Emitter(plan)
     values = np.random.default_rng(1).normal(size=plan.size).astype(np.float32)
     for packed in {id(s): s for s in plan.packed_inputs.values()}.values():
-        record = encode(emitter.pack_input(packed, flag=0))
+        record = encode(emitter.pack_input(packed, number=0))
         to = np.full(plan.size, np.nan, np.float32)
 
         copy(record.ctypes.data, values.ctypes.data, to.ctypes.data)
@@ -171,7 +175,9 @@ def _table(address, *shape, dtype=np.int64):
 
 def _transfers(record):
     """From where, and where to, every shuffle of a copy plan goes."""
-    runs = _table(int(record["copy_runs"]), int(record["n_copy_runs"]), dtype=table_type(CopyRun))
+    count = int(record["planes"] * record["vectors"])
+    last = int(_table(int(record["run_starts"]), count + 1)[-1])
+    runs = _table(int(record["copy_runs"]), last, dtype=table_type(CopyRun))
     for run in runs.tolist():
         _, count, channel_offsets, vector_offset, n_shuffles, shuffles = run
         assert 1 <= n_shuffles <= MAX_SHUFFLES

@@ -20,15 +20,18 @@ from lightprune.sparse.isa.register_blocks import (
     st.integers(1, 40),
     st.integers(1, 40),
     st.sampled_from(InputAlignment),
+    st.integers(0, 40),
 )
-def test_tiles_cover_every_vector_once(channel_block, rows, columns, alignment):
+def test_tiles_cover_every_vector_once(channel_block, rows, columns, alignment, band):
     covered = np.zeros((rows, columns), int)
 
-    for tile_ in tile(channel_block, rows, columns, alignment):
+    for tile_ in tile(channel_block, rows, columns, alignment, band):
         block = REGISTER_BLOCKS[tile_.block]
         assert block.channel_block == channel_block
         assert tile_.row + block.rows <= rows
         assert tile_.column + block.columns <= columns
+        if band:
+            assert tile_.column // band == (tile_.column + block.columns - 1) // band
         covered[tile_.row : tile_.row + block.rows, tile_.column :][:, : block.columns] += 1
 
     assert (covered == 1).all()

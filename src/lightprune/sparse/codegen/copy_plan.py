@@ -97,13 +97,15 @@ def copy_plan(
     shuffles: Shuffles,
     channels: ChannelOffsets,
     maximum: NDArray[np.bool_] | None = None,
-) -> tuple[int, int]:
+    places: NDArray[np.int64] | None = None,
+) -> tuple[int, NDArray[np.int64]]:
     """Plans the copies of some channels by the shuffles that fill the vectors of each.
 
-    Those shuffles that take the maximum, (shuffles,), come after the others of a vector.
+    Those shuffles that take the maximum, (shuffles,), come after the others of a vector. Vectors
+    lie side by side, or at `places` in the channel, (vectors,), in bytes.
 
     Returns:
-        The address of the `CopyRun`s, and how many there are.
+        The address of the `CopyRun`s; and int64 (vectors + 1,): which is the first of each vector.
     """
     if maximum is None:
         maximum = np.zeros(len(shuffles.vectors), np.bool_)
@@ -122,11 +124,12 @@ def copy_plan(
     )[starts]
     runs["channels"] = end - begin
     runs["channel_offsets"] = pool.address(channels.offsets) + channels.offsets.strides[0] * begin
-    runs["vector_offset"] = 4 * LANES * vectors
+    runs["vector_offset"] = 4 * LANES * vectors if places is None else places[vectors]
     runs["n_shuffles"] = np.diff(starts, append=len(rank))
     runs["shuffles"] = pool.address(listed) + listed.strides[0] * starts
-    runs = runs[end > begin]
-    return pool.address(runs), len(runs)
+    in_use = end > begin
+    firsts = np.searchsorted(vectors[in_use], np.arange(len(channels.starts) + 1))
+    return pool.address(runs[in_use]), firsts.astype(np.int64)
 
 
 def _rank_in_group(starts_group: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -36,7 +36,7 @@ _STREAM_BYTES = 8 * 2**20
 _VECTOR_BYTES = 4 * LANES
 
 # Holds the interpreter's lock: to get it back from another thread may take longer than the call.
-_Kernel = ctypes.PYFUNCTYPE(None, *(ctypes.c_int64,) * 6)
+_Kernel = ctypes.PYFUNCTYPE(None, *(ctypes.c_int64,) * 5)
 
 
 class InputAlignment(Enum):
@@ -155,7 +155,7 @@ class _Benchmark:
     def seconds(self, groups: int) -> float:
         kernel, record, arena = _Kernel(conv_kernel()), self._record.ctypes.data, self._arena
         begin = time.perf_counter()
-        kernel(record, 0, groups, arena, arena, 1)
+        kernel(record, 0, groups, arena, arena)
         return time.perf_counter() - begin
 
     def best(self, groups: int, indptr: NDArray[np.int64]) -> float:

@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 
 from lightprune.sparse.codegen import gather_indices
 from lightprune.sparse.codegen.constant_pool import ConstantPool
-from lightprune.sparse.codegen.copy_plan import channels_in_use, copy_plan, plan_shuffles
 from lightprune.sparse.codegen.cost_model import SECONDS_PER_VALUE
 from lightprune.sparse.codegen.input_packing import PackedInput
 from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
-from lightprune.sparse.codegen.pixel_copies import gather_operands, pool_operands
-from lightprune.sparse.codegen.weight_packing import PackedWeights, tile_records
+from lightprune.sparse.codegen.pixel_copies import gather_operands, packing_operands, pool_operands
+from lightprune.sparse.codegen.weight_packing import PackedWeights, band_tiles, tile_records
 from lightprune.sparse.ir.elementwise import Function
 from lightprune.sparse.ir.graph import INPUT
 from lightprune.sparse.ir.program import (
@@ -57,7 +56,7 @@ class Emitter:
         }
 
     def _chunks(self, costs: NDArray[np.float64]) -> dict[str, Any]:
-        """Chunks of channels that take about equally long, by the channels' costs."""
+        """Chunks that take about equally long, by the costs of channels, groups or bands."""
         total = np.concatenate([[0.0], np.cumsum(costs)])
         chunks = 1
         if total[-1] > _WORTH_SHARING:
@@ -74,12 +73,15 @@ class Emitter:
         choice = packed.choice
         output, read = self.plan.buffers[step.value], self.plan.input_buffer(step)
         residual = self.plan.buffers[step.residual] if step.residual else output
-        tiles = tile_records(choice, output, read, residual)
+        tiles, bands, costs = tile_records(step, self.plan, choice), 0, choice.group_seconds
+        if step.value in self.plan.bands:
+            firsts, shares = band_tiles(choice, self.plan.bands[step.value])
+            bands, costs = self.constants.address(firsts), costs.sum() * shares
         padded_bias = np.zeros(len(choice.channel_order), np.float32)
         padded_bias[: len(bias)] = bias
         return isa.ConvInstruction(
             **self._target(output, output.shape[0]),
-            **self._chunks(choice.group_seconds),
+            **self._chunks(costs),
             input=read.view,
             residual=residual.view,
             init=init,
@@ -100,6 +102,7 @@ class Emitter:
             code=conv_kernel(),
             channel_lanes=int(choice.channel_block.channel_lanes),
             lanes=choice.channel_block.lanes,
+            bands=bands,
             **self._activation(step.activation),
         )
 
@@ -115,37 +118,27 @@ class Emitter:
         if packed is None:
             return 0
         if packed.name not in self._packed:
-            record = encode(self.pack_input(packed, flag=len(self._packed)))
+            record = encode(self.pack_input(packed, number=len(self._packed)))
             self._packed[packed.name] = self.constants.address(record)
         return self._packed[packed.name]
 
-    def pack_input(self, packed: PackedInput, flag: int) -> isa.PackInput:
-        """Packs an input, unless the flag of that number says that it has been done."""
+    def pack_input(self, packed: PackedInput, number: int) -> isa.PackInput:
+        """Packs an input, of which the pair of that number says how far it has been done."""
         buffer, source = self.plan.buffers[packed.name], self.plan.buffers[packed.value]
-        runs, n_runs = 0, 0
+        copies: dict[str, Any] = {}
         if self.plan.images_per_vector == 1:
-            _, height, width = buffer.shape
-            indices = packed.gather_indices(source.shape, height, width, buffer.channel_stride)
-            planes = gather_indices.used_planes(packed, self.plan.readers(packed))
-            used = gather_indices.used_vectors(planes, packed.padded_planes, buffer.channel_stride)
-            channels = np.arange(source.shape[0])
-            reads = 4 * (source.view.offset + channels * source.channel_stride)
-            stride = packed.padded_planes * buffer.channel_stride
-            writes = 4 * (buffer.view.offset + channels * stride)
-            offsets = channels_in_use(used, reads, writes)
-            runs, n_runs = copy_plan(self.constants, plan_shuffles(indices), offsets)
+            copies = packing_operands(self.constants, packed, self.plan)
         return isa.PackInput(
             **self._target(buffer, source.shape[0]),
             input=source.view,
-            flag=flag,
+            number=number,
             stride_h=packed.stride[0],
             stride_w=packed.stride[1],
             row_shifts=self.constants.address(np.array(packed.row_shifts, np.int64)),
             n_row_shifts=len(packed.row_shifts),
             column_shifts=self.constants.address(np.array(packed.column_shifts, np.int64)),
             n_column_shifts=len(packed.column_shifts),
-            copy_runs=runs,
-            n_copy_runs=n_runs,
+            **copies,
         )
 
     def add(

@@ -40,7 +40,10 @@ class Instruction:
         parts = [f"{name:8} {output} <- {', '.join(inputs) or 'images'}", *self._details()]
         if getattr(operands, "relu", False):
             parts.append("relu")
-        parts.append(f"{operands.channels} channels in {operands.chunks} chunk(s)")
+        shared = f"{operands.channels} channels"
+        if isinstance(operands, isa.ConvInstruction) and operands.bands:
+            shared = f"bands of {memory.bands[self.task.value]} pixels"
+        parts.append(f"{shared} in {operands.chunks} chunk(s)")
         return "; ".join(parts)
 
     def _details(self) -> Iterator[str]:

@@ -84,11 +84,11 @@ def _kernel_choice(
 ) -> KernelChoice:
     out = plan.buffers[step.value]
     rows, columns = out.vector_grid
-    alignment = InputAlignment.ALIGNED
+    alignment, pixels = InputAlignment.ALIGNED, channel_block.pixels_per_vector
     if plan.images_per_vector == 1:
         alignment = _input_alignment(out.shape)
-        columns = ceil(prod(out.shape[1:]) / channel_block.pixels_per_vector)
-    tiles = tile(channel_block, rows, columns, alignment)
+        columns = ceil(prod(out.shape[1:]) / pixels)
+    tiles = tile(channel_block, rows, columns, alignment, plan.bands.get(step.value, 0) // pixels)
     outputs, inputs = nonzero.shape[:2]
     chunk = channels_per_chunk(step, out.shape)
     channels_per_pass = chunk

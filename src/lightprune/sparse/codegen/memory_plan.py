@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.codegen import input_packing
+from lightprune.sparse.codegen.bands import plan_bands
 from lightprune.sparse.codegen.schedule import Task, schedule
 from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep, Program
@@ -26,6 +27,7 @@ class Buffer:
         halo: Pixels of zeros (above, below, at either side) that readers rely on.
         offset: From the arena's start to its first channel.
         alignment: What the channel stride is a multiple of.
+        window: Pixels of a channel that there are at a time; 0: all.
     """
 
     shape: Shape
@@ -33,6 +35,7 @@ class Buffer:
     halo: tuple[int, int, int] = (0, 0, 0)
     offset: int = 0
     alignment: int = LANES
+    window: int = 0
 
     @property
     def row_stride(self) -> int:
@@ -48,6 +51,11 @@ class Buffer:
     @property
     def channel_stride(self) -> int:
         """From one channel to the next."""
+        return -(-self.window // self.alignment) * self.alignment or self.channel_size
+
+    @property
+    def channel_size(self) -> int:
+        """Of a whole channel."""
         _, height, width = self.shape
         _, below, beside = self.halo
         size = (height - 1 + below) * self.row_stride + (width + beside) * self.images_per_vector
@@ -65,6 +73,11 @@ class Buffer:
         if self.images_per_vector == 1:
             return 1, -(-height * width // LANES)
         return height, width
+
+    @property
+    def vectors(self) -> int:
+        """Those of a whole channel; at least one, which narrow channels share."""
+        return max(1, self.channel_size // LANES)
 
     @property
     def view(self) -> View:
@@ -86,19 +99,21 @@ class MemoryPlan:
     Attributes:
         buffers: By the name of their value or packed input.
         packed_inputs: By the name of the convolution's value that reads them.
+        bands: Pixels in a band, by the value of the convolutions that threads share by bands.
         size: Float32 values of the arena.
     """
 
     images_per_vector: int
     buffers: dict[str, Buffer]
     packed_inputs: dict[str, input_packing.PackedInput]
+    bands: dict[str, int]
     tasks: tuple[Task, ...] = ()
     size: int = 0
 
     @property
     def flags_size(self) -> int:
-        """Float32 values at the arena's start: an int64 flag for every packed input."""
-        return -(-2 * len(self.packed_inputs) // LANES) * LANES
+        """Float32 values at the arena's start: two int64 for every packed input."""
+        return -(-4 * len(self.packed_inputs) // LANES) * LANES
 
     def input_buffer(self, step: ConvStep) -> Buffer:
         """What a convolution reads: its input, or that packed."""
@@ -154,8 +169,14 @@ def plan_memory(program: Program, images_per_vector: int) -> MemoryPlan:
             packed.name, Buffer((0, 0, 0), images_per_vector, alignment=alignment)
         )
         buffer.shape = input_packing.packed_shape(buffer.shape, step, packed, program.shapes)
+    bands = plan_bands(program, packed_inputs) if images_per_vector == 1 else {}
+    for value in bands.keys() & packed_inputs.keys():
+        buffer = buffers[packed_inputs[value].name]
+        rows_below = buffer.shape[1] - program.shapes[value][1]
+        window = bands[value] + rows_below * buffer.row_stride
+        buffer.window = min(window, buffer.channel_size)
     tasks = schedule(program, {value: packed.name for value, packed in packed_inputs.items()})
-    plan = MemoryPlan(images_per_vector, buffers, packed_inputs, tasks)
+    plan = MemoryPlan(images_per_vector, buffers, packed_inputs, bands, tasks)
     plan.size = _assign_offsets(plan, program.output)
     return plan
 

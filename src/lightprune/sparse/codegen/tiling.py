@@ -1,7 +1,7 @@
 """Tiling: an output map as rectangles that fit register blocks, at the least cost."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from lightprune.sparse.codegen.cost_model import InputAlignment, block_costs
@@ -30,9 +30,18 @@ class Tile:
 
 @cache
 def tile(
-    channel_block: ChannelBlock, rows: int, columns: int, alignment: InputAlignment
+    channel_block: ChannelBlock, rows: int, columns: int, alignment: InputAlignment, band: int = 0
 ) -> tuple[Tile, ...]:
-    """Tiles a map of rows x columns vectors, or pixels, with the blocks of a channel block."""
+    """Tiles a map of rows x columns vectors, or pixels, with the blocks of a channel block.
+
+    No tile reaches across the border of two bands of so many columns, if that is not 0.
+    """
+    if 0 < band < columns:
+        return tuple(
+            replace(part, column=first + part.column)
+            for first in range(0, columns, band)
+            for part in tile(channel_block, rows, min(band, columns - first), alignment)
+        )
     costs = {
         (block.rows, block.columns): cost.per_entry
         for block, cost in zip(REGISTER_BLOCKS, block_costs(alignment), strict=True)

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from lightprune.errors import InputError
 from lightprune.sparse.codegen.kernel_choice import KernelChoice, expand_groups
-from lightprune.sparse.codegen.memory_plan import Buffer, MemoryPlan
+from lightprune.sparse.codegen.memory_plan import MemoryPlan
 from lightprune.sparse.ir.program import ConvStep
-from lightprune.sparse.isa.register_blocks import REGISTER_BLOCKS, ChannelBlock
+from lightprune.sparse.isa.register_blocks import LANES, REGISTER_BLOCKS, ChannelBlock
 from lightprune.sparse.isa.tables import TileRecord, table_type
 
 
@@ -75,15 +75,42 @@ def pack_weights(step: ConvStep, plan: MemoryPlan, choice: KernelChoice) -> Pack
     )
 
 
-def tile_records(choice: KernelChoice, *buffers: Buffer) -> NDArray[np.void]:
-    """The tiles, as the kernel reads them, of an output, an input and a residual."""
+def tile_records(step: ConvStep, plan: MemoryPlan, choice: KernelChoice) -> NDArray[np.void]:
+    """The tiles of a convolution, as the kernel reads them."""
+    output, read = plan.buffers[step.value], plan.input_buffer(step)
+    residual = plan.buffers[step.residual] if step.residual else output
     pixels = choice.channel_block.pixels_per_vector
     records = []
     for tile, rows in zip(choice.tiles, choice.tap_rows, strict=True):
         block = REGISTER_BLOCKS[tile.block]
-        offsets = (tile.row * buffer.row_stride + tile.column * pixels for buffer in buffers)
-        records.append((tile.block, *offsets, block.columns, block.rows, *rows))
-    return np.array(records, table_type(TileRecord))
+        strides = (buffer.row_stride for buffer in (output, read, residual))
+        offsets = (tile.row * stride + tile.column * pixels for stride in strides)
+        records.append((tile.block, *offsets, block.columns, block.rows, *rows, 0, 1))
+    table = np.array(records, table_type(TileRecord))
+    if plan.images_per_vector == 1 and step.value in plan.packed_inputs:
+        # What is packed of a plane begins with the band.
+        band, first = plan.bands.get(step.value), table["input"].copy()
+        start = first // band * band if band else 0
+        reach = (plan.tap_offsets(step)[1] % read.channel_stride).max()
+        end = -(-(first + table["columns"] * pixels + reach) // LANES)
+        table["packed_begin"] = start // LANES
+        table["packed_end"] = np.minimum(end, read.vectors)
+        table["input"] = first - start
+    return table
+
+
+def band_tiles(choice: KernelChoice, band: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The tiles of each band of so many pixels.
+
+    Returns:
+        (bands + 1,): the first tile of each, and how many there are; (bands,): its share of all.
+    """
+    columns = np.array([tile.column for tile in choice.tiles])
+    firsts = np.flatnonzero(
+        np.diff(columns // (band // choice.channel_block.pixels_per_vector), prepend=-1)
+    )
+    widths = [REGISTER_BLOCKS[tile.block].columns for tile in choice.tiles]
+    return np.append(firsts, len(columns)), np.add.reduceat(widths, firsts) / sum(widths)
 
 
 _Packed = tuple[NDArray[np.int32], NDArray[np.float32]]

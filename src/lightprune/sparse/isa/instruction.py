@@ -41,7 +41,7 @@ class Operands:
     """What threads share an instruction by.
 
     Attributes:
-        chunks: Into how many chunks its channels, or groups of channels, are split.
+        chunks: Into how many chunks its channels, groups or bands are split.
         chunk_bounds: Address of int64 (chunks + 1,).
     """
 
@@ -86,6 +86,7 @@ class ConvInstruction(ChannelOperands):
         passes: Over the input channels.
         kernel_rows: Of which the entries are told apart.
         tiles: Address of `n_tiles` `TileRecord`s.
+        bands: Address of int64 (bands + 1,): the first tile of each; 0: threads share the groups.
         packed_input: Address of the `PackInput` record that packs the input, or 0.
         channel_lanes: Whether vector lanes are output channels.
         lanes: Float32 values in a vector.
@@ -114,6 +115,7 @@ class ConvInstruction(ChannelOperands):
     code: int
     channel_lanes: int
     lanes: int = LANES
+    bands: int = 0
     activation: int = 0
     parameters: int = 0
 
@@ -223,21 +225,25 @@ class Unpack(ChannelOperands):
 class PackInput(ChannelOperands):
     """Copies the input so that a convolution reads it at stride 1; see `codegen.input_packing`.
 
-    `channels` are the input's. Single images are copied by `CopyRun`s.
+    `channels` are the input's.
 
     Attributes:
-        flag: Index of the int64 flag at the private arena's start that says it has been done.
+        number: Of its two int64 at the private arena's start; see `kernels.copying.pack_input`.
         row_shifts: Address of int64, as that of the column shifts.
+        run_starts: For single images, address of int64 (planes * vectors + 1,): of the `CopyRun`s
+            the first for each vector.
     """
 
     opcode = Opcode.PACK_INPUT
     input: View
-    flag: int
+    number: int
     stride_h: int
     stride_w: int
     row_shifts: int
     n_row_shifts: int
     column_shifts: int
     n_column_shifts: int
+    planes: int = 1
+    vectors: int = 1
     copy_runs: int = 0
-    n_copy_runs: int = 0
+    run_starts: int = 0

@@ -55,6 +55,8 @@ class TileRecord(NamedTuple):
         whole: The first one that its first row of vectors takes part in, too.
         rest: The first one from there on that its last row takes no part in.
         end: One after the last row of the kernel that it multiplies with.
+        packed_begin: The first vector of each plane of a packed input that is packed.
+        packed_end: One after the last that it reads.
     """
 
     block: int
@@ -67,6 +69,8 @@ class TileRecord(NamedTuple):
     whole: int = 0
     rest: int = 1
     end: int = 1
+    packed_begin: int = 0
+    packed_end: int = 1
 
 
 class CopyRun(NamedTuple):

@@ -109,11 +109,9 @@ def _call(count: int) -> Any:
 
 
 @intrinsic
-def call_conv_kernel(
-    _typing, code, instruction, first, last, arena, private_arena, images_per_vector
-):
+def call_conv_kernel(_typing, code, instruction, first, last, arena, private_arena):
     """Calls `kernels.convolution.conv_kernel()`."""
-    return _call(6)
+    return _call(5)
 
 
 @intrinsic

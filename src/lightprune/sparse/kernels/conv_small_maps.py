@@ -21,6 +21,7 @@ from lightprune.sparse.kernels.channel_microkernel import (
     multiply_channel_block,
     scatter_strided,
 )
+from lightprune.sparse.kernels.copying import pack_input
 from lightprune.sparse.kernels.vector_ops import add_vector, clamp_vector, fill_vector
 
 _TILE = table_type(TileRecord)
@@ -30,15 +31,17 @@ _MAX_ACCUMULATORS = max(
 
 
 @jit_inline
-def conv_channel_lanes(op, first, last, arena, inputs):
-    """Computes groups `first` to `last` with their channels in the vector lanes."""
+def conv_channel_lanes(op, first_tile, end_tile, first, last, arena, inputs):
+    """Computes some tiles of groups `first` to `last` with their channels in the vector lanes."""
     indptr, tiles = int_array(op.indptr), record_array(op.tiles, _TILE)
     channels, groups, passes = op.group_channels, op.groups, op.passes
     scratch = np.empty(_MAX_ACCUMULATORS + LANES, np.float32)
     accumulators = scratch.ctypes.data
     residuals = accumulators + 4 * _MAX_ACCUMULATORS
-    for number in range(op.n_tiles):
+    for number in range(first_tile, end_tile):
         tile = tiles[number]
+        if op.packed_input:
+            pack_input(op.packed_input, tile.packed_begin, tile.packed_end, arena, inputs)
         block, columns = tile.block, tile.columns
         read = inputs + 4 * (op.input.offset + tile.input)
         for step in range(passes):

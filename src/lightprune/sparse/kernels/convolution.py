@@ -1,4 +1,4 @@
-"""The convolution kernel: non-zero weights times inputs, for a range of groups of channels."""
+"""The convolution kernel: non-zero weights times inputs, for a range of groups or of bands."""
 
 from functools import cache
 from math import inf
@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 from numba import types
 
-from lightprune.sparse.isa.instruction import ConvInstruction, PackInput
+from lightprune.sparse.isa.instruction import ConvInstruction
 from lightprune.sparse.isa.records import record_type
 from lightprune.sparse.isa.register_blocks import FROM_OUTPUT, LANES, PLUS_NOTHING
 from lightprune.sparse.isa.tables import TileRecord, table_type
@@ -14,10 +14,10 @@ from lightprune.sparse.jit.compile import compile_to_address, jit_inline
 from lightprune.sparse.jit.pointers import float_array, int_array, record_array, record_at
 from lightprune.sparse.kernels.activations import apply_to_narrow_vectors, apply_to_vectors
 from lightprune.sparse.kernels.conv_small_maps import conv_channel_lanes
-from lightprune.sparse.kernels.copying import pack_input_batch, run_copy_plan
+from lightprune.sparse.kernels.copying import pack_input
 from lightprune.sparse.kernels.microkernel import multiply_block
 
-_CONV, _PACK_INPUT = record_type(ConvInstruction), record_type(PackInput)
+_CONV = record_type(ConvInstruction)
 _TILE = table_type(TileRecord)
 
 
@@ -25,39 +25,36 @@ _TILE = table_type(TileRecord)
 def conv_kernel() -> int:
     """The address of the compiled kernel.
 
-    It takes int64: the address of a `ConvInstruction` record, the first group, the one after the
-    last, the addresses of the arena and of this thread's private one, and the images per vector.
+    It takes int64: the address of a `ConvInstruction` record, the first group or band, the one
+    after the last, the addresses of the arena and of this thread's private one.
     """
-    return compile_to_address(_conv, types.void(*(types.int64,) * 6))
+    return compile_to_address(_conv, types.void(*(types.int64,) * 5))
 
 
-def _conv(instruction, first, last, arena, private_arena, images_per_vector):
+def _conv(instruction, first, last, arena, private_arena):
     op = record_at(instruction, _CONV)
-    inputs = arena
-    if op.packed_input:
-        inputs = private_arena
-        packing = record_at(op.packed_input, _PACK_INPUT)
-        packed = int_array(private_arena)
-        if not packed[packing.flag]:
-            # Every thread packs for itself: the copies are larger than what they are copied from,
-            # and to get them from another core takes longer.
-            if images_per_vector == 1:
-                run_copy_plan(packing.copy_runs, packing.n_copy_runs, arena, private_arena)
-            else:
-                pack_input_batch(packing, arena, private_arena)
-            packed[packing.flag] = 1
+    # Every thread packs for itself: the copies are larger than what they are copied from, and to
+    # get them from another core takes longer.
+    inputs = private_arena if op.packed_input else arena
+    tile, end_tile = 0, op.n_tiles
+    if op.bands:
+        bands = int_array(op.bands)
+        tile, end_tile = bands[first], bands[last]
+        first, last = 0, op.groups
     if op.channel_lanes:
-        conv_channel_lanes(op, first, last, arena, inputs)
+        conv_channel_lanes(op, tile, end_tile, first, last, arena, inputs)
     else:
-        _conv_pixel_lanes(op, first, last, arena, inputs)
+        _conv_pixel_lanes(op, tile, end_tile, first, last, arena, inputs)
 
 
 @jit_inline
-def _conv_pixel_lanes(op, first, last, arena, inputs):
+def _conv_pixel_lanes(op, first_tile, end_tile, first, last, arena, inputs):
     indptr, tiles = int_array(op.indptr), record_array(op.tiles, _TILE)
     channels, groups, passes = op.group_channels, op.groups, op.passes
-    for number in range(op.n_tiles):
+    for number in range(first_tile, end_tile):
         tile = tiles[number]
+        if op.packed_input:
+            pack_input(op.packed_input, tile.packed_begin, tile.packed_end, arena, inputs)
         block = tile.block
         output = arena + 4 * (op.output.offset + tile.output)
         read = inputs + 4 * (op.input.offset + tile.input)

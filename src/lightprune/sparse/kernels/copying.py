@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from lightprune.sparse.isa.instruction import PackInput
+from lightprune.sparse.isa.records import record_type
 from lightprune.sparse.isa.register_blocks import LANES
 from lightprune.sparse.isa.tables import CopyMode, CopyRun, table_type
 from lightprune.sparse.jit.compile import jit_cached, jit_inline
-from lightprune.sparse.jit.pointers import float_array, int_array, record_array
+from lightprune.sparse.jit.pointers import float_array, int_array, record_array, record_at
 from lightprune.sparse.kernels.vector_ops import (
     copy_vector,
     fill_vector,
@@ -15,11 +17,38 @@ from lightprune.sparse.kernels.vector_ops import (
     transpose_block,
 )
 
+_PACK_INPUT = record_type(PackInput)
 _COPY_RUN = table_type(CopyRun)
+_RUN_BYTES = _COPY_RUN.itemsize
+
+
+@jit_cached
+def pack_input(instruction, begin, end, arena, private_arena):
+    """Packs vectors `begin` to `end` of every plane of a `PackInput`, as far as they are missing.
+
+    Two numbers at the private arena's start say which are there: from the one at a plane's start to
+    the one before the end. With another `begin`, planes are packed anew. Of `LANES` images, all is
+    packed at once.
+    """
+    op = record_at(instruction, _PACK_INPUT)
+    packed = int_array(private_arena + 16 * op.number)
+    if begin != packed[0]:
+        packed[0] = packed[1] = begin
+    if end <= packed[1]:
+        return
+    if op.run_starts:
+        starts = int_array(op.run_starts)
+        for plane in range(0, op.planes * op.vectors, op.vectors):
+            first, last = starts[plane + packed[1]], starts[plane + end]
+            runs = op.copy_runs + _RUN_BYTES * first
+            run_copy_plan(runs, last - first, arena, private_arena - 4 * LANES * begin)
+    else:
+        _pack_input_batch(op, arena, private_arena)
+    packed[1] = end
 
 
 @jit_inline
-def pack_input_batch(op, arena, private_arena):
+def _pack_input_batch(op, arena, private_arena):
     """Copies the input of a convolution, `LANES` images at once; see `PackInput`."""
     out, view = op.output, op.input
     row_shifts, column_shifts = int_array(op.row_shifts), int_array(op.column_shifts)

@@ -47,7 +47,7 @@ def _interpret(
 ):
     """Runs an instruction, and those that are fused to it, on some channels.
 
-    `first` and `last` are channels, or groups of those of a convolution; this thread packs inputs
+    `first` and `last` are channels, or groups or bands of a convolution; this thread packs inputs
     into the private arena. `source` and `target` are the addresses of `count` images to pack and
     of their outputs, (n, C, H, W) contiguous.
     """
@@ -56,9 +56,7 @@ def _interpret(
         opcode = op.opcode
         if opcode == Opcode.CONV:
             conv = record_at(instruction, _CONV)
-            call_conv_kernel(
-                conv.code, instruction, first, last, arena, private_arena, images_per_vector
-            )
+            call_conv_kernel(conv.code, instruction, first, last, arena, private_arena)
             first *= conv.group_channels
             last = min(last * conv.group_channels, conv.channels)
         elif opcode == Opcode.ADD:
