@@ -16,7 +16,7 @@ from lightprune.sparse.jit.atomics import atomic_load, atomic_store, fetch_add, 
 from lightprune.sparse.jit.pointers import record_at
 from lightprune.sparse.runtime.job import JOB
 from lightprune.sparse.runtime.thread_pool import wake_workers
-from lightprune.sparse.runtime.work_sharing import _chunks_to_take, execute
+from lightprune.sparse.runtime.work_sharing import _chunks_to_take, _taken_chunks, execute
 from tests.sparse.runtime.workers import wait_until_asleep
 
 ARENA = 64
@@ -190,6 +190,19 @@ def test_shares_leave_single_chunks_for_the_next_free_thread(chunks, threads):
     assert sum(shares) == chunks
     assert max(shares) <= max(1, chunks // threads)
     assert shares == sorted(shares, reverse=True)
+
+
+@given(chunks=st.integers(1, 80), asks=st.lists(st.tuples(st.booleans(), st.integers(1, 9))))
+def test_threads_take_every_chunk_once_from_both_ends(chunks, asks):
+    taken, ends = [], [0, 0]
+    for from_back, count in [*asks, (False, 80)]:
+        begin, end = _taken_chunks(chunks, *ends, from_back, count)
+        at_its_end = chunks - ends[1] if from_back else ends[0]
+        assert begin >= end or at_its_end == (end if from_back else begin)
+        taken += range(begin, end)
+        ends[from_back] += count
+
+    assert sorted(taken) == list(range(chunks))
 
 
 def test_a_sleeping_worker_joins():

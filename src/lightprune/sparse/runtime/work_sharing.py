@@ -1,13 +1,14 @@
 """One pass through the network, shared among the threads that are free.
 
 There are two ways: each thread takes whole minibatches, or all work on one, instruction by
-instruction, each taking chunks of channels; an instruction of one chunk stays with the thread that
-finished the one before it. No thread waits for one that has not come: a chunk goes to the first
-that asks, so a late or busy thread costs speed and never a result.
+instruction, each taking chunks of channels or of pixels; an instruction of one chunk stays with the
+thread that finished the one before it. No thread waits for one that has not come: a chunk goes to
+the first that asks, so a late or busy thread costs speed and never a result.
 
 What one thread writes takes long to reach another, longest between cores that share no cache. So
-they coordinate by one number, the ticket, and update it in one atomic step: some chunks are
-finished, and the next are taken.
+neighbours take chunks from opposite ends: one mostly reads what it has written itself, and meets
+the same weights in every call. And they coordinate by one number, the ticket, and update it in one
+atomic step: some chunks are finished, and the next are taken.
 """
 
 from lightprune.sparse.isa.instruction import Operands
@@ -28,9 +29,9 @@ from lightprune.sparse.runtime.job import JOB
 _HEADER = record_type(Operands)
 
 # When threads share minibatches, the ticket is the number of the next one. When they share
-# instructions, it holds from its lowest bits on: chunks taken or requested in vain, chunks
-# finished, and the instruction's number. A thread asks in vain once an instruction, so that the
-# bits suffice for tens of thousands of threads.
+# instructions, it holds from its lowest bits on: chunks taken or requested in vain from the front,
+# those from the back, chunks finished, and the instruction's number. A thread asks in vain once an
+# instruction, so that the bits suffice for tens of thousands of threads.
 _COUNT_BITS = 16
 _COUNT = (1 << _COUNT_BITS) - 1
 _SPINS_BEFORE_YIELD = 2000
@@ -47,7 +48,7 @@ def run_job(job, thread):
         # core would ask for every cache line before it writes to it.
         private_arena = fields.arena + (1 + thread) * fields.arena_size
         _clear_flags(job, private_arena)
-        _run_shared(job, private_arena)
+        _run_shared(job, private_arena, thread % 2)
 
 
 @jit_cached
@@ -84,8 +85,9 @@ def _run_minibatches(job, arena):
 
 @jit_cached
 def _unpack_ticket(ticket):
-    """The instruction's number, its finished chunks, and those that are taken."""
-    return ticket >> 2 * _COUNT_BITS, ticket >> _COUNT_BITS & _COUNT, ticket & _COUNT
+    """The instruction's number, its finished chunks, and those taken from front and back."""
+    front, back = ticket & _COUNT, ticket >> _COUNT_BITS & _COUNT
+    return ticket >> 3 * _COUNT_BITS, ticket >> 2 * _COUNT_BITS & _COUNT, front, back
 
 
 @jit_inline
@@ -98,16 +100,17 @@ def _spin(spins):
 
 
 @jit_cached
-def _run_shared(job, private_arena):
+def _run_shared(job, private_arena, from_back):
     fields = record_at(job, JOB)
     heads, spins = int_array(fields.heads), 0
     while True:
-        number, _, taken = _unpack_ticket(atomic_load(job))
+        number, _, front, back = _unpack_ticket(atomic_load(job))
         if number >= fields.n_heads:
             return
         chunks = record_at(heads[number], _HEADER).chunks
-        if taken < chunks:
-            _run_chunks(job, private_arena, _chunks_to_take(chunks, fields.threads, taken))
+        if front + back < chunks:
+            count = _chunks_to_take(chunks, fields.threads, front + back)
+            _run_chunks(job, private_arena, from_back, count)
         else:
             spins = _spin(spins)
 
@@ -125,27 +128,35 @@ def _chunks_to_take(chunks, threads, taken):
 
 
 @jit_cached
-def _run_chunks(job, private_arena, count):
+def _taken_chunks(chunks, front, back, from_back, count):
+    """The first of `count` chunks that are taken next, as far as there are any, and their end."""
+    if from_back:
+        return max(chunks - back - count, front), chunks - back
+    return front, min(front + count, chunks - back)
+
+
+@jit_cached
+def _run_chunks(job, private_arena, from_back, count):
     """Takes chunks of one instruction after the other, until others have taken all of one."""
     fields = record_at(job, JOB)
-    heads = int_array(fields.heads)
-    number, _, begin = _unpack_ticket(fetch_add(job, count))
+    heads, shift = int_array(fields.heads), from_back * _COUNT_BITS
+    number, _, front, back = _unpack_ticket(fetch_add(job, count << shift))
     while number < fields.n_heads:
         chunks = record_at(heads[number], _HEADER).chunks
-        end = min(begin + count, chunks)
+        begin, end = _taken_chunks(chunks, front, back, from_back, count)
         if begin >= end:
             return
         _call_chunks(job, private_arena, heads[number], begin, end)
-        count = 1
-        _, finished, taken = _unpack_ticket(fetch_add(job, ((end - begin) << _COUNT_BITS) + count))
-        if finished + end - begin < chunks:
-            begin = taken
+        count, done = 1, end - begin
+        ticket = fetch_add(job, (done << 2 * _COUNT_BITS) + (count << shift))
+        _, finished, front, back = _unpack_ticket(ticket)
+        if finished + done < chunks:
             continue
-        number, begin = _run_unshared(job, private_arena, number + 1), 0
+        number, front, back = _run_unshared(job, private_arena, number + 1), 0, 0
         if number < fields.n_heads:
             chunks = record_at(heads[number], _HEADER).chunks
             count = _chunks_to_take(chunks, fields.threads, 0)
-        atomic_store(job, (number << 2 * _COUNT_BITS) + count)
+        atomic_store(job, (number << 3 * _COUNT_BITS) + (count << shift))
 
 
 @jit_cached
