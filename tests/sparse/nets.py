@@ -111,8 +111,18 @@ def layers(draw, channels, size):
             ["conv"] * 3
             + ["relu"] * 2
             + ["norm", "function", "max", "avg", "depthwise", "resize", "resize"]
+            + ["transposed"] * (max(size) < 7)
         )
     )
+    if kind == "transposed":
+        groups, kernel, stride = (
+            draw(st.sampled_from([1, channels])),
+            draw(st.integers(1, 4)),
+            draw(st.integers(1, 3)),
+        )
+        pad, more = draw(st.integers(0, (kernel - 1) // 2)), draw(st.integers(0, stride - 1))
+        windows = (kernel, stride, pad, more)
+        return nn.ConvTranspose2d(channels, channels, *windows, groups), channels
     if kind == "resize":
         return draw(resizes(channels, size)), channels
     if kind == "norm":
@@ -182,7 +192,9 @@ def densities(draw, times=6):
 def pruned(network, seed, shares):
     """A copy with random zeros, layer by layer, and with other batch norm statistics."""
     network, generator = copy.deepcopy(network), torch.Generator().manual_seed(seed)
-    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    layers = [
+        m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+    ]
     for layer, density in zip(layers, itertools.cycle(shares)):
         prune(layer.weight, density, generator)
     return randomize_batch_norms(network, generator)

@@ -45,6 +45,16 @@ def test_a_graph_survives_being_written_and_read(graph, text):
     assert to_json(read) == text
 
 
+def test_operations_that_move_pixels_survive_being_written_and_read():
+    layers = nn.ConvTranspose2d(2, 4, 3, 2, 1, 1), nn.PixelShuffle(2), nn.ZeroPad2d((1, 0, 0, 2))
+    graph = trace(nn.Sequential(*layers), (2, 3, 4))
+
+    read = from_json(to_json(graph))
+
+    assert read == graph
+    assert read.shapes[read.output] == (1, 14, 17)
+
+
 def test_a_file_of_format_version_1_is_read_and_written_as_it_is():
     text = (Path(__file__).parent / "graph_v1.json").read_text().strip()
     graph = from_json(text)

@@ -130,6 +130,13 @@ BLOCKS = {
     "ShuffleNet": lambda: stem(ShuffleUnit(), ShuffleUnit()),
     "SqueezeNet": lambda: stem(Fire(), Fire()),
     "U-Net": lambda: stem(UNet(nn.Upsample(scale_factor=2))),
+    "first U-Net": lambda: stem(UNet(nn.ConvTranspose2d(16, 16, 2, 2))),
+    "generator": lambda: nn.Sequential(
+        nn.ConvTranspose2d(3, 8, 4, 2, 1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.ConvTranspose2d(8, 3, 3, 2),
+    ),
     "super-resolution": lambda: stem(nn.Conv2d(8, 12, 3), nn.PixelShuffle(2)),
     "CIFAR ResNet": lambda: stem(Shortcut()),
     "signal": Signal,
@@ -144,7 +151,7 @@ def test_a_block_is_one_region(name):
     torch.manual_seed(0)
     network = randomize_batch_norms(BLOCKS[name](), torch.Generator().manual_seed(0)).eval()
     for layer in network.modules():
-        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             prune.l1_unstructured(layer, "weight", amount=0.5)
             prune.remove(layer, "weight")
     shape = SHAPES.get(name, (3, 22, 18))

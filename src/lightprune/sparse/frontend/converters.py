@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp, map_shape
+from lightprune.sparse.frontend.pool_converters import adaptive_average, mean, pool
 from lightprune.sparse.frontend.selection_converters import (
     pad,
     select_pixels,
@@ -42,6 +43,24 @@ def _conv(call: FxCall) -> ops.Op:
         stride=call.pair("stride"),
         padding=(sides[0], sides[1]),
         dilation=(rows, columns),
+        groups=call.arguments["groups"],
+    )
+
+
+def _conv_transpose(call: FxCall) -> ops.Op:
+    _, _, *lengths = call.torch_shape(call.arguments["weight"])
+    if call.pair("dilation") != (1, 1):
+        raise UnsupportedOp("a dilation")
+    return ops.ConvTranspose(
+        name=call.node.name,
+        inputs=(call.value(call.arguments["input"]),),
+        weight=call.required_tensor("weight"),
+        bias=call.tensor("bias"),
+        channels=call.torch_shape()[1],
+        kernel=(lengths[-2] if len(lengths) > 1 else 1, lengths[-1]),
+        stride=call.pair("stride"),
+        padding=call.pair("padding"),
+        output_padding=call.pair("output_padding"),
         groups=call.arguments["groups"],
     )
 
@@ -111,45 +130,6 @@ def _add(call: FxCall) -> ops.Op:
     return elementwise.Add(call.node.name, tuple(call.value(summand) for summand in summands))
 
 
-def _pool(call: FxCall) -> ops.Op:
-    """Max or average pooling: only max pooling has a dilation."""
-    source = call.value(call.arguments["self"])
-    kernel = call.pair("kernel_size")
-    stride, padding = call.pair("stride", kernel), call.pair("padding")
-    if call.arguments.get("divisor_override") is not None:
-        raise UnsupportedOp("a divisor_override")
-    if "dilation" not in call.arguments:
-        if call.arguments["ceil_mode"]:
-            raise UnsupportedOp("ceil_mode=True")
-        include_pad = bool(call.arguments["count_include_pad"])
-        return ops.AvgPool(call.node.name, (source,), kernel, stride, padding, include_pad)
-    if call.pair("dilation") != (1, 1):
-        raise UnsupportedOp("a dilation")
-    ceil_mode = bool(call.arguments["ceil_mode"])
-    return ops.MaxPool(call.node.name, (source,), kernel, stride, padding, ceil_mode)
-
-
-def _adaptive(call: FxCall) -> ops.Op:
-    source = call.value(call.arguments["self"])
-    (_, *size), out = call.shapes[source], call.pair("output_size")
-    if all(n % k == 0 for n, k in zip(size, out, strict=True)):
-        window = (size[0] // out[0], size[1] // out[1])
-        return ops.AvgPool(call.node.name, (source,), window, window, (0, 0), True)
-    return ops.AdaptiveAvgPool(call.node.name, (source,), out)
-
-
-def _mean(call: FxCall) -> ops.Op:
-    source, dims = call.value(call.arguments["self"]), call.arguments["dim"] or []
-    rank = len(call.torch_shape(call.arguments["self"]))
-    if rank < 3 or {d % rank for d in dims} != set(range(2, rank)):
-        raise UnsupportedOp(
-            f"a mean over dimensions {dims}; supported is one over height and width"
-        )
-    _, *size = call.shapes[source]
-    window = (size[0], size[1])
-    return ops.AvgPool(call.node.name, (source,), window, window, (0, 0), True)
-
-
 def _reshape(call: FxCall) -> ops.Op | str:
     source = call.value(call.arguments["self"])
     batch, *rest = call.torch_shape()
@@ -186,6 +166,8 @@ CONVERTERS: dict[Any, Callable[[FxCall], ops.Op | str]] = {
     _ATEN.conv2d.padding: _conv,
     _ATEN.conv1d.default: _conv,
     _ATEN.conv1d.padding: _conv,
+    _ATEN.conv_transpose2d.input: _conv_transpose,
+    _ATEN.conv_transpose1d.default: _conv_transpose,
     _ATEN.linear.default: _linear,
     _ATEN._native_batch_norm_legit_no_training.default: _batch_norm,
     operator.getitem: _getitem,
@@ -208,13 +190,13 @@ CONVERTERS: dict[Any, Callable[[FxCall], ops.Op | str]] = {
     _ATEN.upsample_nearest2d.vec: select_pixels,
     _ATEN._upsample_nearest_exact2d.vec: select_pixels,
     _ATEN.pixel_shuffle.default: shuffle_pixels,
-    _ATEN.max_pool2d.default: _pool,
-    _ATEN.max_pool1d.default: _pool,
-    _ATEN.avg_pool2d.default: _pool,
-    _ATEN.avg_pool1d.default: _pool,
-    _ATEN.adaptive_avg_pool2d.default: _adaptive,
-    _ATEN.adaptive_avg_pool1d.default: _adaptive,
-    _ATEN.mean.dim: _mean,
+    _ATEN.max_pool2d.default: pool,
+    _ATEN.max_pool1d.default: pool,
+    _ATEN.avg_pool2d.default: pool,
+    _ATEN.avg_pool1d.default: pool,
+    _ATEN.adaptive_avg_pool2d.default: adaptive_average,
+    _ATEN.adaptive_avg_pool1d.default: adaptive_average,
+    _ATEN.mean.dim: mean,
     _ATEN.view.default: _reshape,
     _ATEN.reshape.default: _reshape,
     _ATEN._unsafe_view.default: _reshape,

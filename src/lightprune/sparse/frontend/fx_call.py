@@ -10,9 +10,10 @@ from lightprune.errors import InputError
 from lightprune.sparse.ir.ops import Pair, Shape
 
 _SUPPORTED = (
-    "supported are conv2d, linear, batch_norm (evaluation), activations from relu to gelu, add, "
-    "mul, max_pool2d, avg_pool2d, adaptive_avg_pool2d, mean over the map, flatten, nearest "
-    "upsampling, padding, pixel_shuffle, slices, concatenated or shuffled channels, dropout"
+    "supported are conv2d, conv_transpose2d, linear, batch_norm (evaluation), activations from "
+    "relu to gelu, add, mul, max_pool2d, avg_pool2d, adaptive_avg_pool2d, mean over the map, "
+    "flatten, nearest upsampling, padding, pixel_shuffle, slices, concatenated or shuffled "
+    "channels, dropout"
 )
 
 

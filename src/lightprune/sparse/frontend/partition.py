@@ -12,7 +12,7 @@ from lightprune.sparse.frontend.converters import TRACE_BATCH
 from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp, map_shape
 from lightprune.sparse.frontend.trace import arguments_of, convert_call
 from lightprune.sparse.ir.graph import INPUT, Graph
-from lightprune.sparse.ir.ops import AdaptiveAvgPool, Conv, FullyConnected, Op, Shape
+from lightprune.sparse.ir.ops import AdaptiveAvgPool, Conv, ConvTranspose, FullyConnected, Op, Shape
 
 _ATEN = torch.ops.aten
 # What treats the vectors along the last dimension alike, whatever dimensions are before it.
@@ -160,6 +160,8 @@ def _is_token_wise(node: fx.Node, entry: fx.Node) -> bool:
 def _macs(op: Op, shapes: Mapping[str, Shape]) -> int:
     """Multiplications of one image, zero weights included."""
     channels, *_ = shapes[op.inputs[0]]
+    if isinstance(op, ConvTranspose):
+        return prod(shapes[op.inputs[0]]) * op.channels // op.groups * prod(op.kernel)
     if isinstance(op, Conv):
         return prod(shapes[op.name]) * channels // op.groups * prod(op.kernel)
     return channels * op.features if isinstance(op, FullyConnected) else 0

@@ -69,6 +69,43 @@ class Conv(Op, frozen=True):
         return (self.channels, *windows)
 
 
+class ConvTranspose(Op, frozen=True):
+    """A transposed convolution: every pixel is multiplied with the kernel, and the products added.
+
+    Attributes:
+        weight: Name of the tensor of shape (C, channels / groups, kh, kw) in the state dict.
+        bias: Name of the tensor of shape (channels,), or None.
+        padding: Rows and columns that are cut off at each side; all pairs are (rows, columns).
+        output_padding: Those more at the bottom and right.
+    """
+
+    weight: str
+    bias: str | None
+    channels: int
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    output_padding: Pair
+    groups: int
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(channels, H', W')."""
+        ((c, *size),) = shapes
+        # The convolution whose transpose it is, from the value to the input.
+        pads = zip(self.padding, self.output_padding, strict=True)
+        pairs = zip(size, self.kernel, self.stride, pads, strict=True)
+        rows, columns = (n * s - s - 2 * pad + k + more for n, k, s, (pad, more) in pairs)
+        reverse = Conv(
+            *(self.name, self.inputs, self.weight, None, c, self.kernel, self.stride),
+            padding=((self.padding[0],) * 2, (self.padding[1],) * 2),
+            dilation=(1, 1),
+            groups=self.groups,
+        )
+        if reverse.shape((self.channels, rows, columns)) != shapes[0]:
+            raise ValueError(f"a map of {size} with output padding {self.output_padding}")
+        return (self.channels, rows, columns)
+
+
 class FullyConnected(Op, frozen=True, tag="Linear"):
     """A fully connected layer on a flat value.
 

@@ -14,6 +14,7 @@ from lightprune.sparse.ir.ops import (
     BatchNorm,
     Concat,
     Conv,
+    ConvTranspose,
     Flatten,
     FullyConnected,
     MaxPool,
@@ -24,6 +25,7 @@ from lightprune.sparse.ir.selections import PixelShuffle, SelectChannels, Select
 _VERSION = 1
 _AnyOp = (
     Conv
+    | ConvTranspose
     | FullyConnected
     | BatchNorm
     | Relu

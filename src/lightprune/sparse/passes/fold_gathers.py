@@ -1,12 +1,23 @@
 """Gathers of pixels folded into the padding and stride of convolutions, or into one another."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightprune.sparse.ir.ops import Pair, Shape
-from lightprune.sparse.ir.program import ConvStep, GatherStep, Program, Step, grid_indices
+from lightprune.sparse.ir.program import (
+    ActivationStep,
+    AddStep,
+    ConvStep,
+    GatherStep,
+    Program,
+    Step,
+    grid_indices,
+)
+from lightprune.sparse.passes.fuse import count_readers, is_scale
 
 
 def fold_gathers(program: Program) -> Program:
@@ -14,18 +25,46 @@ def fold_gathers(program: Program) -> Program:
 
     Zeros around a map become a convolution's padding, and rows or columns that are cut off negative
     padding; a pointwise convolution takes every so many pixels by its stride.
+    What treats every number of a channel alike comes before a gather that does not shrink the map:
+    there it may join the convolution before, and has fewer pixels to do.
     """
     steps: dict[str, Step] = {}
+    shapes, readers = dict(program.shapes), count_readers(program)
     for step in program.steps:
         source = steps.get(step.input) if step.inputs else None
         if isinstance(source, GatherStep):
             if isinstance(step, GatherStep) and step.planes == 1:
                 indices = np.where(step.indices < 0, -1, source.indices.reshape(-1)[step.indices])
                 step = GatherStep(step.value, source.inputs, indices, source.planes)
+            elif readers[source.value] == 1 and _may_come_before(step, source, shapes):
+                shapes[source.value] = shapes[source.input]
+                steps[source.value] = _before(step, source)
+                step = replace(source, value=step.value, inputs=(source.value,))
             elif isinstance(step, ConvStep) and source.planes == 1:
-                step = _on_source(step, source, program.shapes[source.input])
+                step = _on_source(step, source, shapes[source.input])
         steps[step.value] = step
-    return program.with_steps(steps.values())
+    return replace(program, shapes=shapes).with_steps(steps.values())
+
+
+def _may_come_before(step: Step, source: GatherStep, shapes: Mapping[str, Shape]) -> bool:
+    alike = (
+        isinstance(step, ActivationStep)
+        or (isinstance(step, AddStep) and step.bias is None and len(step.inputs) == 1)
+        or (isinstance(step, ConvStep) and is_scale(step))
+    )
+    read = source.planes * prod(shapes[source.input][1:])
+    return alike and source.indices.min() >= 0 and source.indices.size >= read
+
+
+def _before(step: Step, source: GatherStep) -> Step:
+    """The step on what the pixels are gathered from, as the value that was the gather's."""
+    step = replace(step, value=source.value, inputs=source.inputs)
+    if isinstance(step, ConvStep):
+        weight, bias = (
+            np.repeat(array, source.planes, axis=0) for array in (step.weight, step.bias)
+        )
+        return replace(step, weight=weight, bias=bias, groups=len(weight))
+    return step
 
 
 def _on_source(step: ConvStep, source: GatherStep, shape: Shape) -> ConvStep:

@@ -21,7 +21,7 @@ def fold_batch_norms(program: Program) -> Program:
 
     A convolution whose value is read elsewhere too is left alone, and so is its scale.
     """
-    readers = _count_readers(program)
+    readers = count_readers(program)
     folded: dict[str, Step] = {}
     for step in program.steps:
         before = folded.get(step.input) if isinstance(step, ConvStep) else None
@@ -29,7 +29,7 @@ def fold_batch_norms(program: Program) -> Program:
             isinstance(step, ConvStep)
             and isinstance(before, ConvStep)
             and readers[before.value] == 1
-            and _is_scale(step)
+            and is_scale(step)
         ):
             scale = step.weight[:, :, 0, 0]
             del folded[before.value]
@@ -77,7 +77,7 @@ def fuse(program: Program) -> Program:
     A sum of two goes into the later of the convolutions that nothing else reads, and the other
     value becomes its residual.
     """
-    readers = _count_readers(program)
+    readers = count_readers(program)
     fused: dict[str, Step] = {}
     for step in program.steps:
         if isinstance(step, AddStep):
@@ -107,11 +107,13 @@ def add_biases(first: Array | None, second: Array | None) -> Array | None:
     return wide + narrow[:, None, None]
 
 
-def _count_readers(program: Program) -> Counter[str]:
+def count_readers(program: Program) -> Counter[str]:
+    """How many steps read each value; the output is read once more."""
     return Counter([program.output, *(name for step in program.steps for name in step.inputs)])
 
 
-def _is_scale(step: ConvStep) -> bool:
+def is_scale(step: ConvStep) -> bool:
+    """Whether a convolution multiplies every channel with one number."""
     plain = step.weight.shape[1:] == (1, 1, 1) and step.groups == len(step.weight)
     return plain and step.stride == (1, 1) and step.padding == ((0, 0), (0, 0))
 

@@ -14,8 +14,10 @@ from lightprune.errors import InputError
 from lightprune.sparse.ir import elementwise, ops, selections
 from lightprune.sparse.ir import program as ir
 from lightprune.sparse.ir.graph import Graph
+from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.passes.cleanup import eliminate_dead_steps
 from lightprune.sparse.passes.crop_kernels import crop_kernel
+from lightprune.sparse.passes.transposed_conv import by_phases
 
 State = Mapping[str, NDArray[Any]]
 
@@ -31,14 +33,17 @@ def legalize(graph: Graph, state: State) -> ir.Program:
     """
     producers = {op.name: op for op in graph.ops}
     uneven = {op.name for op in graph.ops if isinstance(op, ops.AdaptiveAvgPool)}
-    steps = [
-        _linear(op, graph, state, producers)
-        if isinstance(op, ops.FullyConnected)
-        else _STEPS[type(op)](op, graph, state)
-        for op in graph.ops
-        if op.name not in uneven
-    ]
-    program = eliminate_dead_steps(ir.Program(tuple(steps), graph.shapes, graph.output, graph.flat))
+    steps: list[ir.Step] = []
+    shapes = dict(graph.shapes)
+    for op in graph.ops:
+        if isinstance(op, ops.ConvTranspose):
+            conv, shapes[conv.value], gather = _conv_transpose(op, graph, state)
+            steps += [conv, gather]
+        elif isinstance(op, ops.FullyConnected):
+            steps.append(_linear(op, graph, state, producers))
+        elif op.name not in uneven:
+            steps.append(_STEPS[type(op)](op, graph, state))
+    program = eliminate_dead_steps(ir.Program(tuple(steps), shapes, graph.output, graph.flat))
     read = {program.output, *(name for step in program.steps for name in step.inputs)}
     if pools := sorted(uneven & read):
         raise InputError(
@@ -90,6 +95,15 @@ def _conv(op: ops.Conv, graph: Graph, state: State) -> ir.Step:
     # Cropped before it is converted: most of a kernel may be unreachable.
     step = crop_kernel(step, in_shape, out_shape)
     return replace(step, weight=step.weight.astype(np.float64))
+
+
+def _conv_transpose(
+    op: ops.ConvTranspose, graph: Graph, state: State
+) -> tuple[ir.ConvStep, Shape, ir.GatherStep]:
+    shapes = graph.shapes[op.inputs[0]], graph.shapes[op.name]
+    kernels = (shapes[0][0], op.channels // op.groups, *op.kernel)
+    weight = _kernels(state, op.weight, kernels).astype(np.float64)
+    return by_phases(op, weight, _vector(state, op.bias, op.channels), *shapes)
 
 
 def _linear(

@@ -51,9 +51,9 @@ def stages(
     yield "fold_batch_norms", program
     program = eliminate_dead_steps(compose_selections(program))
     yield "compose_selections", program
-    constant_steps = -1
+    constants: set[str] | None = None
     # Removing channels may leave a convolution with none but constant ones.
-    while constant_steps != (constant_steps := sum(not step.inputs for step in program.steps)):
+    while constants != (constants := {s.value for s in program.steps if _is_constant(s)}):
         program = eliminate_dead_steps(fold_constants(program))
         if not any(INPUT in step.inputs for step in program.steps):
             raise InputError(
@@ -70,6 +70,10 @@ def stages(
     program = crop_kernels(program)
     yield "crop_kernels", program
     yield "cast", program.with_steps(_cast(step, np.dtype(dtype)) for step in program.steps)
+
+
+def _is_constant(step: Step) -> bool:
+    return not step.inputs or (isinstance(step, ConvStep) and not step.weight.any())
 
 
 def _cast(step: Step, dtype: np.dtype) -> Step:

@@ -13,7 +13,11 @@ from lightprune.sparse.frontend.trace import arguments_of
 from lightprune.sparse.ir.listing import listing
 
 _ATEN = torch.ops.aten
+_TRANSPOSED = {
+    *(_ATEN.conv_transpose1d.default, _ATEN.conv_transpose2d.input, _ATEN.conv_transpose3d.input)
+}
 _LAYERS = {
+    *_TRANSPOSED,
     *(_ATEN.conv1d.default, _ATEN.conv2d.default, _ATEN.conv3d.default),
     *(_ATEN.conv1d.padding, _ATEN.conv2d.padding, _ATEN.conv3d.padding, _ATEN.linear.default),
 }
@@ -55,6 +59,8 @@ def find_layers(exported: fx.GraphModule, regions: Mapping[fx.Node, str]) -> tup
         weight = arguments_of(node)["weight"] if node.target in _LAYERS else None
         if weight is not None and weight.op == "get_attr":
             tensor: Tensor = fx.graph_module._get_attr(exported, str(weight.target))
+            # What each weight of one of the first dimension's meets.
+            pixels = node.args[0] if node.target in _TRANSPOSED else node
             layers.append(
                 Layer(
                     name=module_name(node) or str(weight.target),
@@ -62,7 +68,7 @@ def find_layers(exported: fx.GraphModule, regions: Mapping[fx.Node, str]) -> tup
                     node=regions.get(node, node.name),
                     nonzero=int(tensor.count_nonzero()),
                     weights=tensor.numel(),
-                    macs=prod(sizes(node.meta["val"])[1:]) * tensor[0].numel(),
+                    macs=prod(sizes(pixels.meta["val"])[1:]) * tensor[0].numel(),
                 )
             )
     return tuple(layers)
