@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from lightprune.sparse.codegen.bands import plan_bands
 from lightprune.sparse.codegen.kernel_choice import choose_kernel
 from lightprune.sparse.codegen.memory_plan import plan_memory
 from lightprune.sparse.codegen.weight_packing import band_tiles, tile_records
@@ -43,12 +42,15 @@ def test_many_images_are_shared_by_channels():
     assert plan_memory(sparse_layer(57, 31), LANES).bands == {}
 
 
-def test_a_pool_goes_on_with_the_channels_of_its_thread():
-    program = sparse_layer(57, 31)
+@pytest.mark.parametrize(("side", "fused"), [(57, False), (14, True)])
+def test_a_pool_goes_on_with_the_channels_of_its_thread_unless_that_has_bands(side, fused):
+    program = sparse_layer(side, side)
     pool = PoolStep("pooled", ("out",), "max", (2, 2), (2, 2), (0, 0), False)
-    shapes = {**program.shapes, "pooled": (64, 28, 15)}
+    shapes = {**program.shapes, "pooled": (64, side // 2, side // 2)}
 
-    assert plan_bands(Program((*program.steps, pool), shapes, "pooled", False), {}) == {}
+    tasks = plan_memory(Program((*program.steps, pool), shapes, "pooled", False), 1).tasks
+
+    assert tasks[-1].fused is fused
 
 
 def test_readers_of_one_packed_input_are_shared_alike():

@@ -7,7 +7,7 @@ import numpy as np
 
 from lightprune.sparse.codegen.input_packing import PackedInput
 from lightprune.sparse.ir.ops import Shape
-from lightprune.sparse.ir.program import ConvStep, PoolStep, Program
+from lightprune.sparse.ir.program import ConvStep, Program
 from lightprune.sparse.isa.register_blocks import LANES
 
 # Pixels in a band, of which there are to be enough for equal shares. The wider ones are whole tiles
@@ -23,12 +23,11 @@ def plan_bands(program: Program, packed_inputs: Mapping[str, PackedInput]) -> di
 
     Convolutions that read the same packed input have the same bands or none.
     """
-    bands = {}
-    for step, following in zip(program.steps, [*program.steps[1:], None], strict=True):
-        # A pool goes on with the channels that its thread has just computed.
-        is_pooled = isinstance(following, PoolStep) and following.input == step.value
-        if isinstance(step, ConvStep) and not is_pooled:
-            bands[step.value] = _band_pixels(step, packed_inputs.get(step.value), program.shapes)
+    bands = {
+        step.value: _band_pixels(step, packed_inputs.get(step.value), program.shapes)
+        for step in program.steps
+        if isinstance(step, ConvStep)
+    }
     narrowest: dict[str, int] = {}
     for value, packed in packed_inputs.items():
         pixels = bands.get(value, 0)

@@ -175,7 +175,8 @@ def plan_memory(program: Program, images_per_vector: int) -> MemoryPlan:
         rows_below = buffer.shape[1] - program.shapes[value][1]
         window = bands[value] + rows_below * buffer.row_stride
         buffer.window = min(window, buffer.channel_size)
-    tasks = schedule(program, {value: packed.name for value, packed in packed_inputs.items()})
+    names = {value: packed.name for value, packed in packed_inputs.items()}
+    tasks = schedule(program, names, bands)
     plan = MemoryPlan(images_per_vector, buffers, packed_inputs, bands, tasks)
     plan.size = _assign_offsets(plan, program.output)
     return plan

@@ -1,6 +1,6 @@
 """The order of computation, and which tasks are fused to the one before."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from lightprune.sparse.ir.graph import INPUT
@@ -24,13 +24,20 @@ class Task:
     fused: bool
 
 
-def schedule(program: Program, packed_inputs: Mapping[str, str]) -> tuple[Task, ...]:
-    """Orders what a program computes; `packed_inputs` names those that a step's value reads."""
+def schedule(
+    program: Program, packed_inputs: Mapping[str, str], bands: Container[str]
+) -> tuple[Task, ...]:
+    """Orders what a program computes.
+
+    `packed_inputs` names those that a step's value reads; threads share the values `bands` by bands
+    of pixels, and the others by channels.
+    """
     tasks = [Task(INPUT, (), None, fused=False)]
     previous: tuple[str, bool] = (INPUT, True)
     for step in program.steps:
         fused = isinstance(step, PoolStep) and previous == (step.input, True)
         packed = (packed_inputs[step.value],) if step.value in packed_inputs else ()
         tasks.append(Task(step.value, (*step.inputs, *packed), step, fused))
-        previous = (step.value, not isinstance(step, ConcatStep | FlattenStep))
+        by_channel = step.value not in bands and not isinstance(step, ConcatStep | FlattenStep)
+        previous = (step.value, by_channel)
     return tuple(tasks)
