@@ -138,7 +138,7 @@ def layers(draw, channels, size):
         pad = tuple(draw(st.integers(0, k // 2)) for k in kernel)
         if kind == "max":
             return nn.MaxPool2d(kernel, stride, pad, ceil_mode=draw(st.booleans())), channels
-        return nn.AvgPool2d(kernel, stride, pad, count_include_pad=draw(st.booleans())), channels
+        return nn.AvgPool2d(kernel, stride, pad, draw(st.booleans()), draw(st.booleans())), channels
     groups = channels if kind == "depthwise" else draw(st.sampled_from([1, 1, 1, 2]))
     out = channels if kind == "depthwise" else draw(st.sampled_from([2, 4, 4, 4, 6]))
     groups = groups if channels % groups == 0 and out % groups == 0 else 1

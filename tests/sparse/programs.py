@@ -183,13 +183,14 @@ def pools(draw, value, read, shapes):
     kernel = tuple(draw(st.integers(1, min(4, n))) for n in size)
     stride = draw(sizes(3))
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
-    kind, ceil_mode = draw(
-        st.sampled_from([("max", False), ("max", True), ("avg", False), ("avg", False)])
-    )
+    kind, ceil_mode = draw(st.sampled_from(["max", "avg"])), draw(st.booleans())
+    # No window lies between the pixels where the map is as large as two of its taps.
+    wide = kind == "max" and all(n > 2 * k for n, k in zip(size, kernel, strict=True))
+    dilation = draw(sizes(2)) if wide else (1, 1)
     windows = (kernel, stride, padding)
-    step = PoolStep(value, (read,), kind, *windows, draw(st.booleans()), ceil_mode)
+    step = PoolStep(value, (read,), kind, *windows, draw(st.booleans()), ceil_mode, dilation)
     empty = torch.empty(1, 1, *size, device="meta")
-    out = torch.nn.functional.max_pool2d(empty, *windows, ceil_mode=ceil_mode)
+    out = torch.nn.functional.max_pool2d(empty, *windows, dilation, ceil_mode)
     return step, (channels, *out.shape[2:])
 
 

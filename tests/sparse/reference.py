@@ -80,8 +80,8 @@ def add(step, inputs, shape, count):
 def pool(step, inputs, shape, count):
     if step.kind == "max":
         windows = (step.kernel, step.stride, step.padding)
-        return F.max_pool2d(inputs[0], *windows, ceil_mode=step.ceil_mode)
-    settings = {"count_include_pad": step.count_include_pad}
+        return F.max_pool2d(inputs[0], *windows, step.dilation, step.ceil_mode)
+    settings = {"count_include_pad": step.count_include_pad, "ceil_mode": step.ceil_mode}
     return F.avg_pool2d(inputs[0], step.kernel, step.stride, step.padding, **settings)
 
 

@@ -13,15 +13,8 @@ from lightprune.errors import InputError
 from lightprune.models.live_tap_conv import use_live_taps
 from lightprune.sparse.frontend.trace import trace
 from lightprune.sparse.ir.elementwise import Activation, Add, Function, Multiply, Relu
-from lightprune.sparse.ir.ops import (
-    AdaptiveAvgPool,
-    AvgPool,
-    Concat,
-    Conv,
-    Flatten,
-    FullyConnected,
-    MaxPool,
-)
+from lightprune.sparse.ir.ops import Concat, Conv, Flatten, FullyConnected
+from lightprune.sparse.ir.pools import AdaptiveAvgPool, AvgPool, MaxPool
 from lightprune.sparse.ir.selections import PixelShuffle, SelectChannels, SelectPixels
 
 SHAPE = (3, 8, 8)
@@ -115,6 +108,8 @@ def test_a_layer_used_twice_names_the_same_tensors_twice():
         (lambda x: x[:, 1:3], SelectChannels),
         (lambda x: x.chunk(2, 1)[1], SelectChannels),
         (lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True), MaxPool),
+        (lambda x: F.max_pool2d(x, 2, dilation=2), MaxPool),
+        (lambda x: F.avg_pool2d(x, 3, ceil_mode=True), AvgPool),
         (lambda x: F.pad(x, (0, 0, 0, 0, 2, 2)), SelectChannels),
         (lambda x: F.interpolate(x, size=(12, 20)), SelectPixels),
         (lambda x: F.pixel_shuffle(x, 2), PixelShuffle),
@@ -200,8 +195,7 @@ def test_reshapes_that_swap_channels_with_something_else_are_no_selection(sizes)
         (lambda x: x + 1, "add"),
         (lambda x: torch.add(x, x, alpha=2), "alpha=2"),
         (lambda x: F.dropout(x, training=True), "dropout"),
-        (lambda x: F.avg_pool2d(x, 3, ceil_mode=True), "ceil_mode"),
-        (lambda x: F.max_pool2d(x, 2, dilation=2), "dilation"),
+        (lambda x: F.max_pool2d(x[..., :2], 2, dilation=(1, 3), padding=1), "between the taps"),
         (lambda x: F.avg_pool2d(x, 2, divisor_override=3), "divisor_override"),
         (lambda x: torch.cat([x, x], 0), "along dimension 0"),
         (lambda x: x.mean(1), "mean"),

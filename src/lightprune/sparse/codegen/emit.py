@@ -201,6 +201,7 @@ class Emitter:
         operands = self._output(output, output.shape[0]) | {"input": read.view, **dict(window)}
         if step.kind == "avg":
             return isa.AvgPoolInstruction(**operands, count_padding=int(step.count_include_pad))
+        operands |= {"dilation_h": step.dilation[0], "dilation_w": step.dilation[1]}
         if self.plan.images_per_vector > 1:
             return isa.MaxPoolInstruction(**operands)
         copies = pool_operands(self.constants, step, output.shape, read.shape[2])

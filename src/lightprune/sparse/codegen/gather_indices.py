@@ -24,7 +24,7 @@ def pool_indices(step: PoolStep, shape: Shape, width: int) -> NDArray[np.int32]:
     y, x = np.divmod(np.arange(size), columns)
     indices = np.full((step.kernel[1], size), -1, np.int32)
     for offset, row in enumerate(indices):
-        column = x * step.stride[1] + offset - step.padding[1]
+        column = x * step.stride[1] + offset * step.dilation[1] - step.padding[1]
         inside = (y < rows) & (column >= 0) & (column < width)
         row[inside] = (y * width + column)[inside]
     # The first column of a window may lie in the padding, but initializes the maximum.

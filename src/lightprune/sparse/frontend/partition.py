@@ -12,7 +12,8 @@ from lightprune.sparse.frontend.converters import TRACE_BATCH
 from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp, map_shape
 from lightprune.sparse.frontend.trace import arguments_of, convert_call
 from lightprune.sparse.ir.graph import INPUT, Graph
-from lightprune.sparse.ir.ops import AdaptiveAvgPool, Conv, ConvTranspose, FullyConnected, Op, Shape
+from lightprune.sparse.ir.ops import Conv, ConvTranspose, FullyConnected, Op, Shape
+from lightprune.sparse.ir.pools import AdaptiveAvgPool
 
 _ATEN = torch.ops.aten
 # What treats the vectors along the last dimension alike, whatever dimensions are before it.

@@ -65,8 +65,8 @@ class Conv(Op, frozen=True):
         ((c, *size),) = shapes
         if min(self.groups, self.channels) < 1 or c % self.groups or self.channels % self.groups:
             raise ValueError(f"{c} channels to {self.channels} in {self.groups} groups")
-        windows = _windows(size, self.kernel, self.stride, self.padding, self.dilation)
-        return (self.channels, *windows)
+        fitting = windows(size, self.kernel, self.stride, self.padding, self.dilation)
+        return (self.channels, *fitting)
 
 
 class ConvTranspose(Op, frozen=True):
@@ -148,68 +148,6 @@ class BatchNorm(Op, frozen=True):
         return super().shape(*shapes)
 
 
-class _Pool(Op, frozen=True):
-    """Pooling with windows of `kernel` every `stride`; all are (rows, columns)."""
-
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """(C, H', W'); every window overlaps the map."""
-        ((c, *size),) = shapes
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):
-            raise ValueError(
-                f"padding {self.padding} is more than half of the kernel {self.kernel}"
-            )
-        padding = tuple((pad, pad) for pad in self.padding)
-        return (c, *_windows(size, self.kernel, self.stride, padding, (1, 1)))
-
-
-class MaxPool(_Pool, frozen=True, omit_defaults=True):
-    """Max pooling; padding never wins.
-
-    Attributes:
-        ceil_mode: Whether a last window may reach beyond the padding, if it begins before that.
-    """
-
-    ceil_mode: bool = False
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """(C, H', W')."""
-        channels, *floor = shape = super().shape(*shapes)
-        if not self.ceil_mode:
-            return shape
-        pairs = zip(shapes[0][1:], self.kernel, self.stride, self.padding, floor, strict=True)
-        rows, columns = (
-            out + ((out - 1) * stride + kernel < n + 2 * pad and out * stride < n + pad)
-            for n, kernel, stride, pad, out in pairs
-        )
-        return (channels, rows, columns)
-
-
-class AvgPool(_Pool, frozen=True):
-    """Average pooling; `count_include_pad`: whether padding counts in the divisor."""
-
-    count_include_pad: bool
-
-
-class AdaptiveAvgPool(Op, frozen=True):
-    """Average pooling to a size that does not divide the map's: windows of uneven extent.
-
-    Attributes:
-        size: (rows, columns) of the result; row i averages rows floor(i * H / rows) up to
-            ceil((i + 1) * H / rows) of the input.
-    """
-
-    size: Pair
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """(C, rows, columns)."""
-        ((c, _, _),) = shapes
-        return (c, *self.size)
-
-
 class Flatten(Op, frozen=True):
     """A map as a flat vector, channel by channel."""
 
@@ -230,9 +168,10 @@ class Concat(Op, frozen=True):
         return (sum(shape[0] for shape in shapes), *first[1:])
 
 
-def _windows(
+def windows(
     size: Sequence[int], kernel: Pair, stride: Pair, padding: Sequence[Pair], dilation: Pair
 ) -> Pair:
+    """How many windows fit, by rows and columns; ValueError if none does, or a number is wrong."""
     sizes = (*kernel, *stride, *dilation)
     pads = (*padding[0], *padding[1])
     valid = min(sizes) >= 1 and min(pads) >= 0 and max(*sizes, *pads) <= _LARGEST_WINDOW

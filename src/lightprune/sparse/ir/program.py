@@ -94,9 +94,9 @@ class PoolStep(_Step):
     Attributes:
         kind: "max" (padding never wins) or "avg".
         padding: On both sides.
-        count_include_pad: Average only: the divisor is rows * columns everywhere, not the number
-            of input pixels under the window.
-        ceil_mode: Max only: whether a last window may reach beyond the padding.
+        count_include_pad: Average only: whether padding under the window counts in the divisor.
+        ceil_mode: Whether a last window may reach beyond the padding.
+        dilation: Max only: from one row, or column, of a window to the next.
     """
 
     kind: Literal["max", "avg"]
@@ -105,6 +105,7 @@ class PoolStep(_Step):
     padding: Pair
     count_include_pad: bool
     ceil_mode: bool = False
+    dilation: Pair = (1, 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,17 +9,15 @@ from lightprune.errors import InputError
 from lightprune.sparse.ir.elementwise import Activation, Add, Multiply, Relu
 from lightprune.sparse.ir.graph import Graph
 from lightprune.sparse.ir.ops import (
-    AdaptiveAvgPool,
-    AvgPool,
     BatchNorm,
     Concat,
     Conv,
     ConvTranspose,
     Flatten,
     FullyConnected,
-    MaxPool,
     Shape,
 )
+from lightprune.sparse.ir.pools import AdaptiveAvgPool, AvgPool, MaxPool
 from lightprune.sparse.ir.selections import PixelShuffle, SelectChannels, SelectPixels
 
 _VERSION = 1

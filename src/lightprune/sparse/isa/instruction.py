@@ -170,13 +170,15 @@ class MaxPoolInstruction(Pool):
     """output = the maximum of each window; single images: by `CopyRun`s from maxima of rows."""
 
     opcode = Opcode.MAX_POOL
+    dilation_h: int = 1
+    dilation_w: int = 1
     copy_runs: int = 0
     n_copy_runs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class AvgPoolInstruction(Pool):
-    """output = the mean of each window; `count_padding` divides by the whole window's size."""
+    """output = the mean of each window; `count_padding` counts pixels of the padding, too."""
 
     opcode = Opcode.AVG_POOL
     count_padding: int
@@ -194,9 +196,7 @@ class FlattenInstruction(ChannelOperands):
 class GatherInstruction(ChannelOperands):
     """output = pixels of the input, or 0; single images: by `CopyRun`s.
 
-    Attributes:
-        pixel_offsets: Address of int64, by the output's pixels: what each copies, from the first
-            pixel of the input's channel; -1 for 0.
+    `pixel_offsets`: address of int64, what each pixel copies, from the channel's first; -1 for 0.
     """
 
     opcode = Opcode.GATHER

@@ -19,15 +19,13 @@ def max_pool(op, first, last, arena):
     for channel in range(first, last):
         read = arena + 4 * (view.offset + channel * view.channel_stride)
         for y in range(out.height):
-            top = y * op.stride_h - op.pad_top
-            begin, end = max(top, 0), min(top + op.kernel_h, view.height)
-            _max_of_rows(read, view.row_stride, view.width, begin, end, column_maxima)
+            _max_of_rows(op, y, read, column_maxima)
             to = arena + 4 * (out.offset + channel * out.channel_stride + y * out.row_stride)
             for x in range(out.width // LANES):
-                left = x * op.stride_w - op.pad_left
-                start, stop = max(left, 0), min(left + op.kernel_w, width)
+                left, step = x * op.stride_w - op.pad_left, op.dilation_w
+                start, count = _taps_inside(left, op.kernel_w, step, width)
                 copy_vector(to + 4 * x * LANES, column_maxima + 4 * LANES * start)
-                for column in range(start + 1, stop):
+                for column in range(start + step, start + count * step, step):
                     max_vector(to + 4 * x * LANES, column_maxima + 4 * LANES * column)
     # Keeps the array until its address is no longer used.
     scratch[0] = 0.0
@@ -43,21 +41,35 @@ def max_pool_single(op, first, last, arena):
     for channel in range(first, last):
         read = arena + 4 * (view.offset + channel * view.channel_stride)
         for y in range(out.height):
-            top = y * op.stride_h - op.pad_top
-            begin, end = max(top, 0), min(top + op.kernel_h, view.height)
-            to = column_maxima + 4 * y * view.width
-            _max_of_rows(read, view.row_stride, view.width, begin, end, to)
+            _max_of_rows(op, y, read, column_maxima + 4 * y * view.width)
         to = arena + 4 * (out.offset + channel * out.channel_stride)
         run_copy_plan(op.copy_runs, op.n_copy_runs, column_maxima, to)
     # Keeps the array until its address is no longer used.
     scratch[0] = 0.0
 
 
+@jit_inline
+def _max_of_rows(op, y, read, to):
+    """The maxima of the columns of the windows in row `y` of the output."""
+    view = op.input
+    top = y * op.stride_h - op.pad_top
+    begin, count = _taps_inside(top, op.kernel_h, op.dilation_h, view.height)
+    row = 4 * view.row_stride
+    _max_of_vectors(to, view.width, read + begin * row, op.dilation_h * row, count)
+
+
+@jit_inline
+def _taps_inside(start, kernel, dilation, extent):
+    """The first tap of a window that lies on the map, and how many do."""
+    before = max(0, (dilation - 1 - start) // dilation)
+    first = start + before * dilation
+    return first, min(kernel - before, (extent - 1 - first) // dilation + 1)
+
+
 @jit_cached
-def _max_of_rows(read, row_stride, width, begin, end, to):
-    row = 4 * row_stride
+def _max_of_vectors(to, width, read, row, count):
     for i in range(0, 4 * width, 4 * LANES):
-        max_of_vectors(to + i, read + begin * row + i, row, end - begin)
+        max_of_vectors(to + i, read + i, row, count)
 
 
 @jit_inline
@@ -74,7 +86,10 @@ def avg_pool(op, first, last, arena, images_per_vector):
                 stop = min(left + op.kernel_w, view.width // images_per_vector)
                 divisor = (end - begin) * (stop - start)
                 if op.count_padding:
-                    divisor = op.kernel_h * op.kernel_w
+                    # What lies beyond the padding never counts.
+                    bottom = min(top + op.kernel_h, view.height + op.pad_top)
+                    right = min(left + op.kernel_w, view.width // images_per_vector + op.pad_left)
+                    divisor = (bottom - top) * (right - left)
                 to = out.offset + channel * out.channel_stride
                 to += y * out.row_stride + x * images_per_vector
                 for i in range(images_per_vector):

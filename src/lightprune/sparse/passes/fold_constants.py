@@ -190,9 +190,9 @@ def _pool(step: ir.PoolStep, inputs: list[_Facts], out: Shape) -> tuple[ir.Step,
         level = np.zeros(out)
         maps, windows = torch.tensor(source.maps(nonzero)), (step.kernel, step.stride, step.padding)
         level[nonzero] = (
-            F.max_pool2d(maps, *windows, ceil_mode=step.ceil_mode)
+            F.max_pool2d(maps, *windows, step.dilation, step.ceil_mode)
             if step.kind == "max"
-            else F.avg_pool2d(maps, *windows, count_include_pad=step.count_include_pad)
+            else F.avg_pool2d(maps, *windows, step.ceil_mode, step.count_include_pad)
         )
     return step, replace(source, shape=out, level=level)
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lightprune.errors import InputError
-from lightprune.sparse.ir import elementwise, ops, selections
+from lightprune.sparse.ir import elementwise, ops, pools, selections
 from lightprune.sparse.ir import program as ir
 from lightprune.sparse.ir.graph import Graph
 from lightprune.sparse.ir.ops import Shape
@@ -32,7 +32,7 @@ def legalize(graph: Graph, state: State) -> ir.Program:
         InputError: A tensor is missing, has another shape or holds no finite number.
     """
     producers = {op.name: op for op in graph.ops}
-    uneven = {op.name for op in graph.ops if isinstance(op, ops.AdaptiveAvgPool)}
+    uneven = {op.name for op in graph.ops if isinstance(op, pools.AdaptiveAvgPool)}
     steps: list[ir.Step] = []
     shapes = dict(graph.shapes)
     for op in graph.ops:
@@ -45,9 +45,9 @@ def legalize(graph: Graph, state: State) -> ir.Program:
             steps.append(_STEPS[type(op)](op, graph, state))
     program = eliminate_dead_steps(ir.Program(tuple(steps), shapes, graph.output, graph.flat))
     read = {program.output, *(name for step in program.steps for name in step.inputs)}
-    if pools := sorted(uneven & read):
+    if other := sorted(uneven & read):
         raise InputError(
-            f"adaptive average pooling {pools[0]!r} to a size that does not divide the map's is "
+            f"adaptive average pooling {other[0]!r} to a size that does not divide the map's is "
             "supported only where a linear layer reads the flattened result"
         )
     return program
@@ -117,7 +117,7 @@ def _linear(
         source, producer = producer.inputs[0], producers.get(producer.inputs[0])
     c, *size = graph.shapes[source]
     weight = weight.reshape(op.features, c, *size)
-    if isinstance(producer, ops.AdaptiveAvgPool):
+    if isinstance(producer, pools.AdaptiveAvgPool):
         source = producer.inputs[0]
         _, *pooled = graph.shapes[source]
         rows, columns = (_averages(n, out) for n, out in zip(pooled, size, strict=True))
@@ -152,12 +152,12 @@ def _batch_norm(op: ops.BatchNorm, graph: Graph, state: State) -> ir.Step:
     return ir.ConvStep(op.name, op.inputs, weight, bias, groups=count, layers=layers)
 
 
-def _pool(op: ops.MaxPool | ops.AvgPool, graph: Graph, state: State) -> ir.Step:
-    kind: Literal["max", "avg"] = "max" if isinstance(op, ops.MaxPool) else "avg"
-    include_pad = isinstance(op, ops.AvgPool) and op.count_include_pad
-    ceil_mode = isinstance(op, ops.MaxPool) and op.ceil_mode
+def _pool(op: pools.MaxPool | pools.AvgPool, graph: Graph, state: State) -> ir.Step:
+    kind: Literal["max", "avg"] = "max" if isinstance(op, pools.MaxPool) else "avg"
+    include_pad = isinstance(op, pools.AvgPool) and op.count_include_pad
+    dilation = op.dilation if isinstance(op, pools.MaxPool) else (1, 1)
     windows = (op.kernel, op.stride, op.padding)
-    return ir.PoolStep(op.name, op.inputs, kind, *windows, include_pad, ceil_mode)
+    return ir.PoolStep(op.name, op.inputs, kind, *windows, include_pad, op.ceil_mode, dilation)
 
 
 def _select(op: selections.SelectChannels, graph: Graph, state: State) -> ir.Step:
@@ -191,8 +191,8 @@ _STEPS: dict[type[ops.Op], Callable[[Any, Graph, State], ir.Step]] = {
         op.name, op.inputs, op.function
     ),
     elementwise.Multiply: lambda op, graph, state: ir.MultiplyStep(op.name, op.inputs),
-    ops.MaxPool: _pool,
-    ops.AvgPool: _pool,
+    pools.MaxPool: _pool,
+    pools.AvgPool: _pool,
     selections.SelectChannels: _select,
     selections.SelectPixels: _select_pixels,
     selections.PixelShuffle: _pixel_shuffle,
