@@ -175,3 +175,45 @@ def test_no_selection_of_channels_is_left_between_convolutions():
     program = lowered(network, (3, 6, 6))
 
     assert [step.layers for step in program.steps] == [("0",), ("2",)]
+
+
+def test_what_the_runtime_does_not_know_stays_in_torch_between_regions():
+    class Unknown(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+            self.dilated = nn.ConvTranspose2d(4, 4, 2, dilation=2)
+
+        def forward(self, maps):
+            maps = F.interpolate(self.first(maps), scale_factor=2, mode="bilinear")
+            maps = F.avg_pool2d(
+                F.pad(self.last(maps), (1, 1, 1, 1), value=1.0), 2, divisor_override=3
+            )
+            return self.dilated(maps)
+
+    network = Unknown().eval()
+
+    compiled = sparse.compile(network, torch.zeros(1, 3, 9, 8), min_speedup=0)
+
+    assert {layer.name: layer.region for layer in compiled.layers} == {
+        "first": "region_1",
+        "last": "region_2",
+        "dilated": None,
+    }
+    assert compiled.left_in_torch == (
+        "upsample_bilinear2d",
+        "pad",
+        "avg_pool2d",
+        "conv_transpose2d",
+    )
+    images = torch.randn(17, 3, 9, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(images), network(images), rtol=1e-4, atol=1e-5)
+
+
+def test_multiplications_of_a_transposed_convolution_are_those_of_its_weights_with_every_pixel():
+    network = nn.Sequential(nn.ConvTranspose2d(2, 4, 3, 2, groups=2))
+
+    (layer,) = sparse.compile(network, torch.zeros(1, 2, 5, 6), min_speedup=0).layers
+
+    assert (layer.region, layer.macs) == ("region_1", 2 * 5 * 6 * 2 * 3 * 3)
