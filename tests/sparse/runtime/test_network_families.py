@@ -129,16 +129,16 @@ BLOCKS = {
     "ResNeXt": lambda: stem(block(8, 16, 3, nn.LeakyReLU(0.1), groups=4)),
     "ShuffleNet": lambda: stem(ShuffleUnit(), ShuffleUnit()),
     "SqueezeNet": lambda: stem(Fire(), Fire()),
-    "U-Net": lambda: stem(UNet(nn.Upsample(scale_factor=2))),
-    "first U-Net": lambda: stem(UNet(nn.ConvTranspose2d(16, 16, 2, 2))),
+    "U-Net": lambda: stem(
+        UNet(nn.Upsample(scale_factor=2)), UNet(nn.ConvTranspose2d(16, 16, 2, 2))
+    ),
     "generator": lambda: nn.Sequential(
         nn.ConvTranspose2d(3, 8, 4, 2, 1),
         nn.BatchNorm2d(8),
         nn.ReLU(),
         nn.ConvTranspose2d(8, 3, 3, 2),
     ),
-    "super-resolution": lambda: stem(nn.Conv2d(8, 12, 3), nn.PixelShuffle(2)),
-    "CIFAR ResNet": lambda: stem(Shortcut()),
+    "CIFAR ResNet": lambda: stem(Shortcut(), nn.Conv2d(16, 12, 3), nn.PixelShuffle(2)),
     "signal": Signal,
     "encoder": Feedforward,
 }
