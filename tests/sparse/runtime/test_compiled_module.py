@@ -1,5 +1,6 @@
 """`sparse.compile`: any module computes what it did, its sparse parts in the runtime."""
 
+import copy
 import re
 
 import pytest
@@ -222,6 +223,42 @@ def test_a_region_that_is_not_faster_stays_in_torch():
 
     assert str(compiled).startswith("0 regions run in the sparse runtime: 0.0% of")
     assert torch.equal(compiled(*IMAGES)["maps"], network(*IMAGES)["maps"])
+
+
+class FasterAsItIs(nn.Module):
+    """Its export takes a long way round, as that of modules with fused operations does."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images):
+        result = self.conv(images)
+        if torch.compiler.is_exporting():
+            for _ in range(200):
+                result = result.flip(3)
+        return result
+
+
+def test_a_module_that_is_faster_as_it_is_runs_as_it_is():
+    network = FasterAsItIs()
+    prune.l1_unstructured(network.conv, "weight", amount=0.5)
+    images = torch.randn(2, *SIZE)
+    expected = network(images).detach()
+
+    compiled = sparse.compile(network, images)
+    with torch.no_grad():
+        network.conv.weight_orig.zero_()
+
+    assert str(compiled).startswith("0 regions run in the sparse runtime")
+    assert str(compiled).endswith("the module runs as it is: compiled, it would not be faster")
+    assert compiled.explain() == str(compiled)
+    assert compiled.left_in_torch.count("flip") == 200
+    assert network.training
+    # The weights are those at the time of the compilation.
+    result = copy.deepcopy(compiled)(images)
+    torch.testing.assert_close(result, expected)
+    assert not result.requires_grad
 
 
 def test_a_region_without_any_weight_left_stays_in_torch():

@@ -51,7 +51,8 @@ def compile(
             is then, or `refuse` (ValueError). Another batch size is no other size, unless the
             module can only be exported for a fixed one. The last 64 sizes stay compiled.
         min_speedup: How many times as fast as in torch the runtime must run a region on the
-            example; a slower one stays in torch. 0 takes every region without measuring.
+            example; a slower one stays in torch. If all in all the module is not so many times as
+            fast as before, a copy of it runs as it is. 0 takes every region without measuring.
 
     Returns:
         A module with the same inputs and outputs; print it to see what runs where.
@@ -115,7 +116,7 @@ class CompiledModule(nn.Module):
         if kinds != expected:
             raise ValueError(_unlike(inputs, self._example))
         with torch.no_grad():
-            return self._partitioned(inputs).exported.network(*inputs)
+            return self._partitioned(inputs).network(*inputs)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -131,11 +132,16 @@ class CompiledModule(nn.Module):
 
     def explain(self) -> str:
         """The table of layers with each region's share of the time, measured on the example."""
+        if self._first.module:
+            return repr(self)
         seconds = timed(self._first.exported.network, self._example)
         return layer_table(self._first.layers, self._first.speedups, seconds)
 
     def __repr__(self) -> str:
-        return layer_table(self._first.layers, self._first.speedups, {})
+        table = layer_table(self._first.layers, self._first.speedups, {})
+        if self._first.module:
+            return f"{table}\nthe module runs as it is: compiled, it would not be faster"
+        return table
 
     def train(self, mode: bool = True) -> "CompiledModule":
         """Refuses training mode.

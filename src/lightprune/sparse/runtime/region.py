@@ -1,14 +1,17 @@
 """Regions of an exported network as modules of the runtime, put in place of torch's operations."""
 
+import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from lightprune.errors import InputError
+from lightprune.pruning.eval_mode import eval_mode
 from lightprune.sparse.frontend.converters import TRACE_BATCH
 from lightprune.sparse.frontend.module_export import Exported, export_module
 from lightprune.sparse.frontend.partition import Region, find_regions
@@ -26,17 +29,49 @@ class Partitioned:
         exported: Calls the regions, and torch for the rest.
         speedups: How many times as fast as torch each region is on the example; empty if they were
             not measured.
+        module: A copy of the module, where that is faster than what was exported: some modules have
+            paths in torch that an export has not.
     """
 
     exported: Exported
     layers: tuple[Layer, ...]
     speedups: Mapping[str, float]
+    module: nn.Module | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """What runs."""
+        return self.module or self.exported.network
 
 
 def partition(
     module: nn.Module, example: tuple[Tensor, ...], threads: int | None, min_speedup: float
 ) -> Partitioned:
     """Exports a module and moves its regions into the runtime; arguments as of `compile`."""
+    partitioned = _partition(module, example, threads, min_speedup)
+    if min_speedup:
+        with eval_mode(module), torch.no_grad():
+            before, after = _least_seconds(
+                partial(module, *example), partial(partitioned.network, *example)
+            )
+        if before < min_speedup * after:
+            exported = export_module(module, example)
+            layers = find_layers(exported.network, {})
+            return Partitioned(exported, layers, {}, _copy(module))
+    return partitioned
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    # What a hook computes from parameters, as the masked weights of torch.nn.utils.prune, has a
+    # history that deepcopy refuses.
+    values = (value for part in module.modules() for value in vars(part).values())
+    computed = (value for value in values if isinstance(value, Tensor) and not value.is_leaf)
+    return copy.deepcopy(module, {id(value): value.detach().clone() for value in computed}).eval()
+
+
+def _partition(
+    module: nn.Module, example: tuple[Tensor, ...], threads: int | None, min_speedup: float
+) -> Partitioned:
     exported = export_module(module, example)
     network = exported.network
     state = {name: tensor.numpy() for name, tensor in exported.state.items()}
@@ -108,17 +143,24 @@ def _speedups(
         recorder.run(*example)
         for region, (submodule, inputs) in in_torch.items():
             values = [recorder.values[node] for node in inputs]
-            seconds = [float("inf"), float("inf")]
-            for call in range(TIMED_CALLS + 1):
-                start = time.perf_counter()
-                submodule(*values)
-                middle = time.perf_counter()
-                modules[region](recorder.values[region.entry])
-                if call:  # The first one compiles.
-                    times = (middle - start, time.perf_counter() - middle)
-                    seconds = [min(pair) for pair in zip(seconds, times, strict=True)]
-            speedups[region] = seconds[0] / seconds[1]
+            before, after = _least_seconds(
+                partial(submodule, *values),
+                partial(modules[region], recorder.values[region.entry]),
+            )
+            speedups[region] = before / after
     return speedups
+
+
+def _least_seconds(*calls: Callable[[], object]) -> list[float]:
+    """The least time of several calls of each, in turn; the first one compiles."""
+    seconds = [float("inf")] * len(calls)
+    for repeat in range(TIMED_CALLS + 1):
+        for number, call in enumerate(calls):
+            start = time.perf_counter()
+            call()
+            if repeat:
+                seconds[number] = min(seconds[number], time.perf_counter() - start)
+    return seconds
 
 
 def _submodule(network: fx.GraphModule, region: Region) -> tuple[fx.GraphModule, list[fx.Node]]:
