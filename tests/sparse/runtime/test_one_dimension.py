@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
 from lightprune import sparse
 from tests.sparse.nets import prune, randomize_batch_norms
@@ -68,3 +69,45 @@ def test_a_network_in_one_dimension_is_one_region(case, seed, count):
     assert ((compiled(signals) - exact) / scale).abs().max() < 1e-5
     if any(layer.region for layer in compiled.layers):
         assert len({layer.region for layer in compiled.layers}) == 1
+
+
+@pytest.mark.parametrize(
+    ("layer", "pool", "shape"),
+    [
+        (nn.Conv1d, F.max_pool2d, (4, 9)),
+        (nn.Conv1d, F.avg_pool2d, (4, 9)),
+        (nn.Linear, F.max_pool1d, (4,)),
+        (nn.Linear, F.avg_pool1d, (4,)),
+    ],
+    ids=["maximum of maps", "mean of maps", "maximum of rows", "mean of rows"],
+)
+def test_a_pool_that_takes_the_batch_for_channels_stays_in_torch(layer, pool, shape):
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            size = (4, 4, 1) if layer is nn.Conv1d else (4, 4)
+            self.first, self.last = layer(*size), layer(*size)
+
+        def forward(self, values):
+            return self.last(pool(self.first(values), 3, 1, 1))
+
+    network = Pooled().eval()
+
+    compiled = sparse.compile(network, torch.zeros(2, *shape), min_speedup=0)
+
+    assert [layer.region for layer in compiled.layers] == ["region_1", "region_2"]
+    values = torch.randn(3, *shape)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(values), network(values))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(nn.Linear(4, 5), (4,)), (nn.Linear(4, 5), (6, 4)), (nn.Conv1d(4, 5, 3), (4, 9))],
+    ids=["vectors", "tokens", "rows"],
+)
+def test_no_inputs_give_no_results(layer, shape):
+    compiled = sparse.compile(layer, torch.zeros(2, *shape), min_speedup=0)
+
+    assert compiled.layers[0].region
+    assert compiled(torch.zeros(0, *shape)).shape == layer(torch.zeros(0, *shape)).shape

@@ -66,7 +66,10 @@ class FxCall:
         numbers = list(numbers) if isinstance(numbers, Sequence) else [numbers]
         if not numbers and default is not None:
             return default
-        if len(self.torch_shape()) == 3:
+        dimensions = len(self.torch_shape()) - 2
+        if not len(numbers) <= dimensions <= 2:
+            raise UnsupportedOp("its input has no batch")
+        if dimensions == 1:
             return int("padding" not in name), numbers[-1]
         return numbers[0], numbers[-1]
 

@@ -110,9 +110,9 @@ class RegionModule(nn.Module):
         """Computes the region's result, of the shape it has in torch."""
         if self._tokens:
             tokens: Tensor = self.network(value.reshape(-1, value.shape[-1], 1, 1))
-            return tokens.reshape(*value.shape[:-1], -1)
+            return tokens.reshape(*value.shape[:-1], tokens.shape[1])
         if value.dim() < 4:
-            value = value.reshape(*value.shape[:2], 1, -1)
+            value = value.reshape(*value.shape[:2], 1, *(value.shape[2:] or (1,)))
         result: Tensor = self.network(value)
         return result.squeeze(2) if self._is_row else result
 
