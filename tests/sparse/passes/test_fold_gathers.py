@@ -79,6 +79,27 @@ def test_what_is_no_padding_by_zeros_is_gathered(layers):
     assert kinds(lowered(nn.Sequential(*layers()), (2, 7, 6))) == [GatherStep, ConvStep]
 
 
+def test_channels_selected_from_a_crop_are_read_from_the_crop():
+    layers = nn.ZeroPad2d((-1, 0, 0, -2)), nn.ChannelShuffle(2), nn.Conv2d(4, 3, 3)
+
+    lowered(nn.Sequential(*layers), (4, 7, 6))
+
+
+def test_zeros_that_no_window_reads_are_no_rows():
+    rows = np.array([0, 2, 4, -1])
+    shapes = {INPUT: (2, 5, 5), "gathered": (2, 4, 4), "out": (3, 3, 3)}
+    gather = GatherStep("gathered", (INPUT,), grid_indices(rows, rows, 5))
+    weight, bias = np.ones((3, 2, 1, 1), np.float32), np.zeros(3, np.float32)
+    step = ConvStep("out", ("gathered",), weight, bias, padding=((0, -1), (0, -1)))
+    program = Program((gather, step), shapes, "out", flat=False)
+
+    folded = fold_gathers(program)
+
+    assert folded.steps[1].stride == (2, 2)
+    images = images_for(program, 2)
+    assert torch.equal(reference.run(program, images), reference.run(folded, images))
+
+
 def test_padding_before_a_maximum_stays_zeros():
     network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ZeroPad2d(1), nn.MaxPool2d(2))
 

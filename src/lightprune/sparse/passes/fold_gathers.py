@@ -108,7 +108,7 @@ def _on_axis(
     cut = int(run[0]), extent - 1 - int(run[-1])
     around = [pad + more for pad, more in zip(padding, zeros, strict=True)]
     if step > 1 and kernel == 1 and max(around) <= 0 and not padding[0]:
-        return stride * step, (-cut[0], step * padding[1] - cut[1])
+        return stride * step, (-cut[0], step * around[1] - cut[1])
     # Beyond what is cut off lies the map, where there have to be zeros.
     if step > 1 or any(pad > 0 and lost for pad, lost in zip(around, cut, strict=True)):
         return None

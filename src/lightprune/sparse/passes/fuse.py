@@ -65,7 +65,8 @@ def compose_selections(program: Program) -> Program:
 def _selected_channels(step: ConvStep) -> Array | None:
     """The channels that a convolution copies; None if it does anything else."""
     weight = step.weight
-    if weight.shape[2:] != (1, 1) or step.groups != 1 or step.stride != (1, 1) or step.bias.any():
+    in_place = step.stride == (1, 1) and step.padding == ((0, 0), (0, 0))
+    if weight.shape[2:] != (1, 1) or step.groups != 1 or not in_place or step.bias.any():
         return None
     copies = ((weight == 0) | (weight == 1)).all() and (weight.sum((1, 2, 3)) == 1).all()
     return weight[:, :, 0, 0].argmax(1) if copies else None
