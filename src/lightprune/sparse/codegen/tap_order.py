@@ -50,8 +50,8 @@ def tap_rows(step: ConvStep, in_shape: Shape, first: int, last: int) -> TapRows:
 def channels_per_chunk(step: ConvStep, out_shape: Shape) -> int:
     """Input channels whose products are added up row by row of the kernel, before the next ones'.
 
-    Every kernel adds up in this order, whatever is chosen: a machine, a number of threads or of
-    images changes no bit.
+    Every kernel adds up in this order, whatever is chosen: a number of threads or of images changes
+    no bit, nor does a machine with vectors as long.
     """
     kernel = step.weight.shape[2:]
     inputs = int(step.weight.shape[1]) * step.groups
