@@ -119,7 +119,7 @@ def changed(text, **settings):
         (lambda t: "null", "Expected `object`"),
         (lambda t: t.replace('"version":1', '"version":2'), "version 2"),
         (lambda t: t.replace('"version":1', '"version":1,"version":1'), "twice"),
-        (lambda t: t.replace('"op":"Conv"', '"op":"__import__"'), "__import__"),
+        (lambda t: t.replace('"op":"Conv"', '"op":"__import__"'), "newer version: .*__import__"),
         (lambda t: changed(t, more=1), "unknown field `more`"),
         (lambda t: changed(t, stride=[True, 1]), r"nodes\[0\]\.stride"),
         (lambda t: changed(t, stride=[0, 1]), "stride"),

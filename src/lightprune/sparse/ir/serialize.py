@@ -67,7 +67,9 @@ def from_json(text: str) -> Graph:
         description = msgspec.convert(record, _Description)
     except (ValueError, TypeError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"sparse graph: damaged description: {reason}") from error
+        raise InputError(
+            f"sparse graph: damaged description, or one of a newer version: {reason}"
+        ) from error
     return Graph(description.nodes, description.input_shape, description.output, description.flat)
 
 
