@@ -132,14 +132,14 @@ class CompiledModule(nn.Module):
 
     def explain(self) -> str:
         """The table of layers with each region's share of the time, measured on the example."""
-        if self._first.module:
+        if self._first.module is not None:
             return repr(self)
         seconds = timed(self._first.exported.network, self._example)
         return layer_table(self._first.layers, self._first.speedups, seconds)
 
     def __repr__(self) -> str:
         table = layer_table(self._first.layers, self._first.speedups, {})
-        if self._first.module:
+        if self._first.module is not None:
             return f"{table}\nthe module runs as it is: compiled, it would not be faster"
         return table
 

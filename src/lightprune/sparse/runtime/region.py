@@ -41,7 +41,7 @@ class Partitioned:
     @property
     def network(self) -> nn.Module:
         """What runs."""
-        return self.module or self.exported.network
+        return self.exported.network if self.module is None else self.module
 
 
 def partition(
