@@ -69,8 +69,9 @@ def choose_kernel(
     """The cheapest way to compute a convolution with one of the blocks, by measured costs."""
     nonzero = expand_groups(step) != 0
     any_order = not plan.keeps_channel_order(step.value)
+    chunk = channels_per_chunk(step, plan.buffers[step.value].shape)
     return min(
-        (_kernel_choice(step, plan, block, nonzero, any_order) for block in channel_blocks),
+        (_kernel_choice(step, plan, block, nonzero, any_order, chunk) for block in channel_blocks),
         key=lambda choice: choice.group_seconds.sum(),
     )
 
@@ -81,6 +82,7 @@ def _kernel_choice(
     channel_block: ChannelBlock,
     nonzero: NDArray[np.bool_],
     any_order: bool,
+    chunk: int,
 ) -> KernelChoice:
     out = plan.buffers[step.value]
     rows, columns = out.vector_grid
@@ -90,7 +92,6 @@ def _kernel_choice(
         columns = ceil(prod(out.shape[1:]) / pixels)
     tiles = tile(channel_block, rows, columns, alignment, plan.bands.get(step.value, 0) // pixels)
     outputs, inputs = nonzero.shape[:2]
-    chunk = channels_per_chunk(step, out.shape)
     channels_per_pass = chunk
     if plan.images_per_vector == 1 and chunk < inputs:
         chunks = ceil(inputs / chunk)

@@ -9,8 +9,8 @@ from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import LANES
 
-# What a chunk of the inputs may take with images in lanes, in bytes: it is to stay in the L1 cache
-# while a tile of so many vectors is computed.
+# What a tile of so many vectors may read of a chunk's inputs with images in lanes, in bytes: near
+# caches are to hold it. Chunks that fit the first one would have too few weights each.
 _CHUNK_BYTES = 64 * 1024
 _TILE_VECTORS, _TILE_COLUMNS = 16, 8
 # Weights an input from which on it is worth keeping it near.
