@@ -23,9 +23,14 @@ from lightprune.sparse.ir.elementwise import FunctionName
 TRACE_BATCH = 2
 
 
-def _conv(call: FxCall) -> ops.Op:
+def _kernel(call: FxCall) -> ops.Pair:
+    """The rows and columns of a weight; a signal's is one row."""
     _, _, *lengths = call.torch_shape(call.arguments["weight"])
-    kernel = (lengths[-2] if len(lengths) > 1 else 1, lengths[-1])
+    return lengths[-2] if len(lengths) > 1 else 1, lengths[-1]
+
+
+def _conv(call: FxCall) -> ops.Op:
+    kernel = _kernel(call)
     rows, columns = call.pair("dilation")
     padding = call.arguments["padding"]
     if isinstance(padding, str):
@@ -48,7 +53,6 @@ def _conv(call: FxCall) -> ops.Op:
 
 
 def _conv_transpose(call: FxCall) -> ops.Op:
-    _, _, *lengths = call.torch_shape(call.arguments["weight"])
     if call.pair("dilation") != (1, 1):
         raise UnsupportedOp("a dilation")
     return ops.ConvTranspose(
@@ -57,7 +61,7 @@ def _conv_transpose(call: FxCall) -> ops.Op:
         weight=call.required_tensor("weight"),
         bias=call.tensor("bias"),
         channels=call.torch_shape()[1],
-        kernel=(lengths[-2] if len(lengths) > 1 else 1, lengths[-1]),
+        kernel=_kernel(call),
         stride=call.pair("stride"),
         padding=call.pair("padding"),
         output_padding=call.pair("output_padding"),
