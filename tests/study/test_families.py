@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import families
 from lightprune.bench.result import medians_of
 from study.families import CompiledNetworks
 from study.sparsity_sweep import read_benchmark
@@ -25,3 +26,17 @@ def test_no_network_is_slower_than_eager_or_farther_from_float64(measured):
             assert medians["sparse"] <= medians["eager"] / 0.95, (network.name, batch)
         # Where eager torch itself is farther from float64 than that, its outputs are no measure.
         assert min(network.difference, network.error) <= 1e-4, network.name
+
+
+def test_what_another_commit_measured_is_not_joined(monkeypatch, capsys):
+    file = Path("results/families.json")
+    before = file.read_bytes()
+    monkeypatch.setattr("sys.argv", ["families.py", "--networks", "alexnet", "--out", str(file)])
+
+    with pytest.raises(SystemExit, match="2"):
+        families.main()
+
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "results/families.json holds what commit " in message
+    assert message.endswith("--again begins anew")
+    assert file.read_bytes() == before
