@@ -4,11 +4,14 @@ from collections import defaultdict
 from statistics import median
 
 # So many calls in a row use the same number of threads: the first finds what another number left
-# in the caches, and does not count. Each number has so many turns.
+# in the caches, and does not count.
 _CALLS_PER_TURN = 6
-_TURNS = 2
-# Whether a helper pays depends on what else the machine does, and on the cores that it is given.
-_CALLS_BETWEEN_MEASUREMENTS = 2000
+# Turns of each number: at first, while caches and threads get ready, and when it is measured anew.
+_FIRST_TURNS, _TURNS = 2, 1
+# Whether a helper pays depends on what else the machine does, and on the cores that it is given,
+# which may be others after every pause. Times the square of the numbers that are tried, since the
+# fewest threads of many take longest.
+_CALLS_BETWEEN_MEASUREMENTS = 60
 # Seconds: calls that take longer gain by threads anyway, and would take long to measure.
 _LONG_CALL = 5e-3
 # The share of the time that more threads have to save.
@@ -25,11 +28,11 @@ class ThreadChoice:
     def __init__(self, most: int) -> None:
         self._candidates = sorted({most, *(1 << n for n in range(most.bit_length()))})[::-1]
         self._fastest = most
-        self._start()
+        self._start(_FIRST_TURNS)
 
-    def _start(self) -> None:
+    def _start(self, turns: int) -> None:
         self._calls = 0
-        self._measured_calls = _CALLS_PER_TURN * _TURNS * len(self._candidates)
+        self._measured_calls = _CALLS_PER_TURN * turns * len(self._candidates)
         self._seconds: defaultdict[int, list[float]] = defaultdict(list)
 
     @property
@@ -44,8 +47,8 @@ class ThreadChoice:
         calls = self._calls
         self._calls = calls + 1
         if calls >= self._measured_calls:
-            if calls >= _CALLS_BETWEEN_MEASUREMENTS:
-                self._start()
+            if calls >= _CALLS_BETWEEN_MEASUREMENTS * len(self._candidates) ** 2:
+                self._start(_TURNS)
             return
         if calls % _CALLS_PER_TURN:
             self._seconds[threads].append(seconds)
