@@ -16,9 +16,12 @@ from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES, REGISTER_BLOCKS, ChannelBlock
 
-# What a single image's inputs of one pass may take, in bytes. A pass loads and stores all outputs:
-# there would be too few weights in passes that fit the L1 cache.
+# What a tile of a single image may read in one pass, in bytes: what fits about the L1 cache where
+# so many weights a channel are left in each, else more, since a pass loads and stores all outputs.
+_NEAR_BYTES, _NEAR_WEIGHTS = 40 * 1024, 80
 _PASS_BYTES = 64 * 1024
+# Vectors of a tile where larger ones read more than fits, and channels cannot be split.
+_NEAR_COLUMNS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +89,15 @@ def _kernel_choice(
 ) -> KernelChoice:
     out = plan.buffers[step.value]
     rows, columns = out.vector_grid
-    alignment, pixels = InputAlignment.ALIGNED, channel_block.pixels_per_vector
+    outputs, inputs = nonzero.shape[:2]
     if plan.images_per_vector == 1:
         alignment = _input_alignment(out.shape)
-        columns = ceil(prod(out.shape[1:]) / pixels)
-    tiles = tile(channel_block, rows, columns, alignment, plan.bands.get(step.value, 0) // pixels)
-    outputs, inputs = nonzero.shape[:2]
-    channels_per_pass = chunk
-    if plan.images_per_vector == 1 and chunk < inputs:
-        chunks = ceil(inputs / chunk)
-        channels_per_pass = chunk * ceil(chunks / _passes(step, plan, tiles[0]))
+        tiles = _single_image_tiles(step, plan, channel_block, alignment, chunk)
+        passes = _passes(inputs * _channel_bytes(step, plan, tiles[0]), nonzero.sum() / outputs)
+        channels_per_pass = chunk * ceil(ceil(inputs / chunk) / passes)
+    else:
+        alignment, channels_per_pass = InputAlignment.ALIGNED, chunk
+        tiles = tile(channel_block, rows, columns, alignment)
     size = channel_block.channels
     if size == 1 and plan.images_per_vector > 1:
         in_shape = plan.buffers[step.input].shape
@@ -142,13 +144,36 @@ def expand_groups(step: ConvStep) -> NDArray[np.float32]:
     return expanded.reshape(outputs, -1, *rest[1:])
 
 
-def _passes(step: ConvStep, plan: MemoryPlan, tile: Tile) -> int:
-    """So many that what a tile of a single image reads in one of them stays in near caches."""
-    inputs: int = step.weight.shape[1] * step.groups
+def _single_image_tiles(
+    step: ConvStep,
+    plan: MemoryPlan,
+    channel_block: ChannelBlock,
+    alignment: InputAlignment,
+    channels: int,
+) -> tuple[Tile, ...]:
+    """Tiles that read so many channels from a near cache, where that is possible."""
+    pixels = channel_block.pixels_per_vector
+    columns = ceil(prod(plan.buffers[step.value].shape[1:]) / pixels)
+    band = plan.bands.get(step.value, 0) // pixels
+    tiles = tile(channel_block, 1, columns, alignment, band)
+    if channels * _channel_bytes(step, plan, tiles[0]) > _NEAR_BYTES:
+        near = tile(channel_block, 1, columns, alignment, _NEAR_COLUMNS)
+        if channels * _channel_bytes(step, plan, near[0]) <= _NEAR_BYTES:
+            return near
+    return tiles
+
+
+def _passes(input_bytes: int, weights: float) -> int:
+    """Into how many passes a tile's inputs are split, by their size and the weights a channel."""
+    near = ceil(input_bytes / _NEAR_BYTES)
+    return near if weights >= near * _NEAR_WEIGHTS else ceil(input_bytes / _PASS_BYTES)
+
+
+def _channel_bytes(step: ConvStep, plan: MemoryPlan, tile: Tile) -> int:
+    """What a tile of a single image reads of an input channel, in whole cache lines."""
     block = REGISTER_BLOCKS[tile.block]
     stride = plan.input_buffer(step).channel_stride
     planes, within = np.divmod(plan.tap_offsets(step)[1], stride)
     pixels = block.columns * block.channel_block.pixels_per_vector + int(np.ptp(within))
     lines = ceil(4 * pixels / CACHE_LINE)
-    size = len(np.unique(planes)) * min(4 * stride, lines * CACHE_LINE)
-    return ceil(inputs * size / _PASS_BYTES)
+    return len(np.unique(planes)) * min(4 * int(stride), lines * CACHE_LINE)
