@@ -94,7 +94,7 @@ class CompiledNetworks:
                 f"{self.machine.label}, {self.machine.cores} cores; `{self.command}`, commit "
                 f"`{short_commit(self.commit)}`.",
                 "",
-                Table.of(network.row() for network in self.networks).markdown,
+                Table.of((network.row() for network in self.networks), more="").markdown,
                 "",
                 "Left in torch:",
                 "",

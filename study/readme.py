@@ -76,7 +76,7 @@ def _results(found: TableRows, results: Path, figure: bool) -> Iterator[str]:
     """What is gained in a sentence, the table, what its columns mean, and the figure."""
     yield from _gain(found)
     rows = ({name: _unbroken(cell) for name, cell in row.items()} for row in _table_rows(found))
-    yield Table.of(rows).markdown
+    yield Table.of(rows, more="").markdown
     yield f"<sub>{' '.join(_notes(found, results))}</sub>"
     if figure:
         yield f"![Test accuracy against MACs; grey: the control]({results.name}/{FIGURE})"

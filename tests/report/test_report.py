@@ -205,3 +205,4 @@ def test_of_a_long_table_markdown_has_the_beginning_and_says_where_the_rest_is()
     assert len(rows) == 2 + 8
     assert rest == "32 more rows: x.csv."
     assert Table.of([{"n": "1"}] * 12).markdown.count("\n") == 13
+    assert Table.of([{"n": "1"}] * 40, more="").markdown.count("\n") == 41

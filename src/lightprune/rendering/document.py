@@ -17,7 +17,10 @@ _MARKDOWN_ROWS, _MARKDOWN_FIRST = 12, 8
 
 @dataclass(frozen=True)
 class Table:
-    """A table of Markdown cells; `more` says where rows are that Markdown leaves out."""
+    """A table of Markdown cells.
+
+    `more` says where the rows are that Markdown leaves out of a long one; empty: it has them all.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -45,7 +48,8 @@ class Table:
     @property
     def markdown(self) -> str:
         """The table, its columns of numbers flush right."""
-        count = len(self.rows) if len(self.rows) <= _MARKDOWN_ROWS else _MARKDOWN_FIRST
+        is_whole = not self.more or len(self.rows) <= _MARKDOWN_ROWS
+        count = len(self.rows) if is_whole else _MARKDOWN_FIRST
         header, *rows = (
             [cell.replace("|", "\\|").replace("\n", " ") for cell in row]
             for row in (self.columns, *self.rows[:count])
