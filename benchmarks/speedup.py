@@ -31,6 +31,7 @@ from lightprune.bench.machine import all_versions, available_cores, this_machine
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.timing import Timing, TimingBudget, take_turns
 from lightprune.errors import InputError
+from lightprune.export.load import spec_of_run
 from lightprune.export.loaded_network import LoadedNetwork
 from lightprune.files import write_text
 from lightprune.models.from_spec import module_from_spec
@@ -82,7 +83,7 @@ def dense_of(run, cache):
     record = folder.finished()
     file = cache / record.dense.key / "model.safetensors"
     with folder.reading_config():
-        spec = ModelSpec.of_run(record)
+        spec = spec_of_run(record)
     return module_from_spec(spec, load_file(file)), spec
 
 

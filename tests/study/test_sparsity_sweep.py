@@ -3,15 +3,18 @@
 import importlib.util
 from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from lightprune.bench.backends import select_backends
 from lightprune.errors import InputError
 from study.sparsity_sweep import SparsitySweep, read_benchmark
 from tests.bench.test_backends import Small
 from tests.report.run_folders import speed_ups
+from tests.system.tiny import tiny_resnet
 
 
 @pytest.mark.parametrize(
@@ -90,3 +93,17 @@ def test_the_benchmark_prunes_compares_and_times(benchmark, capsys):
         assert {timing.backend for timing in level.timings} == {"sparse"}
     assert all(found.speedup(level, 1, 3).over_dense for level in found.levels)
     assert "break-even 1x3" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_the_benchmark_prunes_the_dense_network_that_a_run_started_from(
+    benchmark, finished_sweep, monkeypatch
+):
+    ours = partial(benchmark.module_from_spec, constructor=tiny_resnet)
+    monkeypatch.setattr(benchmark, "module_from_spec", ours)
+    folder = next(file.parent for file in finished_sweep.glob("sweep/*/run.json"))
+
+    dense, spec = benchmark.dense_of(folder, finished_sweep / "dense")
+
+    assert all(weight.all() for weight in benchmark.CONVOLUTIONS.find(dense).values())
+    assert dense(torch.zeros(1, *spec.input_shape)).shape == (1, 10)
