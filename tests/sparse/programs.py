@@ -72,7 +72,7 @@ def narrow_bands():
         mock.patch.object(bands, "_MIN_BANDS", 2),
         mock.patch.object(bands, "_WEIGHT_BYTES", 0),
         mock.patch.object(emit, "_WORTH_SHARING", 0.0),
-        mock.patch.object(thread_choice, "_TURNS", 0),
+        mock.patch.object(thread_choice, "_CALLS_PER_TURN", 0),
     ):
         yield
 

@@ -11,7 +11,7 @@ import torch
 from lightprune.sparse.runtime import thread_choice
 from tests.sparse.programs import images_for, network_of, residual_program
 
-thread_choice._TURNS = 0  # Every call uses all its threads, not as many as were fastest.
+thread_choice._CALLS_PER_TURN = 0  # Every call uses all its threads, not as many as were fastest.
 program = residual_program()
 network, images = network_of(program, 3), images_for(program, 40)
 expected = network_of(program)(images)

@@ -83,3 +83,16 @@ def test_an_odd_map_with_residuals_strides_dilation_and_groups(many_chunks):
         assert all(torch.equal(outputs, first) for outputs in others)
     bands = network_of(program).single.memory.bands
     assert set(bands) >= {"first", "other", "second", "wide", "mixed"}
+
+
+def test_tiles_that_fit_the_first_cache_within_wider_bands(many_chunks):
+    # A 7x7 kernel on 48x48 pixels reads too much for tiles as wide as the bands.
+    step = conv("out", INPUT, 3, 16, kernel=7)
+    program = Program((step,), {INPUT: (3, 48, 48), "out": (16, 48, 48)}, "out", False)
+    images = images_for(program, 1)
+    exact = expected(program, images)
+
+    first, *others = (outputs_of(program, images, threads) for threads in THREADS)
+
+    assert (first - exact).abs().max() <= 1e-6 * exact.abs().max()
+    assert all(torch.equal(outputs, first) for outputs in others)

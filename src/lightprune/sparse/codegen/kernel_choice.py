@@ -16,11 +16,11 @@ from lightprune.sparse.ir.ops import Shape
 from lightprune.sparse.ir.program import ConvStep
 from lightprune.sparse.isa.register_blocks import CACHE_LINE, LANES, REGISTER_BLOCKS, ChannelBlock
 
-# What a tile of a single image may read in one pass, in bytes: what fits about the L1 cache where
+# What a tile of a single image may read in one pass, in bytes: about what fits the L1 cache where
 # so many weights a channel are left in each, else more, since a pass loads and stores all outputs.
 _NEAR_BYTES, _NEAR_WEIGHTS = 40 * 1024, 80
 _PASS_BYTES = 64 * 1024
-# Vectors of a tile where larger ones read more than fits, and channels cannot be split.
+# Columns of a tile where a wider one would read more than that even of one chunk of channels.
 _NEAR_COLUMNS = 8
 
 
@@ -149,22 +149,26 @@ def _single_image_tiles(
     plan: MemoryPlan,
     channel_block: ChannelBlock,
     alignment: InputAlignment,
-    channels: int,
+    chunk: int,
 ) -> tuple[Tile, ...]:
-    """Tiles that read so many channels from a near cache, where that is possible."""
+    """Tiles that read a chunk of channels from the first cache, where narrower ones do."""
     pixels = channel_block.pixels_per_vector
     columns = ceil(prod(plan.buffers[step.value].shape[1:]) / pixels)
     band = plan.bands.get(step.value, 0) // pixels
     tiles = tile(channel_block, 1, columns, alignment, band)
-    if channels * _channel_bytes(step, plan, tiles[0]) > _NEAR_BYTES:
+    too_wide = chunk * _channel_bytes(step, plan, tiles[0]) > _NEAR_BYTES
+    if too_wide and band % _NEAR_COLUMNS == 0:  # No tile may reach across the border of two bands.
         near = tile(channel_block, 1, columns, alignment, _NEAR_COLUMNS)
-        if channels * _channel_bytes(step, plan, near[0]) <= _NEAR_BYTES:
+        if chunk * _channel_bytes(step, plan, near[0]) <= _NEAR_BYTES:
             return near
     return tiles
 
 
 def _passes(input_bytes: int, weights: float) -> int:
-    """Into how many passes a tile's inputs are split, by their size and the weights a channel."""
+    """Into about how many passes a tile's inputs are split.
+
+    `weights` are those of an output channel that are not zero, on average.
+    """
     near = ceil(input_bytes / _NEAR_BYTES)
     return near if weights >= near * _NEAR_WEIGHTS else ceil(input_bytes / _PASS_BYTES)
 

@@ -9,9 +9,9 @@ _CALLS_PER_TURN = 6
 # Turns of each number: at first, while caches and threads get ready, and when it is measured anew.
 _FIRST_TURNS, _TURNS = 2, 1
 # Whether a helper pays depends on what else the machine does, and on the cores that it is given,
-# which may be others after every pause. Times the square of the numbers that are tried, since the
-# fewest threads of many take longest.
-_CALLS_BETWEEN_MEASUREMENTS = 60
+# which may be others after every pause. Between measurements lie so many times the calls that a
+# measurement loses by trying slower numbers, within these bounds.
+_CALLS_BETWEEN_BY_LOSS, _CALLS_BETWEEN = 50, (240, 40_000)
 # Seconds: calls that take longer gain by threads anyway, and would take long to measure.
 _LONG_CALL = 5e-3
 # The share of the time that more threads have to save.
@@ -33,6 +33,7 @@ class ThreadChoice:
     def _start(self, turns: int) -> None:
         self._calls = 0
         self._measured_calls = _CALLS_PER_TURN * turns * len(self._candidates)
+        self._next_start = self._measured_calls + _CALLS_BETWEEN[0]
         self._seconds: defaultdict[int, list[float]] = defaultdict(list)
 
     @property
@@ -47,7 +48,7 @@ class ThreadChoice:
         calls = self._calls
         self._calls = calls + 1
         if calls >= self._measured_calls:
-            if calls >= _CALLS_BETWEEN_MEASUREMENTS * len(self._candidates) ** 2:
+            if calls >= self._next_start:
                 self._start(_TURNS)
             return
         if calls % _CALLS_PER_TURN:
@@ -56,12 +57,15 @@ class ThreadChoice:
             self._fastest = self._candidates[0]
             self._calls = self._measured_calls
         elif calls + 1 == self._measured_calls:
-            self._fastest = self._choose()
+            self._choose()
 
-    def _choose(self) -> int:
-        chosen, best = self._candidates[0], float("inf")
-        for threads in reversed(self._candidates):
-            times = self._seconds[threads]
-            if times and (seconds := median(times)) < (1 - _WORTHWHILE) * best:
-                chosen, best = threads, seconds
-        return chosen
+    def _choose(self) -> None:
+        seconds = {n: median(times) for n, times in self._seconds.items() if times}
+        best = float("inf")
+        for threads in sorted(seconds):
+            if seconds[threads] < (1 - _WORTHWHILE) * best:
+                self._fastest, best = threads, seconds[threads]
+        lost = sum(_CALLS_PER_TURN * (each / best - 1) for each in seconds.values() if each > best)
+        fewest, most = _CALLS_BETWEEN
+        between = min(max(fewest, int(_CALLS_BETWEEN_BY_LOSS * lost)), most)
+        self._next_start = self._measured_calls + between
