@@ -178,6 +178,8 @@ def _channel_bytes(step: ConvStep, plan: MemoryPlan, tile: Tile) -> int:
     block = REGISTER_BLOCKS[tile.block]
     stride = plan.input_buffer(step).channel_stride
     planes, within = np.divmod(plan.tap_offsets(step)[1], stride)
-    pixels = block.columns * block.channel_block.pixels_per_vector + int(np.ptp(within))
+    pixels = block.columns * block.channel_block.pixels_per_vector
+    # Of taps that are farther apart than a tile is wide, each reads pixels of its own.
+    pixels += int(np.minimum(np.diff(np.unique(within)), pixels).sum())
     lines = ceil(4 * pixels / CACHE_LINE)
     return len(np.unique(planes)) * min(4 * int(stride), lines * CACHE_LINE)
