@@ -9,9 +9,10 @@ _CALLS_PER_TURN = 6
 # Turns of each number: at first, while caches and threads get ready, and when it is measured anew.
 _FIRST_TURNS, _TURNS = 2, 1
 # Whether a helper pays depends on what else the machine does, and on the cores that it is given,
-# which may be others after every pause. Between measurements lie so many times the calls that a
-# measurement loses by trying slower numbers, within these bounds.
-_CALLS_BETWEEN_BY_LOSS, _CALLS_BETWEEN = 50, (240, 40_000)
+# which may be others after every pause. Between measurements lie so many calls for every one whose
+# time a measurement loses by trying slower numbers, within these bounds.
+_CALLS_PER_LOST_CALL = 50
+_FEWEST_CALLS_BETWEEN, _MOST_CALLS_BETWEEN = 240, 40_000
 # Seconds: calls that take longer gain by threads anyway, and would take long to measure.
 _LONG_CALL = 5e-3
 # The share of the time that more threads have to save.
@@ -33,7 +34,7 @@ class ThreadChoice:
     def _start(self, turns: int) -> None:
         self._calls = 0
         self._measured_calls = _CALLS_PER_TURN * turns * len(self._candidates)
-        self._next_start = self._measured_calls + _CALLS_BETWEEN[0]
+        self._next_start = self._measured_calls + _FEWEST_CALLS_BETWEEN
         self._seconds: defaultdict[int, list[float]] = defaultdict(list)
 
     @property
@@ -66,6 +67,5 @@ class ThreadChoice:
             if seconds[threads] < (1 - _WORTHWHILE) * best:
                 self._fastest, best = threads, seconds[threads]
         lost = sum(_CALLS_PER_TURN * (each / best - 1) for each in seconds.values() if each > best)
-        fewest, most = _CALLS_BETWEEN
-        between = min(max(fewest, int(_CALLS_BETWEEN_BY_LOSS * lost)), most)
-        self._next_start = self._measured_calls + between
+        between = max(int(_CALLS_PER_LOST_CALL * lost), _FEWEST_CALLS_BETWEEN)
+        self._next_start = self._measured_calls + min(between, _MOST_CALLS_BETWEEN)
