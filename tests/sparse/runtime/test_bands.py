@@ -96,3 +96,4 @@ def test_tiles_that_fit_the_first_cache_within_wider_bands(many_chunks):
 
     assert (first - exact).abs().max() <= 1e-6 * exact.abs().max()
     assert all(torch.equal(outputs, first) for outputs in others)
+    assert set(network_of(program).single.memory.bands) == {"out"}
