@@ -101,7 +101,7 @@ def _gain(found: TableRows) -> Iterator[str]:
     if (bench := _bench(found.most)) and len(ratios := _speedups(bench)) == len(_BATCHES):
         single, many = ratios
         speed = (
-            f", and a CPU runs it {single:.1f} times (one image) to {many:.1f} times (64 at once) "
+            f", and a CPU runs it {single:.1f} times (one image) and {many:.1f} times (64 at once) "
             "as fast as the fastest dense backend"
         )
     interval = f"95 % interval {baseline.interval}" if baseline.interval else ""

@@ -203,7 +203,7 @@ def test_differences_are_to_the_dense_network_that_trained_as_long(results):
         "**lightprune takes 98 % of the convolution weights out of a ResNet18; its CIFAR-10 "
         "accuracy then differs by −0.40 pp (95 % interval"
     )
-    assert "a CPU runs it 4.0 times (one image) to 4.0 times (64 at once) as fast" in block
+    assert "a CPU runs it 4.0 times (one image) and 4.0 times (64 at once) as fast" in block
 
 
 def test_the_sparsest_within_half_a_point_has_a_row_of_its_own(results):
