@@ -67,6 +67,23 @@ def test_the_line_names_settings_images_and_values():
     )
 
 
+@pytest.mark.parametrize(("limit", "steps"), [("null", 5), (3, 2), (99, 5)])
+def test_a_plan_of_steps_has_the_steps_that_are_trained(limit, steps):
+    settings = fitted(
+        pictures(*[50] * 6),
+        "data.validation=none",
+        "recipe.dense.batch_size=32",
+        "recipe.finetune.batch_size=32",
+        "recipe.finetune.epochs=2",
+        "schedule.every_n_steps=1",
+        "schedule.steps=2",
+        "trainer.accumulate_grad_batches=2",
+        f"trainer.limit_batches={limit}",
+    )
+
+    assert settings.plan.steps == 2 * steps
+
+
 def test_what_fits_is_accepted_as_it_is():
     settings = load_settings(composed("data=images", "data.validation=100"))
 

@@ -56,8 +56,9 @@ def resolve_data_sizes(settings: Settings, data: ImageDataset) -> Settings:
             f"{name}={count}: an epoch has {counted(available, 'batch')}; allowed are no more"
         )
     if settings.schedule is not None and settings.schedule.every_n_steps is not None:
-        batches_a_step = settings.trainer_config.accumulate_grad_batches
-        settings = settings.with_plan(math.ceil(available / batches_a_step))
+        trainer = settings.trainer_config
+        batches = min(available, trainer.limit_batches or available)
+        settings = settings.with_plan(math.ceil(batches / trainer.accumulate_grad_batches))
     if settings.source.validation is not None or data.validation is not None:
         return settings
     source = replace(settings.source, validation=validation)
