@@ -92,3 +92,37 @@ def test_the_plan_tells_what_is_left_dense(tmp_path, capsys, overrides, lines):
 
     told = [line for line in printed if line.startswith(("left dense", "the network has no"))]
     assert told == lines
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lines"),
+    [
+        ((), []),
+        (("recipe.dense.ema_decay=0.9", "recipe.finetune.ema_decay=0.8"), []),
+        (
+            ("recipe.dense.ema_decay=0.99", "recipe.finetune.ema_decay=0.999"),
+            [
+                "recipe.dense.ema_decay=0.99: 70% of the average that is kept are the weights "
+                "right after the start; 36 steps are few for it",
+                "recipe.finetune.ema_decay=0.999: 98% of the average that is kept are the weights "
+                "right after the last event; 18 steps are few for it",
+            ],
+        ),
+        (
+            (
+                "trainer.limit_batches=4",
+                "schedule.every_n_steps=1",
+                "schedule.steps=2",
+                "recipe.finetune.ema_decay=0.9",
+            ),
+            [
+                "recipe.finetune.ema_decay=0.9: 48% of the average that is kept are the weights "
+                "right after the last event; 8 steps are few for it"
+            ],
+        ),
+    ],
+)
+def test_the_plan_tells_of_an_average_of_too_few_steps(tmp_path, capsys, overrides, lines):
+    printed = shown(capsys, tmp_path, *overrides)
+
+    assert [line for line in printed if "of the average" in line] == lines

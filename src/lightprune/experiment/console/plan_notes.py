@@ -9,6 +9,9 @@ from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import is_cut_to_one_event
 from lightprune.rendering.number_format import counted
 
+# Of a network that is kept, the share of the weights with which its average began.
+_MOST_OF_FIRST = 0.1
+
 
 def plan_notes(checked: CheckedRun) -> list[str]:
     """What a user should know of a run beside its events, a line each."""
@@ -22,6 +25,7 @@ def plan_notes(checked: CheckedRun) -> list[str]:
         *_batches(settings),
         *_pruner_settings(settings.pruner),
         *_after_events(settings),
+        *_slow_averages(checked),
     ]
 
 
@@ -139,6 +143,30 @@ def _after_events(settings: Settings) -> list[str]:
         )
     if count := settings.recipe.finetune.recalibrate:
         lines.append(f"every event recalibrates batch norms on {counted(count, 'training batch')}")
+    return lines
+
+
+def _slow_averages(checked: CheckedRun) -> list[str]:
+    """Tells of averages that are made up of the weights they begin with: the steps are too few."""
+    settings, setup = checked.settings, checked.setup
+    dense, finetune, plan = settings.recipe.dense, settings.recipe.finetune, settings.plan
+    after = plan.length - (plan.events[-1].position if plan.events else 0)
+    steps = {"finetune": after * (setup.steps_per_epoch(finetune) if plan.steps is None else 1)}
+    if settings.trains_dense:
+        steps["dense"] = dense.epochs * setup.steps_per_epoch(dense)
+    lines = []
+    for name, phase in {"dense": dense, "finetune": finetune}.items():
+        if not phase.ema_decay or not steps.get(name):
+            continue
+        # The first of the steps is what the average begins with.
+        share = phase.ema_decay ** (steps[name] - 1)
+        if share > _MOST_OF_FIRST:
+            start = "the last event" if name == "finetune" and plan.events else "the start"
+            lines.append(
+                f"recipe.{name}.ema_decay={phase.ema_decay:g}: {share:.0%} of the average that is "
+                f"kept are the weights right after {start}; {counted(steps[name], 'step')} "
+                "are few for it"
+            )
     return lines
 
 
