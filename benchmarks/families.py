@@ -15,13 +15,14 @@ import copy
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import prune
 from torchvision import models
 from torchvision.models import segmentation
@@ -40,6 +41,7 @@ from study.families import CompiledNetwork, CompiledNetworks
 from study.sparsity_sweep import read_benchmark
 
 SPARSITY = 0.95
+Shape = tuple[int, ...]
 BATCHES_COMPARED = (1, 2, 7, 16, 33)
 # Without torch.compile, which takes minutes for each network.
 DENSE = [b for b in BACKENDS if b.dense and not b.needs_compiler and not b.stripped]
@@ -48,21 +50,21 @@ DENSE = [b for b in BACKENDS if b.dense and not b.needs_compiler and not b.strip
 class MapsOnly(nn.Module):
     """A segmentation network that returns its maps alone."""
 
-    def __init__(self, build):
+    def __init__(self, build: Callable[..., nn.Module]) -> None:
         super().__init__()
         self.network = build(weights=None, weights_backbone=None)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         """The logits of every pixel."""
-        return self.network(images)["out"]
+        return self.network(images)["out"]  # type: ignore[no-any-return]
 
 
-def encoder():
+def encoder() -> nn.Module:
     layer = nn.TransformerEncoderLayer(256, 8, 1024, activation="gelu", batch_first=True)
     return nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
 
 
-FAMILIES = {
+FAMILIES: dict[str, Callable[[], nn.Module]] = {
     "alexnet": models.alexnet,
     "vgg16_bn": models.vgg16_bn,
     "resnet50": models.resnet50,
@@ -84,16 +86,16 @@ FAMILIES = {
 IMAGE, TOKENS = (3, 224, 224), (128, 256)
 
 
-def pruned(name):
+def pruned(name: str) -> tuple[nn.Module, Shape]:
     """The network with its masks applied, in evaluation mode, and the shape of an input."""
     torch.manual_seed(0)
     network = FAMILIES[name]().eval()
-    shape = TOKENS if name == "encoder" else IMAGE
+    shape: Shape = TOKENS if name == "encoder" else IMAGE
     for module in network.modules():
         for weight in ("weight", "in_proj_weight"):
             if isinstance(module._parameters.get(weight), nn.Parameter):
                 prune_weight(module, weight)
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None
         norm.train()
@@ -105,29 +107,32 @@ def pruned(name):
     for norm in norms:
         norm.eval()
         # Channels without a weight have no variance.
+        assert norm.running_var is not None
         norm.running_var.clamp_(min=0.1 * float(norm.running_var.mean()))
     return network, shape
 
 
-def prune_weight(module, name):
+def prune_weight(module: nn.Module, name: str) -> None:
     """Prunes a matrix or kernel; its size stays, so that deep networks' outputs do not vanish."""
-    weight = module._parameters[name].data
+    weight = module.get_parameter(name).data
     if weight.dim() < 2:
         return
     if not weight.any():  # vit_b_16's head begins at zero.
         nn.init.normal_(weight, std=0.02)
     size = weight.norm()
-    prune.l1_unstructured(module, name, amount=SPARSITY)
-    prune.remove(module, name)
-    weight = module._parameters[name].data
+    prune.l1_unstructured(module, name, amount=SPARSITY)  # type: ignore[no-untyped-call]
+    prune.remove(module, name)  # type: ignore[no-untyped-call]
+    weight = module.get_parameter(name).data
     weight *= size / weight.norm()
 
 
-def inputs_of(shape, count):
+def inputs_of(shape: Shape, count: int) -> Tensor:
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(count))
 
 
-def compared(network, compiled, shape, batches):
+def compared(
+    network: nn.Module, compiled: nn.Module, shape: Shape, batches: Sequence[int]
+) -> tuple[float, float, float]:
     """The largest differences: to eager torch, to float64, and eager torch's to float64."""
     double = copy.deepcopy(network).double()
     difference = 0.0
@@ -141,16 +146,24 @@ def compared(network, compiled, shape, batches):
         return difference, relative(compiled(inputs), exact), relative(network(inputs), exact)
 
 
-def relative(actual, expected):
+def relative(actual: Tensor, expected: Tensor) -> float:
     return float((actual - expected).abs().max() / expected.abs().max())
 
 
-def timings(name, network, compiled, shape, batches, budget):
-    spec = ModelSpec(name, {}, shape)
+def timings(
+    name: str,
+    network: nn.Module,
+    compiled: nn.Module,
+    shape: Shape,
+    batches: Sequence[int],
+    budget: TimingBudget,
+) -> tuple[Timing, ...]:
+    spec = ModelSpec(name, {}, shape)  # type: ignore[arg-type]  # That of tokens, too.
     timed = []
     with TemporaryDirectory(prefix="lightprune-families-") as folder:
         files = ModelFiles(LoadedNetwork(Path(name), network, spec, run=None), Path(folder))
-        runners, layouts = {SPARSE: compiled}, {}
+        runners: dict[str, Callable[[Tensor], Tensor]] = {SPARSE: compiled}
+        layouts: dict[str, torch.memory_format] = {}
         for backend in DENSE:
             if backend.missing() or (len(shape) == 2 and backend.layout is torch.channels_last):
                 continue
@@ -162,13 +175,10 @@ def timings(name, network, compiled, shape, batches, budget):
             layouts[backend.name] = backend.layout
         for batch in batches:
             inputs = inputs_of(shape, batch)
-            calls = {
-                key: partial(
-                    runner,
-                    inputs.contiguous(memory_format=layouts.get(key, torch.contiguous_format)),
-                )
-                for key, runner in runners.items()
-            }
+            calls = {}
+            for key, runner in runners.items():
+                layout = layouts.get(key, torch.contiguous_format)
+                calls[key] = partial(runner, inputs.contiguous(memory_format=layout))
             with torch.inference_mode():
                 for call in calls.values():
                     call()
@@ -177,7 +187,7 @@ def timings(name, network, compiled, shape, batches, budget):
     return tuple(timed)
 
 
-def measure(name, options):
+def measure(name: str, options: argparse.Namespace) -> CompiledNetwork:
     network, shape = pruned(name)
     budget = TimingBudget(rounds=options.rounds, total_seconds=options.seconds)
     begin = time.perf_counter()
@@ -186,19 +196,16 @@ def measure(name, options):
         compiled(inputs_of(shape, 1))
     seconds = time.perf_counter() - begin
     layers = compiled.layers
+    difference, error, eager_error = compared(network, compiled, shape, options.compared)
     measured = CompiledNetwork(
         name,
         macs=sum(layer.macs for layer in layers),
         macs_in_runtime=sum(layer.macs for layer in layers if layer.region),
         regions=len({layer.region for layer in layers if layer.region}),
         left_in_torch=Counter(compiled.left_in_torch),
-        **dict(
-            zip(
-                ("difference", "error", "eager_error"),
-                compared(network, compiled, shape, options.compared),
-                strict=True,
-            )
-        ),
+        difference=difference,
+        error=error,
+        eager_error=eager_error,
         compile_seconds=seconds,
         timings=timings(name, network, compiled, shape, options.batches, budget),
     )
@@ -206,7 +213,7 @@ def measure(name, options):
     return measured
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--networks", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16])
@@ -232,8 +239,7 @@ def main():
     for name in options.networks:
         networks = {network.name: network for network in result.networks}
         networks[name] = measure(name, options)
-        ordered = tuple(networks[name] for name in FAMILIES if name in networks)
-        result = replace(result, networks=ordered)
+        result = replace(result, networks=tuple(networks[n] for n in FAMILIES if n in networks))
         if options.out:
             write_text(options.out, result.to_json() + "\n")
         if options.document:

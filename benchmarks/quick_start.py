@@ -27,7 +27,7 @@ RUN = "outputs/runs/demo"
 BENCH = f"bench {RUN} --batches 1,64 --backends eager,onnx,sparse"
 
 
-def run(arguments, folder):
+def run(arguments: str, folder: str) -> float:
     """The seconds that a command of lightprune takes in a folder."""
     begin = time.perf_counter()
     command = [sys.executable, "-m", "lightprune", *shlex.split(arguments)]
@@ -35,14 +35,14 @@ def run(arguments, folder):
     return time.perf_counter() - begin
 
 
-def trained(demo, folder):
+def trained(demo: Path, folder: str) -> float:
     """The seconds of a demo that finished before, whose run is put where it would lie."""
     shutil.copytree(demo, Path(folder, RUN))
     spent = RunFolder(demo).finished().seconds
     return spent.dense + spent.finetune
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--demo", type=Path, help="a run of the demo: its record has its seconds")
     parser.add_argument("--out", type=Path, help="where README's times are read from (JSON)")

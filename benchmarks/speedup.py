@@ -16,6 +16,7 @@ import argparse
 import copy
 import shlex
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,10 @@ from torch import nn
 from torchvision.models import resnet18, resnet50, vgg16_bn
 
 from lightprune.bench.backends import BACKENDS, SPARSE, select_backends
-from lightprune.bench.machine import all_versions, available_cores, this_machine
+from lightprune.bench.machine import all_versions, this_machine
 from lightprune.bench.model_files import ModelFiles
 from lightprune.bench.timing import Timing, TimingBudget, take_turns
+from lightprune.cores import available_cores
 from lightprune.errors import InputError
 from lightprune.export.load import spec_of_run
 from lightprune.export.loaded_network import LoadedNetwork
@@ -65,7 +67,7 @@ IMAGES = 64
 SIZE = (3, 32, 32)
 
 
-def fresh(constructor):
+def fresh(constructor: Callable[..., nn.Module]) -> nn.Module:
     """A network with drawn weights whose maps neither vanish nor explode."""
     torch.manual_seed(0)
     network = constructor(num_classes=10)
@@ -77,7 +79,7 @@ def fresh(constructor):
     return network.eval()
 
 
-def dense_of(run, cache):
+def dense_of(run: Path, cache: Path) -> tuple[nn.Module, ModelSpec]:
     """The dense network that a finished run started from, and its spec."""
     folder = RunFolder(run)
     record = folder.finished()
@@ -87,30 +89,40 @@ def dense_of(run, cache):
     return module_from_spec(spec, load_file(file)), spec
 
 
-def fresh_spec(name):
+def fresh_spec(name: str) -> ModelSpec:
     """The spec of a network that no run has trained."""
     return ModelSpec(name, {}, SIZE, (0.5,) * 3, (0.5,) * 3, tuple(map(str, range(10))))
 
 
-def loaded(network, spec):
+def loaded(network: nn.Module, spec: ModelSpec) -> LoadedNetwork:
     graph = trace(network, spec.input_shape)
     return LoadedNetwork(Path(spec.constructor), network, spec, run=None, stored_graph=graph)
 
 
-def pruned(network, targets, scope, sparsity, size):
-    """A copy with its smallest weights at zero, and its costs."""
+def pruned(
+    network: nn.Module, targets: Targets, scope: str, sparsity: float, size: Sequence[int]
+) -> tuple[nn.Module, tuple[float, float, float]]:
+    """A copy with its smallest weights at zero; its sparsity, live sparsity and MAC density."""
     network = copy.deepcopy(network)
     weights = targets.find(network)
     masks = Pruner(scope=scope).prune(weights, Masks.dense(weights), sparsity)
     masks.apply_({name: weight.detach() for name, weight in weights.items()})
-    return network, cost_report(network, weights, torch.zeros(1, *size)).total
+    cost = cost_report(network, weights, torch.zeros(1, *size)).total
+    assert cost.mac_density is not None
+    return network, (cost.sparsity, cost.live_sparsity, cost.mac_density)
 
 
-def timings(dense, levels, threads, batches, budget):
+def timings(
+    dense: ModelFiles,
+    levels: Sequence[LoadedNetwork],
+    threads: int,
+    batches: Sequence[int],
+    budget: TimingBudget,
+) -> dict[str, list[Timing]]:
     """Timings by a dense backend's name or a level's number; all of them take turns."""
     torch.set_num_threads(threads)
     (sparse,) = select_backends(SPARSE)
-    built = {n: (sparse, ModelFiles(level, dense.folder)) for n, level in enumerate(levels)}
+    built = {str(n): (sparse, ModelFiles(level, dense.folder)) for n, level in enumerate(levels)}
     files = {False: dense}
     with suppress(InputError):  # No weight is unreachable.
         files[True] = dense.stripped
@@ -118,7 +130,7 @@ def timings(dense, levels, threads, batches, budget):
         if backend.missing() is None and backend.stripped in files:
             built[backend.name] = backend, files[backend.stripped]
     runners = {key: backend.build(files, threads) for key, (backend, files) in built.items()}
-    timed = {key: [] for key in built}
+    timed: dict[str, list[Timing]] = {key: [] for key in built}
     for batch in batches:
         images = dense.loaded.random_images(batch)
         calls = {
@@ -133,7 +145,7 @@ def timings(dense, levels, threads, batches, budget):
     return timed
 
 
-def logits(level, threads):
+def logits(level: LoadedNetwork, threads: int) -> tuple[float, float]:
     """The largest difference of the sparse runtime to eager torch, and its largest logit."""
     (sparse,) = select_backends(SPARSE)
     images = level.random_images(IMAGES)
@@ -143,41 +155,43 @@ def logits(level, threads):
     return float(difference.abs().max()), float(eager.abs().max())
 
 
-def measure(spec, weights, network, targets, sparsities, options):
+def measure(
+    spec: ModelSpec,
+    weights: str,
+    network: nn.Module,
+    targets: Targets,
+    sparsities: Sequence[float],
+    options: argparse.Namespace,
+) -> NetworkSweep:
     """One network at every sparsity."""
     name = spec.constructor.rpartition(".")[2]
     print(name, file=sys.stderr, flush=True)
     budget = TimingBudget(rounds=options.rounds, total_seconds=options.seconds)
     scope = "global" if weights == TRAINED else "local"
-    size = spec.input_shape
-    copies = [pruned(network, targets, scope, sparsity, size) for sparsity in sparsities]
+    copies = [pruned(network, targets, scope, s, spec.input_shape) for s in sparsities]
     levels = [loaded(copied, spec) for copied, _ in copies]
-    timed = {}
+    timed: dict[str, list[Timing]] = {}
     with TemporaryDirectory(prefix="lightprune-speedup-") as folder:
         dense = ModelFiles(loaded(network, spec), Path(folder))
         for threads in options.threads:
-            measured = timings(dense, levels, threads, options.batches, budget)
-            for key, values in measured.items():
+            for key, values in timings(dense, levels, threads, options.batches, budget).items():
                 timed.setdefault(key, []).extend(values)
     measured = tuple(
         SparsityLevel(
-            cost.sparsity,
-            cost.live_sparsity,
-            cost.mac_density,
+            *shares,
             *logits(level, options.threads[-1]),
-            tuple(timed.pop(number)),
+            tuple(timed.pop(str(number))),
         )
-        for number, ((_, cost), level) in enumerate(zip(copies, levels, strict=True))
+        for number, ((_, shares), level) in enumerate(zip(copies, levels, strict=True))
     )
     return NetworkSweep(name, weights, measured, tuple(t for each in timed.values() for t in each))
 
 
-def networks(options):
-    weights, dense, spec = FRESH, None, fresh_spec("resnet18")
+def networks(options: argparse.Namespace) -> Iterator[NetworkSweep]:
     if options.run:
-        weights = TRAINED
-        dense, spec = dense_of(options.run, options.dense_dir)
-    dense = dense or fresh(resnet18)
+        weights, (dense, spec) = TRAINED, dense_of(options.run, options.dense_dir)
+    else:
+        weights, dense, spec = FRESH, fresh(resnet18), fresh_spec("resnet18")
     yield measure(spec, weights, dense, CONVOLUTIONS, options.sparsities, options)
     for name in options.others:
         constructor, targets = OTHERS[name]
@@ -185,12 +199,13 @@ def networks(options):
         yield measure(fresh_spec(name), FRESH, network, targets, [OTHERS_SPARSITY], options)
 
 
-def show(network):
+def show(network: NetworkSweep) -> None:
     print(f"\n{network.name} ({network.weights})")
     for level in network.levels:
         columns = []
         for threads, batch in network.thread_batches:
             at = network.speedup(level, threads, batch)
+            assert at.sparse is not None
             over = [f"{ratio:.2f}" if ratio else "-" for ratio in (at.over_dense, at.over_stripped)]
             columns.append(f"{threads}x{batch}: {1e3 * at.sparse:.3g} ms {'/'.join(over)}")
         print(
@@ -201,7 +216,7 @@ def show(network):
         print(f"  break-even {threads}x{batch}: {network.break_even(threads, batch)}")
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--run", type=Path, help="a finished run, whose dense network is pruned")
     parser.add_argument("--dense-dir", type=Path, default=Path("outputs/dense"))

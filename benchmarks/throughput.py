@@ -16,12 +16,15 @@ import shlex
 import statistics
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning import Callback, Trainer
+from lightning import Callback, LightningModule, Trainer
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.models import resnet18
@@ -29,6 +32,8 @@ from torchvision.models import resnet18
 from lightprune.bench.machine import this_machine
 from lightprune.data.augmentation import Augmentation
 from lightprune.data.image_folder import ImageFolder
+from lightprune.data.images import ImageDataset, ImageSet
+from lightprune.data.sources import Source
 from lightprune.files import write_text
 from lightprune.models.model import Model
 from lightprune.provenance import commit
@@ -45,25 +50,25 @@ from study.throughput import loop_name
 WARM_UP = 5
 
 
-class PilImages(Dataset):
+class PilImages(Dataset[tuple[Tensor, int]]):
     """Images in memory, turned into PIL images one by one, as torchvision's CIFAR10 does."""
 
-    def __init__(self, images, transform):
+    def __init__(self, images: ImageSet, transform: Callable[[Image.Image], Tensor]) -> None:
         self.images = images
         self.pixels = images.images.numpy()
         self.transform = transform
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.transform(Image.fromarray(self.pixels[index])), int(self.images.labels[index])
 
 
 class Reference:
     """The reference's training loop."""
 
-    def __init__(self, images, source, batch):
+    def __init__(self, images: ImageSet, source: Source, batch: int) -> None:
         transform = transforms.Compose(
             [
                 transforms.RandomCrop(32, padding=4),
@@ -81,14 +86,15 @@ class Reference:
             self.network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4
         )
 
-    def rate(self, batches):
+    def rate(self, batches: int) -> float:
         """Images a second over `batches` batches."""
         start = 0.0
         for number, (inputs, labels) in enumerate(self.loader):
             if number == WARM_UP:
                 start = time.perf_counter()
             self.optimizer.zero_grad()
-            F.cross_entropy(self.network(inputs), labels).backward()
+            loss = F.cross_entropy(self.network(inputs), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             if number + 1 == WARM_UP + batches:
                 break
@@ -99,7 +105,9 @@ class Reference:
 class Clock(Callback):
     """Times the batches after the warm-up."""
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Starts and stops at the end of a step, so that loading counts too."""
         if batch_idx == WARM_UP - 1:
             self.start = time.perf_counter()
@@ -109,7 +117,14 @@ class Clock(Callback):
 class Ours:
     """This project's loop."""
 
-    def __init__(self, data, source, batch, live_taps=True, precision="32-true"):
+    def __init__(
+        self,
+        data: ImageDataset,
+        source: Source,
+        batch: int,
+        live_taps: bool = True,
+        precision: str = "32-true",
+    ) -> None:
         optimizer = lambda groups: torch.optim.SGD(  # noqa: E731
             groups, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
         )
@@ -130,11 +145,10 @@ class Ours:
             targets=Targets(),
             trainer_config=TrainerConfig(accelerator="cpu", precision=precision, progress=False),
             seed=0,
-            loggers=lambda folder: [],
         )
         self.network = self.setup.new_network()
 
-    def rate(self, batches):
+    def rate(self, batches: int) -> float:
         """Images a second over `batches` batches."""
         plan = Plan((), 1)
         clock = Clock()
@@ -150,7 +164,7 @@ class Ours:
         )
         trainer = Trainer(
             accelerator="cpu",
-            precision=self.setup.trainer_config.precision,
+            precision=self.setup.trainer_config.precision,  # type: ignore[arg-type]
             max_epochs=1,
             limit_train_batches=WARM_UP + batches,
             limit_val_batches=0,
@@ -164,7 +178,7 @@ class Ours:
         return batches * self.batch / (clock.stop - clock.start)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--root", default="data/cifar10-jpeg")
     parser.add_argument("--images", type=int, default=7680, help="images a round")
@@ -176,13 +190,15 @@ def main():
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     source = ImageFolder(root=options.root)
     data, _ = source.load()
-    contenders = {("reference", 128): Reference(data.train, source, 128)}
+    contenders: dict[tuple[str, int], Reference | Ours] = {
+        ("reference", 128): Reference(data.train, source, 128)
+    }
     contenders["channels_last alone", 128] = Ours(data, source, 128, live_taps=False)
     for batch in options.batches:
         for precision in options.precisions:
-            contender = Ours(data, source, batch, precision=precision)
-            contenders[loop_name(precision), batch] = contender
-    rates = {key: [] for key in contenders}
+            ours = Ours(data, source, batch, precision=precision)
+            contenders[loop_name(precision), batch] = ours
+    rates: dict[tuple[str, int], list[float]] = {key: [] for key in contenders}
     for _ in range(options.rounds):
         for key, contender in contenders.items():
             rates[key].append(contender.rate(options.images // contender.batch))
@@ -196,13 +212,13 @@ def main():
         write_text(options.out, json.dumps(record(rates), indent=1) + "\n")
 
 
-def machine():
+def machine() -> str:
     """The processor, how much of it was used, and by what."""
     host, threads = this_machine(), torch.get_num_threads()
     return f"{host.processor}, {host.cores} cores, {threads} threads, torch {torch.__version__}"
 
 
-def record(rates):
+def record(rates: Mapping[tuple[str, int], Sequence[float]]) -> dict[str, Any]:
     """What `lightprune report` reads: images a second of every round, and their provenance."""
     loops = [
         {"name": name, "batch_size": batch, "images_per_second": values}

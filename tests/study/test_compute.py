@@ -1,11 +1,15 @@
 """Training compute against the reference's, from a measurement that is made up."""
 
+import copy
 import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from lightprune.data.image_folder import ImageFolder
+from lightprune.data.images import ImageDataset, ImageSet
 from lightprune.errors import InputError
 from study.__main__ import main
 from study.compute import compute_section, training_time
@@ -94,16 +98,36 @@ def test_a_teacher_counts_with_its_training_and_its_passes(tmp_path):
     assert f"lightprune 25 + 22 + 10 epochs x {whole / 57:.0f} s = 1.7 h" in lines
 
 
-def test_the_benchmark_writes_what_a_report_reads(tmp_path):
+@pytest.fixture(scope="module")
+def benchmark():
     place = Path(__file__).parents[2] / "benchmarks" / "throughput.py"
     spec = importlib.util.spec_from_file_location("throughput", place)
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_benchmark_writes_what_a_report_reads(tmp_path, benchmark):
     file = tmp_path / "throughput.json"
     file.write_text(json.dumps(benchmark.record({("reference", 128): [2.0, 1.0, 3.0]})))
     (loop,) = read(file).loops
 
     assert (loop.name, loop.batch_size, loop.rate) == ("reference", 128, 2.0)
+
+
+@pytest.mark.long
+def test_the_benchmark_times_both_loops_in_training(benchmark):
+    batches = benchmark.WARM_UP + 1
+    images = torch.randint(0, 256, (2 * batches, 32, 32, 3), dtype=torch.uint8)
+    images = ImageSet(images, torch.arange(len(images)) % 10)
+    data = ImageDataset(images, images, tuple("abcdefghij"))
+    source = ImageFolder(validation="none")
+    loops = (benchmark.Reference(images, source, 2), benchmark.Ours(data, source, 2))
+    before = [copy.deepcopy(loop.network.state_dict()) for loop in loops]
+
+    assert all(loop.rate(1) > 0 for loop in loops)
+    for loop, weights in zip(loops, before, strict=True):
+        assert not torch.equal(loop.network.fc.weight, weights["fc.weight"])
 
 
 def test_no_measurement_is_said_plainly(tmp_path):
