@@ -145,6 +145,7 @@ def test_hashes_stay_what_they_are():
         "recipe.dense.ema_decay=0.9",
         "recipe.finetune.ema_decay=0.9",
         "recipe.finetune.recalibrate=1",
+        "schedule.span=0.5",
         "schedule.start=1",
     ],
 )

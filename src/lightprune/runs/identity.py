@@ -38,6 +38,7 @@ _NEUTRAL_VALUES: dict[str, Any] = {
     "recipe.finetune.ema_decay": 0.0,
     "recipe.finetune.freeze": [],
     "schedule.every_n_steps": None,
+    "schedule.span": 1.0,
     "trainer.limit_batches": None,
 }
 

@@ -73,6 +73,16 @@ def test_multi_step_rounds_its_gaps_down_to_whole_epochs():
     assert [event.epoch for event in plan.events] == [0, 2, 5, 7]
 
 
+@given(st.integers(1, 120), st.integers(1, 20), st.floats(0.01, 1))
+def test_multi_step_shares_out_the_epochs_of_its_span(epochs, steps, span):
+    schedule, shared = MultiStep(0.9, steps=steps, span=span), max(1, round(span * epochs))
+    if steps > shared:
+        with pytest.raises(InputError, match=f"schedule.steps={steps}: allowed are at most "):
+            schedule.plan(epochs)
+    else:
+        assert schedule.plan(epochs).events == MultiStep(0.9, steps=steps).plan(shared).events
+
+
 def test_one_shot_prunes_once_at_the_start():
     assert OneShot(sparsity=0.98).plan(epochs=30).events == (PruneEvent(0, 0.98),)
 

@@ -58,7 +58,15 @@ def test_gradual_pruning_fits_one_epoch():
         ),
         (
             MultiStep(0.5, steps=5, every_n_steps=3),
-            "schedule.steps=5: allowed are at most 4, as often as schedule.every_n_steps=3 fits",
+            "schedule.steps=5: allowed are at most 4, as often as schedule.every_n_steps=3 fits$",
+        ),
+        (
+            MultiStep(0.5, steps=3, span=0.5, every_n_steps=3),
+            "allowed are at most 2, as often as schedule.every_n_steps=3 fits in schedule.span=0.5",
+        ),
+        (
+            MultiStep(0.5, steps=3, span=0.5),
+            "schedule.steps=3: allowed are at most 2, as often as an epoch fits in schedule.span",
         ),
     ],
 )

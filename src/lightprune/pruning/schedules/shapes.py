@@ -116,6 +116,10 @@ class OneShot(Schedule):
         return final
 
 
+def _epochs_of(span: float, epochs: int) -> int:
+    return max(1, round(span * epochs))
+
+
 def _geometric(progress: float, final: float) -> float:
     return float(1 - (1 - final) ** progress)
 
@@ -126,23 +130,30 @@ class MultiStep(Schedule):
 
     Attributes:
         steps: How many events.
+        span: The part of the budget from the start, in (0, 1], whose epochs the events share out;
+            the rest is recovery.
     """
 
     steps: int = 4
+    span: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("schedule.steps", self.steps, 1, whole=True)
+        check_number("schedule.span", self.span, 0, 1, open_low=True)
 
     def event_epochs(self, epochs: int) -> list[int]:
         """Equal gaps, rounded down to whole epochs."""
-        if self.steps > epochs and self.every_n_steps is not None:
+        shared = _epochs_of(self.span, epochs)
+        if self.steps > shared and (self.span < 1 or self.every_n_steps is not None):
+            every, span = self.every_n_steps, self.span
+            gap = "an epoch" if every is None else f"schedule.every_n_steps={every}"
             raise InputError(
-                f"schedule.steps={self.steps}: allowed are at most {epochs}, as often as "
-                f"schedule.every_n_steps={self.every_n_steps} fits"
+                f"schedule.steps={self.steps}: allowed are at most {shared}, as often as {gap} "
+                f"fits{f' in schedule.span={span:g}' if span < 1 else ''}"
             )
         self._check_fits(epochs, "steps")
-        return [step * epochs // self.steps for step in range(self.steps)]
+        return [step * shared // self.steps for step in range(self.steps)]
 
     def sparsity_at(self, progress: float, final: float) -> float:
         """1-(1-g)^k with the g that reaches `final` in the last step."""
@@ -165,7 +176,7 @@ class Ramp(Schedule):
 
     def event_epochs(self, epochs: int) -> list[int]:
         """Every epoch of the span, at least one."""
-        return list(range(max(1, round(self.span * epochs))))
+        return list(range(_epochs_of(self.span, epochs)))
 
 
 def is_cut_to_one_event(schedule: Schedule, plan: Plan) -> bool:
