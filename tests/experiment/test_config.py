@@ -129,6 +129,8 @@ def test_hashes_stay_what_they_are():
 
     assert settings.config_hash.startswith("eaa7d7e2cd0fad31")
     assert dense_key(dense) == "f5c8216c0dbf6d26"
+    multi_step = load_settings(composed(*overrides[:-1], "schedule=multi_step", *peaks))
+    assert multi_step.config_hash.startswith("50f2661ad17619ed")
 
 
 @pytest.mark.parametrize(

@@ -102,10 +102,10 @@ def test_the_plan_tells_what_is_left_dense(tmp_path, capsys, overrides, lines):
         (
             ("recipe.dense.ema_decay=0.99", "recipe.finetune.ema_decay=0.999"),
             [
-                "recipe.dense.ema_decay=0.99: 70% of the average that is kept are the weights "
-                "right after the start; 36 steps are few for it",
-                "recipe.finetune.ema_decay=0.999: 98% of the average that is kept are the weights "
-                "right after the last event; 18 steps are few for it",
+                "recipe.dense.ema_decay=0.99: 70% of the average at the end are still the weights "
+                "right after the start, 36 steps before",
+                "recipe.finetune.ema_decay=0.999: 98% of the average at the end are still the "
+                "weights right after the last event, 18 steps before",
             ],
         ),
         (
@@ -116,8 +116,8 @@ def test_the_plan_tells_what_is_left_dense(tmp_path, capsys, overrides, lines):
                 "recipe.finetune.ema_decay=0.9",
             ),
             [
-                "recipe.finetune.ema_decay=0.9: 48% of the average that is kept are the weights "
-                "right after the last event; 8 steps are few for it"
+                "recipe.finetune.ema_decay=0.9: 48% of the average at the end are still the "
+                "weights right after the last event, 8 steps before"
             ],
         ),
     ],

@@ -84,6 +84,16 @@ def test_a_plan_of_steps_has_the_steps_that_are_trained(limit, steps):
     assert settings.plan.steps == 2 * steps
 
 
+def test_too_few_steps_because_of_a_trial_are_refused_with_that_reason():
+    overrides = ("data.validation=none", "recipe.dense.batch_size=32", "schedule=cubic")
+    sizes = ("recipe.finetune.batch_size=32", "recipe.finetune.epochs=1", "trainer.limit_batches=2")
+
+    assert refusal(pictures(*[50] * 6), *overrides, *sizes, "schedule.every_n_steps=4") == (
+        "schedule.start=0, schedule.every_n_steps=4: do not fit the 2 optimizer steps of the "
+        "training; allowed are fewer steps in sum, or more than trainer.limit_batches=2"
+    )
+
+
 def test_what_fits_is_accepted_as_it_is():
     settings = load_settings(composed("data=images", "data.validation=100"))
 

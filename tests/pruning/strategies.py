@@ -78,7 +78,8 @@ def schedules(draw):
     target = {"sparsity": draw(st.floats(0, 1, exclude_max=True))}
     kind = draw(st.sampled_from([OneShot, MultiStep, Linear, Cubic, Geometric, Cosine]))
     if kind is MultiStep:
-        target["steps"] = draw(st.integers(1, epochs))
+        target["span"] = draw(st.floats(0, 1, exclude_min=True))
+        target["steps"] = draw(st.integers(1, max(1, round(target["span"] * epochs))))
     elif kind is not OneShot:
         target["span"] = draw(st.floats(0, 1, exclude_min=True))
     return kind(**target), epochs

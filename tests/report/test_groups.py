@@ -34,6 +34,17 @@ def test_what_was_done_in_words(about, words):
     assert method_label(config(**about)) == words
 
 
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [("MultiStep", "global multi_step, span 0.3"), ("Cubic", "global cubic")],
+)
+def test_a_span_that_is_not_the_schedules_own_is_named(schedule, words):
+    with_span = config(schedule=schedule)
+    with_span["schedule"]["span"] = 0.3
+
+    assert method_label(with_span) == words
+
+
 def groups_of(folder, *abouts):
     for number, about in enumerate(abouts):
         make_run(folder / f"r{number}", RIGHT, dense_right=RIGHT, config=config(**about))

@@ -1,6 +1,5 @@
 """Whether validation set and batches fit the number of images; if not, values that do."""
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -56,14 +55,23 @@ def resolve_data_sizes(settings: Settings, data: ImageDataset) -> Settings:
             f"{name}={count}: an epoch has {counted(available, 'batch')}; allowed are no more"
         )
     if settings.schedule is not None and settings.schedule.every_n_steps is not None:
-        trainer = settings.trainer_config
-        batches = min(available, trainer.limit_batches or available)
-        settings = settings.with_plan(math.ceil(batches / trainer.accumulate_grad_batches))
+        settings = _with_plan_of_steps(settings, train)
     if settings.source.validation is not None or data.validation is not None:
         return settings
     source = replace(settings.source, validation=validation)
     config = {**settings.identity["data"], "validation": validation}
     return replace(settings, source=source, identity={**settings.identity, "data": config})
+
+
+def _with_plan_of_steps(settings: Settings, images: int) -> Settings:
+    trainer, size = settings.trainer_config, settings.recipe.finetune.batch_size
+    limit = trainer.limit_batches
+    try:
+        return settings.with_plan(trainer.steps_per_epoch(images, size))
+    except InputError as error:
+        if limit is None or limit >= images // size:
+            raise
+        raise InputError(f"{error}, or more than trainer.limit_batches={limit}") from error
 
 
 def _counts(settings: Settings, data: ImageDataset) -> tuple[int, int, bool]:

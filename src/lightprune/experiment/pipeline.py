@@ -173,7 +173,8 @@ def _check_same_run(checked: CheckedRun, folder: RunFolder) -> None:
             f"{folder.path}: holds a run of an earlier version{_commit(folder)}, with "
             f"{RENAMED_KEYS[key]} as {key}; allowed is a run of this version {elsewhere}"
         )
-    for key, saved_value, value in diff_configs(saved, checked.identity):
+    whole = saved if isinstance(saved, dict) else {}
+    for key, saved_value, value in diff_configs(whole, checked.identity):
         raise InputError(
             f"{folder.path}: holds a run with {key}={saved_value}, this one has {value}; allowed "
             f"is the same run {elsewhere}"

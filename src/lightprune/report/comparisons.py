@@ -97,10 +97,10 @@ def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
         return f"their data differ (fingerprints {prints})"
     if a.epochs != b.epochs:
         return f"their budgets differ ({a.epochs} and {b.epochs} epochs)"
+    differences = diff_configs(without_seeds(a.config), without_seeds(b.config))
     for part in ("recipe", "model", "data", "trainer"):
-        settings, others = without_seeds(a.config[part]), without_seeds(b.config[part])
-        for key, first, second in diff_configs(settings, others, part):
-            if key not in _OF_THE_METHOD:
+        for key, first, second in differences:
+            if key.startswith(part) and key not in _OF_THE_METHOD:
                 return f"their settings differ ({key} is {first} and {second})"
     if a.dense.weights_sha256 != b.dense.weights_sha256:
         return "they start from different dense networks"

@@ -38,7 +38,6 @@ _NEUTRAL_VALUES: dict[str, Any] = {
     "recipe.finetune.ema_decay": 0.0,
     "recipe.finetune.freeze": [],
     "schedule.every_n_steps": None,
-    "schedule.span": 1.0,
     "trainer.limit_batches": None,
 }
 
@@ -62,11 +61,28 @@ def is_result_neutral(key: str) -> bool:
 def identity_of(resolved: dict[Any, Any]) -> dict[str, Any]:
     """A copy of a resolved config without the keys that do not change a result."""
     identity: dict[str, Any] = copy.deepcopy(resolved)
-    for key in (*RESULT_NEUTRAL, *_NEUTRAL_VALUES):
+    neutral = _neutral_values(identity)
+    for key in (*RESULT_NEUTRAL, *neutral):
         node, name = parent_node(identity, key)
-        if key not in _NEUTRAL_VALUES or _canonical(node.get(name)) == _NEUTRAL_VALUES[key]:
+        if key not in neutral or _canonical(node.get(name)) == neutral[key]:
             node.pop(name, None)
     return identity
+
+
+def _neutral_values(config: dict[Any, Any]) -> dict[str, Any]:
+    schedule, target = parent_node(config, "schedule._target_")
+    # Other schedules always had a span, of another default.
+    of_class = {"schedule.span": 1.0} if _canonical(schedule.get(target)) == "MultiStep" else {}
+    return {**_NEUTRAL_VALUES, **of_class}
+
+
+def _with_neutral_values(config: dict[Any, Any]) -> dict[Any, Any]:
+    """A copy with the values of the keys that an identity leaves out."""
+    whole = copy.deepcopy(config)
+    for key, value in _neutral_values(config).items():
+        node, name = parent_node(whole, key)
+        node.setdefault(name, copy.deepcopy(value))
+    return whole
 
 
 def parent_node(config: Any, key: str) -> tuple[dict[Any, Any], str]:
@@ -93,12 +109,19 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def diff_configs(first: Any, second: Any, key: str = "") -> list[tuple[str, Any, Any]]:
-    """Where two configs differ: `(key, value in first, value in second)`, sorted by key."""
+def diff_configs(first: dict[Any, Any], second: dict[Any, Any]) -> list[tuple[str, Any, Any]]:
+    """Where two configs differ: `(key, value in first, value in second)`, sorted by key.
+
+    The keys that an identity leaves out have the values with which it does.
+    """
+    return _differences(_with_neutral_values(first), _with_neutral_values(second), "")
+
+
+def _differences(first: Any, second: Any, key: str) -> list[tuple[str, Any, Any]]:
     if isinstance(first, dict) and isinstance(second, dict):
         differences = []
         for name in sorted({*first, *second}):
             inner = f"{key}.{name}" if key else str(name)
-            differences += diff_configs(first.get(name), second.get(name), inner)
+            differences += _differences(first.get(name), second.get(name), inner)
         return differences
     return [] if _canonical(first) == _canonical(second) else [(key, first, second)]

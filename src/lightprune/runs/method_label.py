@@ -21,6 +21,9 @@ def method_label(config: Json) -> str:
         for name, value in pruner["criterion"].items()
         if name != "seed" and isinstance(value, int | float)
     ]
+    # That of the others is the curve that their name stands for.
+    if words[1] == "multi_step" and "span" in config["schedule"]:
+        extra.append(f"span {config['schedule']['span']:g}")
     extra += [_WEIGHTS[pruner["weights"]]] if pruner["weights"] in _WEIGHTS else []
     # Runs of earlier versions do not name it.
     if pruner.get("regrowth"):

@@ -1,6 +1,5 @@
 """What the phases of an experiment share: network, data, targets, trainer settings, seed."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -46,13 +45,12 @@ class Setup:
     def batches_per_epoch(self, phase: Phase) -> int:
         """The training batches of an epoch of a phase: whole ones, over all processes."""
         images, _ = self.source.splits(self.data)
-        batches, limit = len(images) // phase.batch_size, self.trainer_config.limit_batches
-        return batches if limit is None else min(batches, limit)
+        return self.trainer_config.batches_per_epoch(len(images), phase.batch_size)
 
     def steps_per_epoch(self, phase: Phase) -> int:
         """The optimizer steps of an epoch of a phase."""
-        batches = self.batches_per_epoch(phase)
-        return math.ceil(batches / self.trainer_config.accumulate_grad_batches)
+        images, _ = self.source.splits(self.data)
+        return self.trainer_config.steps_per_epoch(len(images), phase.batch_size)
 
     def new_network(self) -> nn.Module:
         """A network whose weights depend on the seed alone; global generators stay as they are."""

@@ -1,6 +1,7 @@
 """Settings of the Lightning Trainer (device, processes, precision), and the Trainer itself."""
 
 import logging
+import math
 import signal
 import threading
 import warnings
@@ -91,6 +92,15 @@ class TrainerConfig:
             )
         if self.on_gpu and self.devices > gpus:
             raise InputError(f"trainer.devices={self.devices}: allowed are at most the {gpus} GPUs")
+
+    def batches_per_epoch(self, images: int, batch_size: int) -> int:
+        """The training batches of an epoch: whole ones, over all processes."""
+        batches = images // batch_size
+        return batches if self.limit_batches is None else min(batches, self.limit_batches)
+
+    def steps_per_epoch(self, images: int, batch_size: int) -> int:
+        """The optimizer steps of an epoch."""
+        return math.ceil(self.batches_per_epoch(images, batch_size) / self.accumulate_grad_batches)
 
     @property
     def on_gpu(self) -> bool:

@@ -246,7 +246,7 @@ def test_steps_that_are_no_positive_integer_are_refused(value):
         MultiStep(sparsity=0.5, steps=value)
 
 
-@pytest.mark.parametrize("kind", RAMPS)
+@pytest.mark.parametrize("kind", [MultiStep, *RAMPS])
 @pytest.mark.parametrize("value", [True, "0.7", math.nan, 0, 1.1, None])
 def test_a_span_outside_the_budget_is_refused(kind, value):
     with pytest.raises(InputError, match=r"schedule\.span=.*: allowed is a number in \(0, 1\]"):

@@ -62,11 +62,21 @@ def test_gradual_pruning_fits_one_epoch():
         ),
         (
             MultiStep(0.5, steps=3, span=0.5, every_n_steps=3),
-            "allowed are at most 2, as often as schedule.every_n_steps=3 fits in schedule.span=0.5",
+            "allowed are at most 2, as often as schedule.every_n_steps=3 fits in "
+            "schedule.span=0.5 of the steps",
         ),
         (
             MultiStep(0.5, steps=3, span=0.5),
-            "schedule.steps=3: allowed are at most 2, as often as an epoch fits in schedule.span",
+            "schedule.steps=3: allowed are at most 2, the epochs that schedule.span=0.5 has of "
+            "epochs=4$",
+        ),
+        (
+            MultiStep(0.5, steps=3, span=0.7, start=1),
+            "at most 2, the epochs that schedule.span=0.7 has of epochs=4 less schedule.start=1",
+        ),
+        (
+            MultiStep(0.5, steps=5, span=0.99),
+            "schedule.steps=5: allowed are at most epochs=4$",
         ),
     ],
 )

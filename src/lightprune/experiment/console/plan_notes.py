@@ -9,7 +9,7 @@ from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import is_cut_to_one_event
 from lightprune.rendering.number_format import counted
 
-# Of a network that is kept, the share of the weights with which its average began.
+# The largest share of the weights it began with that an average may keep without a note.
 _MOST_OF_FIRST = 0.1
 
 
@@ -147,7 +147,7 @@ def _after_events(settings: Settings) -> list[str]:
 
 
 def _slow_averages(checked: CheckedRun) -> list[str]:
-    """Tells of averages that are made up of the weights they begin with: the steps are too few."""
+    """Tells of averages that consist of the weights they began with, since the steps are few."""
     settings, setup = checked.settings, checked.setup
     dense, finetune, plan = settings.recipe.dense, settings.recipe.finetune, settings.plan
     after = plan.length - (plan.events[-1].position if plan.events else 0)
@@ -163,9 +163,9 @@ def _slow_averages(checked: CheckedRun) -> list[str]:
         if share > _MOST_OF_FIRST:
             start = "the last event" if name == "finetune" and plan.events else "the start"
             lines.append(
-                f"recipe.{name}.ema_decay={phase.ema_decay:g}: {share:.0%} of the average that is "
-                f"kept are the weights right after {start}; {counted(steps[name], 'step')} "
-                "are few for it"
+                f"recipe.{name}.ema_decay={phase.ema_decay:g}: {share:.0%} of the average at the "
+                f"end are still the weights right after {start}, {counted(steps[name], 'step')} "
+                "before"
             )
     return lines
 

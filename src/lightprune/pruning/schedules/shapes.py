@@ -84,11 +84,14 @@ class Schedule(ABC):
             check_number("schedule.amount: its sparsity", final, 0, 1, open_high=True)
         return [min(self.sparsity_at(i / count, final), final) for i in range(1, count)] + [final]
 
-    def _check_fits(self, epochs: int, setting: str) -> None:
-        """Raises BudgetError unless a setting is at most the number of epochs after the start."""
-        if (value := getattr(self, setting)) > epochs:
+    def _check_fits(self, epochs: int, setting: str, span: float = 1.0) -> None:
+        """Raises BudgetError unless a setting is at most the span of the epochs after the start."""
+        if (value := getattr(self, setting)) > (most := _epochs_of(span, epochs)):
+            part = (
+                "" if most == epochs else f"{most}, the epochs that schedule.span={span:g} has of "
+            )
             less = f" less schedule.start={self.start}" if self.start else ""
-            message = f"schedule.{setting}={value}: allowed are at most {{epochs}}{less}"
+            message = f"schedule.{setting}={value}: allowed are at most {part}{{epochs}}{less}"
             raise BudgetError(message, epochs + self.start)
 
     @abstractmethod
@@ -144,15 +147,14 @@ class MultiStep(Schedule):
 
     def event_epochs(self, epochs: int) -> list[int]:
         """Equal gaps, rounded down to whole epochs."""
-        shared = _epochs_of(self.span, epochs)
-        if self.steps > shared and (self.span < 1 or self.every_n_steps is not None):
-            every, span = self.every_n_steps, self.span
-            gap = "an epoch" if every is None else f"schedule.every_n_steps={every}"
+        shared, every = _epochs_of(self.span, epochs), self.every_n_steps
+        if self.steps > shared and every is not None:
+            span = f" in schedule.span={self.span:g} of the steps" if self.span < 1 else ""
             raise InputError(
-                f"schedule.steps={self.steps}: allowed are at most {shared}, as often as {gap} "
-                f"fits{f' in schedule.span={span:g}' if span < 1 else ''}"
+                f"schedule.steps={self.steps}: allowed are at most {shared}, as often as "
+                f"schedule.every_n_steps={every} fits{span}"
             )
-        self._check_fits(epochs, "steps")
+        self._check_fits(epochs, "steps", self.span)
         return [step * shared // self.steps for step in range(self.steps)]
 
     def sparsity_at(self, progress: float, final: float) -> float:
