@@ -35,12 +35,16 @@ def test_what_was_done_in_words(about, words):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "words"),
-    [("MultiStep", "global multi_step, span 0.3"), ("Cubic", "global cubic")],
+    ("schedule", "span", "words"),
+    [
+        ("MultiStep", 0.3, "global multi_step, span 0.3"),
+        ("MultiStep", 1.0, "global multi_step"),
+        ("Cubic", 0.3, "global cubic"),
+    ],
 )
-def test_a_span_that_is_not_the_schedules_own_is_named(schedule, words):
+def test_a_span_is_named_where_events_end_early(schedule, span, words):
     with_span = config(schedule=schedule)
-    with_span["schedule"]["span"] = 0.3
+    with_span["schedule"]["span"] = span
 
     assert method_label(with_span) == words
 

@@ -22,8 +22,8 @@ def method_label(config: Json) -> str:
         if name != "seed" and isinstance(value, int | float)
     ]
     # That of the others is the curve that their name stands for.
-    if words[1] == "multi_step" and "span" in config["schedule"]:
-        extra.append(f"span {config['schedule']['span']:g}")
+    if words[1] == "multi_step" and (span := config["schedule"].get("span", 1)) != 1:
+        extra.append(f"span {span:g}")
     extra += [_WEIGHTS[pruner["weights"]]] if pruner["weights"] in _WEIGHTS else []
     # Runs of earlier versions do not name it.
     if pruner.get("regrowth"):
