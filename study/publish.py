@@ -8,6 +8,7 @@ from lightprune.files import write_text
 from lightprune.report.discovery import BENCH, find_runs
 from lightprune.report.groups import run_label
 from lightprune.report.reported_run import ReportedRun
+from lightprune.runs.record import read_dense_record
 
 _FILES = ("run.json", "metrics.csv", "layers.csv", "predictions.csv")
 _DENSE_FILES = ("dense.json", "metrics.csv", "predictions.csv")
@@ -23,7 +24,8 @@ def publish(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
             `.../methods-RECIPE`, `.../speed-ANYTHING` or `.../tried-ANYTHING`.
         dense_dir: The cache of dense networks.
         results: Gets the runs in `RECIPE/`, or in a folder named as the sweep, with what
-            `lightprune bench` measured, and the dense networks' predictions in `dense/`.
+            `lightprune bench` measured, and the dense networks' predictions in `dense/`, where one
+            does not take the place of another.
 
     Returns:
         The folders written.
@@ -45,8 +47,19 @@ def publish(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
     for folder, run in runs.items():
         _copy(sweep / run.folder, folder, (*_FILES, BENCH) if run.bench else _FILES)
         if run.dense_folder:
-            _copy(run.dense_folder, results / "dense" / run.dense.key, _DENSE_FILES)
+            _copy(run.dense_folder, _dense_place(results / "dense", run), _DENSE_FILES)
     return list(runs)
+
+
+def _dense_place(folder: Path, run: ReportedRun) -> Path:
+    """Where a dense network is kept beside those of the same key that were trained elsewhere."""
+    place = folder / run.dense.key
+    try:
+        kept = read_dense_record(place / "dense.json").weights_sha256
+    except FileNotFoundError:
+        return place
+    digest = run.dense.weights_sha256
+    return place if kept == digest else place.with_name(f"{run.dense.key}-{digest[:8]}")
 
 
 def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lightprune.errors import InputError
-from lightprune.report.discovery import BENCH
+from lightprune.report.discovery import BENCH, find_runs
 from study.__main__ import main
 from study.publish import publish, strip_paths
 from study.readme import FIGURE, generate, replace_block
@@ -153,6 +153,23 @@ def test_a_sweep_for_speed_or_of_methods_is_kept_apart(tmp_path, sweep):
     assert "magnitude_per_mac" not in block
     shutil.rmtree(results / sweep)
     assert results_block(results) == block
+
+
+def test_a_dense_network_trained_elsewhere_is_kept_beside_the_first_of_its_key(tmp_path):
+    results = tmp_path / "results"
+    for machine, right in (("one", 18), ("other", 12)):
+        sweep = tmp_path / machine / f"tried-{machine}"
+        dense_right = [True] * right + [False] * (20 - right)
+        make_run(sweep / "a", [True] * 20, dense_right=dense_right, config=config())
+        (record,) = sweep.glob("dense/*/dense.json")
+        for file in (record, sweep / "a" / "run.json"):
+            key, text = record.parent.name, file.read_text()
+            text = text.replace(f'"weights_sha256": "{key}"', f'"weights_sha256": "{machine}{key}"')
+            file.write_text(text)
+        publish(sweep, sweep / "dense", results)
+    collection = find_runs(results, results / "dense")
+
+    assert [run.dense_predictions.correct.count(True) for run in collection.runs] == [18, 12]
 
 
 def trained_as_long(results, name, right, live_nnz, timed=False, **about):
