@@ -10,7 +10,7 @@ import yaml
 from lightprune.errors import InputError
 from lightprune.experiment.config import load_settings
 from lightprune.files import read_csv
-from lightprune.launch.choose_folder import saved_hash, without_hydra
+from lightprune.launch.choose_folder import saved_hashes, without_hydra
 from lightprune.launch.run import compose_config
 from lightprune.rendering.number_format import about
 from lightprune.runs.folder import RunFolder
@@ -60,7 +60,11 @@ def started_runs(sweep: Path, jobs: Sequence[Job], overrides: Sequence[str]) -> 
 
     `overrides` are those that all jobs share.
     """
-    folders = {saved_hash(file.parent): file.parent for file in sweep.glob("*/config.yaml")}
+    folders = {
+        digest: file.parent
+        for file in sweep.glob("*/config.yaml")
+        for digest in saved_hashes(file.parent)
+    }
     runs = []
     for name, seed in jobs if folders else ():
         config = compose_config([*overrides, f"experiment={name}", f"seed={seed}"])

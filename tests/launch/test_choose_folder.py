@@ -86,6 +86,21 @@ def test_given_weights_are_named():
     assert first.replace("_from_a_", "_from_b_") == second
 
 
+@pytest.mark.parametrize("validation", [None, 100])
+def test_a_run_whose_validation_was_left_to_the_data_is_found_again(validation):
+    """The data tell the number of images, which is saved."""
+    overrides = ("data=images", "data.root=images")
+    if validation:
+        overrides += (f"data.validation={validation}",)
+    folder = run_dir(*overrides)
+    begin(folder, *overrides)
+    saved = OmegaConf.load(f"{folder}/config.yaml")
+    saved.data.validation = 100
+    OmegaConf.save(saved, f"{folder}/config.yaml")
+
+    assert run_dir(*overrides) == folder
+
+
 def test_a_name_that_another_run_has_taken_gets_more_digits():
     short = run_dir()
     begin(short, "seed=1")

@@ -38,7 +38,7 @@ def run_name(parent: str, root: DictConfig) -> str:
         return old
     endings = [f"s{config.get('seed')}", *([config_hash(varied)[-8:]] if varied else [])]
     names = [folder_name(_words(config), *endings, digest[-digits:]) for digits in _DIGITS]
-    return next((n for n in names if saved_hash(Path(parent, n)) in (None, digest)), names[-1])
+    return next((name for name in names if _is_free(Path(parent, name), digest)), names[-1])
 
 
 def sweep_name(root: DictConfig) -> str:
@@ -61,9 +61,19 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
-def saved_hash(folder: Path) -> str | None:
-    """The hash of the config of the run in a folder; None if there is none."""
+def saved_hashes(folder: Path) -> tuple[str, ...]:
+    """The hashes of the configs that make the run in a folder; none if it holds no run.
+
+    These are the config that is saved, and the same with its validation left to the data, which
+    then tell the number of images.
+    """
     return _saved(folder)[0]
+
+
+def _is_free(folder: Path, digest: str) -> bool:
+    """Whether a folder holds no run but that of a config's hash."""
+    saved = saved_hashes(folder)
+    return not saved or digest in saved
 
 
 def _resolved(root: DictConfig) -> dict[Any, Any] | None:
@@ -83,17 +93,21 @@ def _words(config: dict[Any, Any]) -> str:
         return "run"
 
 
-def _saved(folder: Path) -> tuple[str | None, str | None]:
-    """The hash of the config in a run folder, and that of given weights; None for none."""
+def _saved(folder: Path) -> tuple[tuple[str, ...], str | None]:
+    """The hashes of a run folder (`saved_hashes`), and that of given weights; None for none."""
     try:
         config = OmegaConf.to_container(OmegaConf.load(RunFolder(folder).config_file))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException):
-        return None, None
+        return (), None
     if not isinstance(config, dict):
-        return None, None
+        return (), None
     config.pop("fingerprint", None)
     weights = config.pop("dense_weights", None)
-    return config_hash(identity_of(config)), weights
+    hashes = [config_hash(identity_of(config))]
+    if isinstance(config.get("data"), dict):
+        config["data"]["validation"] = None
+        hashes.append(config_hash(identity_of(config)))
+    return tuple(hashes), weights
 
 
 def _old_folder(parent: Path, digest: str, config: dict[Any, Any]) -> str | None:
@@ -104,13 +118,13 @@ def _old_folder(parent: Path, digest: str, config: dict[Any, Any]) -> str | None
         for name, (saved, weights) in _old_runs(place.absolute()).items():
             given = "dense.checkpoint=" in name
             same = weights == _checksum(checkpoint) if checkpoint else not given
-            if saved == digest and same:
+            if digest in saved and same:
                 return os.path.relpath(place / name, parent)
     return None
 
 
 @cache
-def _old_runs(parent: Path) -> dict[str, tuple[str | None, str | None]]:
+def _old_runs(parent: Path) -> dict[str, tuple[tuple[str, ...], str | None]]:
     """The runs in a folder that earlier versions named by overrides, finished ones first."""
     folders = [path for path in parent.glob("*") if "=" in path.name or path.name == "default"]
     folders.sort(key=lambda path: (not RunFolder(path).record_file.exists(), path.name))

@@ -1,6 +1,8 @@
 """Finished runs whose data `bench` and `sensitivity` find again, wherever these are started."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -54,3 +56,26 @@ def test_the_data_of_a_run_is_found_again(images, server, tmp_path, monkeypatch,
     assert len(scanned.validation) == 1
     assert RunFolder(run).finished().data.input_shape == (3, 32, 32)
     assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.long
+def test_the_same_command_shows_the_finished_run(images, tmp_path):
+    """In the folder that the config names, though the data tell the size of the validation set."""
+    sizes = [f"recipe.{phase}.batch_size=8" for phase in ("dense", "finetune")]
+    settings = [w for w in shortest(*sizes) if not w.startswith(("data=", "data.validation="))]
+    command = [sys.executable, str(ROOT / "train.py"), *settings, "data=images"]
+    for words in ((), ("force=false",)):
+        done = subprocess.run(
+            [*command, f"data.root='{images}'", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "outputs" / "runs").iterdir()
+
+    assert RunFolder(folder).finished().data.train_images == 36
+    assert "test accuracy" in done.stdout
+    assert "epoch" not in done.stdout.partition("test accuracy")[0]
