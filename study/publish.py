@@ -53,13 +53,12 @@ def publish(sweep: Path, dense_dir: Path, results: Path) -> list[Path]:
 
 def _dense_place(folder: Path, run: ReportedRun) -> Path:
     """Where a dense network is kept beside those of the same key that were trained elsewhere."""
-    place = folder / run.dense.key
+    place, beside = (folder / name for name in run.dense.folder_names)
     try:
         kept = read_dense_record(place / "dense.json").weights_sha256
     except FileNotFoundError:
         return place
-    digest = run.dense.weights_sha256
-    return place if kept == digest else place.with_name(f"{run.dense.key}-{digest[:8]}")
+    return place if kept == run.dense.weights_sha256 else beside
 
 
 def _copy(source: Path, place: Path, files: tuple[str, ...]) -> None:

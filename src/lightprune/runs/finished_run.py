@@ -142,8 +142,7 @@ def paired_with_dense(record: RunRecord, path: Path) -> PairedCounts | None:
 def _dense_files(record: DenseRecord, caches: tuple[Path, ...]) -> dict[str, Any]:
     """Fields of FinishedRun from the first cache that holds this very dense network."""
     # Trained elsewhere, a network of the same key has other weights, and is kept beside the first.
-    names = (record.key, f"{record.key}-{record.weights_sha256[:8]}") if record.key else ()
-    for folder in (cache / name for cache in caches for name in names):
+    for folder in (cache / name for cache in caches for name in record.folder_names):
         try:
             if read_dense_record(folder / "dense.json").weights_sha256 == record.weights_sha256:
                 return {

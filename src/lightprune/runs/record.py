@@ -106,6 +106,11 @@ class DenseRecord:
         """Top-1 accuracy on the test images, 0..1."""
         return self.test_correct / self.test_images
 
+    @property
+    def folder_names(self) -> tuple[str, ...]:
+        """Its folder by its key, or beside that of other weights; none for the user's weights."""
+        return (self.key, f"{self.key}-{self.weights_sha256[:8]}") if self.key else ()
+
 
 @dataclass(frozen=True)
 class ClassScore:
