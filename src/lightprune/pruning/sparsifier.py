@@ -27,9 +27,10 @@ class Sparsifier(MaskedWeights):
     """Prunes a module and keeps its pruned weights at zero, whatever trains it.
 
     Masks live here: the module stays an ordinary one, with the names it has. An attached optimizer
-    sees no gradient of a pruned weight, and every one of its steps ends with them at zero: one that
-    mixes the entries of a tensor (Muon, SOAP, Shampoo) moves weights whose gradient is zero. Where
-    processes train together, all of them make the same calls; rank 0 decides the masks.
+    sees no gradient of a pruned weight, and every one of its steps begins and ends with them at
+    zero: `load_state_dict` may bring them back, and an optimizer that mixes the entries of a tensor
+    (Muon, SOAP, Shampoo) moves weights whose gradient is zero. Where processes train together, all
+    of them make the same calls; rank 0 decides the masks.
 
         sparsifier = Sparsifier(model)
         sparsifier.attach(optimizer)

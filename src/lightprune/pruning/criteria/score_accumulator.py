@@ -26,11 +26,12 @@ class ScoreAccumulator:
         }
 
     @torch.no_grad()
-    def update_(self, weights: Mapping[str, nn.Parameter]) -> None:
-        """Adds one step: weights before it, and their dense gradients."""
+    def update_(self, weights: Mapping[str, nn.Parameter], scale: Tensor | None = None) -> None:
+        """Adds one step: weights before it, and their dense gradients, `scale` times too large."""
         for name, weight in weights.items():
             if weight.grad is not None:
-                self._criterion.update_(self.state[name], weight.detach(), weight.grad)
+                gradient = weight.grad if scale is None else weight.grad / scale
+                self._criterion.update_(self.state[name], weight.detach(), gradient)
 
     def reset_(self, staying: Masks) -> None:
         """Zeroes the state of the weights that are not `staying`."""

@@ -16,6 +16,7 @@ from lightprune.pruning.masks import BitMasks, Masks
 from lightprune.pruning.optimizers.state import (
     POLICIES,
     all_but_regrown,
+    has_finite_gradients,
     mask_optimizer,
     moves_pruned,
 )
@@ -62,6 +63,8 @@ class MaskedWeights:
         self._keeps_zeros: WeakKeyDictionary[Optimizer, bool] = WeakKeyDictionary()
         # Those whose gradients have been accumulated before the step to come.
         self._accumulated: WeakSet[Optimizer] = WeakSet()
+        # How often the weights had been written to after the last step of any.
+        self._versions: dict[str, int] = {}
 
     def __repr__(self) -> str:
         masks = self.masks
@@ -71,8 +74,8 @@ class MaskedWeights:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        by_optimizer = ("_handles", "_keeps_zeros", "_accumulated")
-        return {name: value for name, value in vars(self).items() if name not in by_optimizer}
+        of_this_training = ("_handles", "_keeps_zeros", "_accumulated", "_versions")
+        return {name: value for name, value in vars(self).items() if name not in of_this_training}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -125,8 +128,10 @@ class MaskedWeights:
         their norm is that of the kept weights.
         """
         weights = self._weights_of(optimizer)
-        if self._accumulator is not None and self.accumulates:
-            self._accumulator.update_(weights)
+        # Where a gradient has overflowed, a GradScaler leaves the step out.
+        if self._accumulator is not None and self.accumulates and has_finite_gradients(optimizer):
+            # Fused optimizers get gradients as a GradScaler has scaled them.
+            self._accumulator.update_(weights, getattr(optimizer, "grad_scale", None))
         self._accumulated.add(optimizer)
         self._mask_gradients(weights)
 
@@ -136,8 +141,8 @@ class MaskedWeights:
         for name, count in self.masks.violations(self.weights).items():
             raise PruningError(
                 f"{count} pruned weights of {name} are not zero; every step of an attached "
-                "optimizer ends with them at zero, so a callback, a hook, another optimizer or the "
-                "network itself changed them since"
+                "optimizer begins and ends with them at zero, so a callback, a hook, another "
+                "optimizer or the network itself changed them since"
             )
 
     def _set(self, masks: Masks) -> None:
@@ -185,12 +190,18 @@ class MaskedWeights:
         return (args[0], masked_closure, *args[2:]), kwargs
 
     def _before_update(self, optimizer: Optimizer) -> None:
+        weights = self._weights_of(optimizer)
         if optimizer in self._accumulated:
             # Masked already, but for what a later backward pass has added.
-            self._mask_gradients(self._weights_of(optimizer))
+            self._mask_gradients(weights)
         else:
             self.mask_gradients_(optimizer)
         self._accumulated.discard(optimizer)
+        if self._bit_masks is not None:
+            # Others may have written to the weights since the last step, as load_state_dict does.
+            versions = self._versions
+            written = {n: w.detach() for n, w in weights.items() if versions.get(n) != w._version}
+            self._bit_masks.apply_(written)
 
     def _mask_gradients(self, weights: Mapping[str, nn.Parameter]) -> None:
         if self._bit_masks is not None:
@@ -208,6 +219,7 @@ class MaskedWeights:
         is_sparse = any(w.grad is not None and w.grad.is_sparse for w in weights.values())
         if is_sparse or not self._keeps_zeros[optimizer]:
             self._bit_masks.apply_({name: weight.detach() for name, weight in weights.items()})
+        self._versions |= {name: weight._version for name, weight in weights.items()}
 
     def _after_loading(self, optimizer: Optimizer) -> None:
         self._keeps_zeros.pop(optimizer, None)

@@ -35,6 +35,13 @@ def moves_pruned(optimizer: Optimizer, weights: Mapping[str, Tensor], masks: Mas
     )
 
 
+def has_finite_gradients(optimizer: Optimizer) -> bool:
+    """Whether no gradient of an optimizer's parameters is infinite or NaN."""
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+    values = [g._values() if g.is_sparse else g for g in gradients if g is not None]
+    return all(bool(value.isfinite().all()) for value in values)
+
+
 def _entries_of(optimizer: Optimizer, weight: Tensor) -> Iterator[Tensor]:
     for entry in optimizer.state.get(weight, {}).values():
         if isinstance(entry, Tensor) and entry.shape == weight.shape:
