@@ -7,42 +7,62 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lightprune.pruning.plan import Plan
+from lightprune.callbacks.pruning_callback import PruningCallback
 
 # What a training logs.
 METRICS = ("train/loss", "val/accuracy", "val/loss")
 
 
 class StopAtFinalSparsity(Callback):
-    """Lets callbacks stop a training at the final sparsity only; stands after them.
+    """Lets callbacks stop a training at the end of an epoch at the final sparsity.
+
+    It stands after them. A stop before the last prune event is taken back. One within an epoch
+    waits for its end: Lightning would break it off, and every later epoch after one batch.
 
     A checkpoint keeps that the training was stopped. Lightning forgets it, and a resumed training
     would go on.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, pruning: PruningCallback) -> None:
+        self._pruning = pruning
+        self._requested = False  # Within this epoch.
         self._stopped = False
         self._trainer: Trainer | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes back a stop before any step: of a resumed Timer, whose time is over."""
+        trainer.should_stop = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._trainer = trainer
         trainer.should_stop = self._stopped  # In a resumed training.
 
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Puts a stop off to the end of the epoch."""
+        requested = self._requested or trainer.should_stop
+        self._requested = requested and self._pruning.is_final
+        trainer.should_stop = False
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes back a stop that comes too early."""
-        if not self._plan.final_at(trainer.current_epoch):
-            trainer.should_stop = False
+        """Stops at the final sparsity alone."""
+        requested = self._requested or trainer.should_stop
+        trainer.should_stop = requested and self._pruning.is_final
 
     def state_dict(self) -> dict[str, Any]:
         """Whether the training is stopped: Lightning calls EarlyStopping after all others."""
-        return {"stopped": self._trainer is not None and self._trainer.should_stop}
+        stopped = self._trainer is not None and self._trainer.should_stop
+        return {"stopped": stopped, "requested": self._requested}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._stopped = state_dict["stopped"]
+        self._requested = state_dict.get("requested", False)
 
 
-def extra_callbacks(callbacks: Mapping[str, Callback], plan: Plan, folder: Path) -> list[Callback]:
+def extra_callbacks(
+    callbacks: Mapping[str, Callback], pruning: PruningCallback, folder: Path
+) -> list[Callback]:
     """Prepares the user's callbacks, by name, for a phase; changes them in place.
 
     ModelCheckpoint saves in `folder/checkpoints/NAME` unless it has a folder.
@@ -50,4 +70,4 @@ def extra_callbacks(callbacks: Mapping[str, Callback], plan: Plan, folder: Path)
     for name, callback in callbacks.items():
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
             callback.dirpath = str(folder / "checkpoints" / name)
-    return [*callbacks.values(), StopAtFinalSparsity(plan)] if callbacks else []
+    return [*callbacks.values(), StopAtFinalSparsity(pruning)] if callbacks else []

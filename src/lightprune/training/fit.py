@@ -132,8 +132,10 @@ def fit(
         folder=folder,
         callbacks=[
             ResumeGuard(run.identity),  # Refuses before the others restore.
-            *(pruning, history, best),
-            *extra_callbacks(run.callbacks, run.plan, folder),
+            *(pruning, history),
+            # Before `best`, whose own end of a training they would take back.
+            *extra_callbacks(run.callbacks, pruning, folder),
+            best,
             *([EmaWeights(decay, pruning)] if decay else []),  # The others see the average.
             snapshots,
             *([_bar(setup, run)] if setup.trainer_config.shows_bar else []),

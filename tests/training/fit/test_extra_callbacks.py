@@ -1,10 +1,13 @@
 """The user's own callbacks rank and stop at the final sparsity only, on resume too."""
 
+from functools import partial
+
 import pytest
 import torch
 from lightning import Callback
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 
+from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.pruning.pruner import Pruner
 from lightprune.training.fit import PhaseRun, fit
 from tests.training.small import BreakOffAt, BrokenOffError, equal, phase, plan, small_setup
@@ -17,15 +20,34 @@ class StopsAlways(Callback):
         trainer.should_stop = True
 
 
+class StopsOnce(Callback):
+    """Asks for a stop after one optimizer step, of which an epoch has three."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *_):
+        trainer.should_stop = trainer.should_stop or trainer.global_step == self.step
+
+
+class BreakOffAtStep(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise BrokenOffError
+
+
 class BreaksOffAtTheEnd(Callback):
     def on_train_end(self, trainer, pl_module):
         raise BrokenOffError
 
 
-def train(folder, callbacks, *watchers, course=COURSE):
+def train(folder, callbacks, *watchers, course=COURSE, ema_decay=0.0, **settings):
     setup = small_setup(*watchers)
-    how = phase(course.epochs)
-    run = PhaseRun("finetune", how, course, pruner=Pruner(), callbacks=callbacks)
+    how = phase(course.epochs, ema_decay=ema_decay)
+    run = PhaseRun("finetune", how, course, pruner=Pruner(), callbacks=callbacks, **settings)
     return fit(setup, setup.new_network(), run, folder)
 
 
@@ -45,6 +67,44 @@ def test_a_stop_before_the_last_prune_event_is_taken_back(tmp_path):
     trained = train(tmp_path, {"always": StopsAlways()})
 
     assert trained.epoch == trained.rows[-1].epoch == 3
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
+@pytest.mark.parametrize(
+    "stopping", [StopsAlways, partial(StopsOnce, 10), partial(Timer, {"microseconds": 1})]
+)
+def test_a_stop_within_an_epoch_waits_for_its_end(tmp_path, stopping, ema_decay):
+    whole = train(tmp_path / "whole", {}, until=4, ema_decay=ema_decay)
+    stopped = train(tmp_path / "stopped", {"own": stopping()}, ema_decay=ema_decay)
+
+    assert stopped.steps == whole.steps == 12
+    assert equal(stopped.state, whole.state)
+    assert stopped.validation == whole.validation
+
+
+def test_a_stop_before_the_last_event_of_a_plan_of_steps_is_taken_back(tmp_path):
+    events = (PruneEvent(0, 0.3, step=1), PruneEvent(1, 0.9, step=4))
+    course = Plan(events, 4, steps=12)
+
+    assert train(tmp_path / "early", {"own": StopsOnce(4)}, course=course).steps == 12
+    assert train(tmp_path / "late", {"own": StopsOnce(5)}, course=course).steps == 6
+
+
+def test_a_stop_within_an_epoch_that_is_broken_off_is_kept(tmp_path):
+    course = Plan((PruneEvent(0, 0.9, step=1),), 4, steps=12)
+    settings = {"course": course, "save_every_n_steps": 1}
+    with pytest.raises(BrokenOffError):
+        train(tmp_path, {"own": StopsOnce(4)}, BreakOffAtStep(5), **settings)
+
+    assert train(tmp_path, {"own": StopsOnce(4)}, **settings).steps == 6
+
+
+def test_a_time_that_is_over_before_the_last_event_stops_no_resumed_training(tmp_path):
+    timers = [{"timer": Timer(duration={"microseconds": 1})} for _ in range(2)]
+    with pytest.raises(BrokenOffError):
+        train(tmp_path, timers[0], BreakOffAt(2))
+
+    assert train(tmp_path, timers[1]).epoch == 3
 
 
 @pytest.mark.parametrize("watcher", [BreakOffAt(2), BreakOffAt(4), BreaksOffAtTheEnd()])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning import Callback
 
 from lightprune.errors import InputError
 from lightprune.pruning.event_record import PruningError
@@ -28,9 +29,15 @@ def dense(tmp_path_factory):
     return fit(setup, setup.new_network(), run, tmp_path_factory.mktemp("dense")).state
 
 
-def trained(folder, dense, drop, *watchers, **settings):
+def trained(folder, dense, drop, *watchers, callbacks=None, **settings):
     setup = small_setup(*watchers)
-    run = PhaseRun("finetune", phase(10), course(drop, **settings), pruner=Pruner())
+    run = PhaseRun(
+        "finetune",
+        phase(10),
+        course(drop, **settings),
+        pruner=Pruner(),
+        callbacks=callbacks or {},
+    )
     return fit(setup, setup.network_from(dense), run, folder)
 
 
@@ -91,6 +98,19 @@ def test_it_resumes_to_the_same_bits(tmp_path, dense, epoch):
     assert equal(resumed.state, whole.state)
     assert resumed.records == whole.records
     assert without_seconds(resumed.rows) == without_seconds(whole.rows)
+
+
+def test_callbacks_of_the_user_change_no_result_and_no_resumed_one(tmp_path, dense):
+    own = {"idle": Callback()}
+    alone = trained(tmp_path / "alone", dense, 10)
+    beside = trained(tmp_path / "beside", dense, 10, callbacks=own)
+    again = trained(tmp_path / "beside", dense, 10, callbacks=own)
+
+    assert alone.not_tolerated is not None
+    for done in (beside, again):
+        assert equal(done.state, alone.state)
+        assert done.not_tolerated == alone.not_tolerated
+        assert without_seconds(done.rows) == without_seconds(alone.rows)
 
 
 def test_what_was_over_trains_no_further_epoch(tmp_path, dense):
