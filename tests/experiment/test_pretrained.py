@@ -8,10 +8,15 @@ from torchvision.models import shufflenet_v2_x0_5
 
 from lightprune.errors import InputError
 from lightprune.experiment.config import load_settings
+from lightprune.experiment.dense_network import dense_network
+from lightprune.experiment.dense_training import DenseTraining
+from lightprune.experiment.preflight import preflight
 from lightprune.experiment.pretrained import WeightsFile, given_weights, load_pretrained
 from lightprune.pruning.targets import Targets
 from tests.experiment.test_config import composed
-from tests.training.small import cnn, small_setup
+from tests.system.entry import TINY
+from tests.system.tiny import tiny_resnet
+from tests.training.small import cnn, phase, small_setup
 
 
 def written(folder, network, **others):
@@ -55,6 +60,31 @@ def test_what_a_pattern_matches_in_the_file_alone_is_not_read(tmp_path):
     file = written(tmp_path, cnn(), **{"aux.weight": torch.ones(3)})
 
     assert load_pretrained(small_setup(), file, ["aux.*"]).fresh == ()
+
+
+def test_a_pattern_of_the_file_alone_has_the_network_trained_all_the_same(tmp_path):
+    file = written(tmp_path, cnn(), **{"aux.weight": torch.ones(3)})
+    given = load_pretrained(small_setup(), file, ["aux.*"])
+    training = DenseTraining(small_setup(), phase(1), tmp_path, {"recipe": {}}, given)
+    state, record = dense_network(training)
+
+    assert record.epochs == 1
+    assert not torch.equal(state["0.weight"], given.state["0.weight"])
+
+
+def checked(folder, *overrides):
+    written(folder, tiny_resnet(), **{"aux.weight": torch.ones(3)})
+    places = [f"data.cache_dir={folder}", f"dense.cache_dir={folder}"]
+    own = [f"dense.checkpoint={folder / 'own.pt'}", *places, *overrides]
+    return preflight(load_settings(composed("data=digits", "recipe=smoke", TINY, *own)))
+
+
+def test_the_plan_and_the_run_agree_on_a_training_from_given_weights(tmp_path):
+    run = checked(tmp_path, "dense.fresh=[aux.*]")
+
+    assert run.settings.trains_dense
+    assert run.needs_dense_training
+    assert run.dense_folder == run.dense.folder
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def dense_network(
     get the epochs of the training, whichever run it was part of.
     """
     setup, phase, pretrained = training.setup, training.phase, training.pretrained
-    if pretrained is not None and not pretrained.fresh:
+    if pretrained is not None and not pretrained.trained_first:
         state = dict(pretrained.state)
         source = str(pretrained.file.path)
         return state, _measure(setup, phase, state, source, pretrained.sha256)[0]

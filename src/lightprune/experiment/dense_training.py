@@ -21,7 +21,7 @@ class DenseTraining:
 
     Attributes:
         identity: What the network depends on; equal ones share one training.
-        pretrained: The weights that the training starts from if some of them are fresh, and
+        pretrained: The weights that the training starts from if `dense.fresh` asks for one, and
             otherwise the network itself; None for weights that are drawn.
         keep_zeros: Whether what `pretrained` gives as zero is held at zero.
     """

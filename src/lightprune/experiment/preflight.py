@@ -72,7 +72,7 @@ class CheckedRun:
     @property
     def dense_folder(self) -> Path | None:
         """The dense network's folder in the cache; None for one that is given whole."""
-        if self.pretrained is not None and not self.pretrained.fresh:
+        if self.pretrained is not None and not self.pretrained.trained_first:
             return None
         return self.dense.folder
 

@@ -47,6 +47,8 @@ class Pretrained:
         state: Every entry of the network's state dict, in its dtype.
         fresh: The names of those that were not taken from the file.
         outside: Entries of the file beside the network's, which nothing reads.
+        trained_first: Whether `dense.fresh` asks for a dense training that starts from them, be it
+            by entries of the file alone.
     """
 
     file: WeightsFile
@@ -54,6 +56,7 @@ class Pretrained:
     state: Mapping[str, Tensor]
     fresh: tuple[str, ...]
     outside: tuple[str, ...]
+    trained_first: bool
 
     def zeros(self, weights: Mapping[str, Tensor]) -> Masks:
         """Masks of some of the weights that prune what the file gives as zero."""
@@ -140,7 +143,7 @@ def load_pretrained(setup: Setup, file: WeightsFile, fresh: Sequence[str] = ()) 
         _check_values(file.setting, name, value, expected[name])
     taken = {name: value.to(expected[name].dtype) for name, value in given.items()}
     state = {name: taken.get(name, value) for name, value in drawn.items()}
-    return Pretrained(file, checksum(file.path), state, anew, outside)
+    return Pretrained(file, checksum(file.path), state, anew, outside, bool(fresh))
 
 
 def _fetch(setting: str, url: str, path: Path) -> None:
