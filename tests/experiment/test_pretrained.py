@@ -87,6 +87,15 @@ def test_the_plan_and_the_run_agree_on_a_training_from_given_weights(tmp_path):
     assert run.dense_folder == run.dense.folder
 
 
+def test_nothing_learns_from_a_layer_that_nothing_has_trained(tmp_path):
+    taught = ("recipe.finetune.distillation.weight=0.5", "recipe.dense.epochs=0")
+    with pytest.raises(InputError, match=r"weight=0.5: .* leaves fc.weight, fc.bias of it as draw"):
+        checked(tmp_path, "dense.fresh=[aux.*,fc.*]", *taught)
+
+    assert checked(tmp_path, "dense.fresh=[aux.*]", *taught).pretrained.fresh == ()
+    assert checked(tmp_path, "dense.fresh=[aux.*,fc.*]", taught[0]).needs_dense_training
+
+
 @pytest.mark.parametrize(
     ("network", "others", "message"),
     [

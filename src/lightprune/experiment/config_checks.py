@@ -1,7 +1,7 @@
 """Checks across the groups of a config: settings that cannot go together."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch.optim import SGD
 
 from lightprune.callbacks.monitors import MONITORS
 from lightprune.data.sources import Source
-from lightprune.errors import InputError, check_choice
+from lightprune.errors import InputError, check_choice, first_of
 from lightprune.experiment.pretrained import WeightsFile
 from lightprune.pruning.plan import BudgetError, Plan
 from lightprune.pruning.pruner import Pruner
@@ -135,6 +135,17 @@ def check_distillation(recipe: Recipe, given: WeightsFile | None) -> None:
             f"recipe.finetune.distillation.weight={weight:g}: the teacher is the dense network, "
             "and recipe.dense.epochs=0 trains none; allowed are 0, or dense epochs, or "
             "dense.checkpoint"
+        )
+
+
+def check_fresh_teacher(recipe: Recipe, fresh: Sequence[str]) -> None:
+    """Raises InputError if fine-tuning is to learn from given weights of which some are `fresh`."""
+    weight = recipe.finetune.distillation.weight
+    if weight and recipe.dense.epochs == 0 and fresh:
+        raise InputError(
+            f"recipe.finetune.distillation.weight={weight:g}: the teacher is the dense network, "
+            f"and recipe.dense.epochs=0 leaves {first_of(fresh, 2)} of it as drawn; allowed are 0, "
+            "or dense epochs, or given weights without dense.fresh of these"
         )
 
 

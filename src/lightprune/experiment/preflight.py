@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightprune.errors import InputError, first_of
 from lightprune.experiment.config import Settings
+from lightprune.experiment.config_checks import check_fresh_teacher
 from lightprune.experiment.data_checks import resolve_data_sizes
 from lightprune.experiment.dense_training import DenseTraining
 from lightprune.experiment.network_checks import check_outputs, check_training, network_macs
@@ -173,6 +174,7 @@ def preflight(settings: Settings) -> CheckedRun:
     pretrained = masks = None
     if settings.pretrained is not None:
         pretrained = load_pretrained(setup, settings.pretrained, settings.dense.fresh)
+        check_fresh_teacher(settings.recipe, pretrained.fresh)
         network.load_state_dict(pretrained.state)
         if settings.dense.keep_zeros:
             masks = pretrained.zeros(weights)
