@@ -199,3 +199,18 @@ def test_movement_needs_steps_before_its_first_event():
     assert settings.plan.events[0].epoch == 1
     with pytest.raises(InputError, match=r"criterion=Movement: .* allowed is schedule.start=1"):
         load_settings(composed("pruner/criterion=movement"))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("EMAWeightAveraging", ("decay=0.9",), "allowed is recipe.finetune.ema_decay"),
+        ("StochasticWeightAveraging", ("swa_lrs=0.05",), "allowed is recipe.finetune.ema_decay"),
+        ("DeviceStatsMonitor", (), "writes to a logger, and there is none"),
+    ],
+)
+def test_callbacks_of_lightning_that_cannot_join_are_refused(name, arguments, message):
+    own = ["callbacks=lr_monitor", "~callbacks.lr_monitor.logging_interval", "logger=none"]
+    own.append(f"callbacks.lr_monitor._target_=lightning.pytorch.callbacks.{name}")
+    with pytest.raises(InputError, match=rf"callbacks.lr_monitor: .*{message}"):
+        load_settings(composed(*own, *(f"+callbacks.lr_monitor.{a}" for a in arguments)))

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback
-from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
+from lightning.pytorch.callbacks import (
+    DeviceStatsMonitor,
+    LearningRateMonitor,
+    ProgressBar,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from torch.optim import SGD
 
 from lightprune.callbacks.monitors import MONITORS
@@ -186,7 +192,10 @@ def check_accumulation(pruner: Pruner | None, plan: Plan, trainer: TrainerConfig
 
 
 def check_callbacks(callbacks: Mapping[str, Callback], source: Source, *, logs: bool) -> None:
-    """Raises InputError for callbacks that Lightning would refuse after hours of training."""
+    """Raises InputError for callbacks that cannot join a fine-tuning.
+
+    Lightning would refuse them after hours of training, or they would test other weights.
+    """
     state_keys = {save_every_epoch(Path()).state_key}
     for name, callback in callbacks.items():
         key = f"callbacks.{name}"
@@ -197,7 +206,12 @@ def check_callbacks(callbacks: Mapping[str, Callback], source: Source, *, logs: 
                     f"{key}.monitor={callback.monitor}: data.validation=none validates nothing; "
                     "allowed are train/loss, or validation images"
                 )
-        if isinstance(callback, LearningRateMonitor) and not logs:
+        if isinstance(callback, WeightAveraging | StochasticWeightAveraging):
+            raise InputError(
+                f"{key}: averages the weights beside the run, which would validate the average "
+                "and test other weights, or train longer; allowed is recipe.finetune.ema_decay"
+            )
+        if isinstance(callback, LearningRateMonitor | DeviceStatsMonitor) and not logs:
             raise InputError(
                 f"{key}: writes to a logger, and there is none; allowed is logger=tensorboard"
             )

@@ -518,6 +518,14 @@ VALUES = {
         ["callbacks=lr_monitor"],
         ["callbacks.lr_monitor: writes to a logger", "logger=tensorboard"],
     ),
+    "average beside the run's own": (
+        [
+            "callbacks=lr_monitor",
+            "callbacks.lr_monitor._target_=lightning.pytorch.callbacks.EMAWeightAveraging",
+            "~callbacks.lr_monitor.logging_interval",
+        ],
+        ["callbacks.lr_monitor: averages the weights", "allowed is recipe.finetune.ema_decay"],
+    ),
     "callback that is none": (
         ["callbacks=early_stopping", f"{STOPPING}._target_=builtins.dict"],
         [STOPPING, "makes no Callback"],
