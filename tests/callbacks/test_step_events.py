@@ -131,8 +131,24 @@ def test_every_event_happens_where_several_optimizers_step_for_a_batch():
     pruning = PruningCallback(schedule=Linear(0.6, span=1.0, every_n_steps=3))
     fitted(Regression(optimizers=2), pruning)
 
-    assert [record.step for record in pruning.records] == [0, 3, 6, 9]
+    assert [record.step for record in pruning.records] == list(range(0, 24, 3))
     assert pruning.masks.pruned == round(0.6 * pruning.masks.total)
+
+
+@pytest.mark.parametrize("settings", [{"max_epochs": -1, "max_steps": 72}, {"max_epochs": 3}])
+@pytest.mark.parametrize("every_n_steps", [None, 24])
+def test_every_optimizer_that_steps_by_hand_counts(settings, every_n_steps):
+    pruning = PruningCallback(schedule=Linear(0.6, span=1.0, every_n_steps=every_n_steps))
+    trainer = fitted(Regression(optimizers=2), pruning, **settings)
+
+    assert trainer.current_epoch == 3
+    assert [record.epoch for record in pruning.records] == [0, 1, 2]
+    assert pruning.masks.pruned == round(0.6 * pruning.masks.total)
+
+
+def test_a_plan_of_steps_by_hand_says_what_it_assumes():
+    with pytest.warns(UserWarning, match=r"manual optimization: .* every batch for 2 steps"):
+        fitted(Regression(optimizers=2), PruningCallback(sparsity=0.6, every_n_steps=3))
 
 
 @pytest.mark.parametrize(
@@ -204,5 +220,5 @@ def test_a_fit_resumes_from_before_its_first_event_where_several_optimizers_step
     again = pruning()
     fitted(resumed, again, checkpoint=tmp_path / "4.ckpt")
 
-    assert [record.step for record in again.records] == [3, 6, 9]
+    assert [record.step for record in again.records] == list(range(3, 24, 3))
     assert equal(resumed.state_dict(), whole.state_dict())

@@ -7,14 +7,17 @@ from functools import partial
 
 import pytest
 import torch
-from lightning import Callback
+from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.data import DataLoader, TensorDataset
 
-from lightprune import Cubic, MultiStep, PruningCallback, Targets
+from lightprune import Cubic, MultiStep, Pruner, PruningCallback, Targets
 from lightprune.errors import InputError
-from lightprune.pruning import Plan, PruneEvent
+from lightprune.pruning import Plan, PruneEvent, Taylor
 from tests.callbacks.optimizers.test_mixing_optimizers import Eigenbasis
-from tests.callbacks.scenarios import SCHEDULE, SPARSITY, Module, Scenario
+from tests.callbacks.scenarios import BATCHES, EPOCHS, SCHEDULE, SPARSITY, Module, Scenario
 from tests.callbacks.test_refusals import refusal
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -188,10 +191,11 @@ def test_a_callback_that_has_pruned_can_be_copied(tmp_path, copied):
         ({"module": Module()}, "module=Module: allowed is the name of a part of the Lightning"),
         ({"metric": 5}, "metric=5: allowed is the name of what the validation logs"),
         ({"optimizer_state": "drop"}, "optimizer_state=drop: allowed are mask, reset, keep"),
+        ({"pruner": Pruner(weights="rewind")}, "pruner.weights=rewind: experiments alone"),
     ],
-    ids=["pruner", "targets", "example", "module", "metric", "state"],
+    ids=["pruner", "targets", "example", "module", "metric", "state", "rewind"],
 )
-def test_arguments_of_another_type_are_refused_at_once(arguments, message):
+def test_arguments_that_cannot_be_followed_are_refused_at_once(arguments, message):
     with pytest.raises(InputError, match=message):
         PruningCallback(**{"schedule": SCHEDULE, **arguments})
 
@@ -217,6 +221,62 @@ class Listing(Callback):
         self.epochs.append({int(file.stem.removeprefix("epoch=")) for file in files})
 
 
+class Seeing(Module):
+    """Takes batches of any structure, and notes the first of every epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_before_batch_transfer(self, batch, dataloader_idx):
+        return tree_map(lambda x: x + 1 if x.is_floating_point() else x, batch)
+
+    def loss(self, batch):
+        x, y = (value for value in tree_leaves(batch) if value is not None)
+        return super().loss((x, y))
+
+    def training_step(self, batch, batch_idx):
+        if batch_idx == 0:
+            self.seen.append(batch)
+        return self.loss(batch)
+
+
+def rows(offset):
+    return DataLoader(torch.randn(12, 6) + offset, batch_size=4)
+
+
+def labels():
+    return DataLoader(torch.arange(8) % 3, batch_size=4)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true", "64-true"])
+@pytest.mark.parametrize(
+    "loaders",
+    [
+        lambda: DataLoader(TensorDataset(torch.randn(8, 6), torch.arange(8) % 3), batch_size=4),
+        lambda: {"x": rows(0.0), "y": labels()},
+        lambda: [rows(1.0), labels()],
+        lambda: CombinedLoader([rows(1.0), labels()], "min_size"),
+    ],
+    ids=["one", "dict", "list", "combined"],
+)
+def test_gradients_are_of_the_batches_that_a_training_step_gets(tmp_path, loaders, precision):
+    probed = []
+
+    def loss(module, batch):
+        probed.append(batch)
+        return module.loss(batch)
+
+    callback = PruningCallback(Pruner(Taylor(batches=1)), SCHEDULE, loss=loss)
+    settings = {"accelerator": "cpu", "max_epochs": 2, "precision": precision, "logger": False}
+    module, trainer = Seeing(), Trainer(**settings, callbacks=[callback], default_root_dir=tmp_path)
+    trainer.fit(module, loaders())
+
+    for mine, trained in zip(probed, module.seen, strict=True):
+        torch.testing.assert_close(mine, trained, rtol=0, atol=0)
+    assert callback.masks.pruned == round(SPARSITY * callback.masks.total)
+
+
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_checkpoints_are_ranked_from_the_last_event_and_the_newest_is_kept_before_it(
     tmp_path, mode
@@ -240,6 +300,18 @@ def test_checkpoints_are_ranked_from_the_last_event_and_the_newest_is_kept_befor
     assert float(best.best_model_score) == final == float(every.best_model_score)
     assert int(best.best_model_path.rpartition("=")[2].removesuffix(".ckpt")) >= 3
     assert (tmp_path / "last.ckpt").exists()
+
+
+def test_a_checkpoint_within_an_epoch_is_not_ranked_by_what_was_validated_before_an_event(tmp_path):
+    callback = PruningCallback(schedule=Plan((PruneEvent(1, SPARSITY),), EPOCHS))
+    best = ModelCheckpoint(tmp_path, "{step}", "val/score", save_top_k=-1, every_n_train_steps=1)
+    fitted(tmp_path, callback, best, enable_checkpointing=True)
+
+    scores = {int(p.rpartition("=")[2][:-5]): s for p, s in best.best_k_models.items()}
+    ranked = {step for step, score in scores.items() if abs(score) < 1e9}
+    # The first validation of the pruned network is after step 2 * BATCHES.
+    assert ranked == set(range(2 * BATCHES + 1, EPOCHS * BATCHES + 1))
+    assert len(scores) > len(ranked)
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

@@ -195,25 +195,6 @@ def test_a_step_that_a_scaler_leaves_out_accumulates_nothing_and_the_others_as_w
         torch.testing.assert_close(state, 2 * expected[name])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "fused adam", "eigenbasis"])
-@pytest.mark.parametrize("steps", [0, 2])
-def test_weights_that_are_loaded_between_steps_are_pruned_by_the_next(optimizer, steps):
-    model = perceptron()
-    dense = copy.deepcopy(model.state_dict())
-    sparsifier = Sparsifier(model)
-    made = OPTIMIZERS[optimizer](model.parameters())
-    sparsifier.attach(made)
-    sparsifier.prune_(0.5)
-    train(model, made, steps=steps)
-    model.load_state_dict(dense)
-    assert zeros(sparsifier.weights) == 0
-
-    train(model, made, steps=1)
-
-    sparsifier.check()
-    assert zeros(sparsifier.weights) == 72
-
-
 def test_a_weight_that_comes_back_starts_without_momentum():
     model = perceptron()
     sparsifier = Sparsifier(model, Pruner(regrowth=Regrowth(0.9, "random")), optimizer_state="keep")

@@ -13,7 +13,8 @@ import lightprune
 from lightprune.errors import InputError
 from lightprune.pruning import Movement, Pruner, Sparsifier, Synflow
 from lightprune.pruning.event_record import PruningError
-from tests.pruning.test_sparsifier import loss_of, perceptron, train, zeros
+from lightprune.pruning.regrowth import Regrowth
+from tests.pruning.test_sparsifier import OPTIMIZERS, loss_of, perceptron, train, zeros
 
 ADAM = partial(torch.optim.Adam, lr=0.1)
 
@@ -43,6 +44,25 @@ def test_zeros_hold_in_a_module_that_changes_its_dtype(dtype):
 
     sparsifier.check()
     assert zeros(sparsifier.weights) == 108
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "fused adam", "eigenbasis"])
+@pytest.mark.parametrize("steps", [0, 2])
+def test_weights_that_are_loaded_between_steps_are_pruned_by_the_next(optimizer, steps):
+    model = perceptron()
+    dense = copy.deepcopy(model.state_dict())
+    sparsifier = Sparsifier(model)
+    made = OPTIMIZERS[optimizer](model.parameters())
+    sparsifier.attach(made)
+    sparsifier.prune_(0.5)
+    train(model, made, steps=steps)
+    model.load_state_dict(dense)
+    assert zeros(sparsifier.weights) == 0
+
+    train(model, made, steps=1)
+
+    sparsifier.check()
+    assert zeros(sparsifier.weights) == 72
 
 
 def test_parameters_that_take_the_place_of_others_are_held():
@@ -211,3 +231,22 @@ def test_masks_of_another_criterion_are_taken_and_scores_start_from_zero():
 def test_a_state_without_masks_is_refused(state):
     with pytest.raises(InputError, match="checkpoint: holds no masks; allowed is what state_dict"):
         Sparsifier(perceptron()).load_state_dict(state)
+
+
+@pytest.mark.parametrize("weights", ["rewind", "reinitialise"])
+def test_weights_that_only_experiments_replace_are_refused(weights):
+    model = perceptron()
+    with pytest.raises(InputError, match=rf"^pruner\.weights={weights}: experiments alone"):
+        lightprune.prune(model, 0.5, Pruner(weights=weights))
+    assert zeros(dict(model.named_parameters())) == 0
+
+
+def test_regrowth_asks_how_far_the_events_are():
+    sparsifier = Sparsifier(perceptron(), Pruner(regrowth=Regrowth(0.5, "random")))
+    first = sparsifier.prune_(0.5)
+    with pytest.raises(InputError, match=r"^progress=None: regrowth fades"):
+        sparsifier.prune_(0.5)
+    with pytest.raises(InputError, match=r"^progress=4: allowed is a number in \[0, 1\]"):
+        sparsifier.prune_(0.5, progress=4)
+
+    assert sparsifier.prune_(0.5, progress=0.25).digest() != first.digest()

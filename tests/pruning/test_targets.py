@@ -343,3 +343,12 @@ def test_patterns_may_name_what_is_left_dense():
     network[0].requires_grad_(False)
 
     assert list(Targets(exclude=["0"]).find(network)) == ["1.weight"]
+
+
+def test_a_layer_without_a_shape_is_refused_by_its_name():
+    network = nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(3))
+    with pytest.raises(InputError, match=r"^module: 1\.weight has no shape yet; allowed is a"):
+        Targets(("*",)).find(network)
+    network(torch.zeros(1, 2))
+
+    assert [*Targets(("*",)).find(network)] == ["0.weight", "1.weight"]

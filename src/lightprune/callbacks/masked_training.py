@@ -6,13 +6,13 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.utilities import move_data_to_device
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightprune.callbacks.checks import check_overlap, check_strategy
 from lightprune.callbacks.masked_averages import mask_averages
 from lightprune.errors import InputError, check_choice, check_kind
-from lightprune.pruning.argument_checks import check_types
+from lightprune.pruning.argument_checks import check_types, check_weights_stay
 from lightprune.pruning.cost.example import Example
 from lightprune.pruning.event_record import PruningError
 from lightprune.pruning.masks import Masks
@@ -31,7 +31,11 @@ class MaskedTraining(Callback):
 
     Attributes:
         sparsifier: Has weights and masks; None before the first fit.
+        earlier_metrics: What was logged before the masks changed last: of a denser network.
+        replaces_weights: Whether events do what `Pruner.weights` says of rewinding.
     """
+
+    replaces_weights = False
 
     def __init__(
         self,
@@ -47,9 +51,12 @@ class MaskedTraining(Callback):
             InputError: An argument is of another type.
         """
         check_types(pruner, targets, example)
+        if pruner is not None and not self.replaces_weights:
+            check_weights_stay(pruner)
         check_kind("module", module, str, "the name of a part of the LightningModule")
         check_choice("optimizer_state", optimizer_state, POLICIES)
         self.sparsifier: Sparsifier | None = None
+        self.earlier_metrics: dict[str, Tensor] = {}
         self._pruner = pruner or Pruner()
         self._targets = targets
         self._module = module
@@ -130,6 +137,7 @@ class MaskedTraining(Callback):
         optimizer_state: str | None = None,
     ) -> None:
         """Prunes weights, their averages and optimizer state by masks (`Sparsifier.hold_`)."""
+        self.earlier_metrics = dict(trainer.callback_metrics)
         self._fitted_sparsifier.hold_(masks, optimizer_state=optimizer_state)
         mask_averages(trainer, pl_module, masks, self._module)
 

@@ -18,10 +18,11 @@ _WORST = 1e38
 class _AtFinalSparsity:
     """A method of EarlyStopping that does nothing before the trainer's last event."""
 
+    monitor: str
     method: Callable[..., Any]
 
     def __call__(self, trainer: Trainer, *arguments: Any) -> Any:
-        return self.method(trainer, *arguments) if _is_final(trainer) else None
+        return self.method(trainer, *arguments) if _is_final(trainer, self.monitor) else None
 
 
 @dataclass
@@ -38,7 +39,7 @@ class _NewestUntilFinal:
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
         self._rescore()
-        early = current is not None and not _is_final(trainer)
+        early = current is not None and not _is_final(trainer, str(self.callback.monitor))
         if early:
             worst = _WORST / (1 + trainer.global_step)
             current = torch.tensor(worst if self.callback.mode == "min" else -worst)
@@ -73,13 +74,22 @@ def monitor_at_final_sparsity(callbacks: Iterable[Callback]) -> None:
             continue
         if isinstance(callback, EarlyStopping) and "on_validation_end" not in vars(callback):
             for name in ("on_validation_end", "on_train_epoch_end"):
-                setattr(callback, name, _AtFinalSparsity(getattr(callback, name)))
+                method = getattr(callback, name)
+                setattr(callback, name, _AtFinalSparsity(callback.monitor, method))
         elif isinstance(callback, ModelCheckpoint) and "state_dict" not in vars(callback):
             newest = _NewestUntilFinal(callback, callback.check_monitor_top_k, callback.state_dict)
             for name in ("check_monitor_top_k", "state_dict"):
                 setattr(callback, name, getattr(newest, name))
 
 
-def _is_final(trainer: Trainer) -> bool:
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return all(getattr(callback, "is_final", True) for callback in callbacks)
+def _is_final(trainer: Trainer, monitor: str) -> bool:
+    """Whether a metric is one of the network at its final sparsity.
+
+    Within an epoch, the metrics of the last validation are still there after an event.
+    """
+    metric = trainer.callback_metrics.get(monitor)
+    return all(
+        getattr(callback, "is_final", True)
+        and (metric is None or getattr(callback, "earlier_metrics", {}).get(monitor) is not metric)
+        for callback in trainer.callbacks  # type: ignore[attr-defined]
+    )

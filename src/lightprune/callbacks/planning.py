@@ -106,15 +106,35 @@ def due_events(plan: Plan, trainer: Trainer, done: int) -> list[PruneEvent]:
 
 
 def _plan_of_steps(schedule: Schedule, trainer: Trainer, epochs: int) -> Plan:
-    steps, batches = trainer.estimated_stepping_batches, trainer.num_training_batches
+    steps = trainer.estimated_stepping_batches
     if math.isinf(steps) or steps < 1:
         raise InputError(
             f"every_n_steps={schedule.every_n_steps}: the number of steps is unknown; allowed is "
             "with max_steps, or a loader that has a length"
         )
-    endless = math.isinf(batches)
-    in_epoch = steps if endless else math.ceil(batches / trainer.accumulate_grad_batches)
-    return schedule.plan(epochs, int(in_epoch), int(steps))
+    in_epoch = _steps_in_epoch(trainer)
+    if not trainer.lightning_module.automatic_optimization:
+        most = epochs * in_epoch
+        steps = most if trainer.max_steps == -1 else min(most, trainer.max_steps)
+    return schedule.plan(epochs, int(steps if math.isinf(in_epoch) else in_epoch), int(steps))
+
+
+def _steps_in_epoch(trainer: Trainer) -> float:
+    """Steps of an epoch, as `global_step` counts them; infinite where the batches are.
+
+    What a training step does that optimizes by hand cannot be known.
+    """
+    batches = trainer.num_training_batches
+    if trainer.lightning_module.automatic_optimization:
+        return (
+            math.ceil(batches / trainer.accumulate_grad_batches) if batches < math.inf else batches
+        )
+    optimizers = len(trainer.optimizers)
+    rank_zero_warn(
+        f"manual optimization: the plan takes every batch for {counted(optimizers, 'step')}, one "
+        "of each optimizer; a Plan with epochs or steps of its own has its events where it says"
+    )
+    return batches * optimizers
 
 
 def _epochs(trainer: Trainer) -> int:
@@ -126,8 +146,7 @@ def _epochs(trainer: Trainer) -> int:
                 "are max_epochs or max_steps above 0"
             )
         return epochs
-    if math.isinf(trainer.num_training_batches):
+    if math.isinf(steps := _steps_in_epoch(trainer)):
         return 1
-    steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
     needed = max(1, math.ceil(trainer.max_steps / steps))
     return needed if epochs == -1 else min(needed, epochs)

@@ -9,7 +9,13 @@ import torch
 from torch import nn
 
 from lightprune.errors import InputError, check_kind, check_number, first_of
-from lightprune.pruning.argument_checks import check_example, check_types
+from lightprune.pruning.argument_checks import (
+    check_example,
+    check_shapes,
+    check_types,
+    check_weights_stay,
+    checked_progress,
+)
 from lightprune.pruning.cost.example import Example
 from lightprune.pruning.cost.mac_counts import macs_per_weight
 from lightprune.pruning.criteria.probe import Loss, NetworkProbe
@@ -116,16 +122,15 @@ class Sparsifier(MaskedWeights):
         sparsity: float,
         *,
         final: float | None = None,
-        progress: float = 1.0,
+        progress: float | None = None,
         probe: NetworkProbe | None = None,
     ) -> Masks:
-        """Prunes to `sparsity`, the absolute share of zeros among all weights.
-
-        Args as of `next_masks`.
+        """Prunes to `sparsity`, the absolute share of zeros; args as of `next_masks`.
 
         Returns:
             Which weights are kept.
         """
+        check_weights_stay(self.pruner)
         masks = self.next_masks(sparsity, final=final, progress=progress, probe=probe)
         self.hold_(masks)
         warn_of_emptied(masks)
@@ -136,7 +141,7 @@ class Sparsifier(MaskedWeights):
         sparsity: float,
         *,
         final: float | None = None,
-        progress: float = 1.0,
+        progress: float | None = None,
         probe: NetworkProbe | None = None,
     ) -> Masks:
         """The masks that `prune_` would set, the same ones on every rank.
@@ -144,7 +149,7 @@ class Sparsifier(MaskedWeights):
         Args:
             sparsity: In [0, 1).
             final: The sparsity of the last event, if others follow.
-            progress: i/n for event i of n.
+            progress: i/n for event i of n; regrowth alone needs it, from the second on.
             probe: For criteria that need gradients: `probe(loss, batches)`.
 
         Raises:
@@ -161,7 +166,7 @@ class Sparsifier(MaskedWeights):
             final=final,
             macs=self.macs,
             probe=probe or self.probe(),
-            progress=progress,
+            progress=checked_progress(progress, self.pruner, self.masks),
             protected={
                 name: largest_of_slices(self.weights[name], self.masks[name], axis)
                 for name, axis in self._normed_axes.items()
@@ -199,13 +204,7 @@ class Sparsifier(MaskedWeights):
         if not {"masks", "digest", "shapes"} <= state.keys():
             raise InputError("checkpoint: holds no masks; allowed is what state_dict() returns")
         self._follow_module()
-        shapes = {name: list(weight.shape) for name, weight in self.weights.items()}
-        for name in [*shapes, *state["shapes"]]:
-            if shapes.get(name) != state["shapes"].get(name):
-                raise InputError(
-                    f"checkpoint: its network is {name}={state['shapes'].get(name)}, this run's is "
-                    f"{name}={shapes.get(name)}; allowed is a checkpoint of the same network"
-                )
+        check_shapes(state["shapes"], self.weights)
         try:
             masks = Masks.unpack(state["masks"].cpu().numpy().tobytes(), self.weights)
         except ValueError as error:

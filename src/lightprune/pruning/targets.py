@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lightprune.errors import InputError, check_names, first_of, nearest
 from lightprune.pruning.parametrized_weights import layer_tensors, original_of
@@ -143,7 +144,13 @@ class Targets:
         )
 
     def _candidates(self, network: nn.Module) -> dict[str, Tensor]:
-        return dict(_of_type(network, self.types))
+        candidates = dict(_of_type(network, self.types))
+        for name, weight in candidates.items():
+            if is_lazy(weight):
+                raise InputError(
+                    f"module: {name} has no shape yet; allowed is a module that was called once"
+                )
+        return candidates
 
     def _match(self, named: dict[str, Tensor]) -> dict[str, Tensor]:
         """Those that the patterns choose, each tensor once, under its first name."""

@@ -56,6 +56,7 @@ class RecordedPruning(PruningCallback):
     """Prunes the network of a Classifier; `records` has an `EventRecord` of each event so far."""
 
     record_type = EventRecord
+    replaces_weights = True
 
     def __init__(
         self,

@@ -1,3 +1,4 @@
+import copy
 from itertools import pairwise
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import lightprune
 from lightprune.errors import InputError
 from lightprune.pruning.criteria import Magnitude, ScoringContext, Snip, Synflow
 from lightprune.pruning.masks import Masks
@@ -151,3 +153,35 @@ def test_a_number_of_rounds_that_is_no_count_is_refused(value):
 def test_it_ranks_in_a_hundred_rounds_by_default():
     assert Synflow().needs == ("synaptic_flow",)
     assert Synflow().rounds == 100
+
+
+class Masked(nn.Module):
+    """Has a buffer of bools, an integer, and outputs of several kinds."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4, bias=False)
+        self.register_buffer("causal", torch.ones(4, 4).tril().bool())
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x):
+        y = self.layer(x)
+        return {"logits": y, "also": (y, self.seen), "none": None}
+
+
+def test_networks_with_masks_and_several_outputs_are_pruned():
+    network = Masked()
+    twin = nn.Sequential(copy.deepcopy(network.layer))
+    x = torch.ones(1, 4)
+    masks = lightprune.prune(network, 0.5, Pruner(Synflow(rounds=3)), example=x)
+    expected = lightprune.prune(twin, 0.5, Pruner(Synflow(rounds=3)), example=x)
+
+    # All outputs count, here the same one twice.
+    assert torch.equal(masks["layer.weight"], expected["0.weight"])
+
+
+def test_a_recurrent_layer_is_pruned():
+    masks = lightprune.prune(
+        nn.LSTM(3, 4), 0.5, Pruner(Synflow(rounds=3)), example=torch.ones(2, 1, 3)
+    )
+    assert masks.pruned == 56

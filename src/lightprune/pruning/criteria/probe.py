@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from lightprune.distributed import all_reduce_sum_
 from lightprune.errors import InputError
@@ -66,17 +67,19 @@ class NetworkProbe:
     def synaptic_flow(self, masks: Masks) -> dict[str, Tensor]:
         """As of `ScoringContext.synaptic_flow`, in evaluation mode and float64.
 
-        Inputs are ones; those that are no floating-point numbers stay as they are.
+        Inputs are ones; those that are no floating-point numbers stay as they are. Of several
+        outputs all count.
         """
         if self.example is None:
             raise InputError("pruner.criterion: needs the size of the inputs; allowed is example=")
         replica, weights = self._copy(masks)
         replica.double().eval()
         for value in (*replica.parameters(), *replica.buffers()):
-            value.detach().abs_()
+            if value.is_floating_point():
+                value.detach().abs_()
         ones = Inputs.of(self.example).first().map(_ones)
         with torch.enable_grad():
-            return _gradients(ones.call(replica).sum(), weights)
+            return _gradients(_sum(ones.call(replica)), weights)
 
     def accumulated(self) -> dict[str, Tensor]:
         """What has accumulated so far: of all processes, as their gradients are averaged."""
@@ -97,6 +100,17 @@ def _ones(value: Tensor) -> Tensor:
     if not value.is_floating_point():
         return value
     return torch.ones_like(value, dtype=torch.float64)
+
+
+def _sum(outputs: Any) -> Tensor:
+    """Of all numbers in outputs of any structure."""
+    tensors = [t for t in tree_leaves(outputs) if isinstance(t, Tensor) and t.is_floating_point()]
+    if not tensors:
+        raise InputError(
+            f"module: its output is {type(outputs).__name__}, in which no tensor is found; allowed "
+            "are tensors, in tuples, lists and dicts, or another criterion"
+        )
+    return torch.stack([tensor.sum() for tensor in tensors]).sum()
 
 
 def _gradients(value: Tensor, weights: dict[str, nn.Parameter]) -> dict[str, Tensor]:
