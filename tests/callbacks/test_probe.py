@@ -11,6 +11,7 @@ from lightprune.pruning.criteria import Movement, Snip, Synflow, Taylor
 from lightprune.pruning.criteria.probe import NetworkProbe
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.pruner import Pruner
+from lightprune.pruning.sparsifier import Sparsifier
 from lightprune.pruning.targets import Targets
 from tests.training.small import (
     BreakOffAt,
@@ -91,6 +92,16 @@ def test_sums_are_those_of_the_epochs_first_batches_with_pruned_weights_at_zero(
         assert found[name].dtype == torch.float32
         torch.testing.assert_close(found[name], expected[name].float(), rtol=1e-3, atol=1e-6)
         assert not found[name][~mask].any()
+
+
+def test_scores_of_half_precision_do_not_vanish():
+    network = nn.Linear(4, 2, bias=False).half()
+    nn.init.constant_(network.weight, 1e-4)
+    sparsifier = Sparsifier(network)
+    probe = sparsifier.probe(lambda net, x: 1e-4 * net(x).sum(), lambda: [torch.ones(1, 4).half()])
+    found = probe.gradient_scores(lambda w, g: w * g, 1, sparsifier.masks)["weight"]
+
+    torch.testing.assert_close(found, torch.full((2, 4), 1e-8), rtol=1e-2, atol=0)
 
 
 def test_gradients_of_pruned_weights_are_dense(tmp_path):

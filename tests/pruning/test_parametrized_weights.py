@@ -137,13 +137,17 @@ def test_a_norm_keeps_an_entry_of_each_slice():
     assert layer.weight.isfinite().all()
 
 
-def test_regrowth_that_would_empty_a_slice_is_refused():
-    layer = parametrizations.weight_norm(nn.Linear(2, 8))
-    sparsifier = Sparsifier(layer, Pruner(regrowth=Regrowth(1.0, "random")))
-    sparsifier.prune_(0.5)
+@pytest.mark.parametrize(
+    "pruner", [Pruner(regrowth=Regrowth(1.0, "random")), Pruner(weights="shuffle")], ids=str
+)
+def test_chance_leaves_an_entry_of_each_slice(pruner):
+    layer = parametrizations.weight_norm(nn.Linear(8, 8))
+    sparsifier = Sparsifier(layer, pruner)
+    for event in range(1, 6):
+        masks = sparsifier.prune_(0.8, progress=event / 8)
 
-    with pytest.raises(InputError, match=r"original1: nothing would be left of a slice by whose"):
-        sparsifier.prune_(0.5, progress=0.1)
+        assert masks.pruned == 51
+        assert all(mask.any() for mask in masks["parametrizations.weight.original1"])
 
 
 def test_patterns_go_by_the_name_of_the_layer_and_of_its_weight():

@@ -63,6 +63,21 @@ def test_the_fine_tuning_is_drawn_after_the_dense_training(tmp_path):
     assert places.count(places[21]) == 3
 
 
+def test_every_event_of_an_epoch_is_drawn_where_it_was(tmp_path):
+    run(
+        tmp_path / "a",
+        events=[event(2, 0.5, 0.9) | {"step": 20}, event(2, 0.98, 0.8) | {"step": 25}],
+    )
+    (drawing,) = figures(training_curves_section(findings_of(tmp_path))).values()
+    (path,) = re.findall(r'<path class="line" d="M([^"]*)"', drawing)
+    places = [float(point.split()[0]) for point in path.split("L")]
+
+    # Beside 22 + 8 ends of epochs: before and after each event, the second in mid epoch.
+    assert len(places) == 22 + 8 + 4
+    assert places == sorted(places)
+    assert places[26] == places[27] == pytest.approx((places[25] + places[28]) / 2, abs=0.1)
+
+
 def test_curves_of_equal_training_are_shown_first_and_others_on_demand(tmp_path):
     whole = {"live_nnz": 2000, "unreachable_nnz": 8000, "events": []}
     run(tmp_path / "control", about={"scope": ""}, **whole)

@@ -143,12 +143,15 @@ class Pruner:
         if self.regrowth and masks.pruned and self.regrowth.fraction_at(progress):
             context = ScoringContext(before, macs=macs, probe=probe)
             growth_scores = self.regrowth.growth_scores(weights, context, progress, self.seed)
-            eligible = live or Masks.dense(weights)
+            eligible = dict(live or Masks.dense(weights))
+            eligible |= {name: eligible[name] & ~mask for name, mask in protected.items()}
             for group in groups:
                 kept |= self.regrowth.exchange(
                     kept, scores, growth_scores, eligible, group.budgets, progress
                 )
-        return self._shuffled(kept, before) if self.weights == "shuffle" else Masks(kept)
+        if self.weights != "shuffle":
+            return Masks(kept)
+        return self._shuffled(kept, before, protected)
 
     def zero_counts(
         self,
@@ -206,13 +209,14 @@ class Pruner:
             {name: mask & live[name] for name, mask in prunable.items()},
         ]
 
-    def _shuffled(self, kept: Mapping[str, Tensor], before: Masks) -> Masks:
+    def _shuffled(
+        self, kept: Mapping[str, Tensor], before: Masks, protected: Mapping[str, Tensor]
+    ) -> Masks:
         """Masks with the counts of `kept`, drawn at random from the weights kept before."""
         shuffled = {}
         for name, mask in kept.items():
             draws = uniform(mask, "saliency", self.seed, name)
             drop = int(before[name].count_nonzero()) - int(mask.count_nonzero())
-            shuffled[name] = (
-                before[name] & ~k_smallest({name: draws}, {name: before[name]}, drop)[name]
-            )
+            among = before[name] & ~protected[name] if name in protected else before[name]
+            shuffled[name] = before[name] & ~k_smallest({name: draws}, {name: among}, drop)[name]
         return Masks(shuffled)

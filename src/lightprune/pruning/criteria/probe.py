@@ -56,12 +56,15 @@ class NetworkProbe:
                 "sparsifier.probe(loss, batches)), or another criterion"
             )
         replica, weights = self._copy(masks)
-        totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        # In half precision products of small weights and gradients would all be zero.
+        dtypes = {n: torch.promote_types(w.dtype, torch.float32) for n, w in weights.items()}
+        totals = {n: torch.zeros_like(w, dtype=dtypes[n]) for n, w in weights.items()}
         with torch.enable_grad(), fork_named_rng(*self.rng_key):
             for batch in islice(self.batches(), batches):
                 gradients = _gradients(self.loss(replica, batch), weights)
                 for name, weight in weights.items():
-                    totals[name] += score(weight.detach(), gradients[name])
+                    dtype = dtypes[name]
+                    totals[name] += score(weight.detach().to(dtype), gradients[name].to(dtype))
         return {name: all_reduce_sum_(total) for name, total in totals.items()}
 
     def synaptic_flow(self, masks: Masks) -> dict[str, Tensor]:

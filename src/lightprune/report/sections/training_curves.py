@@ -60,11 +60,12 @@ def _telling(findings: Findings, rows: list[ResultRow]) -> list[ResultRow]:
 
 def _marks(run: ReportedRun) -> tuple[Mark, ...]:
     """The whole training of a run: falls at the events, and a mark at the end of every epoch."""
-    places = [(epoch, at) for epoch, at in enumerate(run.dense_curve, 1)]
-    start, events = run.dense.epochs, {event.epoch: event for event in run.events}
+    places = [(float(epoch), at) for epoch, at in enumerate(run.dense_curve, 1)]
+    start = run.dense.epochs
     for epoch, accuracy in enumerate(run.curve):
-        if event := events.get(epoch):
+        events = [event for event in run.events if event.epoch == epoch]
+        for n, event in enumerate(events):
             falls = (event.before, event.after, event.recalibrated)
-            places += [(start + epoch, at) for at in falls if at is not None]
+            places += [(start + epoch + n / len(events), at) for at in falls if at is not None]
         places.append((start + epoch + 1, accuracy))
     return tuple(Mark(epoch / (start + len(run.curve)), at) for epoch, at in places)
