@@ -59,6 +59,26 @@ def test_tracing_changes_neither_the_network_nor_its_mode():
     assert all(torch.equal(before[n], t) for n, t in network.state_dict().items())
 
 
+class Remembers(nn.Conv2d):
+    """Keeps what it computed last in a buffer."""
+
+    def __init__(self):
+        super().__init__(3, 4, 1)
+        self.register_buffer("last", torch.zeros(2, 4, 8, 8))
+
+    def forward(self, x):
+        self.last = super().forward(x)
+        return self.last.relu()
+
+
+def test_tracing_does_not_change_a_buffer_that_each_call_changes():
+    network = Remembers()
+
+    assert len(trace(network, SHAPE).ops) == 2
+    assert network.last.shape == (2, 4, 8, 8)
+    assert not network.last.any()
+
+
 def test_layers_that_train_on_live_taps_are_traced_as_the_convolutions_they_are():
     layer = nn.Conv2d(3, 4, 3, padding=1)
     expected = trace(layer, (3, 1, 1))
@@ -232,6 +252,20 @@ def test_weights_that_are_computed_are_refused():
 def test_batch_norm_without_running_statistics_is_refused():
     with pytest.raises(InputError, match="batch_norm"):
         trace(nn.BatchNorm2d(3, track_running_stats=False), SHAPE)
+
+
+class BranchesOnBatch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.several = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.one(x) if len(x) == 1 else self.several(x)
+
+
+def test_a_network_that_treats_one_image_otherwise_is_refused_in_one_line():
+    with pytest.raises(InputError, match=r"^BranchesOnBatch computes something"):
+        trace(BranchesOnBatch(), SHAPE)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from lightprune.errors import InputError, first_line
 from lightprune.pruning.eval_mode import eval_mode
 from lightprune.sparse.frontend.channel_ops import simplify_channel_ops
 from lightprune.sparse.frontend.converters import TRACE_BATCH
+from lightprune.sparse.frontend.small_batches import unlike_batches
 from lightprune.sparse.frontend.torch_logs import torch_logs_hidden
 
 
@@ -25,15 +26,19 @@ class Exported:
         guards: Raises AssertionError for inputs that it may not be used for.
         batch: The batch size; None if it takes any, with `TRACE_BATCH` as the hint of the nodes.
         state: Its tensors, by the targets of the nodes that read them.
+        unlike: Batch sizes for which the module computes something else than the network.
     """
 
     network: fx.GraphModule
     guards: nn.Module | None
     batch: int | None
     state: dict[str, Tensor]
+    unlike: frozenset[int] = frozenset()
 
     def accepts(self, inputs: tuple[Tensor, ...]) -> bool:
         """Whether inputs of the ranks of the example's may be given."""
+        if self.unlike and inputs[0].shape[0] in self.unlike:
+            return False
         try:
             if self.guards is not None:
                 self.guards(*inputs)
@@ -52,11 +57,12 @@ def export_module(module: nn.Module, example: tuple[Tensor, ...]) -> Exported:
         InputError: The module cannot be exported, or changes its buffers or inputs.
     """
     batches = {tensor.shape[:1] for tensor in example}
-    if len(batches) == 1 and batches != {torch.Size()}:
+    if len(batches) == 1 and batches.isdisjoint({torch.Size(), torch.Size([0])}):
         pair = tuple(t[:1].expand(TRACE_BATCH, *t.shape[1:]).contiguous() for t in example)
         network = _export(module, pair, any_batch=True)
         if any(isinstance(size, torch.SymInt) for size in _batch_sizes(network)):
             exported = _prepare(network, None)
+            exported = replace(exported, unlike=unlike_batches(module, exported.network, example))
             if exported.accepts(example):
                 return exported
     network = _export(module, example, any_batch=False)

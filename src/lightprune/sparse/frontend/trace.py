@@ -13,6 +13,7 @@ from lightprune.pruning.eval_mode import eval_mode
 from lightprune.sparse.frontend.channel_ops import simplify_channel_ops
 from lightprune.sparse.frontend.converters import CONVERTERS, TRACE_BATCH
 from lightprune.sparse.frontend.fx_call import FxCall, UnsupportedOp, map_shape
+from lightprune.sparse.frontend.small_batches import treats_one_alike
 from lightprune.sparse.frontend.torch_logs import torch_logs_hidden
 from lightprune.sparse.ir.graph import INPUT, Graph
 from lightprune.sparse.ir.ops import Op, Shape
@@ -26,8 +27,8 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
         input_shape: (C, H, W) of one image.
 
     Raises:
-        InputError: The network cannot be traced, or calls an operator that has no converter;
-            says which and where.
+        InputError: The network cannot be traced, computes something else for one image than for
+            several, or calls an operator that has no converter; says which and where.
     """
     tensor = next(module.parameters(), torch.empty(0))
     example = torch.zeros(TRACE_BATCH, *input_shape, dtype=tensor.dtype, device=tensor.device)
@@ -41,7 +42,13 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
             f"{reason}; allowed is a network without branches that depend on the image's values"
         ) from error
     simplify_channel_ops(exported.graph)
-    return _convert_program(exported, input_shape, _canonical_names(module))
+    graph = _convert_program(exported, input_shape, _canonical_names(module))
+    if not treats_one_alike(module, (example,)):
+        raise InputError(
+            f"{type(module).__name__} computes something else for one image than for several; "
+            "allowed is a network without branches that depend on the size of the batch"
+        )
+    return graph
 
 
 def _canonical_names(module: nn.Module) -> dict[str, str]:

@@ -49,7 +49,8 @@ def compile(
             `torch.get_num_threads()`.
         other_sizes: What inputs of other sizes than the example's do: `recompile` the module as it
             is then, or `refuse` (ValueError). Another batch size is no other size, unless the
-            module can only be exported for a fixed one. The last 64 sizes stay compiled.
+            module can only be exported for a fixed one, or has a branch of its own for one image
+            or none. The last 64 sizes stay compiled.
         min_speedup: How many times as fast as in torch the runtime must run a region on the
             example; a slower one stays in torch. If all in all the module is not so many times as
             fast as before, a copy of it runs as it is. 0 takes every region without measuring.

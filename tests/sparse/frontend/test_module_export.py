@@ -1,0 +1,61 @@
+"""`sparse.compile` of modules whose batch size, memory layout or constants are unusual."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightprune import sparse
+
+SIZE = (3, 8, 8)
+
+
+class ByBatch(nn.Module):
+    """A convolution of images, and any function of its result."""
+
+    def __init__(self, function):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
+        self.function = function
+
+    def forward(self, images):
+        return self.function(self, images)
+
+
+def centred(module, images):
+    maps = module.first(images)
+    return maps - maps.mean(0, keepdim=True) if len(images) > 1 else maps
+
+
+# By what they do for one image, or none, in another way than for several.
+BY_BATCH = {
+    "one": lambda m, x: m.first(x) if x.shape[0] == 1 else m.second(x),
+    "more than one": centred,
+    "squeezed": lambda m, x: m.first(x).mean((2, 3)).squeeze(),
+    "none": lambda m, x: m.first(x) if len(x) else x.new_ones(0, 2),
+    "named": lambda m, x: {"maps": m.first(x), "mean": (m.second(x) if len(x) > 1 else x).mean()},
+}
+
+
+@pytest.mark.parametrize("example", [torch.randn(1, *SIZE), torch.zeros(4, *SIZE)], ids=len)
+@pytest.mark.parametrize("name", BY_BATCH)
+def test_one_image_and_none_take_the_branches_that_they_take_in_torch(name, example):
+    network = ByBatch(BY_BATCH[name]).eval()
+
+    compiled = sparse.compile(network, example, min_speedup=0)
+
+    assert "region_1" in str(compiled)
+    for count in (4, 1, 0, 3):
+        images = torch.randn(count, *SIZE)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(images), network(images), equal_nan=True)
+
+
+def test_a_bias_less_network_is_told_from_its_branch_by_an_example_of_zeros():
+    network = ByBatch(BY_BATCH["one"]).eval()
+    network.first.bias = network.second.bias = None
+    image = torch.randn(1, *SIZE)
+
+    compiled = sparse.compile(network, torch.zeros(1, *SIZE), min_speedup=0)
+
+    torch.testing.assert_close(compiled(image), network(image).detach())
