@@ -7,9 +7,12 @@ from hydra import compose, initialize_config_dir
 
 from lightprune.experiment.config import load_settings
 from lightprune.experiment.console.show_plan import show_plan
+from lightprune.experiment.console.show_result import show_result
 from lightprune.experiment.preflight import preflight
 from lightprune.experiment.schema import register_configs
 from lightprune.rendering.number_format import about
+from lightprune.runs.record import RunRecord
+from tests.report.run_folders import config, make_run
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ("data=digits", "recipe=smoke", "model.constructor._target_=tests.system.tiny.tiny_resnet")
@@ -126,3 +129,13 @@ def test_the_plan_tells_of_an_average_of_too_few_steps(tmp_path, capsys, overrid
     printed = shown(capsys, tmp_path, *overrides)
 
     assert [line for line in printed if "of the average" in line] == lines
+
+
+@pytest.mark.parametrize(("trained", "told"), [(3, "3 more epochs;"), (None, "8 more epochs;")])
+def test_a_result_tells_how_many_epochs_were_trained(tmp_path, capsys, trained, told):
+    folder = tmp_path / "run"
+    right = [True, False] * 10
+    make_run(folder, right, dense_right=right, config=config(), epochs_trained=trained)
+    show_result(RunRecord.from_json((folder / "run.json").read_bytes()), folder)
+
+    assert told in capsys.readouterr().out

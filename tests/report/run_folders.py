@@ -181,10 +181,12 @@ def make_run(
     classes=CIFAR10,
     events=None,
     users_weights=None,
+    epochs_trained=None,
 ):
     """Writes a finished run, and its dense network's files into `folder.parent/dense`.
 
-    With `users_weights`, the dense network is the user's, and those are its weights.
+    With `users_weights`, the dense network is the user's, and those are its weights. Without
+    `epochs_trained` the record is of a version that does not tell them.
     """
     seed, epochs = config["seed"], [config["recipe"][p]["epochs"] for p in ("dense", "finetune")]
     key = f"dense{seed}-{epochs[0]}-{fingerprint[:4]}"
@@ -232,6 +234,8 @@ def make_run(
         "sizes": {"model.safetensors": 44_775_880},
         "seconds": {"dense": 3000.4, "finetune": 1200.6},
     }
+    if epochs_trained is not None:
+        record["epochs_trained"] = epochs_trained
     folder.mkdir(parents=True)
     write_predictions(folder / "predictions.csv", *predictions(right, len(classes)))
     if not users_weights:

@@ -16,7 +16,8 @@ NEAR = [True] * 179 + [False] * 21
 
 def compared(folder, *runs):
     for number, (right, about) in enumerate(runs):
-        options = {k: about.pop(k) for k in ("fingerprint", "live_nnz") if k in about}
+        names = ("fingerprint", "live_nnz", "events", "epochs_trained")
+        options = {name: about.pop(name) for name in names if name in about}
         make_run(
             folder / f"run{number}", right, dense_right=GOOD, config=config(**about), **options
         )
@@ -45,8 +46,8 @@ def test_what_it_does_not_separate_is_not_ranked(tmp_path):
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        ({"epochs": (22, 20)}, "their budgets differ (22 + 8 and 22 + 20 epochs)"),
-        ({"epochs": (60, 8)}, "their budgets differ (22 + 8 and 60 + 8 epochs)"),
+        ({"epochs": (22, 20)}, "their epochs differ (22 + 8 and 22 + 20)"),
+        ({"epochs": (60, 8)}, "their epochs differ (22 + 8 and 60 + 8)"),
         ({"peak": 0.3}, "their settings differ (recipe.dense.peak is 0.1 and 0.3)"),
     ],
 )
@@ -110,6 +111,20 @@ def test_a_loss_to_the_dense_network_needs_no_equal_budget_but_a_gain_does(tmp_p
 
     assert lost.verdict == "its dense network is more accurate"
     assert gained.verdict == "no ranking: it has trained 8 epochs more (the test separates them)"
+
+
+def test_a_run_that_ended_early_is_not_held_against_a_control_of_the_whole_budget(tmp_path):
+    control, early, whole = compared(
+        tmp_path,
+        (GOOD, {"scope": "", "events": []}),
+        (POOR, {"epochs_trained": 3}),
+        (POOR, {"scope": "local", "epochs_trained": 8}),
+    )
+
+    assert (control.first.epochs, whole.first.epochs) == ("22 + 8", "22 + 8")
+    assert early.name == "global 98 % one_shot, 22 + 3 epochs"
+    held = [c for c in between_runs((control, early, whole)) if control.name in (c.first, c.second)]
+    assert [(c.first, c.second) for c in held] == [(control.name, whole.name)]
 
 
 def test_many_comparisons_are_corrected_for(tmp_path):

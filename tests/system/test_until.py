@@ -2,6 +2,7 @@
 
 import pytest
 
+from lightprune.files import read_csv
 from lightprune.runs.record import RunRecord
 from tests.system.entry import record, small, train
 
@@ -22,6 +23,10 @@ def test_a_run_ends_with_the_last_state_within_the_drop(server, tmp_path):
     assert all(events[0]["before"] - event["recovered"] <= 0.05 for event in events)
     assert cost["weights"] - cost["nnz"] == events[-1]["pruned"]
     assert record(tmp_path / "run")["best_epoch"] == len(events) - 1
+
+    trained = record(tmp_path / "run")["epochs_trained"]
+    assert trained == len(read_csv(tmp_path / "run" / "metrics.csv")) == len(events) + 1
+    assert f" {trained} more epoch" in done.stdout
 
     last = RunRecord.from_json((tmp_path / "run" / "run.json").read_bytes()).not_tolerated
     assert last.target == 1 - 0.5 ** (len(events) + 1)

@@ -73,6 +73,7 @@ def full_record(
         left_dense=checked.left_dense,
         paths=paths_of(settings.config),
         not_tolerated=trained.not_tolerated,
+        epochs_trained=len(trained.rows),
     )
 
 

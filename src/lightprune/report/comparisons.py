@@ -96,7 +96,7 @@ def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
         prints = f"{a.data.fingerprint[:8]} and {b.data.fingerprint[:8]}"
         return f"their data differ (fingerprints {prints})"
     if a.epochs != b.epochs:
-        return f"their budgets differ ({a.epochs} and {b.epochs} epochs)"
+        return f"their epochs differ ({a.epochs} and {b.epochs})"
     differences = diff_configs(without_seeds(a.config), without_seeds(b.config))
     for part in ("recipe", "model", "data", "trainer"):
         for key, first, second in differences:

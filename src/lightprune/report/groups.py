@@ -80,7 +80,7 @@ def run_label(run: ReportedRun) -> str:
 
 
 def training_label(run: ReportedRun) -> str:
-    """The budget, and the precision where it is not full: `80 + 20 epochs, bf16-mixed`."""
+    """The epochs, and the precision where it is not full: `80 + 20 epochs, bf16-mixed`."""
     return f"{run.epochs} epochs{precision_label(run)}"
 
 

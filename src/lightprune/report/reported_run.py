@@ -26,8 +26,8 @@ class ReportedRun(FinishedRun):
 
     @property
     def finetune_epochs(self) -> int:
-        """The budget of the fine-tuning."""
-        return int(self.config["recipe"]["finetune"]["epochs"])
+        """The epochs of fine-tuning; of a record that does not tell them, the budget."""
+        return self.epochs_trained or int(self.config["recipe"]["finetune"]["epochs"])
 
     @property
     def epochs(self) -> str:

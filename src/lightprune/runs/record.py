@@ -165,6 +165,7 @@ class RunRecord:
         paths: Where data and dense networks lie: absolute, by the key of the setting.
         not_tolerated: The event after which a schedule with a drop ended, since the accuracy did
             not recover; the weights are those before it. None for any other end.
+        epochs_trained: Of fine-tuning, which may end early; None in earlier versions' records.
     """
 
     config: Json
@@ -188,6 +189,7 @@ class RunRecord:
     left_dense: tuple[LeftDense, ...] = field(default=(), kw_only=True)
     paths: dict[str, str] = field(default_factory=dict, kw_only=True)
     not_tolerated: EventRecord | None = field(default=None, kw_only=True)
+    epochs_trained: int | None = field(default=None, kw_only=True)
 
     @property
     def accuracy_change(self) -> float:

@@ -123,7 +123,8 @@ def _rows(record: RunRecord, paired: PairedCounts | None) -> tuple[tuple[str, ..
 
 def _more_training(record: RunRecord) -> str:
     """So that a gain is not taken for the pruning's: a run knows no control."""
-    epochs = record.config["recipe"]["finetune"]["epochs"] if record.events else 0
+    trained = record.epochs_trained or record.config["recipe"]["finetune"]["epochs"]
+    epochs = trained if record.events else 0
     return f"\n{counted(epochs, 'more epoch')}; no control" if epochs else ""
 
 
