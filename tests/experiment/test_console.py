@@ -8,10 +8,11 @@ from hydra import compose, initialize_config_dir
 from lightprune.experiment.config import load_settings
 from lightprune.experiment.console.show_plan import show_plan
 from lightprune.experiment.console.show_result import show_result
+from lightprune.experiment.console.time_estimate import estimated_time
 from lightprune.experiment.preflight import preflight
 from lightprune.experiment.schema import register_configs
 from lightprune.rendering.number_format import about
-from lightprune.runs.record import RunRecord
+from lightprune.runs.record import DenseRecord, RunRecord, write_dense_record
 from tests.report.run_folders import config, make_run
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -32,13 +33,44 @@ def test_a_run_on_several_processes_is_told_no_time_by_the_step_of_one(tmp_path,
     assert any(line.startswith("time     about") for line in shown(capsys, tmp_path))
 
 
-def shown(capsys, folder, *overrides):
+@pytest.mark.parametrize(
+    ("weights", "by_step", "by_epochs"),
+    [
+        # Epochs of fine-tuning and of dense training, in those without a teacher.
+        ((0, 0), 4 + 2, 4),
+        ((0.5, 0), 4 * 4 / 3 + 2, 4 * 4 / 3),
+        ((0, 0.5), 4 + 2 * 4 / 3 + 2, 4 * 3 / 4),
+        ((0.5, 0.5), 4 * 4 / 3 + 2 * 4 / 3 + 2, 4),
+    ],
+)
+def test_the_time_counts_the_forward_passes_of_teachers(tmp_path, weights, by_step, by_epochs):
+    names = ("recipe.finetune.distillation.weight", "recipe.dense.distillation.weight")
+    taught = [f"{name}={weight}" for name, weight in zip(names, weights, strict=True)]
+    checked = checked_run(tmp_path, "data.validation=none", *taught)
+    images = checked.setup.epoch_images(checked.settings.recipe.finetune)
+    seconds = dict.fromkeys(("dense", "finetune"), 1000 / images)
+    run = tmp_path / "run"
+
+    assert estimated_time(checked, run, seconds).startswith(f"{about(1000 * by_step)}, estimated")
+    scores = {"test_correct": 1, "test_images": 1, "weights_sha256": ""}
+    unreachable = {"unreachable_weights": 0, "changed_without_unreachable": 0}
+    record = DenseRecord(source="trained", epochs=2, seconds=2000.0, **scores, **unreachable)
+    checked.dense_folder.mkdir()
+    write_dense_record(checked.dense_folder / "dense.json", record)
+    assert estimated_time(checked, run, seconds).startswith(f"{about(1000 * by_epochs)}, by the")
+
+
+def checked_run(folder, *overrides):
     register_configs()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         cfg = compose(
             "train", [*SMALL, f"data.cache_dir={folder}", f"dense.cache_dir={folder}", *overrides]
         )
-    checked = preflight(load_settings(cfg))
+    return preflight(load_settings(cfg))
+
+
+def shown(capsys, folder, *overrides):
+    checked = checked_run(folder, *overrides)
     show_plan(checked, folder / "run", checked.check_training().image_seconds)
     return capsys.readouterr().out.splitlines()
 

@@ -30,7 +30,8 @@ def estimated_time(
     if not checked.needs_dense_training:
         by_epochs = _seconds_of_dense_image(checked)
         if by_epochs is not None:
-            left = finetuning * by_epochs * checked.setup.epoch_images(recipe.finetune)
+            images = checked.setup.epoch_images(recipe.finetune)
+            left = finetuning * by_epochs * images * _passes(recipe.finetune) / _passes(dense)
             return f"{about(left)}, by the epochs of the dense training"
     if not image_seconds:
         return None
@@ -38,14 +39,21 @@ def estimated_time(
     if checked.dense_folder is not None and checked.needs_dense_training:
         phases.append(("dense", dense, dense.epochs - _epochs_done(checked.dense_folder)))
         if (teacher := checked.dense.teacher) and not teacher.is_complete:
-            phases.append(("dense", dense, dense.epochs))
+            phases.append(("dense", teacher.phase, dense.epochs))
     _, validation = checked.setup.source.splits(checked.setup.data)
     forward = _FORWARD * len(validation)
     left = sum(
-        epochs * image_seconds[name] * (checked.setup.epoch_images(phase) + forward)
+        epochs
+        * image_seconds[name]
+        * (_passes(phase) * checked.setup.epoch_images(phase) + forward)
         for name, phase, epochs in phases
     )
     return f"{about(left)}, estimated from one training step"
+
+
+def _passes(phase: Phase) -> float:
+    """What an image of a phase takes, in training steps: a teacher adds its forward pass."""
+    return 1 + _FORWARD * bool(phase.distillation.weight)
 
 
 def _seconds_of_dense_image(checked: CheckedRun) -> float | None:
