@@ -59,3 +59,38 @@ def test_a_bias_less_network_is_told_from_its_branch_by_an_example_of_zeros():
     compiled = sparse.compile(network, torch.zeros(1, *SIZE), min_speedup=0)
 
     torch.testing.assert_close(compiled(image), network(image).detach())
+
+
+class Detector(nn.Module):
+    """Its head's maps become rows of one box each."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(16, 64, 3, padding=1), nn.LayerNorm(16)
+
+    def forward(self, images):
+        maps = self.conv(images).permute(0, 2, 3, 1)
+        return self.norm(maps.reshape(len(maps), -1, 16))
+
+
+class Rows(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.head = nn.LayerNorm(16 * 36), nn.Linear(16 * 36, 5)
+
+    def forward(self, images):
+        return self.head(self.norm((images / 255).flatten(1)))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("module", [Detector, Rows])
+def test_weights_and_images_may_be_channels_last(module, layout):
+    network = module().eval().to(memory_format=layout)
+    images = torch.randn(3, 16, 6, 6)
+
+    compiled = sparse.compile(network, images[:2], min_speedup=0)
+
+    with torch.no_grad():
+        for inputs in (images, images.to(memory_format=torch.channels_last)):
+            expected = network(inputs)
+            torch.testing.assert_close(compiled(inputs), expected, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Rewrites an exported graph so that channels are split and shuffled by one operator each."""
+"""Rewrites an exported graph: any strides fit, channels are split and shuffled by one operator."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -9,14 +9,19 @@ from torch import fx
 
 _ATEN = torch.ops.aten
 _SPLITS = (_ATEN.split.Tensor, _ATEN.split_with_sizes.default, _ATEN.chunk.default)
-_VIEWS = (_ATEN.view.default, _ATEN.reshape.default, _ATEN._unsafe_view.default)
+_VIEWS = (_ATEN.view.default, _ATEN._unsafe_view.default)
+_RESHAPE = _ATEN.reshape.default
 
 
 def simplify_channel_ops(graph: fx.Graph) -> None:
     """Turns each part of a split into a slice, and the reshapes of a shuffle into one operator.
 
-    The values stay the same; what nothing reads any more is removed.
+    The values stay the same; what nothing reads any more is removed. Views become reshapes: they
+    fit the strides of the example, which neither inputs nor results of the runtime need have.
     """
+    for node in graph.nodes:
+        if node.target in _VIEWS:
+            node.target = _RESHAPE
     for node in list(graph.nodes):
         replacement = _as_slice(node) or _as_shuffle(node)
         if replacement is None:
@@ -47,11 +52,11 @@ def _as_slice(node: fx.Node) -> _Call | None:
 
 def _as_shuffle(node: fx.Node) -> _Call | None:
     """(N, groups, C / groups, H, W) with the middle dimensions swapped, as (N, C, H, W) again."""
-    swap = _source(node, _VIEWS)
+    swap = _source(node, (_RESHAPE,))
     if swap is not None and swap.target is _ATEN.clone.default:
         swap = _source(swap, (_ATEN.clone.default,))
     split = None if swap is None else _source(swap, (_ATEN.transpose.int, _ATEN.permute.default))
-    source = None if split is None else _source(split, _VIEWS)
+    source = None if split is None else _source(split, (_RESHAPE,))
     if swap is None or split is None or source is None:
         return None
     before, middle, after = (_shape(n) for n in (source, split, node))
