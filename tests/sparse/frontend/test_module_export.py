@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from lightprune import sparse
+from lightprune.errors import InputError
 
 SIZE = (3, 8, 8)
 
@@ -59,6 +60,65 @@ def test_a_bias_less_network_is_told_from_its_branch_by_an_example_of_zeros():
     compiled = sparse.compile(network, torch.zeros(1, *SIZE), min_speedup=0)
 
     torch.testing.assert_close(compiled(image), network(image).detach())
+
+
+class Video(nn.Module):
+    """Clips of four frames each, which are images of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.frame, self.clip = nn.Conv2d(3, 8, 3), nn.Linear(32, 5)
+
+    def forward(self, images):
+        return self.clip(self.frame(images).mean((2, 3)).view(-1, 4, 8).flatten(1))
+
+
+class ClassToken(nn.Module):
+    """Its token is repeated for no batch: there is one image."""
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.head = nn.Parameter(torch.randn(1, 1, 8)), nn.Linear(8, 5)
+
+    def forward(self, tokens):
+        return self.head(torch.cat([self.token, tokens], 1))
+
+
+class Recurrent(nn.Module):
+    """The first dimension of its state is of layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.recurrent, self.head = nn.GRU(8, 8, batch_first=True), nn.Linear(8, 4)
+
+    def forward(self, inputs, state):
+        outputs, state = self.recurrent(inputs, state)
+        return self.head(outputs), state
+
+
+# By what cannot be exported for a batch of two.
+FIXED = {
+    "video": (Video, (torch.randn(8, *SIZE),)),
+    "class token": (ClassToken, (torch.randn(1, 6, 8),)),
+    "recurrent": (Recurrent, (torch.randn(1, 5, 8), torch.zeros(1, 1, 8))),
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_a_module_that_no_other_batch_size_fits_is_compiled_for_that_of_its_example(name):
+    build, example = FIXED[name]
+    network = build().eval()
+
+    compiled = sparse.compile(network, example, min_speedup=0)
+
+    assert "region_1" in str(compiled)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(*example), network(*example), rtol=1e-4, atol=1e-5)
+
+
+def test_a_module_that_cannot_be_exported_is_refused_with_the_sizes_of_the_example():
+    with pytest.raises(InputError, match=r"^Linear cannot be exported on inputs of \(1, 6, 7\):"):
+        sparse.compile(nn.Linear(8, 5), torch.randn(1, 6, 7))
 
 
 class Detector(nn.Module):

@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,15 +59,22 @@ def export_module(module: nn.Module, example: tuple[Tensor, ...]) -> Exported:
     """
     batches = {tensor.shape[:1] for tensor in example}
     if len(batches) == 1 and batches.isdisjoint({torch.Size(), torch.Size([0])}):
-        pair = tuple(t[:1].expand(TRACE_BATCH, *t.shape[1:]).contiguous() for t in example)
-        network = _export(module, pair, any_batch=True)
-        if any(isinstance(size, torch.SymInt) for size in _batch_sizes(network)):
-            exported = _prepare(network, None)
-            exported = replace(exported, unlike=unlike_batches(module, exported.network, example))
-            if exported.accepts(example):
+        # A module may take its example's batch size and no other.
+        with suppress(InputError):
+            exported = _export_any_batch(module, example)
+            if exported is not None and exported.accepts(example):
                 return exported
     network = _export(module, example, any_batch=False)
     return _prepare(network, example[0].shape[0] if example else 0)
+
+
+def _export_any_batch(module: nn.Module, example: tuple[Tensor, ...]) -> Exported | None:
+    pair = tuple(t[:1].expand(TRACE_BATCH, *t.shape[1:]).contiguous() for t in example)
+    network = _export(module, pair, any_batch=True)
+    if not any(isinstance(size, torch.SymInt) for size in _batch_sizes(network)):
+        return None
+    exported = _prepare(network, None)
+    return replace(exported, unlike=unlike_batches(module, exported.network, example))
 
 
 def _export(module: nn.Module, example: tuple[Tensor, ...], any_batch: bool) -> fx.GraphModule:
