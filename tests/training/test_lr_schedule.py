@@ -86,6 +86,13 @@ def test_the_milestones_are_shares_of_the_cycle_as_in_the_reference():
     assert by_epoch == pytest.approx([0.1] * 100 + [0.01] * 50 + [0.001] * 50)
 
 
+def test_the_milestones_are_shares_of_what_follows_the_warm_up():
+    rate = LearningRate(0.1, "multistep", warmup=0.15)  # 0.15 + 0.85 * 0.5 and 0.75
+
+    assert [rate.at(at) for at in (0.574, 0.576)] == pytest.approx([1, 0.1])
+    assert [rate.at(at) for at in (0.787, 0.788)] == pytest.approx([0.1, 0.01])
+
+
 def test_a_step_takes_the_rate_of_its_middle():
     cycles = LRCycles(LearningRate(1.0, "linear", warmup=0.0), plan(epochs=2))
 

@@ -32,7 +32,7 @@ class LearningRate:
             the dense training's schedule at its peak, in place of all other settings (see
             `RewoundLR`).
         warmup: The share of the cycle, in [0, 1), in which it first rises linearly to the peak.
-        milestones: For `multistep`: shares of the cycle.
+        milestones: For `multistep`: shares of the cycle after the warm-up.
     """
 
     peak: float | str
