@@ -72,6 +72,23 @@ def test_metrics_of_a_run_are_those_of_its_record(swept):
         assert min(rate for _, rate in run["metrics"]["lr"]) > 0
 
 
+def test_a_run_goes_on_in_the_trackers_run_if_it_is_resumed_and_only_then(server, tmp_path):
+    short = ("recipe.dense.epochs=1", "recipe.finetune.epochs=1", "schedule=one_shot")
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    for words in ((), (), ("force=true",), (f"hydra.run.dir={elsewhere}",)):
+        done = server.train(tmp_path, *SMALL, *TRACKER, *short, *words)
+        assert done.returncode == 0, done.stderr
+        # Without its record a run is not finished, and the next one resumes it.
+        (run / "run.json").unlink(missing_ok=True)
+    first, resumed, afresh = (
+        json.loads((run / f"tracked-{number}.json").read_text())["id"] for number in range(3)
+    )
+    (other,) = (content["id"] for content in tracked(elsewhere).values())
+
+    assert first == resumed
+    assert len({first, afresh, other}) == 3
+
+
 def test_a_run_that_fails_is_closed_too(server, tmp_path):
     done = server.train(tmp_path, *SMALL, *TRACKER, "recipe.dense.learning_rate.peak=1e30")
 

@@ -23,7 +23,7 @@ from lightprune.experiment.run_record import full_record, measure_cost
 from lightprune.files import check_readable, check_room, write_text, write_weights
 from lightprune.runs.find_folder import mark_last
 from lightprune.runs.folder import RunFolder
-from lightprune.runs.identity import config_hash, diff_configs
+from lightprune.runs.identity import diff_configs
 from lightprune.runs.predictions import write_predictions
 from lightprune.runs.record import RunRecord
 from lightprune.training.fit import PhaseRun, evaluate_test_set, fit
@@ -76,7 +76,7 @@ def run_pipeline(
 def _train_prune_test(checked: CheckedRun, folder: RunFolder, *, in_sweep: bool) -> None:
     settings, setup, recipe = checked.settings, checked.setup, checked.settings.recipe
     group = folder.path.absolute().parent.name if in_sweep else None
-    tracked = TrackedRun(folder.path, config_hash(checked.identity)[:16], group)
+    tracked = TrackedRun(folder.path, from_rank_zero(folder.tracker_id), group)
     with open_loggers(settings.loggers, tracked, checked.identity) as loggers:
         dense_epochs = recipe.dense.epochs if settings.trains_dense else 0
         dense_steps = dense_epochs * setup.steps_per_epoch(recipe.dense)

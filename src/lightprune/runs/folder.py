@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import Timeout
 
@@ -31,6 +32,8 @@ class RunFolder:
     config_file = _File("config.yaml")
     # The complete record, written last.
     record_file = _File("run.json")
+    # By which trackers know the run: another for each start, the same for a resumed one.
+    tracker_id_file = _File(".tracker_id")
     # Lightning's checkpoints of the fine-tuning.
     checkpoints = _File("checkpoints")
     # One row an epoch.
@@ -71,7 +74,8 @@ class RunFolder:
         """What a run, or the export of one, writes after its config."""
         files = (self.record_file, self.metrics_file, self.model_file, self.predictions_file)
         tensorboard = self.path / "tensorboard"
-        return (*files, self.layers_file, self.checkpoints, self.export, tensorboard)
+        more = (self.layers_file, self.tracker_id_file, self.checkpoints, self.export, tensorboard)
+        return (*files, *more)
 
     def check_free(self) -> None:
         """Raises InputError if the folder holds no run, but files that a run would overwrite."""
@@ -144,6 +148,12 @@ class RunFolder:
                 shutil.rmtree(place, ignore_errors=True)
             else:
                 place.unlink(missing_ok=True)
+
+    def tracker_id(self) -> str:
+        """The run's id, made by its first call in a folder that is new or cleared."""
+        if not self.tracker_id_file.exists():
+            write_text(self.tracker_id_file, uuid4().hex[:16])
+        return self.tracker_id_file.read_text("utf-8")
 
     def write_layers(self, cost: CostReport) -> None:
         """Writes layers.csv: one row a prunable parameter."""

@@ -30,7 +30,8 @@ class TrackedRun:
 
     Attributes:
         folder: Below it loggers write.
-        id: A run that is resumed has the same one, and goes on in the tracker's run.
+        id: A run that is resumed has the same one, and goes on in the tracker's run; one that
+            starts afresh, or in another folder, does not.
         group: Of the runs of one sweep; None without.
     """
 
