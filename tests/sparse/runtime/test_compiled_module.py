@@ -311,3 +311,38 @@ def test_it_cannot_be_trained():
     with pytest.raises(ValueError, match="cannot be trained"):
         compiled.train()
     assert not compiled.eval().training
+
+
+class Weights(nn.Module):
+    """A region, and weights of every kind that stay in torch."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8)
+        self.mixed, self.words = nn.Parameter(torch.randn(8, 8)), nn.Embedding(4, 8)
+        self.register_buffer("shift", torch.randn(8, 1, 1))
+
+    def forward(self, images):
+        maps = torch.einsum("nchw,oc->nohw", self.norm(self.conv(images)), self.mixed)
+        return maps + self.shift + self.words.weight.t()[:, :1, None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: [tensor.data.add_(1) for tensor in network.state_dict().values()],
+        lambda network: network.load_state_dict(Weights().state_dict()),
+        lambda network: network.double(),
+    ],
+    ids=["in place", "loaded", "double"],
+)
+def test_the_weights_are_those_of_the_compilation(change):
+    network = Weights().eval()
+    images = torch.randn(2, *SIZE)
+    expected = network(images).detach()
+    compiled = sparse.compile(network, images, min_speedup=0)
+
+    change(network)
+
+    torch.testing.assert_close(compiled(images), expected, rtol=1e-4, atol=1e-5)
+    assert "region_1" in str(compiled)

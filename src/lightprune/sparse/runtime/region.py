@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -93,6 +93,8 @@ def _partition(
         entry = calls.get(region.entry, region.entry)
         calls[region.nodes[-1]] = _replace(network, region, name, entry)
     _drop_unused(network)
+    _copy_tensors(network)
+    exported = replace(exported, state={})  # Of the module; nothing reads it any more.
     measured = {names[region]: speedups[region] for region in modules if region in speedups}
     return Partitioned(exported, layers, measured)
 
@@ -194,6 +196,17 @@ def _drop_unused(network: fx.GraphModule) -> None:
         for name in set(tensors) - read:
             delattr(network, name)
     network.recompile()
+
+
+def _copy_tensors(network: fx.GraphModule) -> None:
+    """Makes what is left of the module's tensors the network's own: the module may be trained."""
+    for target in {str(node.target) for node in network.graph.find_nodes(op="get_attr")}:
+        path, _, name = target.rpartition(".")
+        owner = network.get_submodule(path)
+        tensor = getattr(owner, name)
+        if isinstance(tensor, Tensor):
+            delattr(owner, name)
+            owner.register_buffer(name, tensor.detach().clone())
 
 
 def timed(network: fx.GraphModule, inputs: Sequence[Tensor]) -> dict[str, float]:
