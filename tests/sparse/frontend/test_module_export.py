@@ -154,3 +154,28 @@ def test_weights_and_images_may_be_channels_last(module, layout):
         for inputs in (images, images.to(memory_format=torch.channels_last)):
             expected = network(inputs)
             torch.testing.assert_close(compiled(inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+class Anchors(nn.Module):
+    """Results that no image changes: computed, stored, repeated for each image."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.register_buffer("anchors", torch.arange(4.0))
+
+    def forward(self, images):
+        scaled = self.anchors * 2
+        repeated = scaled.view(1, 4).expand(len(images), 4)
+        return self.conv(images), scaled, self.anchors, repeated, scaled[:2]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_caller_may_change_results_that_are_the_same_for_all_images(count):
+    network, images = Anchors().eval(), torch.randn(count, *SIZE)
+    compiled = sparse.compile(network, torch.zeros(2, *SIZE), min_speedup=0)
+
+    for result in compiled(images):
+        result.mul_(10)
+
+    torch.testing.assert_close(compiled(images), tuple(t.detach() for t in network(images)))

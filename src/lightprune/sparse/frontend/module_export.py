@@ -17,6 +17,8 @@ from lightprune.sparse.frontend.converters import TRACE_BATCH
 from lightprune.sparse.frontend.small_batches import unlike_batches
 from lightprune.sparse.frontend.torch_logs import torch_logs_hidden
 
+_SIZES = (torch.SymInt, torch.SymFloat, torch.SymBool)
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -152,9 +154,26 @@ def _prepare(network: fx.GraphModule, batch: int | None) -> Exported:
         if not node.users:  # Such as a check of a constant's type, which has passed.
             network.graph.erase_node(node)
     simplify_channel_ops(network.graph)
+    _copy_constant_results(network.graph)
     network.recompile()
     state = {
         str(node.target): fx.graph_module._get_attr(network, str(node.target)).detach()
         for node in network.graph.find_nodes(op="get_attr")
     }
     return Exported(network, guards, batch, state)
+
+
+def _copy_constant_results(graph: fx.Graph) -> None:
+    """Puts a copy between constants and the results: a caller may change what it gets in place."""
+    output = graph.output_node()
+    constants = set(graph.find_nodes(op="get_attr"))
+    for node in graph.nodes:
+        # Views as well, whose sizes may be those of the inputs.
+        inputs = [n for n in node.all_input_nodes if not isinstance(n.meta.get("val"), _SIZES)]
+        if node.op == "call_function" and inputs and constants.issuperset(inputs):
+            constants.add(node)
+    for node in constants.intersection(output.all_input_nodes):
+        with graph.inserting_before(output):
+            copied = graph.call_function(torch.ops.aten.clone.default, (node,))
+        copied.meta = dict(node.meta)
+        output.replace_input_with(node, copied)
