@@ -15,6 +15,7 @@ from lightprune.runs.identity import SWEPT
 CONFIGS = Path(__file__).parents[2] / "configs"
 CONTROL = "pruner=none"
 OWN = "dense.checkpoint=a.pt"
+PUBLISHED = "model.constructor.weights=DEFAULT"
 UNTRAINED = "recipe.dense.epochs=0"
 RATE = "recipe.finetune.learning_rate"
 REWIND = f"{RATE}.shape=rewind"
@@ -41,6 +42,12 @@ def check(*overrides):
         ("dense.rewind_epoch=1", (), "pruner.weights=rewind"),
         ("dense.rewind_epoch=1", (CONTROL,), "pruner.weights=rewind"),
         ("pruner.seed=3", (), "seed=3"),
+        (
+            "pruner.regrowth.batches=2",
+            ("pruner=regrow", "pruner/regrowth=random", "schedule=cubic"),
+            "grow=gradient",
+        ),
+        ("dense.prefix=student", (PUBLISHED,), "it with dense.checkpoint"),
         ("recipe.dense.learning_rate.milestones=[0.5]", (), "shape=multistep"),
         (f"{RATE}.peak=0.5", (REWIND,), "another shape"),
         (f"{RATE}.warmup=0.5", (REWIND,), "another shape"),
@@ -78,7 +85,8 @@ def test_a_setting_that_is_never_read_is_refused(unread, others, allowed):
         (UNTRAINED, "pruner.weights=rewind", "dense.rewind_epoch=0"),
         ("recipe=reference", "recipe.dense.learning_rate.milestones=[0.4]"),
         ("pruner.weights=shuffle", "pruner.seed=3"),
-        ("pruner=regrow", "schedule=cubic", "pruner.seed=3"),
+        ("pruner=regrow", "schedule=cubic", "pruner.seed=3", "pruner.regrowth.batches=2"),
+        (OWN, "dense.prefix=student"),
         ("pruner=random", "pruner.criterion.seed=3"),
     ],
 )

@@ -60,6 +60,9 @@ def _unread_keys(settings: Settings) -> Iterator[_Unread]:
         why = "since it is the seed of a shuffle and of regrowth"
         allowed = "pruner.weights=shuffle, a regrowth, or seed={value}"
         yield _Unread("pruner.seed", why, allowed, ("pruner.weights", "pruner.regrowth"))
+    elif pruner.regrowth is not None and pruner.regrowth.grow == "random":
+        why, allowed = "since pruner.regrowth.grow=random takes no gradient", "grow=gradient"
+        yield _Unread("pruner.regrowth.batches", why, allowed, ("pruner.regrowth",))
 
 
 def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
@@ -100,6 +103,9 @@ def _dense_keys(settings: Settings) -> Iterator[_Unread]:
     if given is None:
         for key in ("dense.prefix", "dense.fresh", "dense.keep_zeros"):
             yield _Unread(key, "since no weights are given", "it with dense.checkpoint", causes)
+    elif given.url is not None:
+        why = f"since {given.setting} holds one network"
+        yield _Unread("dense.prefix", why, "it with dense.checkpoint", causes)
     if settings.trains_dense:
         return
     rate = settings.recipe.finetune.learning_rate
