@@ -227,7 +227,8 @@ def _accuracy(trainer: Trainer, classifier: Classifier) -> float | None:
     if not trainer.enable_validation:
         return None
     batches = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
-    return classifier.evaluate(batches).accuracy
+    limit = trainer.limit_val_batches  # That of the epochs' validation, a share where all count.
+    return classifier.evaluate(islice(batches, limit if isinstance(limit, int) else None)).accuracy
 
 
 def _broadcast_buffers(network: nn.Module) -> None:

@@ -27,6 +27,7 @@ from tests.training.small import (
     cnn,
     copied,
     equal,
+    labelled,
     phase,
     plan,
     small_setup,
@@ -121,6 +122,16 @@ def test_the_validation_accuracy_belongs_to_the_weights(tmp_path):
     network.load_state_dict(trained.state)
 
     assert evaluate_test_set(setup, network, phase()).accuracy == trained.validation
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_the_accuracy_before_an_event_is_that_of_the_same_images_as_the_epochs(tmp_path, limit):
+    # A batch of the validation has 500 images.
+    setup = replace(small_setup(validation=900, limit_batches=limit), data=labelled(1000))
+    done = fine_tuned(tmp_path, setup=setup)
+
+    assert 0 < done.rows[1].val_accuracy < 1
+    assert done.records[1].before == done.rows[1].val_accuracy
 
 
 def test_a_dense_phase_prunes_nothing(tmp_path):
