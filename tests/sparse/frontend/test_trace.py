@@ -59,6 +59,14 @@ def test_tracing_changes_neither_the_network_nor_its_mode():
     assert all(torch.equal(before[n], t) for n, t in network.state_dict().items())
 
 
+def test_tracing_under_autocast_gives_the_same_graph():
+    layer = nn.Conv2d(3, 4, 3)
+    expected = trace(layer, SHAPE)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert trace(layer, SHAPE) == expected
+
+
 class Remembers(nn.Conv2d):
     """Keeps what it computed last in a buffer."""
 

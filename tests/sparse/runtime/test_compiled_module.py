@@ -346,3 +346,19 @@ def test_the_weights_are_those_of_the_compilation(change):
 
     torch.testing.assert_close(compiled(images), expected, rtol=1e-4, atol=1e-5)
     assert "region_1" in str(compiled)
+
+
+def test_it_computes_in_float32_under_autocast():
+    network = Weights().eval()
+    compiled = sparse.compile(network, torch.randn(2, *SIZE), min_speedup=0)
+    images, larger = torch.randn(3, *SIZE), torch.randn(3, 3, 13, 14)
+    expected, of_larger = (network(inputs).detach() for inputs in (images, larger))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        again = sparse.compile(network, images, min_speedup=0)
+        assert "region_1" in again.explain()
+        for result in (compiled(images), again(images)):
+            torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(compiled(larger), of_larger, rtol=1e-4, atol=1e-5)
+
+    torch.testing.assert_close(compiled(larger), of_larger, rtol=1e-4, atol=1e-5)

@@ -33,7 +33,7 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
     tensor = next(module.parameters(), torch.empty(0))
     example = torch.zeros(TRACE_BATCH, *input_shape, dtype=tensor.dtype, device=tensor.device)
     try:
-        with eval_mode(module), torch_logs_hidden():
+        with eval_mode(module), torch_logs_hidden(), torch.autocast("cpu", enabled=False):
             exported = torch.export.export(module, (example,), strict=False).run_decompositions({})
     except Exception as error:  # The network's code may raise anything.
         reason = first_line(error)

@@ -97,7 +97,7 @@ class CompiledModule(nn.Module):
         self._example = example
         # In a tuple: its parameters are not this module's.
         self._source = (module,) if recompile else ()
-        with _compiling:
+        with _compiling, torch.autocast("cpu", enabled=False):
             self._first = partition(module, example, *self._settings)
         self._any_batch: dict[_Shapes, Partitioned] = {}
         self._fixed: dict[_Shapes, Partitioned] = {}
@@ -105,7 +105,7 @@ class CompiledModule(nn.Module):
         self.eval()
 
     def forward(self, *inputs: Tensor) -> Any:
-        """Computes the module's outputs.
+        """Computes the module's outputs, in float32 under `torch.autocast` too.
 
         Raises:
             ValueError: The inputs do not fit the example, or are not float32 on the CPU.
@@ -116,6 +116,9 @@ class CompiledModule(nn.Module):
         )
         if kinds != expected:
             raise ValueError(_unlike(inputs, self._example))
+        if torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return self.forward(*inputs)
         with torch.no_grad():
             return self._partitioned(inputs).network(*inputs)
 
@@ -135,7 +138,8 @@ class CompiledModule(nn.Module):
         """The table of layers with each region's share of the time, measured on the example."""
         if self._first.module is not None:
             return repr(self)
-        seconds = timed(self._first.exported.network, self._example)
+        with torch.autocast("cpu", enabled=False):
+            seconds = timed(self._first.exported.network, self._example)
         return layer_table(self._first.layers, self._first.speedups, seconds)
 
     def __repr__(self) -> str:
