@@ -362,3 +362,18 @@ def test_it_computes_in_float32_under_autocast():
         torch.testing.assert_close(compiled(larger), of_larger, rtol=1e-4, atol=1e-5)
 
     torch.testing.assert_close(compiled(larger), of_larger, rtol=1e-4, atol=1e-5)
+
+
+def test_it_is_copied_after_a_call_of_a_module_whose_masks_are_still_on_it():
+    network, images = pruned(weight_norm), torch.randn(2, *SIZE)
+    prune.l1_unstructured(network[2], "bias", amount=0.5)
+    compiled = sparse.compile(network, IMAGES, min_speedup=0)
+    network(images).sum().backward()
+
+    duplicate = copy.deepcopy(compiled)
+    for parameter in network.parameters():
+        parameter.data.zero_()
+
+    assert torch.equal(duplicate(images), compiled(images))
+    # Its copy of the module is compiled for another size, with the weights of the copy.
+    assert duplicate(torch.randn(1, 3, 9, 9)).any()

@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.sparse.runtime.layer_table import Layer, layer_table
 from lightprune.sparse.runtime.network import SparseNetwork
-from lightprune.sparse.runtime.region import Partitioned, partition, timed
+from lightprune.sparse.runtime.region import Partitioned, computed_tensors, partition, timed
 
 _Shapes = tuple[torch.Size, ...]
 # Sizes of inputs that stay compiled, so that a service's memory does not grow with every new one.
@@ -167,6 +167,8 @@ class CompiledModule(nn.Module):
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        for module in self._source:
+            memo.update(computed_tensors(module))
         copied = memo[id(self)] = type(self).__new__(type(self))
         copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return copied

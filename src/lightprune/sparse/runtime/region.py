@@ -55,18 +55,21 @@ def partition(
                 partial(module, *example), partial(partitioned.network, *example)
             )
         if before < min_speedup * after:
+            copied = copy.deepcopy(module, computed_tensors(module)).eval()
             exported = export_module(module, example)
             layers = find_layers(exported.network, {})
-            return Partitioned(exported, layers, {}, _copy(module))
+            return Partitioned(exported, layers, {}, copied)
     return partitioned
 
 
-def _copy(module: nn.Module) -> nn.Module:
-    # What a hook computes from parameters, as the masked weights of torch.nn.utils.prune, has a
-    # history that deepcopy refuses.
+def computed_tensors(module: nn.Module) -> dict[int, Tensor]:
+    """Copies, by their ids, of the attributes with a history, which deepcopy refuses.
+
+    A hook computes them from parameters, as the masked weights of torch.nn.utils.prune.
+    """
     values = (value for part in module.modules() for value in vars(part).values())
     computed = (value for value in values if isinstance(value, Tensor) and not value.is_leaf)
-    return copy.deepcopy(module, {id(value): value.detach().clone() for value in computed}).eval()
+    return {id(value): value.detach().clone() for value in computed}
 
 
 def _partition(
