@@ -215,6 +215,15 @@ def test_unusual_modules_compute_what_they_do_in_evaluation_mode(build):
     torch.testing.assert_close(outputs, module.eval()(IMAGES).data, equal_nan=True)
 
 
+def test_a_module_that_cannot_be_copied_is_compiled_where_that_is_not_faster():
+    module = conv()
+    module.lock = threading.Lock()
+
+    outputs = sparse.compile(module, IMAGES, min_speedup=1e9)(IMAGES)
+
+    torch.testing.assert_close(outputs, module(IMAGES).data)
+
+
 def test_it_is_copied_but_neither_pickled_nor_converted():
     duplicate = copy.deepcopy(compiled())
 

@@ -53,7 +53,8 @@ def compile(
             or none. The last 64 sizes stay compiled.
         min_speedup: How many times as fast as in torch the runtime must run a region on the
             example; a slower one stays in torch. If all in all the module is not so many times as
-            fast as before, a copy of it runs as it is. 0 takes every region without measuring.
+            fast as before, a copy of it runs as it is, if it can be copied. 0 takes every region
+            without measuring.
 
     Returns:
         A module with the same inputs and outputs; print it to see what runs where.

@@ -55,7 +55,10 @@ def partition(
                 partial(module, *example), partial(partitioned.network, *example)
             )
         if before < min_speedup * after:
-            copied = copy.deepcopy(module, computed_tensors(module)).eval()
+            try:
+                copied = copy.deepcopy(module, computed_tensors(module)).eval()
+            except Exception:  # Such as of a lock that the module holds.
+                return partitioned
             exported = export_module(module, example)
             layers = find_layers(exported.network, {})
             return Partitioned(exported, layers, {}, copied)
