@@ -224,6 +224,16 @@ def test_a_module_that_cannot_be_copied_is_compiled_where_that_is_not_faster():
     torch.testing.assert_close(outputs, module(IMAGES).data)
 
 
+def test_a_region_takes_no_name_of_the_modules():
+    module = nn.Sequential()
+    module.conv, module.region_1 = conv(), nn.GroupNorm(2, 4)
+
+    compiled = sparse.compile(module, IMAGES, min_speedup=0)
+
+    assert [layer.region for layer in compiled.layers] == ["region_2"]
+    torch.testing.assert_close(compiled(IMAGES), module(IMAGES).data)
+
+
 def test_it_is_copied_but_neither_pickled_nor_converted():
     duplicate = copy.deepcopy(compiled())
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
@@ -90,7 +91,8 @@ def _partition(
     speedups = _speedups(network, modules, example) if min_speedup else {}
     if min_speedup:
         modules = {r: module for r, module in modules.items() if speedups[r] >= min_speedup}
-    names = {region: f"region_{number}" for number, region in enumerate(modules, 1)}
+    free = (name for n in count(1) if not hasattr(network, name := f"region_{n}"))
+    names = dict(zip(modules, free, strict=False))
     layers = find_layers(network, {n: name for r, name in names.items() for n in r.nodes})
     calls: dict[fx.Node, fx.Node] = {}
     for region, name in names.items():
