@@ -1,6 +1,7 @@
 """`compile`: any pruned module, its sparse regions in the runtime, everything else in torch."""
 
 import copy
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, NoReturn, Self
@@ -11,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from lightprune.errors import InputError, check_choice, check_number
 from lightprune.sparse.runtime.layer_table import Layer, layer_table
+from lightprune.sparse.runtime.module_inputs import check_inputs, kind_of, unlike
 from lightprune.sparse.runtime.network import SparseNetwork
 from lightprune.sparse.runtime.region import Partitioned, computed_tensors, partition, timed
 
@@ -19,6 +21,16 @@ _Shapes = tuple[torch.Size, ...]
 _MOST_SIZES = 64
 # torch.export is for one thread at a time.
 _compiling = threading.Lock()
+
+
+def _reset_after_fork() -> None:
+    global _compiling
+    _compiling = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    # Forked while another thread compiles: nobody in the child would ever release its lock.
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def compile(
@@ -72,7 +84,7 @@ def compile(
     check_number("min_speedup", min_speedup, 0)
     if threads is not None:
         check_number("threads", threads, 1, whole=True)
-    _check_inputs("example", inputs)
+    check_inputs("example", inputs)
     _check_tensors(module)
     return CompiledModule(module, inputs, threads, other_sizes == "recompile", min_speedup)
 
@@ -116,7 +128,7 @@ class CompiledModule(nn.Module):
             for tensors in (inputs, self._example)
         )
         if kinds != expected:
-            raise ValueError(_unlike(inputs, self._example))
+            raise ValueError(unlike(inputs, self._example))
         if torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):
                 return self.forward(*inputs)
@@ -163,7 +175,7 @@ class CompiledModule(nn.Module):
         converted = fn(torch.zeros(1))
         if converted.dtype is not torch.float32 or not converted.is_cpu:
             raise ValueError(
-                f"a compiled module computes in float32 on the CPU: not in {_kind(converted)}"
+                f"a compiled module computes in float32 on the CPU: not in {kind_of(converted)}"
             )
         return self
 
@@ -183,7 +195,7 @@ class CompiledModule(nn.Module):
         partitioned = self._compiled_for(inputs)
         if partitioned is None:
             if not self._source:
-                raise ValueError(_unlike(inputs, self._example))
+                raise ValueError(unlike(inputs, self._example))
             with _compiling:
                 # Another thread may have done it meanwhile.
                 partitioned = self._compiled_for(inputs)
@@ -206,32 +218,6 @@ class CompiledModule(nn.Module):
             del kept[next(iter(kept))]
 
 
-def _unlike(inputs: tuple[Any, ...], example: tuple[Tensor, ...]) -> str:
-    actual, expected = (
-        ", ".join(_kind(t, f"{tuple(getattr(t, 'shape', ()))} ") for t in tensors)
-        for tensors in (inputs, example)
-    )
-    return f"inputs are {actual or 'missing'}: compiled for {expected}"
-
-
-def _kind(tensor: Any, shape: str = "") -> str:
-    if not isinstance(tensor, Tensor):
-        return type(tensor).__name__
-    layout = "" if tensor.layout is torch.strided else f"{tensor.layout} "
-    return f"{layout}{tensor.dtype} {shape}on {tensor.device}".replace("torch.", "")
-
-
-def _check_inputs(name: str, inputs: tuple[Tensor, ...]) -> None:
-    for tensor in inputs:
-        if not isinstance(tensor, Tensor):
-            raise InputError(f"{name}: {type(tensor).__name__}: allowed are tensors")
-        if name == "example" and not tensor.numel():
-            raise InputError(f"{name}: of shape {tuple(tensor.shape)}: allowed is one with values")
-        is_float32 = tensor.dtype == torch.float32 or not tensor.is_floating_point()
-        if not (tensor.is_cpu and is_float32 and tensor.layout is torch.strided):
-            raise InputError(f"{name}: {_kind(tensor)}: allowed is float32 on the CPU")
-
-
 def _check_tensors(module: nn.Module) -> None:
     if not isinstance(module, nn.Module):
         raise InputError(f"module: {type(module).__name__}: allowed is a torch.nn.Module")
@@ -244,6 +230,6 @@ def _check_tensors(module: nn.Module) -> None:
     for name, tensor in {**dict(module.named_parameters()), **dict(module.named_buffers())}.items():
         if is_lazy(tensor):
             raise InputError(f"module: {name} has no shape yet: allowed is a module once called")
-        _check_inputs(f"module: {name}", (tensor,))
+        check_inputs(f"module: {name}", (tensor,))
         if tensor.is_floating_point() and tensor.isnan().any():
             raise InputError(f"module: {name} holds NaN: allowed are numbers")
