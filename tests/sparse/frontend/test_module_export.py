@@ -179,3 +179,21 @@ def test_a_caller_may_change_results_that_are_the_same_for_all_images(count):
         result.mul_(10)
 
     torch.testing.assert_close(compiled(images), tuple(t.detach() for t in network(images)))
+
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
+
+    def forward(self, one, several):
+        return self.first(one) + self.second(several)
+
+
+def test_inputs_of_the_example_may_share_memory():
+    network, images = Two(), torch.randn(4, *SIZE)
+
+    compiled = sparse.compile(network, (images[:1], images), min_speedup=0)
+
+    expected = network(images[1:2], images).detach()
+    torch.testing.assert_close(compiled(images[1:2], images), expected)

@@ -210,7 +210,7 @@ def test_a_module_for_fixed_batch_sizes_is_compiled_for_each():
     network = pruned(FixedBatch)
     compiled = sparse.compile(network, torch.randn(3, *SIZE), min_speedup=0)
 
-    for count in (3, 4, 1):
+    for count in (3, 4, 1, 0):
         images = torch.randn(count, *SIZE)
         torch.testing.assert_close(compiled(images), network(images))
     assert "region_1" in str(compiled)

@@ -66,7 +66,8 @@ def export_module(module: nn.Module, example: tuple[Tensor, ...]) -> Exported:
             exported = _export_any_batch(module, example)
             if exported is not None and exported.accepts(example):
                 return exported
-    network = _export(module, example, any_batch=False)
+    # Copies: of inputs that share memory torch.export makes a graph that it cannot run.
+    network = _export(module, tuple(t.clone() for t in example), any_batch=False)
     return _prepare(network, example[0].shape[0] if example else 0)
 
 
