@@ -1,10 +1,12 @@
 """Activations at the end of a convolution and by themselves, against float64."""
 
+from functools import partial
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from lightprune.sparse.ir.elementwise import Function, FunctionName
 from lightprune.sparse.ir.graph import INPUT
@@ -63,3 +65,15 @@ def test_nan_stays():
     for name in get_args(FunctionName):
         program = alone(Function(name, PARAMETERS.get(name, (0.0, 0.0))), (5, 7))
         assert network_of(program)(images).isnan().all(), name
+
+
+@pytest.mark.parametrize("name", ["silu", "gelu_tanh", "sigmoid"])
+def test_an_exponential_of_any_size_of_number_and_of_infinity_is_as_in_torch(name):
+    in_torch = {"gelu_tanh": partial(functional.gelu, approximate="tanh")}
+    numbers = [-float("inf"), -3e38, -1e20, -89.0, -88.4, -88.2, 88.4, 1e20, 3e38, float("inf")]
+    images = torch.tensor(numbers).repeat(LANES + 1, CHANNELS, 5, 1)
+    network = network_of(alone(Function(name), (5, len(numbers))))
+
+    for inputs in (images, images[:1]):
+        outputs = in_torch.get(name, getattr(functional, name, None))(inputs)
+        torch.testing.assert_close(network(inputs), outputs, equal_nan=True)

@@ -59,9 +59,10 @@ class _Math:
         return self.b.select(self.b.fcmp_ordered(">", raised, high), high, raised)
 
     def exp(self, x: ir.Value) -> ir.Value:
-        """The exponential, of x clamped to where that is a normal number."""
+        """The exponential: at least that of -87, a normal number; infinity from 88.4 on."""
         b = self.b
-        x = self.clamp(x, self.constant(-87.0), self.constant(88.0))
+        # The exponent's bits of what is clamped to 89 are infinity's.
+        x = self.clamp(x, self.constant(-87.0), self.constant(89.0))
         n = self.call("rint", b.fmul(x, self.constant(_LOG2_E)))
         r = self.call("fma", n, self.constant(-_LN2_HIGH), x)
         r = self.call("fma", n, self.constant(-_LN2_LOW), r)
