@@ -25,16 +25,20 @@ class ByBatch(nn.Module):
 
 def centred(module, images):
     maps = module.first(images)
-    return maps - maps.mean(0, keepdim=True) if len(images) > 1 else maps
+    return maps - maps.mean(0, keepdim=True) if images.shape[0] > 1 else maps
 
 
 # By what they do for one image, or none, in another way than for several.
 BY_BATCH = {
     "one": lambda m, x: m.first(x) if x.shape[0] == 1 else m.second(x),
     "more than one": centred,
+    "up to two": lambda m, x: m.first(x) if x.shape[0] <= 2 else m.second(x),
     "squeezed": lambda m, x: m.first(x).mean((2, 3)).squeeze(),
-    "none": lambda m, x: m.first(x) if len(x) else x.new_ones(0, 2),
-    "named": lambda m, x: {"maps": m.first(x), "mean": (m.second(x) if len(x) > 1 else x).mean()},
+    "none": lambda m, x: m.first(x) if x.shape[0] else x.new_ones(0, 2),
+    "named": lambda m, x: {
+        "maps": m.first(x),
+        "mean": (m.second(x) if x.shape[0] > 1 else x).mean(),
+    },
 }
 
 
@@ -130,7 +134,7 @@ class Detector(nn.Module):
 
     def forward(self, images):
         maps = self.conv(images).permute(0, 2, 3, 1)
-        return self.norm(maps.reshape(len(maps), -1, 16))
+        return self.norm(maps.reshape(maps.shape[0], -1, 16))
 
 
 class Rows(nn.Module):
@@ -166,7 +170,7 @@ class Anchors(nn.Module):
 
     def forward(self, images):
         scaled = self.anchors * 2
-        repeated = scaled.view(1, 4).expand(len(images), 4)
+        repeated = scaled.view(1, 4).expand(images.shape[0], 4)
         return self.conv(images), scaled, self.anchors, repeated, scaled[:2]
 
 

@@ -74,7 +74,7 @@ def export_module(module: nn.Module, example: tuple[Tensor, ...]) -> Exported:
 def _export_any_batch(module: nn.Module, example: tuple[Tensor, ...]) -> Exported | None:
     pair = tuple(t[:1].expand(TRACE_BATCH, *t.shape[1:]).contiguous() for t in example)
     network = _export(module, pair, any_batch=True)
-    if not any(isinstance(size, torch.SymInt) for size in _batch_sizes(network)):
+    if not any(map(_is_free, _batch_sizes(network))):
         return None
     exported = _prepare(network, None)
     return replace(exported, unlike=unlike_batches(module, exported.network, example))
@@ -124,6 +124,11 @@ def _check_unchanged(module: nn.Module, signature: ExportGraphSignature) -> None
 def _batch_sizes(network: fx.GraphModule) -> list[Any]:
     inputs = network.graph.find_nodes(op="placeholder")
     return [node.meta["val"].shape[0] for node in inputs if node.users]
+
+
+def _is_free(size: Any) -> bool:
+    # A condition such as of at most two images leaves a symbol that is a number.
+    return isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None
 
 
 def _prepare(network: fx.GraphModule, batch: int | None) -> Exported:
