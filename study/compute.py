@@ -73,7 +73,7 @@ def _recipe(run: ReportedRun) -> tuple[str, tuple[_Cost, ...]]:
     teacher = _Cost(run.dense.teacher_epochs, dense["batch_size"])
     phases = [
         _Cost(epochs, phase["batch_size"], _PASSES + _is_taught(phase))
-        for epochs, phase in ((run.dense.epochs, dense), (tune["epochs"], tune))
+        for epochs, phase in ((run.dense.epochs, dense), (run.finetune_epochs, tune))
     ]
     return loop_name(run.config["trainer"]["precision"]), (teacher, *phases)
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightprune import Cubic, MultiStep, Pruner, PruningCallback, Targets
 from lightprune.errors import InputError
-from lightprune.pruning import Plan, PruneEvent, Taylor
+from lightprune.pruning import Movement, Plan, PruneEvent, Taylor
 from tests.callbacks.optimizers.test_mixing_optimizers import Eigenbasis
 from tests.callbacks.scenarios import BATCHES, EPOCHS, SCHEDULE, SPARSITY, Module, Scenario
 from tests.callbacks.test_refusals import refusal
@@ -275,6 +276,18 @@ def test_gradients_are_of_the_batches_that_a_training_step_gets(tmp_path, loader
     for mine, trained in zip(probed, module.seen, strict=True):
         torch.testing.assert_close(mine, trained, rtol=0, atol=0)
     assert callback.masks.pruned == round(SPARSITY * callback.masks.total)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_movement_is_the_same_under_a_scaler(tmp_path, fused):
+    scores = []
+    for plugins in ([], [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", 8.0))]):
+        callback = PruningCallback(Pruner(Movement()), MultiStep(SPARSITY, start=1, steps=2))
+        optimizer = partial(torch.optim.SGD, lr=0.0, fused=fused)
+        fitted(tmp_path, callback, module=partial(Module, optimizer), plugins=plugins)
+        scores.append(callback.state_dict()["accumulated"])
+
+    torch.testing.assert_close(*scores, rtol=0.02, atol=2e-4)
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

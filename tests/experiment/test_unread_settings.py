@@ -101,6 +101,15 @@ def test_what_is_read_is_accepted(overrides):
         (["dense.rewind_epoch=2"], "pruner.weights"),
         (["recipe.dense.epochs=0", "recipe.dense.batch_size=64"], "recipe.dense.epochs"),
         (["pruner=none", "schedule=cubic"], "experiment"),
+        (
+            [
+                "pruner=regrow",
+                "pruner/regrowth=random",
+                "schedule=cubic",
+                "pruner.regrowth.batches=2",
+            ],
+            "pruner.regrowth.grow",
+        ),
     ],
 )
 def test_what_another_job_of_a_sweep_may_read_is_accepted(monkeypatch, overrides, swept):

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parameters_to_vector, parametrizations, vector_to_parameters
 
 import lightprune
 from lightprune.errors import InputError
@@ -48,7 +48,17 @@ def test_zeros_hold_in_a_module_that_changes_its_dtype(dtype):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "fused adam", "eigenbasis"])
 @pytest.mark.parametrize("steps", [0, 2])
-def test_weights_that_are_loaded_between_steps_are_pruned_by_the_next(optimizer, steps):
+@pytest.mark.parametrize(
+    "load",
+    [
+        lambda model, dense: model.load_state_dict(dense),
+        lambda model, dense: vector_to_parameters(
+            parameters_to_vector(dense.values()), model.parameters()
+        ),
+    ],
+    ids=["load_state_dict", "vector_to_parameters"],
+)
+def test_weights_that_are_loaded_between_steps_are_pruned_by_the_next(optimizer, steps, load):
     model = perceptron()
     dense = copy.deepcopy(model.state_dict())
     sparsifier = Sparsifier(model)
@@ -56,7 +66,7 @@ def test_weights_that_are_loaded_between_steps_are_pruned_by_the_next(optimizer,
     sparsifier.attach(made)
     sparsifier.prune_(0.5)
     train(model, made, steps=steps)
-    model.load_state_dict(dense)
+    load(model, dense)
     assert zeros(sparsifier.weights) == 0
 
     train(model, made, steps=1)

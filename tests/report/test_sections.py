@@ -63,7 +63,7 @@ def test_the_fine_tuning_is_drawn_after_the_dense_training(tmp_path):
     assert places.count(places[21]) == 3
 
 
-def test_every_event_of_an_epoch_is_drawn_where_it_was(tmp_path):
+def test_every_event_of_an_epoch_is_drawn_one_after_the_other(tmp_path):
     run(
         tmp_path / "a",
         events=[event(2, 0.5, 0.9) | {"step": 20}, event(2, 0.98, 0.8) | {"step": 25}],

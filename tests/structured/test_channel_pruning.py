@@ -197,6 +197,22 @@ def test_what_words_alone_do_not_tell_is_left_open(run, tmp_path, capsys, said):
     assert Path(config["dense"]["checkpoint"]).parent == place / "filters"
 
 
+def test_a_network_that_lost_channels_is_not_its_own_teacher(run, tmp_path, capsys):
+    place = shutil.copytree(run, tmp_path / "run")
+    found = record(place)
+    words = ["recipe=full", "recipe.finetune.distillation.temperature=2", "data=digits"]
+    found["command"] = " ".join(["train.py", *words])
+    found["config"]["recipe"]["finetune"]["distillation"] = {"weight": 0.5, "temperature": 2}
+    (place / "run.json").write_text(json.dumps(found))
+
+    assert main(["filters", str(place), "--sparsity=0.5", "--network=pruned"]) == 0
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert [word for word in command if "distillation" in word] == [
+        "recipe.finetune.distillation.weight=0"
+    ]
+    assert "recipe=full" in command
+
+
 def compose_words(words):
     register_configs()
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):

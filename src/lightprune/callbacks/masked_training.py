@@ -144,8 +144,14 @@ class MaskedTraining(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Zeroes the gradients of pruned weights before they are clipped."""
-        self._fitted_sparsifier.mask_gradients_(optimizer)
+        """Zeroes the gradients of pruned weights before they are clipped.
+
+        Fused optimizers unscale gradients in their step, which does this by itself, and Lightning
+        clips none of theirs.
+        """
+        is_scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        if not (is_scaled and getattr(optimizer, "_step_supports_amp_scaling", False)):
+            self._fitted_sparsifier.mask_gradients_(optimizer)
 
     def on_validation_batch_start(
         self,

@@ -78,9 +78,9 @@ def plan_of(schedule: Schedule | Plan, trainer: Trainer) -> Plan:
             "schedule=Until: ends a training by its validations, which experiments alone do "
             "(lightprune train schedule=until); allowed are the other schedules"
         )
-    epochs = _epochs(trainer)
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
-        return OneShot(schedule.sparsities(1)[0]).plan(epochs)
+        return OneShot(schedule.sparsities(1)[0]).plan(1)
+    epochs = _epochs(trainer)
     if schedule.every_n_steps is not None:
         return _plan_of_steps(schedule, trainer, epochs)
     plan = schedule.plan(epochs)

@@ -84,7 +84,7 @@ class Settings:
         check_rewinding(self.recipe, pruner, plan, epoch, self.pretrained)
         check_regrowth_events(pruner, plan)
         check_tolerance(pruner, self.recipe.finetune, plan, self.source)
-        check_accumulation(pruner, plan, self.trainer_config)
+        check_accumulation(pruner, plan)
         return replace(self, plan=plan)
 
     @property

@@ -173,7 +173,7 @@ def check_regrowth_events(pruner: Pruner | None, plan: Plan) -> None:
         )
 
 
-def check_accumulation(pruner: Pruner | None, plan: Plan, trainer: TrainerConfig) -> None:
+def check_accumulation(pruner: Pruner | None, plan: Plan) -> None:
     """Raises InputError unless a criterion that accumulates has steps to accumulate over."""
     if pruner is None or "accumulated" not in pruner.criterion.needs:
         return
@@ -183,11 +183,6 @@ def check_accumulation(pruner: Pruner | None, plan: Plan, trainer: TrainerConfig
         raise InputError(
             f"{name}: accumulates scores over the steps of fine-tuning, and an event at {unit} 0 "
             "has none before it; allowed is schedule.start=1 or more"
-        )
-    if trainer.precision == "16-mixed":
-        raise InputError(
-            f"{name}: under trainer.precision=16-mixed the gradients of skipped steps would "
-            "spoil its scores; allowed are trainer.precision=bf16-mixed and 32-true"
         )
 
 

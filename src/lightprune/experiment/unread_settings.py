@@ -62,7 +62,7 @@ def _unread_keys(settings: Settings) -> Iterator[_Unread]:
         yield _Unread("pruner.seed", why, allowed, ("pruner.weights", "pruner.regrowth"))
     elif pruner.regrowth is not None and pruner.regrowth.grow == "random":
         why, allowed = "since pruner.regrowth.grow=random takes no gradient", "grow=gradient"
-        yield _Unread("pruner.regrowth.batches", why, allowed, ("pruner.regrowth",))
+        yield _Unread("pruner.regrowth.batches", why, allowed, ("pruner.regrowth.grow",))
 
 
 def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:

@@ -62,8 +62,8 @@ def checked_progress(progress: float | None, pruner: Pruner, masks: Masks) -> fl
     if progress is None:
         if pruner.regrowth is not None and masks.pruned:
             raise InputError(
-                "progress=None: regrowth fades over the events; allowed is i/n for event i of n, "
-                "as prune_(0.8, progress=2/4)"
+                "progress=None: regrowth fades over the events; allowed is (i-1)/n for event i of "
+                "n, as prune_(0.8, progress=1/4)"
             )
         return 1.0
     check_number("progress", progress, 0, 1)

@@ -118,7 +118,7 @@ class Pruner:
                 broadcasts to the weight's (`macs_per_weight`); 0 for an unreachable weight.
                 Used by `unreachable="first"`, and by criteria that need it.
             probe: Of the network that the weights are of, for criteria and regrowth that need it.
-            progress: i/n for event i of n: how far regrowth has faded.
+            progress: (i-1)/n for event i of n: how far regrowth has faded.
             protected: Bool by name, of some of the weights: True stays kept whatever its score.
 
         Returns:

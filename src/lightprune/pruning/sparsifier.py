@@ -34,9 +34,9 @@ class Sparsifier(MaskedWeights):
 
     Masks live here: the module stays an ordinary one, with the names it has. An attached optimizer
     sees no gradient of a pruned weight, and every one of its steps begins and ends with them at
-    zero: `load_state_dict` may bring them back, and an optimizer that mixes the entries of a tensor
-    (Muon, SOAP, Shampoo) moves weights whose gradient is zero. Where processes train together, all
-    of them make the same calls; rank 0 decides the masks.
+    zero: `load_state_dict` may bring them back (so may writes into `weight.data`, which `check`
+    alone sees), and an optimizer that mixes the entries of a tensor (Muon, SOAP, Shampoo) moves
+    them. Where processes train together, all make the same calls; rank 0 decides the masks.
 
         sparsifier = Sparsifier(model)
         sparsifier.attach(optimizer)
@@ -149,7 +149,7 @@ class Sparsifier(MaskedWeights):
         Args:
             sparsity: In [0, 1).
             final: The sparsity of the last event, if others follow.
-            progress: i/n for event i of n; regrowth alone needs it, from the second on.
+            progress: (i-1)/n for event i of n; regrowth alone needs it, from the second on.
             probe: For criteria that need gradients: `probe(loss, batches)`.
 
         Raises:

@@ -52,7 +52,8 @@ def group_runs(runs: tuple[ReportedRun, ...]) -> tuple[RunGroup, ...]:
             copy += 1
         groups.setdefault((setup, copy), []).append(run)
     ordered = sorted(groups.values(), key=lambda group: _sort_key(group[0]))
-    firsts = [group[0] for group in ordered]
+    # Where some ended early, the longest training names all.
+    firsts = [max(group, key=lambda run: run.finetune_epochs) for group in ordered]
     suffixes = [_suffix(run, firsts) for run in firsts]
     names = [f"{run_label(run)}{suffix}" for run, suffix in zip(firsts, suffixes, strict=True)]
     return tuple(

@@ -74,8 +74,7 @@ class RunFolder:
         """What a run, or the export of one, writes after its config."""
         files = (self.record_file, self.metrics_file, self.model_file, self.predictions_file)
         tensorboard = self.path / "tensorboard"
-        more = (self.layers_file, self.tracker_id_file, self.checkpoints, self.export, tensorboard)
-        return (*files, *more)
+        return (*files, self.layers_file, self.checkpoints, self.export, tensorboard)
 
     def check_free(self) -> None:
         """Raises InputError if the folder holds no run, but files that a run would overwrite."""
@@ -143,7 +142,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Deletes what an earlier run left, except for its config: it says whose the rest is."""
-        for place in self._outputs:
+        for place in (*self._outputs, self.tracker_id_file):
             if place.is_dir():
                 shutil.rmtree(place, ignore_errors=True)
             else:

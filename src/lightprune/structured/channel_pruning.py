@@ -209,7 +209,10 @@ def _command(record: RunRecord, folder: Path, name: str, weights: Path) -> str:
     # By an experiment, or as one of a sweep: which data and recipe, the words do not tell.
     shared = shared if composed else ["..."]
     network = [f"--config-dir={folder}", f"model={name}", f"dense.checkpoint='{quoted}'"]
-    return shlex.join([*program, *shared, *network, "pruner=none"])
+    # With a teacher, the network that has just lost its channels would be its own.
+    taught = record.config["recipe"]["finetune"].get("distillation", {}).get("weight")
+    untaught = ["recipe.finetune.distillation.weight=0"] if taught else []
+    return shlex.join([*program, *shared, *network, "pruner=none", *untaught])
 
 
 def _is_read(word: str, record: RunRecord) -> bool:
@@ -220,4 +223,4 @@ def _is_read(word: str, record: RunRecord) -> bool:
     rate = record.config["recipe"]["finetune"]["learning_rate"]
     if rate.get("peak") == "auto" or rate.get("shape") == "rewind":
         key = re.sub(r"^recipe\.dense\.(epochs|learning_rate)", "", key)
-    return not key.startswith("recipe.dense.")
+    return not key.startswith(("recipe.dense.", "recipe.finetune.distillation."))

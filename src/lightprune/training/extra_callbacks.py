@@ -57,7 +57,7 @@ class StopAtFinalSparsity(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._stopped = state_dict["stopped"]
-        self._requested = state_dict.get("requested", False)
+        self._requested = state_dict["requested"]
 
 
 def extra_callbacks(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from lightprune import sparse
@@ -54,6 +55,13 @@ def test_one_image_and_none_take_the_branches_that_they_take_in_torch(name, exam
         images = torch.randn(count, *SIZE)
         with torch.no_grad():
             torch.testing.assert_close(compiled(images), network(images), equal_nan=True)
+
+
+def test_what_is_drawn_at_random_is_no_branch():
+    network = ByBatch(lambda m, x: F.dropout(m.first(x), 0.5, training=True)).eval()
+    compiled = sparse.compile(network, torch.randn(4, *SIZE), min_speedup=0, other_sizes="refuse")
+
+    assert compiled(torch.randn(1, *SIZE)).shape == (1, 8, 6, 6)
 
 
 def test_a_bias_less_network_is_told_from_its_branch_by_an_example_of_zeros():

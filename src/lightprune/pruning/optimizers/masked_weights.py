@@ -63,8 +63,8 @@ class MaskedWeights:
         self._keeps_zeros: WeakKeyDictionary[Optimizer, bool] = WeakKeyDictionary()
         # Those whose gradients have been accumulated before the step to come.
         self._accumulated: WeakSet[Optimizer] = WeakSet()
-        # How often the weights had been written to after the last step of any.
-        self._versions: dict[str, int] = {}
+        # How often the weights had been written to after the last step of any, and where they were.
+        self._versions: dict[str, tuple[int, int]] = {}
 
     def __repr__(self) -> str:
         masks = self.masks
@@ -200,7 +200,7 @@ class MaskedWeights:
         if self._bit_masks is not None:
             # Others may have written to the weights since the last step, as load_state_dict does.
             versions = self._versions
-            written = {n: w.detach() for n, w in weights.items() if versions.get(n) != w._version}
+            written = {n: w.detach() for n, w in weights.items() if versions.get(n) != _version(w)}
             self._bit_masks.apply_(written)
 
     def _mask_gradients(self, weights: Mapping[str, nn.Parameter]) -> None:
@@ -219,7 +219,12 @@ class MaskedWeights:
         is_sparse = any(w.grad is not None and w.grad.is_sparse for w in weights.values())
         if is_sparse or not self._keeps_zeros[optimizer]:
             self._bit_masks.apply_({name: weight.detach() for name, weight in weights.items()})
-        self._versions |= {name: weight._version for name, weight in weights.items()}
+        self._versions |= {name: _version(weight) for name, weight in weights.items()}
 
     def _after_loading(self, optimizer: Optimizer) -> None:
         self._keeps_zeros.pop(optimizer, None)
+
+
+def _version(weight: nn.Parameter) -> tuple[int, int]:
+    """Another after every write, but for those into `weight.data`, which torch does not count."""
+    return weight._version, weight.data_ptr()
