@@ -125,3 +125,8 @@ def test_near_ties_are_distinguished_from_real_differences():
     assert (result.differing, result.near_ties, result.correct) == (2, 1, 2)
     assert result.accuracy == 2 / 3
     assert result.max_logit_difference == pytest.approx(0.6)
+
+    # Of maps, each place by itself: here two by one, beside each other.
+    maps = [torch.stack([logits, logits.flip(0)], -1)[..., None] for logits in (found, eager)]
+    result = compare_with_eager("any", *maps, None)
+    assert (result.differing, result.near_ties) == (4, 2)

@@ -60,12 +60,12 @@ def logits_of(
 def compare_with_eager(
     backend: str, logits: Tensor, eager: Tensor, labels: Tensor | None
 ) -> OutputCheck:
-    """Compares logits, (N, classes), with those of eager torch, as many as there are of both."""
+    """Compares logits, (N, classes, ...), with eager torch's, as many as there are of both."""
     images = min(len(logits), len(eager))
     logits, eager = logits[:images], eager[:images]
     predicted = logits.argmax(1)
     differs = predicted != eager.argmax(1)
-    top = eager.topk(min(2, eager.shape[1])).values
+    top = eager.topk(min(2, eager.shape[1]), dim=1).values
     return OutputCheck(
         backend=backend,
         images=images,
