@@ -1,23 +1,29 @@
-"""Convolutions on maps smaller than the kernel, without the kernel taps that only meet padding."""
+"""Convolutions on small maps as matrix products, without multiplying padding."""
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Pair = tuple[int, int]
 # The kernel taps that meet the input at an output index, and how many inputs lie beside them.
-Window = tuple[slice, tuple[int, int]]
+Window = tuple[slice, Pair]
 
 
 class LiveTapConv2d(nn.Conv2d):
-    """A Conv2d that multiplies no padding where its input is smaller than its kernel.
+    """A Conv2d that is a matrix product where its maps are small, or its kernel is one pixel.
 
-    On such a map every output sees at most H x W inputs, so the convolution is one matrix
-    product with H*W instead of kh*kw products per output: 1/9 of a 3x3 convolution on a 1x1
-    map, 4/9 on a 2x2 map. Values and gradients equal the plain convolution's up to the order of
-    summation; the gradient of a tap that only meets padding is exactly zero. Parameters, names
-    and state dict are those of Conv2d, and larger maps take Conv2d's own path.
+    On a map smaller than its kernel every output sees at most H x W inputs, so the convolution is
+    one product with H*W instead of kh*kw products per output: 1/9 of a 3x3 convolution on a 1x1
+    map, 4/9 on a 2x2 map. With fewer outputs than taps it is a product with the patches under the
+    kernel, and a 1x1 kernel is one with the pixels that its stride leaves: nothing is saved there,
+    but oneDNN's kernels are several times slower for the gradients of so small maps.
+
+    Values and gradients equal the plain convolution's up to the order of summation; the gradient of
+    a tap that only meets padding is exactly zero. Parameters, names and state dict are those of
+    Conv2d, and larger maps take Conv2d's own path.
     """
 
     # What its MACs are counted by.
@@ -28,15 +34,39 @@ class LiveTapConv2d(nn.Conv2d):
         if torch.compiler.is_exporting():
             # An exported graph holds the plain operator; its runtime chooses the algorithm.
             return super().forward(x)
-        height, width = x.shape[-2:]
-        rows, columns = self._windows(0, height), self._windows(1, width)
-        small = height * width < self.kernel_size[0] * self.kernel_size[1]
-        if not (small and rows and columns and x.dim() == 4):
+        rows, columns = (self._outputs(axis, size) for axis, size in enumerate(x.shape[-2:]))
+        taps, outputs = math.prod(self.kernel_size), rows * columns
+        if not outputs or x.dim() != 4:
             return super().forward(x)
-        matrix = _Matrix.apply(self.weight, rows, columns)
-        bias = None if self.bias is None else self.bias.repeat(len(rows) * len(columns))
-        product = F.linear(x.permute(0, 2, 3, 1).flatten(1), matrix, bias)
-        return product.view(len(x), len(rows), len(columns), self.out_channels).permute(0, 3, 1, 2)
+        if math.prod(x.shape[-2:]) < taps:
+            inputs, bias = x.permute(0, 2, 3, 1).flatten(1), self.bias
+            matrix = _Matrix.apply(self.weight, *map(self._windows, (0, 1), x.shape[-2:]))
+            product = F.linear(inputs, matrix, None if bias is None else bias.repeat(outputs))
+        elif outputs < taps or self._is_pointwise:
+            # Flat, for one product: without gradients F.linear would make a batch of small ones.
+            seen = self._seen(x).flatten(0, 2)
+            product = F.linear(seen, self.weight.permute(0, 2, 3, 1).flatten(1), self.bias)
+        else:
+            return super().forward(x)
+        return product.view(len(x), rows, columns, self.out_channels).permute(0, 3, 1, 2)
+
+    @property
+    def _is_pointwise(self) -> bool:
+        return self.kernel_size == (1, 1) and self.padding == (0, 0)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """What the kernel sees for each output: (N, outputs down, outputs across, taps x C)."""
+        if self._is_pointwise:
+            down, across = self.stride
+            return x.permute(0, 2, 3, 1)[:, ::down][:, :, ::across]
+        patches: Tensor = _Patches.apply(x, self.kernel_size, self.stride, self.padding)
+        return patches
+
+    def _outputs(self, axis: int, size: int) -> int:
+        """How many outputs there are along an axis; none where the kernel does not fit."""
+        padding, kernel, stride = self.padding[axis], self.kernel_size[axis], self.stride[axis]
+        assert isinstance(padding, int)
+        return max(0, (size + 2 * padding - kernel) // stride + 1)
 
     def _windows(self, axis: int, size: int) -> list[Window]:
         """By output index, the taps that meet the input, and the inputs beside them."""
@@ -62,9 +92,9 @@ class _Matrix(torch.autograd.Function):
         """Gathers the taps that meet the input, one block of C_out rows an output pixel."""
         ctx.save_for_backward(weight)
         ctx.windows = rows, columns
-        taps = weight.permute(0, 2, 3, 1)
+        taps, dtype = weight.permute(0, 2, 3, 1), _autocast_dtype(weight)
         blocks = [
-            F.pad(taps[:, top, left], (0, 0, *beside, *above))
+            F.pad(taps[:, top, left].to(dtype), (0, 0, *beside, *above))
             for top, above in rows
             for left, beside in columns
         ]
@@ -89,16 +119,55 @@ class _Matrix(torch.autograd.Function):
         return gradient, None, None
 
 
+def _autocast_dtype(tensor: Tensor) -> torch.dtype:
+    """What a matrix product would take `tensor` as."""
+    device = tensor.device.type
+    if tensor.dtype == torch.float32 and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return tensor.dtype
+
+
+class _Patches(torch.autograd.Function):
+    """The inputs under a kernel, wherever it lies: (N, outputs down, outputs across, taps x C).
+
+    A function of its own because the gradient of `Tensor.unfold` takes several times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
+        """Gathers a row of taps x C inputs for each output pixel."""
+        down, across = padding
+        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, across, across, down, down))
+        ctx.geometry = padded.shape, kernel, stride, padding
+        patches = padded.unfold(1, kernel[0], stride[0]).unfold(2, kernel[1], stride[1])
+        return patches.permute(0, 1, 2, 4, 5, 3).flatten(3)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        """Adds up, for each input, the gradients of the taps that have seen it."""
+        shape, kernel, stride, (down, across) = ctx.geometry
+        rows, columns = gradients[0].shape[1:3]
+        taps = gradients[0].reshape(len(gradients[0]), rows, columns, *kernel, shape[3])
+        gradient = gradients[0].new_zeros(shape)
+        for top in range(kernel[0]):
+            for left in range(kernel[1]):
+                seen = slice(top, top + stride[0] * rows, stride[0])
+                beside = slice(left, left + stride[1] * columns, stride[1])
+                gradient[:, seen, beside] += taps[:, :, :, top, left]
+        inner = gradient[:, down : shape[1] - down, across : shape[2] - across]
+        return inner.permute(0, 3, 1, 2), None, None, None
+
+
 def use_live_taps(network: nn.Module) -> nn.Module:
     """Turns, in place, every plain convolution that could profit into a LiveTapConv2d.
 
-    Left alone: 1x1 kernels, groups, dilation, other padding than zeros or given as a word, and
-    subclasses of Conv2d.
+    Left alone: 1x1 kernels without a stride, groups, dilation, other padding than zeros or given as
+    a word, and subclasses of Conv2d.
     """
     for module in network.modules():
         if (
             type(module) is nn.Conv2d
-            and module.kernel_size != (1, 1)
+            and (module.kernel_size, module.stride) != ((1, 1), (1, 1))
             and module.groups == 1
             and module.dilation == (1, 1)
             and module.padding_mode == "zeros"

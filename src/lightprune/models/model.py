@@ -18,7 +18,7 @@ class Model:
     Attributes:
         constructor: Called with `num_classes`; anything importable that returns an nn.Module.
         channels_last: Keep images and weights in channels_last memory format: faster.
-        live_taps: Compute convolutions on maps smaller than the kernel without multiplying padding.
+        live_taps: Compute convolutions on small maps as matrix products that leave padding out.
     """
 
     constructor: Callable[..., nn.Module]
