@@ -6,10 +6,11 @@ With --out, `python -m study report` compares their training compute with the re
 
 Both train torchvision's ResNet18 on the same images, in turn, in one process. The reference's loop:
 PIL transforms in a DataLoader with two workers, contiguous NCHW, SGD, batch 128. This project's:
-its Lightning module, data module and callbacks as in a run.
+its Lightning module, data module and callbacks as in a run, without a teacher and with one.
 """
 
 import argparse
+import itertools
 import json
 import logging
 import shlex
@@ -41,7 +42,7 @@ from lightprune.pruning.plan import Plan
 from lightprune.pruning.targets import Targets
 from lightprune.training.classifier import Classifier
 from lightprune.training.lr_schedule import LearningRate, LRCycles
-from lightprune.training.recipe import Phase
+from lightprune.training.recipe import Distillation, Phase
 from lightprune.training.recorded_pruning import RecordedPruning
 from lightprune.training.setup import Setup
 from lightprune.training.trainer import TrainerConfig
@@ -124,6 +125,7 @@ class Ours:
         batch: int,
         live_taps: bool = True,
         precision: str = "32-true",
+        taught: bool = False,
     ) -> None:
         optimizer = lambda groups: torch.optim.SGD(  # noqa: E731
             groups, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
@@ -137,6 +139,7 @@ class Ours:
             learning_rate=rate,
             label_smoothing=0.1,
             augmentation=Augmentation(),
+            distillation=Distillation(weight=0.5 if taught else 0.0),
         )
         self.setup = Setup(
             model=Model(resnet18, live_taps=live_taps),
@@ -147,6 +150,7 @@ class Ours:
             seed=0,
         )
         self.network = self.setup.new_network()
+        self.teacher = self.setup.new_network() if taught else None
 
     def rate(self, batches: int) -> float:
         """Images a second over `batches` batches."""
@@ -161,6 +165,7 @@ class Ours:
             self.phase,
             cycles,
             peak=lambda epoch: 0.1,
+            teacher=self.teacher,
         )
         trainer = Trainer(
             accelerator="cpu",
@@ -195,19 +200,19 @@ def main() -> None:
     }
     contenders["channels_last alone", 128] = Ours(data, source, 128, live_taps=False)
     for batch in options.batches:
-        for precision in options.precisions:
-            ours = Ours(data, source, batch, precision=precision)
-            contenders[loop_name(precision), batch] = ours
+        for precision, taught in itertools.product(options.precisions, (False, True)):
+            ours = Ours(data, source, batch, precision=precision, taught=taught)
+            contenders[loop_name(precision, taught), batch] = ours
     rates: dict[tuple[str, int], list[float]] = {key: [] for key in contenders}
     for _ in range(options.rounds):
         for key, contender in contenders.items():
             rates[key].append(contender.rate(options.images // contender.batch))
     base = statistics.median(rates["reference", 128])
     print(f"{machine()}, {options.rounds} rounds of {options.images} images")
-    print(f"{'':32}{'images/s':>10}{'min':>8}{'max':>8}{'ratio':>8}")
+    print(f"{'':48}{'images/s':>10}{'min':>8}{'max':>8}{'ratio':>8}")
     for (name, batch), values in rates.items():
         middle, label = statistics.median(values), f"{name}, batch {batch}"
-        print(f"{label:32}{middle:10.0f}{min(values):8.0f}{max(values):8.0f}{middle / base:8.2f}")
+        print(f"{label:48}{middle:10.0f}{min(values):8.0f}{max(values):8.0f}{middle / base:8.2f}")
     if options.out:
         write_text(options.out, json.dumps(record(rates), indent=1) + "\n")
 

@@ -13,16 +13,14 @@ from lightprune.runs.record import Json
 from study.reference import EPOCHS, comparable
 from study.throughput import Loop, Throughput, loop_name
 
-# Forward, and backward, which is two forward passes' worth.
-_PASSES = 3
 _HOW = (
     "Seconds of an epoch are its training images over the median throughput of the loop, data "
     "loading included, on an otherwise idle machine; tests after epochs are left out on both "
     "sides. Both loops crop and flip; what a recipe adds to the images (cutout, CutMix) is not "
-    "timed. The epochs of a network's teacher count too; where a teacher looks at the images of an "
-    "epoch, that is a third more, since a step is worth three forward passes. The reference trains "
-    "on all training images, this project keeps its validation images, if any, apart. The seconds "
-    "in results.csv are those of the runs, whatever else ran beside them."
+    "timed. The epochs of a network's teacher count too; those that have a teacher look at their "
+    "images, too, go by the throughput of such a loop. The reference trains on all training "
+    "images, this project keeps its validation images, if any, apart. The seconds in results.csv "
+    "are those of the runs, whatever else ran beside them."
 )
 
 
@@ -46,7 +44,7 @@ def _compute_lines(findings: Findings, throughput: Throughput | None) -> tuple[s
     """The reference's compute beside that of each recipe; why not, if they cannot be compared."""
     # What a user's own dense network has cost is not known.
     trained = [group.first for group in findings.groups if group.first.dense.key]
-    recipes = {_recipe(run): run for run in trained if comparable(run)}
+    recipes = {_costs(run): run for run in trained if comparable(run)}
     if not recipes:
         return ("Training compute: no run here trains the reference's network from the start.",)
     if not throughput:
@@ -60,22 +58,26 @@ def _compute_lines(findings: Findings, throughput: Throughput | None) -> tuple[s
 
 @dataclass(frozen=True)
 class _Cost:
-    """What a phase costs: epochs, batch size, and what an epoch takes in passes over the images."""
+    """What a phase costs: its epochs, by a loop at a batch size."""
 
     epochs: int
+    loop: str
     batch_size: int
-    passes: int = _PASSES
 
 
-def _recipe(run: ReportedRun) -> tuple[str, tuple[_Cost, ...]]:
-    """What a recipe costs, as far as throughput tells: the loop, and its phases."""
+def _costs(run: ReportedRun) -> tuple[_Cost, ...]:
+    """What a run's training costs: its teacher's, its dense network's and its fine-tuning's."""
     dense, tune = (run.config["recipe"][phase] for phase in ("dense", "finetune"))
-    teacher = _Cost(run.dense.teacher_epochs, dense["batch_size"])
-    phases = [
-        _Cost(epochs, phase["batch_size"], _PASSES + _is_taught(phase))
+    teacher = _Cost(run.dense.teacher_epochs, loop_name(_precision(run)), dense["batch_size"])
+    phases = (
+        _Cost(epochs, loop_name(_precision(run), _is_taught(phase)), phase["batch_size"])
         for epochs, phase in ((run.dense.epochs, dense), (run.finetune_epochs, tune))
-    ]
-    return loop_name(run.config["trainer"]["precision"]), (teacher, *phases)
+    )
+    return tuple(cost for cost in (teacher, *phases) if cost.epochs)
+
+
+def _precision(run: ReportedRun) -> str:
+    return str(run.config["trainer"]["precision"])
 
 
 def _is_taught(phase: Json) -> bool:
@@ -95,32 +97,31 @@ def training_time(throughput: Throughput | None) -> TrainingTime:
 
 
 def _seconds(run: ReportedRun, throughput: Throughput) -> float | None:
-    """Of a run's training at the measured throughput; None if its loop was not measured."""
-    name, phases = _recipe(run)
+    """Of a run's training at the measured throughput; None if a loop of its was not measured."""
     seconds = 0.0
-    for cost in phases:
-        loop = throughput.loop(name, cost.batch_size)
+    for cost in _costs(run):
+        loop = throughput.loop(cost.loop, cost.batch_size)
         if not loop:
             return None
-        seconds += cost.epochs * cost.passes / _PASSES * run.data.train_images / loop.rate
+        seconds += cost.epochs * run.data.train_images / loop.rate
     return seconds
 
 
 def _line(run: ReportedRun, throughput: Throughput) -> str:
-    reference, (name, phases) = throughput.loop("reference"), _recipe(run)
+    reference, costs = throughput.loop("reference"), _costs(run)
     whole = _seconds(run, throughput)
     if not reference or whole is None:
-        sizes = " and ".join(str(size) for size in sorted({cost.batch_size for cost in phases}))
+        loops = sorted({f"{cost.loop} at batch size {cost.batch_size}" for cost in costs})
         return (
             f"Training compute of {run.epochs} epochs: not measured (it takes the "
-            f"reference's loop, and {name} at batch size {sizes})."
+            f"reference's loop, and {' and '.join(loops)})."
         )
     held_out = 0 if run.data.validation_is_test else run.data.validation_images
     theirs = (run.data.train_images + held_out) / reference.rate
-    epochs = sum(cost.epochs for cost in phases)
+    epochs = sum(cost.epochs for cost in costs)
     return (
         f"The reference: {EPOCHS} epochs x {theirs:.0f} s = "
-        f"{duration(EPOCHS * theirs)}; {name} {run.epochs} epochs x "
+        f"{duration(EPOCHS * theirs)}; {loop_name(_precision(run))} {run.epochs} epochs x "
         f"{whole / epochs:.0f} s = {duration(whole)}: {EPOCHS * theirs / whole:.1f} x less."
     )
 

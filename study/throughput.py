@@ -45,6 +45,7 @@ class Throughput(msgspec.Struct, frozen=True):
         return next((at for at in alike if batch_size in (None, at.batch_size)), None)
 
 
-def loop_name(precision: str) -> str:
-    """The name of this project's loop at a `trainer.precision`."""
-    return "lightprune" if precision == FULL_PRECISION else f"lightprune {precision}"
+def loop_name(precision: str, taught: bool = False) -> str:
+    """The name of this project's loop at a `trainer.precision`, with a teacher or without."""
+    name = "lightprune" if precision == FULL_PRECISION else f"lightprune {precision}"
+    return f"{name} with a teacher" if taught else name

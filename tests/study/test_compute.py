@@ -91,11 +91,18 @@ def test_a_teacher_counts_with_its_training_and_its_passes(tmp_path):
     record = json.loads(file.read_text())
     record["dense"]["teacher_epochs"] = 25
     file.write_text(json.dumps(record))
-    lines, *_ = compute_section(findings_of(tmp_path), read(written(tmp_path, REFERENCE, OURS)))
+    taught = {**OURS, "name": "lightprune with a teacher", "images_per_second": [400.0]}
+    without, lines = (
+        compute_section(findings_of(tmp_path), read(written(tmp_path, REFERENCE, OURS, *loops)))
+        for loops in ((), (taught,))
+    )
 
-    # 25 * 90 s, and 22 and 10 epochs of 120 s.
-    whole = 25 * 90 + 32 * 120
-    assert f"lightprune 25 + 22 + 10 epochs x {whole / 57:.0f} s = 1.7 h" in lines
+    # 25 epochs of 90 s, and 22 and 10 of 112.5 s.
+    whole = 25 * 90 + 32 * 112.5
+    assert f"lightprune 25 + 22 + 10 epochs x {whole / 57:.0f} s = 1.6 h: 13.7 x less." in next(
+        lines
+    )
+    assert "and lightprune at batch size 256 and lightprune with a teacher at" in next(without)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +129,11 @@ def test_the_benchmark_times_both_loops_in_training(benchmark):
     images = ImageSet(images, torch.arange(len(images)) % 10)
     data = ImageDataset(images, images, tuple("abcdefghij"))
     source = ImageFolder(validation="none")
-    loops = (benchmark.Reference(images, source, 2), benchmark.Ours(data, source, 2))
+    loops = (
+        benchmark.Reference(images, source, 2),
+        benchmark.Ours(data, source, 2),
+        benchmark.Ours(data, source, 2, taught=True),
+    )
     before = [copy.deepcopy(loop.network.state_dict()) for loop in loops]
 
     assert all(loop.rate(1) > 0 for loop in loops)
