@@ -23,7 +23,7 @@ pytestmark = [
 
 
 def small(num_classes=4):
-    """Little to compile: one map of plain convolutions and one of live taps."""
+    """Little to compile: a layer with few outputs, and one on a map smaller than its kernel."""
     return nn.Sequential(
         nn.Conv2d(3, 4, 3, stride=4, padding=1),
         nn.BatchNorm2d(4),
