@@ -54,8 +54,8 @@ def generate(results: Path) -> Generated:
         "results": "\n\n".join(_results(found, results, bool(svg))) if found else _NOTHING,
         "quick start": quick_start(measured, throughput),
     }
-    # The figure's links lead from the folder of a report; this one lies beside the runs.
-    return Generated(parts, svg.replace('href="../', 'href="'))
+    # The figure's links lead from a folder of a report; this one lies beside the runs.
+    return Generated(parts, svg.replace('href="../../', 'href="'))
 
 
 def replace_block(readme: str, name: str, block: str) -> str:

@@ -42,8 +42,12 @@ class TableRows:
         """The difference to the control; None for the control itself, and without one."""
         if self.control is None or row is self.control:
             return None
-        baseline = self.findings.baselines.get(self.control.name if row is self.dense else row.name)
-        return baseline.reversed if baseline and row is self.dense else baseline
+        baselines = self.findings.baselines
+        if row is self.dense:
+            own = baselines.get(self.control.name)
+            return own.reversed if own and not own.name else None
+        baseline = baselines.get(row.name)
+        return baseline if baseline and baseline.name == self.control.name else None
 
 
 def table_rows(runs: Sequence[ReportedRun]) -> TableRows | None:
@@ -61,7 +65,9 @@ def table_rows(runs: Sequence[ReportedRun]) -> TableRows | None:
     alike = tuple(run for run in runs if _training(run) == _training(first))
     findings = Findings(RunCollection(alike, {}))
     control = next((r for r in findings.rows if r.group and r.group.kind == CONTROL), None)
-    most = headline(findings) if control else None
+    most = headline(findings)
+    if not most or not control or findings.baselines[most.name].name != control.name:
+        most = None
     rows = [row for row in findings.rows if row.pruned and label(row) in _REFERENCE]
     if most and most not in rows:
         rows.insert(1, most)
@@ -69,7 +75,10 @@ def table_rows(runs: Sequence[ReportedRun]) -> TableRows | None:
         further = [r for r in findings.rows if r.series == most.series and r.pruned]
         further = [row for row in further if row.sparsity > most.sparsity]
         rows[1:1] = sorted(further, key=lambda row: row.sparsity)[:1]
-    return TableRows(findings, control, findings.rows[0], tuple(rows), most)
+    starts = {run.dense.weights_sha256 for run in (control or findings.rows[0]).runs}
+    dense = [row for row in findings.rows if not row.group]
+    begun = (row for row in dense if starts & {run.dense.weights_sha256 for run in row.runs})
+    return TableRows(findings, control, next(begun, dense[0]), tuple(rows), most)
 
 
 def label(row: ResultRow) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lightprune.rendering.document import Block, Table
+from lightprune.rendering.document import Block, Table, link
 from lightprune.rendering.number_format import percent, pp_label
 from lightprune.report.discovery import RunCollection
 from lightprune.report.findings import Findings
@@ -49,7 +49,7 @@ def _row(run: ReportedRun, reported: tuple[ReportedRun, ...]) -> dict[str, str]:
     alike = [other for other in reported if run_label(other) == run_label(run)]
     beside = min(alike, key=lambda other: _distance(run, other), default=None)
     return {
-        "run folder": f"[{run.folder}](../{run.folder})",
+        "run folder": link(run.folder, run.folder),
         "configuration": run_label(run),
         "seed": str(run.seed),
         "epochs": run.epochs,

@@ -1,15 +1,12 @@
 """What one reads first: the finding, the tiles, the best by sparsity, what decides it."""
 
 from lightprune.rendering.document import Choice, Table, Tiles
+from lightprune.report.build import write_report
+from lightprune.report.csv_files import comparisons_csv
 from lightprune.report.frontier_figure import frontier_charts, frontier_svg
-from lightprune.report.sections.headline import (
-    deciding_lines,
-    finding,
-    headline,
-    main_part,
-    undertrained_lines,
-)
-from tests.report.run_folders import config, findings_of, make_bench, make_run
+from lightprune.report.sections.deciding import deciding_lines, undertrained_lines
+from lightprune.report.sections.headline import finding, headline, main_part
+from tests.report.run_folders import config, event, findings_of, make_bench, make_run
 
 DENSE = [True] * 900 + [False] * 100
 NEAR = [True] * 898 + [False] * 102
@@ -138,21 +135,80 @@ def test_an_undertrained_dense_network_is_named(tmp_path):
     assert not [*undertrained_lines(findings_of(tmp_path / "well"))]
 
 
+def deciding(folder):
+    findings = findings_of(folder)
+    return [*deciding_lines(findings, headline(findings))]
+
+
 def test_what_decides_is_told_with_its_extremes(tmp_path):
     run(tmp_path / "a", DENSE)
     run(tmp_path / "b", POOR, {"scope": "local"}, live_nnz=100, unreachable_nnz=100)
     run(tmp_path / "c", NEAR, {"epochs": (22, 16)})
-    lines = [*deciding_lines(findings_of(tmp_path))]
+    lines = deciding(tmp_path)
 
     assert lines[0].startswith(
         "Which weights go: at 98 % and equal training the accuracy is from 70.00 % (local one_shot"
     )
     assert lines[1] == (
-        "How long one trains: global one_shot at 98 % has 89.80 % after 22 + 16 epochs, 90.00 % "
+        "How one trains: global one_shot at 98 % has 89.80 % after 22 + 16 epochs, 90.00 % "
         "after 22 + 8 epochs."
     )
     assert lines[2].startswith("Where the zeros lie: at 98 % from 3.4 % (local one_shot")
     assert lines[3].startswith("Unreachable weights: ")
+
+
+def test_settings_and_masks_that_are_no_method_decide_nothing(tmp_path):
+    run(tmp_path / "a", DENSE)
+    run(tmp_path / "b", POOR, {"peak": 0.2})
+
+    assert [line.partition(":")[0] for line in deciding(tmp_path)] == ["Unreachable weights"]
+
+
+def test_other_images_are_another_question(tmp_path):
+    run(tmp_path / "cifar", NEAR, {"schedule": "MultiStep"}, fingerprint="c" * 64)
+    run(tmp_path / "digits", DENSE, {"epochs": (10, 12)}, fingerprint="d" * 64)
+    findings = findings_of(tmp_path)
+    table = block(findings, Table)
+    figure = next(iter(block(findings, Choice).figures.values()))
+
+    assert [line.partition(":")[0] for line in deciding(tmp_path)] == ["Unreachable weights"]
+    assert [row[1] for row in table.rows] == ["1", "1"]
+    assert "data" in table.columns
+    assert 'href="../digits"' in figure.inline
+    assert 'href="../cifar"' not in figure.inline
+    assert 'href="../../digits"' in figure.svg
+    assert "and the network of the title alone" in figure.caption
+
+
+def test_of_several_controls_the_one_with_most_seeds_counts(tmp_path):
+    for seed in range(3):
+        run(tmp_path / f"control{seed}", DENSE, {"seed": seed, **CONTROL}, POOR, **WHOLE)
+        run(tmp_path / f"98-{seed}", NEAR, {"seed": seed}, POOR)
+    run(tmp_path / "copy", POOR, CONTROL, POOR, **WHOLE)
+
+    assert finding(findings_of(tmp_path)).startswith(
+        "98 % of the weights pruned, −0.20 pp to the control, "
+    )
+
+
+def test_seeds_that_until_stopped_at_other_sparsities_are_no_one_row(tmp_path):
+    for seed, sparsity in enumerate((0.98, 0.7)):
+        events = [event(0, sparsity, 0.9)]
+        about = {"schedule": "Until", "seed": seed}
+        run(tmp_path / str(seed), NEAR, about, events=events, live_nnz=int(2000 * (1 - sparsity)))
+
+    names = [row.name for row in findings_of(tmp_path).rows if row.pruned]
+    assert sorted(names) == ["global 70 % until", "global 98 % until"]
+
+
+def test_a_network_that_filters_left_is_held_against_nothing(tmp_path):
+    slim = {"channels": {"conv1": 3}}
+    run(tmp_path / "a", NEAR, slim, users_weights="w" * 64)
+    findings = findings_of(tmp_path)
+
+    assert finding(findings) == "1 run, no dense network to hold them against"
+    assert comparisons_csv(findings.against_dense).splitlines()[1:] == []
+    write_report(findings, "one run", tmp_path / "report")
 
 
 def test_the_figure_has_an_axis_for_what_was_measured(tmp_path):

@@ -40,7 +40,7 @@ def test_every_method_is_held_against_plain_global_magnitude(three):
     ]
     assert random["method"] == "random one_shot"
     assert random["difference (pp)"] == "−20.00"
-    assert random["verdict"] == "less accurate (seed 0)"
+    assert random["verdict"] == "less accurate"
     low, high = random["95 % interval"].split(" to ")
     assert (low, high) == ("−22.45", "−17.47")
     assert [lamp["method"], lamp["difference (pp)"]] == ["lamp one_shot", "−1.00"]
@@ -60,9 +60,21 @@ def test_a_method_better_than_the_first_line_is_told_as_more_accurate(tmp_path):
 
     assert [lamp["difference (pp)"], lamp["verdict"]] == [
         "+19.00",
-        "more accurate (seed 0)",
+        "more accurate",
     ]
-    assert taylor["verdict"] == "not separated (seed 0)"
+    assert taylor["verdict"] == "not separated"
+
+
+def test_a_difference_is_the_mean_over_the_seeds_that_both_have(tmp_path):
+    better = [True] * 910 + [False] * 90
+    for criterion, seeds in {"Magnitude": (0, 1), "Lamp": (0, 1), "Taylor": (1,)}.items():
+        for seed in seeds:
+            right = better if (criterion, seed) == ("Lamp", 1) else NEAR
+            run(tmp_path / f"{criterion}{seed}", right, {"criterion": criterion, "seed": seed})
+    _, lamp, taylor = table(tmp_path)
+
+    assert lamp["difference (pp)"] == "+1.00 ± 1.41"
+    assert taylor["verdict"] == "not separated"
 
 
 def test_two_methods_or_other_dense_networks_are_no_contest(three, tmp_path):

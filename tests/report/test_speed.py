@@ -56,6 +56,21 @@ def test_a_row_tells_cost_accuracy_and_speed(tmp_path):
     )
 
 
+def test_what_was_timed_is_shown_at_any_threads_and_batches(tmp_path):
+    run(tmp_path, "a")
+    run(tmp_path, "b", {"sparsity": 0.99}, combinations=((1, 1),))
+    run(tmp_path, "c", {"sparsity": 0.9}, combinations=((2, 8),))
+    two, one = blocks(findings_of(tmp_path), Table)
+
+    assert [column for column in two.columns if column.startswith("ms")] == [
+        "ms, batch 1",
+        "ms, batch 8",
+        "ms, batch 64",
+    ]
+    assert len(two.rows) == 2
+    assert one.rows[0][one.columns.index("ms, batch 1")] == "0.25"
+
+
 def test_a_network_that_the_sparse_runtime_cannot_run_takes_no_other_along(tmp_path):
     run(tmp_path, "a")
     dense = {name: ms for name, ms in MS.items() if name != "sparse"}

@@ -1,6 +1,7 @@
 from itertools import product
 from math import comb, sqrt
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from lightprune.report.statistics import (
     mcnemar_p_value,
     wilson_interval,
 )
-from lightprune.runs.paired_counts import PairedCounts
+from lightprune.runs.paired_counts import PairedCounts, mean_interval
 
 
 def test_mcnemar_by_hand():
@@ -67,3 +68,26 @@ def test_holm_by_hand():
 def test_the_spread_is_the_samples():
     assert MeanStd.of([1.0, 3.0]) == MeanStd(2.0, pytest.approx(sqrt(2)))
     assert MeanStd.of([0.5]).spread is None
+
+
+@given(
+    st.integers(2, 60).flatmap(
+        lambda n: st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=2, max_size=2)
+    )
+)
+def test_of_one_pair_the_interval_of_the_mean_is_that_of_the_pair(pair):
+    assert mean_interval([tuple(pair)]) == pytest.approx(PairedCounts.of(*pair).interval)
+
+
+def test_pairs_that_agree_on_every_image_tell_no_more_than_one():
+    first, second = [True] * 30 + [False] * 70, [True] * 20 + [False] * 80
+
+    assert mean_interval([(first, second)] * 5) == pytest.approx(mean_interval([(first, second)]))
+
+
+def test_seeds_that_err_on_images_of_their_own_narrow_the_interval():
+    random = np.random.default_rng(0)
+    pairs = [tuple(random.random((2, 1000)) < 0.8) for _ in range(4)]
+    (low, high), *single = mean_interval(pairs), *map(mean_interval, ([pair] for pair in pairs))
+
+    assert high - low == pytest.approx(0.5 * np.mean([b - a for a, b in single]), rel=0.05)

@@ -52,13 +52,13 @@ def test_what_first_buys_is_said_with_the_test(tmp_path):
     (line,) = first_against_rank_lines(findings_of(tmp_path))
 
     assert line in blocks
-    assert line.endswith(": 98 % +30.00 pp (more accurate) by the paired test.")
+    assert line.endswith(": 98 % +30.00 pp (more accurate).")
 
 
 def test_equal_masks_are_said_to_be_equal(tmp_path):
     _, blocks = both(tmp_path, digests="aa", unreachable_nonzero=0)
 
-    assert blocks[1].endswith(": 98 % +30.00 pp (the same masks) by the paired test.")
+    assert blocks[1].endswith(": 98 % +30.00 pp (the same masks).")
 
 
 def test_a_network_without_unreachable_weights_has_no_section(tmp_path):

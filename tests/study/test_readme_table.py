@@ -223,6 +223,15 @@ def test_differences_are_to_the_dense_network_that_trained_as_long(results):
     assert "a CPU runs it 4.0 times (one image) and 4.0 times (64 at once) as fast" in block
 
 
+def test_a_difference_to_anything_but_the_control_is_not_shown_as_one(tmp_path):
+    trained_as_long(tmp_path, "control", 905, 4_220_096, scope=None)
+    trained_as_long(tmp_path, "other settings", 897, 223_338, peak=0.2)
+    block = results_block(tmp_path)
+
+    assert [pp for *_, pp in rows_of(block)] == ["−7.50 (−9.14 to −5.83)", "", ""]
+    assert "trained as long" not in block.partition("\n")[0]
+
+
 def test_the_sparsest_within_half_a_point_has_a_row_of_its_own(results):
     trained_as_long(results, "lamp", 840, 100_000, criterion="Lamp", sparsity=0.991)
     trained_as_long(results, "longer", 850, 50_000, sparsity=0.995, epochs=(22, 80))

@@ -7,7 +7,7 @@ from rich.table import Table
 from lightprune.bench.output_check import NEAR_TIE
 from lightprune.bench.result import BatchProfile, BenchResult, OpTiming
 from lightprune.rendering.console_table import console_table
-from lightprune.rendering.number_format import counted
+from lightprune.rendering.number_format import counted, milliseconds
 
 
 def bench_tables(result: BenchResult) -> Iterator[Table | str]:
@@ -48,7 +48,14 @@ def _speed(result: BenchResult, threads: int) -> Table:
     columns = ["", *(f"batch {speedup.batch}" for speedup in speedups)]
     labels = result.backends
     rows = [
-        (label, *(f"{_ms(t.median)} ({_ms(t.p90)})" for t in timings if t.backend == name))
+        (
+            label,
+            *(
+                f"{milliseconds(t.median)} ({milliseconds(t.p90)})"
+                for t in timings
+                if t.backend == name
+            ),
+        )
         for name, label in labels.items()
     ]
     table = console_table(f"ms a batch, {counted(threads, 'thread')}: median (p90)", columns, rows)
@@ -59,10 +66,6 @@ def _speed(result: BenchResult, threads: int) -> Table:
         stripped = (_times(s.over_stripped) for s in speedups)
         table.add_row("  over dense, unreachable weights stripped", *stripped)
     return table
-
-
-def _ms(seconds: float) -> str:
-    return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
 def _times(ratio: float | None) -> str:

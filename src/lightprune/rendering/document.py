@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from lightprune.files import replace_file, write_text
 from lightprune.rendering.number_format import counted
@@ -13,6 +14,12 @@ from lightprune.rendering.number_format import counted
 _NUMBER = re.compile(r"[-+−±<]?\d(?![^(]*[a-z]{6})")
 # Markdown is read as a whole: of a table of more rows it has the first.
 _MARKDOWN_ROWS, _MARKDOWN_FIRST = 12, 8
+
+
+def link(name: str, folder: str) -> str:
+    """A Markdown link to a folder beside that of the report, whatever characters they have."""
+    shown = re.sub(r"([*`])", r"\\\1", name)
+    return f"[{shown}](../{quote(folder)})"
 
 
 @dataclass(frozen=True)

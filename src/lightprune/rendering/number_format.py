@@ -29,8 +29,13 @@ def millions(count: float | None) -> str:
 
 
 def megabytes(size: int) -> str:
-    """A file size in bytes as `1.3 MB`: two digits."""
-    return f"{size / 1e6:.2g} MB"
+    """A file size in bytes as `1.3 MB`: at least two digits."""
+    return f"{_digits(size / 1e6, 2)} MB"
+
+
+def milliseconds(seconds: float) -> str:
+    """A time in milliseconds, without their name: at least three digits."""
+    return _digits(1e3 * seconds, 3)
 
 
 def duration(seconds: float) -> str:
@@ -46,4 +51,9 @@ def about(seconds: float) -> str:
         return f"about {max(1, round(seconds, -1 if seconds >= 20 else 0)):.0f} s"
     if seconds < 90 * 60:
         return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.2g} h"
+    return f"about {_digits(seconds / 3600, 2)} h"
+
+
+def _digits(value: float, count: int) -> str:
+    """So many digits, or all of a larger number: never with an exponent."""
+    return f"{value:.0f}" if value >= 10 ** (count - 1) else f"{value:.{count}g}"

@@ -34,8 +34,11 @@ DARK_CHART_STYLE = f"svg{{color:#ddd}}{_style(_DARK)}"
 
 
 def standalone(svg: str) -> str:
-    """A chart as a file of its own, on white: for README, Markdown and print."""
-    head, _, rest = svg.partition(">")
+    """A chart as a file of its own, on white: for Markdown and print.
+
+    Its links lead from a folder below that of the page.
+    """
+    head, _, rest = svg.replace('href="../', 'href="../../').partition(">")
     return (
         f'{head} xmlns="http://www.w3.org/2000/svg"><style>{CHART_STYLE}</style>'
         f'<rect width="100%" height="100%" fill="#fff"/>{rest}'

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from lightprune.report.comparisons import UNCORRECTED, Comparison
 from lightprune.report.statistics import MeanStd, interval_label
-from lightprune.runs.paired_counts import PairedCounts
+from lightprune.runs.paired_counts import excludes_zero, mean_interval
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Baseline:
     Attributes:
         name: Of the control; empty for each run's own dense network.
         difference: Of the accuracies.
-        counts: Of the paired images, summed over the seeds; None without predictions.
+        bounds: Of the 95 % interval that the test images allow; None without predictions.
         verdict: What the paired tests say, in a few words.
         seeds: Of the runs that the difference is over.
     """
 
     name: str
     difference: MeanStd
-    counts: PairedCounts | None
+    bounds: tuple[float, float] | None
     verdict: str
     seeds: tuple[int, ...]
 
@@ -33,7 +33,7 @@ class Baseline:
         """From at least one comparison that has counts, the configuration first."""
         difference = MeanStd.of([test.paired.difference for test in tests if test.paired])
         seeds = tuple(sorted({test.seed for test in tests if test.paired}))
-        return cls(name, difference, _sum_of_counts(tests), verdict(tests), seeds)
+        return cls(name, difference, _bounds(tests), verdict(tests), seeds)
 
     def seeds_label(self, runs: int) -> str:
         """`seed 0`, where the difference is over fewer seeds than an accuracy over `runs`."""
@@ -51,12 +51,13 @@ class Baseline:
     def reversed(self) -> "Baseline":
         """The baseline's difference to the configuration."""
         turned = MeanStd(-self.difference.mean, self.difference.spread)
-        return replace(self, difference=turned, counts=self.counts and self.counts.reversed)
+        bounds = self.bounds and (-self.bounds[1], -self.bounds[0])
+        return replace(self, difference=turned, bounds=bounds)
 
     @property
     def interval(self) -> str:
         """The 95 % interval that the number of test images allows, in pp; empty if unknown."""
-        return interval_label(self.counts) if self.counts else ""
+        return interval_label(self.bounds) if self.bounds else ""
 
 
 def tests_between(comparisons: Sequence[Comparison], first: str, second: str) -> list[Comparison]:
@@ -68,7 +69,7 @@ def tests_between(comparisons: Sequence[Comparison], first: str, second: str) ->
         if (test.first, test.second) == (first, second):
             tests.append(test)
         elif (test.first, test.second) == (second, first):
-            tests.append(replace(test, first=first, second=second, paired=test.paired.reversed))
+            tests.append(test.reversed)
     return tests
 
 
@@ -78,12 +79,12 @@ def verdict(tests: Sequence[Comparison]) -> str:
     Where no seed's corrected p is below the level, the interval over all seeds may still exclude 0.
     """
     gains = [t.paired.difference > 0 for t in tests if t.separated and t.paired]
-    total = _sum_of_counts(tests)
+    bounds = _bounds(tests)
     if len(set(gains)) > 1:
         return "seeds disagree"
-    if not gains and not total.excludes_zero:
+    if not gains and not excludes_zero(bounds):
         return "not separated"
-    words = "more accurate" if (gains[0] if gains else total.difference > 0) else "less accurate"
+    words = "more accurate" if (gains[0] if gains else bounds[0] > 0) else "less accurate"
     if not gains:
         words += f" {UNCORRECTED}"
     elif len(gains) < len(tests):
@@ -91,10 +92,5 @@ def verdict(tests: Sequence[Comparison]) -> str:
     return f"{words}, trained longer" if any(test.obstacle for test in tests) else words
 
 
-def _sum_of_counts(tests: Sequence[Comparison]) -> PairedCounts:
-    pairs = [test.paired for test in tests if test.paired]
-    return PairedCounts(
-        sum(pair.images for pair in pairs),
-        sum(pair.only_first for pair in pairs),
-        sum(pair.only_second for pair in pairs),
-    )
+def _bounds(tests: Sequence[Comparison]) -> tuple[float, float]:
+    return mean_interval([test.right for test in tests if test.right])

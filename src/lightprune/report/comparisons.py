@@ -1,5 +1,6 @@
 """Paired comparisons on the same test images, and what may be concluded from them in words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
@@ -25,6 +26,7 @@ class Comparison:
 
     Attributes:
         paired: The counts; None if they were not tested on the same images.
+        right: For each image, whether the first and the second network have it right; as `paired`.
         corrected: McNemar's p, corrected for the number of comparisons; None without counts.
         obstacle: Why no ranking may follow, whatever the counts; empty if nothing is in the way.
     """
@@ -35,6 +37,18 @@ class Comparison:
     paired: PairedCounts | None
     corrected: float | None
     obstacle: str
+    right: tuple[Sequence[bool], Sequence[bool]] | None = None
+
+    @property
+    def reversed(self) -> "Comparison":
+        """The same with the two networks changed over."""
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            paired=self.paired and self.paired.reversed,
+            right=self.right and self.right[::-1],
+        )
 
     @property
     def separated(self) -> bool:
@@ -62,18 +76,19 @@ def against_dense(groups: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
         for run in group.runs:
             if starts_slim(run):
                 continue
-            dense, paired, obstacle = run.dense_predictions, None, ""
+            dense, paired, right, obstacle = run.dense_predictions, None, None, ""
             if dense is None:
                 obstacle = "the dense network's predictions are not at hand"
             elif dense.labels != run.predictions.labels:
                 obstacle = "the dense network's test images are others"
             else:
-                paired = PairedCounts.of(run.predictions.correct, dense.correct)
+                right = run.predictions.correct, dense.correct
+                paired = PairedCounts.of(*right)
                 # More training cannot excuse a loss, so a loss needs no equal budget.
                 if paired.difference >= 0 and run.finetune_epochs:
                     obstacle = f"it has trained {counted(run.finetune_epochs, 'epoch')} more"
             names = group.name, "its dense network"
-            comparisons.append(Comparison(*names, run.seed, paired, None, obstacle))
+            comparisons.append(Comparison(*names, run.seed, paired, None, obstacle, right))
     return _with_correction(comparisons)
 
 
@@ -84,14 +99,17 @@ def between_runs(groups: tuple[RunGroup, ...]) -> tuple[Comparison, ...]:
         for a, b in product(one.runs, other.runs):
             obstacle = _obstacle(a, b)
             if a.seed == b.seed and _worth_a_line(a, b, obstacle):
-                paired = None
+                paired = right = None
                 if a.data.fingerprint == b.data.fingerprint:
-                    paired = PairedCounts.of(a.predictions.correct, b.predictions.correct)
-                comparisons.append(Comparison(one.name, other.name, a.seed, paired, None, obstacle))
+                    right = a.predictions.correct, b.predictions.correct
+                    paired = PairedCounts.of(*right)
+                names = one.name, other.name
+                comparisons.append(Comparison(*names, a.seed, paired, None, obstacle, right))
     return _with_correction(comparisons)
 
 
-def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
+def other_training(a: ReportedRun, b: ReportedRun) -> str:
+    """How the images, the budgets or the settings of two trainings differ; empty if they do not."""
     if a.data.fingerprint != b.data.fingerprint:
         prints = f"{a.data.fingerprint[:8]} and {b.data.fingerprint[:8]}"
         return f"their data differ (fingerprints {prints})"
@@ -102,6 +120,12 @@ def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
         for key, first, second in differences:
             if key.startswith(part) and key not in _OF_THE_METHOD:
                 return f"their settings differ ({key} is {first} and {second})"
+    return ""
+
+
+def _obstacle(a: ReportedRun, b: ReportedRun) -> str:
+    if difference := other_training(a, b):
+        return difference
     if a.dense.weights_sha256 != b.dense.weights_sha256:
         return "they start from different dense networks"
     return ""

@@ -6,10 +6,24 @@ from lightprune.report.groups import RunGroup
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import mcnemar_p_value, wilson_interval
 
+_COMPARISON = (
+    "first",
+    "second",
+    "seed",
+    "images",
+    "only_first_right",
+    "only_second_right",
+    "difference",
+    "p",
+    "p_corrected",
+    "verdict",
+)
+
 
 def results_csv(groups: tuple[RunGroup, ...]) -> str:
     """One row a run, with its provenance."""
-    return _csv([_run_row(group, run) for group in groups for run in group.runs])
+    rows = [_run_row(group, run) for group in groups for run in group.runs]
+    return csv_text(list(rows[0]), (row.values() for row in rows))
 
 
 def _run_row(group: RunGroup, run: ReportedRun) -> dict[str, object]:
@@ -46,24 +60,13 @@ def _run_row(group: RunGroup, run: ReportedRun) -> dict[str, object]:
 
 
 def comparisons_csv(comparisons: tuple[Comparison, ...]) -> str:
-    """One row a comparison; nothing where there is no test."""
-    return _csv([_comparison_row(comparison) for comparison in comparisons])
+    """One row a comparison, if there are any; nothing where there is no test."""
+    return csv_text(_COMPARISON, map(_comparison_row, comparisons))
 
 
-def _comparison_row(c: Comparison) -> dict[str, object]:
-    return {
-        "first": c.first,
-        "second": c.second,
-        "seed": c.seed,
-        "images": c.paired and c.paired.images,
-        "only_first_right": c.paired and c.paired.only_first,
-        "only_second_right": c.paired and c.paired.only_second,
-        "difference": c.paired and c.paired.difference,
-        "p": c.paired and mcnemar_p_value(c.paired),
-        "p_corrected": c.corrected,
-        "verdict": c.verdict,
-    }
-
-
-def _csv(records: list[dict[str, object]]) -> str:
-    return csv_text(list(records[0]), (record.values() for record in records))
+def _comparison_row(c: Comparison) -> tuple[object, ...]:
+    counts: tuple[object, ...] = (None,) * 5
+    if pair := c.paired:
+        only = pair.only_first, pair.only_second
+        counts = pair.images, *only, pair.difference, mcnemar_p_value(pair)
+    return c.first, c.second, c.seed, *counts, c.corrected, c.verdict

@@ -36,7 +36,10 @@ def find_runs(
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; allowed is one with finished runs")
     runs, left_out = [], dict[str, str]()
-    for path in sorted({file.parent for sign in _SIGNS for file in folder.rglob(sign)}):
+    paths = {file.parent for sign in _SIGNS for file in folder.rglob(sign)}
+    # What a logger keeps within a run's folder may have a config of its own, but no record.
+    own = (p for p in paths if (p / "run.json").exists() or paths.isdisjoint(p.parents))
+    for path in sorted(own):
         name, bench = path.relative_to(folder).as_posix(), None
         try:
             run = read_run(path, name, (dense_dir, folder / "dense"))

@@ -61,10 +61,12 @@ class Findings:
         for row in self.rows:
             if not row.group or not row.difference:
                 continue
-            for control in controls:
-                if tests := tests_between(self.between, row.name, control):
-                    found[row.name] = Baseline.of(control, tests)
-            if row.name not in found:
+            tests = {name: tests_between(self.between, row.name, name) for name in controls}
+            # Of several the one with most seeds in common.
+            control = max(tests, key=lambda name: len(tests[name]), default="")
+            if control and tests[control]:
+                found[row.name] = Baseline.of(control, tests[control])
+            else:
                 own = [c for c in self.against_dense if c.first == row.name and c.paired]
                 seeds = tuple(run.seed for run in row.runs)
                 alone = Baseline("", row.difference, None, "", seeds)

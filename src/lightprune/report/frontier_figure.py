@@ -1,6 +1,7 @@
 """Test accuracy against what a network costs: the marks, the controls, the frontier."""
 
 from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import quote
 
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import medians_of
@@ -167,7 +168,7 @@ def _mark(row: ResultRow, cost: float) -> Mark:
         f"seed {row.seeds}\n{percent(row.mac_density, 1)} of the MACs, live sparsity "
         f"{percent(row.live_sparsity)}"
     )
-    return Mark(cost, row.accuracy.mean, words, low, high, f"../{row.first.folder}")
+    return Mark(cost, row.accuracy.mean, words, low, high, f"../{quote(row.first.folder)}")
 
 
 def _band(row: ResultRow) -> Band:

@@ -15,6 +15,7 @@ from lightprune.runs.record import Json
 FULL_PRECISION = "32-true"
 # Dense, trained for as many epochs.
 CONTROL = "control"
+_REACHED = "schedule.reached"
 _SCOPES = (CONTROL, "global", "local", "random", "inverted")
 
 
@@ -118,7 +119,8 @@ def _setup(run: ReportedRun) -> Json:
     # A user's own weights are no part of a config, and trained ones differ with the seed.
     weights = "" if run.dense.key else run.dense.weights_sha256[:8]
     about = {"data.fingerprint": run.data.fingerprint[:8], "dense.weights": weights}
-    return {**without_seeds(run.config), **about}
+    # `schedule=until` ends where a seed's accuracy does, not where its config says.
+    return {**without_seeds(run.config), **about, _REACHED: run.target_sparsity}
 
 
 def _suffix(run: ReportedRun, others: list[ReportedRun]) -> str:
@@ -130,7 +132,7 @@ def _suffix(run: ReportedRun, others: list[ReportedRun]) -> str:
         for other in others
         if (method_label(other.config), training_label(other)) == (method, training)
         for key, _, value in diff_configs(_setup(other), _setup(run))
-        if key not in ("schedule.sparsity", "schedule.amount")
+        if key not in ("schedule.sparsity", "schedule.amount", _REACHED)
     }
     shown = [*settings.values()]
     return words + (f" ({', '.join(shown[:3] + ['...'] * (len(shown) > 3))})" if shown else "")

@@ -9,6 +9,9 @@ from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.statistics import MeanStd, wilson_interval
 
+# Training alone may leave a zero here and there.
+_FEW_ZEROS = 0.001
+
 
 @dataclass(frozen=True)
 class ResultRow:
@@ -49,6 +52,12 @@ class ResultRow:
         """The 95 % interval of the accuracy that the number of test images allows."""
         images = self.first.data.test_images
         return wilson_interval(round(self.accuracy.mean * images), images)
+
+    @property
+    def task(self) -> tuple[str, str]:
+        """The images and the kind of network: accuracies on others answer another question."""
+        constructor = without_seeds(self.first.config["model"]).get("constructor")
+        return self.first.data.fingerprint, json.dumps(constructor, sort_keys=True)
 
     @property
     def pruned(self) -> bool:
@@ -100,6 +109,7 @@ def _dense_setup(run: ReportedRun) -> str:
 
 def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) -> ResultRow:
     first = runs[0]
+    live_sparsity = first.dense.zero_live_weights / first.cost.live if first.cost.live else 0.0
     return ResultRow(
         name=name,
         group=None,
@@ -107,9 +117,10 @@ def _dense_row(name: str, runs: list[ReportedRun], published: Published | None) 
         accuracy=MeanStd.of([run.dense.test_accuracy for run in runs]),
         difference=None,
         sparsity=first.dense.zero_weights / first.cost.weights,
-        live_sparsity=first.dense.zero_live_weights / first.cost.live if first.cost.live else 0.0,
-        # Unreachable weights are not counted, as in the pruned networks.
-        mac_density=first.reached_mac_share,
+        live_sparsity=live_sparsity,
+        # Unreachable weights are not counted, as in the pruned networks. Where the zeros of given
+        # weights lie, and so which MACs they save, is not on record.
+        mac_density=first.reached_mac_share if live_sparsity < _FEW_ZEROS else None,
         published=published.dense if published and published.comparable(first) else None,
     )
 

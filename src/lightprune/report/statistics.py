@@ -37,9 +37,9 @@ class MeanStd:
         return f"{pp_label(self.mean)}{spread}"
 
 
-def interval_label(paired: PairedCounts) -> str:
-    """The 95 % interval of the difference in percentage points: `−0.59 to +0.19`."""
-    return " to ".join(map(pp_label, paired.interval))
+def interval_label(bounds: tuple[float, float]) -> str:
+    """The bounds of an interval in percentage points: `−0.59 to +0.19`."""
+    return " to ".join(map(pp_label, bounds))
 
 
 def mcnemar_p_value(paired: PairedCounts) -> float:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 # Two-sided, of a 95 % interval.
 Z_95 = 1.959963984540054
 
@@ -34,18 +36,39 @@ class PairedCounts:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the difference: Wald's, adjusted after Bonett and Price.
-
-        Without their added images, networks that agree on every image would differ by nothing for
-        certain.
-        """
-        images, gap = self.images + 2, self.only_first - self.only_second
-        discordant = self.only_first + self.only_second + 2
-        half = Z_95 * math.sqrt(discordant - gap**2 / images) / images
-        return max(-1.0, gap / images - half), min(1.0, gap / images + half)
+        """The 95 % interval of the difference: Wald's, adjusted after Bonett and Price."""
+        gap, discordant = self.only_first - self.only_second, self.only_first + self.only_second
+        return _interval(self.images, gap, discordant)
 
     @property
     def excludes_zero(self) -> bool:
         """Whether 0 lies outside the interval of the difference."""
-        low, high = self.interval
-        return not low <= 0 <= high
+        return excludes_zero(self.interval)
+
+
+def mean_interval(pairs: Sequence[tuple[Sequence[bool], Sequence[bool]]]) -> tuple[float, float]:
+    """The 95 % interval of the mean difference of pairs of networks, all tested on the same images.
+
+    The images are what was sampled: several pairs that agree on them tell no more than one.
+
+    Args:
+        pairs: At least one; for each image whether the first and the second network have it right.
+    """
+    gaps = np.mean([np.subtract(*np.asarray(pair, dtype=np.int8)) for pair in pairs], axis=0)
+    return _interval(len(gaps), float(gaps.sum()), float((gaps**2).sum()))
+
+
+def excludes_zero(interval: tuple[float, float]) -> bool:
+    """Whether 0 lies outside an interval."""
+    return not interval[0] <= 0 <= interval[1]
+
+
+def _interval(images: int, gap: float, squares: float) -> tuple[float, float]:
+    """Of a mean, by the sum of the images' differences and that of their squares.
+
+    Without the two images added, one a network, networks that agree on every image would differ by
+    nothing for certain.
+    """
+    images += 2
+    half = Z_95 * math.sqrt(squares + 2 - gap**2 / images) / images
+    return max(-1.0, gap / images - half), min(1.0, gap / images + half)

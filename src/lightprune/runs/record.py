@@ -194,7 +194,7 @@ class RunRecord:
     @property
     def accuracy_change(self) -> float:
         """Test accuracy minus that of the dense network, -1..1."""
-        return self.test.accuracy - self.dense.test_accuracy
+        return (self.test.correct - self.dense.test_correct) / self.test.images
 
     def to_json(self) -> str:
         """The text of run.json: every field, and for other readers what follows from them."""

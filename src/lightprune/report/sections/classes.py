@@ -41,9 +41,10 @@ def classes_section(findings: Findings) -> Iterator[Block]:
     runs = [run for group in findings.groups for run in group.runs]
     if missing := sorted({run.dense.key for run in runs if run.dense_predictions is None}):
         named = ", ".join(f"`{key}`" if key else "own checkpoint" for key in missing)
+        where = " (`--dense-dir` says where they lie)" if any(missing) else ""
         yield (
             f"The predictions of the dense network {named} are not at hand, so runs that started "
-            "from it are not compared with it image by image (`--dense-dir` says where they lie)."
+            f"from it are not compared with it image by image{where}."
         )
 
 

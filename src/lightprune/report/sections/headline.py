@@ -4,22 +4,19 @@ from collections.abc import Iterator
 
 from lightprune.bench.result import Speedup
 from lightprune.rendering.chart import STYLES
-from lightprune.rendering.document import Block, Choice, Figure, Table, Tiles, bullets
+from lightprune.rendering.document import Block, Choice, Figure, Table, Tiles, bullets, link
 from lightprune.rendering.number_format import counted, percent, percent_label, pp_label
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.baseline import Baseline
 from lightprune.report.comparisons import UNCORRECTED
 from lightprune.report.findings import Findings
 from lightprune.report.frontier_figure import frontier_charts
-from lightprune.report.groups import training_label
 from lightprune.report.result_table import ResultRow
+from lightprune.report.sections.deciding import deciding_lines, undertrained_lines
 from lightprune.report.sections.speed import BATCHES, timed_runs
-from lightprune.report.sections.unreachable import unreachable_lines
 
 # What a sparsity may cost.
 MARGIN = 0.005
-# A network that gains so much by more epochs was undertrained.
-_UNDERTRAINED = 0.01
 _LINES = 3
 
 
@@ -43,7 +40,9 @@ def finding(findings: Findings) -> str:
     """The title of a report: what was pruned, at what cost, how much faster."""
     row = headline(findings)
     if not row:
-        return f"{counted(len(findings.collection.runs), 'run')}, nothing pruned"
+        pruned = any(row.pruned for row in findings.rows)
+        what = "no dense network to hold them against" if pruned else "nothing pruned"
+        return f"{counted(len(findings.collection.runs), 'run')}, {what}"
     baseline = findings.baselines[row.name]
     change = baseline.difference.mean
     seeds = _fewer_seeds(row, baseline)
@@ -61,9 +60,11 @@ def main_part(findings: Findings, about: str) -> Iterator[Block]:
     data = "; ".join(dict.fromkeys(row.first.dataset for row in findings.rows))
     named = ""
     if row:
-        rule = f"the sparsest within {100 * MARGIN:g} pp of its baseline"
-        if findings.baselines[row.name].difference.mean < -MARGIN:
-            rule = f"which loses least: none is within {100 * MARGIN:g} pp of its baseline"
+        baseline = findings.baselines[row.name]
+        held = "the control" if baseline.name else "its dense network"
+        rule = f"the sparsest within {100 * MARGIN:g} pp of {held}"
+        if baseline.difference.mean < -MARGIN:
+            rule = f"which loses least: none is within {100 * MARGIN:g} pp of {held}"
         named = f" Title and tiles: **{row.name}**, {rule}."
     yield f"{about}. {data}.{named}"
     if count := len(findings.collection.left_out):
@@ -74,70 +75,11 @@ def main_part(findings: Findings, about: str) -> Iterator[Block]:
     if best := _best_by_sparsity(findings):
         yield Table.of(_best_row(findings, *pair) for pair in best).filled
         yield _best_words(findings)
-    if lines := [*undertrained_lines(findings), *[*deciding_lines(findings)][:_LINES]]:
+    if lines := [
+        *undertrained_lines(findings),
+        *[*deciding_lines(findings, row)][:_LINES],
+    ]:
         yield bullets(lines)
-
-
-def deciding_lines(findings: Findings) -> Iterator[str]:
-    """What decides accuracy and cost among these runs, the most telling first."""
-    row = headline(findings)
-    if not row:
-        return
-    pruned = [other for other in findings.rows if other.pruned]
-    sparsities = [other.first.target_sparsity for other in pruned]
-    if sparsities.count(row.first.target_sparsity) == 1:
-        # Alone it tells nothing: where most can be compared.
-        row = max(pruned, key=lambda other: sparsities.count(other.first.target_sparsity))
-    run = row.first
-    alike = [other for other in pruned if other.first.target_sparsity == run.target_sparsity]
-    same = [other for other in alike if training_label(other.first) == training_label(run)]
-    sparsity = percent_label(run.target_sparsity)
-    low, high = (pick(same, key=lambda r: r.accuracy.mean) for pick in (min, max))
-    if low is not high:
-        yield (
-            f"Which weights go: at {sparsity} and equal training the accuracy is from "
-            f"{low.accuracy.percent} ({low.series}) to {high.accuracy.percent} ({high.series})."
-        )
-    kind = row.group.kind if row.group else ""
-    longer = [other for other in alike if other.group and other.group.kind == kind]
-    short, long = (pick(longer, key=lambda r: r.accuracy.mean) for pick in (min, max))
-    if training_label(short.first) != training_label(long.first):
-        yield (
-            f"How long one trains: {kind} at {sparsity} has {short.accuracy.percent} after "
-            f"{training_label(short.first)}, {long.accuracy.percent} after "
-            f"{training_label(long.first)}."
-        )
-    known = [other for other in same if other.mac_density is not None]
-    if len(known) > 1:
-        few, many = (pick(known, key=lambda r: r.mac_density or 0) for pick in (min, max))
-        yield (
-            f"Where the zeros lie: at {sparsity} from {percent(few.mac_density, 1)} "
-            f"({few.series}) to {percent(many.mac_density, 1)} of the MACs are left "
-            f"({many.series})."
-        )
-    yield from unreachable_lines(findings)
-
-
-def undertrained_lines(findings: Findings) -> Iterator[str]:
-    """Dense networks that gain much by training on: differences to them flatter pruning."""
-    for dense in (row for row in findings.rows if not row.group):
-        keys = {run.dense.weights_sha256 for run in dense.runs}
-        later = [
-            row
-            for row in findings.rows
-            if row.difference and {run.dense.weights_sha256 for run in row.runs} <= keys
-        ]
-        best = max(later, key=lambda r: r.difference.mean if r.difference else 0, default=None)
-        if best and best.difference and best.difference.mean > _UNDERTRAINED:
-            yield (
-                f"**{dense.name}** is undertrained: {best.name} is {best.difference.pp} pp above "
-                "it, so a difference to it flatters pruning"
-                + ("." if _has_control(findings, later) else "; `pruner=none` makes a control.")
-            )
-
-
-def _has_control(findings: Findings, rows: list[ResultRow]) -> bool:
-    return any(not row.pruned for row in rows)
 
 
 def _tiles(row: ResultRow, baseline: Baseline) -> Iterator[tuple[str, str, str]]:
@@ -170,13 +112,16 @@ def _fewer_seeds(row: ResultRow, baseline: Baseline) -> str:
 def _speedups(row: ResultRow) -> list[Speedup]:
     """Of the first run that was timed, with the most threads, by batch size."""
     for timed in timed_runs([row.group] if row.group else []):
-        threads = max(timing.threads for timing in timed.bench.timings)
-        return [at for at in timed.speedups(threads) if at.over_dense]
+        return [at for at in timed.speedups(timed.batches) if at.over_dense]
     return []
 
 
 def _figure(findings: Findings) -> Iterator[Block]:
-    charts = frontier_charts(findings.rows)
+    # Accuracies on other images would not be comparable, and the control stands first.
+    head = headline(findings)
+    rows = [row for row in findings.rows if not head or row.task == head.task]
+    control = findings.baselines[head.name].name if head else ""
+    charts = frontier_charts(sorted(rows, key=lambda row: row.name != control))
     if not charts:
         return
     caption = (
@@ -185,8 +130,10 @@ def _figure(findings: Findings) -> Iterator[Block]:
         "Bands: the dense network trained as long, or as it was before pruning. Thick line: no "
         "configuration is both cheaper and more accurate."
     )
-    if len({row.series for row in findings.rows if row.pruned}) > STYLES:
+    if len({row.series for row in rows if row.pruned}) > STYLES:
         caption += " Pale marks: all others; point at a mark for what it is."
+    if head and len(rows) < len(findings.rows):
+        caption += f" Of {head.first.dataset} and the network of the title alone."
     figures: dict[str, Figure] = {}
     for name, svg in charts.items():
         file = f"frontier-{name.replace(' ', '-')}" if figures else "frontier"
@@ -195,20 +142,22 @@ def _figure(findings: Findings) -> Iterator[Block]:
 
 
 def _best_by_sparsity(findings: Findings) -> list[tuple[ResultRow, int]]:
-    """The most accurate configuration of each sparsity, and of how many."""
-    rows: dict[str, list[ResultRow]] = {}
-    for row in sorted(findings.rows, key=lambda row: row.first.target_sparsity):
+    """The most accurate configuration of each sparsity of a network on its images; of how many."""
+    rows: dict[tuple[object, str], list[ResultRow]] = {}
+    for row in sorted(findings.rows, key=lambda row: (row.task, row.first.target_sparsity)):
         if row.pruned:
-            rows.setdefault(percent_label(row.first.target_sparsity), []).append(row)
+            sparsity = percent_label(row.first.target_sparsity)
+            rows.setdefault((row.task, sparsity), []).append(row)
     return [(max(same, key=lambda r: r.accuracy.mean), len(same)) for same in rows.values()]
 
 
 def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
     baseline = findings.baselines.get(row.name)
     controls = any(each.name for each in findings.baselines.values())
+    several = len({each.task for each in findings.rows}) > 1
     speedups = {at.batch: f"{at.over_dense:.1f} ×" for at in _speedups(row)}
     return {
-        "best of each sparsity": f"[{row.name}](../{row.first.folder})",
+        "best of each sparsity": link(row.name, row.first.folder),
         "chosen from": f"{count}",
         "test accuracy": row.accuracy.percent,
         **baseline_columns(row, baseline, controls),
@@ -218,6 +167,7 @@ def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
         "epochs": row.epochs,
         "training (min)": findings.training_time.minutes_label(row.first),
         "seeds": f"{len(row.runs)}",
+        "data": row.first.dataset if several else "",
     }
 
 
@@ -228,7 +178,7 @@ def _best_words(findings: Findings) -> str:
     )
     if any(baseline.verdict for baseline in findings.baselines.values()):
         words += (
-            "Verdict: McNemar's test, corrected after Holm for every comparison of the report; "
+            "Verdict: McNemar's test, corrected after Holm (see Statistics); "
             f"“{UNCORRECTED}”: the difference's own 95 % interval alone excludes 0; "
             "“not separated”: not shown to differ, nor shown equal. "
         )

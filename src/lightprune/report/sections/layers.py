@@ -38,4 +38,5 @@ def _cell(cost: LayerCost) -> tuple[float, str]:
         return -1.0, "×"
     left = 1 - cost.live_sparsity
     shade = math.log(max(left, _LEAST)) / math.log(_LEAST)
-    return shade, f"{100 * cost.live_sparsity:.3g}"
+    # Rounded down: only a layer that is empty has 100.
+    return shade, f"{math.floor(round(1000 * cost.live_sparsity, 6)) / 10:g}"

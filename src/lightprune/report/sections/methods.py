@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from lightprune.bench.backends import SPARSE
 from lightprune.bench.result import BenchResult, medians_of
 from lightprune.rendering.document import Block, Table
-from lightprune.rendering.number_format import percent, percent_label, pp_label
-from lightprune.report.baseline import tests_between, verdict
-from lightprune.report.comparisons import Comparison
+from lightprune.rendering.number_format import milliseconds, percent, percent_label
+from lightprune.report.baseline import Baseline, tests_between
 from lightprune.report.findings import Findings
 from lightprune.report.groups import training_label
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.speed import BATCHES, common_threads
-from lightprune.report.statistics import interval_label
 
 # The plainest method is what others are held against, wherever it has run.
 _PLAINEST = "global one_shot"
@@ -21,8 +19,9 @@ _PLAINEST = "global one_shot"
 _LEAST = 3
 _WORDS = (
     "Configurations of equal sparsity, budget, precision and data that started from the same dense "
-    "network. The difference to the first line is that of one seed on the same images, with its "
-    "95 % interval; the verdict rests on the corrected p of the paired comparisons. "
+    "networks. The difference to the first line is that on the same images, the mean over the "
+    "seeds that both have, with its 95 % interval; the verdict rests on the corrected p of the "
+    "paired comparisons. "
     "Milliseconds are those of the sparse runtime, of the first seed that was timed, with the "
     "most threads that all have in common."
 )
@@ -34,12 +33,12 @@ class MethodComparison:
 
     Attributes:
         rows: What the others are held against, and these in the order of the result table.
-        tests: Of each of the others with the first row, which comes second.
+        differences: Of each of the others to the first row.
     """
 
     title: str
     rows: tuple[ResultRow, ...]
-    tests: tuple[Comparison, ...]
+    differences: tuple[Baseline, ...]
 
 
 def method_comparisons(findings: Findings) -> list[MethodComparison]:
@@ -54,11 +53,12 @@ def method_comparisons(findings: Findings) -> list[MethodComparison]:
     for (sparsity, training, _), rows in groups.items():
         plain = (row for row in rows if row.group and row.group.kind == _PLAINEST)
         reference = next(plain, rows[0])
-        pairs = [(row, test) for row in rows if (test := _test(findings, row, reference))]
+        tests = [(row, tests_between(findings.between, row.name, reference.name)) for row in rows]
+        pairs = [(row, Baseline.of(reference.name, each)) for row, each in tests if each]
         if len(pairs) + 1 >= _LEAST:
-            others, tests = zip(*pairs, strict=True)
+            others, differences = zip(*pairs, strict=True)
             title = f"{sparsity}, {training}"
-            comparisons.append(MethodComparison(title, (reference, *others), tests))
+            comparisons.append(MethodComparison(title, (reference, *others), differences))
     return comparisons
 
 
@@ -69,16 +69,11 @@ def methods_section(findings: Findings) -> Iterator[Block]:
         yield Table.of(row for each in comparisons for row in _table(each)).filled
 
 
-def _test(findings: Findings, row: ResultRow, reference: ResultRow) -> Comparison | None:
-    """Of the first seed that both have, the reference second; None if they must not be ranked."""
-    return next(iter(tests_between(findings.between, row.name, reference.name)), None)
-
-
 def _table(comparison: MethodComparison) -> Iterator[dict[str, str]]:
     timed = _timed(comparison)
     threads = common_threads(timed.values())
-    for row, test in zip(comparison.rows, (None, *comparison.tests), strict=True):
-        paired = test and test.paired
+    for row, difference in zip(comparison.rows, (None, *comparison.differences), strict=True):
+        seeds = difference.seeds_label(len(row.runs)) if difference else ""
         bench = timed.get(row.name)
         seconds = [medians_of(bench.timings, threads, n) if bench else {} for n in BATCHES]
         yield {
@@ -89,12 +84,12 @@ def _table(comparison: MethodComparison) -> Iterator[dict[str, str]]:
             "live sparsity": percent(row.live_sparsity),
             "MACs left": percent(row.mac_density, 1),
             **{
-                f"ms, batch {batch}": f"{1e3 * medians[SPARSE]:.3g}" if SPARSE in medians else ""
+                f"ms, batch {batch}": milliseconds(medians[SPARSE]) if SPARSE in medians else ""
                 for batch, medians in zip(BATCHES, seconds, strict=True)
             },
-            "difference (pp)": pp_label(paired.difference) if paired else "",
-            "95 % interval": interval_label(paired) if paired else "",
-            "verdict": f"{verdict([test])} (seed {test.seed})" if test else "",
+            "difference (pp)": difference.difference.pp if difference else "",
+            "95 % interval": difference.interval if difference else "",
+            "verdict": difference.verdict + (f" ({seeds})" if seeds else "") if difference else "",
         }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from lightprune.rendering.document import Block, Table
+from lightprune.rendering.document import Block, Table, link
 from lightprune.rendering.number_format import percent, pp_label
 from lightprune.report.findings import Findings
 from lightprune.report.reported_run import ReportedRun
@@ -24,7 +24,7 @@ def results_section(findings: Findings) -> Iterator[Block]:
         "on the same recipe, compared over the seeds that both have. Worst drop: validation "
         "accuracy lost at one prune event; recovered: epochs until it was back."
     )
-    reached = {percent(row.mac_density, 1) for row in findings.rows if not row.pruned}
+    reached = {percent(row.mac_density, 1) for row in findings.rows if not row.group}
     if shares := sorted(reached - {percent(1.0, 1), percent(None)}):
         words += (
             " MACs left: without those of weights that no input reaches, so that even a dense "
@@ -48,7 +48,7 @@ def result_columns(findings: Findings, row: ResultRow) -> dict[str, str]:
     several = len({each.first.dataset for each in findings.rows}) > 1
     baseline = findings.baselines.get(row.name)
     return {
-        "configuration": f"[{row.name}](../{row.first.folder})" if row.group else row.name,
+        "configuration": link(row.name, row.first.folder) if row.group else row.name,
         "seeds": row.seeds,
         "test accuracy": row.accuracy.percent,
         "95 % interval": f"{100 * low:.1f} to {100 * high:.1f}",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lightprune.provenance import short_commit
-from lightprune.rendering.document import Block, Table, bullets
+from lightprune.rendering.document import Block, Table, bullets, link
 from lightprune.report.findings import Findings
 from lightprune.report.reported_run import ReportedRun
 
@@ -23,7 +23,7 @@ def provenance_section(findings: Findings) -> Iterator[Block]:
         {
             **dict(zip(columns, source, strict=True)),
             "runs": str(len(alike)),
-            "first folder": f"[{alike[0].folder}](../{alike[0].folder})",
+            "first folder": link(alike[0].folder, alike[0].folder),
         }
         for source, alike in sources.items()
     )

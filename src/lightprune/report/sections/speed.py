@@ -8,7 +8,7 @@ from lightprune.bench.machine import Machine
 from lightprune.bench.result import BenchResult, Speedup
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Block, Table
-from lightprune.rendering.number_format import counted, percent, pp_label
+from lightprune.rendering.number_format import counted, milliseconds, percent, pp_label
 from lightprune.report.findings import Findings
 from lightprune.report.groups import RunGroup
 from lightprune.report.reported_run import ReportedRun
@@ -24,9 +24,20 @@ class TimedRun:
     run: ReportedRun
     bench: BenchResult
 
-    def speedups(self, threads: int) -> list[Speedup]:
-        """With so many threads, one for each of `BATCHES`."""
-        return [Speedup.of(self.bench.timings, threads, batch) for batch in BATCHES]
+    @property
+    def threads(self) -> int:
+        """The most with which the network was timed."""
+        return max(timing.threads for timing in self.bench.timings)
+
+    @property
+    def batches(self) -> list[int]:
+        """Of `BATCHES` those that were timed with the most threads; without any, all that were."""
+        timed = {timing.batch for timing in self.bench.timings if timing.threads == self.threads}
+        return sorted(timed & set(BATCHES) or timed)
+
+    def speedups(self, batches: Iterable[int]) -> list[Speedup]:
+        """With the most threads, one for each batch size."""
+        return [Speedup.of(self.bench.timings, self.threads, batch) for batch in batches]
 
 
 def timed_runs(groups: Sequence[RunGroup]) -> list[TimedRun]:
@@ -49,14 +60,14 @@ def common_threads(benches: Iterable[BenchResult]) -> int:
 
 
 def speed_section(findings: Findings) -> Iterator[Block]:
-    """A table for each machine, with the most threads."""
-    machines: dict[Machine, list[TimedRun]] = {}
+    """A table for each machine and number of threads, the most of each run."""
+    places: dict[tuple[Machine, int], list[TimedRun]] = {}
     for timed in timed_runs(findings.groups):
-        machines.setdefault(timed.bench.machine, []).append(timed)
-    for rows in machines.values():
-        threads = max(timing.threads for row in rows for timing in row.bench.timings)
+        places.setdefault((timed.bench.machine, timed.threads), []).append(timed)
+    for (_, threads), rows in places.items():
+        batches = sorted({batch for row in rows for batch in row.batches})
         yield _source(rows, threads)
-        yield Table.of(_row(row, threads) for row in rows).filled
+        yield Table.of(_row(row, batches) for row in rows).filled
 
 
 def _source(rows: Sequence[TimedRun], threads: int) -> str:
@@ -76,7 +87,7 @@ def _source(rows: Sequence[TimedRun], threads: int) -> str:
     return words
 
 
-def _row(timed: TimedRun, threads: int) -> dict[str, str]:
+def _row(timed: TimedRun, batches: Sequence[int]) -> dict[str, str]:
     run, cost = timed.run, timed.run.cost
     return {
         "run": timed.name,
@@ -84,7 +95,7 @@ def _row(timed: TimedRun, threads: int) -> dict[str, str]:
         "MACs left": percent(cost.mac_density, 1),
         "test accuracy": percent(run.test.accuracy),
         "to its dense (pp)": pp_label(run.accuracy_change),
-        **latency_columns(timed.speedups(threads)),
+        **latency_columns(timed.speedups(batches)),
     }
 
 
@@ -92,7 +103,7 @@ def latency_columns(speedups: Iterable[Speedup]) -> dict[str, str]:
     """Columns of a table: milliseconds of the sparse runtime, and how much faster it is."""
     columns = {}
     for at in speedups:
-        columns[f"ms, batch {at.batch}"] = f"{1e3 * at.sparse:.3g}" if at.sparse else ""
+        columns[f"ms, batch {at.batch}"] = milliseconds(at.sparse) if at.sparse else ""
         for over, ratio in (("fastest dense", at.over_dense), ("stripped", at.over_stripped)):
             columns[f"over {over}, batch {at.batch}"] = f"{ratio:.2f}" if ratio else ""
     return columns

@@ -27,7 +27,7 @@ def training_curves_section(findings: Findings) -> Iterator[Block]:
     rows = [row for row in findings.rows if row.group and _marks(row.first)]
     if not rows:
         return
-    telling = rows if len(rows) <= STYLES else _telling(findings, rows)
+    telling = rows if len(rows) <= STYLES else _telling(findings, rows) or rows[:STYLES]
     ordered = [*telling, *(row for row in rows if row not in telling)]
     count = len(telling)
     series = [

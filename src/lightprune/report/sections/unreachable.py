@@ -92,8 +92,8 @@ def first_against_rank_lines(findings: Findings) -> Iterator[str]:
         gains.append(f"{pair.sparsity} {pair.gain.pp} pp ({says})")
     if gains:
         yield (
-            "Pruning unreachable weights first instead of by rank, at the same sparsity: "
-            f"{'; '.join(gains)} by the paired test."
+            "Pruning unreachable weights first instead of by rank, at the same sparsity, by the "
+            f"paired test: {'; '.join(gains)}."
         )
 
 
