@@ -11,7 +11,7 @@ from lightprune.data.sources import Source
 from lightprune.errors import check_folder, check_number, check_path
 from lightprune.experiment.config_checks import (
     check_accumulation,
-    check_callbacks,
+    check_auto_peak,
     check_distillation,
     check_freezing,
     check_processes,
@@ -30,6 +30,7 @@ from lightprune.pruning.pruner import Pruner
 from lightprune.pruning.schedules import Schedule
 from lightprune.pruning.targets import Targets
 from lightprune.runs.identity import config_hash, identity_of, parent_node
+from lightprune.training.extra_callbacks import check_callbacks
 from lightprune.training.recipe import Recipe
 from lightprune.training.run_loggers import TrackedRun
 from lightprune.training.trainer import TrainerConfig, uses_gpu
@@ -82,7 +83,8 @@ class Settings:
         if self.schedule is not None:
             plan = finetuning_plan(self.schedule, self.recipe, steps_per_epoch)
         check_rewinding(self.recipe, pruner, plan, epoch, self.pretrained)
-        check_regrowth_events(pruner, plan)
+        check_regrowth_events(pruner, self.schedule, plan)
+        check_auto_peak(self.recipe.finetune, plan)
         check_tolerance(pruner, self.recipe.finetune, plan, self.source)
         check_accumulation(pruner, plan)
         return replace(self, plan=plan)
@@ -142,7 +144,7 @@ def load_settings(cfg: DictConfig, folder: Path | None = None) -> Settings:
     check_processes(recipe, trainer_config)
     check_distillation(recipe, pretrained)
     check_freezing(finetune, pruner)
-    check_callbacks(build_callbacks(cfg.callbacks), source, logs=bool(cfg.logger))
+    check_callbacks(build_callbacks(cfg.callbacks), source, schedule, logs=bool(cfg.logger))
     settings = Settings(
         model=build(OmegaConf.create({"model": bare_model}).model, Model, "model"),
         source=source,

@@ -1,31 +1,19 @@
 """Checks across the groups of a config: settings that cannot go together."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from lightning import Callback
-from lightning.pytorch.callbacks import (
-    DeviceStatsMonitor,
-    LearningRateMonitor,
-    ProgressBar,
-    StochasticWeightAveraging,
-    WeightAveraging,
-)
 from torch.optim import SGD
 
-from lightprune.callbacks.monitors import MONITORS
 from lightprune.data.sources import Source
-from lightprune.errors import InputError, check_choice, first_of
+from lightprune.errors import InputError, first_of
 from lightprune.experiment.pretrained import WeightsFile
 from lightprune.pruning.plan import BudgetError, Plan
 from lightprune.pruning.pruner import Pruner
-from lightprune.pruning.schedules import Schedule
-from lightprune.training.checkpoints import save_every_epoch
-from lightprune.training.extra_callbacks import METRICS
-from lightprune.training.lr_schedule import REWIND, LRCycles
+from lightprune.pruning.schedules import Constant, Schedule
+from lightprune.training.lr_schedule import AUTO, REWIND, LRCycles
 from lightprune.training.recipe import FineTuning, Recipe
 from lightprune.training.trainer import TrainerConfig
 
@@ -111,6 +99,11 @@ def check_tolerance(
             f"data.validation={source.validation}: schedule=until ends by the validation accuracy; "
             "allowed are validation images of their own"
         )
+    if finetune.restart == "never":
+        raise InputError(
+            "recipe.finetune.restart=never: one cycle for all events has a high learning rate "
+            "where schedule=until judges by the accuracy; allowed is event"
+        )
     if finetune.ema_decay:
         raise InputError(
             f"recipe.finetune.ema_decay={finetune.ema_decay:g}: averages from the last event on, "
@@ -121,6 +114,16 @@ def check_tolerance(
         raise InputError(
             f"pruner.{setting}={getattr(pruner, setting)}: acts at the last event, and with "
             "schedule=until each may be the last; allowed is another schedule"
+        )
+
+
+def check_auto_peak(finetune: FineTuning, plan: Plan) -> None:
+    """Raises InputError if one learning-rate cycle is to be scaled by several events."""
+    if finetune.learning_rate.peak == AUTO and finetune.restart == "never" and len(plan.events) > 1:
+        raise InputError(
+            "recipe.finetune.learning_rate.peak=auto: scales a cycle by the event it begins with, "
+            "and recipe.finetune.restart=never has one cycle for several; allowed are a number, or "
+            "restart=event"
         )
 
 
@@ -164,12 +167,17 @@ def check_freezing(finetune: FineTuning, pruner: Pruner | None) -> None:
         )
 
 
-def check_regrowth_events(pruner: Pruner | None, plan: Plan) -> None:
-    """Raises InputError if regrowth has no event: it acts at every prune event but the first."""
+def check_regrowth_events(pruner: Pruner | None, schedule: Schedule | None, plan: Plan) -> None:
+    """Raises InputError if regrowth has no event but the first, or such events no regrowth."""
     if pruner is not None and pruner.regrowth is not None and len(plan.events) < 2:
         raise InputError(
             "pruner.regrowth: exchanges weights at every prune event but the first, and this "
             "schedule has one; allowed is a schedule of several (cubic, constant, ...)"
+        )
+    if pruner is not None and pruner.regrowth is None and isinstance(schedule, Constant):
+        raise InputError(
+            "schedule=constant: after its first event it prunes nothing and only regrowth "
+            "exchanges weights; allowed are a pruner/regrowth, or another schedule (one_shot)"
         )
 
 
@@ -184,38 +192,3 @@ def check_accumulation(pruner: Pruner | None, plan: Plan) -> None:
             f"{name}: accumulates scores over the steps of fine-tuning, and an event at {unit} 0 "
             "has none before it; allowed is schedule.start=1 or more"
         )
-
-
-def check_callbacks(callbacks: Mapping[str, Callback], source: Source, *, logs: bool) -> None:
-    """Raises InputError for callbacks that cannot join a fine-tuning.
-
-    Lightning would refuse them after hours of training, or they would test other weights.
-    """
-    state_keys = {save_every_epoch(Path()).state_key}
-    for name, callback in callbacks.items():
-        key = f"callbacks.{name}"
-        if isinstance(callback, MONITORS) and callback.monitor is not None:
-            check_choice(f"{key}.monitor", callback.monitor, METRICS)
-            if source.validation == "none" and callback.monitor.startswith("val/"):
-                raise InputError(
-                    f"{key}.monitor={callback.monitor}: data.validation=none validates nothing; "
-                    "allowed are train/loss, or validation images"
-                )
-        if isinstance(callback, WeightAveraging | StochasticWeightAveraging):
-            raise InputError(
-                f"{key}: averages the weights beside the run, which would validate the average "
-                "and test other weights, or train longer; allowed is recipe.finetune.ema_decay"
-            )
-        if isinstance(callback, LearningRateMonitor | DeviceStatsMonitor) and not logs:
-            raise InputError(
-                f"{key}: writes to a logger, and there is none; allowed is logger=tensorboard"
-            )
-        if isinstance(callback, ProgressBar):
-            raise InputError(f"{key}: is a progress bar; allowed is trainer.progress=true")
-        if type(callback).state_dict is not Callback.state_dict:
-            if callback.state_key in state_keys:
-                raise InputError(
-                    f"{key}: saves its state under the name of another, {callback.state_key}; "
-                    "allowed are callbacks whose classes or settings differ"
-                )
-            state_keys.add(callback.state_key)

@@ -134,6 +134,7 @@ def preflight(settings: Settings) -> CheckedRun:
     Raises:
         InputError: They do not.
     """
+    settings.trainer_config.use_threads()
     data, fingerprint = settings.source.load()
     if len(data.classes) < 2:
         raise InputError(

@@ -56,11 +56,12 @@ def _unread_keys(settings: Settings) -> Iterator[_Unread]:
         yield _Unread("pruner.", why, allowed, cause, but=("pruner.targets",))
         for key in ("optimizer_state", "recalibrate"):
             yield _Unread(f"recipe.finetune.{key}", why, allowed, cause)
-    elif pruner.weights != "shuffle" and pruner.regrowth is None:
-        why = "since it is the seed of a shuffle and of regrowth"
-        allowed = "pruner.weights=shuffle, a regrowth, or seed={value}"
+        return
+    if pruner.weights != "shuffle" and (not pruner.regrowth or pruner.regrowth.grow != "random"):
+        why = "since it is the seed of a shuffle and of random regrowth"
+        allowed = "pruner.weights=shuffle, pruner.regrowth.grow=random, or seed={value}"
         yield _Unread("pruner.seed", why, allowed, ("pruner.weights", "pruner.regrowth"))
-    elif pruner.regrowth is not None and pruner.regrowth.grow == "random":
+    if pruner.regrowth and pruner.regrowth.grow == "random":
         why, allowed = "since pruner.regrowth.grow=random takes no gradient", "grow=gradient"
         yield _Unread("pruner.regrowth.batches", why, allowed, ("pruner.regrowth.grow",))
 

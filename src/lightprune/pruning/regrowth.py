@@ -39,7 +39,7 @@ class Regrowth:
     batches: int = 1
 
     def __post_init__(self) -> None:
-        check_number("pruner.regrowth.fraction", self.fraction, 0, 1)
+        check_number("pruner.regrowth.fraction", self.fraction, 0, 1, open_low=True)
         check_choice("pruner.regrowth.grow", self.grow, ("gradient", "random"))
         check_number("pruner.regrowth.batches", self.batches, 1, whole=True)
 

@@ -120,6 +120,8 @@ class Local(Scope):
 class UniformPlus(Local):
     """As `Local`, but the first convolution stays dense and a final linear layer keeps a fifth.
 
+    First and last of the weights that are pruned: those of excluded layers do not count.
+
     Source: Gale et al. 2019, "The State of Sparsity in Deep Neural Networks", on ResNet-50: the
     first convolution is not pruned, the final layer to 80 % at most; the name is that of Lee et
     al. 2021, "Layer-adaptive Sparsity for the Magnitude-based Pruning".

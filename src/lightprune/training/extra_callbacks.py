@@ -1,13 +1,28 @@
-"""The user's own callbacks in a training that prunes: they stop it at the final sparsity."""
+"""The user's own callbacks in a training that prunes: which may join, and when they stop it."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    DeviceStatsMonitor,
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ProgressBar,
+    StochasticWeightAveraging,
+    Timer,
+    WeightAveraging,
+)
 
+from lightprune.callbacks.monitors import MONITORS
 from lightprune.callbacks.pruning_callback import PruningCallback
+from lightprune.data.sources import Source
+from lightprune.errors import InputError, check_choice
+from lightprune.pruning.schedules import Schedule, Until
+from lightprune.training.checkpoints import save_every_epoch
 
 # What a training logs.
 METRICS = ("train/loss", "val/accuracy", "val/loss")
@@ -71,3 +86,51 @@ def extra_callbacks(
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
             callback.dirpath = str(folder / "checkpoints" / name)
     return [*callbacks.values(), StopAtFinalSparsity(pruning)] if callbacks else []
+
+
+def check_callbacks(
+    callbacks: Mapping[str, Callback], source: Source, schedule: Schedule | None, *, logs: bool
+) -> None:
+    """Raises InputError for callbacks that cannot join a fine-tuning.
+
+    Lightning would refuse them after hours of training, or they would test other weights, or
+    events and learning rates would not come where the plan has them.
+    """
+    state_keys = {save_every_epoch(Path()).state_key}
+    for name, callback in callbacks.items():
+        key = f"callbacks.{name}"
+        if isinstance(callback, MONITORS) and callback.monitor is not None:
+            check_choice(f"{key}.monitor", callback.monitor, METRICS)
+            if source.validation == "none" and callback.monitor.startswith("val/"):
+                raise InputError(
+                    f"{key}.monitor={callback.monitor}: data.validation=none validates nothing; "
+                    "allowed are train/loss, or validation images"
+                )
+        if isinstance(callback, WeightAveraging | StochasticWeightAveraging):
+            raise InputError(
+                f"{key}: averages the weights beside the run, which would validate the average "
+                "and test other weights, or train longer; allowed is recipe.finetune.ema_decay"
+            )
+        if isinstance(callback, LearningRateMonitor | DeviceStatsMonitor) and not logs:
+            raise InputError(
+                f"{key}: writes to a logger, and there is none; allowed is logger=tensorboard"
+            )
+        if isinstance(callback, GradientAccumulationScheduler):
+            raise InputError(
+                f"{key}: changes how many steps an epoch has, and with it learning rates and "
+                "events; allowed is trainer.accumulate_grad_batches"
+            )
+        if isinstance(callback, EarlyStopping | Timer) and isinstance(schedule, Until):
+            raise InputError(
+                f"{key}: may end the training before the last event is judged, by which "
+                "schedule=until decides; allowed is another schedule"
+            )
+        if isinstance(callback, ProgressBar):
+            raise InputError(f"{key}: is a progress bar; allowed is trainer.progress=true")
+        if type(callback).state_dict is not Callback.state_dict:
+            if callback.state_key in state_keys:
+                raise InputError(
+                    f"{key}: saves its state under the name of another, {callback.state_key}; "
+                    "allowed are callbacks whose classes or settings differ"
+                )
+            state_keys.add(callback.state_key)

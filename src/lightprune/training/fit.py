@@ -26,7 +26,7 @@ from lightprune.training.classifier import Classifier, NonFiniteLossError
 from lightprune.training.ema import EmaWeights
 from lightprune.training.extra_callbacks import extra_callbacks
 from lightprune.training.history import EpochHistory, EpochRow
-from lightprune.training.lr_schedule import LRCycles, lr_shape, peak_lr
+from lightprune.training.lr_schedule import LRCycles, lr_shape, peak_lr, pruned_share
 from lightprune.training.metrics import Evaluation
 from lightprune.training.recipe import FineTuning, Phase
 from lightprune.training.recorded_pruning import RecordedPruning, weight_reset
@@ -203,14 +203,14 @@ def _classifier(
     cycles = LRCycles(shape, run.plan, finetuning.restart if finetuning else "never")
 
     def peak(start: int) -> float:
-        event = next((r for r in reversed(pruning.records) if r.position <= start), None)
+        records = [record for record in pruning.records if record.position <= start]
         return peak_lr(
             settings,
             dense.learning_rate,
             epochs=cycles.epochs_of(cycles.cycle_at(start)),
             dense_epochs=dense.epochs,
-            distance=event.distance if event else 0.0,
-            sparsity=event.sparsity if event else 0.0,
+            distance=records[-1].distance if records else 0.0,
+            pruned=pruned_share(records),
         )
 
     return Classifier(

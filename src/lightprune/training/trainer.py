@@ -117,6 +117,11 @@ class TrainerConfig:
         """Processes over all nodes."""
         return self.devices * self.num_nodes
 
+    def use_threads(self) -> None:
+        """Sets the number of threads of this process, if one is given."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+
     def build(
         self,
         *,
@@ -127,8 +132,7 @@ class TrainerConfig:
         validates: bool = True,
     ) -> Trainer:
         """Makes the Trainer of one phase; sets the number of threads."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        self.use_threads()
         # The run prints its own lines in the place of Lightning's notices.
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")

@@ -526,6 +526,43 @@ VALUES = {
         ],
         ["callbacks.lr_monitor: averages the weights", "allowed is recipe.finetune.ema_decay"],
     ),
+    "steps an epoch that change": (
+        [
+            "callbacks=lr_monitor",
+            "callbacks.lr_monitor._target_=lightning.pytorch.callbacks.GradientAccumulationScheduler",
+            "~callbacks.lr_monitor.logging_interval",
+            "+callbacks.lr_monitor.scheduling={0: 3}",
+        ],
+        ["callbacks.lr_monitor: changes how many", "allowed is trainer.accumulate_grad_batches"],
+    ),
+    "end before the last verdict": (
+        ["callbacks=early_stopping", "schedule=until"],
+        ["callbacks.early_stopping: may end the training before", "allowed is another schedule"],
+    ),
+    "one cycle whose accuracies are judged": (
+        ["schedule=until", "recipe.finetune.restart=never"],
+        ["recipe.finetune.restart=never: one cycle", "allowed is event"],
+    ),
+    "one cycle scaled by several events": (
+        [
+            "schedule=cubic",
+            "recipe.finetune.restart=never",
+            "recipe.finetune.learning_rate.peak=auto",
+        ],
+        ["recipe.finetune.learning_rate.peak=auto: scales a cycle by the event", "restart=event"],
+    ),
+    "events that do nothing": (
+        ["schedule=constant"],
+        ["schedule=constant: after its first event", "allowed are a pruner/regrowth"],
+    ),
+    "regrowth of nothing": (
+        ["pruner=regrow", "schedule=cubic", "pruner.regrowth.fraction=0"],
+        ["pruner.regrowth.fraction=0: allowed is a number in (0, 1]"],
+    ),
+    "seed that gradients do not read": (
+        ["pruner=regrow", "schedule=cubic", "pruner.seed=3"],
+        ["pruner.seed=3: is not read", "pruner.regrowth.grow=random"],
+    ),
     "callback that is none": (
         ["callbacks=early_stopping", f"{STOPPING}._target_=builtins.dict"],
         [STOPPING, "makes no Callback"],

@@ -149,7 +149,12 @@ def test_an_automatic_peak_follows_the_recorded_distance(tmp_path):
     rates, how = Rates(), phase(peak="auto", shape="constant")
     trained = fine_tuned(tmp_path, rates.watcher, how=how)
 
-    peaks = [allr_peak(0.2, r.distance, r.sparsity, 2, 10) for r in trained.records]
+    first, second = (record.live_sparsity for record in trained.records)
+    shares = first, 1 - (1 - second) / (1 - first)
+    peaks = [
+        allr_peak(0.2, record.distance, share, 2, 10)
+        for record, share in zip(trained.records, shares, strict=True)
+    ]
     assert all(0.2 * 2 / 10 <= peak <= 0.2 for peak in peaks)
     assert peaks[0] != peaks[1]
     expected = [peak * share for peak in peaks for share in (1, 1, 1, 1, 1, 1)]
@@ -176,7 +181,7 @@ def test_an_automatic_peak_of_one_cycle_is_that_of_its_first_event(tmp_path):
     trained = fine_tuned(tmp_path, rates.watcher, how=how)
 
     first = trained.records[0]
-    peak = allr_peak(0.2, first.distance, first.sparsity, 4, 10)
+    peak = allr_peak(0.2, first.distance, first.live_sparsity, 4, 10)
     assert rates.seen[2:] == pytest.approx([peak] * 10)
 
 

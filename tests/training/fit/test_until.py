@@ -54,8 +54,17 @@ def test_the_longest_course_takes_equal_shares_up_to_the_sparsity(sparsity, step
     assert longest.drop == 1
     assert [event.epoch for event in longest.events] == [recovery * n for n in range(len(shares))]
     assert longest.epochs - longest.events[-1].epoch >= recovery
-    assert shares == [min(1 - (1 - step) ** n, sparsity) for n in range(1, len(shares) + 1)]
+    equal = [min(1 - (1 - step) ** n, sparsity) for n in range(1, len(shares) + 1)]
+    assert shares == pytest.approx(equal, abs=1e-9)
     assert shares[-1] == sparsity or longest.epochs < recovery * (len(shares) + 1)
+
+
+@pytest.mark.parametrize(("sparsity", "events"), [(0.36, 2), (0.488, 3), (0.2, 1)])
+def test_rounding_adds_no_event_that_prunes_nothing(sparsity, events):
+    longest = Until(sparsity, step=0.2).plan(20)
+
+    assert len(longest.events) == events
+    assert longest.final == sparsity
 
 
 @pytest.mark.parametrize(("recovered", "expected"), [(0.9, True), (0.895, True), (0.894, False)])

@@ -45,10 +45,11 @@ def _given_zeros(checked: CheckedRun) -> list[str]:
     cost, events = checked.cost.total, checked.settings.plan.events
     given = cost.weights - cost.nnz
     if checked.masks is not None:
-        pruned = checked.masks.pruned
+        pruned, pruner = checked.masks.pruned, checked.settings.pruner
+        until = ", until regrowth exchanges some" if pruner and pruner.regrowth else ""
         return [
             f"{pruned:,} prunable weights ({checked.masks.sparsity:.2%}) are given as zero; "
-            "dense.keep_zeros holds all of them"
+            f"dense.keep_zeros holds all of them{until}"
         ]
     if not (checked.pretrained and given):
         return []
@@ -68,10 +69,15 @@ def _given_zeros(checked: CheckedRun) -> list[str]:
 def _events(settings: Settings) -> list[str]:
     """Tells of a schedule that may end early, or of a gradual one that is none."""
     if (drop := settings.plan.drop) is not None:
+        asked, last = settings.schedule and settings.schedule.sparsity, settings.plan.events[-1]
+        short = (
+            f"; schedule.sparsity={asked:g} would take more epochs than recipe.finetune.epochs="
+            f"{settings.plan.epochs}"
+        )
         return [
             f"the longest course: pruning ends before it where the validation accuracy recovers to "
             f"less than {drop:g} pp below that before the first event; the last state before that "
-            "is the result"
+            f"is the result{short if asked and last.sparsity < asked else ''}"
         ]
     if settings.schedule is None or not is_cut_to_one_event(settings.schedule, settings.plan):
         return []

@@ -18,8 +18,9 @@ class Schedule(ABC):
 
     Attributes:
         sparsity: The absolute share of zeros after the last event, in [0, 1).
-        amount: Instead of it, the share of the *remaining* weights that each event prunes, in
-            (0, 1): k events reach 1-(1-amount)^k.
+        amount: Instead of it, in (0, 1): k events reach 1-(1-amount)^k. MultiStep and Geometric
+            then prune this share of the *remaining* weights at every event, the others come to the
+            same sparsity by their own shape.
         start: The first epoch of the events; the shape is laid out over the epochs from there.
         every_n_steps: Puts blocks of so many optimizer steps in the place of epochs, so that
             events come within an epoch too; `start` is then a step.

@@ -1,5 +1,6 @@
 """A schedule that prunes until the accuracy no longer recovers."""
 
+import math
 from dataclasses import dataclass, replace
 
 from lightprune.errors import InputError, check_number
@@ -60,4 +61,7 @@ class Until(Schedule):
         return float(1 - (1 - final) ** progress)
 
     def _after(self, events: int) -> float:
-        return float(1 - (1 - self.step) ** events)
+        """The sparsity after so many events, the asked one where it is that but for rounding."""
+        after = float(1 - (1 - self.step) ** events)
+        assert self.sparsity is not None
+        return self.sparsity if math.isclose(after, self.sparsity, abs_tol=1e-9) else after
