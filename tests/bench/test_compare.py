@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lightprune.bench import backends
 from lightprune.bench.evaluation_images import EvaluationImages
+from lightprune.bench.output_check import compare_with_eager
 from lightprune.bench.result import BenchResult
 from lightprune.bench.timing import TimingBudget, take_turns
 from lightprune.cli.main import main
@@ -254,6 +255,15 @@ def test_a_wrong_path_is_one_line(run, tmp_path, capsys, wrong):
     errors = capsys.readouterr().err
     assert errors.startswith(f"error: {path}")
     assert errors.count("\n") == 1
+
+
+def test_outputs_without_an_axis_of_classes_and_without_numbers_are_compared():
+    eager = torch.tensor([1.0, torch.inf, torch.nan, 2.0])
+    same = compare_with_eager("sparse", eager.clone(), eager, None)
+    other = compare_with_eager("sparse", torch.tensor([1.0, 1.0, torch.nan, 2.5]), eager, None)
+
+    assert (same.images, same.differing, same.max_logit_difference) == (4, 0, 0.0)
+    assert other.max_logit_difference == torch.finfo(torch.float32).max
 
 
 def test_calls_take_turns_and_slow_ones_get_fewer(monkeypatch):

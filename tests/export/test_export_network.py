@@ -14,6 +14,8 @@ from torch.nn.utils import prune
 from torchvision.models import resnet18
 
 from lightprune.cli.main import main
+from lightprune.errors import InputError
+from lightprune.export.export_network import ExportConfig
 from tests.export.finished import (
     OWN,
     finish,
@@ -107,6 +109,18 @@ def test_without_onnx_the_rest_is_written_and_the_remedy_named(run, tmp_path, ca
     ]
     plain = load_file(tmp_path / "model.safetensors")
     assert all(torch.equal(plain[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("formats", ["sparse", (), ("sprase",)])
+def test_formats_that_are_none_are_refused(formats):
+    with pytest.raises(InputError, match="--formats="):
+        ExportConfig(formats)
+
+
+@pytest.mark.parametrize("option", ["--to=x", "--formats=sparse", "--values=int8", "--opset=18"])
+def test_explain_takes_no_options_of_what_is_written(run, capsys, option):
+    assert main(["export", str(run[0]), "--explain", *ARGUMENTS, option]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {option}: is for what is written")
 
 
 def test_explain_prints_every_stage_and_writes_nothing(tmp_path, capsys):

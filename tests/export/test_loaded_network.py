@@ -46,6 +46,7 @@ KINDS = {
     "compiled.pt": lambda n: behind("_orig_mod.", n.state_dict()),
     "trainer.pt": lambda n: {"epoch": 3, "model_state_dict": behind("module.", n.state_dict())},
     "lightning.ckpt": lambda n: {"state_dict": behind("model.", n.state_dict())},
+    "early.pth": lambda n: {k: v for k, v in n.state_dict().items() if "num_batches" not in k},
     "masked.pth": masked,
     "masked.ckpt": lambda n: {"state_dict": behind("network.", masked(n))},
 }

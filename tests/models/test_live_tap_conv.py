@@ -109,6 +109,32 @@ def test_larger_maps_take_the_plain_path_bit_for_bit(case):
     assert all(map(torch.equal, everything(plain, x), everything(live, x)))
 
 
+def test_a_large_kernel_on_a_map_just_below_it_makes_no_larger_matrix(monkeypatch):
+    plain, live = pair({"in_channels": 2, "out_channels": 3, "kernel_size": 7, "padding": 3})
+    x = torch.randn(2, 2, 6, 6)
+    monkeypatch.delattr("lightprune.models.live_tap_conv._Matrix")
+
+    torch.testing.assert_close(live(x), plain(x))
+
+
+@pytest.mark.parametrize("size", [(2, 2), (4, 4)])
+def test_an_output_has_the_memory_format_of_its_input(size):
+    _, live = pair({"in_channels": 2, "out_channels": 3, "kernel_size": 3, "padding": 1})
+    live.stride = (1, 1) if size == (2, 2) else (2, 2)
+    x = torch.randn(2, 2, *size)
+
+    assert live(x).is_contiguous()
+    channels_last = live(x.contiguous(memory_format=torch.channels_last))
+    assert channels_last.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_layer_on_the_meta_device_tells_the_shape_of_its_output():
+    plain, live = pair({"in_channels": 2, "out_channels": 3, "kernel_size": 3, "padding": 1})
+    x = torch.randn(2, 2, 2, 2, device="meta")
+
+    assert live.to("meta")(x).shape == plain.to("meta")(x).shape
+
+
 def test_an_image_without_a_batch_dimension_is_taken_as_by_the_plain_convolution():
     plain, live = pair({"in_channels": 2, "out_channels": 3, "kernel_size": 3, "padding": 1})
     x = torch.randn(2, 1, 1)

@@ -1,7 +1,8 @@
 """Which constructors a file may name, by what names, and what of earlier versions still loads."""
 
 import pytest
-from torchvision.models import resnet18
+import torch
+from torchvision.models import regnet_x_400mf, resnet18
 
 from lightprune.errors import InputError
 from lightprune.models import slim_network, zoo
@@ -63,3 +64,39 @@ def test_a_slim_network_of_an_earlier_version_is_built():
     built = module_from_spec(spec, whole.state_dict())
 
     assert built.state_dict().keys() == whole.state_dict().keys()
+
+
+def test_a_network_that_reads_values_as_it_is_built_is_built_with_values():
+    whole = regnet_x_400mf(num_classes=2).eval()
+    spec = ModelSpec(
+        "torchvision.models.regnet_x_400mf",
+        {},
+        (3, 32, 32),
+        classes=("a", "b"),
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+    )
+    images = torch.randn(1, 3, 32, 32)
+
+    assert torch.equal(module_from_spec(spec, whole.state_dict())(images), whole(images))
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"),
+    [
+        ([[1, 2], [3, 4]], True),
+        ({"width": [1, None], "act": {"name": "relu"}}, True),
+        ({"_target_": "os.system"}, False),
+        ([{"weights": "DEFAULT"}], False),
+        (object(), False),
+    ],
+)
+def test_arguments_are_plain_values_however_deep(value, allowed):
+    def spec():
+        return ModelSpec("a.b", {"stages": value}, (3, 8, 8))
+
+    if allowed:
+        assert ModelSpec.from_json(spec().to_json()) == spec()
+    else:
+        with pytest.raises(ValueError, match=r"arguments\.stages of the description"):
+            spec()

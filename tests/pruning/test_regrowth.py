@@ -181,7 +181,9 @@ def test_counts_are_exact_and_bounds_and_unreachable_weights_respected(
     gradients = {n: torch.rand(w.shape) - 0.5 for n, w in weights.items()}
     before = Pruner(**settings).prune(weights, Masks.dense(weights), first, macs=live)
 
-    pruner = Pruner(**settings, regrowth=Regrowth(fraction=data.draw(st.floats(0, 1))))
+    pruner = Pruner(
+        **settings, regrowth=Regrowth(fraction=data.draw(st.floats(0, 1, exclude_min=True)))
+    )
     masks = pruner.prune(
         weights, before, final, macs=live, probe=FixedGradients(gradients), progress=progress
     )
@@ -224,8 +226,8 @@ def test_regrowth_by_gradient_without_a_network_is_refused():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"fraction": 1.1}, r"pruner\.regrowth\.fraction=1\.1: allowed is a number in \[0, 1\]"),
-        ({"fraction": "a"}, r"pruner\.regrowth\.fraction=a: allowed is a number in \[0, 1\]"),
+        ({"fraction": 1.1}, r"pruner\.regrowth\.fraction=1\.1: allowed is a number in \(0, 1\]"),
+        ({"fraction": "a"}, r"pruner\.regrowth\.fraction=a: allowed is a number in \(0, 1\]"),
         ({"grow": "gradients"}, r"pruner\.regrowth\.grow=gradients: .*did you mean gradient\?"),
         ({"batches": 0}, r"pruner\.regrowth\.batches=0: allowed is an integer at least 1"),
     ],

@@ -58,8 +58,6 @@ def _channels_last(files: ModelFiles, threads: int) -> nn.Module:
 
 
 def _compiled(files: ModelFiles, threads: int) -> Runner:
-    # Graphs compiled for another number of threads would be tried at every call.
-    torch._dynamo.reset()
     # Frozen weights are folded and packed once. One graph serves all batches of 16 and more, one
     # those between 1 and 16, one a single image: so torch distinguishes them. Their C++ does not
     # depend on the number of threads, and is compiled once.

@@ -63,6 +63,7 @@ def compare_backends(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> Be
         if random_because:
             session.skipped["accuracy"] = random_because
         try:
+            cost = loaded.cost.total
             session.forecast()
             log("sparse runtime: load, first call")
             sparse = session.attempt(_SPARSE_FILE, session.sparse_network)
@@ -83,7 +84,7 @@ def compare_backends(loaded: LoadedNetwork, config: BenchConfig, log: Log) -> Be
             commit=commit(),
             versions=all_versions(),
             machine=this_machine(),
-            cost=loaded.cost.total,
+            cost=cost,
             runtime_macs=_macs(sparse.program) if sparse else None,
             startup=startup,
             sizes=session.sizes(),
@@ -151,6 +152,10 @@ class _Session:
             self._check_outputs(runners, images)
 
     def _build(self, threads: int) -> dict[Backend, Runner]:
+        if any(backend.needs_compiler for backend in self.config.backends):
+            # Graphs compiled for another number of threads would be tried at every call. Before all
+            # of them: what is reset is compiled anew by the first call that is timed.
+            torch._dynamo.reset()
         runners = {}
         for backend in self.config.backends:
             runner = self.attempt(backend.name, partial(self._warm_runner, backend, threads))
@@ -188,16 +193,19 @@ class _Session:
         if eager is None:
             return
 
-        def check(name: str, logits: Callable[[], Tensor]) -> None:
-            if (actual := self.attempt(name, logits)) is not None:
-                self.output_checks.append(compare_with_eager(name, actual, eager, images.labels))
+        def compare(name: str, logits: Callable[[], Tensor]) -> None:
+            check = self.attempt(
+                name, lambda: compare_with_eager(name, logits(), eager, images.labels)
+            )
+            if check is not None:
+                self.output_checks.append(check)
 
         for backend, runner in runners.items():
             logits = partial(logits_of, runner, images, backend.layout)
-            check(backend.name, (lambda: eager) if backend.name == EAGER else logits)
+            compare(backend.name, (lambda: eager) if backend.name == EAGER else logits)
             if backend.name == SPARSE and _SPARSE_FILE not in self.skipped:
                 for name, values in _REDUCED.items():
-                    check(name, partial(self._reduced_logits, values, images))
+                    compare(name, partial(self._reduced_logits, values, images))
 
     def _reduced_logits(self, values: str, images: EvaluationImages) -> Tensor:
         return logits_of(load(self.files.sparse(values)), images)

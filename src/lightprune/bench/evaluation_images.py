@@ -64,8 +64,9 @@ def find_evaluation_images(
         source = _source(loaded, root)
         data, fingerprint = source.load()
         if data.classes != loaded.spec.classes:
+            where = "the run's data now" if root is None else f"--data-root={root}:"
             raise InputError(
-                f"--data-root={root}: holds the classes {', '.join(data.classes[:3])}, …; allowed "
+                f"{where} holds the classes {', '.join(data.classes[:3])}, …; allowed "
                 f"are the network's: {', '.join(loaded.spec.classes[:3])}, …"
             )
     except InputError as error:

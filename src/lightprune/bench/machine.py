@@ -9,7 +9,7 @@ from pathlib import Path
 from lightprune.cores import available_cores
 from lightprune.provenance import versions
 
-_PACKAGES = ("numpy", "numba", "onnxruntime")
+_PACKAGES = ("numpy", "numba", "onnx", "onnxscript", "onnxruntime", "openvino", "MNN")
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ def compare_with_eager(
 ) -> OutputCheck:
     """Compares logits, (N, classes, ...), with eager torch's, as many as there are of both."""
     images = min(len(logits), len(eager))
+    if eager.dim() == 1:  # Of a network without an axis of classes.
+        logits, eager = logits[:, None], eager[:, None]
     logits, eager = logits[:images], eager[:images]
     predicted = logits.argmax(1)
     differs = predicted != eager.argmax(1)
@@ -72,8 +74,16 @@ def compare_with_eager(
         correct=None if labels is None else int((predicted == labels[:images]).sum()),
         differing=int(differs.sum()),
         near_ties=int((differs & (top[:, 0] - top[:, -1] < NEAR_TIE)).sum()),
-        max_logit_difference=float((logits - eager).abs().max()),
+        max_logit_difference=_largest_difference(logits, eager),
     )
+
+
+def _largest_difference(logits: Tensor, eager: Tensor) -> float:
+    """Finite, since JSON has nothing else: what is NaN or infinite in one alone is the most."""
+    alike = (logits == eager) | (logits.isnan() & eager.isnan())
+    difference = (logits - eager).abs().masked_fill(alike, 0.0)
+    most = torch.finfo(difference.dtype).max
+    return float(difference.nan_to_num(nan=most, posinf=most).max())
 
 
 def accuracy_in(values: str, loaded: LoadedNetwork, images: EvaluationImages) -> str:

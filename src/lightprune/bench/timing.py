@@ -9,8 +9,8 @@ import numpy as np
 
 # A backend's threads spin for a while after a call, in the way of the next one's.
 _SETTLE = 0.06
-# Seconds of untimed calls in a turn, and the most calls of either kind: every backend gets the same
-# time to warm up, and to show what it can do.
+# Seconds of untimed calls in a turn, none if one takes longer, and the most calls of either kind:
+# every backend gets the same time to warm up, and to show what it can do.
 _WARM_UP = 0.015
 _MOST_CALLS = 1000
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lightprune.export.export_network import ExportConfig
     from lightprune.export.loaded_network import LoadedNetwork
 
+_FORMATS = "safetensors,sparse,onnx"
+
 
 def export(
     path: Network,
@@ -28,7 +30,7 @@ def export(
     ] = None,
     formats: Annotated[
         str, typer.Option(metavar="NAME,NAME", help="safetensors, sparse, onnx, torch-prune.")
-    ] = "safetensors,sparse,onnx",
+    ] = _FORMATS,
     opset: Annotated[
         int | None, typer.Option(metavar="N", help="Of ONNX. Default: that of torch.onnx.")
     ] = None,
@@ -54,6 +56,13 @@ def export(
         raise InputError(
             f"--data-root={data_root}: is for the accuracy of an export with --values fp16 or "
             "int8; allowed is it with one of them"
+        )
+    given = {"--to": to, "--opset": opset, "--values": None if values == "fp32" else values}
+    given["--formats"] = None if formats == _FORMATS else formats
+    if explain and (name := next((name for name, value in given.items() if value), None)):
+        raise InputError(
+            f"{name}={given[name]}: is for what is written, and --explain writes nothing; allowed "
+            "is one of them"
         )
     loaded = load_network(find_run(path), *builder_of_file(constructor, input), prefix)
     if explain:

@@ -22,5 +22,6 @@ def warmup(
 
     file = find_run(file)
     if file.is_dir():
-        file = file / "export" / "model.sparse.safetensors"
+        own = file / "model.sparse.safetensors"
+        file = own if own.exists() else file / "export" / own.name
     print(f"compiled code is kept in {warm_up(file)}")

@@ -46,6 +46,10 @@ class ExportConfig:
     opset: int | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.formats, str) or not self.formats:
+            raise InputError(f"--formats={self.formats}: allowed is a list of {', '.join(FORMATS)}")
+        for format in self.formats:
+            check_choice("--formats", format, FORMATS)
         check_choice("--values", self.values, VALUES)
         if self.opset is not None:
             check_number("--opset", self.opset, 1, whole=True)

@@ -2,8 +2,9 @@
 
 import csv
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -71,14 +72,19 @@ class LoadedNetwork:
 
     @cached_property
     def cost(self) -> CostReport:
-        """Weights and MACs of the weights that the run could prune, or of the convolutions.
+        """Weights and MACs of the weights that the run could prune.
 
-        Of a network from elsewhere, of all parameters of two axes and more.
+        Without a run, of the convolutions where all zeros lie in them; of a network from elsewhere,
+        or without convolutions, of all parameters of two axes and more.
         """
-        find = partial(prunable_weights, self.record) if self.record else Targets().find
-        weights: dict[str, Tensor] = dict(
-            find(self.network) if self.spec.classes else self._matrices
-        )
+        weights: dict[str, Tensor] = dict(self._matrices)
+        if self.record:
+            weights = dict(prunable_weights(self.record, self.network))
+        elif self.spec.classes:
+            with suppress(InputError):
+                convolutions = Targets().find(self.network)
+                if convolutions.keys() >= {*self.pruned}:
+                    weights = dict(convolutions)
         return cost_report(self.network, weights, self.random_images(1))
 
     @property
@@ -173,6 +179,9 @@ def _load_weights(
     network = build_network(spec, constructor)
     expected = network.state_dict()
     state, unread = read_weights_file(file, expected, prefix=prefix)
+    # Files of early torch versions lack these, and torch itself reads them so.
+    counters = [name for name in expected if name.endswith(".num_batches_tracked")]
+    state = {**{name: torch.tensor(0) for name in counters}, **state}
     for name, tensor in state.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise InputError(

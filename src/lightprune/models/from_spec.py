@@ -3,6 +3,7 @@
 import ast
 import importlib
 from collections.abc import Mapping
+from contextlib import suppress
 from inspect import signature
 from typing import Any
 
@@ -45,20 +46,26 @@ def build_network(spec: ModelSpec, constructor: Constructor | None = None) -> nn
     """
     name, build = spec.constructor, constructor or registered_constructor(spec.constructor)
     classes = {"num_classes": len(spec.classes)} if spec.classes else {}
-    # Drawing weights that are replaced at once takes longer than reading the file.
-    device = torch.device("cpu" if constructor else "meta")
-    try:
-        with device:
+
+    def built(device: str) -> nn.Module:
+        with torch.device(device):
             network = build(**classes, **spec.arguments)
         if not isinstance(network, nn.Module):
             raise TypeError(f"returns a {type(network).__name__}, no torch.nn.Module")
         network.state_dict()
+        return network
+
+    try:
+        if constructor is None:
+            # Drawing weights that are replaced at once takes longer than reading the file.
+            with suppress(NotImplementedError):  # Some constructors read values, as RegNet's do.
+                return built("meta")
+        return built("cpu")
     except Exception as error:  # The user's own code may raise anything.
         given = "for num_classes" if classes else "from these arguments"
         raise InputError(
             f"{name}: {first_line(error)}; allowed is what builds the network {given}"
         ) from error
-    return network
 
 
 def with_state(network: nn.Module, name: str, state: Mapping[str, Tensor]) -> nn.Module:

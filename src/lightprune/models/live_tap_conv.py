@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# By how many times a matrix may be larger than the kernel.
+_MOST_BLOCKS = 2
 Pair = tuple[int, int]
 # The kernel taps that meet the input at an output index, and how many inputs lie beside them.
 Window = tuple[slice, Pair]
@@ -17,7 +19,7 @@ class LiveTapConv2d(nn.Conv2d):
 
     On a map smaller than its kernel every output sees at most H x W inputs, so the convolution is
     one product with H*W instead of kh*kw products per output: 1/9 of a 3x3 convolution on a 1x1
-    map, 4/9 on a 2x2 map. With fewer outputs than taps it is a product with the patches under the
+    map, 4/9 on a 2x2 map. With few outputs otherwise it is a product with the patches under the
     kernel, and a 1x1 kernel is one with the pixels that its stride leaves: nothing is saved there,
     but oneDNN's kernels are several times slower for the gradients of so small maps.
 
@@ -38,7 +40,9 @@ class LiveTapConv2d(nn.Conv2d):
         taps, outputs = math.prod(self.kernel_size), rows * columns
         if not outputs or x.dim() != 4:
             return super().forward(x)
-        if math.prod(x.shape[-2:]) < taps:
+        size = math.prod(x.shape[-2:])
+        # The matrix has a block for each input and output, the kernel for each tap.
+        if size < taps and size * outputs <= _MOST_BLOCKS * taps:
             inputs, bias = x.permute(0, 2, 3, 1).flatten(1), self.bias
             matrix = _Matrix.apply(self.weight, *map(self._windows, (0, 1), x.shape[-2:]))
             product = F.linear(inputs, matrix, None if bias is None else bias.repeat(outputs))
@@ -48,7 +52,8 @@ class LiveTapConv2d(nn.Conv2d):
             product = F.linear(seen, self.weight.permute(0, 2, 3, 1).flatten(1), self.bias)
         else:
             return super().forward(x)
-        return product.view(len(x), rows, columns, self.out_channels).permute(0, 3, 1, 2)
+        out = product.view(len(x), rows, columns, self.out_channels).permute(0, 3, 1, 2)
+        return out if x.is_contiguous(memory_format=torch.channels_last) else out.contiguous()
 
     @property
     def _is_pointwise(self) -> bool:
@@ -122,9 +127,14 @@ class _Matrix(torch.autograd.Function):
 def _autocast_dtype(tensor: Tensor) -> torch.dtype:
     """What a matrix product would take `tensor` as."""
     device = tensor.device.type
-    if tensor.dtype == torch.float32 and torch.is_autocast_enabled(device):
+    known = torch.amp.is_autocast_available(device)
+    if tensor.dtype == torch.float32 and known and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return tensor.dtype
+
+
+def _sum_dtype(dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
 
 
 class _Patches(torch.autograd.Function):
@@ -148,14 +158,15 @@ class _Patches(torch.autograd.Function):
         shape, kernel, stride, (down, across) = ctx.geometry
         rows, columns = gradients[0].shape[1:3]
         taps = gradients[0].reshape(len(gradients[0]), rows, columns, *kernel, shape[3])
-        gradient = gradients[0].new_zeros(shape)
+        # Sums of up to as many as the kernel has taps: rounded once, not at each.
+        gradient = gradients[0].new_zeros(shape, dtype=_sum_dtype(gradients[0].dtype))
         for top in range(kernel[0]):
             for left in range(kernel[1]):
                 seen = slice(top, top + stride[0] * rows, stride[0])
                 beside = slice(left, left + stride[1] * columns, stride[1])
                 gradient[:, seen, beside] += taps[:, :, :, top, left]
         inner = gradient[:, down : shape[1] - down, across : shape[2] - across]
-        return inner.permute(0, 3, 1, 2), None, None, None
+        return inner.permute(0, 3, 1, 2).to(gradients[0].dtype), None, None, None
 
 
 def use_live_taps(network: nn.Module) -> nn.Module:

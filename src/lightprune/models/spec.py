@@ -20,7 +20,7 @@ class ModelSpec:
     Attributes:
         constructor: The dotted name of what builds it, called with `num_classes` if the classes
             are known.
-        arguments: Its other arguments: plain values, or lists of them.
+        arguments: Its other arguments: plain values, or lists and mappings of them.
         input_shape: (C, H, W) of an image.
         mean: Subtracted from pixels scaled to 0..1, one a channel; then `std` divides. Both are
             empty if they are unknown.
@@ -39,9 +39,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         for name, value in self.arguments.items():
-            plain = all(
-                isinstance(v, Plain) for v in (value if isinstance(value, list) else [value])
-            )
+            plain = _is_plain(value)
             size = name == "num_classes" and not self.classes
             _check(f"arguments.{name}", plain and (size or name not in NO_ARGUMENTS))
         _check("input_shape", all(0 < n <= _LARGEST_SIZE for n in self.input_shape))
@@ -66,6 +64,16 @@ class ModelSpec:
             return msgspec.json.decode(text, type=cls)
         except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
             raise ValueError(f"its description: {error}") from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether nothing in it would have to be imported or called."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        names = (isinstance(key, str) and key not in NO_ARGUMENTS for key in value)
+        return all(names) and all(map(_is_plain, value.values()))
+    return isinstance(value, Plain)
 
 
 def _check(field: str, allowed: bool) -> None:

@@ -86,9 +86,14 @@ def load_run(run: Path, which: NetworkChoice, sample: SampleSize) -> LoadedRun:
     if which.network == "dense":
         load_initial_weights(network, record, which.dense_dir)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # Both for speed alone.
-    network = use_live_taps(to_channels_last(network.to(device)))
+    network = network.to(device)
     with folder.reading_config():
+        # Both for speed alone, and not every network bears them.
+        model = record.config["model"]
+        if model.get("channels_last", True):
+            to_channels_last(network)
+        if model.get("live_taps", True):
+            use_live_taps(network)
         pruner = record.config["pruner"]
         weights = prunable_weights(record, network)
         criterion, notes = _criterion(pruner.get("criterion"))
