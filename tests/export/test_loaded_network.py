@@ -175,7 +175,7 @@ def raising():
             (*WHAT, "--constructor", f"{OWN}(a=open('x'))"),
             "a=open('x') is no literal; allowed is NAME",
         ),
-        ((*WHAT, "--constructor", f"{OWN}(a={{}})"), "arguments.a of the description is not"),
+        ((*WHAT, "--constructor", f"{OWN}(a=(1,))"), "arguments.a of the description is not"),
         ((*WHAT, "--constructor", f"{OWN}(weights='X')"), "without weights="),
         ((*WHAT, "--constructor", f"{OWN}(a=1, a=2)"), "allowed is NAME or NAME(argument=value)"),
         ((*WHAT, "--constructor", f"{OWN}(a="), "allowed is NAME or NAME(argument=value)"),
