@@ -10,7 +10,7 @@ from lightprune.bench.result import medians_of
 from lightprune.bench.timing import Timing
 from lightprune.provenance import short_commit
 from lightprune.rendering.document import Table
-from lightprune.rendering.number_format import percent
+from lightprune.rendering.number_format import milliseconds, percent
 
 _EAGER, _COMPILED = "eager", "sparse"
 
@@ -56,7 +56,7 @@ class CompiledNetwork:
             dense = {name: value for name, value in medians.items() if name != _COMPILED}
             fastest = min(dense, key=dense.__getitem__)
             sparse = medians[_COMPILED]
-            cells[f"batch {batch}, ms"] = f"{1e3 * sparse:.3g}"
+            cells[f"batch {batch}, ms"] = milliseconds(sparse)
             cells[f"batch {batch}, over eager"] = f"{medians[_EAGER] / sparse:.2f} x"
             cells[f"batch {batch}, over the fastest"] = f"{dense[fastest] / sparse:.2f} x {fastest}"
         return {**cells, "compiles in, s": f"{self.compile_seconds:.0f}"}

@@ -64,7 +64,8 @@ def table_rows(runs: Sequence[ReportedRun]) -> TableRows | None:
     first = min(basis, key=lambda group: (-len(group.runs), group.first.finetune_epochs)).first
     alike = tuple(run for run in runs if _training(run) == _training(first))
     findings = Findings(RunCollection(alike, {}))
-    control = next((r for r in findings.rows if r.group and r.group.kind == CONTROL), None)
+    same = (row for row in findings.rows if row.group and first in row.runs)
+    control = next(same, None) if controls else None
     most = headline(findings)
     if not most or not control or findings.baselines[most.name].name != control.name:
         most = None

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from lightprune.errors import InputError
-from lightprune.pruning.event_record import EventRecord, distance
+from lightprune.pruning.event_record import EventRecord, distance, pruned_share
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.plan import PruneEvent
 
@@ -30,6 +31,15 @@ def test_a_record_describes_the_event_by_its_masks():
     assert found.emptied == ("b",)
     assert found.digest == KEPT.digest()
     assert (found.distance, found.before, found.after, found.recovered) == (0.4, 0.9, 0.5, None)
+
+
+def test_equal_steps_prune_equal_shares_of_what_was_left():
+    steps = [replace(record(), live_sparsity=1 - 0.8 ** (n + 1)) for n in range(10)]
+
+    assert [pruned_share(steps[:n]) for n in range(1, 11)] == pytest.approx([0.2] * 10)
+    assert pruned_share([replace(record(), live_sparsity=0.95)], given=0.9) == pytest.approx(0.5)
+    assert pruned_share([replace(record(), live_sparsity=0.0)]) == 0
+    assert pruned_share([record()], given=1.0) == 0
 
 
 def test_a_record_goes_through_json_and_back():

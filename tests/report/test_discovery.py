@@ -108,3 +108,19 @@ def test_a_wrong_command_is_one_line(arguments, capsys):
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert said.count("\n") == 1
+
+
+def test_what_a_logger_keeps_within_a_run_is_no_run(folder):
+    (folder / "good" / "wandb" / "files").mkdir(parents=True)
+    (folder / "good" / "wandb" / "files" / "config.yaml").write_text("a: 1\n")
+
+    assert find_runs(folder, folder / "dense").left_out == {}
+
+
+def test_runs_below_a_config_that_is_none_of_theirs_are_found(folder):
+    (folder / "config.yaml").write_text("a: 1\n")
+    (folder / "good" / "run.json").rename(folder / "good" / "launch.yaml")
+    found = find_runs(folder, folder / "dense")
+
+    assert [run.folder for run in found.runs] == ["other"]
+    assert "good" in found.left_out

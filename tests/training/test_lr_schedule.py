@@ -1,14 +1,10 @@
 import math
-from dataclasses import replace
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lightprune.errors import InputError
-from lightprune.pruning.event_record import PruneRecord
-from lightprune.pruning.masks import Masks
 from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.training.lr_schedule import (
     LearningRate,
@@ -17,7 +13,6 @@ from lightprune.training.lr_schedule import (
     allr_peak,
     lr_shape,
     peak_lr,
-    pruned_share,
 )
 from tests.training.small import plan
 
@@ -239,26 +234,12 @@ def test_fine_tuning_that_rewinds_takes_the_dense_shape_and_peak():
     assert peak_lr(LearningRate(0.2), dense, epochs=4, dense_epochs=8) == 0.2
 
 
-def record(epoch, sparsity, live_sparsity):
-    event, masks = PruneEvent(epoch, sparsity), Masks.dense({"w": torch.ones(4)})
-    made = PruneRecord.of(event, masks, None, before=None)
-    return replace(made, sparsity=sparsity, live_sparsity=live_sparsity)
-
-
-def test_equal_steps_prune_equal_shares_of_what_was_left():
-    steps = [record(n, 1 - 0.8 ** (n + 1), None) for n in range(10)]
-
-    assert [pruned_share(steps[:n]) for n in range(1, 11)] == pytest.approx([0.2] * 10)
-    # Half of the weights are unreachable and were pruned before: a quarter of the others goes.
-    assert pruned_share([record(0, 0.5, 0.0), record(1, 0.625, 0.25)]) == pytest.approx(0.25)
-    assert pruned_share([]) == 0
-    assert pruned_share([record(0, 0.9, 0.8), record(1, 0.9, 0.8)]) == 0.8
-
-
 def test_an_automatic_peak_needs_an_event_that_pruned():
     finetune, dense = LearningRate("auto"), LearningRate(0.7)
 
     assert peak_lr(finetune, dense, epochs=4, dense_epochs=8, distance=0.9) == 0.7
+    # One that took unreachable weights alone changed nothing: the least peak.
+    assert peak_lr(finetune, dense, epochs=4, dense_epochs=8, pruned=0.0) == 0.35
     assert peak_lr(finetune, dense, epochs=4, dense_epochs=0, distance=0.1, pruned=0.25) == 0.7
 
 

@@ -84,7 +84,7 @@ class Settings:
             plan = finetuning_plan(self.schedule, self.recipe, steps_per_epoch)
         check_rewinding(self.recipe, pruner, plan, epoch, self.pretrained)
         check_regrowth_events(pruner, self.schedule, plan)
-        check_auto_peak(self.recipe.finetune, plan)
+        check_auto_peak(self.recipe.finetune, pruner, plan)
         check_tolerance(pruner, self.recipe.finetune, plan, self.source)
         check_accumulation(pruner, plan)
         return replace(self, plan=plan)

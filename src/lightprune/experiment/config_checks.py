@@ -117,9 +117,16 @@ def check_tolerance(
         )
 
 
-def check_auto_peak(finetune: FineTuning, plan: Plan) -> None:
-    """Raises InputError if one learning-rate cycle is to be scaled by several events."""
-    if finetune.learning_rate.peak == AUTO and finetune.restart == "never" and len(plan.events) > 1:
+def check_auto_peak(finetune: FineTuning, pruner: Pruner | None, plan: Plan) -> None:
+    """Raises InputError if a peak is to be scaled by several events, or by what regrowth does."""
+    if finetune.learning_rate.peak != AUTO:
+        return
+    if pruner is not None and pruner.regrowth is not None:
+        raise InputError(
+            "recipe.finetune.learning_rate.peak=auto: scales a cycle by the share of the weights "
+            "that an event prunes, and pruner.regrowth gives weights back; allowed is a number"
+        )
+    if finetune.restart == "never" and len(plan.events) > 1:
         raise InputError(
             "recipe.finetune.learning_rate.peak=auto: scales a cycle by the event it begins with, "
             "and recipe.finetune.restart=never has one cycle for several; allowed are a number, or "
@@ -168,7 +175,7 @@ def check_freezing(finetune: FineTuning, pruner: Pruner | None) -> None:
 
 
 def check_regrowth_events(pruner: Pruner | None, schedule: Schedule | None, plan: Plan) -> None:
-    """Raises InputError if regrowth has no event but the first, or such events no regrowth."""
+    """Raises InputError if regrowth has one event, or schedule=constant no regrowth."""
     if pruner is not None and pruner.regrowth is not None and len(plan.events) < 2:
         raise InputError(
             "pruner.regrowth: exchanges weights at every prune event but the first, and this "

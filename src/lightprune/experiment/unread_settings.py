@@ -59,7 +59,7 @@ def _unread_keys(settings: Settings) -> Iterator[_Unread]:
         return
     if pruner.weights != "shuffle" and (not pruner.regrowth or pruner.regrowth.grow != "random"):
         why = "since it is the seed of a shuffle and of random regrowth"
-        allowed = "pruner.weights=shuffle, pruner.regrowth.grow=random, or seed={value}"
+        allowed = "pruner.weights=shuffle, pruner/regrowth=random, or seed={value}"
         yield _Unread("pruner.seed", why, allowed, ("pruner.weights", "pruner.regrowth"))
     if pruner.regrowth and pruner.regrowth.grow == "random":
         why, allowed = "since pruner.regrowth.grow=random takes no gradient", "grow=gradient"

@@ -18,7 +18,8 @@ class Model:
     Attributes:
         constructor: Called with `num_classes`; anything importable that returns an nn.Module.
         channels_last: Keep images and weights in channels_last memory format: faster.
-        live_taps: Compute convolutions on small maps as matrix products that leave padding out.
+        live_taps: Compute convolutions on small maps as matrix products that leave padding out,
+            and those of one pixel with a stride, too.
     """
 
     constructor: Callable[..., nn.Module]

@@ -1,7 +1,7 @@
 """What a prune event did: the record that run folders and checkpoints keep."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -65,7 +65,7 @@ class PruneRecord:
             target=event.sparsity,
             sparsity=masks.sparsity,
             pruned=masks.pruned,
-            live_sparsity=None if live is None else _live_sparsity(masks, live),
+            live_sparsity=None if live is None else live_sparsity_of(masks, live),
             recovered=None,
             emptied=masks.emptied(),
             digest=masks.digest(),
@@ -108,9 +108,19 @@ class EventRecord(PruneRecord):
     recalibrated: float | None = None
 
 
-def _live_sparsity(masks: Masks, live: Masks) -> float:
+def live_sparsity_of(masks: Masks, live: Masks) -> float:
+    """The share of zeros among the weights that some input can reach."""
     overlap = sum(int((mask & live[name]).count_nonzero()) for name, mask in masks.items())
     return 1 - overlap / live.kept if live.kept else 0.0
+
+
+def pruned_share(records: Sequence[EventRecord], given: float = 0.0) -> float:
+    """Of the live weights that were kept until the last of some events, the share that it pruned.
+
+    `given` is the live sparsity before the first of them.
+    """
+    before, after = [given, *(record.live_sparsity for record in records)][-2:]
+    return (after - before) / (1 - before) if before < 1 else 0.0
 
 
 @torch.no_grad()

@@ -16,10 +16,14 @@ _NUMBER = re.compile(r"[-+−±<]?\d(?![^(]*[a-z]{6})")
 _MARKDOWN_ROWS, _MARKDOWN_FIRST = 12, 8
 
 
+def escaped(name: str) -> str:
+    """A name as Markdown that shows it, with the patterns that it may hold."""
+    return re.sub(r"([*`])", r"\\\1", name)
+
+
 def link(name: str, folder: str) -> str:
-    """A Markdown link to a folder beside that of the report, whatever characters they have."""
-    shown = re.sub(r"([*`])", r"\\\1", name)
-    return f"[{shown}](../{quote(folder)})"
+    """A Markdown link to a folder beside that of the report."""
+    return f"[{escaped(name)}](../{quote(folder)})"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ def find_runs(
     runs, left_out = [], dict[str, str]()
     paths = {file.parent for sign in _SIGNS for file in folder.rglob(sign)}
     # What a logger keeps within a run's folder may have a config of its own, but no record.
-    own = (p for p in paths if (p / "run.json").exists() or paths.isdisjoint(p.parents))
+    below = paths - {folder}
+    own = (p for p in paths if (p / "run.json").exists() or below.isdisjoint(p.parents))
     for path in sorted(own):
         name, bench = path.relative_to(folder).as_posix(), None
         try:

@@ -25,6 +25,12 @@ class ReportedRun(FinishedRun):
         return words if self.data.validation_images else f"{words}, no validation"
 
     @property
+    def network(self) -> str:
+        """The name of what builds it: `resnet18`."""
+        constructor = self.config["model"].get("constructor") or {}
+        return str(constructor.get("_target_", "")).rpartition(".")[2]
+
+    @property
     def finetune_epochs(self) -> int:
         """The epochs of fine-tuning; of a record that does not tell them, the budget."""
         return self.epochs_trained or int(self.config["recipe"]["finetune"]["epochs"])

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from lightprune.callbacks.run_progress import RunProgress
-from lightprune.pruning.event_record import EventRecord
+from lightprune.pruning.event_record import EventRecord, pruned_share
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.plan import Plan
 from lightprune.pruning.pruner import Pruner
@@ -26,7 +26,7 @@ from lightprune.training.classifier import Classifier, NonFiniteLossError
 from lightprune.training.ema import EmaWeights
 from lightprune.training.extra_callbacks import extra_callbacks
 from lightprune.training.history import EpochHistory, EpochRow
-from lightprune.training.lr_schedule import LRCycles, lr_shape, peak_lr, pruned_share
+from lightprune.training.lr_schedule import LRCycles, lr_shape, peak_lr
 from lightprune.training.metrics import Evaluation
 from lightprune.training.recipe import FineTuning, Phase
 from lightprune.training.recorded_pruning import RecordedPruning, weight_reset
@@ -210,7 +210,7 @@ def _classifier(
             epochs=cycles.epochs_of(cycles.cycle_at(start)),
             dense_epochs=dense.epochs,
             distance=records[-1].distance if records else 0.0,
-            pruned=pruned_share(records),
+            pruned=pruned_share(records, pruning.given_live_sparsity) if records else None,
         )
 
     return Classifier(

@@ -1,12 +1,11 @@
 """The learning rate of every step: a pure function of the step, the plan and plain numbers."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from lightprune.errors import InputError, check_choice, check_number
-from lightprune.pruning.event_record import PruneRecord
 from lightprune.pruning.plan import Plan
 
 AUTO = "auto"
@@ -137,35 +136,20 @@ def peak_lr(
     epochs: float,
     dense_epochs: int,
     distance: float = 0.0,
-    pruned: float = 0.0,
+    pruned: float | None = None,
 ) -> float:
     """The peak learning rate of one cycle of so many epochs.
 
-    `distance` and `pruned` are those of `allr_peak`, but 0 before the first prune event.
+    `distance` and `pruned` are those of `allr_peak`; None before the first prune event.
     """
     assert not isinstance(dense.peak, str)
     if settings.shape == REWIND:
         return dense.peak
     if not isinstance(settings.peak, str):
         return float(settings.peak)
-    if not pruned:
+    if pruned is None:
         return dense.peak
     return allr_peak(dense.peak, distance, pruned, epochs, max(dense_epochs, 1))
-
-
-def pruned_share(records: Sequence[PruneRecord]) -> float:
-    """Of the live weights that were kept until the last event, the share that it pruned.
-
-    0 without an event. Where it left as many as before, as regrowth does, the sparsity.
-    """
-    zeros = [
-        record.sparsity if record.live_sparsity is None else record.live_sparsity
-        for record in records
-    ]
-    if not zeros:
-        return 0.0
-    before, after = zeros[-2] if len(zeros) > 1 else 0.0, zeros[-1]
-    return (after - before) / (1 - before) if before < after else after
 
 
 def allr_peak(
@@ -174,7 +158,7 @@ def allr_peak(
     """The peak of a retraining cycle of so many epochs: ALLR of Zimmer et al. 2021, section 3.
 
     `distance` is ||W - W_pruned|| / ||W|| over the live prunable weights at the last event, and
-    `pruned` the share of those kept until then that it pruned, above 0.
+    `pruned` the share of those kept until then that it pruned.
     """
-    scaled = dense_peak * distance / math.sqrt(pruned)
+    scaled = dense_peak * distance / math.sqrt(pruned) if pruned > 0 else 0.0
     return min(max(scaled, dense_peak * min(1.0, epochs / dense_epochs)), dense_peak)

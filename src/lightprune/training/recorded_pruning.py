@@ -13,7 +13,7 @@ from lightprune.callbacks.pruning_callback import PruningCallback
 from lightprune.pruning.batch_norm import recalibrate
 from lightprune.pruning.cost.cost_report import LayerCost, cost_report
 from lightprune.pruning.criteria.probe import NetworkProbe
-from lightprune.pruning.event_record import EventRecord, PruningError, distance
+from lightprune.pruning.event_record import EventRecord, PruningError, distance, live_sparsity_of
 from lightprune.pruning.masks import Masks
 from lightprune.pruning.plan import Plan, PruneEvent
 from lightprune.pruning.pruner import Pruner
@@ -106,6 +106,13 @@ class RecordedPruning(PruningCallback):
     def log_name(self) -> str:
         """There is one network."""
         return "sparsity/nominal"
+
+    @property
+    def given_live_sparsity(self) -> float:
+        """Of what is pruned from the start."""
+        if self._masks is None or self._live is None:
+            return 0.0
+        return live_sparsity_of(self._masks.like(self._live), self._live)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Has gradients computed with the loss of the classifier."""

@@ -561,7 +561,7 @@ VALUES = {
     ),
     "seed that gradients do not read": (
         ["pruner=regrow", "schedule=cubic", "pruner.seed=3"],
-        ["pruner.seed=3: is not read", "pruner.regrowth.grow=random"],
+        ["pruner.seed=3: is not read", "pruner/regrowth=random"],
     ),
     "callback that is none": (
         ["callbacks=early_stopping", f"{STOPPING}._target_=builtins.dict"],

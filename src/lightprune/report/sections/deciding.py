@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from lightprune.rendering.document import escaped
 from lightprune.rendering.number_format import percent, percent_label
 from lightprune.report.comparisons import other_training
 from lightprune.report.findings import Findings
@@ -14,7 +15,10 @@ _UNDERTRAINED = 0.01
 
 
 def deciding_lines(findings: Findings, row: ResultRow | None) -> Iterator[str]:
-    """What decides accuracy and cost among runs like that of a row, the most telling first."""
+    """What decides accuracy and cost among runs of a row's task, the most telling first.
+
+    Unreachable weights come last, of any run.
+    """
     if not row:
         return
     pruned = [other for other in findings.rows if other.pruned and other.task == row.task]
@@ -30,7 +34,8 @@ def deciding_lines(findings: Findings, row: ResultRow | None) -> Iterator[str]:
     if _kind(low) != _kind(high):
         yield (
             f"Which weights go: at {sparsity} and equal training the accuracy is from "
-            f"{low.accuracy.percent} ({low.series}) to {high.accuracy.percent} ({high.series})."
+            f"{low.accuracy.percent} ({escaped(low.series)}) to {high.accuracy.percent} "
+            f"({escaped(high.series)})."
         )
     longer = [other for other in alike if _kind(other) == _kind(row)]
     short, long = (pick(longer, key=lambda r: r.accuracy.mean) for pick in (min, max))
@@ -46,8 +51,8 @@ def deciding_lines(findings: Findings, row: ResultRow | None) -> Iterator[str]:
         least, most = (percent(each.mac_density, 1) for each in (few, many))
         if least != most:
             yield (
-                f"Where the zeros lie: at {sparsity} from {least} ({few.series}) to {most} of the "
-                f"MACs are left ({many.series})."
+                f"Where the zeros lie: at {sparsity} from {least} ({escaped(few.series)}) to "
+                f"{most} of the MACs are left ({escaped(many.series)})."
             )
     yield from unreachable_lines(findings)
 
@@ -64,8 +69,8 @@ def undertrained_lines(findings: Findings) -> Iterator[str]:
         best = max(later, key=lambda r: r.difference.mean if r.difference else 0, default=None)
         if best and best.difference and best.difference.mean > _UNDERTRAINED:
             yield (
-                f"**{dense.name}** is undertrained: {best.name} is {best.difference.pp} pp above "
-                "it, so a difference to it flatters pruning"
+                f"**{dense.name}** is undertrained: {escaped(best.name)} is {best.difference.pp} "
+                "pp above it, so a difference to it flatters pruning"
                 + (
                     "."
                     if any(not row.pruned for row in later)

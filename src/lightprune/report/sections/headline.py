@@ -4,7 +4,16 @@ from collections.abc import Iterator
 
 from lightprune.bench.result import Speedup
 from lightprune.rendering.chart import STYLES
-from lightprune.rendering.document import Block, Choice, Figure, Table, Tiles, bullets, link
+from lightprune.rendering.document import (
+    Block,
+    Choice,
+    Figure,
+    Table,
+    Tiles,
+    bullets,
+    escaped,
+    link,
+)
 from lightprune.rendering.number_format import counted, percent, percent_label, pp_label
 from lightprune.rendering.svg import chart_figure
 from lightprune.report.baseline import Baseline
@@ -13,7 +22,7 @@ from lightprune.report.findings import Findings
 from lightprune.report.frontier_figure import frontier_charts
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.deciding import deciding_lines, undertrained_lines
-from lightprune.report.sections.speed import BATCHES, timed_runs
+from lightprune.report.sections.speed import timed_runs
 
 # What a sparsity may cost.
 MARGIN = 0.005
@@ -65,7 +74,7 @@ def main_part(findings: Findings, about: str) -> Iterator[Block]:
         rule = f"the sparsest within {100 * MARGIN:g} pp of {held}"
         if baseline.difference.mean < -MARGIN:
             rule = f"which loses least: none is within {100 * MARGIN:g} pp of {held}"
-        named = f" Title and tiles: **{row.name}**, {rule}."
+        named = f" Title and tiles: **{escaped(row.name)}**, {rule}."
     yield f"{about}. {data}.{named}"
     if count := len(findings.collection.left_out):
         yield f"{count} left out, not finished or damaged: see Provenance."
@@ -73,7 +82,7 @@ def main_part(findings: Findings, about: str) -> Iterator[Block]:
         yield Tiles(tuple(_tiles(row, findings.baselines[row.name])))
     yield from _figure(findings)
     if best := _best_by_sparsity(findings):
-        yield Table.of(_best_row(findings, *pair) for pair in best).filled
+        yield Table.of(_best_rows(findings, best)).filled
         yield _best_words(findings)
     if lines := [
         *undertrained_lines(findings),
@@ -151,10 +160,16 @@ def _best_by_sparsity(findings: Findings) -> list[tuple[ResultRow, int]]:
     return [(max(same, key=lambda r: r.accuracy.mean), len(same)) for same in rows.values()]
 
 
-def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
+def _best_rows(findings: Findings, best: list[tuple[ResultRow, int]]) -> Iterator[dict[str, str]]:
+    batches = sorted({at.batch for row, _ in best for at in _speedups(row)})
+    for row, count in best:
+        yield _best_row(findings, row, count, batches)
+
+
+def _best_row(findings: Findings, row: ResultRow, count: int, batches: list[int]) -> dict[str, str]:
     baseline = findings.baselines.get(row.name)
     controls = any(each.name for each in findings.baselines.values())
-    several = len({each.task for each in findings.rows}) > 1
+    data, networks = (len({each.task[n] for each in findings.rows}) > 1 for n in (0, 1))
     speedups = {at.batch: f"{at.over_dense:.1f} ×" for at in _speedups(row)}
     return {
         "best of each sparsity": link(row.name, row.first.folder),
@@ -163,11 +178,12 @@ def _best_row(findings: Findings, row: ResultRow, count: int) -> dict[str, str]:
         **baseline_columns(row, baseline, controls),
         "live sparsity": percent(row.live_sparsity),
         "MACs left": percent(row.mac_density, 1),
-        **{f"speed-up, batch {batch}": speedups.get(batch, "") for batch in BATCHES},
+        **{f"speed-up, batch {batch}": speedups.get(batch, "") for batch in batches},
         "epochs": row.epochs,
         "training (min)": findings.training_time.minutes_label(row.first),
         "seeds": f"{len(row.runs)}",
-        "data": row.first.dataset if several else "",
+        "network": row.first.network if networks else "",
+        "data": row.first.dataset if data else "",
     }
 
 
@@ -178,7 +194,7 @@ def _best_words(findings: Findings) -> str:
     )
     if any(baseline.verdict for baseline in findings.baselines.values()):
         words += (
-            "Verdict: McNemar's test, corrected after Holm (see Statistics); "
+            "Verdict: McNemar's test, corrected after Holm; "
             f"“{UNCORRECTED}”: the difference's own 95 % interval alone excludes 0; "
             "“not separated”: not shown to differ, nor shown equal. "
         )

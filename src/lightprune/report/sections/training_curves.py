@@ -53,7 +53,8 @@ def _telling(findings: Findings, rows: list[ResultRow]) -> list[ResultRow]:
     finding = headline(findings) or rows[0]
     best: dict[str, ResultRow] = {}
     for row in sorted(rows, key=lambda row: -row.accuracy.mean):
-        if training_label(row.first) == training_label(finding.first):
+        same_task = row.task == finding.task
+        if same_task and training_label(row.first) == training_label(finding.first):
             best.setdefault(percent_label(row.first.target_sparsity), row)
     return sorted(best.values(), key=lambda row: row.first.target_sparsity)[:STYLES]
 
