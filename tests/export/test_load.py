@@ -138,7 +138,10 @@ def test_a_file_cannot_choose_what_is_built(exported, tmp_path, name, said):
         (lambda r: r["data"].update(classes=[1]), "got `int` - at `$.data.classes[0]`"),
         (lambda r: r["config"]["data"].update(std=[1, 0, 1]), "damaged (std"),
         (lambda r: r["config"]["data"].update(size="big"), "got `str` - at `$.input_shape[1]`"),
-        (lambda r: r["config"]["model"]["constructor"].update(norm={"a": 1}), "arguments.norm"),
+        (
+            lambda r: r["config"]["model"]["constructor"].update(norm={"_target_": "a"}),
+            "arguments.norm",
+        ),
         (lambda r: r["data"]["classes"].pop(), "builds another network: 9.weight"),
         (lambda r: r["config"]["model"]["constructor"].update(extra=1), "unexpected keyword"),
     ],
