@@ -70,10 +70,9 @@ def main_part(findings: Findings, about: str) -> Iterator[Block]:
     named = ""
     if row:
         baseline = findings.baselines[row.name]
-        held = "the control" if baseline.name else "its dense network"
-        rule = f"the sparsest within {100 * MARGIN:g} pp of {held}"
+        rule = f"the sparsest within {100 * MARGIN:g} pp of {baseline.words}"
         if baseline.difference.mean < -MARGIN:
-            rule = f"which loses least: none is within {100 * MARGIN:g} pp of {held}"
+            rule = f"which loses least: none is within {100 * MARGIN:g} pp of {baseline.words}"
         named = f" Title and tiles: **{escaped(row.name)}**, {rule}."
     yield f"{about}. {data}.{named}"
     if count := len(findings.collection.left_out):
