@@ -212,3 +212,87 @@ def test_the_images_given_are_not_changed():
 def test_a_bad_setting_is_refused_with_what_is_allowed(setting, message):
     with pytest.raises(InputError, match=message):
         Augmentation(**setting)
+
+
+@given(
+    size=SIZES,
+    crop=st.integers(0, 2),
+    flip=FLIPS,
+    rotation=st.floats(0.1, 180),
+    zoom=st.floats(0, 2),
+    padding=st.sampled_from(["zero", "reflect"]),
+)
+def test_turns_and_zooms_as_torchvision_does_and_then_crops(
+    size, crop, flip, rotation, zoom, padding
+):
+    augmentation = Augmentation(crop, padding, flip, rotation, zoom)
+    images = batch(8, *size)
+    draws = augmentation.draw(8, 1, 0)
+
+    found = augmentation.apply(images, draws)
+
+    # All that can come into view.
+    margin = 40
+    mode = "constant" if padding == "zero" else "reflect"
+    pads = [(0, 0), (margin, margin), (margin, margin), (0, 0)]
+    around = torch.from_numpy(np.pad(images.numpy(), pads, mode)).permute(0, 3, 1, 2)
+    turned = [
+        TF.affine(
+            image,
+            angle=rotation * angle,
+            translate=[0, 0],
+            scale=(1 + zoom) ** size_draw,
+            shear=[0.0],
+        )
+        for image, (angle, size_draw) in zip(around, draws.affine.tolist(), strict=True)
+    ]
+    inner = slice(margin - crop, -margin + crop or None)
+    turned = torch.stack(turned)[:, :, inner, inner].permute(0, 2, 3, 1)
+    expected = cropped_and_flipped(turned, draws, *size)
+    # A source halfway between two pixels may be rounded either way.
+    assert (found != expected).any(-1).float().mean() < 0.1
+
+
+def cropped_and_flipped(images, draws, height, width):
+    results = []
+    for image, (top, left), flip in zip(
+        images, draws.shifts.tolist(), draws.flips.tolist(), strict=True
+    ):
+        cropped = image[top : top + height, left : left + width]
+        results.append(cropped.flip(1) if flip else cropped)
+    return torch.stack(results)
+
+
+@given(size=SIZES, color=st.floats(0.01, 1))
+def test_colours_are_those_of_torchvision_up_to_its_rounding(size, color):
+    augmentation = Augmentation(0, flip="none", color=color)
+    images = batch(6, *size)
+    draws = augmentation.draw(6, 1, 0)
+
+    found = augmentation.apply(images, draws)
+
+    for number, factors in enumerate((1 + color * draws.colors).tolist()):
+        image = images[number].permute(2, 0, 1).float() / 255
+        for adjust, factor in zip(
+            (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation), factors, strict=True
+        ):
+            image = adjust(image, factor)
+        expected = image.permute(1, 2, 0) * 255
+        assert (found[number].float() - expected).abs().max() < 1
+
+
+def test_a_single_channel_keeps_its_grey_under_saturation():
+    augmentation = Augmentation(0, flip="none", color=1.0)
+    images = torch.randint(0, 256, (8, 5, 5, 1), dtype=torch.uint8)
+    draws = augmentation.draw(8, 1, 0)
+    draws.colors[:, :2] = 0
+
+    assert torch.equal(augmentation.apply(images, draws), images)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("rotation", 181), ("zoom", -0.1), ("color", 1.5), ("rotation", "far")]
+)
+def test_bad_geometry_and_colours_are_one_line(setting, value):
+    with pytest.raises(InputError, match=f"augmentation.{setting}={value}"):
+        Augmentation(**{setting: value})

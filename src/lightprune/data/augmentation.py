@@ -1,5 +1,6 @@
-"""Augmentation of whole batches of uint8 images: crops, flips, cutout, CutMix; on any device."""
+"""Augmentation of whole batches of uint8 images: geometry, colours, cutout, CutMix; any device."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,12 +23,16 @@ class Draws(NamedTuple):
         centres: float32 (count, 2), vertical and horizontal, 0..1 of the image: of the cutouts.
         mixes: float32 (count, 4), 0..1: whether to mix, the area taken from another image, and
             its centre, vertical and horizontal.
+        affine: float32 (count, 2), -1..1 of the rotation and of the zoom.
+        colors: float32 (count, 3), -1..1 of the colours: brightness, contrast, saturation.
     """
 
     shifts: Tensor
     flips: Tensor
     centres: Tensor
     mixes: Tensor
+    affine: Tensor
+    colors: Tensor
 
     def take(self, images: Tensor) -> "Draws":
         """The draws of the images at these indices."""
@@ -40,13 +45,18 @@ class Draws(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Crops after padding, horizontal flips, cutout and CutMix.
+    """Rotations, zooms, crops after padding and flips; colours, cutout and CutMix, in this order.
 
     Attributes:
         crop: By how many pixels each side is padded before a crop of the original size.
         padding: `reflect` mirrors the image without repeating its edge; `zero` is black.
         flip: `random` flips each image with probability 1/2 in each epoch; `alternate` draws
             once and then flips every image in every other epoch; `none` never flips.
+        rotation: Degrees, 0..180; each image is turned about its centre by an angle uniform in
+            -rotation..rotation. Each pixel is the nearest of the image or its padding.
+        zoom: Each image is magnified by a factor log-uniform in 1/(1+zoom)..1+zoom.
+        color: 0..1; brightness, contrast and saturation are scaled by a factor each, uniform in
+            1-color..1+color (torchvision's ColorJitter, in this order).
         cutout: Side in pixels of a square that turns grey, around any pixel of the image, so that
             it may hang over the edge (DeVries & Taylor 2017); 0 for none.
         cutmix: Share of the images, 0..1, that get a rectangle of another image of their batch,
@@ -57,6 +67,9 @@ class Augmentation:
     crop: int = 4
     padding: str = "reflect"
     flip: str = "alternate"
+    rotation: float = 0.0
+    zoom: float = 0.0
+    color: float = 0.0
     cutout: int = 0
     cutmix: float = 0.0
 
@@ -64,6 +77,9 @@ class Augmentation:
         check_number("augmentation.crop", self.crop, 0, whole=True)
         check_choice("augmentation.padding", self.padding, ("reflect", "zero"))
         check_choice("augmentation.flip", self.flip, ("random", "alternate", "none"))
+        check_number("augmentation.rotation", self.rotation, 0, 180)
+        check_number("augmentation.zoom", self.zoom, 0)
+        check_number("augmentation.color", self.color, 0, 1)
         check_number("augmentation.cutout", self.cutout, 0, whole=True)
         check_number("augmentation.cutmix", self.cutmix, 0, 1)
 
@@ -73,34 +89,53 @@ class Augmentation:
         shifts = torch.randint(0, 2 * self.crop + 1, (count, 2), generator=generator)
         centres = torch.rand(count, 2, generator=named_generator("cutouts", seed, epoch))
         mixes = torch.rand(count, 4, generator=named_generator("mixes", seed, epoch))
-        if self.flip == "none":
-            return Draws(shifts, torch.zeros(count, dtype=torch.bool), centres, mixes)
+        affine = torch.rand(count, 2, generator=named_generator("affine", seed, epoch)) * 2 - 1
+        colors = torch.rand(count, 3, generator=named_generator("colors", seed, epoch)) * 2 - 1
         if self.flip == "alternate":
             generator = named_generator("flips", seed)
-        flips = torch.rand(count, generator=generator) < 0.5
-        return Draws(shifts, flips ^ bool(self.flip == "alternate" and epoch % 2), centres, mixes)
+        flips = torch.rand(count, generator=generator) < (0 if self.flip == "none" else 0.5)
+        flips ^= self.flip == "alternate" and epoch % 2 == 1
+        return Draws(shifts, flips, centres, mixes, affine, colors)
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
-        """Crops and flips a batch in one gather, and cuts out.
+        """Crops, turns, zooms and flips a batch in one gather, changes colours and cuts out.
 
         Images are uint8, (B, H, W, C); there is one draw an image, on their device.
         """
-        shifts, flips = draws.shifts, draws.flips
         _, height, width, _ = images.shape
-        rows = torch.arange(height, device=images.device) + shifts[:, :1] - self.crop
-        columns = torch.arange(width, device=images.device) + shifts[:, 1:] - self.crop
-        columns = torch.where(flips[:, None], columns.flip(1), columns)
         batch = torch.arange(len(images), device=images.device)[:, None, None]
+        rows, columns = self._sources(draws, height, width)
         y, x = _mirror(rows, height), _mirror(columns, width)
-        cropped = images[batch, y[:, :, None], x[:, None, :]]
+        augmented = images[batch, y, x]
         if self.padding == "zero":
-            inside = (y == rows)[:, :, None] & (x == columns)[:, None, :]
-            cropped = cropped * inside[..., None]
+            augmented = augmented * ((y == rows) & (x == columns))[..., None]
+        if self.color:
+            augmented = _recolored(augmented, 1 + self.color * draws.colors)
         if self.cutout:
             sides = torch.full((len(images),), self.cutout, device=images.device)
             cut = _rectangles(draws.centres, sides, sides, height, width)
-            cropped.masked_fill_(cut[..., None], _GREY)
-        return cropped
+            augmented.masked_fill_(cut[..., None], _GREY)
+        return augmented
+
+    def _sources(self, draws: Draws, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """Rows and columns, int64, that broadcast to (B, H, W): where each pixel is taken from.
+
+        Those outside the image are padding.
+        """
+        shifts = draws.shifts[..., None] - self.crop
+        rows = (torch.arange(height, device=shifts.device) + shifts[:, 0])[:, :, None]
+        columns = (torch.arange(width, device=shifts.device) + shifts[:, 1])[:, None, :]
+        columns = torch.where(draws.flips[:, None, None], columns.flip(2), columns)
+        if not self.rotation and not self.zoom:
+            return rows, columns
+        angle, zoom = draws.affine.unsqueeze(-1).unsqueeze(-1).unbind(1)
+        angle = angle * math.radians(self.rotation)
+        factor = (1 + self.zoom) ** -zoom
+        sine, cosine = angle.sin() * factor, angle.cos() * factor
+        middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
+        down, right = rows - middle_row, columns - middle_column
+        rows = (middle_row + cosine * down - sine * right).round().long()
+        return rows, (middle_column + sine * down + cosine * right).round().long()
 
     def mix(self, images: Tensor, others: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Lays rectangles of `others`, the image that each is mixed with, over some: CutMix.
@@ -137,3 +172,20 @@ def _mirror(index: Tensor, size: int) -> Tensor:
     period = max(2 * (size - 1), 1)
     folded = index.remainder(period)
     return torch.where(folded < size, folded, period - folded)
+
+
+def _recolored(images: Tensor, factors: Tensor) -> Tensor:
+    """Scales brightness, contrast and saturation of uint8 (B, H, W, C) by factors (B, 3)."""
+    brightness, contrast, saturation = factors[..., None, None, None].unbind(1)
+    pixels = (images * brightness).clamp_(max=255)
+    pixels = torch.lerp(_luma(pixels).mean((1, 2, 3), keepdim=True), pixels, contrast)
+    pixels = pixels.clamp_(0, 255)
+    pixels = torch.lerp(_luma(pixels), pixels, saturation)
+    return pixels.clamp_(0, 255).round_().byte()
+
+
+def _luma(pixels: Tensor) -> Tensor:
+    """(B, H, W, 1): the grey of float images; of those without colours, the pixels themselves."""
+    if pixels.shape[-1] != 3:
+        return pixels.mean(-1, keepdim=True)
+    return pixels @ pixels.new_tensor([[0.299], [0.587], [0.114]])
