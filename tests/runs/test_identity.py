@@ -1,8 +1,11 @@
-"""What makes two configs the same: not where the package keeps its classes."""
+"""What makes two configs the same: not where the package keeps its classes, nor how one types."""
+
+from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from lightprune.runs.identity import config_hash, diff_configs, identity_of
+from lightprune.runs.identity import REAL_NUMBERS, config_hash, diff_configs, identity_of
 
 
 def config(target, **settings):
@@ -28,6 +31,36 @@ def test_another_class_is_another_config(other):
 def test_the_order_of_keys_changes_no_hash():
     assert config_hash({"a": 1, "b": (2, 3)}) == config_hash({"b": [2, 3], "a": 1})
     assert config_hash({"a": 1}) != config_hash({"a": 1.5})
+
+
+def test_a_real_number_may_be_typed_as_a_whole_one():
+    def phase(cutmix, first, epochs=3):
+        rates = {"learning_rate": {"milestones": [first, 0.5]}}
+        return {
+            "recipe": {"dense": {"augmentation": {"cutmix": cutmix}, "epochs": epochs, **rates}}
+        }
+
+    assert config_hash(phase(0, 1)) == config_hash(phase(0.0, 1.0))
+    assert config_hash(phase(1, 1)) != config_hash(phase(True, 1))
+    assert config_hash(phase(0, 1)) != config_hash(phase(0, 1, epochs=3.0))
+    assert config_hash(phase(0, 1)) != config_hash(phase(0.5, 1))
+
+
+def numbers(node, key):
+    if isinstance(node, dict):
+        return [each for name, value in node.items() for each in numbers(value, name)]
+    if isinstance(node, list):
+        return [each for value in node for each in numbers(value, key)]
+    return [(key, node)] if isinstance(node, int | float) and not isinstance(node, bool) else []
+
+
+def test_every_setting_of_the_options_is_known_as_real_or_whole():
+    options = (Path(__file__).parents[2] / "configs").rglob("*.yaml")
+    nodes = [OmegaConf.to_container(OmegaConf.load(path)) for path in options]
+    found = [each for node in nodes for each in numbers(node, "")]
+
+    assert {key for key, value in found if isinstance(value, float)} <= REAL_NUMBERS
+    assert not REAL_NUMBERS & {key for key, value in found if isinstance(value, int)}
 
 
 def scheduled(kind, **settings):

@@ -23,6 +23,16 @@ RESULT_NEUTRAL = (
     "trainer.threads",
 )
 
+# Settings that are real numbers: `0` typed for `0.0` gives the same result.
+# fmt: off
+REAL_NUMBERS = frozenset({
+    "amount", "cap", "color", "cutmix", "drop", "ema_decay", "exponent", "floor",
+    "fraction", "gradient_clip_val", "l1", "label_smoothing", "lr", "mean", "milestones",
+    "momentum", "peak", "rotation", "span", "sparsity", "std", "step", "temperature",
+    "warmup", "weight", "weight_decay", "zoom",
+})
+# fmt: on
+
 _NO_DISTILLATION = {"_target_": "Distillation", "weight": 0.0, "temperature": 4.0}
 
 # An identity leaves these keys out while they have these values: so does a config that lacks them.
@@ -100,19 +110,20 @@ def parent_node(config: Any, key: str) -> tuple[dict[Any, Any], str]:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a config as canonical JSON; equal wherever the package keeps its classes."""
+    """SHA-256 of a config as canonical JSON; equal however its values are typed and named."""
     return hashlib.sha256(json.dumps(_canonical(config), sort_keys=True).encode()).hexdigest()
 
 
-def _canonical(value: Any) -> Any:
-    """The value with the bare names of this package's classes and functions."""
+def _canonical(value: Any, key: str = "") -> Any:
+    """The value of a key: real numbers as such, this package's classes by their bare names."""
     if isinstance(value, Mapping):
-        return {key: _canonical(item) for key, item in value.items()}
+        return {name: _canonical(item, name) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
+        return [_canonical(item, key) for item in value]
     if isinstance(value, str) and value.startswith("lightprune."):
         return value.rpartition(".")[2]
-    return value
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_whole and key in REAL_NUMBERS else value
 
 
 def diff_configs(first: dict[Any, Any], second: dict[Any, Any]) -> list[tuple[str, Any, Any]]:
