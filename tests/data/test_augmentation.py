@@ -225,7 +225,7 @@ def test_a_bad_setting_is_refused_with_what_is_allowed(setting, message):
 def test_turns_and_zooms_as_torchvision_does_and_then_crops(
     size, crop, flip, rotation, zoom, padding
 ):
-    augmentation = Augmentation(crop, padding, flip, rotation, zoom)
+    augmentation = Augmentation(crop, padding, flip, rotation=rotation, zoom=zoom)
     images = batch(8, *size)
     draws = augmentation.draw(8, 1, 0)
 
@@ -291,7 +291,8 @@ def test_a_single_channel_keeps_its_grey_under_saturation():
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("rotation", 181), ("zoom", -0.1), ("color", 1.5), ("rotation", "far")]
+    ("setting", "value"),
+    [("rotation", 181), ("zoom", -0.1), ("zoom", 11), ("color", 1.5), ("rotation", "far")],
 )
 def test_bad_geometry_and_colours_are_one_line(setting, value):
     with pytest.raises(InputError, match=f"augmentation.{setting}={value}"):

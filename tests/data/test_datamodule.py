@@ -149,12 +149,15 @@ def test_images_and_labels_stay_together():
     world=st.integers(2, 3),
     epoch=st.integers(0, 3),
     cutmix=st.sampled_from([0.0, 0.5, 1.0]),
+    strength=st.sampled_from([0.0, 0.3]),
 )
 def test_the_ranks_batches_join_to_the_single_process_batch_in_order(
-    count, size, world, epoch, cutmix
+    count, size, world, epoch, cutmix, strength
 ):
     images = numbered(count)
-    settings = {"epoch": epoch, "augmentation": Augmentation(1, cutmix=cutmix)}
+    rotation = 100 * strength
+    augmentation = Augmentation(1, cutmix=cutmix, rotation=rotation, zoom=strength, color=strength)
+    settings = {"epoch": epoch, "augmentation": augmentation}
     whole = list(training(images, size, **settings))
     ranks = [list(training(images, size, shard=(r, world), **settings)) for r in range(world)]
 

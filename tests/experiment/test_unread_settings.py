@@ -89,6 +89,11 @@ def test_a_setting_that_is_never_read_is_refused(unread, others, allowed):
         ("pruner=regrow", "pruner/regrowth=random", "schedule=cubic", "pruner.seed=3"),
         (OWN, "dense.prefix=student"),
         ("pruner=random", "pruner.criterion.seed=3"),
+        (
+            "recipe.dense.augmentation.crop=0",
+            "recipe.dense.augmentation.rotation=9",
+            "recipe.dense.augmentation.padding=zero",
+        ),
     ],
 )
 def test_what_is_read_is_accepted(overrides):

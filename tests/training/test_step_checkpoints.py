@@ -52,7 +52,8 @@ def trained(folder, last=None, *watchers, accumulate=1, block=BLOCK):
     """Trains two epochs, or a part of them."""
     steps = Steps(folder, last)
     setup = small_setup(steps, *watchers, network=with_dropout, accumulate_grad_batches=accumulate)
-    how = replace(phase(2, ema_decay=0.8), batch_size=16, augmentation=Augmentation(1, cutmix=0.5))
+    augmentation = Augmentation(1, cutmix=0.5, rotation=20.0, zoom=0.2, color=0.3)
+    how = replace(phase(2, ema_decay=0.8), batch_size=16, augmentation=augmentation)
     run = PhaseRun(
         "finetune",
         how,

@@ -52,36 +52,36 @@ class Augmentation:
         padding: `reflect` mirrors the image without repeating its edge; `zero` is black.
         flip: `random` flips each image with probability 1/2 in each epoch; `alternate` draws
             once and then flips every image in every other epoch; `none` never flips.
-        rotation: Degrees, 0..180; each image is turned about its centre by an angle uniform in
-            -rotation..rotation. Each pixel is the nearest of the image or its padding.
-        zoom: Each image is magnified by a factor log-uniform in 1/(1+zoom)..1+zoom.
-        color: 0..1; brightness, contrast and saturation are scaled by a factor each, uniform in
-            1-color..1+color (torchvision's ColorJitter, in this order).
         cutout: Side in pixels of a square that turns grey, around any pixel of the image, so that
             it may hang over the edge (DeVries & Taylor 2017); 0 for none.
         cutmix: Share of the images, 0..1, that get a rectangle of another image of their batch,
             of an area uniform in 0..1, and a label in proportion (Yun et al. 2019, CutMix with
             alpha 1); 0 for none.
+        rotation: Degrees, 0..180; each image is turned about its centre by an angle uniform in
+            -rotation..rotation, before the crop; no pixels are blended.
+        zoom: Each image is magnified by a factor log-uniform in 1/(1+zoom)..1+zoom; 0..10.
+        color: 0..1; brightness, contrast and saturation are scaled by a factor each, uniform in
+            1-color..1+color (torchvision's ColorJitter, in this order).
     """
 
     crop: int = 4
     padding: str = "reflect"
     flip: str = "alternate"
+    cutout: int = 0
+    cutmix: float = 0.0
     rotation: float = 0.0
     zoom: float = 0.0
     color: float = 0.0
-    cutout: int = 0
-    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
         check_number("augmentation.crop", self.crop, 0, whole=True)
         check_choice("augmentation.padding", self.padding, ("reflect", "zero"))
         check_choice("augmentation.flip", self.flip, ("random", "alternate", "none"))
-        check_number("augmentation.rotation", self.rotation, 0, 180)
-        check_number("augmentation.zoom", self.zoom, 0)
-        check_number("augmentation.color", self.color, 0, 1)
         check_number("augmentation.cutout", self.cutout, 0, whole=True)
         check_number("augmentation.cutmix", self.cutmix, 0, 1)
+        check_number("augmentation.rotation", self.rotation, 0, 180)
+        check_number("augmentation.zoom", self.zoom, 0, 10)
+        check_number("augmentation.color", self.color, 0, 1)
 
     def draw(self, count: int, seed: int, epoch: int) -> Draws:
         """Makes the draws of `count` images in an epoch; they depend on the arguments alone."""
@@ -188,4 +188,4 @@ def _luma(pixels: Tensor) -> Tensor:
     """(B, H, W, 1): the grey of float images; of those without colours, the pixels themselves."""
     if pixels.shape[-1] != 3:
         return pixels.mean(-1, keepdim=True)
-    return pixels @ pixels.new_tensor([[0.299], [0.587], [0.114]])
+    return (pixels * pixels.new_tensor([0.299, 0.587, 0.114])).sum(-1, keepdim=True)

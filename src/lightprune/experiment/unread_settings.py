@@ -88,10 +88,11 @@ def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
         elif phase.distillation.weight == 1:
             why = f"since {weight}=1 reads no labels"
             yield _Unread(f"{key}.label_smoothing", why, "a weight below 1", (weight,))
-        if phase.augmentation.crop == 0:
+        augmentation = phase.augmentation
+        if not (augmentation.crop or augmentation.rotation or augmentation.zoom):
             why = f"since {key}.augmentation.crop=0 pads nothing"
-            crop = (f"{key}.augmentation.crop",)
-            yield _Unread(f"{key}.augmentation.padding", why, "a crop above 0", crop)
+            causes = tuple(f"{key}.augmentation.{name}" for name in ("crop", "rotation", "zoom"))
+            yield _Unread(f"{key}.augmentation.padding", why, "a crop above 0", causes)
 
 
 def _dense_keys(settings: Settings) -> Iterator[_Unread]:

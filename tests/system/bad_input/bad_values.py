@@ -425,6 +425,18 @@ VALUES = {
         ["recipe.finetune.distillation.weight=0.5", "recipe.dense.epochs=0"],
         ["recipe.finetune.distillation.weight=0.5", "trains none", "dense.checkpoint"],
     ),
+    "rotation by more than half a turn": (
+        ["recipe.dense.augmentation.rotation=200"],
+        ["recipe.dense.augmentation.rotation=200", "in [0, 180]"],
+    ),
+    "zoom below the size": (
+        ["recipe.finetune.augmentation.zoom=-0.2"],
+        ["recipe.finetune.augmentation.zoom=-0.2", "in [0, 10]"],
+    ),
+    "word for a colour": (
+        ["recipe.dense.augmentation.color=red"],
+        ["recipe.dense.augmentation.color=red", "in [0, 1]"],
+    ),
     "average that never moves": (
         ["recipe.finetune.ema_decay=1"],
         ["recipe.finetune.ema_decay=1: ", "in [0, 1)"],

@@ -85,6 +85,8 @@ PRUNER_SETTINGS = {
         "recipe.dense.ema_decay=0.8",
         "recipe.finetune.distillation={weight: 0.5, temperature: 2}",
         "recipe.finetune.ema_decay=0.9",
+        "recipe.dense.augmentation={rotation: 20, zoom: 0.2, color: 0.3}",
+        "recipe.finetune.augmentation={rotation: 20, zoom: 0.2, color: 0.3, cutmix: 0.5}",
         "data.validation=none",
     ),
     "2:4": ("pruner.pattern='2:4'", "schedule.sparsity=0.5"),
