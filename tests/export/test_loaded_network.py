@@ -254,3 +254,21 @@ def refused(capsys, path, *arguments):
         lines.add(errors)
     assert len(lines) == 1
     return lines.pop()
+
+
+@pytest.mark.parametrize(
+    ("values", "rounded"), [("fp32", None), ("fp16", "float16"), ("int8", "int8")]
+)
+def test_an_export_of_rounded_weights_says_so_when_it_is_read(
+    network, tmp_path, capsys, values, rounded
+):
+    weights = tmp_path / "bare.pth"
+    torch.save(network.state_dict(), weights)
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert export(weights, *WHAT, "--values", values, "--to", str(first)) == 0
+    capsys.readouterr()
+
+    assert export(first, "--constructor", OWN, "--to", str(second)) == 0
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if "weights rounded" in line]
+    assert lines == ([f"{first}: holds its weights rounded to {rounded}"] if rounded else [])

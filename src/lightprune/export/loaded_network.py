@@ -42,6 +42,7 @@ class LoadedNetwork:
         run: The folder of the finished run it is from, if there is one.
         stored_graph: Its operations, if its file holds them.
         unread: Names of tensors in its file that are beside the network.
+        rounded_to: The type to which its file has rounded the weights; None if it has not.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class LoadedNetwork:
     run: RunFolder | None
     stored_graph: Graph | None = None
     unread: tuple[str, ...] = ()
+    rounded_to: str | None = None
 
     @property
     def graph(self) -> Graph:
@@ -118,6 +120,8 @@ class LoadedNetwork:
         notes = []
         if not self.spec.classes:
             notes.append(f"{self.path}: does not say how images are normalised, nor the classes")
+        if self.rounded_to:
+            notes.append(f"{self.path}: holds its weights rounded to {self.rounded_to}")
         if self.unread:
             notes.append(f"{self.path}: beside the network, not read: {first_of(self.unread, 3)}")
         return notes
@@ -152,7 +156,7 @@ def load_network(
             f"{path}: torch.export.load may run code from it; allowed is --constructor NAME "
             "--input CxHxW, which read its weights alone"
         )
-    file, graph = _file(path), None
+    file, graph, rounded_to = _file(path), None, None
     sparse = file.name.endswith(SPARSE_SUFFIX)
     if spec is not None:
         if path.is_dir() or sparse:
@@ -162,7 +166,7 @@ def load_network(
         raise InputError(f"--prefix={prefix}: allowed is --input CxHxW with it, for weights alone")
     if sparse:
         stored = read_sparse(file)
-        spec = stored.spec
+        spec, rounded_to = stored.spec, stored.rounded_to
         try:
             state = {name: torch.from_numpy(array) for name, array in stored.state.items()}
             network, graph = module_from_spec(spec, state, constructor), from_json(stored.graph)
@@ -170,7 +174,7 @@ def load_network(
             raise InputError(f"{file}: {error}") from error
     else:
         network, spec = load_dense(file, constructor)
-    return LoadedNetwork(path, network, spec, _run_of(path, spec), graph)
+    return LoadedNetwork(path, network, spec, _run_of(path, spec), graph, rounded_to=rounded_to)
 
 
 def _load_weights(

@@ -40,11 +40,13 @@ class StoredNetwork:
     Attributes:
         graph: Its operations, as JSON.
         state: Its state dict: every parameter and buffer, zeros in place.
+        rounded_to: `float16` or `int8` if its file holds float32 weights in these; None if not.
     """
 
     spec: ModelSpec
     graph: str
     state: Mapping[str, np.ndarray]
+    rounded_to: str | None = None
 
 
 def write_sparse(path: Path, network: StoredNetwork, values: str = "fp32") -> None:
@@ -163,7 +165,9 @@ def _decode(about: dict[str, str], arrays: Arrays) -> StoredNetwork:
             state[entry.name] = from_int8(state[entry.name], scale)
     if packed:
         raise ValueError(f"it holds {min(packed)} as well")
-    return StoredNetwork(spec, graph, {entry.name: state[entry.name] for entry in entries})
+    ordered = {entry.name: state[entry.name] for entry in entries}
+    rounded = (entry.stored for entry in entries if entry.stored != entry.dtype)
+    return StoredNetwork(spec, graph, ordered, next(rounded, None))
 
 
 def _positions(packed: bytes, sparse: list[TensorEntry]) -> dict[str, np.ndarray]:
