@@ -290,21 +290,29 @@ def finish(folder, overrides):
 def saved(folder):
     """What an intact checkpoint holds, by the words of `PROGRESS`: epochs, and steps.
 
-    Of a phase that has ended there are infinitely many.
+    Of a phase that has ended there are infinitely many. Of a dense network and its teacher, whose
+    lines are alike, those of the one that is less far: the network's.
     """
-    phases = {"finetune": folder / "run", "dense": next(folder.glob("dense/*"), folder)}
     done = {}
-    for phase, place in phases.items():
-        last = place / "checkpoints" / LAST
-        if last.exists() and is_intact(last):
-            state = torch.load(last, weights_only=True)
-            done[f"{phase} epoch"] = len(state["callbacks"]["EpochHistory"]["rows"])
-            if phase == "finetune":
-                done["pruned before epoch"] = done["finetune epoch"]
-                done["pruned before step"] = state["global_step"]
-    if (phases["dense"] / "dense.json").exists():
-        done["dense epoch"] = 1000
-    return done
+    if (state := _last(folder / "run")) is not None:
+        done["finetune epoch"] = done["pruned before epoch"] = _epochs(state)
+        done["pruned before step"] = state["global_step"]
+    dense = []
+    for place in folder.glob("dense/*"):
+        state = _last(place)
+        ended = (place / "dense.json").exists()
+        dense.append(1000 if ended else 0 if state is None else _epochs(state))
+    return {**done, "dense epoch": min(dense, default=0)}
+
+
+def _last(place):
+    last = place / "checkpoints" / LAST
+    intact = last.exists() and is_intact(last)
+    return torch.load(last, weights_only=True) if intact else None
+
+
+def _epochs(state):
+    return len(state["callbacks"]["EpochHistory"]["rows"])
 
 
 def repeated(run, before):
