@@ -44,6 +44,8 @@ def test_a_real_number_may_be_typed_as_a_whole_one():
     assert config_hash(phase(1, 1)) != config_hash(phase(True, 1))
     assert config_hash(phase(0, 1)) != config_hash(phase(0, 1, epochs=3.0))
     assert config_hash(phase(0, 1)) != config_hash(phase(0.5, 1))
+    assert config_hash({"sparsities": [["c", 0]]}) == config_hash({"sparsities": [["c", 0.0]]})
+    assert config_hash({"peak": 10**400}) != config_hash({"peak": 1})
 
 
 def numbers(node, key):

@@ -1,14 +1,13 @@
 """Groups runs that differ in nothing but the seed, and names each configuration uniquely."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
 
 from lightprune.rendering.number_format import percent_label
 from lightprune.report.reported_run import ReportedRun
-from lightprune.runs.identity import diff_configs
+from lightprune.runs.identity import config_hash, diff_configs
 from lightprune.runs.method_label import is_sanity_check, is_slim, method_label, prunes
 from lightprune.runs.record import Json
 
@@ -47,7 +46,7 @@ def group_runs(runs: tuple[ReportedRun, ...]) -> tuple[RunGroup, ...]:
     """Groups runs by configuration: the control first, then by method and sparsity."""
     groups: dict[tuple[str, int], list[ReportedRun]] = {}
     for run in runs:
-        setup, copy = json.dumps(_setup(run), sort_keys=True), 0
+        setup, copy = config_hash(_setup(run)), 0
         # The same run twice tells nothing of another seed.
         while any(run.seed == other.seed for other in groups.get((setup, copy), ())):
             copy += 1

@@ -28,7 +28,7 @@ RESULT_NEUTRAL = (
 REAL_NUMBERS = frozenset({
     "amount", "cap", "color", "cutmix", "drop", "ema_decay", "exponent", "floor",
     "fraction", "gradient_clip_val", "l1", "label_smoothing", "lr", "mean", "milestones",
-    "momentum", "peak", "rotation", "span", "sparsity", "std", "step", "temperature",
+    "momentum", "peak", "rotation", "span", "sparsities", "sparsity", "std", "step", "temperature",
     "warmup", "weight", "weight_decay", "zoom",
 })
 # fmt: on
@@ -110,7 +110,7 @@ def parent_node(config: Any, key: str) -> tuple[dict[Any, Any], str]:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a config as canonical JSON; equal however its values are typed and named."""
+    """SHA-256 of a config as canonical JSON; equal for real numbers typed as whole ones."""
     return hashlib.sha256(json.dumps(_canonical(config), sort_keys=True).encode()).hexdigest()
 
 
@@ -122,7 +122,8 @@ def _canonical(value: Any, key: str = "") -> Any:
         return [_canonical(item, key) for item in value]
     if isinstance(value, str) and value.startswith("lightprune."):
         return value.rpartition(".")[2]
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    # What a float cannot hold is refused later, by the setting's own check.
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     return float(value) if is_whole and key in REAL_NUMBERS else value
 
 
