@@ -98,7 +98,7 @@ class Augmentation:
         return Draws(shifts, flips, centres, mixes, affine, colors)
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
-        """Crops, turns, zooms and flips a batch in one gather, changes colours and cuts out.
+        """Turns, zooms, crops and flips a batch in one gather, changes colours and cuts out.
 
         Images are uint8, (B, H, W, C); there is one draw an image, on their device.
         """
@@ -130,7 +130,8 @@ class Augmentation:
             return rows, columns
         angle, zoom = draws.affine.unsqueeze(-1).unsqueeze(-1).unbind(1)
         angle = angle * math.radians(self.rotation)
-        factor = (1 + self.zoom) ** -zoom
+        # Not as a power, whose last bits depend on an image's place in the batch.
+        factor = torch.exp(-zoom * math.log1p(self.zoom))
         sine, cosine = angle.sin() * factor, angle.cos() * factor
         middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
         down, right = rows - middle_row, columns - middle_column
