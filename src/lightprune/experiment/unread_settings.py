@@ -90,9 +90,11 @@ def _phase_keys(recipe: Recipe) -> Iterator[_Unread]:
             yield _Unread(f"{key}.label_smoothing", why, "a weight below 1", (weight,))
         augmentation = phase.augmentation
         if not (augmentation.crop or augmentation.rotation or augmentation.zoom):
-            why = f"since {key}.augmentation.crop=0 pads nothing"
+            why = f"since {key}.augmentation.crop, rotation and zoom are 0"
             causes = tuple(f"{key}.augmentation.{name}" for name in ("crop", "rotation", "zoom"))
-            yield _Unread(f"{key}.augmentation.padding", why, "a crop above 0", causes)
+            yield _Unread(
+                f"{key}.augmentation.padding", why, "a crop, a rotation or a zoom above 0", causes
+            )
 
 
 def _dense_keys(settings: Settings) -> Iterator[_Unread]:
