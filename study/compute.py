@@ -16,11 +16,11 @@ from study.throughput import Loop, Throughput, loop_name
 _HOW = (
     "Seconds of an epoch are its training images over the median throughput of the loop, data "
     "loading included, on an otherwise idle machine; tests after epochs are left out on both "
-    "sides. Both loops crop and flip; what a recipe adds to the images (cutout, CutMix) is not "
-    "timed. The epochs of a network's teacher count too; those that have a teacher look at their "
-    "images, too, go by the throughput of such a loop. The reference trains on all training "
-    "images, this project keeps its validation images, if any, apart. The seconds in results.csv "
-    "are those of the runs, whatever else ran beside them."
+    "sides. Both loops crop and flip; what a recipe adds to the images (rotation, zoom, colours, "
+    "cutout, CutMix) is not timed. The epochs of a network's teacher count too; those that have a "
+    "teacher look at their images, too, go by the throughput of such a loop. The reference trains "
+    "on all training images, this project keeps its validation images, if any, apart. The seconds "
+    "in results.csv are those of the runs, whatever else ran beside them."
 )
 
 

@@ -113,6 +113,16 @@ def test_a_name_that_another_run_has_taken_gets_more_digits():
     assert run_dir() == longer
 
 
+def test_a_run_is_found_whose_hash_an_earlier_version_computed_in_another_way():
+    typed = "recipe.finetune.l1=0"
+    folder = run_dir(typed)
+    begin(f"{folder[:-4]}0123", "recipe.finetune.l1=0.0")
+    begin(f"{folder[:-4]}0124", "recipe.finetune.l1=0.5")
+
+    assert run_dir(typed) == f"{folder[:-4]}0123"
+    assert run_dir("recipe.finetune.l1=0.25") not in (folder, f"{folder[:-4]}0123")
+
+
 def test_a_run_of_an_earlier_version_is_found_and_a_finished_one_first():
     begin("outputs/runs/data=digits,seed=1", "seed=1")
     begin("outputs/runs/data=digits,trainer=cpu", finished=True)

@@ -49,7 +49,8 @@ class Augmentation:
 
     Attributes:
         crop: By how many pixels each side is padded before a crop of the original size.
-        padding: `reflect` mirrors the image without repeating its edge; `zero` is black.
+        padding: What crops, rotations and zooms bring into view from outside: `reflect` mirrors the
+            image without repeating its edge; `zero` is black.
         flip: `random` flips each image with probability 1/2 in each epoch; `alternate` draws
             once and then flips every image in every other epoch; `none` never flips.
         cutout: Side in pixels of a square that turns grey, around any pixel of the image, so that
@@ -100,7 +101,7 @@ class Augmentation:
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """Turns, zooms, crops and flips a batch in one gather, changes colours and cuts out.
 
-        Images are uint8, (B, H, W, C); there is one draw an image, on their device.
+        Images are uint8, (B, H, W, 3) or (B, H, W, 1); there is one draw an image, on their device.
         """
         _, height, width, _ = images.shape
         batch = torch.arange(len(images), device=images.device)[:, None, None]
@@ -186,7 +187,5 @@ def _recolored(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def _luma(pixels: Tensor) -> Tensor:
-    """(B, H, W, 1): the grey of float images; of those without colours, the pixels themselves."""
-    if pixels.shape[-1] != 3:
-        return pixels.mean(-1, keepdim=True)
+    """(B, H, W, 1): the grey of float images; their channels are red, green, blue, or one grey."""
     return (pixels * pixels.new_tensor([0.299, 0.587, 0.114])).sum(-1, keepdim=True)

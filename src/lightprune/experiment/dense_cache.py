@@ -22,6 +22,17 @@ def dense_key(identity: Mapping[str, Any]) -> str:
     return config_hash(identity)[:16]
 
 
+def dense_folder(cache_dir: Path, identity: Mapping[str, Any]) -> Path:
+    """Returns the cache folder of a dense network.
+
+    It is that of an earlier version, to which 0 and 0.0 made different networks, if this alone is
+    there.
+    """
+    folder = cache_dir / dense_key(identity)
+    earlier = cache_dir / config_hash(identity, reals=frozenset())[:16]
+    return earlier if earlier.exists() and not folder.exists() else folder
+
+
 @contextmanager
 def dense_lock(folder: Path) -> Iterator[None]:
     """Holds the lock of a dense training; it is released when its holder ends, in any way."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lightprune.experiment.dense_cache import dense_key
+from lightprune.experiment.dense_cache import dense_folder
 from lightprune.experiment.pretrained import Pretrained
 from lightprune.pruning.plan import Plan
 from lightprune.training.fit import PhaseRun
@@ -36,7 +36,7 @@ class DenseTraining:
     @property
     def folder(self) -> Path:
         """Of the network in the cache."""
-        return self.cache_dir / dense_key(self.identity)
+        return dense_folder(self.cache_dir, self.identity)
 
     @property
     def is_complete(self) -> bool:

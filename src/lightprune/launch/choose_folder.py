@@ -38,7 +38,10 @@ def run_name(parent: str, root: DictConfig) -> str:
         return old
     endings = [f"s{config.get('seed')}", *([config_hash(varied)[-8:]] if varied else [])]
     names = [folder_name(_words(config), *endings, digest[-digits:]) for digits in _DIGITS]
-    return next((name for name in names if _is_free(Path(parent, name), digest)), names[-1])
+    for name in (*names, *_hashed_otherwise(Path(parent), names)):
+        if digest in saved_hashes(Path(parent, name)):
+            return name
+    return next((name for name in names if not saved_hashes(Path(parent, name))), names[-1])
 
 
 def sweep_name(root: DictConfig) -> str:
@@ -70,10 +73,11 @@ def saved_hashes(folder: Path) -> tuple[str, ...]:
     return _saved(folder)[0]
 
 
-def _is_free(folder: Path, digest: str) -> bool:
-    """Whether a folder holds no run but that of a config's hash."""
-    saved = saved_hashes(folder)
-    return not saved or digest in saved
+def _hashed_otherwise(parent: Path, names: list[str]) -> list[str]:
+    """Folders with the names' words: earlier versions computed the hash in another way."""
+    stems = {name.rpartition("-")[0] for name in names}
+    found = {path.name for stem in stems for path in parent.glob(f"{stem}-*")}
+    return sorted(name for name in found if name.rpartition("-")[0] in stems)
 
 
 def _resolved(root: DictConfig) -> dict[Any, Any] | None:

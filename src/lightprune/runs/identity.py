@@ -109,22 +109,23 @@ def parent_node(config: Any, key: str) -> tuple[dict[Any, Any], str]:
     return config if isinstance(config, dict) else {}, name
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a config as canonical JSON; equal for real numbers typed as whole ones."""
-    return hashlib.sha256(json.dumps(_canonical(config), sort_keys=True).encode()).hexdigest()
+def config_hash(config: Mapping[str, Any], reals: frozenset[str] = REAL_NUMBERS) -> str:
+    """SHA-256 of a config as canonical JSON; the same for 0 and 0.0 as values of `reals`."""
+    canonical = _canonical(config, reals=reals)
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
 
 
-def _canonical(value: Any, key: str = "") -> Any:
+def _canonical(value: Any, key: str = "", reals: frozenset[str] = REAL_NUMBERS) -> Any:
     """The value of a key: real numbers as such, this package's classes by their bare names."""
     if isinstance(value, Mapping):
-        return {name: _canonical(item, name) for name, item in value.items()}
+        return {name: _canonical(item, name, reals) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_canonical(item, key) for item in value]
+        return [_canonical(item, key, reals) for item in value]
     if isinstance(value, str) and value.startswith("lightprune."):
         return value.rpartition(".")[2]
     # What a float cannot hold is refused later, by the setting's own check.
     is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-    return float(value) if is_whole and key in REAL_NUMBERS else value
+    return float(value) if is_whole and key in reals else value
 
 
 def diff_configs(first: dict[Any, Any], second: dict[Any, Any]) -> list[tuple[str, Any, Any]]:

@@ -99,11 +99,13 @@ PRUNER_SETTINGS = {
     ),
 }
 ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
-PROGRESS = re.compile(r"(dense epoch|finetune epoch|pruned before (?:epoch|step)) (\d+)")
+PROGRESS = re.compile(r"(dense epoch|finetune epoch|pruned before (?:epoch|step)) (\d+)(?:/(\d+))?")
 # In seconds: how long a run may take to end after a signal, and to end on its own.
 STOPS_WITHIN, ENDS_WITHIN = 10, 240
 # torchrun gives the ranks beside a dead one half a minute.
 TORCHRUN_STOPS_WITHIN = 40
+# Epochs of a phase that has ended: more than any has.
+ENDED = 1000
 
 
 @dataclass(frozen=True)
@@ -290,8 +292,8 @@ def finish(folder, overrides):
 def saved(folder):
     """What an intact checkpoint holds, by the words of `PROGRESS`: epochs, and steps.
 
-    Of a phase that has ended there are infinitely many. Of a dense network and its teacher, whose
-    lines are alike, those of the one that is less far: the network's.
+    Those of dense networks are a tuple, a teacher's before its network's; of one that has ended
+    there are infinitely many.
     """
     done = {}
     if (state := _last(folder / "run")) is not None:
@@ -301,8 +303,8 @@ def saved(folder):
     for place in folder.glob("dense/*"):
         state = _last(place)
         ended = (place / "dense.json").exists()
-        dense.append(1000 if ended else 0 if state is None else _epochs(state))
-    return {**done, "dense epoch": min(dense, default=0)}
+        dense.append(ENDED if ended else 0 if state is None else _epochs(state))
+    return {**done, "dense epoch": tuple(sorted(dense, reverse=True))}
 
 
 def _last(place):
@@ -317,8 +319,20 @@ def _epochs(state):
 
 def repeated(run, before):
     """Epochs and events that a run repeated though they were saved before it started."""
-    matches = [(line, *PROGRESS.match(line).groups()) for line in run.progress]
-    return [f"repeated: {line}" for line, what, n in matches if int(n) <= before.get(what, 0)]
+    lines, dense = [], list(before["dense epoch"]) or [0, 0]
+    for line in run.progress:
+        what, n, total = PROGRESS.match(line).groups()
+        done = before.get(what, 0)
+        if what == "dense epoch":
+            # A teacher and its network have the same lines, one after the other.
+            while dense and dense[0] >= int(total):
+                del dense[0]
+            done = dense[0] if dense else ENDED
+            if n == total:
+                del dense[:1]
+        if int(n) <= done:
+            lines.append(f"repeated: {line}")
+    return lines
 
 
 def campaign(folder, configuration, kills, chance):
