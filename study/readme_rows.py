@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from lightprune.report.baseline import Baseline
 from lightprune.report.discovery import RunCollection
 from lightprune.report.findings import Findings
-from lightprune.report.groups import CONTROL, group_runs, run_label, training_label
+from lightprune.report.groups import CONTROL, RunGroup, group_runs, run_label, training_label
 from lightprune.report.reported_run import ReportedRun
 from lightprune.report.result_table import ResultRow
 from lightprune.report.sections.headline import headline
@@ -53,7 +54,7 @@ class TableRows:
 def table_rows(runs: Sequence[ReportedRun]) -> TableRows | None:
     """Selects the rows; None if nothing that the reference pruned is among the runs.
 
-    The training budget is that whose control has the most seeds, and of these the shortest.
+    The training budget is that whose control has the most seeds, and of these the most accurate.
     """
     runs = [run for run in runs if comparable(run)]
     groups = group_runs(tuple(runs))
@@ -61,7 +62,7 @@ def table_rows(runs: Sequence[ReportedRun]) -> TableRows | None:
     basis = controls or [group for group in groups if run_label(group.first) in _REFERENCE]
     if not basis:
         return None
-    first = min(basis, key=lambda group: (-len(group.runs), group.first.finetune_epochs)).first
+    first = max(basis, key=lambda group: (len(group.runs), _mean_accuracy(group))).first
     alike = tuple(run for run in runs if _training(run) == _training(first))
     findings = Findings(RunCollection(alike, {}))
     same = (row for row in findings.rows if row.group and first in row.runs)
@@ -85,6 +86,10 @@ def table_rows(runs: Sequence[ReportedRun]) -> TableRows | None:
 def label(row: ResultRow) -> str:
     """What a row's runs did: `global 98 % one_shot`."""
     return run_label(row.first)
+
+
+def _mean_accuracy(group: RunGroup) -> float:
+    return fmean(run.test.accuracy for run in group.runs)
 
 
 def _training(run: ReportedRun) -> tuple[str, str]:
