@@ -153,7 +153,6 @@ def _difference(baseline: Baseline, runs: int) -> str:
 
 def _notes(found: TableRows, results: Path) -> Iterator[str]:
     first = found.dense.first
-    benches = [bench for row in found.pruned if (bench := _bench(row))]
     yield (
         f"ResNet18, {first.dataset}; ± is the standard deviation over seeds; control: the dense "
         "network trained as long; differences to it in percentage points (pp) with their 95 % "
@@ -170,21 +169,32 @@ def _notes(found: TableRows, results: Path) -> Iterator[str]:
             "of the weights only ever multiply padding at this size of images: of the others it "
             f"removes {percent(cost.live_sparsity, 1)}."
         )
-    if benches:
-        timed = {name for bench in benches for name in bench.backends}
-        dense = [b for b in BACKENDS if b.dense and not b.stripped and b.name in timed]
-        labels = ", ".join(backend.label.removeprefix("eager, ") for backend in dense)
-        threads = counted(max(timing.threads for timing in benches[0].timings), "thread")
-        yield (
-            f"Speed-up with one image / 64: the sparse runtime over the fastest of {labels} "
-            f"({threads} of {benches[0].machine.label}); –: not timed."
-        )
+    yield from _speed_note(found)
     published = ", ".join(
         f"{figure.label} {percent(figure.accuracy, 1)}" for figure in (DENSE, *PRUNED.values())
     )
     yield (
         f"The reference, L. Mao's blog post “PyTorch Pruning” (400 epochs, lossless images): "
         f"{published}. Everything else: [the report]({results.name}/report/report.md)."
+    )
+
+
+def _speed_note(found: TableRows) -> Iterator[str]:
+    """What the speed-up is over, and the machine, or the machine of each row."""
+    timed = [(row, bench) for row in found.pruned if (bench := _bench(row))]
+    if not timed:
+        return
+    names = {name for _, bench in timed for name in bench.backends}
+    dense = [b for b in BACKENDS if b.dense and not b.stripped and b.name in names]
+    labels = ", ".join(backend.label.removeprefix("eager, ") for backend in dense)
+    machines: dict[str, list[str]] = {}
+    for row, bench in timed:
+        threads = counted(max(timing.threads for timing in bench.timings), "thread")
+        machines.setdefault(f"{threads} of {bench.machine.label}", []).append(label(row))
+    where = (f"{', '.join(rows)}: {machine}" for machine, rows in machines.items())
+    yield (
+        f"Speed-up with one image / 64: the sparse runtime over the fastest of {labels} "
+        f"({'; '.join(where if len(machines) > 1 else machines)}); –: not timed."
     )
 
 

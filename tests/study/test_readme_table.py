@@ -172,8 +172,8 @@ def test_a_dense_network_trained_elsewhere_is_kept_beside_the_first_of_its_key(t
     assert [run.dense_predictions.correct.count(True) for run in collection.runs] == [18, 12]
 
 
-def trained_as_long(results, name, right, live_nnz, timed=False, **about):
-    """A run of 22 + 8 epochs with so many of 1,000 test images right."""
+def trained_as_long(results, name, right, live_nnz, timed="", **about):
+    """A run of 22 + 8 epochs with so many of 1,000 test images right, timed on a processor."""
     answers = [True] * right + [False] * (1000 - right)
     unreachable = 11_166_912 - 4_220_096 if live_nnz == 4_220_096 else 0
     record = make_run(
@@ -186,13 +186,15 @@ def trained_as_long(results, name, right, live_nnz, timed=False, **about):
         unreachable_nnz=unreachable,
     )
     if timed:
-        make_bench(results / name, record, ms={"eager": 2.0, "onnx": 1.0, "sparse": 0.25})
+        make_bench(
+            results / name, record, ms={"eager": 2.0, "onnx": 1.0, "sparse": 0.25}, processor=timed
+        )
 
 
 @pytest.fixture
 def results(tmp_path):
     trained_as_long(tmp_path, "control", 840, 4_220_096, scope=None)
-    trained_as_long(tmp_path, "global 98", 836, 223_338, timed=True)
+    trained_as_long(tmp_path, "global 98", 836, 223_338, timed="CPU")
     trained_as_long(tmp_path, "global 99", 830, 111_669, sparsity=0.99)
     trained_as_long(tmp_path, "local", 800, 643_214, scope="local", sparsity=0.9424)
     return tmp_path
@@ -241,6 +243,19 @@ def test_a_difference_to_anything_but_the_control_is_not_shown_as_one(tmp_path):
 
     assert [pp for *_, pp in rows_of(block)] == ["−7.50 (−9.14 to −5.83)", "", ""]
     assert "trained as long" not in block.partition("\n")[0]
+
+
+def test_the_machine_of_each_speed_up_is_named_where_they_differ(tmp_path):
+    trained_as_long(tmp_path, "control", 840, 4_220_096, scope=None)
+    trained_as_long(tmp_path, "global", 836, 223_338, timed="A")
+    assert "ONNX Runtime (2 threads of A with AVX-512); –: not timed" in results_block(tmp_path)
+
+    trained_as_long(tmp_path, "local", 800, 643_214, timed="B", scope="local", sparsity=0.9424)
+
+    assert (
+        "(global 98 % one_shot: 2 threads of A with AVX-512; "
+        "local 94.24 % one_shot: 2 threads of B with AVX-512)"
+    ) in results_block(tmp_path)
 
 
 def test_the_sparsest_within_half_a_point_has_a_row_of_its_own(results):
