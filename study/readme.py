@@ -159,6 +159,8 @@ def _notes(found: TableRows, results: Path) -> Iterator[str]:
         "intervals, over the seeds that both have. Weights: those of convolutions that are not "
         "zero. MACs: their multiplications for an image."
     )
+    if found.control:
+        yield "Of the trainings whose control has the most seeds this is the most accurate."
     if found.most and (baseline := found.baseline(found.most)):
         cost = found.most.first.cost
         within = baseline.difference.mean >= -MARGIN

@@ -54,7 +54,8 @@ class TableRows:
 def table_rows(runs: Sequence[ReportedRun]) -> TableRows | None:
     """Selects the rows; None if nothing that the reference pruned is among the runs.
 
-    The training budget is that whose control has the most seeds, and of these the most accurate.
+    The training budget is that whose control has the most seeds, and of these the most accurate;
+    without a control, that of the pruned networks of which this holds.
     """
     runs = [run for run in runs if comparable(run)]
     groups = group_runs(tuple(runs))

@@ -1,7 +1,5 @@
 """Hashes and differences of configs, and every option of every group."""
 
-import hashlib
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from omegaconf import OmegaConf
 from lightprune.errors import InputError
 from lightprune.experiment.config import load_settings
 from lightprune.experiment.config_checks import check_search, finetuning_plan
-from lightprune.experiment.dense_cache import dense_folder, dense_key
+from lightprune.experiment.dense_cache import dense_key
 from lightprune.experiment.preflight import CheckedRun
 from lightprune.experiment.schema import register_configs
 from lightprune.pruning.pruner import Pruner
@@ -120,19 +118,6 @@ def test_differences_name_the_key_and_both_values():
 
     assert diff_configs(theirs, mine) == [("schedule.sparsity", 0.98, 0.5)]
     assert diff_configs(mine, mine) == []
-
-
-def test_a_dense_network_is_found_that_an_earlier_version_kept_as_it_was_typed(tmp_path):
-    typed, real = ({"recipe": {"weight_decay": value}} for value in (0, 0.0))
-    digest = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()
-    new, earlier = tmp_path / dense_key(real), tmp_path / digest[:16]
-    assert dense_folder(tmp_path, typed) == new
-    earlier.mkdir()
-
-    assert dense_folder(tmp_path, typed) == earlier
-    assert dense_folder(tmp_path, real) == new
-    new.mkdir()
-    assert dense_folder(tmp_path, typed) == new
 
 
 def test_hashes_stay_what_they_are():

@@ -10,10 +10,11 @@ from omegaconf import OmegaConf
 
 from lightprune.experiment.config import load_settings
 from lightprune.files import checksum
+from lightprune.launch import choose_folder
 from lightprune.launch.choose_folder import without_hydra
 from lightprune.launch.overrides import note_swept_keys
 from lightprune.launch.run import compose_config
-from lightprune.runs.identity import SWEPT
+from lightprune.runs.identity import NO_REALS, SWEPT, config_hash
 
 MAIN = ("data=digits", "recipe=smoke", "trainer=cpu", "schedule=one_shot")
 
@@ -113,14 +114,36 @@ def test_a_name_that_another_run_has_taken_gets_more_digits():
     assert run_dir() == longer
 
 
-def test_a_run_is_found_whose_hash_an_earlier_version_computed_in_another_way():
-    typed = "recipe.finetune.l1=0"
-    folder = run_dir(typed)
-    begin(f"{folder[:-4]}0123", "recipe.finetune.l1=0.0")
-    begin(f"{folder[:-4]}0124", "recipe.finetune.l1=0.5")
+def hashed_as_typed(folder, *overrides):
+    """The folder that versions gave the overrides' config to which 0 and 0.0 differed."""
+    return f"{folder[:-4]}{config_hash(settings(*overrides).identity, NO_REALS)[-4:]}"
 
-    assert run_dir(typed) == f"{folder[:-4]}0123"
-    assert run_dir("recipe.finetune.l1=0.25") not in (folder, f"{folder[:-4]}0123")
+
+def test_a_run_is_found_whose_name_an_earlier_version_made_of_numbers_as_typed():
+    zero, half = "recipe.finetune.l1=0", "recipe.finetune.l1=0.5"
+    new = run_dir(zero)
+    old = hashed_as_typed(new, zero)
+    begin(old, zero)
+
+    assert old != new
+    assert run_dir(zero) == old
+    assert run_dir("recipe.finetune.l1=0.0") == new
+    assert hashed_as_typed(run_dir(half), half) == run_dir(half)
+
+
+def test_a_folder_that_was_put_aside_is_not_the_run_s():
+    folder = run_dir()
+    begin(f"{folder[:-4]}old")
+
+    assert run_dir() == folder
+
+
+def test_a_run_validated_otherwise_is_not_the_one_whose_validation_the_data_tell():
+    overrides = ("data=images", "data.root=images")
+    folder = run_dir(*overrides)
+    begin(run_dir(*overrides, "data.validation=test"), *overrides, "data.validation=test")
+
+    assert run_dir(*overrides) == folder
 
 
 def test_a_run_of_an_earlier_version_is_found_and_a_finished_one_first():
@@ -144,10 +167,10 @@ def test_a_run_of_given_weights_is_found_by_their_content():
     assert "=" not in run_dir()
 
 
-def sweep_dirs(*typed, jobs):
+def sweep_dirs(*typed, jobs, fixed=()):
     """The folders of a sweep's jobs, as Hydra makes their configs."""
     note_swept_keys([*MAIN, *typed], multirun=True)
-    master = compose_config(MAIN)
+    master = compose_config([*MAIN, *fixed])
     master.hydra.overrides.task = [*MAIN, *typed]
     folder = master.hydra.sweep.dir
     for job in jobs:
@@ -191,6 +214,24 @@ def test_a_job_of_an_earlier_version_is_found_in_the_sweep_that_nobody_named():
 
     assert old == "outputs/sweeps/default/data=digits,seed=1"
     assert new.startswith("outputs/sweeps/seed-")
+
+
+def test_a_sweep_is_found_whose_name_an_earlier_version_made_of_numbers_as_typed(monkeypatch):
+    def folder():
+        zero = ["recipe.finetune.l1=0"]
+        (job,) = sweep_dirs("seed=1,2", *zero, jobs=[["seed=1", *zero]], fixed=zero)
+        return os.path.dirname(job)
+
+    new = folder()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(choose_folder, "REAL_NUMBERS", NO_REALS)
+        old = folder()
+    os.makedirs(old)
+    assert old != new
+    assert folder() == old
+
+    os.makedirs(new)
+    assert folder() == new
 
 
 def test_which_keys_are_swept_over_is_told_to_the_jobs():

@@ -9,6 +9,8 @@ import pytest
 
 from lightprune.errors import InputError
 from lightprune.report.discovery import BENCH, find_runs
+from lightprune.report.groups import group_runs
+from lightprune.report.result_table import result_rows
 from study.__main__ import main
 from study.publish import publish, strip_paths
 from study.readme import FIGURE, generate, replace_block
@@ -170,6 +172,11 @@ def test_a_dense_network_trained_elsewhere_is_kept_beside_the_first_of_its_key(t
     collection = find_runs(results, results / "dense")
 
     assert [run.dense_predictions.correct.count(True) for run in collection.runs] == [18, 12]
+    rows = result_rows(group_runs(collection.runs))
+    assert [(row.seeds, row.accuracy.mean) for row in rows if not row.group] == [
+        ("0", 0.9),
+        ("0", 0.6),
+    ]
 
 
 def trained_as_long(results, name, right, live_nnz, timed="", **about):

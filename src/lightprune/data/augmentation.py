@@ -187,5 +187,5 @@ def _recolored(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def _luma(pixels: Tensor) -> Tensor:
-    """(B, H, W, 1): the grey of float images; their channels are red, green, blue, or one grey."""
+    """(B, H, W, 1): the grey of float images; of one channel itself, as the shares add up to 1."""
     return (pixels * pixels.new_tensor([0.299, 0.587, 0.114])).sum(-1, keepdim=True)

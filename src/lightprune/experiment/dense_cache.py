@@ -14,7 +14,7 @@ from torch import Tensor
 from lightprune.errors import first_line
 from lightprune.files import check_readable, file_lock, read_weights, write_weights
 from lightprune.rendering.console_table import print_line
-from lightprune.runs.identity import config_hash
+from lightprune.runs.identity import NO_REALS, config_hash
 
 
 def dense_key(identity: Mapping[str, Any]) -> str:
@@ -25,12 +25,17 @@ def dense_key(identity: Mapping[str, Any]) -> str:
 def dense_folder(cache_dir: Path, identity: Mapping[str, Any]) -> Path:
     """Returns the cache folder of a dense network.
 
-    It is that of an earlier version, to which 0 and 0.0 made different networks, if this alone is
-    there.
+    Earlier versions hashed numbers as they were typed: where a network is complete under that hash
+    alone, it is its folder.
     """
     folder = cache_dir / dense_key(identity)
-    earlier = cache_dir / config_hash(identity, reals=frozenset())[:16]
-    return earlier if earlier.exists() and not folder.exists() else folder
+    earlier = cache_dir / config_hash(identity, NO_REALS)[:16]
+    return earlier if is_complete(earlier) and not is_complete(folder) else folder
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a cache folder has its network."""
+    return (folder / "dense.json").exists()
 
 
 @contextmanager

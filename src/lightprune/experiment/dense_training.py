@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from lightprune.experiment.dense_cache import dense_folder
+from lightprune.experiment.dense_cache import dense_folder, is_complete
 from lightprune.experiment.pretrained import Pretrained
 from lightprune.pruning.plan import Plan
 from lightprune.training.fit import PhaseRun
@@ -33,15 +34,15 @@ class DenseTraining:
     pretrained: Pretrained | None = None
     keep_zeros: bool = False
 
-    @property
+    @cached_property
     def folder(self) -> Path:
-        """Of the network in the cache."""
+        """Of the network in the cache; the same throughout a run, whatever others train."""
         return dense_folder(self.cache_dir, self.identity)
 
     @property
     def is_complete(self) -> bool:
         """Whether the cache has the network."""
-        return (self.folder / "dense.json").exists()
+        return is_complete(self.folder)
 
     @property
     def teacher(self) -> "DenseTraining | None":

@@ -14,12 +14,20 @@ from lightprune.files import checksum
 from lightprune.launch.overrides import swept_values
 from lightprune.runs.folder import RunFolder
 from lightprune.runs.folder_name import folder_name, run_words
-from lightprune.runs.identity import config_hash, identity_of, is_result_neutral, swept_keys
+from lightprune.runs.identity import (
+    NO_REALS,
+    REAL_NUMBERS,
+    config_hash,
+    identity_of,
+    is_result_neutral,
+    swept_keys,
+)
 
 # Digits of a config's hash in a name; more where another config's run has that name.
 _DIGITS = (4, 8, 16)
 # Where the sweeps of earlier versions are that nobody named.
-_OLD_SWEEP = Path("outputs/sweeps/default")
+_SWEEPS = Path("outputs/sweeps")
+_OLD_SWEEP = _SWEEPS / "default"
 
 
 def run_name(parent: str, root: DictConfig) -> str:
@@ -31,14 +39,20 @@ def run_name(parent: str, root: DictConfig) -> str:
     config = _resolved(root)
     if config is None:
         return "refused"  # What is wrong is said once the config is checked; the folder goes then.
-    digest = config_hash(resolved_identity(config))
+    identity = resolved_identity(config)
+    digest = config_hash(identity)
     swept = filter(is_result_neutral, swept_keys())
     varied = {key: str(OmegaConf.select(root, key)) for key in swept}
     if not {*varied} - {"dense.checkpoint"} and (old := _old_folder(Path(parent), digest, config)):
         return old
     endings = [f"s{config.get('seed')}", *([config_hash(varied)[-8:]] if varied else [])]
-    names = [folder_name(_words(config), *endings, digest[-digits:]) for digits in _DIGITS]
-    for name in (*names, *_hashed_otherwise(Path(parent), names)):
+    # Earlier versions hashed numbers as they were typed.
+    digests = (digest, config_hash(identity, NO_REALS))
+    names, earlier = (
+        [folder_name(_words(config), *endings, each[-digits:]) for digits in _DIGITS]
+        for each in digests
+    )
+    for name in (*names, *earlier):
         if digest in saved_hashes(Path(parent, name)):
             return name
     return next((name for name in names if not saved_hashes(Path(parent, name))), names[-1])
@@ -53,9 +67,14 @@ def sweep_name(root: DictConfig) -> str:
     if not names:
         swept = swept_values(root.hydra.overrides.task)
         swept |= dict(OmegaConf.select(root, "hydra.sweeper.params") or {})
-        digest = config_hash({"config": identity_of(_resolved(root) or {}), "swept": swept})
+        about = {"config": identity_of(_resolved(root) or {}), "swept": swept}
         words = " ".join(key.replace("/", ".").rpartition(".")[2] for key in sorted(swept))
-        names[""] = folder_name(words or "sweep", digest[-4:])
+        name, earlier = (
+            folder_name(words or "sweep", config_hash(about, reals)[-4:])
+            for reals in (REAL_NUMBERS, NO_REALS)
+        )
+        kept = not (_SWEEPS / name).exists() and (_SWEEPS / earlier).exists()
+        names[""] = earlier if kept else name
     return str(names[""])
 
 
@@ -71,13 +90,6 @@ def saved_hashes(folder: Path) -> tuple[str, ...]:
     then tell the number of images.
     """
     return _saved(folder)[0]
-
-
-def _hashed_otherwise(parent: Path, names: list[str]) -> list[str]:
-    """Folders with the names' words: earlier versions computed the hash in another way."""
-    stems = {name.rpartition("-")[0] for name in names}
-    found = {path.name for stem in stems for path in parent.glob(f"{stem}-*")}
-    return sorted(name for name in found if name.rpartition("-")[0] in stems)
 
 
 def _resolved(root: DictConfig) -> dict[Any, Any] | None:
@@ -117,7 +129,7 @@ def _saved(folder: Path) -> tuple[tuple[str, ...], str | None]:
 def _old_folder(parent: Path, digest: str, config: dict[Any, Any]) -> str | None:
     """The path from `parent` to a run of this config that an earlier version named."""
     checkpoint = (config.get("dense") or {}).get("checkpoint")
-    unnamed = parent.parent == _OLD_SWEEP.parent and not config.get("name")
+    unnamed = parent.parent == _SWEEPS and not config.get("name")
     for place in (parent, _OLD_SWEEP) if unnamed else (parent,):
         for name, (saved, weights) in _old_runs(place.absolute()).items():
             given = "dense.checkpoint=" in name

@@ -80,11 +80,17 @@ def result_rows(
     groups: tuple[RunGroup, ...], published: Published | None = None
 ) -> tuple[ResultRow, ...]:
     """Rows of the dense networks first, then one for every group."""
-    dense: dict[str, dict[tuple[int, str], ReportedRun]] = {}
+    dense: dict[tuple[str, int], dict[int, ReportedRun]] = {}
     for run in (run for group in groups for run in group.runs if not starts_slim(run)):
         # A user's own weights belong to no seed: however many runs start from them, they are one.
         seed = run.seed if run.dense.key else 0
-        dense.setdefault(_dense_setup(run), {}).setdefault((seed, run.dense.weights_sha256), run)
+        setup, copy = _dense_setup(run), 0
+        # A seed that was trained twice counts once; the second network has a row of its own.
+        while (
+            dense.setdefault((setup, copy), {}).setdefault(seed, run).dense.weights_sha256
+            != run.dense.weights_sha256
+        ):
+            copy += 1
     by_seed = [sorted(runs.values(), key=lambda run: run.seed) for runs in dense.values()]
     names = [
         f"dense, {counted(runs[0].dense.epochs, 'epoch')}{precision_label(runs[0])}"

@@ -33,6 +33,9 @@ REAL_NUMBERS = frozenset({
 })
 # fmt: on
 
+# Of `config_hash`: 0 and 0.0 differ, as they did to earlier versions.
+NO_REALS: frozenset[str] = frozenset()
+
 _NO_DISTILLATION = {"_target_": "Distillation", "weight": 0.0, "temperature": 4.0}
 
 # An identity leaves these keys out while they have these values: so does a config that lacks them.

@@ -319,7 +319,9 @@ def _epochs(state):
 
 def repeated(run, before):
     """Epochs and events that a run repeated though they were saved before it started."""
-    lines, dense = [], list(before["dense epoch"]) or [0, 0]
+    lines, dense = [], list(before["dense epoch"])
+    if not any(dense):
+        dense = [0, 0]
     for line in run.progress:
         what, n, total = PROGRESS.match(line).groups()
         done = before.get(what, 0)
