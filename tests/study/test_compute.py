@@ -103,6 +103,8 @@ def test_a_teacher_counts_with_its_training_and_its_passes(tmp_path):
         lines
     )
     assert "and lightprune at batch size 256 and lightprune with a teacher at" in next(without)
+    dense, _ = findings_of(tmp_path).rows
+    assert (dense.name, dense.epochs) == ("dense", "25 + 22")
 
 
 @pytest.fixture(scope="module")

@@ -38,8 +38,13 @@ class ReportedRun(FinishedRun):
     @property
     def epochs(self) -> str:
         """Of dense training and fine-tuning: `80 + 20`; of a teacher before: `80 + 80 + 20`."""
-        phases = (self.dense.teacher_epochs, self.dense.epochs, self.finetune_epochs)
-        return " + ".join(map(str, phases if self.dense.teacher_epochs else phases[1:]))
+        return f"{self.dense_epochs} + {self.finetune_epochs}"
+
+    @property
+    def dense_epochs(self) -> str:
+        """Of dense training: `80`; of a teacher before: `80 + 80`."""
+        teacher, epochs = self.dense.teacher_epochs, str(self.dense.epochs)
+        return f"{teacher} + {epochs}" if teacher else epochs
 
     @property
     def target_sparsity(self) -> float:

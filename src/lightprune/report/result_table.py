@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 
-from lightprune.rendering.number_format import counted
 from lightprune.report.groups import RunGroup, precision_label, starts_slim, without_seeds
 from lightprune.report.published import Published, PublishedFigure
 from lightprune.report.reported_run import ReportedRun
@@ -67,7 +66,7 @@ class ResultRow:
     @property
     def epochs(self) -> str:
         """Of the dense training and of the fine-tuning."""
-        return self.first.epochs if self.group else str(self.first.dense.epochs)
+        return self.first.epochs if self.group else self.first.dense_epochs
 
     @property
     def seeds(self) -> str:
@@ -93,7 +92,8 @@ def result_rows(
             copy += 1
     by_seed = [sorted(runs.values(), key=lambda run: run.seed) for runs in dense.values()]
     names = [
-        f"dense, {counted(runs[0].dense.epochs, 'epoch')}{precision_label(runs[0])}"
+        f"dense, {runs[0].dense_epochs} epoch{'s' * (runs[0].dense_epochs != '1')}"
+        f"{precision_label(runs[0])}"
         for runs in by_seed
     ]
     if len(set(names)) < len(names):
