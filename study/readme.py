@@ -160,7 +160,10 @@ def _notes(found: TableRows, results: Path) -> Iterator[str]:
         "zero. MACs: their multiplications for an image."
     )
     if found.control:
-        yield "Of the trainings whose control has the most seeds this is the most accurate."
+        yield (
+            "Shown is, of the trainings whose control has the most seeds, the one whose control "
+            "is the most accurate."
+        )
     if found.most and (baseline := found.baseline(found.most)):
         cost = found.most.first.cost
         within = baseline.difference.mean >= -MARGIN

@@ -25,17 +25,21 @@ def dense_key(identity: Mapping[str, Any]) -> str:
 def dense_folder(cache_dir: Path, identity: Mapping[str, Any]) -> Path:
     """Returns the cache folder of a dense network.
 
-    Earlier versions hashed numbers as they were typed: where a network is complete under that hash
-    alone, it is its folder.
+    Earlier versions hashed numbers as they were typed: the folder under that hash is taken where
+    the training got farther in it.
     """
     folder = cache_dir / dense_key(identity)
     earlier = cache_dir / config_hash(identity, NO_REALS)[:16]
-    return earlier if is_complete(earlier) and not is_complete(folder) else folder
+    return earlier if _progress(earlier) > _progress(folder) else folder
 
 
 def is_complete(folder: Path) -> bool:
     """Whether a cache folder has its network."""
     return (folder / "dense.json").exists()
+
+
+def _progress(folder: Path) -> tuple[bool, bool]:
+    return is_complete(folder), any(folder.glob("checkpoints/*.ckpt"))
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,9 @@ class DenseTraining:
     pretrained: Pretrained | None = None
     keep_zeros: bool = False
 
-    @cached_property
+    @property
     def folder(self) -> Path:
-        """Of the network in the cache; the same throughout a run, whatever others train."""
+        """Of the network in the cache."""
         return dense_folder(self.cache_dir, self.identity)
 
     @property

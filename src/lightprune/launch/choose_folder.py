@@ -52,7 +52,7 @@ def run_name(parent: str, root: DictConfig) -> str:
         [folder_name(_words(config), *endings, each[-digits:]) for digits in _DIGITS]
         for each in digests
     )
-    for name in (*names, *earlier):
+    for name in dict.fromkeys((*names, *earlier)):
         if digest in saved_hashes(Path(parent, name)):
             return name
     return next((name for name in names if not saved_hashes(Path(parent, name))), names[-1])

@@ -1,6 +1,7 @@
 """What the result table says: a row for each kind of dense network, and one for each group."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 
 from lightprune.report.groups import RunGroup, precision_label, starts_slim, without_seeds
@@ -79,18 +80,11 @@ def result_rows(
     groups: tuple[RunGroup, ...], published: Published | None = None
 ) -> tuple[ResultRow, ...]:
     """Rows of the dense networks first, then one for every group."""
-    dense: dict[tuple[str, int], dict[int, ReportedRun]] = {}
+    setups: dict[str, list[ReportedRun]] = {}
     for run in (run for group in groups for run in group.runs if not starts_slim(run)):
-        # A user's own weights belong to no seed: however many runs start from them, they are one.
-        seed = run.seed if run.dense.key else 0
-        setup, copy = _dense_setup(run), 0
-        # A seed that was trained twice counts once; the second network has a row of its own.
-        while (
-            dense.setdefault((setup, copy), {}).setdefault(seed, run).dense.weights_sha256
-            != run.dense.weights_sha256
-        ):
-            copy += 1
-    by_seed = [sorted(runs.values(), key=lambda run: run.seed) for runs in dense.values()]
+        setups.setdefault(_dense_setup(run), []).append(run)
+    dense = [copy for runs in setups.values() for copy in _dense_copies(runs)]
+    by_seed = [sorted(runs.values(), key=lambda run: run.seed) for runs in dense]
     names = [
         f"dense, {runs[0].dense_epochs} epoch{'s' * (runs[0].dense_epochs != '1')}"
         f"{precision_label(runs[0])}"
@@ -104,6 +98,23 @@ def result_rows(
         _dense_row(name, runs, published) for name, runs in zip(names, by_seed, strict=True)
     )
     return (*dense_rows, *(_row(group, published) for group in groups))
+
+
+def _dense_copies(runs: list[ReportedRun]) -> list[dict[int, ReportedRun]]:
+    """A run of each dense network by its seed; of a seed that was trained twice, those apart.
+
+    The network from which most runs start is the first of its seed.
+    """
+    starts = Counter(run.dense.weights_sha256 for run in runs)
+    copies: list[dict[int, ReportedRun]] = []
+    for run in sorted(runs, key=lambda run: -starts[run.dense.weights_sha256]):
+        weights = run.dense.weights_sha256
+        # A user's own weights belong to no seed: however many runs start from them, they are one.
+        seed = run.seed if run.dense.key else 0
+        alike = (c for c in copies if c.setdefault(seed, run).dense.weights_sha256 == weights)
+        if next(alike, None) is None:
+            copies.append({seed: run})
+    return copies
 
 
 def _dense_setup(run: ReportedRun) -> str:
