@@ -25,8 +25,8 @@ from lightprune.runs.identity import (
 
 # Digits of a config's hash in a name; more where another config's run has that name.
 _DIGITS = (4, 8, 16)
-# Where the sweeps of earlier versions are that nobody named.
 _SWEEPS = Path("outputs/sweeps")
+# Where the sweeps of earlier versions are that nobody named.
 _OLD_SWEEP = _SWEEPS / "default"
 
 
