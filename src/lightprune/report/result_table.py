@@ -108,11 +108,12 @@ def _dense_copies(runs: list[ReportedRun]) -> list[dict[int, ReportedRun]]:
     starts = Counter(run.dense.weights_sha256 for run in runs)
     copies: list[dict[int, ReportedRun]] = []
     for run in sorted(runs, key=lambda run: -starts[run.dense.weights_sha256]):
-        weights = run.dense.weights_sha256
         # A user's own weights belong to no seed: however many runs start from them, they are one.
         seed = run.seed if run.dense.key else 0
-        alike = (c for c in copies if c.setdefault(seed, run).dense.weights_sha256 == weights)
-        if next(alike, None) is None:
+        for copy in copies:
+            if copy.setdefault(seed, run).dense.weights_sha256 == run.dense.weights_sha256:
+                break
+        else:
             copies.append({seed: run})
     return copies
 
